@@ -1,0 +1,21 @@
+"""Dragoman: search of images and videos in languages in which nobody captioned them."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dragoman.encoders.retriever import Retriever
+
+__all__ = ["Retriever", "__version__"]
+__version__ = metadata.version("dragoman")
+
+
+def __getattr__(name: str) -> Any:
+    # Retriever needs torch; importing it on first use keeps `import dragoman` light.
+    if name == "Retriever":
+        from dragoman.encoders.retriever import Retriever
+
+        return Retriever
+    raise AttributeError(f"module 'dragoman' has no attribute {name!r}")

@@ -1,0 +1,90 @@
+"""The command line: one thin file per verb, imported only when its verb is called."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import signal
+import sys
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+from dragoman import errors, plugins
+
+
+class Verbs(click.Group):
+    """Finds verb `name` in `cli/<name>.py`, whose `command` is a click command. Nothing is registered.
+
+    A verb file imports nothing but click and dragoman.errors at its top, so that `--help` stays fast.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return plugins.names(__name__)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in self.list_commands(ctx):
+            return None
+        command: click.Command = plugins.load(__name__, name, "command").command
+        return command
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="dragoman")
+@click.option("-v", "--verbose", is_flag=True, help="Log every step.")
+@click.option("-q", "--quiet", is_flag=True, help="Log warnings only.")
+def dragoman(verbose: bool, quiet: bool) -> None:
+    """Search images and videos in languages in which nobody captioned them.
+
+    \b
+    dragoman corpus jsonl captions.jsonl --features vectors.npy --feature-ids ids.txt --out corpus/
+    dragoman translate corpus/ --to pt --engine "apertium:eng-spa|es-pt" --back "apertium:pt-es|spa-eng"
+    dragoman train corpus/ --recipe nrccr --source en --targets pt --features vectors --out run/
+    dragoman evaluate run/ corpus/ --split test --languages pt,en --out report/
+    """
+    level = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr, force=True)
+    logging.getLogger("dragoman").setLevel(level)
+
+
+def main() -> NoReturn:
+    """Run the command line; every failure a user can act on is one line on stderr and an exit status."""
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        dragoman.main(standalone_mode=False)
+        status = errors.OK
+    except click.exceptions.Exit as exit:
+        status = exit.exit_code
+    except click.ClickException as error:
+        error.show()
+        status = error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        status = _say("Interrupted. What was finished is kept; run the same command again to go on.", 130)
+    except errors.UserError as error:
+        status = _say(str(error), error.exit_code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = errors.OK
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.ENOENT):
+            raise
+        status = _say(_describe(error), errors.FAILURE)
+    sys.exit(status)
+
+
+def _describe(error: OSError) -> str:
+    where = f" while writing {error.filename}" if error.filename else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"The disk is full{where}. Earlier results are untouched; free some space and run again."
+    return f"{error.filename}: {error.strerror}"
+
+
+def _say(message: str, status: int) -> int:
+    click.echo(f"Error: {message}" if status not in (130, 143) else message, err=True)
+    return status
+
+
+def _terminated(signum: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(errors.TERMINATED)

@@ -1,0 +1,84 @@
+"""Frozen vision vectors of a corpus: `vectors.npy` (memory-mapped), `ids.txt`, `manifest.json`.
+
+N vectors, D width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dragoman.errors import UserError
+from dragoman.folders import atomic_path, read_manifest, write_manifest, write_text
+
+FORMAT = "dragoman-features"
+FORMAT_VERSION = 1
+
+
+class FeatureSet:
+    """Vectors of one vision encoder, one row an item; row i belongs to `ids[i]`."""
+
+    def __init__(self, folder: Path, manifest: Mapping[str, object]) -> None:
+        self.folder = folder
+        self.manifest = manifest
+        self.vectors: NDArray[np.floating] = np.load(
+            folder / "vectors.npy", mmap_mode="r", allow_pickle=False
+        )
+        if self.vectors.ndim != 2 or len(self.vectors) != len(self.ids):
+            raise UserError(
+                f"{folder}: vectors.npy has shape {self.vectors.shape} but ids.txt has "
+                f"{len(self.ids)} lines; one row a line was expected. Make the feature set anew."
+            )
+
+    @classmethod
+    def open(cls, folder: str | Path) -> FeatureSet:
+        """Open a feature folder; the vectors stay on disk until they are indexed."""
+        path = Path(folder)
+        make = "dragoman features CORPUS --encoder FOLDER"
+        return cls(path, read_manifest(path, format=FORMAT, format_version=FORMAT_VERSION, make=make))
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """Item ids in row order."""
+        return (self.folder / "ids.txt").read_text(encoding="utf-8").split("\n")[:-1]
+
+    @property
+    def width(self) -> int:
+        """D."""
+        return int(self.vectors.shape[1])
+
+    @cached_property
+    def _row_of(self) -> dict[str, int]:
+        return {item_id: row for row, item_id in enumerate(self.ids)}
+
+    def rows(self, item_ids: Sequence[str]) -> NDArray[np.int64]:
+        """Row numbers of items. Raises UserError that names the items without a vector."""
+        missing = [item_id for item_id in item_ids if item_id not in self._row_of]
+        if missing:
+            shown = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
+            raise UserError(
+                f"{self.folder} has no vector for {len(missing)} of {len(item_ids)} items: {shown}. "
+                "Extract them (dragoman features) or leave these items out of the corpus."
+            )
+        return np.fromiter((self._row_of[item_id] for item_id in item_ids), np.int64, len(item_ids))
+
+
+def write_features(
+    folder: Path,
+    ids: Sequence[str],
+    vectors: NDArray[np.floating],
+    *,
+    inputs: Mapping[str, str],
+    **details: Any,
+) -> None:
+    """Write a feature set of given vectors [N, D] as float16."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_path(folder / "vectors.npy") as temporary, temporary.open("wb") as file:
+        np.save(file, vectors.astype(np.float16, copy=False), allow_pickle=False)
+    write_text(folder / "ids.txt", "".join(f"{item_id}\n" for item_id in ids))
+    write_manifest(folder, format=FORMAT, format_version=FORMAT_VERSION, inputs=inputs, **details)

@@ -1,0 +1,31 @@
+"""Errors that a user can act on, and the exit statuses they carry."""
+
+from __future__ import annotations
+
+OK = 0
+FAILURE = 1
+USAGE = 2
+REJECTED = 3
+"""Finished, but some inputs were rejected; a list of them was written."""
+CHECK_FAILED = 4
+INTERRUPTED = 130
+TERMINATED = 143
+
+
+class UserError(ValueError):
+    """Something the user gave does not fit: the message says what happened, what was expected, and the fix.
+
+    The command line prints it on one line and exits with `exit_code`; nothing that existed is changed.
+    """
+
+    exit_code = USAGE
+
+
+class MissingExtraError(UserError):
+    """An optional dependency is not installed; the message holds the command that installs it."""
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(
+            f"{purpose} needs the package {package!r}, which is not installed. "
+            f"Install it: pip install 'dragoman[{extra}]'"
+        )

@@ -1,0 +1,53 @@
+"""The records that every stage speaks of. Standard library only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Kind = Literal["image", "video"]
+Split = Literal["train", "val", "test"]
+Role = Literal["human", "mt", "back"]
+
+KINDS: tuple[Kind, ...] = ("image", "video")
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+ROLES: tuple[Role, ...] = ("human", "mt", "back")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One image or video. `path` is null when only its features exist."""
+
+    item_id: str
+    split: Split
+    kind: Kind = "image"
+    path: str | None = None
+    metadata: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caption:
+    """One text about one item.
+
+    `lang` is a BCP 47 tag. `source_id` names the caption this one was translated from (null for human
+    captions), `engine` the translation system, and `trust` lies in 0..1, null until scored.
+    """
+
+    caption_id: str
+    item_id: str
+    lang: str
+    role: Role
+    text: str
+    source_id: str | None = None
+    engine: str | None = None
+    trust: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """One search result; a higher score is better."""
+
+    item_id: str
+    score: float
+    path: str | None = None
