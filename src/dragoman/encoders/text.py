@@ -39,4 +39,4 @@ class TextEncoder(nn.Module, ABC):
 
     @abstractmethod
     def save_assets(self, folder: Path) -> None:
-        """Write what the weights do not hold (vocabulary, configuration), so that `folder` is self-contained."""
+        """Write what the weights do not hold (vocabulary, configuration) into `folder`."""
