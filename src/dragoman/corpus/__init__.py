@@ -2,5 +2,6 @@
 
 from dragoman.corpus.features import FeatureSet
 from dragoman.corpus.store import Corpus
+from dragoman.corpus.triples import Triples, triples
 
-__all__ = ["Corpus", "FeatureSet"]
+__all__ = ["Corpus", "FeatureSet", "Triples", "triples"]
