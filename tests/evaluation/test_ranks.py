@@ -1,0 +1,133 @@
+"""Streaming ranks from embeddings: equal to the full matrix, true ties kept, whatever the block."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dragoman.errors import UserError
+from dragoman.evaluation import DotScores, MatrixScores, Positives, rank_queries, rank_scores, summarise
+
+
+def unit(rows: int, width: int, seed: int) -> np.ndarray:
+    vectors = np.random.default_rng(seed).standard_normal((rows, width)).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def captions_and_images() -> tuple[np.ndarray, np.ndarray, Positives, Positives]:
+    images, captions = unit(37, 64, 1), unit(150, 64, 2)
+    owner = [str(i % 37) for i in range(150)]
+    names = [str(i) for i in range(37)]
+    return captions, images, Positives.from_items(owner, names), Positives.from_items(names, owner)
+
+
+@pytest.mark.parametrize("block", [1, 7, 64, 1000])
+def test_the_block_size_changes_no_rank_and_no_score(block: int) -> None:
+    captions, images, to_image, to_text = captions_and_images()
+    for queries, gallery, positives in [(captions, images, to_image), (images, captions, to_text)]:
+        whole = MatrixScores(DotScores(queries, gallery).rows(0, len(queries)))
+        expected = rank_scores(whole, positives, depth=5)
+        found = rank_queries(queries, gallery, positives, block=block, depth=5)
+        np.testing.assert_array_equal(found.rho, expected.rho)
+        np.testing.assert_array_equal(found.top_index, expected.top_index)
+        np.testing.assert_array_equal(found.top_score, expected.top_score)
+
+
+def test_scores_are_the_float64_products_rounded_to_float32() -> None:
+    captions, images, _, _ = captions_and_images()
+    truth = captions.astype(np.float64) @ images.astype(np.float64).T
+    assert np.abs(DotScores(captions, images).rows(0, 150) - truth).max() < 1e-7
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 300.0])
+def test_vectors_of_any_length_keep_float32_precision(scale: float) -> None:
+    captions, images, _, _ = captions_and_images()
+    truth = (captions * scale).astype(np.float64) @ images.astype(np.float64).T
+    assert np.abs(DotScores(captions * np.float32(scale), images).rows(0, 150) - truth).max() < 2e-7 * scale
+
+
+@given(seed=st.integers(0, 10_000), width=st.integers(1, 300), copies=st.integers(1, 40))
+@settings(deadline=None, max_examples=60)
+def test_equal_vectors_always_tie_wherever_they_stand(seed: int, width: int, copies: int) -> None:
+    random = np.random.default_rng(seed)
+    gallery = np.concatenate([unit(50, width, seed), np.repeat(unit(1, width, seed + 1), copies, axis=0)])
+    order = random.permutation(len(gallery))
+    scores = DotScores(unit(9, width, seed + 2), gallery[order]).rows(0, 9)
+    twins = scores[:, np.isin(order, np.arange(50, 50 + copies))]
+    assert (twins == twins[:, :1]).all()
+
+
+def test_duplicate_captions_share_the_middle_rank_in_both_directions() -> None:
+    images = unit(4, 16, 3)
+    captions = np.stack([images[0], images[1], images[0], images[3]])
+    found = rank_queries(images[:1], captions, Positives.from_items(["a"], ["a", "b", "c", "d"]))
+    assert found.best.tolist() == [1.5]
+
+
+def test_the_order_of_the_summed_dimensions_changes_no_bit() -> None:
+    captions, images, _, _ = captions_and_images()
+    order = np.random.default_rng(5).permutation(64)
+    moved = DotScores(captions[:, order], images[:, order]).rows(0, 150)
+    np.testing.assert_array_equal(moved, DotScores(captions, images).rows(0, 150))
+
+
+def test_listed_hits_are_sorted_and_ties_stand_in_gallery_order() -> None:
+    scores = MatrixScores([[0.5, 0.9, 0.5, 0.1, 0.5, 0.9]])
+    found = rank_scores(scores, Positives.from_matrix([[0, 0, 1, 0, 0, 0]]), depth=4)
+    assert found.top_index.tolist() == [[1, 5, 0, 2]]
+    assert found.rho.tolist() == [4.0]
+
+
+def test_image_queries_rank_all_their_captions() -> None:
+    scores = MatrixScores([[0.9, 0.8, 0.8, 0.1], [0.2, 0.3, 0.1, 0.4]])
+    positives = Positives.from_items(["x", "y"], ["x", "x", "y", "y"])
+    assert rank_scores(scores, positives).rho.tolist() == [1.0, 2.5, 1.0, 4.0]
+
+
+def test_a_perfect_model_scores_perfectly() -> None:
+    images = unit(20, 8, 4)
+    positives = Positives.from_items([str(i) for i in range(20)], [str(i) for i in range(20)])
+    assert summarise(rank_queries(images, images, positives)) == {
+        "recall@1": 100, "recall@5": 100, "recall@10": 100, "medr": 1, "meanr": 1, "map": 100, "ndcg@10": 100,
+    }  # fmt: skip
+
+
+def test_widths_that_differ_are_refused() -> None:
+    with pytest.raises(UserError, match="Queries are 8 wide and the gallery 9"):
+        DotScores(unit(2, 8, 0), unit(2, 9, 0))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_vectors_that_are_no_numbers_are_refused_with_their_row(bad: float) -> None:
+    broken = unit(5, 4, 0)
+    broken[3, 1] = bad
+    with pytest.raises(UserError, match="gallery hold NaN or infinity, first in row 3"):
+        DotScores(unit(2, 4, 0), broken)
+
+
+def test_a_caption_whose_image_is_not_in_the_gallery_is_refused() -> None:
+    with pytest.raises(UserError, match="1 of 2 queries have no positive"):
+        Positives.from_items(["a", "b"], ["a", "c"])
+
+
+def test_positives_outside_the_gallery_are_refused() -> None:
+    positives = Positives.from_items(["a"], ["z", "y", "a"])
+    with pytest.raises(UserError, match=r"the gallery has 2 entries \(0 to 1\)"):
+        rank_queries(unit(1, 4, 0), unit(2, 4, 0), positives)
+
+
+def test_positives_of_other_queries_are_refused() -> None:
+    with pytest.raises(UserError, match="Positives of 1 queries given for 2 queries"):
+        rank_queries(unit(2, 4, 0), unit(3, 4, 0), Positives.from_items(["a"], ["a"]))
+
+
+def test_a_positive_named_twice_is_refused() -> None:
+    twice = Positives(np.array([0, 2]), np.array([1, 1]))
+    with pytest.raises(UserError, match="names the same positive twice"):
+        rank_queries(unit(1, 4, 0), unit(3, 4, 0), twice)
+
+
+def test_zero_vectors_score_zero() -> None:
+    assert DotScores(np.zeros((1, 4), np.float32), unit(2, 4, 0)).rows(0, 1).tolist() == [[0.0, 0.0]]
