@@ -112,10 +112,9 @@ def rank_scores(scores: Scores, positives: Positives, *, block: int | None = Non
     top_score = np.empty((queries, depth), np.float32)
     for start, stop in blocks(queries, gallery, block):
         scores_BG = scores.rows(start, stop)
-        _require_numbers(scores_BG, start)
-        for query, row_G in enumerate(scores_BG, start):
-            rho_P[positives.start[query] : positives.start[query + 1]] = _rho(row_G, positives.of(query))
-            if depth:
+        rank_block(scores_BG, start, positives, rho_P)
+        if depth:
+            for query, row_G in enumerate(scores_BG, start):
                 top_index[query] = _top(row_G, depth)
                 top_score[query] = row_G[top_index[query]]
     return Ranks(positives.start, rho_P, gallery, top_index, top_score)
@@ -126,6 +125,15 @@ def blocks(queries: int, gallery: int, block: int | None = None) -> Iterator[tup
     size = block or max(1, BLOCK_ENTRIES // gallery)
     for start in range(0, queries, size):
         yield start, min(start + size, queries)
+
+
+def rank_block(
+    scores_BG: NDArray[np.float32], start: int, positives: Positives, rho_P: NDArray[np.float64]
+) -> None:
+    """Write the ranks of the queries from `start` on, whose scores are given, into their part of `rho_P`."""
+    _require_numbers(scores_BG, start)
+    for query, row_G in enumerate(scores_BG, start):
+        rho_P[positives.start[query] : positives.start[query + 1]] = _rho(row_G, positives.of(query))
 
 
 def _rho(row_G: NDArray[np.float32], positives: NDArray[np.int64]) -> NDArray[np.float64]:
