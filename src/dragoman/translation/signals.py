@@ -1,0 +1,189 @@
+"""What one translated caption tells about its own quality: pure functions from texts to a number.
+
+Each signal states its range and which end is good. None means that the signal cannot be had: it says
+nothing for or against the caption. No signal needs a human translation.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from itertools import pairwise
+
+from dragoman.errors import MissingExtraError
+
+UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR")
+"""Scripts written without spaces; here every character counts as a word."""
+
+SCRIPTS: dict[tuple[str, ...], str] = {
+    (
+        "LATIN",
+    ): "af ast az bcl bs ca ceb cs cy da de en eo es et eu fi fil fo fr fy ga gd gl gn ha hr ht hu id "
+    "ig is it jv la lb lg ln lt lv mg mi ms mt nb nds nl nn no ny oc om pl pt qu rm ro rw sc sk sl sm sn so "
+    "sq ss st su sv sw tk tl tn to tr ts uz vi wo xh yo zu Latn",
+    ("CYRILLIC",): "ba be bg ce cv kk ky mk mn os ru tg tt uk Cyrl",
+    ("CYRILLIC", "LATIN"): "sr sh",
+    ("ARABIC",): "ar ckb fa ps sd ug ur Arab",
+    ("HEBREW",): "he yi Hebr",
+    ("GREEK",): "el Grek",
+    ("ARMENIAN",): "hy Armn",
+    ("GEORGIAN",): "ka Geor",
+    ("DEVANAGARI",): "bho hi mai mr ne sa Deva",
+    ("BENGALI",): "as bn Beng",
+    ("GUJARATI",): "gu Gujr",
+    ("GURMUKHI",): "pa Guru",
+    ("ORIYA",): "or Orya",
+    ("TAMIL",): "ta Taml",
+    ("TELUGU",): "te Telu",
+    ("KANNADA",): "kn Knda",
+    ("MALAYALAM",): "ml Mlym",
+    ("SINHALA",): "si Sinh",
+    ("THAI",): "th Thai",
+    ("LAO",): "lo Laoo",
+    ("KHMER",): "km Khmr",
+    ("MYANMAR",): "my Mymr",
+    ("TIBETAN",): "bo dz Tibt",
+    ("ETHIOPIC",): "am ti Ethi",
+    ("CJK",): "zh yue wuu Hans Hant Hani",
+    ("CJK", "HIRAGANA", "KATAKANA"): "ja Jpan",
+    ("HANGUL", "CJK"): "ko Kore",
+}
+"""Unicode names of the scripts of a language, by primary subtag or by script subtag (BCP 47)."""
+
+_SCRIPTS_OF = {subtag: scripts for scripts, subtags in SCRIPTS.items() for subtag in subtags.split()}
+
+
+def round_trip(source: str, back: str | None) -> float | None:
+    """Sentence chrF (Popović 2015, sacrebleu) of the back-translation against the source, 0..1, high is good.
+
+    None without a back-translation.
+    """
+    return None if back is None else _chrf()(back, source)
+
+
+def agreement(text: str, others: Sequence[str]) -> float | None:
+    """Mean sentence chrF with what other engines made of the same source, 0..1, high is good."""
+    if not others:
+        return None
+    score = _chrf()
+    return sum(score(text, other) for other in others) / len(others)
+
+
+def length_ratio(source: str, text: str) -> float | None:
+    """Letters and digits of the translation by those of the source, 0 and up; the usual ratio is good.
+
+    What is usual depends on both languages. None if the source has neither letter nor digit.
+    """
+    length = sum(map(len, words(source)))
+    return sum(map(len, words(text))) / length if length else None
+
+
+def copied(source: str, text: str) -> float:
+    """Share of the words of the translation that stand in the source as they are, 0..1, low is good.
+
+    Numbers, one-letter words, and names (capitalised in the source, but not its first word) do not count:
+    they are the same in many languages. 0 where no word is left.
+    """
+    cased = words(source)
+    names = {word.casefold() for word in cased[1:] if word[0].isupper()}
+    known = {word.casefold() for word in cased}
+    judged = [word.casefold() for word in words(text) if len(word) > 1 and not word.isnumeric()]
+    judged = [word for word in judged if word not in names]
+    return sum(word in known for word in judged) / len(judged) if judged else 0.0
+
+
+def repetition(source: str, text: str) -> float:
+    """How much more the translation repeats pairs of words than the source does, 0..1, low is good.
+
+    A text repeats 1 - distinct / all pairs of neighbouring words: 2/3 for "la la la la".
+    """
+    return max(0.0, _repeated(text) - _repeated(source))
+
+
+def script(lang: str, text: str) -> float | None:
+    """Share of letters that belong to a script of the language, 0..1, high is good.
+
+    None where the text has no letters or the scripts of the language are not in `SCRIPTS`.
+    """
+    expected = expected_scripts(lang)
+    found = [_script_of(sign) for sign in text if sign.isalpha()]
+    if expected is None or not found:
+        return None
+    return sum(name in expected for name in found) / len(found)
+
+
+def expected_scripts(lang: str) -> tuple[str, ...] | None:
+    """Scripts of a BCP 47 tag; a script subtag ("sr-Latn") decides over the language."""
+    primary, *rest = lang.replace("_", "-").split("-")
+    named = [part.title() for part in rest if len(part) == 4 and part.isalpha()]
+    return _SCRIPTS_OF.get(named[0] if named else primary.lower())
+
+
+def language_identifier(languages: Iterable[str]) -> Callable[[str, Sequence[str]], list[float | None]]:
+    """A function of a language and texts that gives the probability of the language for each text, 0..1.
+
+    The detector (lingua) chooses among `languages` only. It answers None for languages that it does not
+    know. Raises MissingExtraError without lingua.
+    """
+    try:
+        import lingua
+    except ImportError:
+        raise MissingExtraError("lingua-language-detector", "langid", "Language identification") from None
+    primary = {tag: tag.lower().split("-")[0] for tag in languages}
+    by_code = {known.iso_code_639_1.name.lower(): known for known in lingua.Language.all()}
+    by_code["no"] = by_code["nb"]
+    known = {tag: by_code[code] for tag, code in primary.items() if code in by_code}
+    choice = set(known.values())
+    if len(choice) < 2:  # nothing to choose between
+        return lambda lang, texts: [None] * len(texts)
+    detector = lingua.LanguageDetectorBuilder.from_languages(*choice).build()
+
+    def probabilities(lang: str, texts: Sequence[str]) -> list[float | None]:
+        if lang not in known:
+            return [None] * len(texts)
+        return list(detector.compute_language_confidence_in_parallel(list(texts), known[lang]))
+
+    return probabilities
+
+
+def words(text: str) -> list[str]:
+    """Runs of letters, marks and digits, case kept; single characters in `UNSPACED` scripts."""
+    return text.translate(_SEPARATORS).split()
+
+
+class _Separators(dict[int, str]):
+    """Translation table, filled as characters turn up: what parts words becomes a space."""
+
+    def __missing__(self, code: int) -> str:
+        sign = chr(code)
+        if unicodedata.category(sign)[0] not in "LMN":
+            value = " "
+        else:
+            value = f" {sign} " if _script_of(sign) in UNSPACED else sign
+        self[code] = value
+        return value
+
+
+_SEPARATORS = _Separators()
+
+
+@cache
+def _script_of(sign: str) -> str:
+    return unicodedata.name(sign, "UNKNOWN").split()[0]
+
+
+@cache
+def _chrf() -> Callable[[str, str], float]:
+    try:
+        from sacrebleu.metrics import CHRF
+    except ImportError:
+        raise MissingExtraError("sacrebleu", "mt", "The round-trip score") from None
+    metric = CHRF()
+    return lambda text, reference: float(metric.sentence_score(text, [reference]).score) / 100
+
+
+def _repeated(text: str) -> float:
+    cased = [word.casefold() for word in words(text)]
+    pairs = list(pairwise(cased))
+    return 1 - len(set(pairs)) / len(pairs) if pairs else 0.0
