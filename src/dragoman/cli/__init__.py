@@ -53,8 +53,8 @@ def main() -> NoReturn:
     """Run the command line; every failure a user can act on is one line on stderr and an exit status."""
     signal.signal(signal.SIGTERM, _terminated)
     try:
-        dragoman.main(standalone_mode=False)
-        status = errors.OK
+        # Without standalone mode, click returns the status that a verb gave to `Context.exit`.
+        status = dragoman.main(standalone_mode=False) or errors.OK
     except click.exceptions.Exit as exit:
         status = exit.exit_code
     except click.ClickException as error:
