@@ -1,0 +1,48 @@
+"""`dragoman features`: frozen vision vectors of every image of a corpus."""
+
+from __future__ import annotations
+
+import click
+
+from dragoman.errors import REJECTED
+
+SHOWN = 5
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("corpus")
+@click.option("--encoder", required=True, help="Vision tower: a Hugging Face folder or hub id.")
+@click.option("--name", help="Name of the feature set (default: the last part of the encoder's name).")
+@click.option(
+    "--batch-size", type=click.IntRange(min=1), help="Images per forward pass (default: 4, best on a CPU)."
+)
+@click.option("--device", help="cpu, cuda, mps, or auto: cuda where there is one (default: auto).")
+@click.option("--max-megapixels", type=float, help="Larger images are rejected (default: 100).")
+@click.option(
+    "--workers", type=click.IntRange(min=1), help="Threads that decode images (default: the cores)."
+)
+def command(corpus: str, encoder: str, **options: object) -> None:
+    """Write the vectors of a vision tower to CORPUS/features/NAME/.
+
+    Only images without a vector are worked on, so a second run goes on where the first one was stopped.
+    Broken images are listed in rejected.jsonl with their reasons; the exit status is then 3.
+
+    \b
+    dragoman features corpus/ --encoder openai/clip-vit-base-patch32
+    dragoman features corpus/ --encoder models/mobilenet_v2_imagenet --name mobilenet_v2
+    """
+    import warnings
+
+    from dragoman.encoders.extract import extract_features
+
+    # Pillow warns of every odd tag in a file; what cannot be read is rejected by name.
+    warnings.filterwarnings("ignore", module="PIL")
+    given = {name: value for name, value in options.items() if value is not None}
+    report = extract_features(corpus, encoder=encoder, **given)  # type: ignore[arg-type]
+    for one in report.rejected[:SHOWN]:
+        click.echo(f"rejected {one.item_id}: {one.path or 'no path'}: {one.reason}", err=True)
+    rejected = f", {len(report.rejected)} items rejected" if report.rejected else ""
+    click.echo(f"{report.folder}: {report.total} vectors, {report.extracted} of them new{rejected}")
+    if report.rejected:
+        click.echo(f"All rejected items: {report.folder / 'rejected.jsonl'}", err=True)
+        click.get_current_context().exit(REJECTED)

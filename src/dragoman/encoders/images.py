@@ -1,0 +1,124 @@
+"""Open an image that somebody else made: upright, RGB, of bounded size, or refused with a reason."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from dragoman.errors import UserError
+
+MAX_MEGAPIXELS = 100.0
+"""Largest image that is opened unless the caller says otherwise; decoded, it takes 300 MB as RGB."""
+
+# Formats that Pillow decodes itself. EPS is left out on purpose: opening one would start Ghostscript.
+FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP", "JPEG2000", "PPM", "TGA", "ICO")
+
+_ORIENTATION = 0x0112
+_header = threading.Lock()
+
+
+class ImageError(UserError):
+    """An image that cannot be used; `reason` says why, on one line and without the image's name."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name}: {reason}")
+        self.reason = reason
+
+
+def open_image(source: str | Path | Image.Image, max_megapixels: float = MAX_MEGAPIXELS) -> Image.Image:
+    """The image upright (EXIF orientation), mode RGB, transparency on white, first frame of several.
+
+    16-bit grey keeps its upper 8 bits; 32-bit and floating-point grey is stretched from its minimum and
+    maximum to 0..255. Nothing is scaled. Raises ImageError for what is missing, truncated, not an image, or
+    larger than `max_megapixels` (checked on the header, before any pixel is decoded).
+    """
+    try:
+        if isinstance(source, Image.Image):
+            return _usable(source, max_megapixels)
+        with _open_header(Path(source)) as image:
+            return _usable(image, max_megapixels)
+    except _RefusedError as refusal:
+        reason = str(refusal)
+    except FileNotFoundError:
+        reason = "no such file"
+    except UnidentifiedImageError:
+        reason = f"not an image of a known format ({', '.join(FORMATS)})"
+    except Exception as error:
+        # Pillow's decoders raise nearly anything on hostile bytes; none of it may end a job of thousands.
+        reason = f"damaged or truncated ({_first_line(error)})"
+    raise ImageError("image" if isinstance(source, Image.Image) else str(source), reason)
+
+
+class _RefusedError(Exception):
+    pass
+
+
+def _usable(image: Image.Image, max_megapixels: float) -> Image.Image:
+    _check_size(image, max_megapixels)
+    image.load()
+    return _to_rgb(_upright(image))
+
+
+def _open_header(path: Path) -> Image.Image:
+    if path.exists() and not path.is_file():
+        raise _RefusedError("not a file")
+    if path.is_file() and path.stat().st_size == 0:
+        raise _RefusedError("the file is empty")
+    Image.init()
+    known = [name for name in FORMATS if name in Image.OPEN]
+    # Pillow's own limit is one global for the whole process and smaller than what a caller may allow. It is
+    # lifted only while a header is read; `_check_size` takes its place.
+    with _header:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            return Image.open(path, formats=known)
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+
+
+def _check_size(image: Image.Image, max_megapixels: float) -> None:
+    width, height = image.size
+    if width * height > max_megapixels * 1e6:
+        raise _RefusedError(
+            f"{width}x{height} is {width * height / 1e6:.1f} megapixels, more than the limit of "
+            f"{max_megapixels:g} (a decompression bomb, or raise --max-megapixels)"
+        )
+    if not width or not height:
+        raise _RefusedError(f"{width}x{height} holds no pixel")
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        turned = image.getexif().get(_ORIENTATION, 1) != 1
+    except Exception:
+        # Cameras and editors write broken EXIF often; the pixels are good all the same.
+        return image
+    return ImageOps.exif_transpose(image) if turned else image
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):
+        grey = np.asarray(image).astype(np.uint16, copy=False)
+        return Image.fromarray((grey >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode in ("I", "F"):
+        return Image.fromarray(_stretched(np.asarray(image, np.float64))).convert("RGB")
+    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+    return image.convert("RGB")
+
+
+def _stretched(grey: NDArray[np.float64]) -> NDArray[np.uint8]:
+    finite = np.nan_to_num(grey, posinf=0.0, neginf=0.0)
+    low, high = finite.min(), finite.max()
+    scale = 255 / (high - low) if high > low else 0.0
+    return np.asarray(((finite - low) * scale).round(), np.uint8)
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip().splitlines()
+    return text[0] if text else type(error).__name__
