@@ -1,0 +1,133 @@
+"""Translations and failures remembered by content, shared by all projects of a user."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from dragoman.errors import UserError
+from dragoman.translation.engine import Engine, Rejected
+from dragoman.translation.lines import Outcome
+
+FORMAT_VERSION = 1
+_TABLES = """
+CREATE TABLE IF NOT EXISTS engines (
+  id INTEGER PRIMARY KEY, name TEXT, version TEXT, source TEXT, target TEXT,
+  UNIQUE (name, version, source, target)
+);
+CREATE TABLE IF NOT EXISTS lines (
+  engine INTEGER, sha256 BLOB, text TEXT NOT NULL, translation TEXT, reason TEXT,
+  PRIMARY KEY (engine, sha256)
+) WITHOUT ROWID;
+"""
+
+
+def default_cache_folder() -> Path:
+    """`$DRAGOMAN_HOME/translations`, or `dragoman/translations` in the XDG cache folder."""
+    home = os.environ.get("DRAGOMAN_HOME")
+    if home:
+        return Path(home) / "translations"
+    xdg = os.environ.get("XDG_CACHE_HOME")
+    return (Path(xdg) if xdg else Path.home() / ".cache") / "dragoman" / "translations"
+
+
+class Cache:
+    """What one engine made of the lines of one language pair; key: text, pair, engine and engine version.
+
+    One SQLite file serves all projects and several processes at once. `store` is one transaction: a kill
+    loses at most what it was about to write.
+    """
+
+    def __init__(self, folder: Path, engine: Engine, source: str, target: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / "translations.sqlite"
+        with _explained(self.path):
+            self._database = sqlite3.connect(self.path, timeout=60, isolation_level=None)
+            _prepare(self._database, self.path)
+            key = (engine.name, engine.version, source, target)
+            self._database.execute(
+                "INSERT OR IGNORE INTO engines (name, version, source, target) VALUES (?, ?, ?, ?)", key
+            )
+            found = self._database.execute(
+                "SELECT id FROM engines WHERE (name, version, source, target) = (?, ?, ?, ?)", key
+            ).fetchone()
+        self._engine: int = found[0]
+
+    def __enter__(self) -> Cache:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._database.close()
+
+    def find(self, texts: Iterable[str]) -> Iterator[tuple[str, Outcome]]:
+        """The texts that are known, each with its translation or the reason of its failure."""
+        query = "SELECT translation, reason FROM lines WHERE engine = ? AND sha256 = ?"
+        with _explained(self.path):
+            for text in texts:
+                row = self._database.execute(query, (self._engine, _key(text))).fetchone()
+                if row:
+                    yield text, Rejected(row[1]) if row[0] is None else row[0]
+
+    def store(self, outcomes: Mapping[str, Outcome]) -> None:
+        """Remember outcomes, all or none."""
+        rows = [
+            (self._engine, _key(text), text, None, outcome.reason)
+            if isinstance(outcome, Rejected)
+            else (self._engine, _key(text), text, outcome, None)
+            for text, outcome in outcomes.items()
+        ]
+        with _explained(self.path):
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                self._database.executemany("INSERT OR REPLACE INTO lines VALUES (?, ?, ?, ?, ?)", rows)
+                self._database.execute("COMMIT")
+            except BaseException:
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
+                raise
+
+    def any_translated(self) -> str | None:
+        """Some text that this engine has translated, or None."""
+        query = "SELECT text FROM lines WHERE engine = ? AND translation IS NOT NULL LIMIT 1"
+        row = self._database.execute(query, (self._engine,)).fetchone()
+        return row[0] if row else None
+
+
+def _key(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
+
+
+def _prepare(database: sqlite3.Connection, path: Path) -> None:
+    version = database.execute("PRAGMA user_version").fetchone()[0]
+    if version > FORMAT_VERSION:
+        raise UserError(
+            f"{path} has format version {version}, but this dragoman reads up to {FORMAT_VERSION}. "
+            "Upgrade it (pip install --upgrade dragoman) or give another folder: --cache DIR"
+        )
+    if database.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        database.execute("PRAGMA journal_mode = WAL")
+    database.execute("PRAGMA synchronous = NORMAL")
+    database.executescript(_TABLES)
+    database.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if "full" in str(error):
+            raise OSError(errno.ENOSPC, "no space left on the device", str(path)) from None
+        raise UserError(
+            f"The translation cache {path} cannot be used ({error}). Give another folder: --cache DIR"
+        ) from None
+    except sqlite3.DatabaseError as error:
+        raise UserError(
+            f"The translation cache {path} is damaged ({error}). Delete the file, or give another folder: "
+            "--cache DIR"
+        ) from None

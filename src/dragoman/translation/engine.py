@@ -1,0 +1,136 @@
+"""What a translation engine is, how it fails, and how its spec `name:argument?option=value` is read."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl
+
+from dragoman import plugins
+from dragoman.errors import FAILURE, UserError
+from dragoman.translation.languages import Language, language
+
+Options = TypeVar("Options")
+
+
+class EngineError(Exception):
+    """The engine failed on these lines, perhaps because of one of them: the job looks for it."""
+
+
+class EngineUnavailableError(UserError):
+    """The engine fails whatever the lines are: the job stops, and what was translated stays cached."""
+
+    exit_code = FAILURE
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Stands where a translation should: this line cannot be translated, for this reason."""
+
+    reason: str
+
+
+class Engine(ABC):
+    """Translates lines of one language into lines of another.
+
+    `name` is what the captions' engine column says, `version` changes whenever the same line could come out
+    otherwise (both belong to the key of the cache), and `batch_size` is how many lines a call takes best.
+    """
+
+    name: str
+    version: str
+    batch_size: int = 64
+
+    @abstractmethod
+    def translate(self, lines: Sequence[str], timeout: float) -> list[str | Rejected]:
+        """One result a line, in order. Lines are non-empty and hold no line break and no control character.
+
+        Raises EngineError where the call as a whole failed or took longer than `timeout` seconds, and
+        EngineUnavailableError where no lines could ever succeed.
+        """
+
+
+def open_engine(spec: str, source: str, target: str, *, device: str | None = None) -> Engine:
+    """The engine of `spec`, from language `source` to `target` (BCP 47 tags).
+
+    `spec` is `name:argument`, and may go on with options: `transformers:facebook/m2m100_418M?beams=5`.
+    `device` ("cpu", "cuda:0") is for the engines that run a model. Raises UserError for an unknown engine
+    or language, an option or a pair that the engine does not have, or a missing installation.
+    """
+    name, _, rest = spec.partition(":")
+    argument, _, query = rest.partition("?")
+    module = plugins.load("dragoman.translation.engines", name, "translation engine")
+    engine: Engine = module.build(
+        argument,
+        language(source),
+        language(target),
+        read_options(name, module.Options, query),
+        device,
+    )
+    return engine
+
+
+def read_options(name: str, kind: type[Options], query: str) -> Options:
+    """The options dataclass `kind` from `key=value&key=value`; types follow its defaults."""
+    given = dict(parse_qsl(query, keep_blank_values=True))
+    fields: Any = dataclasses.fields(kind)  # type: ignore[arg-type]
+    defaults: dict[str, Any] = {field.name: field.default for field in fields}
+    values: dict[str, Any] = {}
+    for key, text in given.items():
+        if key not in defaults:
+            known = ", ".join(defaults) or "none"
+            raise UserError(f"The engine {name!r} has no option {key!r}. Known: {known}.")
+        try:
+            values[key] = type(defaults[key])(text)
+        except ValueError:
+            wanted = type(defaults[key]).__name__
+            raise UserError(f"The option {key!r} of the engine {name!r} is {text!r}, no {wanted}.") from None
+    try:
+        return kind(**values)
+    except ValueError as error:
+        raise UserError(f"The engine {name!r}: {error}") from None
+
+
+def require_argument(argument: str, example: str) -> str:
+    """`argument`, or a UserError that shows how a full spec looks."""
+    if not argument:
+        raise UserError(f"The engine {example.split(':')[0]!r} needs an argument, for example {example!r}.")
+    return argument
+
+
+def describe_options(options: object) -> str:
+    """`?key=value&…` of what differs from the defaults, empty where nothing does."""
+    fields = dataclasses.fields(options)  # type: ignore[arg-type]
+    changed = {f.name: getattr(options, f.name) for f in fields if getattr(options, f.name) != f.default}
+    return "?" + "&".join(f"{key}={value}" for key, value in changed.items()) if changed else ""
+
+
+def short_tag(engine: Engine) -> str:
+    """A short name for ids: the engine's kind and a fingerprint of its name, `apertium-1f3a5c`."""
+    kind = re.sub(r"[^A-Za-z0-9]", "", engine.name.split(":")[0])
+    return f"{kind}-{hashlib.sha256(engine.name.encode()).hexdigest()[:6]}"
+
+
+def fingerprint(parts: Mapping[str, object]) -> str:
+    """A short stable hash of named parts, for versions."""
+    text = "\n".join(f"{key}={parts[key]}" for key in sorted(parts))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+__all__ = [
+    "Engine",
+    "EngineError",
+    "EngineUnavailableError",
+    "Language",
+    "Rejected",
+    "describe_options",
+    "fingerprint",
+    "open_engine",
+    "require_argument",
+    "short_tag",
+]

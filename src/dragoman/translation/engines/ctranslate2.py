@@ -1,0 +1,101 @@
+"""Converted models that run fast without a GPU: `ctranslate2:FOLDER`, in int8 if converted so.
+
+    ct2-transformers-converter --model facebook/m2m100_418M --quantization int8 --output_dir m2m \\
+        --copy_files tokenizer_config.json sentencepiece.bpe.model vocab.json special_tokens_map.json
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dragoman.errors import MissingExtraError, UserError
+from dragoman.translation.conventions import Codes, codes
+from dragoman.translation.engine import (
+    Engine,
+    Language,
+    Rejected,
+    describe_options,
+    fingerprint,
+    require_argument,
+)
+from dragoman.translation.models import content_hash, first_line, load_tokenizer, longest_answer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How translations are searched for."""
+
+    beams: int = 4
+    compute: str = "default"
+    """Arithmetic of CTranslate2: default (as converted), int8, int8_float16, float16, float32 …"""
+    tokenizer: str = ""
+    """Folder or hub id of the tokenizer; the model folder itself by default."""
+
+
+def build(
+    argument: str, source: Language, target: Language, options: Options, device: str | None
+) -> CTranslate2Engine:
+    """The engine of a converted folder that holds its tokenizer's files as well."""
+    folder = Path(require_argument(argument, "ctranslate2:m2m100-int8"))
+    try:
+        import ctranslate2
+    except ImportError:
+        raise MissingExtraError("ctranslate2", "ctranslate2", "The engine 'ctranslate2'") from None
+    if not (folder / "model.bin").is_file():
+        raise UserError(
+            f"{folder} is no converted model: it has no model.bin. Convert one: ct2-transformers-converter "
+            f"--model HUB_ID --quantization int8 --output_dir {folder} --copy_files tokenizer_config.json …"
+        )
+    tokenizer = load_tokenizer(options.tokenizer or str(folder), "ctranslate2")
+    where, _, number = (device or "auto").partition(":")
+    try:
+        model = ctranslate2.Translator(
+            str(folder), device=where, device_index=int(number or 0), compute_type=options.compute
+        )
+    except (RuntimeError, ValueError) as error:
+        raise UserError(f"CTranslate2 cannot open {folder}: {first_line(error)}") from None
+    pair = codes(tokenizer.get_vocab(), source, target, str(folder))
+    version = fingerprint({"folder": content_hash(folder), "options": options, "codes": pair})
+    label = folder.resolve().name + describe_options(options)
+    return CTranslate2Engine(label, version, model, tokenizer, pair, options)
+
+
+class CTranslate2Engine(Engine):
+    """Beam search; CTranslate2 itself groups lines of like length."""
+
+    batch_size = 256
+
+    def __init__(
+        self, label: str, version: str, model: Any, tokenizer: Any, pair: Codes, options: Options
+    ) -> None:
+        self.name = f"ctranslate2:{label}"
+        self.version = version
+        self._model = model
+        self._tokenizer = tokenizer
+        self._pair = pair
+        self._options = options
+        if pair.source:
+            tokenizer.src_lang = pair.source
+
+    def translate(self, lines: Sequence[str], timeout: float) -> list[str | Rejected]:
+        texts = [f"{self._pair.prefix} {line}" if self._pair.prefix else line for line in lines]
+        rows = [self._tokenizer.convert_ids_to_tokens(ids) for ids in self._tokenizer(texts)["input_ids"]]
+        begin = [self._pair.forced] if self._pair.forced else None
+        results = self._model.translate_batch(
+            rows,
+            target_prefix=[begin] * len(rows) if begin else None,
+            beam_size=self._options.beams,
+            max_decoding_length=longest_answer(max(map(len, rows))),
+            max_batch_size=2048,
+            batch_type="tokens",
+        )
+        return [self._text(result.hypotheses[0]) for result in results]
+
+    def _text(self, tokens: list[str]) -> str:
+        if self._pair.forced and tokens[:1] == [self._pair.forced]:
+            tokens = tokens[1:]
+        ids = self._tokenizer.convert_tokens_to_ids(tokens)
+        return str(self._tokenizer.decode(ids, skip_special_tokens=True))

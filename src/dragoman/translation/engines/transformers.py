@@ -1,0 +1,149 @@
+"""Any Hugging Face sequence-to-sequence model: `transformers:FOLDER` or `transformers:HUB_ID`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dragoman.errors import MissingExtraError, UserError
+from dragoman.translation.conventions import Codes, codes
+from dragoman.translation.engine import (
+    Engine,
+    EngineError,
+    Language,
+    Rejected,
+    describe_options,
+    fingerprint,
+    require_argument,
+)
+from dragoman.translation.models import content_hash, first_line, load_tokenizer, longest_answer
+
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How translations are searched for."""
+
+    beams: int = 4
+    dtype: str = "float32"
+    """float32, bfloat16 or float16."""
+
+    def __post_init__(self) -> None:
+        if self.beams < 1:
+            raise ValueError(f"beams must be at least 1, got {self.beams}")
+        if self.dtype not in DTYPES:
+            raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {self.dtype!r}")
+
+
+def build(
+    argument: str, source: Language, target: Language, options: Options, device: str | None
+) -> TransformersEngine:
+    """The engine of a folder, or else of a hub id (HF_HUB_OFFLINE is respected). Weights are safetensors."""
+    name = require_argument(argument, "transformers:facebook/m2m100_418M")
+    try:
+        import torch
+        from transformers import AutoModelForSeq2SeqLM
+    except ImportError as error:
+        raise MissingExtraError(error.name or "torch", "train", "The engine 'transformers'") from None
+    tokenizer = load_tokenizer(name, "train")
+    try:
+        model = AutoModelForSeq2SeqLM.from_pretrained(
+            name, dtype=getattr(torch, options.dtype), use_safetensors=True, trust_remote_code=False
+        )
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{name} gives no sequence-to-sequence model in safetensors: {first_line(error)}. Pickled "
+            "weights are never read; choose a model with a model.safetensors."
+        ) from None
+    where = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        model.to(where)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(
+            f"The device {where!r} cannot be used: {first_line(error)}. Try --device cpu"
+        ) from None
+    folder = Path(name)
+    label = (folder.resolve().name if folder.is_dir() else name) + describe_options(options)
+    weights = content_hash(folder) if folder.is_dir() else str(model.config._commit_hash)
+    pair = codes(tokenizer.get_vocab(), source, target, name)
+    version = fingerprint({"weights": weights, "options": options, "codes": pair})
+    return TransformersEngine(label, version, model, tokenizer, pair, options)
+
+
+class TransformersEngine(Engine):
+    """Beam search without sampling; lines of like length go together."""
+
+    batch_size = 64
+
+    def __init__(
+        self, label: str, version: str, model: Any, tokenizer: Any, pair: Codes, options: Options
+    ) -> None:
+        self.name = f"transformers:{label}"
+        self.version = version
+        self._model = model.eval()
+        self._tokenizer = tokenizer
+        self._pair = pair
+        self._options = options
+        if pair.source:
+            tokenizer.src_lang = pair.source
+
+    def translate(self, lines: Sequence[str], timeout: float) -> list[str | Rejected]:
+        deadline = time.monotonic() + timeout
+        texts = [f"{self._pair.prefix} {line}" if self._pair.prefix else line for line in lines]
+        rows = self._tokenizer(texts)["input_ids"]
+        limit = self._longest_input()
+        results: list[str | Rejected] = [
+            Rejected(f"it has {len(row)} tokens, and the model reads at most {limit}") for row in rows
+        ]
+        fitting = sorted((i for i, row in enumerate(rows) if len(row) <= limit), key=lambda i: len(rows[i]))
+        for group in _groups(fitting, [len(row) for row in rows]):
+            if time.monotonic() > deadline:
+                raise EngineError(f"the model did not finish within {timeout:.3g} s")
+            answers = self._generate([rows[i] for i in group])
+            for i, answer in zip(group, answers, strict=True):
+                results[i] = answer
+        return results
+
+    def generation_settings(self, longest: int) -> dict[str, Any]:
+        """What `generate` is asked for, given the number of tokens of the longest text of a batch."""
+        settings: dict[str, Any] = {
+            "num_beams": self._options.beams,
+            "do_sample": False,
+            "max_new_tokens": longest_answer(longest),
+        }
+        if self._pair.forced:
+            settings["forced_bos_token_id"] = self._tokenizer.convert_tokens_to_ids(self._pair.forced)
+        return settings
+
+    def _generate(self, rows: list[list[int]]) -> list[str]:
+        import torch
+
+        padded = self._tokenizer.pad({"input_ids": rows}, return_tensors="pt").to(self._model.device)
+        with torch.inference_mode():
+            tokens = self._model.generate(
+                input_ids=padded["input_ids"],
+                attention_mask=padded["attention_mask"],
+                **self.generation_settings(max(map(len, rows))),
+            )
+        decoded: list[str] = self._tokenizer.batch_decode(tokens, skip_special_tokens=True)
+        return decoded
+
+    def _longest_input(self) -> int:
+        config = self._model.config
+        positions = getattr(config, "max_position_embeddings", None)
+        return min(int(self._tokenizer.model_max_length), int(positions or 10**9))
+
+
+def _groups(order: Sequence[int], lengths: Sequence[int], tokens: int = 2048) -> list[list[int]]:
+    """Parts of `order` (ascending length) that hold at most `tokens` tokens once padded."""
+    groups: list[list[int]] = []
+    for i in order:
+        if groups and (len(groups[-1]) + 1) * lengths[i] <= tokens:
+            groups[-1].append(i)
+        else:
+            groups.append([i])
+    return groups

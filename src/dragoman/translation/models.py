@@ -1,0 +1,43 @@
+"""Model folders and hub ids: where they are, what they hold, and how long an answer may be."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from dragoman.errors import MissingExtraError, UserError
+from dragoman.folders import sha256
+
+
+def load_tokenizer(model: str, extra: str) -> Any:
+    """The tokenizer of a folder or hub id. Raises UserError where there is none."""
+    try:
+        from transformers import AutoTokenizer
+    except ImportError:
+        raise MissingExtraError("transformers", extra, "Translating with a model") from None
+    try:
+        return AutoTokenizer.from_pretrained(model, trust_remote_code=False)
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"{model} gives no tokenizer: {first_line(error)}. {_FIX}") from None
+
+
+def content_hash(folder: Path) -> str:
+    """A hash over the names and contents of all files of a folder."""
+    digest = hashlib.sha256()
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        digest.update(f"{file.relative_to(folder)} {sha256(file)}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def longest_answer(tokens: int) -> int:
+    """Tokens that a translation may have: generous for a translation, a bound for a model in a loop."""
+    return 2 * tokens + 16
+
+
+def first_line(error: BaseException) -> str:
+    """The first sentence of a library's message."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+_FIX = "Give a folder or hub id of a translation model, such as transformers:facebook/m2m100_418M."
