@@ -1,0 +1,93 @@
+"""`dragoman evaluate`: a run and a corpus in, a report out."""
+
+from __future__ import annotations
+
+import click
+
+from dragoman.errors import UserError
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("run")
+@click.argument("corpus")
+@click.option("--languages", required=True, help="Languages of the queries, with commas: pt,en.")
+@click.option("--out", required=True, help="Folder of the report; an earlier report there is replaced.")
+@click.option("--split", help="train, val or test (default: test).")
+@click.option(
+    "--match",
+    multiple=True,
+    metavar="LANG=GLOB",
+    help="Only human captions of LANG whose caption id fits GLOB are queries. Repeatable.",
+)
+@click.option("--features", help="Feature set of the images (default: the one the model was trained on).")
+@click.option(
+    "--fusion-normalisation",
+    help="Scale of the fused channels: matrix, query or none (default: matrix).",
+)
+@click.option("--translation-engine", help="Which translation of the queries to use, if there are several.")
+@click.option(
+    "--drop-untranslated",
+    is_flag=True,
+    help="Leave queries without translation out of all rows instead of failing.",
+)
+@click.option(
+    "--translate-test-run",
+    help="Run of another model, for the source language only, that scores the translated queries.",
+)
+@click.option("--run-depth", type=click.IntRange(min=10), help="Hits per query in TREC runs (default: 100).")
+@click.option("--seed", type=int, help="Of the bootstrap and the shown examples (default: 0).")
+@click.option("--json", "as_json", is_flag=True, help="Print report.json instead of a table.")
+def command(
+    run: str,
+    corpus: str,
+    languages: str,
+    out: str,
+    match: tuple[str, ...],
+    drop_untranslated: bool,
+    translate_test_run: str | None,
+    as_json: bool,
+    **options: object,
+) -> None:
+    """Measure how well RUN finds the images of CORPUS, in both directions, with intervals.
+
+    Writes report.html to look at, report.json, queries.parquet with every rank, and TREC runs and qrels.
+    Besides the queries themselves (direct) it scores their machine translations (translate_test) and both
+    together (fused), where the corpus holds the translations.
+
+    \b
+    dragoman evaluate run/ corpus/ --languages pt,en --out report/
+    dragoman evaluate run/ corpus/ --languages pt --match 'pt=*#pt#*' --out report-written/
+    """
+    import json
+
+    from dragoman.reporting import evaluate
+    from dragoman.reporting.lines import result_lines
+
+    settings = {name: value for name, value in options.items() if value is not None}
+    if drop_untranslated:
+        settings["untranslated"] = "drop"
+    report = evaluate(
+        run,
+        corpus,
+        out=out,
+        translate_test_run=translate_test_run,
+        languages=[one.strip() for one in languages.split(",") if one.strip()],
+        match=_globs(match),
+        **settings,
+    )
+    if as_json:
+        click.echo(json.dumps(report, ensure_ascii=False, indent=2))
+        return
+    for line in result_lines(report):
+        click.echo(line)
+    click.echo(f"Look at {out}/report.html", err=True)
+
+
+def _globs(match: tuple[str, ...]) -> dict[str, list[str]]:
+    globs: dict[str, list[str]] = {}
+    for one in match:
+        language, equals, glob = one.partition("=")
+        if not (language and equals and glob):
+            raise UserError(f"--match is {one!r}, but LANG=GLOB was expected, such as 'pt=*#pt#*'.")
+        globs.setdefault(language, []).append(glob)
+    return globs

@@ -1,0 +1,48 @@
+"""A report as lines of text for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from dragoman.evaluation.metrics import RECALLS
+from dragoman.reporting.rows import DIRECTIONS
+
+HEADER = (
+    f"{'':8}{'':28}{'text to image':>21}{'image to text':>24}\n"
+    f"{'language':<9}{'row':<27}{'R@1':>7}{'R@5':>7}{'R@10':>7}   {'R@1':>7}{'R@5':>7}{'R@10':>7}"
+    f"{'SumR':>9}  95 % interval"
+)
+
+
+def result_lines(report: dict[str, Any]) -> Iterator[str]:
+    """Recalls and SumR of every language and row, then what the reader should know of them."""
+    yield from HEADER.split("\n")
+    for language, rows in report["results"].items():
+        for row, result in rows.items():
+            low, high = report["intervals"][language][row]["sum_r"]
+            recalls = ["".join(f"{result[way][name]:7.1f}" for name in RECALLS) for way in DIRECTIONS]
+            yield (
+                f"{language:<9}{row:<27}{recalls[0]}   {recalls[1]}{result['sum_r']:9.1f}"
+                f"  {low:.1f} to {high:.1f}"
+            )
+    for language, details in report["languages"].items():
+        yield from notes(language, details)
+
+
+def notes(language: str, details: dict[str, Any]) -> Iterator[str]:
+    """How many queries, where the fusion weight comes from, and which rows are missing and why."""
+    queries, gallery = details["queries"], details["gallery"]
+    only = f" (only {', '.join(details['match'])})" if details["match"] else ""
+    yield (
+        f"{language}: {queries['text_to_image']} captions{only} against {gallery['text_to_image']} images, "
+        f"{queries['image_to_text']} images against {gallery['image_to_text']} captions"
+    )
+    if details["dropped_untranslated"]:
+        yield f"{language}: {details['dropped_untranslated']} captions without translation were dropped"
+    if details["translation_engine"]:
+        yield f"{language}: translated by {details['translation_engine']}"
+    if fusion := details["fusion"]:
+        yield f"{language}: fusion weight {fusion['weight']} chosen on {fusion['chosen_on']}"
+    for row, reason in details["missing_rows"].items():
+        yield f"{language}: no row {row}: {reason}"

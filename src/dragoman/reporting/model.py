@@ -1,0 +1,85 @@
+"""The model under evaluation: any object that encodes texts and frozen vision vectors.
+
+N texts or images, D width of the joint space.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dragoman.corpus.store import Corpus
+from dragoman.errors import UserError
+from dragoman.folders import sha256
+from dragoman.progress import bar
+
+CHUNK = 4096
+
+
+class Model(Protocol):
+    """What evaluation needs of `dragoman.Retriever`."""
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """`source`, `targets`, `features`, and what else describes the run."""
+
+    def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """[N, D] unit vectors."""
+
+    def encode_features(self, vectors: NDArray[np.floating]) -> NDArray[np.float32]:
+        """[N, D] unit vectors of frozen vision vectors."""
+
+
+def load(run: str | Path | Model) -> Model:
+    """The model of a run folder; any other object is taken as a model itself."""
+    if not isinstance(run, str | Path):
+        return run
+    from dragoman.encoders.retriever import Retriever
+
+    return Retriever.load(run)
+
+
+def fingerprint(run: str | Path | Model) -> dict[str, str]:
+    """Content hashes of the model's files; those of an object are unknown."""
+    if not isinstance(run, str | Path):
+        return {"model": f"object of class {type(run).__name__}"}
+    folder = Path(run) / "model" if (Path(run) / "model").is_dir() else Path(run)
+    return {f"model/{path.name}": sha256(path) for path in sorted(folder.iterdir()) if path.is_file()}
+
+
+def encode_texts(model: Model, texts: Sequence[str], label: str) -> NDArray[np.float32]:
+    """[N, D]; equal texts are encoded once, so that they tie exactly."""
+    unique, place_N = np.unique(np.array(texts, dtype=object), return_inverse=True)
+    parts = []
+    with bar(len(unique), f"Encoding {label}", "texts") as progress:
+        for start in range(0, len(unique), CHUNK):
+            parts.append(model.encode_text(unique[start : start + CHUNK].tolist()))
+            progress.update(len(parts[-1]))
+    return np.concatenate(parts)[place_N]
+
+
+def encode_images(
+    model: Model, corpus: Corpus, items: Sequence[str], features: str | None
+) -> NDArray[np.float32]:
+    """[N, D] of items, from the named feature set or the one that the model was trained on."""
+    name = features or model.config.get("features")
+    if name is None:
+        raise UserError("The model names no feature set. Say which one holds the images: --features NAME")
+    stored = corpus.features(name)
+    row_N = stored.rows(items)
+    parts = []
+    with bar(len(row_N), "Encoding images", "images") as progress:
+        for start in range(0, len(row_N), CHUNK):
+            parts.append(model.encode_features(np.asarray(stored.vectors[row_N[start : start + CHUNK]])))
+            progress.update(len(parts[-1]))
+    return np.concatenate(parts)
+
+
+def digest(hashes: dict[str, str]) -> str:
+    """One hash of several, for display."""
+    return hashlib.sha256(repr(sorted(hashes.items())).encode()).hexdigest()[:16]

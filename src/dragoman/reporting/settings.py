@@ -1,0 +1,57 @@
+"""What an evaluation is asked to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from dragoman.errors import UserError
+from dragoman.evaluation.fusion import NORMALISATIONS, Normalisation
+from dragoman.records import SPLITS, Split
+
+Untranslated = Literal["error", "drop"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Checks itself; every default is written here and nowhere else."""
+
+    languages: Sequence[str]
+    """Languages of the queries; the source language of the model gets the row `direct` alone."""
+    split: Split = "test"
+    match: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Language to globs: of this language only the human captions whose id fits one of them are queries."""
+    features: str | None = None
+    """Feature set of the images; the one that the model was trained on where not given."""
+    fusion_normalisation: Normalisation = "matrix"
+    translation_engine: str | None = None
+    """Which translation of the queries to take, where the corpus holds those of several engines."""
+    untranslated: Untranslated = "error"
+    """Queries without translation, where others have one: an error, or dropped from all rows and counted."""
+    run_depth: int = 100
+    """Hits per query in the TREC runs."""
+    seed: int = 0
+    """Of the bootstrap and of the choice of examples."""
+
+    def __post_init__(self) -> None:
+        if not self.languages or len(set(self.languages)) < len(self.languages):
+            raise UserError(
+                f"languages must name each language once, got {list(self.languages)}. "
+                "Write: --languages pt,en"
+            )
+        _require_known("split", self.split, SPLITS)
+        _require_known("fusion_normalisation", self.fusion_normalisation, NORMALISATIONS)
+        _require_known("untranslated", self.untranslated, get_args(Untranslated))
+        if strange := set(self.match) - set(self.languages):
+            raise UserError(
+                f"match names {', '.join(sorted(strange))}, which is not evaluated. "
+                f"Evaluated: {', '.join(self.languages)}"
+            )
+        if self.run_depth < 10:
+            raise UserError(f"run_depth must be at least 10, got {self.run_depth}")
+
+
+def _require_known(name: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise UserError(f"{name} is {value!r}; known: {', '.join(known)}")

@@ -1,0 +1,75 @@
+"""`dragoman evaluate` from the command line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from dragoman.cli import dragoman
+
+sys.path.append(str(Path(__file__).parents[1] / "reporting"))
+from reporting_world import FakeModel, write_world
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    write_world(tmp_path / "corpus")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_text("{}")
+    monkeypatch.setattr("dragoman.reporting.model.load", lambda run: FakeModel())
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_it_prints_a_table_and_writes_the_report(place: Path) -> None:
+    done = CliRunner().invoke(
+        dragoman, ["evaluate", "run", "corpus", "--languages", "pt,en", "--out", "report"]
+    )
+    assert done.exit_code == 0, done.output
+    report = json.loads((place / "report" / "report.json").read_text())
+    lines = done.stdout.splitlines()
+    first = report["results"]["pt"]["direct"]
+    assert lines[2].split()[:5] == ["pt", "direct"] + [
+        f"{first['text_to_image'][f'recall@{k}']:.1f}" for k in (1, 5, 10)
+    ]
+    assert f"{first['sum_r']:.1f}" in lines[2]
+    assert "pt: 46 captions against 24 images, 23 images against 46 captions" in lines
+    assert any(line.startswith("pt: fusion weight 0.") and "32 human pt captions" in line for line in lines)
+    assert "Look at report/report.html" in done.stderr
+    written = {path.name for path in (place / "report").iterdir()}
+    assert written == {"report.json", "report.html", "queries.parquet", "trec", "manifest.json"}
+    assert list(report["provenance"]["run"]) == ["model/config.json"]
+
+
+def test_json_is_the_report(place: Path) -> None:
+    done = CliRunner().invoke(
+        dragoman,
+        ["evaluate", "run", "corpus", "--languages", "pt", "--match", "pt=*#0", "--match", "pt=*#1",
+         "--fusion-normalisation", "none", "--json", "--out", "report"],
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    printed = json.loads(done.stdout)
+    assert printed == json.loads((place / "report" / "report.json").read_text())
+    assert printed["languages"]["pt"]["match"] == ["*#0", "*#1"]
+    assert printed["languages"]["pt"]["fusion"]["normalisation"] == "none"
+
+
+@pytest.mark.parametrize("match", ["pt", "=*", "pt="])
+def test_a_match_without_language_or_glob_is_refused(place: Path, match: str) -> None:
+    from dragoman.errors import UserError
+
+    done = CliRunner().invoke(
+        dragoman, ["evaluate", "run", "corpus", "--languages", "pt", "--match", match, "--out", "r"]
+    )
+    assert isinstance(done.exception, UserError)
+    assert f"--match is {match!r}, but LANG=GLOB was expected" in str(done.exception)
+
+
+def test_a_missing_run_says_how_to_make_one(place: Path) -> None:
+    done = CliRunner().invoke(dragoman, ["evaluate", "no-run", "corpus", "--languages", "pt", "--out", "r"])
+    assert "no-run does not exist. Train a model: dragoman train" in str(done.exception)
+    assert not (place / "r").exists()
