@@ -1,0 +1,51 @@
+"""Sentence frames: what all grammars share, whatever the language."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from dragoman.scenes.draws import Draws
+from dragoman.scenes.plan import Mention, Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A sentence with the slots `{what}` and `{where}`; `many` is used for more than one thing.
+
+    `case` is the case in which the language puts `{what}`.
+    """
+
+    one: str
+    many: str = ""
+    case: str = "nom"
+
+    def text(self, count: int) -> str:
+        return self.many if count > 1 and self.many else self.one
+
+
+def draw_frame(frames: Sequence[Frame], where: str, draws: Draws) -> Frame:
+    """A frame that has a slot for `where` exactly if there is something to say."""
+    return draws.pick([frame for frame in frames if ("{where}" in frame.one) == bool(where)])
+
+
+def draw_what(
+    plan: Plan, case: str, draws: Draws, phrase: Callable[[Mention, str, Draws], str], link: str
+) -> str:
+    """The thing or things that the caption is about; `phrase` says one mention in a case."""
+    what = phrase(plan.first, case, draws)
+    if plan.second is None or plan.relation is not None:
+        return what
+    return what + link + phrase(plan.second, case, draws)
+
+
+def in_either_order(parts: Sequence[str], draws: Draws) -> str:
+    """The parts that are there, joined by spaces, in a random order."""
+    said = [part for part in parts if part]
+    return " ".join(reversed(said) if draws.chance(0.3) else said)
+
+
+def finish(text: str) -> str:
+    """One line with single spaces that starts with a capital where the script has any."""
+    line = " ".join(text.split())
+    return line[:1].upper() + line[1:]

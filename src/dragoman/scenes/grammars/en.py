@@ -1,0 +1,92 @@
+"""English captions."""
+
+from __future__ import annotations
+
+from dragoman.scenes.draws import Draws
+from dragoman.scenes.grammars._frames import Frame, draw_frame, draw_what, finish, in_either_order
+from dragoman.scenes.plan import Mention, Plan
+
+NOUNS = {
+    "apple": ("apple apples",),
+    "ball": ("ball balls",),
+    "bird": ("bird birds",),
+    "boat": ("boat boats",),
+    "book": ("book books",),
+    "box": ("box boxes",),
+    "car": ("car cars",),
+    "chair": ("chair chairs",),
+    "cup": ("cup cups", "cup cups", "mug mugs"),
+    "fish": ("fish fish",),
+    "flower": ("flower flowers",),
+    "hat": ("hat hats",),
+    "house": ("house houses",),
+    "star": ("star stars",),
+    "tree": ("tree trees",),
+    "umbrella": ("umbrella umbrellas",),
+}
+"""Singular and plural of each synonym; a synonym that is named twice is drawn twice as often."""
+
+COLOURS = {"purple": ("purple", "violet")}
+"""Colours with more than their own name."""
+SIZES = {"small": ("small", "small", "little"), "big": ("big", "large")}
+NUMERALS = {2: "two", 3: "three"}
+SOME = {2: ("some",), 3: ("some", "several")}
+
+GROUNDS = {
+    "beach": ("on the beach", "at the beach"),
+    "meadow": ("in a meadow", "on the grass", "in a green field"),
+    "room": ("in a room", "indoors"),
+    "snow": ("in the snow", "in a snowy landscape"),
+    "street": ("on the street", "in the street", "on a road"),
+}
+PLACES = {
+    "left": ("on the left", "on the left side"),
+    "right": ("on the right", "on the right side"),
+    "top": ("at the top", "in the upper part of the picture"),
+    "bottom": ("at the bottom", "in the lower part of the picture"),
+    "centre": ("in the middle", "in the centre"),
+}
+RELATIONS = {
+    "left": ("to the left of", "left of"),
+    "right": ("to the right of", "right of"),
+    "above": ("above", "over"),
+    "below": ("below", "under"),
+}
+FRAMES = (
+    Frame("{what} {where}"),
+    Frame("{what} {where}"),
+    Frame("There is {what} {where}.", "There are {what} {where}."),
+    Frame("{where} there is {what}.", "{where} there are {what}."),
+    Frame("{what} can be seen {where}."),
+    Frame("A picture of {what} {where}"),
+    Frame("{what}"),
+    Frame("There is {what}.", "There are {what}."),
+    Frame("A picture of {what}"),
+    Frame("We see {what}."),
+)
+
+
+def caption(plan: Plan, draws: Draws) -> str:
+    """One English caption that says the facts of `plan`."""
+    where = _where(plan, draws)
+    frame = draw_frame(FRAMES, where, draws)
+    what = draw_what(plan, frame.case, draws, _phrase, " and ")
+    return finish(frame.text(plan.first.count).format(what=what, where=where))
+
+
+def _where(plan: Plan, draws: Draws) -> str:
+    spot = draws.pick(PLACES[plan.place]) if plan.place else ""
+    if plan.relation and plan.second:
+        spot = f"{draws.pick(RELATIONS[plan.relation])} {_phrase(plan.second, '', draws)}"
+    ground = draws.pick(GROUNDS[plan.ground]) if plan.ground else ""
+    return in_either_order((spot, ground), draws)
+
+
+def _phrase(mention: Mention, case: str, draws: Draws) -> str:
+    singular, plural = draws.pick(NOUNS[mention.kind]).split()
+    size = draws.pick(SIZES[mention.size]) if mention.size else ""
+    colour = draws.pick(COLOURS.get(mention.colour, (mention.colour,))) if mention.colour else ""
+    rest = f"{size} {colour} {singular if mention.count == 1 else plural}".strip()
+    if mention.count == 1:
+        return f"{'an' if rest[0] in 'aeiou' else 'a'} {rest}"
+    return f"{NUMERALS[mention.count] if mention.exact else draws.pick(SOME[mention.count])} {rest}"

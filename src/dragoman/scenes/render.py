@@ -1,0 +1,76 @@
+"""A picture of a scene."""
+
+from __future__ import annotations
+
+from PIL import Image, ImageFilter
+
+from dragoman.scenes.backdrops import backdrop
+from dragoman.scenes.draws import Draws
+from dragoman.scenes.scene import Group, Place, Relation, Scene
+from dragoman.scenes.sprites import sprite
+
+Point = tuple[float, float]
+
+SIDE = 192
+"""Width and height of a picture, in pixels."""
+RADIUS = {"small": 0.068, "big": 0.118}
+"""Half the side of one thing, as a share of the picture."""
+
+CENTRE: dict[Place, Point] = {
+    "left": (0.26, 0.52),
+    "right": (0.74, 0.52),
+    "top": (0.5, 0.26),
+    "bottom": (0.5, 0.74),
+    "centre": (0.5, 0.5),
+}
+ENDS: dict[Relation, tuple[Point, Point]] = {
+    "left": ((0.26, 0.52), (0.74, 0.52)),
+    "right": ((0.74, 0.52), (0.26, 0.52)),
+    "above": ((0.5, 0.26), (0.5, 0.74)),
+    "below": ((0.5, 0.74), (0.5, 0.26)),
+}
+"""Where the first and the second group of a relation stand."""
+FORMATION: dict[int, tuple[Point, ...]] = {
+    1: ((0.0, 0.0),),
+    2: ((-1.0, 0.0), (1.0, 0.0)),
+    3: ((0.0, -0.92), (-1.0, 0.9), (1.0, 0.9)),
+}
+"""Places within a group, in units of the radius."""
+
+
+def render(scene: Scene, draws: Draws) -> Image.Image:
+    """An RGB picture of `scene`, SIDE pixels square; draws vary ground, places and tilt a little."""
+    picture = backdrop(scene.ground, SIDE, draws).convert("RGBA")
+    if scene.place:
+        _put_group(picture, scene.first, CENTRE[scene.place], draws)
+    elif scene.relation and scene.second:
+        for group, centre in zip((scene.first, scene.second), ENDS[scene.relation], strict=True):
+            _put_group(picture, group, centre, draws)
+    return picture.convert("RGB")
+
+
+def _put_group(picture: Image.Image, group: Group, centre: Point, draws: Draws) -> None:
+    radius = RADIUS[group.size] * draws.uniform(0.94, 1.04)
+    x, y = (axis + draws.uniform(-0.018, 0.018) for axis in centre)
+    for right, down in FORMATION[group.count]:
+        thing = sprite(group.kind, group.colour, round(2 * radius * SIDE), draws.uniform(-6, 6))
+        at = (x + right * radius - radius) * SIDE, (y + down * radius - radius) * SIDE
+        _put(picture, thing, (round(at[0]), round(at[1])))
+
+
+def _put(picture: Image.Image, thing: Image.Image, at: tuple[int, int]) -> None:
+    side = thing.width
+    shade = Image.new("L", (side * 2, side * 2))
+    shade.paste(
+        thing.getchannel("A").point(lambda alpha: alpha // 3), (side // 2 + side // 16, side // 2 + side // 8)
+    )
+    blurred = shade.filter(ImageFilter.GaussianBlur(side / 14))
+    shadow = Image.merge(
+        "RGBA", [*(Image.new("L", shade.size, channel) for channel in (30, 30, 50)), blurred]
+    )
+    layer = Image.new("RGBA", picture.size)
+    layer.paste(shadow, (at[0] - side // 2, at[1] - side // 2))
+    picture.alpha_composite(layer)
+    layer = Image.new("RGBA", picture.size)
+    layer.paste(thing, at)
+    picture.alpha_composite(layer)

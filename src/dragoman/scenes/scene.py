@@ -1,0 +1,110 @@
+"""The facts of one picture, and how pictures are drawn at random."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from dragoman.errors import UserError
+from dragoman.scenes.draws import Draws
+
+Place = Literal["left", "right", "top", "bottom", "centre"]
+Relation = Literal["left", "right", "above", "below"]
+Size = Literal["small", "big"]
+
+KINDS = (
+    "apple",
+    "ball",
+    "bird",
+    "boat",
+    "book",
+    "box",
+    "car",
+    "chair",
+    "cup",
+    "fish",
+    "flower",
+    "hat",
+    "house",
+    "star",
+    "tree",
+    "umbrella",
+)
+COLOURS = ("black", "blue", "brown", "green", "orange", "pink", "purple", "red", "white", "yellow")
+SIZES: tuple[Size, ...] = ("small", "big")
+COUNTS = (1, 2, 3)
+GROUNDS = ("beach", "meadow", "room", "snow", "street")
+PLACES: tuple[Place, ...] = ("left", "right", "top", "bottom", "centre")
+RELATIONS: tuple[Relation, ...] = ("left", "right", "above", "below")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """One to three equal things that stand together."""
+
+    kind: str
+    colour: str
+    size: Size
+    count: int
+
+    def __post_init__(self) -> None:
+        _require(self.kind in KINDS, "kind", self.kind, KINDS)
+        _require(self.colour in COLOURS, "colour", self.colour, COLOURS)
+        _require(self.size in SIZES, "size", self.size, SIZES)
+        _require(self.count in COUNTS, "count", self.count, COUNTS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """A ground with one group at a place, or with two groups of different kinds in a relation.
+
+    `relation` says where `first` is, seen from `second`. Exactly one of `place` and `relation` is given.
+    """
+
+    ground: str
+    first: Group
+    place: Place | None = None
+    second: Group | None = None
+    relation: Relation | None = None
+
+    def __post_init__(self) -> None:
+        _require(self.ground in GROUNDS, "ground", self.ground, GROUNDS)
+        if (self.second is None) != (self.relation is None) or (self.place is None) == (self.second is None):
+            raise UserError("A scene has either a place, or a second group and its relation to the first.")
+        if self.second is not None and self.second.kind == self.first.kind:
+            raise UserError(
+                f"Both groups are of kind {self.first.kind!r}; captions could not tell them apart."
+            )
+
+
+def draw_scene(draws: Draws) -> Scene:
+    """A random scene; half of the scenes hold two groups."""
+    ground, first = draws.pick(GROUNDS), _draw_group(draws, KINDS)
+    if draws.chance(0.5):
+        return Scene(ground=ground, first=first, place=draws.pick(PLACES))
+    others = tuple(kind for kind in KINDS if kind != first.kind)
+    return Scene(
+        ground=ground, first=first, second=_draw_group(draws, others), relation=draws.pick(RELATIONS)
+    )
+
+
+def distinct_scenes(number: int, seed: int) -> list[Scene]:
+    """`number` different scenes; the first n are the same whatever `number` is."""
+    draws, found = Draws(seed, "scenes"), dict[Scene, None]()
+    while len(found) < number:
+        found[draw_scene(draws)] = None
+    return list(found)
+
+
+def _draw_group(draws: Draws, kinds: tuple[str, ...]) -> Group:
+    return Group(
+        kind=draws.pick(kinds),
+        colour=draws.pick(COLOURS),
+        size=draws.pick(SIZES),
+        count=draws.pick(COUNTS),
+    )
+
+
+def _require(ok: bool, field: str, value: object, known: tuple[object, ...]) -> None:
+    if not ok:
+        raise UserError(f"A scene has no {field} {value!r}. Known: {', '.join(map(str, known))}.")
