@@ -2,5 +2,16 @@
 
 from dragoman.translation.engine import Engine, open_engine
 from dragoman.translation.job import TranslationReport, translate
+from dragoman.translation.noise import NoiseConfig
+from dragoman.translation.noise_corpus import plant_noise
+from dragoman.translation.trust import score_trust
 
-__all__ = ["Engine", "TranslationReport", "open_engine", "translate"]
+__all__ = [
+    "Engine",
+    "NoiseConfig",
+    "TranslationReport",
+    "open_engine",
+    "plant_noise",
+    "score_trust",
+    "translate",
+]
