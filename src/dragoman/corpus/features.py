@@ -18,6 +18,8 @@ from dragoman.folders import atomic_path, read_manifest, write_manifest, write_t
 
 FORMAT = "dragoman-features"
 FORMAT_VERSION = 1
+BLOCK = 4096
+"""Rows that are converted at a time."""
 
 
 class FeatureSet:
@@ -74,11 +76,19 @@ def write_features(
     vectors: NDArray[np.floating],
     *,
     inputs: Mapping[str, str],
+    rows: NDArray[np.int64] | None = None,
     **details: Any,
 ) -> None:
-    """Write a feature set of given vectors [N, D] as float16."""
+    """Write a feature set of given vectors as float16, a block at a time: `vectors` may be memory-mapped.
+
+    `ids` names one row of `vectors` each, or of `vectors[rows]` where `rows` chooses some.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    chosen = np.arange(len(vectors)) if rows is None else rows
+    header = {"descr": "<f2", "fortran_order": False, "shape": (len(chosen), vectors.shape[1])}
     with atomic_path(folder / "vectors.npy") as temporary, temporary.open("wb") as file:
-        np.save(file, vectors.astype(np.float16, copy=False), allow_pickle=False)
+        np.lib.format.write_array_header_1_0(file, header)
+        for start in range(0, len(chosen), BLOCK):
+            file.write(vectors[chosen[start : start + BLOCK]].astype("<f2").tobytes())
     write_text(folder / "ids.txt", "".join(f"{item_id}\n" for item_id in ids))
     write_manifest(folder, format=FORMAT, format_version=FORMAT_VERSION, inputs=inputs, **details)
