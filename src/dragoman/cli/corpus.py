@@ -1,0 +1,251 @@
+"""`dragoman corpus`: build a corpus from captions, and look at one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+from unicodedata import bidirectional
+
+import click
+
+from dragoman import errors
+
+if TYPE_CHECKING:
+    from dragoman.corpus import BuildOptions, BuildReport
+    from dragoman.corpus.summary import Summary
+
+F = TypeVar("F", bound=Callable[..., Any])
+FILE = click.Path(path_type=Path)
+
+_SHARED = [
+    click.option("--out", type=FILE, required=True, help="The corpus folder to make."),
+    click.option("--features", type=FILE, multiple=True, help="Vectors (.npy), one row an item; repeatable."),
+    click.option(
+        "--feature-ids", type=FILE, multiple=True, help="Item ids, line i for row i; one file may serve all."
+    ),
+    click.option(
+        "--feature-name", multiple=True, help="Name of the feature set.  [default: stem of the file]"
+    ),
+    click.option("--lang", help="Language of captions that name none, as BCP 47 tag: en, pt-BR."),
+    click.option("--role", help="Role of captions that name none: human, mt or back.  [default: human]"),
+    click.option("--split", help="Split of items that name none: train, val or test."),
+    click.option(
+        "--split-fractions",
+        metavar="A,B,C",
+        help="Or: shares of train, val and test, drawn by hash of the id.",
+    ),
+    click.option("--seed", type=int, help="Seed of that hash.  [default: 0]"),
+    click.option("--reject-file", type=FILE, help="Collect bad records here, go on, and exit with 3."),
+    click.option("--overwrite", is_flag=True, help="Replace the corpus that --out holds, with all in it."),
+]
+_MEDIA = [
+    click.option("--media-root", type=FILE, help="Folder of the media files."),
+    click.option("--media-pattern", help="File of an item that names no path.  [default: {item_id}.jpg]"),
+    click.option(
+        "--metadata", multiple=True, metavar="NAME", help="Keep this column with the item; repeatable."
+    ),
+]
+
+
+def _options(options: Sequence[Callable[[Any], Any]]) -> Callable[[F], F]:
+    def add(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return add
+
+
+@click.group()
+def command() -> None:
+    """Build a corpus from captions, or look at one.
+
+    \b
+    dragoman corpus jsonl captions.jsonl --features vectors.npy --feature-ids ids.txt --out corpus/
+    dragoman corpus csv table.csv --column text=caption --column item_id=image --lang en --out corpus/
+    dragoman corpus folder photos/ --lang en --out corpus/
+    dragoman corpus show corpus/
+    """
+
+
+@command.command()
+@click.argument("captions", type=FILE)
+@click.option("--items", type=FILE, help="Items with their metadata, one JSON object a line.")
+@click.option(
+    "--ignore", multiple=True, metavar="KEY", help="Leave out this key of the captions; repeatable."
+)
+@_options([*_MEDIA, *_SHARED])
+def jsonl(captions: Path, items: Path | None, out: Path, **given: Any) -> None:
+    """From JSON Lines, one caption a line; `.gz` too.
+
+    Keys: item_id, text, split, lang, role, caption_id, source_id, engine, trust, kind, path.
+
+    \b
+    dragoman corpus jsonl captions.jsonl.gz --media-root photos/ --out corpus/
+    """
+    from dragoman.corpus import build_jsonl
+
+    _tell(build_jsonl(captions, out, _build_options(given), items=items), given)
+
+
+@command.command()
+@click.argument("table", type=FILE)
+@click.option(
+    "--column", multiple=True, metavar="KEY=HEADER", help="Where a key stands, as text=caption; repeatable."
+)
+@click.option("--delimiter", help="Between cells.  [default: comma, or tab in .tsv files]")
+@_options([*_MEDIA, *_SHARED])
+def csv(table: Path, column: tuple[str, ...], delimiter: str | None, out: Path, **given: Any) -> None:
+    """From a table with a header line, one caption a record: CSV, TSV; `.gz` too.
+
+    \b
+    dragoman corpus csv table.csv --column text=caption --column item_id=image \\
+        --lang en --split-fractions 0.8,0.1,0.1 --out corpus/
+    """
+    from dragoman.corpus import build_csv
+
+    columns = {}
+    for pair in column:
+        key, equals, header = pair.partition("=")
+        if not equals:
+            raise errors.UserError(f"--column {pair!r} has no '='. Write KEY=HEADER, as in text=caption.")
+        columns[key] = header
+    delimiter = "\t" if delimiter == "\\t" else delimiter
+    _tell(build_csv(table, out, _build_options(given), columns=columns, delimiter=delimiter), given)
+
+
+@command.command()
+@click.argument("images", type=FILE)
+@_options(_SHARED)
+def folder(images: Path, out: Path, **given: Any) -> None:
+    """From a folder of images with captions in text files beside them.
+
+    photo.txt holds the captions of photo.jpg, one a line; photo.pt.txt those in Portuguese. Without --split
+    or --split-fractions, items are drawn 80 : 10 : 10 into train, val and test.
+
+    \b
+    dragoman corpus folder photos/ --lang en --out corpus/
+    """
+    from dragoman.corpus import build_folder
+
+    _tell(build_folder(images, out, _build_options(given)), given)
+
+
+@command.command()
+@click.argument("corpus", type=FILE)
+@click.option("--samples", default=2, show_default=True, help="Captions to show of each language and role.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the samples.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def show(corpus: Path, samples: int, seed: int, as_json: bool) -> None:
+    """Counts per split, language, role and engine, features, files, and samples.
+
+    \b
+    dragoman corpus show corpus/ --samples 3
+    """
+    import json
+    from dataclasses import asdict
+
+    from dragoman.corpus import Corpus
+    from dragoman.corpus.summary import summarize
+
+    found = summarize(Corpus.open(corpus), samples=samples, seed=seed)
+    click.echo(json.dumps(asdict(found), ensure_ascii=False, indent=2) if as_json else _page(found))
+
+
+def _build_options(given: dict[str, Any]) -> BuildOptions:
+    from dragoman.corpus import BuildOptions, GivenFeatures
+
+    vectors, ids, names = given.pop("features"), given.pop("feature_ids"), given.pop("feature_name")
+    if (vectors or ids) and len(ids) not in (1, len(vectors)):
+        raise errors.UserError(
+            f"--features stands {len(vectors)} times and --feature-ids {len(ids)} times. "
+            "Give one file of ids for all, or one for each."
+        )
+    if len(names) not in (0, len(vectors)):
+        raise errors.UserError(
+            f"--features stands {len(vectors)} times and --feature-name {len(names)} times. Name all or none."
+        )
+    ids = ids * len(vectors) if len(ids) == 1 else ids
+    names = names or [""] * len(vectors)
+    features = tuple(
+        GivenFeatures(vectors=v, ids=i, name=name) for v, i, name in zip(vectors, ids, names, strict=True)
+    )
+    if given["split_fractions"] is not None:
+        given["split_fractions"] = _shares(given["split_fractions"])
+    chosen = {key: value for key, value in given.items() if value is not None}
+    return BuildOptions(features=features, **chosen)
+
+
+def _shares(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise errors.UserError(
+            f"--split-fractions is {text!r}, but three numbers with commas were expected, as in 0.8,0.1,0.1."
+        ) from None
+
+
+def _tell(report: BuildReport, given: dict[str, Any]) -> None:
+    unchanged = " (as before: same inputs, same options)" if report.unchanged else ""
+    click.echo(f"{report.corpus.folder}: {report.items:,} items, {report.captions:,} captions{unchanged}")
+    if report.rejected:
+        where = given["reject_file"] or "an earlier build's reject file"
+        click.echo(f"rejected: {report.rejected:,} (see {where})", err=True)
+        raise click.exceptions.Exit(errors.REJECTED)
+
+
+def _page(found: Summary) -> str:
+    sections = [_captions(found), _items(found), _samples(found)]
+    return "\n\n".join(section for section in sections if section)
+
+
+def _captions(found: Summary) -> str:
+    splits = list(found.items)
+    rows = [["lang", "role", "engine", *splits, "total"]]
+    for count in found.captions:
+        numbers = [*count.splits.values(), sum(count.splits.values())]
+        rows.append([count.lang, count.role, count.engine or "-", *(f"{n:,}" if n else "-" for n in numbers)])
+    totals = [sum(count.splits[split] for count in found.captions) for split in splits]
+    rows.append(["captions", "", "", *(f"{n:,}" for n in [*totals, sum(totals)])])
+    items = list(found.items.values())
+    rows.append(["items", "", "", *(f"{n:,}" for n in [*items, sum(items)])])
+    return _table(rows, left=3)
+
+
+def _items(found: Summary) -> str:
+    words = {
+        "present": "with a file",
+        "missing": "whose file is missing",
+        "remote": "with a URI",
+        "none": "without path",
+    }
+    files = ", ".join(f"{count:,} {words[key]}" for key, count in found.files.items() if count)
+    features = [["features", "width", "items"]]
+    features += [[name, f"{f['width']:,}", f"{f['items']:,}"] for name, f in found.features.items()]
+    lines = f"items: {files}" if files else "items: none"
+    return f"{lines}\n\n{_table(features, left=1)}" if found.features else f"{lines}\nfeatures: none"
+
+
+def _samples(found: Summary) -> str:
+    rows = [[s.lang, s.role, s.caption_id, _isolated(s.text)] for s in found.samples]
+    return _table(rows, left=4) if rows else ""
+
+
+def _isolated(text: str) -> str:
+    """Text between direction isolates (U+2068, U+2069) where it is written from right to left."""
+    rightward = not any(bidirectional(character) in ("R", "AL") for character in text)
+    return text if rightward else f"\u2068{text}\u2069"
+
+
+def _table(rows: list[list[str]], left: int) -> str:
+    """Rows as aligned columns; the first `left` columns are flush left, numbers flush right."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [
+            cell.ljust(width) if place < left else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)

@@ -1,0 +1,207 @@
+"""Building a corpus: what a reader gives is checked, joined with features, and written as one folder."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dragoman import progress
+from dragoman.corpus.draft import Draft
+from dragoman.corpus.options import BuildOptions
+from dragoman.corpus.readers import csv, folder, jsonl
+from dragoman.corpus.rejects import Rejects
+from dragoman.corpus.rows import ITEM_KEYS, Row, Source
+from dragoman.corpus.splits import split_by_hash
+from dragoman.corpus.staging import staged
+from dragoman.corpus.store import FORMAT, FORMAT_VERSION, Corpus, write_corpus_manifest
+from dragoman.errors import UserError
+from dragoman.folders import MANIFEST, atomic_path, read_manifest, sha256
+from dragoman.records import Caption, Item
+
+log = logging.getLogger(__name__)
+
+DEFAULTS = BuildOptions()
+FOLDER_SHARES = (0.8, 0.1, 0.1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildReport:
+    """What a build made."""
+
+    corpus: Corpus
+    items: int
+    captions: int
+    rejected: int
+    unchanged: bool
+    """The folder held this corpus already, from the same inputs and options, and was left as it was."""
+
+
+def build_jsonl(
+    captions: str | Path,
+    out: str | Path,
+    options: BuildOptions = DEFAULTS,
+    *,
+    items: str | Path | None = None,
+) -> BuildReport:
+    """Build a corpus from JSON Lines (`.gz` too): captions, and optionally items with metadata."""
+    file = None if items is None else Path(items)
+    source = jsonl.read(Path(captions), items=file, metadata=options.metadata, ignore=options.ignore)
+    return build(source, out, options, reader="jsonl")
+
+
+def build_csv(
+    table: str | Path,
+    out: str | Path,
+    options: BuildOptions = DEFAULTS,
+    *,
+    columns: Mapping[str, str] | None = None,
+    delimiter: str | None = None,
+) -> BuildReport:
+    """Build a corpus from CSV or TSV (`.gz` too); `columns` maps a key, such as `text`, to its header."""
+    mapping = dict(columns or {})
+    source = csv.read(Path(table), columns=mapping, delimiter=delimiter, metadata=options.metadata)
+    return build(source, out, options, reader="csv", columns=mapping, delimiter=delimiter)
+
+
+def build_folder(images: str | Path, out: str | Path, options: BuildOptions = DEFAULTS) -> BuildReport:
+    """Build a corpus from a folder of images with captions in text files beside them.
+
+    Without `split` or `split_fractions`, items are drawn 80 : 10 : 10: training needs val, and test tells
+    how good the result is.
+    """
+    if options.split is None and options.split_fractions is None:
+        options = replace(options, split_fractions=FOLDER_SHARES)
+    return build(folder.read(Path(images)), out, options, reader="folder")
+
+
+def build_records(
+    items: Iterable[Item], captions: Iterable[Caption], out: str | Path, options: BuildOptions = DEFAULTS
+) -> BuildReport:
+    """Build a corpus from records in memory. Relative paths are seen from the working folder."""
+    item_rows = (
+        Row("items", number, "", {**item.metadata, **{key: getattr(item, key) for key in ITEM_KEYS}})
+        for number, item in enumerate(items, 1)
+    )
+    caption_rows = (Row("captions", number, "", asdict(c)) for number, c in enumerate(captions, 1))
+    return build(Source(items=item_rows, captions=caption_rows), out, options, reader="records")
+
+
+def build(source: Source, out: str | Path, options: BuildOptions, **reader: Any) -> BuildReport:
+    """Check and join what a reader gives, and write the corpus folder `out`.
+
+    Nothing appears under `out` before all is checked. A corpus that was built from the same inputs, with the
+    same options, is left as it is. `reader` are the reader's own options, for the manifest.
+
+    Raises UserError at the first bad record (or, with a reject file, only for what no single record causes).
+    """
+    target, root = Path(out), options.media_root
+    if root is not None and not root.is_dir():
+        raise UserError(f"{root} is no folder. Give the folder of the media files with --media-root.")
+    inputs = dict(source.inputs) | _hashes(options)
+    noted = _noted(options) | reader
+    rejects = Rejects(options.reject_file)
+    if not options.overwrite and (found := _same(target, inputs, noted)):
+        log.info("%s holds this corpus already; build it anew with --overwrite", target)
+        rejected = int(found.manifest["rejected"])
+        sizes = {"items": len(found.items), "captions": len(found.captions)}
+        return BuildReport(corpus=found, rejected=rejected, unchanged=True, **sizes)
+    with staged(target, overwrite=options.overwrite) as staging:
+        items, captions = _tables(source, rejects, options)
+        rejects.write()
+        if not len(items):
+            where = f" All {len(rejects)} records were rejected: see {rejects.file}." if len(rejects) else ""
+            raise UserError(
+                f"There is nothing to build from in {', '.join(source.inputs) or 'the input'}.{where}"
+            )
+        for name, table in (("items.parquet", items), ("captions.parquet", captions)):
+            with atomic_path(staging / name) as temporary:
+                pq.write_table(table, temporary, compression="zstd")
+        for given in options.features:
+            given.write(staging / "features" / given.name, items["item_id"].to_pylist())
+        write_corpus_manifest(staging, inputs=inputs, seed=options.seed, options=noted, rejected=len(rejects))
+    log.info("%s: %d items, %d captions", target, len(items), len(captions))
+    return BuildReport(
+        corpus=Corpus.open(target),
+        items=len(items),
+        captions=len(captions),
+        rejected=len(rejects),
+        unchanged=False,
+    )
+
+
+def _tables(source: Source, rejects: Rejects, options: BuildOptions) -> tuple[pa.Table, pa.Table]:
+    draft = Draft(
+        rejects,
+        lang=options.lang,
+        role=options.role,
+        split_of=_splitter(options),
+        metadata=options.metadata,
+        base=options.media_root,
+    )
+    if source.items is not None:
+        draft.add_items(source.items)
+    for row in _counted(source.captions):
+        draft.add_caption(row)
+    items, captions = draft.tables()
+    if options.media_root is not None:
+        items = _with_media(items, options.media_root.absolute(), options.media_pattern)
+    return items, captions
+
+
+def _counted(rows: Iterable[Row], step: int = 10_000) -> Iterator[Row]:
+    with progress.bar(None, "Reading captions", "captions") as shown:
+        for number, row in enumerate(rows, 1):
+            yield row
+            if number % step == 0:
+                shown.update(step)
+
+
+def _splitter(options: BuildOptions) -> Callable[[str], str] | None:
+    if options.split_fractions is not None:
+        return split_by_hash(options.split_fractions, options.seed)
+    if (split := options.split) is not None:
+        return lambda item_id: split
+    return None
+
+
+def _with_media(items: pa.Table, root: Path, pattern: str) -> pa.Table:
+    """Items with the file that `pattern` names, where they have no path and that file exists."""
+    paths = items["path"].to_pylist()
+    for row, item_id in enumerate(items["item_id"].to_pylist()):
+        if paths[row] is None:
+            path = os.path.normpath(root / pattern.replace("{item_id}", item_id))
+            paths[row] = path if os.path.isfile(path) else None  # noqa: PTH113 -- Path raises for long names
+    missing = paths.count(None)
+    if missing:
+        log.info("%d of %d items have no media file in %s", missing, len(items), root)
+    return items.set_column(items.schema.get_field_index("path"), items.schema.field("path"), [paths])
+
+
+def _hashes(options: BuildOptions) -> dict[str, str]:
+    files = [path for given in options.features for path in (given.vectors, given.ids)]
+    return {str(path): sha256(path) for path in files if path.is_file()}
+
+
+def _noted(options: BuildOptions) -> dict[str, Any]:
+    """Options that shape the result, as JSON."""
+    left_out = ("reject_file", "overwrite", "features")
+    plain = {key: value for key, value in asdict(options).items() if key not in left_out}
+    root = options.media_root
+    names = [given.name for given in options.features]
+    noted = plain | {"media_root": None if root is None else str(root.absolute()), "features": names}
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in noted.items()}
+
+
+def _same(target: Path, inputs: dict[str, str], noted: dict[str, Any]) -> Corpus | None:
+    if not inputs or not (target / MANIFEST).is_file():
+        return None
+    manifest = read_manifest(target, format=FORMAT, format_version=FORMAT_VERSION, make="give another --out")
+    same = manifest["inputs"] == inputs and manifest.get("options") == noted
+    return Corpus(target, manifest) if same else None

@@ -1,0 +1,219 @@
+"""A corpus in the making: records go in, checked tables come out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from dragoman.corpus.rejects import RecordError, Rejects
+from dragoman.corpus.rows import (
+    ITEM_KEYS,
+    Row,
+    caption_values,
+    metadata_of,
+    name_of,
+    one_of,
+    path_of,
+    required,
+)
+from dragoman.corpus.sources import source_faults
+from dragoman.corpus.store import CAPTIONS, ITEMS
+from dragoman.records import KINDS, SPLITS
+
+CHUNK = 65_536
+"""Captions that are held as Python objects at a time."""
+
+_PLACE = [pa.field("file", pa.string()), pa.field("line", pa.int64()), pa.field("raw", pa.string())]
+_PLACED = pa.schema([*CAPTIONS, *_PLACE])
+_SORTS = {str: "text", int: "a number", float: "a number", bool: "true or false", list: "a list"}
+
+
+@dataclass(slots=True)
+class _Claims:
+    """What the records so far say about one item, and where it was said first."""
+
+    place: str
+    split: str
+    kind: str | None = None
+    path: str | None = None
+    metadata: dict[str, object] = field(default_factory=dict)
+
+
+class Draft:
+    """Collects items and captions; what does not fit goes to `rejects` with its place and reason.
+
+    `lang` and `role` stand in where a caption names none, `split_of` where an item names no split. Relative
+    paths are seen from `base`, or by default from the folder of the file that names them.
+    """
+
+    def __init__(
+        self,
+        rejects: Rejects,
+        *,
+        lang: str | None,
+        role: str | None,
+        split_of: Callable[[str], str] | None,
+        metadata: Iterable[str],
+        base: Path | None,
+    ) -> None:
+        self.rejects = rejects
+        self._lang, self._role, self._split_of, self._base = lang, role, split_of, base
+        self._metadata = tuple(metadata)
+        self._items: dict[str, _Claims] = {}
+        self._sorts: dict[str, str] = {}
+        self._explicit = False
+        self._rejected_items: set[str] = set()
+        self._rejected_captions: set[str] = set()
+        self._place_of: dict[str, str] = {}
+        self._generated: Counter[tuple[str, str]] = Counter()
+        self._rows: list[tuple[Any, ...]] = []
+        self._batches: list[pa.RecordBatch] = []
+
+    def add_items(self, rows: Iterable[Row]) -> None:
+        """Take items from records of their own: from here on, captions of other items are faults."""
+        self._explicit = True
+        for row in rows:
+            try:
+                self._add_item(row)
+            except RecordError as fault:
+                self._reject(row, fault, "item_id", self._rejected_items)
+
+    def add_caption(self, row: Row) -> None:
+        """Take one caption, and with it what it says about its item."""
+        try:
+            self._add_caption(row)
+        except RecordError as fault:
+            self._reject(row, fault, "caption_id", self._rejected_captions)
+
+    def tables(self) -> tuple[pa.Table, pa.Table]:
+        """Items and captions that passed, in the order in which they came."""
+        self._flush()
+        captions = pa.Table.from_batches(self._batches, _PLACED)
+        faults = source_faults(captions, self._rejected_captions)
+        for number, reason in faults.items():
+            row = captions.slice(number, 1).to_pylist()[0]
+            self.rejects.add(row["file"], row["line"], reason, row["raw"])
+        if faults:
+            kept = [number not in faults for number in range(len(captions))]
+            captions = captions.filter(pa.array(kept, pa.bool_()))
+        used = None if self._explicit else set(captions["item_id"].unique().to_pylist())
+        items = {name: claims for name, claims in self._items.items() if used is None or name in used}
+        return _item_table(items), captions.select(CAPTIONS.names).cast(CAPTIONS)
+
+    def _add_item(self, row: Row) -> None:
+        if row.fault:
+            raise RecordError(row.fault)
+        item_id = required(name_of(row.fields, "item_id"), "item_id")
+        if item_id in self._items:
+            raise RecordError(
+                f"item_id {item_id!r} stands in {self._items[item_id].place} already. Keep one of the two."
+            )
+        columns = [key for key in row.fields if key not in ITEM_KEYS]
+        self._items[item_id] = self._claims(item_id, row, columns)
+
+    def _add_caption(self, row: Row) -> None:
+        if row.fault:
+            raise RecordError(row.fault)
+        values = caption_values(row.fields, self._lang, self._role)
+        item_id, caption_id = values.item_id, values.caption_id
+        if caption_id is None:
+            key = (item_id, values.lang)
+            caption_id = f"{item_id}#{values.lang}#{self._generated[key]}"
+            self._generated[key] += 1
+        if caption_id in self._place_of:
+            raise RecordError(
+                f"caption_id {caption_id!r} stands in {self._place_of[caption_id]} already. "
+                "Give every caption an id of its own."
+            )
+        self._join(item_id, row)
+        self._place_of[caption_id] = f"{row.file}, line {row.line}"
+        raw = row.raw if self.rejects.file is not None else None
+        if isinstance(raw, bytes):
+            raw = raw.decode("utf-8", "backslashreplace")
+        self._rows.append((caption_id, *values[1:], row.file, row.line, raw))
+        if len(self._rows) == CHUNK:
+            self._flush()
+
+    def _join(self, item_id: str, row: Row) -> None:
+        item = self._items.get(item_id)
+        if item is not None:
+            self._merge(item_id, item, row)
+        elif item_id in self._rejected_items:
+            raise RecordError(f"its item {item_id!r} was rejected.")
+        elif self._explicit:
+            raise RecordError(
+                f"item_id {item_id!r} is none of the items. Add the item, or remove the caption."
+            )
+        else:
+            self._items[item_id] = self._claims(item_id, row, self._metadata)
+
+    def _claims(self, item_id: str, row: Row, metadata: Iterable[str]) -> _Claims:
+        split = one_of(row.fields, "split", SPLITS)
+        if split is None and self._split_of is not None:
+            split = self._split_of(item_id)
+        return _Claims(
+            place=f"{row.file}, line {row.line}" if row.line else row.file,
+            split=required(split, "split", ", or pass --split or --split-fractions"),
+            kind=one_of(row.fields, "kind", KINDS),
+            path=self._path(row),
+            metadata=self._metadata_of(row, metadata),
+        )
+
+    def _merge(self, item_id: str, item: _Claims, row: Row) -> None:
+        """Let a further record of an item add what is not yet said; it must not say otherwise."""
+        fields = row.fields
+        split, kind = one_of(fields, "split", SPLITS), one_of(fields, "kind", KINDS)
+        path, found = self._path(row), self._metadata_of(row, self._metadata)
+        said: dict[str, object] = {"split": item.split, "kind": item.kind, "path": item.path, **item.metadata}
+        for key, value in {"split": split, "kind": kind, "path": path, **found}.items():
+            if value is not None and said.get(key) is not None and said[key] != value:
+                raise RecordError(
+                    f"item {item_id!r} has {key} {value!r} here but {said[key]!r} in {item.place}. "
+                    f"An item has one {key}: correct one of the two."
+                )
+        item.kind, item.path = item.kind or kind, item.path or path
+        item.metadata.update(found)
+
+    def _path(self, row: Row) -> str | None:
+        if row.fields.get("path") is None:
+            return None
+        return path_of(row.fields, (self._base or Path(row.file).parent).absolute())
+
+    def _metadata_of(self, row: Row, names: Iterable[str]) -> dict[str, object]:
+        found = metadata_of(row.fields, names)
+        for name, value in found.items():
+            sort = _SORTS[type(value)]
+            first = self._sorts.setdefault(name, sort)
+            if sort != first:
+                raise RecordError(
+                    f"{name} is {value!r}, {sort}, but elsewhere {first}. Write one sort throughout."
+                )
+        return found
+
+    def _reject(self, row: Row, fault: RecordError, key: str, ids: set[str]) -> None:
+        self.rejects.add(row.file, row.line, str(fault), row.raw)
+        if isinstance(name := row.fields.get(key), str | int):
+            ids.add(str(name))
+
+    def _flush(self) -> None:
+        columns = zip(*self._rows, strict=True) if self._rows else [()] * len(_PLACED)
+        arrays = [pa.array(column, kind.type) for column, kind in zip(columns, _PLACED, strict=True)]
+        self._batches.append(pa.RecordBatch.from_arrays(arrays, schema=_PLACED))
+        self._rows.clear()
+
+
+def _item_table(items: Mapping[str, _Claims]) -> pa.Table:
+    claims = items.values()
+    fixed = [list(items), [c.kind or KINDS[0] for c in claims], [c.path for c in claims]]
+    table = pa.table([*fixed, [c.split for c in claims]], schema=ITEMS)
+    for name in dict.fromkeys(name for c in claims for name in c.metadata):
+        column = [c.metadata.get(name) for c in claims]
+        if any(isinstance(value, float) for value in column):
+            column = [None if value is None else float(str(value)) for value in column]
+        table = table.append_column(name, pa.array(column))
+    return table

@@ -1,0 +1,47 @@
+"""Text files as numbered lines, plain or gzip."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from dragoman.errors import UserError
+
+LONGEST_LINE = 1 << 24
+"""Bytes. A file of another kind may hold no line end for gigabytes; it must not fill the memory."""
+
+
+def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    r"""Number (from 1) and bytes of each line, without its `\n`.
+
+    Only `\n` ends a line: captions hold Unicode line separators. A byte order mark is dropped, and a file
+    that begins like gzip is unpacked whatever its name. Raises UserError where the file cannot be read.
+    """
+    number = 0
+    try:
+        with path.open("rb") as plain:
+            zipped = plain.read(2) == b"\x1f\x8b"
+            plain.seek(0)
+            file = gzip.GzipFile(fileobj=plain) if zipped else plain
+            while line := file.readline(LONGEST_LINE):
+                number += 1
+                if len(line) == LONGEST_LINE:
+                    raise UserError(
+                        f"{path}, line {number}: longer than {LONGEST_LINE >> 20} MiB, so this is hardly a "
+                        "text file of one record a line. Check that it is the right file."
+                    )
+                yield (
+                    number,
+                    (line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line).removesuffix(b"\n"),
+                )
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist. Check the path.") from None
+    except (IsADirectoryError, PermissionError) as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}. Give a readable file.") from None
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise UserError(
+            f"{path}: the compressed data is damaged after line {number} ({error}). "
+            f"Fetch the file anew and check it: gzip -t {path}"
+        ) from None

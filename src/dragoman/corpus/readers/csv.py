@@ -1,0 +1,127 @@
+"""Tables of captions: CSV, TSV, with a header line."""
+
+from __future__ import annotations
+
+import csv
+import logging
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+
+from dragoman.corpus.lines import numbered_lines
+from dragoman.corpus.rows import CAPTION_KEYS, ITEM_KEYS, Row, Source
+from dragoman.errors import UserError
+from dragoman.folders import sha256
+
+log = logging.getLogger(__name__)
+
+
+def read(
+    table: Path,
+    *,
+    columns: Mapping[str, str],
+    delimiter: str | None = None,
+    metadata: Collection[str] = (),
+) -> Source:
+    """One caption a record. `columns` maps a key of a caption or item to the header it has here.
+
+    Headers that are keys already need no mapping; other columns are left out, unless `metadata` names them.
+    An empty cell is an absent value. The delimiter is a comma, or a tab in files called `.tsv` or `.tsv.gz`.
+    """
+    unknown = sorted(set(columns) - (CAPTION_KEYS | ITEM_KEYS))
+    if unknown:
+        known = ", ".join(sorted(CAPTION_KEYS | ITEM_KEYS))
+        raise UserError(f"--column {unknown[0]}=…: no such key. Known: {known}. Write --column KEY=HEADER.")
+    if delimiter is None:
+        delimiter = "\t" if table.name.removesuffix(".gz").endswith(".tsv") else ","
+    if len(delimiter) != 1 or delimiter in '\n\r"':
+        raise UserError(f"--delimiter is {delimiter!r}, but one character was expected, as in ';'.")
+    return Source(
+        captions=_rows(table, columns, delimiter, frozenset(metadata)),
+        inputs={str(table): sha256(table)} if table.is_file() else {},
+    )
+
+
+class _Lines:
+    """Lines for the csv module, which may take several for one record, kept until they are asked for."""
+
+    def __init__(self, path: Path) -> None:
+        self._lines = numbered_lines(path)
+        self.taken: list[str] = []
+        self.number = 0
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        self.number, raw = next(self._lines)
+        # Stray bytes become lone surrogates, which no value may hold: the fault then names the value.
+        self.taken.append(raw.decode("utf-8", "surrogateescape") + "\n")
+        return self.taken[-1]
+
+    def take(self) -> tuple[int, str]:
+        """Number of the first line taken since the last call, and the text of all of them."""
+        first, text = self.number - len(self.taken) + 1, "".join(self.taken)
+        self.taken.clear()
+        return first, text.removesuffix("\n")
+
+
+def _rows(path: Path, columns: Mapping[str, str], delimiter: str, metadata: frozenset[str]) -> Iterator[Row]:
+    lines = _Lines(path)
+    records = csv.reader(lines, delimiter=delimiter, strict=True)
+    try:
+        header = next(records, [])
+    except csv.Error as error:
+        raise UserError(f"{path}, line 1: no header line ({error}). Name the columns there.") from None
+    keys = _keys(path, header, columns, metadata)
+    lines.take()
+    while True:
+        fields: dict[str, object] = {}
+        fault = None
+        try:
+            record = next(records)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            record, fault = [], f"not a record ({error}). Check the quotes and the delimiter {delimiter!r}."
+        number, raw = lines.take()
+        if not fault and not record:
+            continue
+        if not fault and len(record) != len(header):
+            fault = (
+                f"{len(record)} cells, but the header has {len(header)}. Quote cells that hold {delimiter!r}."
+            )
+        if not fault:
+            fields = {key: record[place] for key, place in keys.items() if record[place]}
+            fields["trust"] = _number(fields.get("trust"))
+        yield Row(str(path), number, raw, fields, fault)
+
+
+def _keys(
+    path: Path, header: list[str], columns: Mapping[str, str], metadata: frozenset[str]
+) -> dict[str, int]:
+    """Place of each key that is read."""
+    repeated = sorted({name for name in header if header.count(name) > 1})
+    if repeated:
+        raise UserError(f"{path}, line 1: two columns are called {repeated[0]!r}. Rename one.")
+    wanted = {name: name for name in metadata} | dict(columns)
+    for name in wanted.values():
+        if name not in header:
+            raise UserError(
+                f"{path}, line 1: no column {name!r}. The columns are: {', '.join(header)}. "
+                "Map them: --column KEY=HEADER."
+            )
+    mapped = {name for key, name in columns.items() if key != name}
+    same = {name: name for name in header if name in CAPTION_KEYS | ITEM_KEYS and name not in mapped}
+    keys = {key: header.index(name) for key, name in (same | wanted).items()}
+    left_out = [name for place, name in enumerate(header) if place not in keys.values()]
+    if left_out:
+        log.info("%s: columns left out: %s", path, ", ".join(left_out))
+    return keys
+
+
+def _number(cell: object) -> object:
+    """A cell as number where it is one; what is none is left for the check that names it."""
+    try:
+        return float(cell) if isinstance(cell, str) else cell
+    except ValueError:
+        return cell

@@ -1,0 +1,57 @@
+"""JSON Lines: one caption a line, or one item a line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from dragoman.corpus.lines import numbered_lines
+from dragoman.corpus.rows import CAPTION_KEYS, ITEM_KEYS, Row, Source
+from dragoman.folders import sha256
+
+
+def read(
+    captions: Path, *, items: Path | None = None, metadata: Collection[str] = (), ignore: Collection[str] = ()
+) -> Source:
+    """Captions with the keys of a caption and its item, and optionally items with any further keys.
+
+    A key of a caption line that is neither known nor named in `metadata` or `ignore` is a fault: it is
+    usually a typing error. Blank lines are skipped.
+    """
+    files = [captions] if items is None else [captions, items]
+    known = CAPTION_KEYS | ITEM_KEYS | set(metadata)
+    return Source(
+        captions=_rows(captions, known, frozenset(ignore)),
+        items=None if items is None else _rows(items, None, frozenset()),
+        inputs={str(path): sha256(path) for path in files if path.is_file()},
+    )
+
+
+def _rows(path: Path, known: frozenset[str] | None, ignore: frozenset[str]) -> Iterator[Row]:
+    name = str(path)
+    for number, raw in numbered_lines(path):
+        if not raw.strip():
+            continue
+        fields, fault = _parse(raw)
+        if known is not None and not fields.keys() <= known:
+            fields = {key: value for key, value in fields.items() if key not in ignore}
+            unknown = sorted(fields.keys() - known)
+            if unknown:
+                fault = (
+                    f"key {unknown[0]!r} is not known (known: {', '.join(sorted(known))}). Correct it, or "
+                    f"pass --metadata {unknown[0]} to keep it with the item, or --ignore {unknown[0]}."
+                )
+        yield Row(name, number, raw, fields, fault)
+
+
+def _parse(raw: bytes) -> tuple[dict[str, object], str | None]:
+    try:
+        value = json.loads(raw.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        return {}, f"byte {error.start + 1} ({raw[error.start]:#04x}) is not UTF-8. Save the file as UTF-8."
+    except (ValueError, RecursionError) as error:
+        return {}, f"no valid JSON ({error}). One JSON object a line was expected."
+    if not isinstance(value, dict):
+        return {}, f"a JSON {type(value).__name__}, but an object with keys was expected."
+    return value, None

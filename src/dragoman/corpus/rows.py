@@ -1,0 +1,188 @@
+"""One record of a caption file: from untyped fields to checked values."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from dragoman.corpus.languages import canonical_tag
+from dragoman.corpus.rejects import RecordError
+from dragoman.records import ROLES
+
+CAPTION_KEYS = frozenset({"caption_id", "item_id", "lang", "role", "text", "source_id", "engine", "trust"})
+ITEM_KEYS = frozenset({"item_id", "split", "kind", "path"})
+
+_UNSAFE = re.compile("[\x00-\x08\x0e-\x1f\x7f\ud800-\udfff]")
+_UNSAFE_IN_NAMES = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_BREAKS = re.compile(r"[\t\n\v\f\r]+")
+_INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff"
+
+
+class Row(NamedTuple):
+    """One record as a reader found it: its place, its raw text, and its fields or why there are none."""
+
+    file: str
+    line: int
+    raw: str | bytes
+    fields: Mapping[str, object]
+    fault: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """What a reader gives: items of their own (or None, where captions imply them), then captions.
+
+    `inputs` maps what was read to a content hash.
+    """
+
+    captions: Iterable[Row]
+    items: Iterable[Row] | None = None
+    inputs: Mapping[str, str] = field(default_factory=dict)
+
+
+class CaptionValues(NamedTuple):
+    """The columns of a caption, in the order of the schema; the id is None where it is to be generated."""
+
+    caption_id: str | None
+    item_id: str
+    lang: str
+    role: str
+    text: str
+    source_id: str | None
+    engine: str | None
+    trust: float | None
+
+
+def caption_values(fields: Mapping[str, object], lang: str | None, role: str | None) -> CaptionValues:
+    """Check the caption columns of a record; `lang` and `role` stand in where it has none."""
+    item_id = required(name_of(fields, "item_id"), "item_id")
+    tag = required(_string(fields, "lang") or lang, "lang", ", or pass --lang")
+    try:
+        tag = canonical_tag(tag)
+    except ValueError as error:
+        raise RecordError(str(error)) from None
+    found_role = required(one_of(fields, "role", ROLES) or role, "role", ", or pass --role")
+    source_id = name_of(fields, "source_id")
+    if found_role == "human" and source_id is not None:
+        raise RecordError(
+            f"a human caption has source_id {source_id!r}, but only translations have a source. "
+            "Set its role to 'mt' or 'back', or leave source_id out."
+        )
+    if found_role != "human" and source_id is None:
+        raise RecordError(
+            f"role is {found_role!r} but there is no source_id. Name the caption it was translated from."
+        )
+    return CaptionValues(
+        name_of(fields, "caption_id"),
+        item_id,
+        tag,
+        found_role,
+        _text(fields),
+        source_id,
+        name_of(fields, "engine"),
+        _trust(fields),
+    )
+
+
+def path_of(fields: Mapping[str, object], base: Path) -> str | None:
+    """The path of an item: URIs stay, others become absolute, relative ones seen from `base`.
+
+    So they stay valid wherever the corpus folder lies and whatever the working folder is.
+    """
+    path = name_of(fields, "path")
+    return path if path is None or "://" in path else os.path.normpath(base / path)
+
+
+def one_of(fields: Mapping[str, object], key: str, known: tuple[str, ...]) -> str | None:
+    """A field with few possible values, or None where it is absent."""
+    value = fields.get(key)
+    if value is not None and value not in known:
+        raise RecordError(f"{key} is {_shown(value)}, but one of {', '.join(known)} was expected.")
+    return None if value is None else str(value)
+
+
+def name_of(fields: Mapping[str, object], key: str) -> str | None:
+    """An identifier, or None where it is absent; integers are taken as their digits."""
+    value = fields.get(key)
+    if type(value) is int and abs(value) < 1 << 63:
+        return str(value)
+    name = _string(fields, key)
+    if name is None:
+        return None
+    # Names are written one a line into other files.
+    if not name or name != name.strip() or (not name.isprintable() and _UNSAFE_IN_NAMES.search(name)):
+        raise RecordError(
+            f"{key} is {_shown(name)}, but a name without control characters, line breaks and "
+            "surrounding blanks was expected."
+        )
+    return name
+
+
+def required(value: str | None, key: str, otherwise: str = "") -> str:
+    """The value, or the fault that it is absent."""
+    if value is None:
+        raise RecordError(f"{key} is missing. Add it to the record{otherwise}.")
+    return value
+
+
+def metadata_of(fields: Mapping[str, object], names: Iterable[str]) -> dict[str, object]:
+    """Metadata columns that are present: strings, numbers, booleans, lists of strings."""
+    found = {name: fields[name] for name in names if fields.get(name) is not None}
+    for name, value in found.items():
+        if not name or _UNSAFE_IN_NAMES.search(name):
+            raise RecordError(f"{_shown(name)} cannot name a metadata column. Give it a printable name.")
+        listed = value if type(value) is list else [value]
+        plain = all(type(v) is str for v in listed) or type(value) in (bool, int, float)
+        if not plain or (type(value) is int and abs(value) >= 1 << 63):
+            raise RecordError(
+                f"{name} is {_shown(value)}, but a string, a number, true, false or a list of strings "
+                "was expected."
+            )
+        if type(value) is float and not math.isfinite(value):
+            raise RecordError(f"{name} is {value}, but a finite number was expected.")
+        if any(type(v) is str and _UNSAFE.search(v) for v in listed):
+            raise RecordError(
+                f"{name} is {_shown(value)}: it holds characters that cannot be stored as UTF-8 text."
+            )
+    return found
+
+
+def _string(fields: Mapping[str, object], key: str) -> str | None:
+    value = fields.get(key)
+    if value is None or isinstance(value, str):
+        return value
+    raise RecordError(f"{key} is {_shown(value)}, but a string was expected.")
+
+
+def _text(fields: Mapping[str, object]) -> str:
+    text = required(_string(fields, "text"), "text")
+    if not text.isprintable():
+        if unsafe := _UNSAFE.search(text):
+            raise RecordError(
+                f"text is {_shown(text)}: character {unsafe.start() + 1} is the control character or stray "
+                f"byte U+{ord(unsafe.group()):04X}. Remove it, or save the file as UTF-8."
+            )
+        # Translation engines take one text a line.
+        text = _BREAKS.sub(" ", text)
+    if not text.strip().strip(_INVISIBLE):
+        raise RecordError(f"text is {_shown(text)}, which is empty. Write a caption or remove the record.")
+    return text
+
+
+def _trust(fields: Mapping[str, object]) -> float | None:
+    value = fields.get("trust")
+    if value is None:
+        return None
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1:
+        return float(value)
+    raise RecordError(f"trust is {_shown(value)}, but a number from 0 to 1 was expected.")
+
+
+def _shown(value: object) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 120 else f"{shown[:120]}…"

@@ -1,0 +1,103 @@
+"""What a corpus holds, in numbers and samples."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.compute as pc
+
+from dragoman.corpus.store import Corpus
+from dragoman.records import SPLITS
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptionCount:
+    """Captions of one language, role and engine, by split."""
+
+    lang: str
+    role: str
+    engine: str | None
+    splits: dict[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One caption of a language and role."""
+
+    lang: str
+    role: str
+    caption_id: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """Counts of a corpus and a few of its captions."""
+
+    items: dict[str, int]
+    """By split."""
+    files: dict[str, int]
+    """Items whose media file is `present`, `missing`, `remote` (a URI, not looked up) or `none` (no path)."""
+    captions: list[CaptionCount]
+    """By language, then human before machine, then engine."""
+    features: dict[str, dict[str, int]]
+    """By name: `width`, and the number of `items` with a vector."""
+    samples: list[Sample]
+
+
+def summarize(corpus: Corpus, *, samples: int, seed: int) -> Summary:
+    """Count a corpus and draw up to `samples` captions of each language and role."""
+    by_split = corpus.items["split"].to_pylist()
+    return Summary(
+        items={split: by_split.count(split) for split in SPLITS},
+        files=_files(corpus),
+        captions=_counts(corpus),
+        features={
+            name: {"width": found.width, "items": len(found.ids)}
+            for name in corpus.feature_names
+            for found in [corpus.features(name)]
+        },
+        samples=_samples(corpus, samples, random.Random(seed)),
+    )
+
+
+def _files(corpus: Corpus) -> dict[str, int]:
+    found = {"present": 0, "missing": 0, "remote": 0, "none": 0}
+    for path in corpus.items["path"].to_pylist():
+        if path is None:
+            found["none"] += 1
+        elif "://" in path:
+            found["remote"] += 1
+        else:
+            found["present" if Path(corpus.media_path(path)).is_file() else "missing"] += 1
+    return found
+
+
+def _counts(corpus: Corpus) -> list[CaptionCount]:
+    items, captions = corpus.items, corpus.captions
+    row = pc.index_in(captions["item_id"], value_set=items["item_id"].combine_chunks())
+    table = captions.select(["lang", "role", "engine"]).append_column("split", items["split"].take(row))
+    table = table.group_by(["lang", "role", "engine", "split"]).aggregate([([], "count_all")])
+    splits: dict[tuple[str, str, str | None], dict[str, int]] = defaultdict(lambda: dict.fromkeys(SPLITS, 0))
+    for found in table.to_pylist():
+        splits[found["lang"], found["role"], found["engine"]][found["split"]] = found["count_all"]
+    order = sorted(splits, key=lambda key: (key[0], key[1] != "human", key[1] == "back", key[2] or ""))
+    return [
+        CaptionCount(lang=lang, role=role, engine=engine, splits=splits[lang, role, engine])
+        for lang, role, engine in order
+    ]
+
+
+def _samples(corpus: Corpus, count: int, chance: random.Random) -> list[Sample]:
+    captions = corpus.captions
+    groups = dict.fromkeys((found.lang, found.role) for found in _counts(corpus))
+    drawn = []
+    for lang, role in groups:
+        mask = pc.and_(pc.equal(captions["lang"], lang), pc.equal(captions["role"], role))
+        rows = pc.indices_nonzero(mask).to_pylist()
+        for row in captions.take(sorted(chance.sample(rows, min(count, len(rows))))).to_pylist():
+            drawn.append(Sample(lang=lang, role=role, caption_id=row["caption_id"], text=row["text"]))
+    return drawn
