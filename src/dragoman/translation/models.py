@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,17 @@ def load_tokenizer(model: str, extra: str) -> Any:
     except ImportError:
         raise MissingExtraError("transformers", extra, "Translating with a model") from None
     try:
-        return AutoTokenizer.from_pretrained(model, trust_remote_code=False)
+        with warnings.catch_warnings():
+            # Marian's tokenizer recommends a package for a normalisation that it does not use here.
+            warnings.filterwarnings("ignore", message=".*sacremoses")
+            return AutoTokenizer.from_pretrained(model, trust_remote_code=False)
     except (OSError, ValueError, TypeError) as error:
         raise UserError(f"{model} gives no tokenizer: {first_line(error)}. {_FIX}") from None
+
+
+def vocabulary(tokenizer: Any) -> set[str]:
+    """All tokens, and the language codes that M2M-100 keeps apart from its vocabulary."""
+    return {*tokenizer.get_vocab(), *getattr(tokenizer, "lang_token_to_id", {})}
 
 
 def content_hash(folder: Path) -> str:

@@ -21,7 +21,7 @@ from dragoman.translation.engine import (
     fingerprint,
     require_argument,
 )
-from dragoman.translation.models import content_hash, first_line, load_tokenizer, longest_answer
+from dragoman.translation.models import content_hash, first_line, load_tokenizer, longest_answer, vocabulary
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,7 @@ def build(
         )
     except (RuntimeError, ValueError) as error:
         raise UserError(f"CTranslate2 cannot open {folder}: {first_line(error)}") from None
-    pair = codes(tokenizer.get_vocab(), source, target, str(folder))
+    pair = codes(vocabulary(tokenizer), source, target, str(folder))
     version = fingerprint({"folder": content_hash(folder), "options": options, "codes": pair})
     label = folder.resolve().name + describe_options(options)
     return CTranslate2Engine(label, version, model, tokenizer, pair, options)

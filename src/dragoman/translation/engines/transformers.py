@@ -19,7 +19,7 @@ from dragoman.translation.engine import (
     fingerprint,
     require_argument,
 )
-from dragoman.translation.models import content_hash, first_line, load_tokenizer, longest_answer
+from dragoman.translation.models import content_hash, first_line, load_tokenizer, longest_answer, vocabulary
 
 DTYPES = ("float32", "bfloat16", "float16")
 
@@ -69,7 +69,7 @@ def build(
     folder = Path(name)
     label = (folder.resolve().name if folder.is_dir() else name) + describe_options(options)
     weights = content_hash(folder) if folder.is_dir() else str(model.config._commit_hash)
-    pair = codes(tokenizer.get_vocab(), source, target, name)
+    pair = codes(vocabulary(tokenizer), source, target, name)
     version = fingerprint({"weights": weights, "options": options, "codes": pair})
     return TransformersEngine(label, version, model, tokenizer, pair, options)
 
