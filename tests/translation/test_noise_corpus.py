@@ -96,11 +96,27 @@ def test_a_shuffled_caption_brings_its_back_translation_and_others_lose_theirs(t
 def test_back_translations_can_be_kept(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "c")
     config = NoiseConfig(rate=1, kinds=("drop",))
-    plant_noise(corpus, tmp_path / "n", languages=["pt"], config=config, keep_back=True)
+    plant_noise(corpus, tmp_path / "n", languages=["pt"], config=config, back="keep")
     before, after = texts_of(corpus), texts_of(tmp_path / "n")
     assert {i: after[i] for i in after if i.startswith("bk")} == {
         i: before[i] for i in before if i.startswith("bk")
     }
+
+
+def test_an_engine_back_translates_the_damaged_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DRAGOMAN_HOME", str(tmp_path / "home"))
+    corpus = write_corpus(tmp_path / "c")
+    config = NoiseConfig(rate=0.4, kinds=("shuffle", "copy"))
+    plain = plant_noise(corpus, tmp_path / "plain", languages=["pt"], config=config).to_pylist()
+    copies = [row["caption_id"] for row in plain if row["kind"] == "copy"]
+    after = texts_of(tmp_path / "plain")
+    recorded = tmp_path / "recorded.jsonl"
+    lines = [{"text": after[i], "translation": f"back {after[i]}"} for i in copies[1:]]
+    recorded.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    plant_noise(corpus, tmp_path / "n", languages=["pt"], config=config, back=f"recorded:{recorded}")
+    texts = texts_of(tmp_path / "n")
+    assert all(texts[i.replace("pt", "bk")] == f"back {after[i]}" for i in copies[1:])
+    assert copies[0].replace("pt", "bk") not in texts, "what the engine rejects has no back-translation"
 
 
 def test_wrong_language_takes_another_translation_of_the_same_source(tmp_path: Path) -> None:

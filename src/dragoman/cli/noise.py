@@ -15,7 +15,13 @@ import click
 @click.option("--strength", type=float, help="Share of the words that drop and swap touch.  [default: 0.3]")
 @click.option("--seed", type=int, help="The same seed gives the same damage.  [default: 0]")
 @click.option("--split", default="train,val", show_default=True, help="Splits to damage, with commas.")
-@click.option("--keep-back", is_flag=True, help="Keep back-translations of what the text was before.")
+@click.option(
+    "--back",
+    default="drop",
+    show_default=True,
+    metavar="drop|keep|ENGINE",
+    help="Back-translations of damaged captions: drop them, keep the old ones, or make true ones.",
+)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the damaged corpus.")
 def command(
     corpus: Path,
@@ -25,7 +31,7 @@ def command(
     strength: float | None,
     seed: int | None,
     split: str,
-    keep_back: bool,
+    back: str,
     out: Path,
 ) -> None:
     """Write a copy of a corpus with known damage, to measure what noise does.
@@ -36,6 +42,7 @@ def command(
 
     \b
     dragoman noise corpus/ --lang pt --kind drop,swap,shuffle --rate 0.4 --seed 1 --out noisy/
+    dragoman noise corpus/ --lang pt --back "apertium:pt-es|spa-eng" --out noisy/
     """
     from collections import Counter
 
@@ -46,7 +53,7 @@ def command(
     given = {"rate": rate, "strength": strength, "seed": seed, "kinds": kinds}
     config = NoiseConfig(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
     noise = plant_noise(
-        corpus, out, languages=lang.split(","), config=config, splits=split.split(","), keep_back=keep_back
+        corpus, out, languages=lang.split(","), config=config, splits=split.split(","), back=back
     )
     for name, count in sorted(Counter(noise["kind"].to_pylist()).items()):
         click.echo(f"{name:<16}{count:>9,}")

@@ -18,6 +18,7 @@ from dragoman.errors import UserError
 from dragoman.folders import MANIFEST, atomic_path, sole_writer
 from dragoman.records import SPLITS
 from dragoman.translation.noise import Damage, NoiseConfig, plant
+from dragoman.translation.noise_back import DROP, back_translations
 
 NOISE = pa.schema(
     [("caption_id", pa.string()), ("kind", pa.string()), ("original", pa.string()), ("donor_id", pa.string())]
@@ -34,22 +35,20 @@ def plant_noise(
     languages: Sequence[str],
     config: NoiseConfig,
     splits: Sequence[str] = ("train", "val"),
-    keep_back: bool = False,
+    back: str = DROP,
 ) -> pa.Table:
     """Write a copy of a corpus with damaged machine translations and return the table of `noise.parquet`.
 
     Of the n captions of role mt of each language in `splits`, exactly round(rate * n) are damaged; human
     captions never are. A shuffled caption comes from another item of the same split and engine and brings
-    its back-translation along. The back-translations of other damaged captions are left out, for what the
-    engine would make of the damaged text is not known here; `dragoman translate` adds the true ones.
-    `keep_back` keeps them instead: damage that happened after back-translation. All trust is cleared.
-    Raises UserError for an unknown language, or where `out` holds anything else.
+    its back-translation along; `back` says what becomes of the others (`noise_back.back_translations`).
+    All trust is cleared. Raises UserError for an unknown language, or where `out` holds anything else.
     """
     if unknown := [split for split in splits if split not in SPLITS]:
         raise UserError(f"No split {', '.join(unknown)}. Known: {', '.join(SPLITS)}.")
     corpus, target = Corpus.open(folder), Path(out)
     settings = asdict(config) | {"kinds": list(config.kinds), "languages": list(languages)}
-    settings |= {"splits": list(splits), "keep_back": keep_back}
+    settings |= {"splits": list(splits), "back": back}
     inputs = corpus.fingerprint()
     _require_free(corpus, target, inputs, settings)
     rows = corpus.captions.to_pylist()
@@ -65,9 +64,10 @@ def plant_noise(
         ],
         schema=NOISE,
     )
+    backs = back_translations(rows, damages, donors, back)
     with sole_writer(target):
         _copy_features(corpus.folder, target)
-        captions = pa.Table.from_pylist(_damaged(rows, damages, donors, keep_back), schema=CAPTIONS)
+        captions = pa.Table.from_pylist(_damaged(rows, damages, backs), schema=CAPTIONS)
         tables = {"items": _absolute_paths(corpus), "captions": captions, "noise": noise}
         for name, table in tables.items():
             with atomic_path(target / f"{name}.parquet") as temporary:
@@ -116,19 +116,14 @@ def _damage_language(
             donors[caption_id] = chosen[damage.donor]["caption_id"]
 
 
-def _damaged(
-    rows: Sequence[Row], damages: Mapping[str, Damage], donors: Mapping[str, str], keep_back: bool
-) -> list[Row]:
-    back_of = {row["source_id"]: row["text"] for row in rows if row["role"] == "back"}
+def _damaged(rows: Sequence[Row], damages: Mapping[str, Damage], backs: Mapping[str, str]) -> list[Row]:
     result = []
     for row in rows:
         text: str | None = row["text"]
         if row["caption_id"] in damages:
             text = damages[row["caption_id"]].text
-        elif row["role"] == "back" and row["source_id"] in donors:
-            text = back_of.get(donors[row["source_id"]])
-        elif row["role"] == "back" and row["source_id"] in damages and not keep_back:
-            text = None
+        elif row["role"] == "back" and row["source_id"] in damages:
+            text = backs.get(row["source_id"])
         if text is not None:
             result.append(row | {"text": text, "trust": None})
     return result
