@@ -26,7 +26,7 @@ def command(
 
     \b
     dragoman scenes --out world/ --items 600 --seed 1
-    dragoman translate world/ --to pt --engine recorded:scenes --back recorded:scenes
+    dragoman translate world/ --to pt --engine recorded:world/apertium.jsonl.gz
     """
     from dragoman.scenes.world import WorldConfig, write_world
 

@@ -43,16 +43,17 @@ def describe(image: Image.Image) -> Array:
         np.sqrt(seen_CCF.mean(axis=(0, 1))),
         seen_CCF.max(axis=(0, 1)),
     )
-    return np.concatenate([_unit(part) for part in parts])
+    described: Array = np.concatenate([_unit(part) for part in parts])
+    return described
 
 
 def _unit(vector: Array) -> Array:
-    return vector / np.float32(max(np.linalg.norm(vector), 1e-6))
+    return (vector / (np.linalg.norm(vector) + 1e-6)).astype(np.float32)
 
 
 def _pixels(image: Image.Image, side: int) -> Array:
     shrunk = image.convert("RGB").resize((side, side), Image.Resampling.BOX)
-    return np.asarray(shrunk).astype(np.float32) / 255
+    return np.asarray(shrunk, np.float32) / np.float32(255)
 
 
 def _colours(rgb: Array) -> Array:

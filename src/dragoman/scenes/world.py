@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -25,6 +26,8 @@ from dragoman.scenes.scene import Group, Scene, distinct_scenes
 from dragoman.scenes.vision import NAME, describe
 
 SOURCE = "en"
+RECORDED = Path(__file__).parent / "data" / "apertium.jsonl.gz"
+"""Translations of the default world's captions, for the engine `recorded`."""
 SPLIT_CYCLE: tuple[Split, ...] = (
     *("train", "test", "train", "train", "val", "train", "train", "test", "train", "train", "test", "train"),
 )
@@ -74,20 +77,38 @@ def write_world(out: str | Path, config: WorldConfig) -> Corpus:
         if (folder / MANIFEST).exists():
             return _reopen(folder, config)
         scenes = distinct_scenes(config.items, config.seed)
-        item_ids = [f"s{number:05d}" for number in range(len(scenes))]
+        item_ids = [_item_id(number) for number in range(len(scenes))]
+        captions = [asdict(row) for row in human_captions(config)]
         _write_table(folder / "items.parquet", _items(item_ids, scenes))
-        _write_table(folder / "captions.parquet", _captions(item_ids, scenes, config))
+        _write_table(folder / "captions.parquet", pa.Table.from_pylist(captions, schema=CAPTIONS))
         _write_pictures(folder, item_ids, scenes, config.seed)
         _write_descriptors(folder, item_ids)
+        with atomic_path(folder / RECORDED.name) as temporary:
+            shutil.copyfile(RECORDED, temporary)
         write_corpus_manifest(folder, inputs={}, seed=config.seed, world=_as_json(config))
     return Corpus.open(folder)
 
 
-def captions_of(scene: Scene, number: int, lang: str, config: WorldConfig) -> Iterator[str]:
-    """The captions of scene `number` in `lang`; each depends on seed, number, language and place alone."""
-    for place in range(config.captions):
-        draws = Draws(config.seed, "caption", number, lang, place)
-        yield caption(lang, draw_plan(scene, draws), draws)
+def human_captions(config: WorldConfig) -> list[Caption]:
+    """All captions of the world; each depends on seed, picture, language and its number alone."""
+    captions = []
+    for number, scene in enumerate(distinct_scenes(config.items, config.seed)):
+        targets = config.targets if config.target_captions or split_of(number) != "train" else ()
+        for lang in (SOURCE, *targets):
+            for place in range(config.captions):
+                draws = Draws(config.seed, "caption", number, lang, place)
+                text = caption(lang, draw_plan(scene, draws), draws)
+                item_id = _item_id(number)
+                captions.append(
+                    Caption(
+                        caption_id=f"{item_id}-{lang}-{place}",
+                        item_id=item_id,
+                        lang=lang,
+                        role="human",
+                        text=text,
+                    )
+                )
+    return captions
 
 
 def split_of(number: int) -> Split:
@@ -135,19 +156,6 @@ def _group_facts(group: Group | None, suffix: str) -> dict[str, object]:
     }
 
 
-def _captions(item_ids: Sequence[str], scenes: Sequence[Scene], config: WorldConfig) -> pa.Table:
-    rows = []
-    for number, (item_id, scene) in enumerate(zip(item_ids, scenes, strict=True)):
-        targets = config.targets if config.target_captions or split_of(number) != "train" else ()
-        for lang in (SOURCE, *targets):
-            for place, text in enumerate(captions_of(scene, number, lang, config)):
-                caption_id = f"{item_id}-{lang}-{place}"
-                rows.append(
-                    Caption(caption_id=caption_id, item_id=item_id, lang=lang, role="human", text=text)
-                )
-    return pa.Table.from_pylist([asdict(row) for row in rows], schema=CAPTIONS)
-
-
 def _write_table(path: Path, table: pa.Table) -> None:
     with atomic_path(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
@@ -172,6 +180,10 @@ def _write_descriptors(folder: Path, item_ids: Sequence[str]) -> None:
             progress.update(1)
     inputs = {"items.parquet": sha256(folder / "items.parquet")}
     write_features(folder / "features" / NAME, item_ids, np.stack(vectors), inputs=inputs, encoder=NAME)
+
+
+def _item_id(number: int) -> str:
+    return f"s{number:05d}"
 
 
 def _picture(item_id: str) -> str:
