@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -154,6 +157,29 @@ def test_a_killed_run_goes_on_with_the_next_batch(tmp_path: Path, monkeypatch: p
     assert score_trust(folder).equals(expected)
     assert asked == [["pt0", "pt1"], ["pt2", "pt3"], ["pt4", "pt5"], ["pt4", "pt5"]]
     assert not (folder / "trust/parts").exists()
+
+
+def test_a_kill_leaves_a_corpus_that_can_be_scored_to_the_same_end(tmp_path: Path) -> None:
+    expected = score_trust(write_corpus(tmp_path / "whole"))
+    folder = write_corpus(tmp_path / "killed")
+    before = (folder / "captions.parquet").read_bytes()
+    code = (
+        "import os, signal, sys\n"
+        "from dragoman.translation import trust\n"
+        "trust.BATCH = 2\n"
+        "kept, seen = trust._kept, []\n"
+        "def dies_after_two(*arguments):\n"
+        "    seen.append(kept(*arguments))\n"
+        "    if len(seen) == 2: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return seen[-1]\n"
+        "trust._kept = dies_after_two\n"
+        "trust.score_trust(sys.argv[1])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True)
+    assert done.returncode == -signal.SIGKILL
+    assert (folder / "captions.parquet").read_bytes() == before
+    assert len(list((folder / "trust/parts").iterdir())) == 2
+    assert score_trust(folder).equals(expected)
 
 
 def test_the_order_of_captions_in_the_corpus_does_not_matter(tmp_path: Path) -> None:
