@@ -134,7 +134,13 @@ def folder(images: Path, out: Path, **given: Any) -> None:
 
 @command.command()
 @click.argument("corpus", type=FILE)
-@click.option("--samples", default=2, show_default=True, help="Captions to show of each language and role.")
+@click.option(
+    "--samples",
+    type=click.IntRange(0),
+    default=2,
+    show_default=True,
+    help="Captions to show of each language and role.",
+)
 @click.option("--seed", default=0, show_default=True, help="Seed of the samples.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def show(corpus: Path, samples: int, seed: int, as_json: bool) -> None:

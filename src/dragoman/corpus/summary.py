@@ -7,6 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from dragoman.corpus.store import Corpus
@@ -98,6 +99,7 @@ def _samples(corpus: Corpus, count: int, chance: random.Random) -> list[Sample]:
     for lang, role in groups:
         mask = pc.and_(pc.equal(captions["lang"], lang), pc.equal(captions["role"], role))
         rows = pc.indices_nonzero(mask).to_pylist()
-        for row in captions.take(sorted(chance.sample(rows, min(count, len(rows))))).to_pylist():
+        chosen = pa.array(sorted(chance.sample(rows, min(count, len(rows)))), pa.int64())
+        for row in captions.take(chosen).to_pylist():
             drawn.append(Sample(lang=lang, role=role, caption_id=row["caption_id"], text=row["text"]))
     return drawn

@@ -39,11 +39,15 @@ def read(folder: Path) -> Source:
 
 
 def _files(folder: Path) -> Iterator[str]:
-    for parent, folders, files in os.walk(folder):
+    for parent, folders, files in os.walk(folder, onerror=_unreadable):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in files:
             if not name.startswith("."):
                 yield (Path(parent) / name).relative_to(folder).as_posix()
+
+
+def _unreadable(error: OSError) -> None:
+    raise UserError(f"{error.filename} cannot be read: {error.strerror}. Allow it, or move it away.")
 
 
 def _stem(name: str) -> str:

@@ -1,0 +1,116 @@
+"""Building a corpus from tables."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dragoman.corpus import BuildOptions, BuildReport, build_csv
+from dragoman.errors import UserError
+
+
+def built(
+    folder: Path,
+    text: str | bytes,
+    name: str = "t.csv",
+    columns: dict[str, str] | None = None,
+    delimiter: str | None = None,
+    **options: Any,
+) -> BuildReport:
+    data = text.encode() if isinstance(text, str) else text
+    (folder / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    given = BuildOptions(**{"lang": "en", "split": "train"} | options)
+    return build_csv(folder / name, folder / "out", given, columns=columns, delimiter=delimiter)
+
+
+def test_columns_are_mapped_and_ids_made(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    table = 'image,caption,mood\na.jpg,"a dog, wet",good\nb.jpg,a boat,\na.jpg,"a ""big"" dog",bad\n'
+    report = built(tmp_path, table, columns={"item_id": "image", "text": "caption"})
+    assert report.corpus.captions.select(["caption_id", "item_id", "lang", "role", "text"]).to_pylist() == [
+        {"caption_id": f"{item}#en#{k}", "item_id": item, "lang": "en", "role": "human", "text": text}
+        for item, k, text in [("a.jpg", 0, "a dog, wet"), ("b.jpg", 0, "a boat"), ("a.jpg", 1, 'a "big" dog')]
+    ]
+    assert report.corpus.items["item_id"].to_pylist() == ["a.jpg", "b.jpg"]
+    assert "columns left out: mood" in caplog.text
+
+
+def test_all_columns_of_a_caption_can_be_given(tmp_path: Path) -> None:
+    table = (
+        "caption_id,item_id,split,lang,role,text,source_id,engine,trust,path,year\n"
+        "h,i,val,en,human,a dog,,,,x/i.jpg,1990\n"
+        "m,i,val,pt,mt,um cão,h,e,0.25,,1990\n"
+    )
+    report = built(tmp_path, table, metadata=("year",))
+    assert report.corpus.captions.to_pylist()[1] == {
+        "caption_id": "m", "item_id": "i", "lang": "pt", "role": "mt", "text": "um cão", "source_id": "h",
+        "engine": "e", "trust": 0.25,
+    }  # fmt: skip
+    assert report.corpus.items.to_pylist() == [
+        {"item_id": "i", "kind": "image", "path": str(tmp_path / "x/i.jpg"), "split": "val", "year": "1990"}
+    ]
+
+
+def test_a_mapped_header_wins_over_one_of_the_same_name(tmp_path: Path) -> None:
+    report = built(tmp_path, "item_id,text,caption\ni,draft,final\n", columns={"text": "caption"})
+    assert report.corpus.captions["text"].to_pylist() == ["final"]
+
+
+@pytest.mark.parametrize(
+    ("name", "table", "delimiter"),
+    [
+        ("t.tsv", "item_id\ttext\ni\ta, b\n", None),
+        ("t.tsv.gz", "item_id\ttext\ni\ta, b\n", None),
+        ("t.csv.gz", 'item_id,text\r\ni,"a, b"\r\n\r\n', None),
+        ("t.csv", "\ufeffitem_id;text\ni;a, b", ";"),
+    ],
+)
+def test_delimiters_line_ends_and_gzip(tmp_path: Path, name: str, table: str, delimiter: str | None) -> None:
+    report = built(tmp_path, table, name=name, delimiter=delimiter)
+    assert report.corpus.captions["text"].to_pylist() == ["a, b"]
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("item_id,text\ni,a\ni\n", "line 3: 1 cells, but the header has 2"),
+        ("item_id,text\ni,a\ni,b,c\n", "line 3: 3 cells, but the header has 2"),
+        ('item_id,text\ni,"a\nb"\ni,\n', "line 4: text is missing"),
+        ('item_id,text\ni,"a"b\n', "line 2: not a record .*Check the quotes"),
+        ('item_id,text\ni,a\ni,"b\n\n', "line 3: not a record .*unexpected end of data"),
+        ("item_id,text,trust\ni,a,high\n", "line 2: trust is 'high', but a number"),
+        (b"item_id,text\ni,caf\xe9\n", r"line 2: .*U\+DCE9.*save the file as UTF-8"),
+        ("item_id,item_id\ni,a\n", "line 1: two columns are called 'item_id'"),
+        ('"item_id\n', "line 1: no header line"),
+        ("item_id,text\n", "nothing to build from"),
+        ("", "nothing to build from"),
+    ],
+)
+def test_a_bad_record_is_named(tmp_path: Path, table: str | bytes, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        built(tmp_path, table)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_column_that_is_absent_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"line 1: no column 'caption'. The columns are: item_id, text"):
+        built(tmp_path, "item_id,text\n", columns={"text": "caption"})
+    with pytest.raises(UserError, match="no column 'year'"):
+        built(tmp_path, "item_id,text\n", metadata=("year",))
+    with pytest.raises(UserError, match="--column txt=…: no such key"):
+        built(tmp_path, "item_id,text\n", columns={"txt": "text"})
+    with pytest.raises(UserError, match="--delimiter is ';;', but one character"):
+        built(tmp_path, "item_id,text\n", delimiter=";;")
+
+
+def test_bad_records_are_collected_as_they_stand(tmp_path: Path) -> None:
+    table = 'item_id,text\ni,"a\nb"\ni,"c"d\ni,e\nj\n'
+    report = built(tmp_path, table, reject_file=tmp_path / "r.jsonl")
+    assert report.corpus.captions["text"].to_pylist() == ["a b", "e"]
+    found = [json.loads(line) for line in (tmp_path / "r.jsonl").read_text().splitlines()]
+    assert [(reject["line"], reject["raw"]) for reject in found] == [(4, 'i,"c"d'), (6, "j")]
