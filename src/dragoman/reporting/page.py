@@ -2,19 +2,210 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
+from html import escape
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from dragoman.corpus.store import Corpus
+from dragoman.errors import UserError
+from dragoman.evaluation.metrics import RECALLS
 from dragoman.folders import write_text
+from dragoman.reporting.charts import interval_chart, recall_curves
+from dragoman.reporting.examples import FAR, Example, draw_examples
+from dragoman.reporting.lines import notes
+from dragoman.reporting.model import digest
 from dragoman.reporting.queries import Texts
+from dragoman.reporting.rows import DIRECTIONS
+from dragoman.reporting.table import part
+from dragoman.reporting.thumbnails import Thumbnails
+from dragoman.translation.languages import language as known_language
+
+COLUMNS = {**{name: name.replace("recall", "R") for name in RECALLS}, "medr": "MedR", "map": "mAP"}
+LABELS = {
+    "direct": "direct",
+    "translate_test": "translated query",
+    "fused": "both fused",
+    "translate_test_source_only": "translated query, other model",
+}
+WAYS = {"text_to_image": "Text to image", "image_to_text": "Image to text"}
+LANGUAGES_WITH_EXAMPLES = 12
+"""Thumbnails make a page heavy; further languages show their figures alone."""
 
 
 def write_page(
     path: Path, report: dict[str, Any], table: pa.Table, corpus: Corpus, texts: Sequence[Texts]
 ) -> None:
-    """Write the page."""
-    write_text(path, "")
+    """Write the page of a finished report; `texts` are the queries of each language."""
+    names = {language: _name(language) for language in report["results"]}
+    thumbnails = Thumbnails(corpus)
+    seed = report["settings"]["seed"]
+    body = [
+        _header(report),
+        _section("In words", "".join(_in_words(report, language, names) for language in names)),
+        _section("At a glance", _charts(report, table, names)),
+        *(_section(names[language], _table(report, language)) for language in names),
+        *(
+            _section(f"Examples in {names[one.language]}", _examples(table, one, seed, thumbnails))
+            for one in texts[:LANGUAGES_WITH_EXAMPLES]
+        ),
+        _small_print(report),
+    ]
+    write_text(path, _document(f"Retrieval report: {report['system']['name']}", "\n".join(body)))
+
+
+def _document(title: str, body: str) -> str:
+    css = resources.files("dragoman.reporting").joinpath("report.css").read_text(encoding="utf-8")
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="color-scheme" content="light dark">\n'
+        f"<title>{escape(title)}</title>\n<style>\n{css}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
+    )
+
+
+def _section(title: str, content: str) -> str:
+    return f"<section>\n<h2>{escape(title)}</h2>\n{content}\n</section>"
+
+
+def _name(tag: str) -> str:
+    try:
+        return known_language(tag).name
+    except UserError:
+        return tag
+
+
+def _header(report: dict[str, Any]) -> str:
+    system, settings = report["system"], report["settings"]
+    config = system["config"]
+    targets = ", ".join(map(str, config.get("targets") or [])) or "no other language"
+    seed = "" if system["seed"] is None else f" · seed {system['seed']}"
+    return (
+        f"<header><p class='kicker'>Retrieval report</p><h1>{escape(system['name'])}</h1>"
+        f"<p>Trained on {escape(str(config['source']))} and {escape(targets)}{seed} · measured on the "
+        f"{escape(settings['split'])} split, human captions only</p></header>"
+    )
+
+
+def _in_words(report: dict[str, Any], language: str, names: dict[str, str]) -> str:
+    rows, details = report["results"][language], report["languages"][language]
+    direct, gallery = rows["direct"]["text_to_image"], details["gallery"]["text_to_image"]
+    low, high = report["intervals"][language]["direct"]["text_to_image"]["recall@10"]
+    sentences = [
+        f"Of {details['queries']['text_to_image']:,} captions, {direct['recall@1']:.1f} % bring up their own "
+        f"image first among {gallery:,}, and {direct['recall@10']:.1f} % among the first ten "
+        f"({low:.1f} to {high:.1f}; chance: {min(100, 1000 / gallery):.1f} %).",
+        *_other_rows(rows, details),
+    ]
+    return (
+        f"<article class='card'><h3>{escape(names[language])}</h3>"
+        f"<p class='big'>{direct['recall@10']:.1f}<small> % found in the first ten</small></p>"
+        f"<p>{escape(' '.join(sentences)).replace(' %', '&nbsp;%')}</p></article>"
+    )
+
+
+def _other_rows(rows: dict[str, Any], details: dict[str, Any]) -> Iterator[str]:
+    if "translate_test" in rows:
+        found = rows["translate_test"]["text_to_image"]["recall@10"]
+        yield f"Queries translated by machine first: {found:.1f} %."
+    if "fused" in rows:
+        found = rows["fused"]["text_to_image"]["recall@10"]
+        yield f"Both fused, weight {details['fusion']['weight']:g} on the translation: {found:.1f} %."
+
+
+def _charts(report: dict[str, Any], table: pa.Table, names: dict[str, str]) -> str:
+    results, intervals = report["results"], report["intervals"]
+    bars = {
+        language: {row: (one["sum_r"], *intervals[language][row]["sum_r"]) for row, one in rows.items()}
+        for language, rows in results.items()
+    }
+    top = max(high for rows in bars.values() for _, _, high in rows.values())
+    panels = []
+    for language, rows in results.items():
+        parts = {row: part(table, language, row, "text_to_image") for row in rows}
+        ranks = {row: one["rank"].to_numpy() for row, one in parts.items()}
+        gallery = report["languages"][language]["gallery"]["text_to_image"]
+        panels.append(recall_curves(ranks, gallery, names[language]))
+    shown = dict.fromkeys(row for rows in results.values() for row in rows)
+    legend = "".join(f"<span class='{row}'><i></i>{LABELS[row]}</span>" for row in shown)
+    return (
+        f"<p class='legend'>{legend}<span class='chance'><i></i>chance</span></p>"
+        "<figure><figcaption>SumR: R@1 + R@5 + R@10 of both directions, at most 600, with 95 % intervals"
+        f"</figcaption>{interval_chart(bars, names, top)}</figure>"
+        "<figure><figcaption>Percent of captions whose image is among the first K, by K</figcaption>"
+        f"<div class='panels'>{''.join(panels)}</div></figure>"
+    )
+
+
+def _table(report: dict[str, Any], language: str) -> str:
+    heads = "".join(f"<th>{label}</th>" for _ in DIRECTIONS for label in COLUMNS.values())
+    groups = "".join(f"<th colspan='{len(COLUMNS)}'>{WAYS[way]}</th>" for way in DIRECTIONS)
+    rows = report["results"][language]
+    ends = report["intervals"][language]
+    lines = "".join(
+        f"<tr><th scope='row' class='{row}'><i></i>{LABELS[row]}</th>"
+        + "".join(_cell(rows[row][way][name], ends[row][way][name]) for way in DIRECTIONS for name in COLUMNS)
+        + _cell(rows[row]["sum_r"], ends[row]["sum_r"])
+        + "</tr>"
+        for row in rows
+    )
+    about = "".join(f"<li>{escape(note)}</li>" for note in notes(language, report["languages"][language]))
+    return (
+        f"<div class='wide'><table><thead><tr><td></td>{groups}<th></th></tr>"
+        f"<tr><td></td>{heads}<th>SumR</th></tr></thead><tbody>{lines}</tbody></table></div>"
+        f"<ul class='notes'>{about}</ul>"
+    )
+
+
+def _cell(value: float, ends: list[float]) -> str:
+    return f"<td>{value:.1f}<small>{ends[0]:.1f} – {ends[1]:.1f}</small></td>"
+
+
+def _examples(table: pa.Table, texts: Texts, seed: int, thumbnails: Thumbnails) -> str:
+    hits, misses = draw_examples(table, texts, seed)
+    groups = [("Found at once", hits), (f"Missed: not among the first {FAR}", misses)]
+    return "<p class='hint'>Drawn at random. The caption's own image has a frame.</p>" + "".join(
+        f"<h3>{title}</h3>" + "".join(_example(one, thumbnails) for one in some)
+        for title, some in groups
+        if some
+    )
+
+
+def _example(example: Example, thumbnails: Thumbnails) -> str:
+    translation = (
+        "" if example.translation is None else f"<p class='mt' dir='auto'>{escape(example.translation)}</p>"
+    )
+    ranks = ", ".join(f"{LABELS[row]} {rank:g}" for row, rank in example.ranks.items())
+    shown = "".join(_picture(one, one == example.item_id, thumbnails) for one in example.top_ids)
+    if example.item_id not in example.top_ids:
+        shown += "<span class='gap'>…</span>" + _picture(example.item_id, True, thumbnails)
+    return (
+        f"<article class='example'><p class='query' dir='auto'>{escape(example.text)}</p>{translation}"
+        f"<p class='rank'>Rank of its image among {example.gallery:,}: {ranks}</p>"
+        f"<div class='pictures'>{shown}</div></article>"
+    )
+
+
+def _picture(item_id: str, right: bool, thumbnails: Thumbnails) -> str:
+    source, mark = thumbnails.of(item_id), " class='right'" if right else ""
+    name = escape(item_id, quote=True)
+    if source is None:
+        return f"<span{mark or ' class=empty'} title='{name}'><b>{name}</b></span>"
+    return f"<span{mark} title='{name}'><img alt='{name}' src='{source}'></span>"
+
+
+def _small_print(report: dict[str, Any]) -> str:
+    terms = "".join(
+        f"<dt>{escape(name)}</dt><dd>{escape(meaning)}</dd>"
+        for name, meaning in report["definitions"].items()
+    )
+    provenance = json.dumps(report["provenance"], ensure_ascii=False, indent=2)
+    origin = f"run {digest(report['provenance']['run'])} · corpus {digest(report['provenance']['corpus'])}"
+    return (
+        f"<footer><details><summary>Definitions</summary><dl>{terms}</dl></details>"
+        f"<details><summary>Provenance: {origin}</summary><pre>{escape(provenance)}</pre></details></footer>"
+    )

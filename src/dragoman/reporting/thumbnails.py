@@ -1,0 +1,55 @@
+"""Small pictures as data URIs, so that a page needs no other file."""
+
+from __future__ import annotations
+
+import base64
+import io
+import warnings
+
+from PIL import Image, ImageOps
+
+from dragoman.corpus.store import Corpus
+
+SIDE = 132
+QUALITY = 72
+
+
+class Thumbnails:
+    """Thumbnails of a corpus's items by id; an item without a readable local file has none."""
+
+    def __init__(self, corpus: Corpus) -> None:
+        items = corpus.items.select(["item_id", "path"]).to_pydict()
+        self._path = dict(zip(items["item_id"], items["path"], strict=True))
+        self._corpus = corpus
+        self._made: dict[str, str | None] = {}
+
+    def of(self, item_id: str) -> str | None:
+        """A data URI, or null."""
+        if item_id not in self._made:
+            path = self._path.get(item_id)
+            self._made[item_id] = None if path is None else _data_uri(self._corpus.media_path(path))
+        return self._made[item_id]
+
+
+def _data_uri(path: str) -> str | None:
+    if "://" in path:
+        return None
+    try:
+        # Pillow warns of image bombs before it raises; a report must not decode either.
+        with warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning):
+            jpeg = _small_jpeg(path)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return None
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
+
+
+def _small_jpeg(path: str) -> bytes:
+    with Image.open(path) as image:
+        image.draft("RGB", (2 * SIDE, 2 * SIDE))
+        small = ImageOps.exif_transpose(image).convert("RGBA")
+    small.thumbnail((SIDE, SIDE))
+    paper = Image.new("RGB", small.size, "white")
+    paper.paste(small, mask=small.getchannel("A"))
+    buffer = io.BytesIO()
+    paper.save(buffer, "JPEG", quality=QUALITY, optimize=True)
+    return buffer.getvalue()
