@@ -1,0 +1,161 @@
+"""The engine for OpenAI-compatible endpoints, against a server on this computer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from chat_server import Answer, capitals, chat_server
+
+from dragoman.errors import UserError
+from dragoman.translation.engine import Engine, EngineError, EngineUnavailableError, Rejected, open_engine
+from dragoman.translation.engines.openai import read_numbered
+from dragoman.translation.lines import Isolator
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "secret")
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+
+
+def at(url: str, **options: Any) -> Engine:
+    query = "&".join(f"{name}={value}" for name, value in ({"pause": 0.01} | options).items())
+    return open_engine(f"openai:tiny?base_url={url}&{query}", "en", "pt")
+
+
+def in_turn(*answers: Answer | Callable[[dict[str, Any]], Answer]) -> Callable[[dict[str, Any]], Answer]:
+    left = list(answers)
+
+    def answer(request: dict[str, Any]) -> Answer:
+        current = left.pop(0) if len(left) > 1 else left[0]
+        return current(request) if callable(current) else current
+
+    return answer
+
+
+def test_lines_go_numbered_with_key_and_languages_and_come_back_in_order() -> None:
+    with chat_server(capitals) as (url, requests):
+        assert at(url).translate(["a dog", "2. a cat"], 10) == ["A DOG", "2. A CAT"]
+    (request,) = requests
+    assert request["path"] == "/v1/chat/completions"
+    assert request["headers"]["Authorization"] == "Bearer secret"
+    assert request["body"]["model"] == "tiny"
+    assert request["body"]["temperature"] == 0.0
+    assert "from English to Portuguese (pt)" in request["body"]["messages"][0]["content"]
+    assert request["body"]["messages"][1] == {"role": "user", "content": "1. a dog\n2. 2. a cat"}
+
+
+def test_the_address_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    with chat_server(capitals) as (url, _):
+        monkeypatch.setenv("OPENAI_BASE_URL", url + "/")
+        assert open_engine("openai:tiny", "en", "pt").translate(["a dog"], 10) == ["A DOG"]
+
+
+def test_neither_key_nor_address_stands_in_the_name() -> None:
+    assert at("http://127.0.0.1:9/v1").name == "openai:tiny"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "1. UM",
+        "1. UM\n2. DOIS\n3. TRÊS",
+        "1. UM\n1. DOIS",
+        "2. DOIS\n1. UM",
+        "UM\nDOIS",
+        "",
+        "1. UM\n\nAnd: 2. B",
+    ],
+)
+def test_an_answer_without_exactly_one_line_a_line_is_an_error(answer: str) -> None:
+    with pytest.raises(EngineError, match="2 lines went in and the answer is numbered"):
+        read_numbered(answer, 2)
+
+
+def test_the_usual_ways_of_numbering_are_read() -> None:
+    assert read_numbered("1. um cão\n\n 2) 3.5 gatos \n3: três", 3) == ["um cão", "3.5 gatos", "três"]
+
+
+def test_a_line_that_makes_the_model_merge_lines_is_found() -> None:
+    def merging(request: dict[str, Any]) -> Answer:
+        text = request["messages"][-1]["content"].upper()
+        return 200, text.replace("\n", " ") + " END" if "BAD" in text and "\n" in text else text
+
+    with chat_server(merging) as (url, _):
+        lines = ["a", "b", "bad", "c"]
+        assert Isolator(at(url), 10, lambda: None).translate(lines) == ["A", "B", "BAD", "C"]
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_an_overloaded_server_is_asked_again(status: int) -> None:
+    with chat_server(in_turn((status, "busy"), (status, "busy"), capitals)) as (url, requests):
+        assert at(url).translate(["a dog"], 10) == ["A DOG"]
+    assert len(requests) == 3
+
+
+def test_asking_again_has_an_end() -> None:
+    with (
+        chat_server(in_turn((503, "busy"))) as (url, requests),
+        pytest.raises(
+            EngineUnavailableError, match=r"failed 3 times, at last with: HTTP status 503 \(busy\)"
+        ),
+    ):
+        at(url, tries=3).translate(["a dog"], 10)
+    assert len(requests) == 3
+
+
+def test_a_server_out_of_reach_stops_the_job() -> None:
+    with pytest.raises(EngineUnavailableError, match=r"failed 2 times, at last with: .*refused"):
+        at("http://127.0.0.1:9/v1", tries=2).translate(["a dog"], 10)
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_a_refusal_is_not_repeated_and_names_what_to_check(status: int) -> None:
+    with (
+        chat_server(in_turn((status, "no"))) as (url, requests),
+        pytest.raises(EngineUnavailableError, match=f"HTTP status {status} .*Check OPENAI_BASE_URL"),
+    ):
+        at(url).translate(["a dog"], 10)
+    assert len(requests) == 1
+
+
+def test_a_line_that_the_endpoint_refuses_is_rejected_alone() -> None:
+    def picky(request: dict[str, Any]) -> Answer:
+        return (400, "filtered") if "bad" in request["messages"][-1]["content"] else capitals(request)
+
+    with chat_server(picky) as (url, _):
+        outcomes = Isolator(at(url), 10, lambda: None).translate(["a", "bad", "c"])
+    assert outcomes == ["A", Rejected("HTTP status 400 (filtered)"), "C"]
+
+
+@pytest.mark.parametrize("body", ["", "[]", '{"choices": []}'])
+def test_an_answer_that_is_no_completion_is_an_error(body: str) -> None:
+    with (
+        chat_server(in_turn((201, body))) as (url, _),
+        pytest.raises(EngineError, match="no chat completion"),
+    ):
+        at(url).translate(["a dog"], 10)
+
+
+def test_a_server_that_does_not_answer_is_an_error_in_time() -> None:
+    def slow(request: dict[str, Any]) -> Answer:
+        time.sleep(1)
+        return capitals(request)
+
+    with chat_server(slow) as (url, _), pytest.raises(EngineError, match=r"did not answer within 0\.2 s"):
+        at(url).translate(["a dog"], 0.2)
+
+
+def test_the_public_endpoint_needs_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY")
+    with pytest.raises(UserError, match="export OPENAI_API_KEY="):
+        open_engine("openai:gpt-4o-mini", "en", "pt")
+
+
+def test_an_address_of_another_kind_is_refused() -> None:
+    with pytest.raises(UserError, match="OPENAI_BASE_URL is 'file:///etc', no http"):
+        at("file:///etc")
