@@ -1,0 +1,52 @@
+"""What every corpus reader keeps: sound rows, and a corpus whose ids join and whose splits are disjoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dragoman import plugins
+from dragoman.corpus import BuildOptions
+from dragoman.corpus.build import build
+from dragoman.corpus.readers import csv, folder, jsonl
+from dragoman.corpus.rows import Source
+
+
+def jsonl_example(place: Path) -> Source:
+    (place / "c.jsonl").write_text('{"item_id": "a", "text": "a dog"}\n{"item_id": "b", "text": "a boat"}\n')
+    return jsonl.read(place / "c.jsonl")
+
+
+def csv_example(place: Path) -> Source:
+    (place / "c.csv").write_text("item_id,text\na,a dog\nb,a boat\n")
+    return csv.read(place / "c.csv", columns={})
+
+
+def folder_example(place: Path) -> Source:
+    for name, text in {"a.jpg": "", "a.txt": "a dog", "b.png": "", "b.txt": "a boat"}.items():
+        (place / name).write_text(text)
+    return folder.read(place)
+
+
+EXAMPLES: dict[str, Callable[[Path], Source]] = {
+    "csv": csv_example,
+    "folder": folder_example,
+    "jsonl": jsonl_example,
+}
+
+
+@pytest.mark.parametrize("name", plugins.names("dragoman.corpus.readers"))
+def test_a_reader_gives_sound_rows_and_a_sound_corpus(name: str, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    rows = list(EXAMPLES[name](tmp_path / "in").captions)
+    assert [row.fields["text"] for row in rows] == ["a dog", "a boat"]
+    assert all(Path(row.file).is_file() and row.line > 0 and row.fault is None for row in rows)
+    source = EXAMPLES[name](tmp_path / "in")
+    corpus = build(source, tmp_path / "out", BuildOptions(lang="en", split="val")).corpus
+    captions, items = corpus.captions.to_pylist(), corpus.items.to_pylist()
+    assert [(c["item_id"], c["text"]) for c in captions] == [("a", "a dog"), ("b", "a boat")]
+    assert [(i["item_id"], i["split"]) for i in items] == [("a", "val"), ("b", "val")]
+    assert len({c["caption_id"] for c in captions}) == 2
+    assert set(corpus.manifest["inputs"]) == set(source.inputs) != set()
