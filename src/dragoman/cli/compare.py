@@ -1,0 +1,40 @@
+"""`dragoman compare`: is one system better than another, beyond noise?"""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("reports", nargs=-1, required=True)
+@click.option(
+    "--baseline-row",
+    help="Compare every row with this row of the first report, such as translate_test.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the bootstrap and the permutations.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(reports: tuple[str, ...], baseline_row: str | None, seed: int, as_json: bool) -> None:
+    """Paired differences of REPORTS to the first of them, over the same queries.
+
+    Intervals come from a bootstrap over images, p values from sign flips over images (and McNemar's test
+    over queries for recall@1), corrected over the languages by Holm's method. Reports of one system with
+    several seeds are given together, with commas.
+
+    \b
+    dragoman compare report_a report_b
+    dragoman compare a1,a2,a3 b1,b2,b3
+    dragoman compare report_english report_nrccr --baseline-row translate_test
+    """
+    import json
+    from dataclasses import asdict
+
+    from dragoman.reporting.comparison import compare
+    from dragoman.reporting.difference_lines import difference_lines
+
+    systems = [[folder for folder in one.split(",") if folder] for one in reports]
+    differences = compare(*systems, baseline_row=baseline_row, seed=seed)
+    if as_json:
+        click.echo(json.dumps([asdict(one) for one in differences], ensure_ascii=False, indent=2))
+        return
+    for line in difference_lines(differences):
+        click.echo(line)
