@@ -13,19 +13,19 @@ Point = tuple[float, float]
 
 SIDE = 192
 """Width and height of a picture, in pixels."""
-RADIUS = {"small": 0.068, "big": 0.118}
+RADIUS = {"small": 0.068, "big": 0.112}
 """Half the side of one thing, as a share of the picture."""
 
 CENTRE: dict[Place, Point] = {
-    "left": (0.26, 0.52),
-    "right": (0.74, 0.52),
+    "left": (0.262, 0.52),
+    "right": (0.738, 0.52),
     "top": (0.5, 0.26),
     "bottom": (0.5, 0.74),
     "centre": (0.5, 0.5),
 }
 ENDS: dict[Relation, tuple[Point, Point]] = {
-    "left": ((0.26, 0.52), (0.74, 0.52)),
-    "right": ((0.74, 0.52), (0.26, 0.52)),
+    "left": ((0.262, 0.52), (0.738, 0.52)),
+    "right": ((0.738, 0.52), (0.262, 0.52)),
     "above": ((0.5, 0.26), (0.5, 0.74)),
     "below": ((0.5, 0.74), (0.5, 0.26)),
 }

@@ -95,13 +95,13 @@ def _circular(turn: Array, bins: int) -> Array:
 
 
 def _patterns(cells_CCB: Array) -> Array:
-    """How strongly each window answers to each filter, beyond what its row of windows mostly shows.
+    """How strongly each window answers to each filter, beyond what its rows mostly show.
 
     Grounds are made of horizontal bands, so the median of a row is the ground behind the things.
     """
-    windows = sliding_window_view(cells_CCB, (WINDOW, WINDOW), axis=(0, 1))
+    apart_CCB = cells_CCB - np.median(cells_CCB, axis=1, keepdims=True)
+    windows = sliding_window_view(apart_CCB, (WINDOW, WINDOW), axis=(0, 1))
     flat = windows.reshape(*windows.shape[:2], -1)
-    flat = flat - np.median(flat, axis=1, keepdims=True)
     seen: Array = np.maximum(0, np.abs(flat @ _filters(flat.shape[-1])) - THRESHOLD)
     return seen
 
