@@ -38,6 +38,13 @@ def test_a_seed_gives_the_same_damage_and_another_seed_other_damage() -> None:
     assert plant(TEXTS, config, sources=SOURCES) != plant(TEXTS, other, sources=SOURCES)
 
 
+def test_the_seed_decides_what_becomes_of_a_text() -> None:
+    scrambled = [
+        plant(TEXTS[:1], NoiseConfig(rate=1, kinds=("scramble",), seed=seed))[0].text for seed in range(5)
+    ]
+    assert len(set(scrambled)) == 5
+
+
 def test_a_higher_rate_keeps_the_damage_of_a_lower_one() -> None:
     low, high = (plant(TEXTS, NoiseConfig(rate=rate, kinds=KINDS), sources=SOURCES) for rate in (0.2, 0.6))
     assert low.items() <= high.items()

@@ -101,6 +101,11 @@ def test_a_caption_without_back_translation_is_still_scored(tmp_path: Path) -> N
     assert 0 < new["trust"] <= 1
 
 
+def test_one_engine_cannot_vouch_for_itself(tmp_path: Path) -> None:
+    table = score_trust(write_corpus(tmp_path / "c", [machine("again", "Um cão corre depressa .", "one")]))
+    assert table["agreement"].null_count == len(table)
+
+
 def test_the_language_signal_is_asked_for(tmp_path: Path) -> None:
     pytest.importorskip("lingua")
     table = score_trust(
