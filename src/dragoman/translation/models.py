@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import warnings
 from pathlib import Path
 from typing import Any
@@ -40,8 +41,11 @@ def content_hash(folder: Path) -> str:
 
 
 def longest_answer(tokens: int) -> int:
-    """Tokens that a translation may have: generous for a translation, a bound for a model in a loop."""
-    return 2 * tokens + 16
+    """Tokens that the translation of `tokens` tokens may have: generous, but an end for a model in a loop.
+
+    It rises in steps, so that lines of about one length share one bound and a batch.
+    """
+    return 32 * math.ceil((2 * tokens + 16) / 32)
 
 
 def first_line(error: BaseException) -> str:

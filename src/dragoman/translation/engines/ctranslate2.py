@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,15 +85,24 @@ class CTranslate2Engine(Engine):
         texts = [f"{self._pair.prefix} {line}" if self._pair.prefix else line for line in lines]
         rows = [self._tokenizer.convert_ids_to_tokens(ids) for ids in self._tokenizer(texts)["input_ids"]]
         begin = [self._pair.forced] if self._pair.forced else None
-        results = self._model.translate_batch(
-            rows,
-            target_prefix=[begin] * len(rows) if begin else None,
-            beam_size=self._options.beams,
-            max_decoding_length=longest_answer(max(map(len, rows))),
-            max_batch_size=2048,
-            batch_type="tokens",
-        )
-        return [self._text(result.hypotheses[0]) for result in results]
+        answers: dict[int, str | Rejected] = {}
+        order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
+        # A line must not be cut because of its neighbours: those of one bound go together.
+        for bound, group in itertools.groupby(order, key=lambda i: longest_answer(len(rows[i]))):
+            members = list(group)
+            results = self._model.translate_batch(
+                [rows[i] for i in members],
+                target_prefix=[begin] * len(members) if begin else None,
+                beam_size=self._options.beams,
+                max_decoding_length=bound,
+                max_input_length=0,
+                max_batch_size=2048,
+                batch_type="tokens",
+            )
+            answers |= {
+                i: self._text(result.hypotheses[0]) for i, result in zip(members, results, strict=True)
+            }
+        return [answers[i] for i in range(len(rows))]
 
     def _text(self, tokens: list[str]) -> str:
         if self._pair.forced and tokens[:1] == [self._pair.forced]:

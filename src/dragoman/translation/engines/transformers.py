@@ -100,7 +100,7 @@ class TransformersEngine(Engine):
             Rejected(f"it has {len(row)} tokens, and the model reads at most {limit}") for row in rows
         ]
         fitting = sorted((i for i, row in enumerate(rows) if len(row) <= limit), key=lambda i: len(rows[i]))
-        for group in _groups(fitting, [len(row) for row in rows]):
+        for group in groups(fitting, [len(row) for row in rows]):
             if time.monotonic() > deadline:
                 raise EngineError(f"the model did not finish within {timeout:.3g} s")
             answers = self._generate([rows[i] for i in group])
@@ -108,28 +108,25 @@ class TransformersEngine(Engine):
                 results[i] = answer
         return results
 
-    def generation_settings(self, longest: int) -> dict[str, Any]:
-        """What `generate` is asked for, given the number of tokens of the longest text of a batch."""
-        settings: dict[str, Any] = {
-            "num_beams": self._options.beams,
-            "do_sample": False,
-            "max_new_tokens": longest_answer(longest),
-        }
-        if self._pair.forced:
-            settings["forced_bos_token_id"] = self._tokenizer.convert_tokens_to_ids(self._pair.forced)
-        return settings
-
     def _generate(self, rows: list[list[int]]) -> list[str]:
         import torch
 
         padded = self._tokenizer.pad({"input_ids": rows}, return_tensors="pt").to(self._model.device)
+        begin = {}
+        if self._pair.forced:
+            begin["forced_bos_token_id"] = self._tokenizer.convert_tokens_to_ids(self._pair.forced)
         with torch.inference_mode():
             tokens = self._model.generate(
                 input_ids=padded["input_ids"],
                 attention_mask=padded["attention_mask"],
-                **self.generation_settings(max(map(len, rows))),
+                num_beams=self._options.beams,
+                do_sample=False,
+                max_new_tokens=min(longest_answer(len(rows[-1])), self._longest_input() - 1),
+                **begin,
             )
-        decoded: list[str] = self._tokenizer.batch_decode(tokens, skip_special_tokens=True)
+        # Not every tokenizer knows its language codes as special tokens, so that decoding would keep it.
+        words = tokens[:, 2:] if begin else tokens
+        decoded: list[str] = self._tokenizer.batch_decode(words, skip_special_tokens=True)
         return decoded
 
     def _longest_input(self) -> int:
@@ -138,12 +135,16 @@ class TransformersEngine(Engine):
         return min(int(self._tokenizer.model_max_length), int(positions or 10**9))
 
 
-def _groups(order: Sequence[int], lengths: Sequence[int], tokens: int = 2048) -> list[list[int]]:
-    """Parts of `order` (ascending length) that hold at most `tokens` tokens once padded."""
-    groups: list[list[int]] = []
+def groups(order: Sequence[int], lengths: Sequence[int], tokens: int = 2048) -> list[list[int]]:
+    """Parts of `order` (ascending length) that hold at most `tokens` tokens once padded.
+
+    All lines of a part have one bound on their answers: a line must not be cut because of its neighbours.
+    """
+    parts: list[list[int]] = []
     for i in order:
-        if groups and (len(groups[-1]) + 1) * lengths[i] <= tokens:
-            groups[-1].append(i)
+        fits = parts and (len(parts[-1]) + 1) * lengths[i] <= tokens
+        if fits and longest_answer(lengths[parts[-1][0]]) == longest_answer(lengths[i]):
+            parts[-1].append(i)
         else:
-            groups.append([i])
-    return groups
+            parts.append([i])
+    return parts
