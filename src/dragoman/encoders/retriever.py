@@ -1,4 +1,7 @@
-"""The trained model as a user holds it: texts and images in, unit vectors out."""
+"""The trained model as a user holds it: texts and images in, unit vectors out.
+
+N texts or images, D width of the vision vectors, J joint width.
+"""
 
 from __future__ import annotations
 
@@ -9,31 +12,109 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dragoman.errors import MissingExtraError, UserError
+
+try:
+    import torch
+except ImportError:
+    raise MissingExtraError("torch", "train", "Loading a trained model") from None
+
+from dragoman.encoders.dual import DualEncoder, unique_texts
+from dragoman.encoders.model_folder import load_model
+
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+    from dragoman.encoders.vision import VisionTower
 
 
 class Retriever:
     """A dual encoder loaded from a run folder. Vectors are float32 of unit length; score = dot product."""
 
+    def __init__(self, model: DualEncoder, config: dict[str, Any], vision: str | Path | None) -> None:
+        self._model = model
+        self._vision = vision
+        self._tower: VisionTower | None = None
+        self.config = config
+        """Source and target languages, feature set, recipe, seed: what the model was trained with."""
+
     @classmethod
-    def load(cls, folder: str | Path, device: str = "cpu") -> Retriever:
-        """Load `run/` (or its `model/`). Raises UserError for another format or a newer version."""
-        raise NotImplementedError
+    def load(cls, folder: str | Path, device: str = "cpu", *, vision: str | Path | None = None) -> Retriever:
+        """Load `run/` (or its `model/`). Raises UserError for another format or a newer version.
+
+        `vision` is the folder or hub id of the vision tower for `encode_image`, where the run does not know
+        it (features that were given as vectors) or it has moved.
+        """
+        path = Path(folder)
+        model, config = load_model(path / "model" if (path / "model").is_dir() else path)
+        return cls(model.to(device), config, vision)
 
     @property
-    def config(self) -> dict[str, Any]:
-        """Source and target languages, feature set name, recipe, seed: what the run was trained with."""
-        raise NotImplementedError
+    def width(self) -> int:
+        """J."""
+        return self._model.joint
 
+    @torch.inference_mode()
     def encode_text(self, texts: Sequence[str], batch_size: int = 256) -> NDArray[np.float32]:
-        """[n, d] unit vectors; equal texts are encoded once."""
-        raise NotImplementedError
+        """[N, J] unit vectors; equal texts are encoded once, so that they get equal vectors."""
+        different, row_of_text = unique_texts(texts)
+        model = self._model
+        # Sorted by length, a batch holds texts of similar length and its size bounds the memory.
+        order = np.argsort(model.trunk.lengths(different), kind="stable")
+        vectors = np.empty((len(different), self.width), np.float32)
+        for start in range(0, len(order), batch_size):
+            rows = order[start : start + batch_size]
+            inputs = model.trunk.prepare([different[row] for row in rows])
+            vectors[rows] = model.encode_text(inputs).vector.float().cpu().numpy()
+        found: NDArray[np.float32] = vectors[row_of_text.numpy()]
+        return found
 
     def encode_image(self, images: Sequence[str | Path | Image], batch_size: int = 32) -> NDArray[np.float32]:
-        """[n, d] unit vectors of image files or PIL images, through the vision tower and the image head."""
-        raise NotImplementedError
+        """[N, J] unit vectors of image files or PIL images, through the vision tower and the image head."""
+        from dragoman.encoders.images import open_image
 
+        tower = self._load_tower()
+        vectors = [np.empty((0, self.width), np.float32)]
+        for start in range(0, len(images), batch_size):
+            opened = [open_image(image) for image in images[start : start + batch_size]]
+            # Features are stored as float16; the same rounding here gives the same vectors.
+            vectors.append(self.encode_features(tower.encode(opened).astype(np.float16)))
+        return np.concatenate(vectors)
+
+    @torch.inference_mode()
     def encode_features(self, vectors: NDArray[np.floating], batch_size: int = 1024) -> NDArray[np.float32]:
-        """[n, d] unit vectors of frozen vision vectors [n, D] of the feature set the run was trained on."""
-        raise NotImplementedError
+        """[N, J] unit vectors of frozen vision vectors [N, D] of the feature set the run was trained on."""
+        if vectors.ndim != 2 or vectors.shape[1] != self._model.feature_width:
+            raise UserError(
+                f"These vectors have shape {vectors.shape}, but the model reads [N, "
+                f"{self._model.feature_width}] of the feature set {self.config['features']!r}. "
+                "Extract that feature set (dragoman features), or train a model on this one."
+            )
+        encoded = np.empty((len(vectors), self.width), np.float32)
+        for start in range(0, len(vectors), batch_size):
+            block = torch.from_numpy(np.asarray(vectors[start : start + batch_size], np.float32))
+            found = self._model.encode_image(block.to(self._model.feature_mean.device))
+            encoded[start : start + batch_size] = found.float().cpu().numpy()
+        return encoded
+
+    def _load_tower(self) -> VisionTower:
+        from dragoman.encoders.vision import VisionTower
+
+        if self._tower is None:
+            trained_on = self.config.get("vision") or {}
+            path = self._vision or trained_on.get("path")
+            if path is None:
+                raise UserError(
+                    f"The run was trained on the given vectors {self.config['features']!r} and does not know "
+                    "which vision tower made them. Name it: Retriever.load(run, vision=FOLDER)"
+                )
+            tower = VisionTower.load(path, self._model.feature_mean.device.type)
+            expected = trained_on.get("fingerprint")
+            if (expected and tower.fingerprint != expected) or tower.width != self._model.feature_width:
+                raise UserError(
+                    f"{path} is not the vision tower of this run (width {tower.width}, expected "
+                    f"{self._model.feature_width}; or other weights or preprocessing). Give the tower that "
+                    f"made the feature set {self.config['features']!r}: Retriever.load(run, vision=FOLDER)"
+                )
+            self._tower = tower
+        return self._tower

@@ -1,4 +1,7 @@
-"""What every text encoder offers: texts in, token states and mask out.
+"""What every text encoder offers: texts in, token states out, in three steps.
+
+`prepare` is CPU work; `embed` runs once over all texts of a step; `forward` runs on buckets of texts of
+similar length, so that little is computed on padding.
 
 T texts, L tokens of the longest text in the batch, H width of the states.
 """
@@ -33,9 +36,13 @@ class TextEncoder(nn.Module, ABC):
         another thread.
         """
 
+    def embed(self, inputs: dict[str, Tensor]) -> Tensor:
+        """What `forward` takes, [T, L, ...], of what `prepare` returned; token ids unless overridden."""
+        return inputs["input_ids"]
+
     @abstractmethod
-    def forward(self, inputs: dict[str, Tensor]) -> Tensor:
-        """Token states [T, L, H] of what `prepare` returned, moved to the device."""
+    def forward(self, embedded: Tensor, mask: Tensor) -> Tensor:
+        """Token states [T, L, H] of some rows of `embed`'s result, cut to the longest, and their mask."""
 
     @abstractmethod
     def save_assets(self, folder: Path) -> None:

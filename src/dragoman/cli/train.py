@@ -1,0 +1,72 @@
+"""dragoman train: learn a text and an image encoder from a corpus."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command(short_help="Train a model on a corpus.")
+@click.argument("corpus", type=click.Path(path_type=Path))
+@click.option("--recipe", default="nrccr", show_default=True, help="A file of dragoman/recipes.")
+@click.option("--source", default="en", show_default=True, help="Language of the human captions.")
+@click.option("--targets", default="", help="Languages to learn from machine captions, by commas.")
+@click.option("--features", required=True, help="Feature set of the corpus.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Run folder.")
+@click.option("--seed", type=int, help="Seed of everything random.")
+@click.option("--engine", help="Whose translations, where several engines wrote some.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Change a setting; repeatable.")
+@click.option("--show-config", is_flag=True, help="Print the complete configuration and stop.")
+def command(
+    corpus: Path,
+    recipe: str,
+    source: str,
+    targets: str,
+    features: str,
+    out: Path,
+    seed: int | None,
+    engine: str | None,
+    device: str,
+    settings: tuple[str, ...],
+    show_config: bool,
+) -> None:
+    """Train a model on CORPUS by a recipe, and write a run folder.
+
+    \b
+    dragoman train corpus/ --recipe nrccr --source en --targets pt --features mobilenet_v2 --out run/
+    dragoman train corpus/ --targets pt --features mobilenet_v2 --out run2/ --set loss.sim_weight=0.2
+
+    The same command goes on with a run that was stopped. Ctrl-C stops after the step in hand.
+    """
+    import json
+
+    from dragoman.errors import MissingExtraError, UserError
+
+    try:
+        from dragoman.recipes import load_recipe
+        from dragoman.training import train
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(str(error.name), "train", "Training") from None
+    changes = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals:
+            raise UserError(f"--set takes NAME=VALUE, got {setting!r}. Example: --set epochs=5")
+        changes[name] = value
+    if seed is not None:
+        changes["seed"] = str(seed)
+    if engine is not None:
+        changes["engine"] = engine
+    config = load_recipe(recipe)(source, tuple(t for t in targets.split(",") if t), features)
+    config = config.with_settings(changes)
+    if show_config:
+        click.echo(json.dumps(config.as_dict(), indent=2))
+        return
+    report = train(corpus, config, out, device=device)
+    click.echo(
+        f"{report.folder}: {report.steps} steps; best at step {report.best_step} with {report.best:.1f}"
+    )
+    click.echo(f"Criterion: {report.criterion}")
+    click.echo(f"Next: dragoman evaluate {out} {corpus} --split test --out {out}-report")

@@ -1,0 +1,139 @@
+"""The model folder: `config.json`, `model.safetensors`, the text encoder's assets, `golden.json`, a card.
+
+Safetensors and JSON only: nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from dragoman.encoders.dual import DualConfig, DualEncoder
+from dragoman.encoders.hf_text import HuggingFaceText
+from dragoman.encoders.small import SmallText
+from dragoman.encoders.text import TextEncoder
+from dragoman.errors import UserError
+from dragoman.folders import atomic_path, write_json, write_text
+
+MODEL_TYPE = "dragoman-dual"
+FORMAT_VERSION = 1
+TRUNKS: Mapping[str, type[SmallText] | type[HuggingFaceText]] = {
+    "small": SmallText,
+    "huggingface": HuggingFaceText,
+}
+GOLDEN_TEXTS = ("a dog runs on the beach", "Um cão corre na praia", "一只狗在海滩上奔跑")
+GOLDEN_TOLERANCE = 1e-3
+
+
+def save_model(folder: Path, model: DualEncoder, details: Mapping[str, Any]) -> None:
+    """Write the model so that the folder is self-contained; `config.json` is written last.
+
+    `details` (languages, recipe, feature set, vision tower) is kept in `config.json` under `trained`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    model.trunk.save_assets(folder)
+    with atomic_path(folder / "model.safetensors") as temporary:
+        save_file({name: value.contiguous() for name, value in model.state_dict().items()}, temporary)
+    write_json(folder / "golden.json", {"texts": GOLDEN_TEXTS, "vectors": _golden(model).tolist()})
+    write_text(folder / "README.md", _card(details))
+    config = {
+        "model_type": MODEL_TYPE,
+        "architectures": ["DualEncoder"],
+        "format_version": FORMAT_VERSION,
+        "dual": asdict(model.config),
+        "text": _kind(model.trunk),
+        "feature_width": model.feature_width,
+        "joint": model.joint,
+        "trained": dict(details),
+    }
+    write_json(folder / "config.json", config)
+
+
+def load_model(folder: Path) -> tuple[DualEncoder, dict[str, Any]]:
+    """The encoder in eval mode on the CPU, and its `trained` details.
+
+    Raises UserError for a folder of another kind, of a newer format, damaged, or whose golden vectors are
+    not met.
+    """
+    config = _read_config(folder)
+    try:
+        trunk = TRUNKS[config["text"]].from_assets(folder)
+        model = DualEncoder(DualConfig(**config["dual"]), trunk, config["feature_width"])
+        model.load_state_dict(load_file(folder / "model.safetensors"))
+        golden = json.loads((folder / "golden.json").read_text(encoding="utf-8"))
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(
+            f"{folder} is incomplete or damaged ({str(error).splitlines()[0]}). "
+            "Copy the whole folder again, or train it again: dragoman train"
+        ) from None
+    model.eval()
+    gap = (_golden(model, golden["texts"]) - torch.tensor(golden["vectors"])).abs().max().item()
+    if not gap <= GOLDEN_TOLERANCE:
+        raise UserError(
+            f"{folder} does not reproduce its golden vectors (largest difference {gap:.2g}, allowed "
+            f"{GOLDEN_TOLERANCE}): weights and vocabulary do not belong together. "
+            "Copy the whole folder again."
+        )
+    return model, dict(config["trained"])
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    path = folder / "config.json"
+    if not path.is_file():
+        raise UserError(
+            f"{folder} holds no trained model (no config.json). "
+            "Give the folder that dragoman train wrote: dragoman train CORPUS --out RUN"
+        )
+    try:
+        config = dict(json.loads(path.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise UserError(f"{path} is damaged ({error}). Copy the whole folder again.") from None
+    if config.get("model_type") != MODEL_TYPE:
+        raise UserError(
+            f"{folder} holds a model of type {config.get('model_type')!r}, expected {MODEL_TYPE!r}. "
+            "Give the folder that dragoman train wrote."
+        )
+    if config["format_version"] > FORMAT_VERSION:
+        raise UserError(
+            f"{folder} has format version {config['format_version']}, but this dragoman reads up to "
+            f"{FORMAT_VERSION}. Upgrade it: pip install --upgrade dragoman"
+        )
+    return config
+
+
+@torch.no_grad()
+def _golden(model: DualEncoder, texts: tuple[str, ...] = GOLDEN_TEXTS) -> Tensor:
+    training = model.training
+    model.eval()
+    vectors = model.encode_text(model.trunk.prepare(list(texts))).vector.cpu()
+    model.train(training)
+    return vectors
+
+
+def _kind(trunk: TextEncoder) -> str:
+    return next(name for name, kind in TRUNKS.items() if isinstance(trunk, kind))
+
+
+def _card(details: Mapping[str, Any]) -> str:
+    languages = [details["source"], *details["targets"]]
+    listed = "".join(f"\n- {language}" for language in languages)
+    return (
+        f"---\nlanguage:{listed}\nlibrary_name: dragoman\npipeline_tag: feature-extraction\n---\n"
+        "# Text and image encoder for cross-lingual retrieval\n\n"
+        f"Trained by the recipe `{details['recipe']}` (seed {details['seed']}) on human captions in "
+        f"{details['source']} and {details['target_captions']} captions in "
+        f"{', '.join(details['targets']) or 'no other language'}. Images enter as vectors of the feature set "
+        f"`{details['features']}`.\n\n"
+        "```python\nimport dragoman\n\nretriever = dragoman.Retriever.load('.')\n"
+        "vectors = retriever.encode_text(['…'])\n```\n"
+    )

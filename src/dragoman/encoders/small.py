@@ -1,0 +1,197 @@
+"""A small text encoder trained from scratch, which reads spelling.
+
+A word is the mean of the embeddings of its character n-grams and of the word itself (fastText: Bojanowski
+et al., 2017, section 3.2). The vocabulary is fitted on the corpus, so a word that was never seen is read
+from the pieces that were: human captions hold many words that no machine translation wrote.
+
+T texts, L words of the longest text, U different words of the batch, H width.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dragoman.encoders.text import TextEncoder
+from dragoman.errors import UserError
+from dragoman.folders import write_text
+
+VOCABULARY = "ngrams.json"
+# Scripts without spaces between words are read character by character.
+_UNSPACED = "぀-ヿ㐀-䶿一-鿿豈-﫿฀-๿"
+_WORDS = re.compile(rf"[{_UNSPACED}]|(?:(?![{_UNSPACED}])[\w'’])+|[^\w\s]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SmallTextConfig:
+    """A Transformer over words; H is `width`."""
+
+    width: int = 256
+    layers: int = 1
+    heads: int = 4
+    feed_forward: int = 512
+    dropout: float = 0.1
+    shortest: int = 3
+    longest: int = 5
+    """Lengths of the character n-grams, word boundaries included."""
+    min_count: int = 2
+    """An n-gram is known when it occurs in at least so many running words of the training captions."""
+    max_words: int = 64
+    """Longer texts are cut."""
+    lowercase: bool = False
+    """Throw case away; only for comparison with code that does."""
+    piece_dropout: float = 0.2
+    """Share of the n-grams of a word that a training step leaves out, so that no single piece decides."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.shortest <= self.longest:
+            raise UserError(f"n-grams need 1 <= shortest <= longest, got {self.shortest} and {self.longest}")
+        if self.width % self.heads:
+            raise UserError(f"width {self.width} must be a multiple of heads {self.heads}")
+        if not 0 <= self.piece_dropout < 1:
+            raise UserError(f"piece_dropout must lie in [0, 1), got {self.piece_dropout}")
+
+
+def words(text: str) -> list[str]:
+    """Words and punctuation marks of a text; case and accents kept."""
+    return _WORDS.findall(text)
+
+
+def read(text: str, config: SmallTextConfig) -> list[str]:
+    """The words of a text that the encoder sees."""
+    return words(text.lower() if config.lowercase else text)[: config.max_words]
+
+
+def pieces(word: str, shortest: int, longest: int) -> list[str]:
+    """The bounded word and its n-grams: `<um>` gives `<um>`, `<um`, `um>` for lengths 3 to 3."""
+    bounded = f"<{word}>"
+    grams = [
+        bounded[start : start + length]
+        for length in range(shortest, longest + 1)
+        for start in range(len(bounded) - length + 1)
+    ]
+    return [bounded, *(gram for gram in grams if gram != bounded)]
+
+
+def fit_pieces(texts: Iterable[str], config: SmallTextConfig) -> list[str]:
+    """The known n-grams of a corpus, most frequent first; ties in code point order."""
+    running: Counter[str] = Counter()
+    for text in texts:
+        running.update(read(text, config))
+    counts: Counter[str] = Counter()
+    for word, count in running.items():
+        for piece in set(pieces(word, config.shortest, config.longest)):
+            counts[piece] += count
+    kept = [(-count, piece) for piece, count in counts.items() if count >= config.min_count]
+    return [piece for _, piece in sorted(kept)]
+
+
+class SmallText(TextEncoder):
+    """Words as means of their pieces, then Transformer layers (pre-norm)."""
+
+    def __init__(self, config: SmallTextConfig, vocabulary: Sequence[str]) -> None:
+        super().__init__()
+        self.config = config
+        self.width = config.width
+        self.vocabulary = list(vocabulary)
+        # Row 0 is the unknown word, for words of which no piece is known.
+        self._row = {piece: row for row, piece in enumerate(vocabulary, start=1)}
+        self._rows_of_word: dict[str, list[int]] = {}
+        self.pieces = nn.EmbeddingBag(len(vocabulary) + 1, config.width, mode="sum")
+        nn.init.normal_(self.pieces.weight, std=0.5)
+        self.positions = nn.Embedding(config.max_words, config.width)
+        nn.init.normal_(self.positions.weight, std=0.02)
+        self.dropout = nn.Dropout(config.dropout)
+        self.layers = nn.ModuleList(
+            nn.TransformerEncoderLayer(
+                config.width,
+                config.heads,
+                config.feed_forward,
+                config.dropout,
+                batch_first=True,
+                norm_first=True,
+            )
+            for _ in range(config.layers)
+        )
+
+    @classmethod
+    def fit(cls, texts: Iterable[str], config: SmallTextConfig) -> SmallText:
+        """A fresh encoder whose vocabulary is fitted on `texts`."""
+        return cls(config, fit_pieces(texts, config))
+
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        return [max(1, len(read(text, self.config))) for text in texts]
+
+    def prepare(self, texts: Sequence[str]) -> dict[str, Tensor]:
+        """`words` [T, L] rows of the word list; `pieces` flat ids, `word_of_piece`; `mask` [T, L]."""
+        of_text = [read(text, self.config) or [""] for text in texts]
+        known: dict[str, int] = {}
+        table = torch.zeros(len(texts), max(map(len, of_text)), dtype=torch.long)
+        mask = torch.zeros(table.shape, dtype=torch.bool)
+        for row, text in enumerate(of_text):
+            numbers = [known.setdefault(word, len(known)) for word in text]
+            table[row, : len(text)] = torch.tensor(numbers)
+            mask[row, : len(text)] = True
+        rows = [self._rows(word) for word in known]
+        sizes = torch.tensor([len(row) for row in rows])
+        return {
+            "words": table,
+            "mask": mask,
+            "pieces": torch.tensor([piece for row in rows for piece in row]),
+            "sizes": sizes,
+        }
+
+    def embed(self, inputs: dict[str, Tensor]) -> Tensor:
+        table_TL = inputs["words"]
+        words_UH = self._embed_words(inputs["pieces"], inputs["sizes"])
+        # F.embedding, not indexing: its backward sums repeated words in a fixed order.
+        return F.embedding(table_TL, words_UH) + self.positions.weight[: table_TL.shape[1]]
+
+    def forward(self, embedded: Tensor, mask: Tensor) -> Tensor:
+        states_TLH: Tensor = self.dropout(embedded)
+        for layer in self.layers:
+            states_TLH = layer(states_TLH, src_key_padding_mask=~mask)
+        return states_TLH
+
+    def save_assets(self, folder: Path) -> None:
+        write_text(
+            folder / VOCABULARY,
+            json.dumps({"config": asdict(self.config), "pieces": self.vocabulary}, ensure_ascii=False),
+        )
+
+    @classmethod
+    def from_assets(cls, folder: Path) -> SmallText:
+        """The module without trained weights, from what `save_assets` wrote."""
+        stored: dict[str, Any] = json.loads((folder / VOCABULARY).read_text(encoding="utf-8"))
+        return cls(SmallTextConfig(**stored["config"]), stored["pieces"])
+
+    def _rows(self, word: str) -> list[int]:
+        rows = self._rows_of_word.get(word)
+        if rows is None:
+            found = (
+                self._row.get(piece) for piece in pieces(word, self.config.shortest, self.config.longest)
+            )
+            rows = [row for row in found if row is not None] or [0]
+            if len(self._rows_of_word) < 200_000:  # bounds the memory of a service that reads anything
+                self._rows_of_word[word] = rows
+        return rows
+
+    def _embed_words(self, pieces_P: Tensor, sizes_U: Tensor) -> Tensor:
+        """Mean over the pieces of each word, [U, H]."""
+        weights_P = torch.ones(len(pieces_P), device=pieces_P.device)
+        if self.training and self.config.piece_dropout:
+            weights_P = (torch.rand_like(weights_P) >= self.config.piece_dropout).float()
+        starts_U = sizes_U.cumsum(0) - sizes_U
+        word_P = torch.repeat_interleave(torch.arange(len(sizes_U), device=sizes_U.device), sizes_U)
+        kept_U = torch.zeros(len(sizes_U), device=sizes_U.device).index_add_(0, word_P, weights_P)
+        summed_UH: Tensor = self.pieces(pieces_P, starts_U, per_sample_weights=weights_P)
+        return summed_UH / kept_U.clamp(min=1).unsqueeze(1)

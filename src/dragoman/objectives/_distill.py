@@ -1,0 +1,53 @@
+"""Distillation from the cross-attention teacher (NRCCR, section 3.3).
+
+N pairs, J joint width.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def similarity_distillation(
+    image_NJ: Tensor,
+    teacher_NJ: Tensor,
+    student_NJ: Tensor,
+    temperature: float,
+    *,
+    form: Literal["ce", "kl"] = "ce",
+    detach_image: bool = True,
+    weight_N: Tensor | None = None,
+) -> Tensor:
+    """Soft-target cross-entropy between teacher and student similarities to the images, both directions.
+
+    The teacher never gets a gradient; its images do only without `detach_image`. `kl` subtracts the
+    teacher's entropy. `weight_N` (default 1) weighs the pairs.
+    """
+    teacher_image_NJ = image_NJ.detach() if detach_image else image_NJ
+    taught_NN = teacher_image_NJ @ teacher_NJ.detach().T / temperature
+    learned_NN = image_NJ @ student_NJ.T / temperature
+    weight = torch.ones(len(image_NJ), device=image_NJ.device) if weight_N is None else weight_N
+    losses = []
+    for dim in (1, 0):
+        share, log_learned = taught_NN.softmax(dim), learned_NN.log_softmax(dim)
+        log_learned = log_learned if form == "ce" else log_learned - taught_NN.log_softmax(dim)
+        losses.append(-(weight * (share * log_learned).sum(dim)).sum() / weight.sum())
+    return (losses[0] + losses[1]) / 2
+
+
+def feature_distillation(
+    teacher_NJ: Tensor,
+    student_NJ: Tensor,
+    *,
+    form: Literal["cos", "smooth_l1"] = "cos",
+    detach_teacher: bool = True,
+) -> Tensor:
+    """Mean of 1 − cos, or smooth L1 with threshold 4 over all components as in the released code."""
+    teacher_NJ = teacher_NJ.detach() if detach_teacher else teacher_NJ
+    if form == "cos":
+        return (1 - F.cosine_similarity(student_NJ, teacher_NJ, dim=1)).mean()
+    return F.smooth_l1_loss(student_NJ, teacher_NJ, beta=4)

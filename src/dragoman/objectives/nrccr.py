@@ -1,0 +1,190 @@
+"""NRCCR: noise-robust cross-lingual cross-modal retrieval (Wang et al., ACM MM 2022, arXiv 2208.12526).
+
+Contrast of images with source and target captions; similarity and feature distillation from the
+cross-attention teacher; cycle consistency of source and back-translation; a language adversary. P pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Literal
+
+from torch import Tensor, nn
+
+from dragoman.errors import UserError
+from dragoman.objectives._adversary import LanguageDiscriminator, Strength, binary
+from dragoman.objectives._contrast import Temperature, multi_positive, own_texts, uniform_targets
+from dragoman.objectives._distill import feature_distillation, similarity_distillation
+from dragoman.objectives._triplet import Reduction, hardest_triplet, same_item, soft_triplet
+from dragoman.objectives._views import Batch, Objective, Views
+
+NEEDS = ("image", "text", "back", "teacher", "pooled", "tokens")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """The clean form; `recipes/nrccr_released.py` sets what the authors' code does."""
+
+    contrast: Literal["triplet", "soft_triplet", "info_nce"] = "triplet"
+    """Loss of the source, target and cycle terms."""
+    margin: float = 0.2
+    temperature: float = 0.07
+    """Divisor of similarities in `info_nce`, where it is learned, and in distillation, where it is not."""
+    reduction: Reduction = "mean"
+    """Of the triplet terms; all others are means."""
+    negatives: Literal["by_visual_id", "diagonal"] = "by_visual_id"
+    source_weight: float = 1.0
+    target_weight: float = 0.6
+    sim_loss: Literal["ce", "kl", "off"] = "ce"
+    sim_weight: float = 0.4
+    detach_visual_teacher: bool = True
+    feat_loss: Literal["cos", "smooth_l1", "off"] = "cos"
+    feat_weight: float = 0.1
+    feat_detach_teacher: bool = True
+    cycle: bool = True
+    cycle_weight: float = 0.5
+    adversary: Literal["alternating", "off"] = "alternating"
+    adversary_weight: float = 0.001
+    discriminator: Strength = "medium"
+    discriminator_logits: int = 1
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The views that this configuration reads."""
+        asked = {
+            "back": self.cycle,
+            "teacher": self.sim_loss != "off" or self.feat_loss != "off",
+            "pooled": self.adversary != "off" and self.discriminator != "strong",
+            "tokens": self.adversary != "off" and self.discriminator == "strong",
+        }
+        return tuple(name for name in NEEDS if asked.get(name, True))
+
+    def __post_init__(self) -> None:
+        if not 0.001 <= self.temperature <= 0.5:
+            raise UserError(f"temperature must lie in [0.001, 0.5], got {self.temperature}")
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name.endswith("weight") and not value >= 0:
+                raise UserError(f"{field.name} must be 0 or more, got {value}")
+
+
+class NRCCR(Objective):
+    """Terms `source`, `target`, `sim`, `feat`, `cycle`, `adversary`; those switched off are absent."""
+
+    def __init__(self, config: Config, width: int) -> None:
+        super().__init__()
+        self.config = config
+        self.contrast_temperature = Temperature(config.temperature, learned=True)
+        self.weights = {
+            "source": config.source_weight,
+            "target": config.target_weight,
+            "sim": config.sim_weight,
+            "feat": config.feat_weight,
+            "cycle": config.cycle_weight,
+            "adversary": config.adversary_weight,
+        }
+        self.discriminator = (
+            None
+            if config.adversary == "off"
+            else LanguageDiscriminator(width, config.discriminator, config.discriminator_logits)
+        )
+
+    @property
+    def opponent(self) -> nn.Module | None:
+        return self.discriminator
+
+    def forward(self, views: Views, batch: Batch) -> dict[str, Tensor]:
+        config = self.config
+        source, target = batch.rows(0), batch.rows(1)
+        terms = {
+            "source": self._contrast_images(views, batch, source),
+            "target": self._contrast_images(views, batch, target),
+        }
+        image_PJ = views.image[batch.item[target]]
+        if config.sim_loss != "off":
+            assert views.teacher is not None
+            terms["sim"] = similarity_distillation(
+                image_PJ,
+                views.teacher,
+                views.text[target],
+                config.temperature,
+                form=config.sim_loss,
+                detach_image=config.detach_visual_teacher,
+            )
+        if config.feat_loss != "off":
+            assert views.teacher is not None
+            terms["feat"] = feature_distillation(
+                views.teacher,
+                views.text[target],
+                form=config.feat_loss,
+                detach_teacher=config.feat_detach_teacher,
+            )
+        if config.cycle:
+            terms["cycle"] = self._contrast_cycle(views, batch, source)
+        if self.discriminator is not None:
+            # Only the target side is pushed towards the source; the opponent's own weights stay fixed.
+            frozen = {name: weight.detach() for name, weight in self.discriminator.named_parameters()}
+            terms["adversary"] = binary(self._discriminate(views, target, frozen), 1.0)
+        return terms
+
+    def opponent_loss(self, views: Views, batch: Batch) -> Tensor:
+        """Mean of both sides' binary cross-entropy on detached states."""
+        still = Views(
+            image=views.image,
+            text=views.text,
+            pooled=None if views.pooled is None else views.pooled.detach(),
+            tokens=None if views.tokens is None else views.tokens.detach(),
+            mask=views.mask,
+        )
+        assert self.discriminator is not None
+        weights = dict(self.discriminator.named_parameters())
+        source = binary(self._discriminate(still, batch.rows(0), weights), 1.0)
+        target = binary(self._discriminate(still, batch.rows(1), weights), 0.0)
+        return (source + target) / 2
+
+    def _discriminate(self, views: Views, rows: Tensor, weights: Mapping[str, Tensor]) -> Tensor:
+        from torch.func import functional_call
+
+        assert self.discriminator is not None
+        if self.discriminator.reads_tokens:
+            assert views.tokens is not None and views.mask is not None
+            inputs: tuple[Tensor, ...] = (views.tokens[rows], views.mask[rows])
+        else:
+            assert views.pooled is not None
+            inputs = (views.pooled[rows],)
+        logits: Tensor = functional_call(self.discriminator, dict(weights), inputs)
+        return logits
+
+    def _contrast_images(self, views: Views, batch: Batch, rows: Tensor) -> Tensor:
+        item, text_PJ = batch.item[rows], views.text[rows]
+        if self.config.contrast != "info_nce":
+            return self._triplet(views.image[item] @ text_PJ.T, item)
+        logits_BP = views.image @ text_PJ.T / self.contrast_temperature()
+        return multi_positive(logits_BP, item, uniform_targets(own_texts(item, len(views.image)))).symmetric()
+
+    def _contrast_cycle(self, views: Views, batch: Batch, source: Tensor) -> Tensor:
+        """Source captions against back-translations."""
+        back = batch.rows(0, back=True)
+        kept = source[(batch.pair[source][:, None] == batch.pair[back][None, :]).any(1)]
+        item = batch.item[kept]
+        similarity_PP = views.text[kept] @ views.text[back].T
+        if self.config.contrast != "info_nce":
+            return self._triplet(similarity_PP, item)
+        same = same_item(item, self.config.negatives)
+        logits_PP = similarity_PP / self.contrast_temperature()
+        rows: Tensor = -(logits_PP.log_softmax(1) * uniform_targets(same)).sum(1).mean()
+        columns: Tensor = -(logits_PP.log_softmax(0) * uniform_targets(same)).sum(0).mean()
+        return (rows + columns) / 2
+
+    def _triplet(self, similarity_PP: Tensor, item: Tensor) -> Tensor:
+        config = self.config
+        same = same_item(item, config.negatives)
+        if config.contrast == "triplet":
+            return hardest_triplet(similarity_PP, same, config.margin, config.reduction)
+        return soft_triplet(similarity_PP, same, config.margin, config.temperature, config.reduction)
+
+
+def build(config: Config, width: int) -> NRCCR:
+    """The objective as a callable of views and batch. `width` is that of the pooled trunk states."""
+    return NRCCR(config, width)

@@ -1,0 +1,64 @@
+"""Translate-train: contrast images with source captions and with their machine translations.
+
+The baseline that noise-robust methods must beat. P pairs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from dragoman.errors import UserError
+from dragoman.objectives._contrast import Temperature, multi_positive, own_texts, uniform_targets
+from dragoman.objectives._views import Batch, Objective, Views
+
+NEEDS = ("image", "text")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Symmetric multi-positive InfoNCE inside each language."""
+
+    temperature: float = 0.07
+    learn_temperature: bool = True
+    source_weight: float = 1.0
+    target_weight: float = 1.0
+    """0 trains on the source language alone."""
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The views that this configuration reads."""
+        return NEEDS
+
+    def __post_init__(self) -> None:
+        if not 0.001 <= self.temperature <= 0.5:
+            raise UserError(f"temperature must lie in [0.001, 0.5], got {self.temperature}")
+
+
+class TranslateTrain(Objective):
+    """Terms `source` and `target`, each the mean of both directions."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.temperature = Temperature(config.temperature, learned=config.learn_temperature)
+        self.weights = {"source": config.source_weight, "target": config.target_weight}
+
+    def forward(self, views: Views, batch: Batch) -> dict[str, Tensor]:
+        terms = {"source": self._contrast(views, batch, batch.rows(0))}
+        targets = [lang for lang in range(1, len(batch.languages)) if len(batch.rows(lang))]
+        if targets and self.config.target_weight:
+            losses = [self._contrast(views, batch, batch.rows(lang)) for lang in targets]
+            terms["target"] = sum(losses[1:], losses[0]) / len(losses)
+        return terms
+
+    def _contrast(self, views: Views, batch: Batch, rows: Tensor) -> Tensor:
+        item = batch.item[rows]
+        logits_BT = views.image @ views.text[rows].T / self.temperature()
+        return multi_positive(logits_BT, item, uniform_targets(own_texts(item, len(views.image)))).symmetric()
+
+
+def build(config: Config, width: int) -> TranslateTrain:
+    """The objective as a callable of views and batch; `width` is of no use here."""
+    return TranslateTrain(config)

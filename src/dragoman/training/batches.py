@@ -1,0 +1,107 @@
+"""The order of a run and the texts of a step; both follow from seed and step number alone.
+
+So a resumed run sees what the uninterrupted one would have seen, without any stored state. P pairs of a step,
+T texts, B different items.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.random import Generator
+from torch import Tensor
+
+from dragoman.encoders.dual import unique_texts
+from dragoman.encoders.text import TextEncoder
+from dragoman.objectives._views import Batch
+from dragoman.records import ROLES
+from dragoman.training.samples import Samples
+
+HUMAN, MT, BACK = (ROLES.index(role) for role in ("human", "mt", "back"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """All a step needs, on the CPU."""
+
+    inputs: dict[str, Tensor]
+    """What the text trunk prepared of the different texts."""
+    row_of_text: Tensor
+    """[T] row of each text among the different ones."""
+    batch: Batch
+    items: list[str]
+    """B item ids."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepPlan:
+    """Draws the steps of a run."""
+
+    samples: Samples
+    source: str
+    batch_size: int
+    back: bool
+    word_dropout: float
+    seed: int
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """The last, smaller batch of an epoch is left out; another shuffle takes its captions in."""
+        return max(1, len(self.samples) // self.batch_size)
+
+    def step(self, number: int, trunk: TextEncoder) -> Step:
+        """Step `number` of the run, counted from 0."""
+        epoch, position = divmod(number, self.steps_per_epoch)
+        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.samples))
+        draws = np.random.default_rng([self.seed, epoch, position])
+        pairs = order[position * self.batch_size : (position + 1) * self.batch_size].tolist()
+        return self._build(pairs, draws, trunk)
+
+    def _build(self, pairs: list[int], draws: Generator, trunk: TextEncoder) -> Step:
+        samples = self.samples
+        items = list(dict.fromkeys(samples.item_id[pair] for pair in pairs))
+        row_of_item = {item_id: row for row, item_id in enumerate(items)}
+        texts: list[str] = []
+        columns: list[tuple[int, int, int, int, float]] = []
+
+        def add(number: int, lang: int, role: int, text: str, trust: float) -> None:
+            texts.append(_drop_words(text, self.word_dropout, draws))
+            columns.append((row_of_item[samples.item_id[pairs[number]]], number, lang, role, trust))
+
+        for number, pair in enumerate(pairs):
+            add(number, 0, HUMAN, samples.source_text[pair], 1.0)
+        for lang, target in enumerate(samples.targets, start=1):
+            role = MT if target.engine is not None else HUMAN
+            for number, pair in enumerate(pairs):
+                if target.text[pair]:
+                    chosen = int(draws.integers(len(target.text[pair])))
+                    add(number, lang, role, target.text[pair][chosen], float(target.trust[pair]))
+            for number, pair in enumerate(pairs) if self.back else ():
+                back = target.back[pair]
+                if back is not None:
+                    add(number, 0, BACK, back, float(target.trust[pair]))
+        item, number_, lang_, role_, trust_ = zip(*columns, strict=True)
+        different, row_of_text = unique_texts(texts)
+        return Step(
+            inputs=trunk.prepare(different),
+            row_of_text=row_of_text,
+            batch=Batch(
+                item=torch.tensor(item),
+                pair=torch.tensor(number_),
+                lang=torch.tensor(lang_),
+                role=torch.tensor(role_),
+                trust=torch.tensor(trust_),
+                languages=(self.source, *(target.lang for target in samples.targets)),
+            ),
+            items=items,
+        )
+
+
+def _drop_words(text: str, share: float, draws: Generator) -> str:
+    if not share:
+        return text
+    words = text.split(" ")
+    kept = [word for word, draw in zip(words, draws.random(len(words)), strict=True) if draw >= share]
+    return " ".join(kept) if kept else text

@@ -1,0 +1,266 @@
+"""The training loop: corpus in, run folder out; stoppable, resumable, one criterion.
+
+A run folder holds `config.json`, `metrics.jsonl`, `checkpoints/last.pt`, `model/` (the best so far) and, once
+finished, `manifest.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from dragoman.corpus import Corpus
+from dragoman.encoders.model_folder import save_model
+from dragoman.errors import UserError
+from dragoman.folders import MANIFEST, read_manifest, sole_writer, write_json, write_manifest, write_text
+from dragoman.progress import bar
+from dragoman.training.batches import StepPlan
+from dragoman.training.config import TrainConfig
+from dragoman.training.optimizing import rate_factor
+from dragoman.training.samples import load_samples
+from dragoman.training.state import TrainState
+from dragoman.training.validation import Validation, load_validation
+
+log = logging.getLogger(__name__)
+
+FORMAT = "dragoman-run"
+FORMAT_VERSION = 1
+LOG_EVERY = 20
+"""Steps between lines of `metrics.jsonl`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainReport:
+    """How a run ended."""
+
+    folder: Path
+    steps: int
+    best: float
+    """Value of the criterion for the model that was kept, 0 to 600."""
+    best_step: int
+    criterion: str
+
+
+def train(
+    corpus: str | Path,
+    config: TrainConfig,
+    out: str | Path,
+    *,
+    device: str = "auto",
+    on_step: Callable[[int], None] = lambda step: None,
+) -> TrainReport:
+    """Train by `config` and write the run folder `out`.
+
+    A run that was stopped goes on from its last checkpoint, on a CPU with the result, bit for bit, of a run
+    that was not; a finished one returns at once. `on_step` is told the number of steps done. Raises
+    UserError for a folder that holds another run, and KeyboardInterrupt, after a checkpoint, on Ctrl-C.
+    """
+    folder, opened = Path(out), Corpus.open(corpus)
+    identity = {
+        "config": config.as_dict(),
+        "corpus": opened.fingerprint(),
+        "features": opened.features(config.features).manifest.get("inputs", {}),
+    }
+    _require_same_run(folder, identity)
+    if not (folder / MANIFEST).is_file():
+        with sole_writer(folder):
+            _Run(opened, config, folder, device, identity).go(on_step)
+    manifest = read_manifest(folder, format=FORMAT, format_version=FORMAT_VERSION, make="dragoman train")
+    kept = ("steps", "best", "best_step", "criterion")
+    return TrainReport(folder=folder, **{name: manifest[name] for name in kept})
+
+
+class _Run:
+    def __init__(
+        self, corpus: Corpus, config: TrainConfig, folder: Path, device: str, identity: dict[str, Any]
+    ) -> None:
+        self.corpus, self.config, self.folder, self.identity = corpus, config, folder, identity
+        back = "back" in config.loss.needs
+        samples = load_samples(corpus, config, back=back)
+        if samples.dropped:
+            log.warning("%d source captions without target text are left out", samples.dropped)
+        self.validation: Validation = load_validation(corpus, config)
+        self.state = TrainState(config, corpus, samples, device)
+        self.val_vectors = self.state.vectors(self.validation.items)
+        self.plan = StepPlan(
+            samples=samples,
+            source=config.source,
+            batch_size=config.batch_size,
+            back=back,
+            word_dropout=config.word_dropout,
+            seed=config.seed,
+        )
+        self.steps = config.epochs * self.plan.steps_per_epoch
+        self.validate_steps = max(1, round(config.validate_every * self.plan.steps_per_epoch))
+        self.checkpoint = folder / "checkpoints" / "last.pt"
+        self.metrics = folder / "metrics.jsonl"
+
+    def go(self, on_step: Callable[[int], None]) -> None:
+        """Run to the end, from the last checkpoint if there is one."""
+        progress = self._start()
+        with (
+            _stop_signal() as stop,
+            bar(self.steps, self.config.recipe, "steps") as shown,
+            self.metrics.open("a", encoding="utf-8") as history,
+        ):
+            shown.update(progress.step)
+            clock, captions = time.perf_counter(), 0
+            while progress.step < self.steps and not progress.stopped:
+                step = self.plan.step(progress.step, self.state.model.trunk)
+                rate = rate_factor(self.config, progress, self.steps, self.plan.steps_per_epoch)
+                terms = self.state.take_step(step, rate)
+                captions += len(step.row_of_text)
+                shown.update(1)
+                if progress.step % LOG_EVERY == 0:
+                    values = {name: term.item() for name, term in terms.items()}
+                    speed = captions / (time.perf_counter() - clock)
+                    self._log(history, terms=values, rate=rate, captions_per_second=round(speed, 1))
+                    loss = " ".join(f"{name} {value:.3f}" for name, value in values.items())
+                    shown.set_postfix_str(f"{loss}, {speed:.0f} captions/s")
+                    clock, captions = time.perf_counter(), 0
+                due = progress.step % self.validate_steps == 0 or progress.step == self.steps
+                if due:
+                    started = time.perf_counter()
+                    self._validate(history)
+                    clock += time.perf_counter() - started
+                if due or stop.is_set() or progress.step % self.config.checkpoint_every == 0:
+                    self.state.save(self.checkpoint)
+                on_step(progress.step)
+                if stop.is_set():
+                    raise KeyboardInterrupt
+        self._finish()
+
+    def _start(self) -> Any:
+        write_json(self.folder / "config.json", self.identity)
+        if self.checkpoint.is_file():
+            self.state.restore(self.checkpoint)
+            log.info("%s: going on after step %d", self.folder, self.state.progress.step)
+        done = self.state.progress.step
+        lines = self.metrics.read_text(encoding="utf-8").splitlines() if self.metrics.is_file() else []
+        # What came after the checkpoint will be logged again.
+        write_text(self.metrics, "".join(f"{line}\n" for line in lines if _step_of(line) <= done))
+        return self.state.progress
+
+    def _validate(self, history: Any) -> None:
+        progress, config = self.state.progress, self.config
+        found = self.validation.score(self.state.model, self.val_vectors)
+        self._log(history, validation=found)
+        if found["mean"] > progress.best:
+            progress.best, progress.best_step, progress.stale = found["mean"], progress.step, 0
+            save_model(self.folder / "model", self.state.model, self._details())
+            progress.since_halving += 1
+        else:
+            progress.stale += 1
+            progress.since_halving += 1
+            if progress.since_halving >= 3:
+                progress.rate, progress.since_halving = progress.rate / 2, 0
+        progress.stopped = progress.stale >= config.patience
+        log.info(
+            "step %d/%d  validation SumR %.1f (best %.1f at step %d)",
+            progress.step,
+            self.steps,
+            found["mean"],
+            progress.best,
+            progress.best_step,
+        )
+
+    def _log(self, history: Any, **values: object) -> None:
+        line = {"step": self.state.progress.step, **values}
+        history.write(json.dumps(line) + "\n")
+        history.flush()
+
+    def _details(self) -> dict[str, Any]:
+        config, encoder = self.config, self.state.features.manifest.get("encoder")
+        return {
+            "recipe": config.recipe,
+            "source": config.source,
+            "targets": list(config.targets),
+            "target_captions": {"mt": "machine-translated", "human": "human"}[config.target_captions],
+            "features": config.features,
+            "vision": encoder,
+            "seed": config.seed,
+            "criterion": self.validation.described,
+            "engines": [target.engine for target in self.plan.samples.targets],
+        }
+
+    def _finish(self) -> None:
+        progress = self.state.progress
+        write_manifest(
+            self.folder,
+            format=FORMAT,
+            format_version=FORMAT_VERSION,
+            inputs=self.identity["corpus"],
+            seed=self.config.seed,
+            steps=progress.step,
+            best=progress.best,
+            best_step=progress.best_step,
+            criterion=self.validation.described,
+            parameters=sum(weight.numel() for weight in self.state.trained),
+            captions=len(self.plan.samples),
+            dropped=self.plan.samples.dropped,
+        )
+
+
+def _require_same_run(folder: Path, identity: dict[str, Any]) -> None:
+    path = folder / "config.json"
+    if not path.is_file():
+        return
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    if stored == identity:
+        return
+    changed = [name for name in identity if stored.get(name) != identity[name]]
+    if changed == ["config"]:
+        before, now = _flat(stored["config"]), _flat(identity["config"])
+        changed = [
+            f"{name}={before.get(name)!r} there, {now.get(name)!r} now"
+            for name in sorted(before.keys() | now.keys())
+            if before.get(name) != now.get(name)
+        ]
+    raise UserError(
+        f"{folder} holds another run; it differs in {'; '.join(changed)}. "
+        "Give another folder (--out), or the settings of that run to go on with it."
+    )
+
+
+def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, part in value.items():
+        flat |= _flat(part, f"{prefix}{name}.") if isinstance(part, dict) else {f"{prefix}{name}": part}
+    return flat
+
+
+def _step_of(line: str) -> float:
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return float("inf")  # a line cut short by a kill
+
+
+@contextmanager
+def _stop_signal() -> Iterator[threading.Event]:
+    """Set on the first SIGINT or SIGTERM, so that the step in hand is finished; a second SIGINT kills."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def handle(signum: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    signal.signal(signal.SIGINT, handle)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)

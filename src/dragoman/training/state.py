@@ -1,0 +1,132 @@
+"""All that changes while a run goes on: weights, optimizers, progress, random state."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dragoman import plugins
+from dragoman.corpus import Corpus, FeatureSet
+from dragoman.encoders.dual import DualEncoder
+from dragoman.encoders.hf_text import HuggingFaceText
+from dragoman.encoders.small import SmallText, SmallTextConfig
+from dragoman.encoders.text import TextEncoder
+from dragoman.errors import UserError
+from dragoman.objectives._views import Objective
+from dragoman.training.batches import Step
+from dragoman.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from dragoman.training.config import OBJECTIVES, TrainConfig
+from dragoman.training.optimizing import make_optimizer
+from dragoman.training.samples import Samples
+from dragoman.training.views import compute_views
+
+
+class TrainState:
+    """Model, objective, their optimizers, and how far the run is. Seeds the random state when built."""
+
+    def __init__(self, config: TrainConfig, corpus: Corpus, samples: Samples, device: str) -> None:
+        self.config = config
+        self.accelerator = _accelerator(config, device)
+        self.features = corpus.features(config.features)
+        torch.manual_seed(config.seed)
+        model = DualEncoder(config.dual, _trunk(config, samples), self.features.width)
+        model.fit_features(*_moments(self.features, samples.item_id))
+        build = plugins.load(OBJECTIVES, config.objective, "objective").build
+        objective: Objective = build(config.loss, model.trunk.width)
+        self.model: DualEncoder = model.to(self.accelerator.device)
+        self.objective: Objective = objective.to(self.accelerator.device)
+        opponent = objective.opponent
+        theirs = set() if opponent is None else set(map(id, opponent.parameters()))
+        mine = [p for p in (*model.parameters(), *objective.parameters()) if id(p) not in theirs]
+        self.trained = [parameter for parameter in mine if parameter.requires_grad]
+        self.optimizer = self.accelerator.prepare(make_optimizer(self.trained, config))
+        self.opponent_optimizer = None
+        if opponent is not None:
+            adam = torch.optim.Adam(opponent.parameters(), lr=config.opponent_learning_rate)
+            self.opponent_optimizer = self.accelerator.prepare(adam)
+        self.progress = Progress()
+
+    def take_step(self, step: Step, rate_factor: float) -> dict[str, Tensor]:
+        """One update of the opponent, if there is one, and of the encoders; the detached terms."""
+        self.model.train()
+        features_BD = torch.from_numpy(self.vectors(step.items)).to(self.accelerator.device)
+        with self.accelerator.autocast():
+            views, batch = compute_views(self.model, step, features_BD, self.config.loss.needs)
+        if self.opponent_optimizer is not None:
+            with self.accelerator.autocast():
+                opposing = self.objective.opponent_loss(views, batch)
+            self.opponent_optimizer.zero_grad()
+            self.accelerator.backward(opposing)
+            self.opponent_optimizer.step()
+        with self.accelerator.autocast():
+            terms = self.objective(views, batch)
+            total = self.objective.total(terms)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.learning_rate * rate_factor
+        self.optimizer.zero_grad()
+        self.accelerator.backward(total)
+        if self.config.clip:
+            self.accelerator.clip_grad_norm_(self.trained, self.config.clip)
+        self.optimizer.step()
+        self.progress.step += 1
+        return {name: term.detach() for name, term in {**terms, "total": total}.items()}
+
+    def vectors(self, item_ids: list[str]) -> NDArray[np.float32]:
+        """[B, D] vision vectors of items."""
+        return np.asarray(self.features.vectors[self.features.rows(item_ids)], np.float32)
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint."""
+        save_checkpoint(
+            path, self.progress, {name: part.state_dict() for name, part in self._parts().items()}
+        )
+
+    def restore(self, path: Path) -> None:
+        """Go back to a checkpoint. Raises UserError for a damaged one."""
+        self.progress, states = load_checkpoint(path)
+        for name, part in self._parts().items():
+            part.load_state_dict(states[name])
+
+    def _parts(self) -> dict[str, Any]:
+        parts = {"model": self.model, "objective": self.objective, "optimizer": self.optimizer}
+        if self.opponent_optimizer is not None:
+            parts["opponent_optimizer"] = self.opponent_optimizer
+        return parts
+
+
+def _accelerator(config: TrainConfig, device: str) -> Accelerator:
+    cuda = torch.cuda.is_available() and device != "cpu"
+    if device.startswith("cuda") and not cuda:
+        raise UserError(f"Device {device!r} was asked for, but torch finds no GPU. Use --device cpu")
+    half = config.precision == "bf16" or (
+        config.precision == "auto" and cuda and torch.cuda.is_bf16_supported()
+    )
+    accelerator = Accelerator(cpu=not cuda, mixed_precision="bf16" if half else "no")
+    if accelerator.num_processes > 1:
+        raise UserError("Training on several processes is not supported yet; start one: dragoman train …")
+    return accelerator
+
+
+def _trunk(config: TrainConfig, samples: Samples) -> TextEncoder:
+    if isinstance(config.text, SmallTextConfig):
+        return SmallText.fit(samples.all_texts(), config.text)
+    return HuggingFaceText.load(config.text)
+
+
+def _moments(features: FeatureSet, item_ids: list[str]) -> tuple[Tensor, Tensor]:
+    """Mean and deviation [D] over the training items, in blocks: the vectors may exceed the memory."""
+    rows = np.unique(features.rows(item_ids))
+    total, squares = np.zeros(features.width), np.zeros(features.width)
+    for start in range(0, len(rows), 8192):
+        block = np.asarray(features.vectors[rows[start : start + 8192]], np.float64)
+        total += block.sum(0)
+        squares += np.square(block).sum(0)
+    mean = total / len(rows)
+    deviation = np.sqrt(np.maximum(squares / len(rows) - np.square(mean), 0))
+    return torch.from_numpy(mean).float(), torch.from_numpy(deviation).float()

@@ -1,0 +1,98 @@
+"""The criterion that chooses the model: SumR on the val split.
+
+Q queries, B items of the gallery, J joint width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dragoman.corpus import Corpus
+from dragoman.corpus.triples import triples
+from dragoman.encoders.dual import DualEncoder, unique_texts
+from dragoman.errors import UserError
+from dragoman.evaluation import Positives, rank_queries, sum_r, summarise
+from dragoman.training.config import TrainConfig
+from dragoman.training.samples import human_captions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Validation:
+    """Queries of each target language (or of the source, where there is no target) over the val images."""
+
+    described: str
+    queries: dict[str, tuple[list[str], list[str]]]
+    """Language to texts and their item ids."""
+    items: list[str]
+
+    @torch.no_grad()
+    def score(self, model: DualEncoder, features_BD: NDArray[np.floating]) -> dict[str, float]:
+        """`sum_r` of each language, 0 to 600, and their mean under `mean`."""
+        training = model.training
+        model.eval()
+        device = model.feature_mean.device
+        features = torch.from_numpy(np.asarray(features_BD, np.float32)).to(device)
+        images_BJ = model.encode_image(features).float().cpu().numpy()
+        found = {}
+        for lang, (texts, item_ids) in self.queries.items():
+            different, row_of_text = unique_texts(texts)
+            order = np.argsort(model.trunk.lengths(different), kind="stable")
+            vectors = np.empty((len(different), model.joint), np.float32)
+            for start in range(0, len(order), 512):
+                rows = order[start : start + 512]
+                inputs = model.trunk.prepare([different[row] for row in rows])
+                vectors[rows] = model.encode_text(inputs).vector.float().cpu().numpy()
+            found[lang] = _sum_r(vectors[row_of_text.numpy()], images_BJ, item_ids, self.items)
+        model.train(training)
+        return {**found, "mean": sum(found.values()) / len(found)}
+
+
+def load_validation(corpus: Corpus, config: TrainConfig) -> Validation:
+    """The val split as the configuration wants it."""
+    queries = {}
+    if not config.targets:
+        captions = human_captions(corpus, config.source, "val")
+        queries[config.source] = (captions["text"].to_pylist(), captions["item_id"].to_pylist())
+        described = f"SumR of human {config.source} captions of the val split"
+    elif config.validation == "human":
+        for lang in config.targets:
+            captions = human_captions(corpus, lang, "val")
+            queries[lang] = (captions["text"].to_pylist(), captions["item_id"].to_pylist())
+        described = f"mean SumR of human captions of the val split in {', '.join(config.targets)}"
+    else:
+        for lang in config.targets:
+            found = triples(
+                corpus,
+                source=config.source,
+                target=lang,
+                split="val",
+                engine=config.engine,
+                back=False,
+                incomplete=config.incomplete,
+            )
+            queries[lang] = (found.mt_text, found.item_id)
+        described = (
+            f"mean SumR of machine-translated captions of the val split in {', '.join(config.targets)}; "
+            "no human target caption is used"
+        )
+    items = sorted({item_id for _, item_ids in queries.values() for item_id in item_ids})
+    if len(items) < 2:
+        raise UserError(f"The val split of {corpus.folder} has {len(items)} captioned items; 2 are needed.")
+    return Validation(described=described, queries=queries, items=items)
+
+
+def _sum_r(
+    texts_QJ: NDArray[np.float32], images_BJ: NDArray[np.float32], item_ids: list[str], items: list[str]
+) -> float:
+    row_of_item = {item_id: row for row, item_id in enumerate(items)}
+    # Images without a caption in this language are in the gallery, but ask nothing.
+    captioned = set(item_ids)
+    asked = [item_id for item_id in items if item_id in captioned]
+    own = images_BJ[[row_of_item[item_id] for item_id in asked]]
+    text_to_image = rank_queries(texts_QJ, images_BJ, Positives.from_items(item_ids, items))
+    image_to_text = rank_queries(own, texts_QJ, Positives.from_items(asked, item_ids))
+    return sum_r(summarise(text_to_image), summarise(image_to_text))

@@ -1,0 +1,48 @@
+"""From a step's texts and vision vectors to the views that an objective reads. Only what is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from typing import Any
+
+from torch import Tensor
+
+from dragoman.encoders.dual import DualEncoder
+from dragoman.objectives._views import Batch, Views
+from dragoman.training.batches import Step
+
+
+def compute_views(
+    model: DualEncoder, step: Step, features_BD: Tensor, needs: Sequence[str]
+) -> tuple[Views, Batch]:
+    """Encode every different text once, then hand out its vector to each caption that has this text."""
+    device = features_BD.device
+    batch = _moved(step.batch, device.type if device.index is None else str(device))
+    row_of_text = step.row_of_text.to(device)
+    found = model.encode_text(step.inputs, tokens=bool({"teacher", "tokens"} & set(needs)))
+    teacher = None
+    if "teacher" in needs:
+        target = batch.rows(1)
+        source = batch.rows(0)[batch.pair[target]]
+        teacher = model.teach(found[row_of_text[source]], found[row_of_text[target]])
+    tokens = "tokens" in needs and found.trunk is not None and found.mask is not None
+    return (
+        Views(
+            image=model.encode_image(features_BD),
+            text=found.vector[row_of_text],
+            teacher=teacher,
+            pooled=found.pooled[row_of_text] if "pooled" in needs else None,
+            tokens=found.trunk[row_of_text] if tokens and found.trunk is not None else None,
+            mask=found.mask[row_of_text] if tokens and found.mask is not None else None,
+        ),
+        batch,
+    )
+
+
+def _moved(batch: Batch, device: str) -> Batch:
+    tensors = {field.name: getattr(batch, field.name) for field in fields(batch)}
+    moved: dict[str, Any] = {
+        name: value.to(device) for name, value in tensors.items() if isinstance(value, Tensor)
+    }
+    return replace(batch, **moved)
