@@ -78,7 +78,9 @@ def extract_features(
     if batch_size < 1 or max_megapixels <= 0:
         raise UserError(f"Batch size {batch_size}, limit {max_megapixels} megapixels: both must be above 0.")
     source = model_folder(encoder)
-    identity = {"name": Path(encoder).name, "fingerprint": tower_fingerprint(source)}
+    # The path of a local folder, so that a search over images finds the tower again; a hub id as it is.
+    place = str(source.resolve()) if Path(encoder).exists() else str(encoder)
+    identity = {"path": place, "fingerprint": tower_fingerprint(source)}
     with sole_writer(working_folder(final)):
         work = FeatureWork(final, identity["fingerprint"])
         todo, rejected = _split(opened, work, max_megapixels)

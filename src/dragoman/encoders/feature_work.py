@@ -51,6 +51,7 @@ class FeatureWork:
     def __init__(self, final: Path, fingerprint: str) -> None:
         self.final = final
         self.folder = working_folder(final)
+        self._shards = self.folder / "shards"
         self._recover()
         self.old = FeatureSet.open(final) if (final / MANIFEST).is_file() else None
         self.fingerprint = fingerprint
@@ -59,13 +60,13 @@ class FeatureWork:
     @cached_property
     def shards(self) -> list[Shard]:
         """Finished shards; their vectors stay on the disk."""
-        return [_read_shard(file) for file in sorted(self.folder.glob("shard-*.json"))]
+        return [_read_shard(file) for file in sorted(self._shards.glob("shard-*.json"))]
 
     def add(self, shard: Shard) -> None:
         """Keep a finished shard, whatever happens next."""
         if not self.shards:
-            write_json(self.folder / "encoder.json", {"fingerprint": self.fingerprint})
-        file = self.folder / f"shard-{len(self.shards):08d}.json"
+            write_json(self._shards / "encoder.json", {"fingerprint": self.fingerprint})
+        file = self._shards / f"shard-{len(self.shards):08d}.json"
         with atomic_path(file.with_suffix(".npy")) as temporary, temporary.open("wb") as handle:
             np.save(handle, shard.vectors, allow_pickle=False)
         # Written after its vectors: where this file is, the shard is complete.
@@ -126,31 +127,32 @@ class FeatureWork:
                 handle.write(np.asarray(rows, "<f2").tobytes())
 
     def _swap(self) -> None:
-        old = self.folder / "old"
         if self.final.exists():
-            self.final.rename(old)
+            self.final.rename(self.folder / "old")
         (self.folder / "new").rename(self.final)
-        self._clean()
+        # A kill before this line is harmless: the shards give the vectors that the set already holds.
+        if self._shards.exists():
+            self._shards.rename(self.folder / "used")
+        self._remove_leftovers()
+        self.__dict__.pop("shards", None)
 
     def _recover(self) -> None:
         if (self.folder / "old").exists() and not self.final.exists():
             (self.folder / "old").rename(self.final)
-        for name in ("old", "new"):
-            shutil.rmtree(self.folder / name, ignore_errors=True)
+        self._remove_leftovers()
+        # What a killed writer left of a file that had no name yet.
+        for torn in (*self._shards.glob(".*.tmp"), *self.final.glob(".*.tmp")):
+            torn.unlink()
 
-    def _clean(self) -> None:
-        # The .json of a shard first: one without its vectors would be damaged, the other way is ignored.
-        for pattern in ("shard-*.json", "shard-*.npy", "encoder.json"):
-            for file in sorted(self.folder.glob(pattern)):
-                file.unlink()
-        shutil.rmtree(self.folder / "old", ignore_errors=True)
-        self.__dict__.pop("shards", None)
+    def _remove_leftovers(self) -> None:
+        for name in ("old", "new", "used"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def _require_same_encoder(self) -> None:
         if self.old is not None:
             _same(self.fingerprint, self.old.manifest.get("encoder"), self.final, self.final)
         if self.shards:
-            note = json.loads((self.folder / "encoder.json").read_text("utf-8"))
+            note = json.loads((self._shards / "encoder.json").read_text("utf-8"))
             _same(self.fingerprint, note, self.final, self.folder)
 
 

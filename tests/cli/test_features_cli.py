@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import transformers
+from PIL import Image
+
+from dragoman.corpus.store import CAPTIONS, ITEMS, Corpus, write_corpus_manifest
+
+
+@pytest.fixture(scope="module")
+def tower(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("towers") / "vit"
+    config = transformers.ViTConfig(
+        hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8, image_size=32
+    )
+    transformers.ViTModel(config).save_pretrained(folder)
+    (folder / "preprocessor_config.json").write_text(
+        json.dumps({"image_processor_type": "ViTImageProcessor", "size": {"height": 32, "width": 32}})
+    )
+    return folder
+
+
+def corpus_of(folder: Path, *names: str) -> Path:
+    rows = [{"item_id": name, "kind": "image", "path": f"{name}.png", "split": "test"} for name in names]
+    pq.write_table(pa.Table.from_pylist(rows, schema=ITEMS), folder / "items.parquet")
+    pq.write_table(CAPTIONS.empty_table(), folder / "captions.parquet")
+    write_corpus_manifest(folder, inputs={})
+    return folder
+
+
+def dragoman(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from dragoman.cli import main; main()", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_features_are_written_and_a_broken_image_gives_status_3(tmp_path: Path, tower: Path) -> None:
+    Image.new("RGB", (20, 20), "red").save(tmp_path / "red.png")
+    corpus = corpus_of(tmp_path, "red", "gone")
+    done = dragoman("features", corpus, "--encoder", tower)
+    assert done.returncode == 3, done.stderr
+    assert done.stdout == f"{corpus}/features/vit: 1 vectors, 1 of them new, 1 items rejected\n"
+    assert done.stderr == (
+        f"rejected gone: gone.png: no such file\nAll rejected items: {corpus}/features/vit/rejected.jsonl\n"
+    )
+    assert Corpus.open(corpus).features("vit").ids == ["red"]
+
+    corpus_of(tmp_path, "red")
+    done = dragoman("features", corpus, "--encoder", tower, "--batch-size", 2, "--device", "cpu")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"{corpus}/features/vit: 1 vectors, 0 of them new\n"
+
+
+def test_a_folder_that_is_no_tower_is_one_line_and_status_2(tmp_path: Path) -> None:
+    done = dragoman("features", corpus_of(tmp_path, "red"), "--encoder", tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith(f"Error: {tmp_path} belongs to a folder of Dragoman (dragoman-corpus)")
+    assert done.stderr.count("\n") == 1
+
+
+def test_help_shows_an_example() -> None:
+    done = dragoman("features", "--help")
+    assert "dragoman features corpus/ --encoder openai/clip-vit-base-patch32" in done.stdout
