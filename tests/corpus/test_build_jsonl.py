@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dragoman.corpus import BuildOptions, Corpus, build_jsonl
+from dragoman.corpus import BuildOptions, Corpus, build_jsonl, draft
 from dragoman.errors import UserError
 
 HUMAN = {"caption_id": "h", "item_id": "i", "split": "train", "lang": "en", "role": "human", "text": "a dog"}
@@ -181,6 +181,33 @@ def test_bad_records_are_collected_with_all_that_depends_on_them(tmp_path: Path)
         6: "source_id 'nowhere' is no caption of this corpus. Add that caption, or correct the id.",
         7: "its source 'lost' was rejected.",
     }
+
+
+def test_rejection_travels_down_a_long_chain(tmp_path: Path) -> None:
+    links = [
+        MT
+        | {"caption_id": f"m{k}", "lang": ("pt", "es")[k % 2], "source_id": f"m{k - 1}" if k else "nowhere"}
+        for k in range(11)
+    ]
+    other = HUMAN | {"caption_id": "other", "item_id": "other"}
+    corpus = built(tmp_path, *reversed(links), other, reject_file=tmp_path / "r.jsonl")
+    assert corpus.captions["caption_id"].to_pylist() == ["other"]
+    # Their item had no other captions, so it went with them.
+    assert corpus.items["item_id"].to_pylist() == ["other"]
+    found = [json.loads(line) for line in (tmp_path / "r.jsonl").read_text("utf-8").splitlines()]
+    assert [reject["reason"] for reject in found[:-1]] == [
+        f"its source 'm{k}' was rejected." for k in range(9, -1, -1)
+    ]
+    assert found[-1]["reason"].startswith("source_id 'nowhere' is no caption")
+
+
+def test_captions_in_several_chunks_are_one_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(draft, "CHUNK", 2)
+    records = [HUMAN | {"caption_id": str(k), "text": f"text {k}"} for k in range(5)]
+    bad = MT | {"source_id": "nowhere"}
+    corpus = built(tmp_path, *records[:3], bad, *records[3:], reject_file=tmp_path / "r.jsonl")
+    assert corpus.captions["text"].to_pylist() == [f"text {k}" for k in range(5)]
+    assert json.loads((tmp_path / "r.jsonl").read_text())["line"] == 4
 
 
 def test_when_every_record_is_rejected_there_is_no_corpus(tmp_path: Path) -> None:

@@ -103,6 +103,13 @@ def test_a_missing_translation_is_named_or_dropped(tmp_path: Path) -> None:
     assert (len(found), found.dropped) == (3, 1)
 
 
+def test_slots_count_on_where_items_take_turns(tmp_path: Path) -> None:
+    sources = [human(item, slot, "a dog") for slot in range(50) for item in "ba"]
+    translations = [written("mt", "pt", source["caption_id"], "um cão") for source in sources]
+    found = triples(corpus_of(tmp_path, [*sources, *translations]), source="en", target="pt", split="train")
+    assert found.slot.tolist() == [slot for slot in range(50) for _ in "ba"]
+
+
 @pytest.mark.parametrize("role", ["mt", "back"])
 def test_a_repeated_translation_or_way_back_is_named_or_dropped(tmp_path: Path, role: str) -> None:
     original = next(row for row in BASE if row["role"] == role and row["source_id"].startswith("a#en#1"))
