@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 SENTENCES = ["a dog runs on the grass", "two men sit near a red car", "um cão corre na grama", "dois homens"]
-SMALL = {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1}
+SMALL = {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "init_std": 0.5}
 SMALL |= {
     "encoder_attention_heads": 2,
     "decoder_attention_heads": 2,
@@ -72,8 +72,11 @@ def _nllb(folder: Path) -> tuple[Any, Any]:
     _, pieces = _pieces(folder, [])
     tokens = dict.fromkeys(["<s>", "<pad>", "</s>", "<unk>", *pieces])
     tokenizer = NllbTokenizer(vocab={token: i for i, token in enumerate(tokens)}, merges=[])
-    config = M2M100Config(vocab_size=len(tokenizer), max_position_embeddings=64, **SMALL)
-    return tokenizer, M2M100ForConditionalGeneration(config)
+    config = M2M100Config(vocab_size=len(tokenizer), max_position_embeddings=256, **SMALL)
+    model = M2M100ForConditionalGeneration(config)
+    # Without this, random weights would prefer the 200 language codes to the few words.
+    model.model.shared.weight.data[len(tokens) :] *= 0.01
+    return tokenizer, model
 
 
 def _marian(folder: Path, codes: tuple[str, ...] = (">>por<<", ">>spa<<")) -> tuple[Any, Any]:
@@ -84,7 +87,7 @@ def _marian(folder: Path, codes: tuple[str, ...] = (">>por<<", ">>spa<<")) -> tu
     vocabulary.write_text(json.dumps(words), encoding="utf-8")
     tokenizer = MarianTokenizer(str(spm), str(spm), str(vocabulary))
     special = {"pad_token_id": size, "decoder_start_token_id": size, "eos_token_id": 0}
-    config = MarianConfig(vocab_size=size + 1, max_position_embeddings=64, **special, **SMALL)
+    config = MarianConfig(vocab_size=size + 1, max_position_embeddings=256, **special, **SMALL)
     return tokenizer, MarianMTModel(config)
 
 
@@ -103,7 +106,9 @@ def _madlad(folder: Path) -> tuple[Any, Any]:
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=words, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
     )
-    config = T5Config(vocab_size=len(tokens), d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2)
+    config = T5Config(
+        vocab_size=len(tokens), d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2, initializer_factor=9.0
+    )
     config.decoder_start_token_id = 0
     return tokenizer, T5ForConditionalGeneration(config)
 

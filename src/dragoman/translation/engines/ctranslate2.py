@@ -16,6 +16,7 @@ from dragoman.errors import MissingExtraError, UserError
 from dragoman.translation.conventions import Codes, codes
 from dragoman.translation.engine import (
     Engine,
+    EngineError,
     Language,
     Rejected,
     describe_options,
@@ -90,15 +91,18 @@ class CTranslate2Engine(Engine):
         # A line must not be cut because of its neighbours: those of one bound go together.
         for bound, group in itertools.groupby(order, key=lambda i: longest_answer(len(rows[i]))):
             members = list(group)
-            results = self._model.translate_batch(
-                [rows[i] for i in members],
-                target_prefix=[begin] * len(members) if begin else None,
-                beam_size=self._options.beams,
-                max_decoding_length=bound,
-                max_input_length=0,
-                max_batch_size=2048,
-                batch_type="tokens",
-            )
+            try:
+                results = self._model.translate_batch(
+                    [rows[i] for i in members],
+                    target_prefix=[begin] * len(members) if begin else None,
+                    beam_size=self._options.beams,
+                    max_decoding_length=bound,
+                    max_input_length=0,
+                    max_batch_size=2048,
+                    batch_type="tokens",
+                )
+            except RuntimeError as error:
+                raise EngineError(first_line(error)) from None
             answers |= {
                 i: self._text(result.hypotheses[0]) for i, result in zip(members, results, strict=True)
             }

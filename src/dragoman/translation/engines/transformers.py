@@ -103,7 +103,10 @@ class TransformersEngine(Engine):
         for group in groups(fitting, [len(row) for row in rows]):
             if time.monotonic() > deadline:
                 raise EngineError(f"the model did not finish within {timeout:.3g} s")
-            answers = self._generate([rows[i] for i in group])
+            try:
+                answers = self._generate([rows[i] for i in group])
+            except RuntimeError as error:  # Memory among others: half of the lines may fit.
+                raise EngineError(first_line(error)) from None
             for i, answer in zip(group, answers, strict=True):
                 results[i] = answer
         return results
