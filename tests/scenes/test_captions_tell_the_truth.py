@@ -60,17 +60,13 @@ def group_of_kind(scene: Scene, kind: str) -> Group:
     return found[0]
 
 
-def assert_number(said: str, count: int, vague: dict[str, tuple[int, ...]]) -> None:
-    assert count in vague[said], f"{said!r} for {count}"
-
-
 def assert_relation(scene: Scene, subject: str, relation: str) -> None:
     opposite = {"left": "right", "right": "left", "above": "below", "below": "above"}
     assert relation == (scene.relation if subject == scene.first.kind else opposite[str(scene.relation)])
 
 
 def test_english_captions_tell_nothing_but_the_truth() -> None:
-    numbers = {"a": (1,), "an": (1,), "two": (2,), "three": (3,), "some": (2, 3), "several": (3,)}
+    numbers = {"a": 1, "an": 1, "two": 2, "three": 3, "some": 3, "several": 3}
     relations = places = grounds = 0
     for number, scene in enumerate(SCENES):
         for text in captions_of(scene, number, "en"):
@@ -80,7 +76,7 @@ def test_english_captions_tell_nothing_but_the_truth() -> None:
             assert 1 <= len(groups) <= 2, text
             for match in groups:
                 group = group_of_kind(scene, ENGLISH_KIND.get(match[4], match[4]))
-                assert_number(match[1], group.count, numbers)
+                assert numbers[match[1]] == group.count, text
                 assert match[2] is None or ENGLISH_SIZE.get(match[2], match[2]) == group.size, text
                 assert match[3] is None or match[3].replace("violet", "purple") == group.colour, text
             kinds = [ENGLISH_KIND.get(match[4], match[4]) for match in groups]
@@ -103,7 +99,7 @@ def test_english_captions_tell_nothing_but_the_truth() -> None:
 
 
 def test_chinese_captions_tell_nothing_but_the_truth() -> None:
-    numbers = {"一": (1,), "两": (2,), "三": (3,), "一些": (2,), "几": (3,)}
+    numbers = {"一": 1, "两": 2, "三": 3, "一些": 3, "几": 3}
     relations = places = grounds = 0
     for number, scene in enumerate(SCENES):
         for text in captions_of(scene, number, "zh"):
@@ -112,7 +108,7 @@ def test_chinese_captions_tell_nothing_but_the_truth() -> None:
             assert 1 <= len(groups) <= 2, text
             for match in groups:
                 group = group_of_kind(scene, CHINESE_KIND[match[5]])
-                assert_number(match[1], group.count, numbers)
+                assert numbers[match[1]] == group.count, text
                 size = match[2] or match[4]
                 assert size is None or {"小": "small", "大": "big"}[size] == group.size, text
                 assert match[3] is None or CHINESE_COLOUR[match[3][0]] == group.colour, text

@@ -12,7 +12,7 @@ from dragoman.scenes.scene import Group, Place, Relation, Scene, Size
 class Mention:
     """A group as one captioner describes it; null is left unsaid.
 
-    `exact` is false where the captioner says "some" for more than one.
+    `exact` is false where the captioner says "some" or "several" for more than two.
     """
 
     kind: str
@@ -67,7 +67,7 @@ def _mention(group: Group, draws: Draws) -> Mention:
     return Mention(
         kind=group.kind,
         count=group.count,
-        exact=group.count == 1 or draws.chance(EXACT),
+        exact=group.count < 3 or draws.chance(EXACT),
         colour=group.colour if draws.chance(COLOUR_SAID) else None,
         size=group.size if draws.chance(SIZE_SAID) else None,
     )

@@ -20,7 +20,7 @@ class Romance:
     `nouns`: "singular plural gender", gender m or f; "small" behind it marks a diminutive, which says the
     size by itself. `colours` and `sizes`: an adjective in one form (invariable; `_` for a blank within), two
     (singular, plural), or four (m., f., m. plural, f. plural); a size that starts with `<` stands before the
-    noun. `numerals`: "m. f." for 1, 2, 3; `some`: the same for an unsaid number above one. `contractions`:
+    noun. `numerals`: "m. f." for 1, 2, 3; `some`: the same for an unsaid number above two. `contractions`:
     regular expressions and replacements, applied to the whole sentence in order.
     """
 

@@ -30,7 +30,7 @@ COLOURS = {"purple": ("purple", "violet")}
 """Colours with more than their own name."""
 SIZES = {"small": ("small", "small", "little"), "big": ("big", "large")}
 NUMERALS = {2: "two", 3: "three"}
-SOME = {2: ("some",), 3: ("some", "several")}
+SOME = ("some", "several")
 
 GROUNDS = {
     "beach": ("on the beach", "at the beach"),
@@ -89,4 +89,4 @@ def _phrase(mention: Mention, case: str, draws: Draws) -> str:
     rest = f"{size} {colour} {singular if mention.count == 1 else plural}".strip()
     if mention.count == 1:
         return f"{'an' if rest[0] in 'aeiou' else 'a'} {rest}"
-    return f"{NUMERALS[mention.count] if mention.exact else draws.pick(SOME[mention.count])} {rest}"
+    return f"{NUMERALS[mention.count] if mention.exact else draws.pick(SOME)} {rest}"

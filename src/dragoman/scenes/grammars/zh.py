@@ -89,7 +89,7 @@ def caption(plan: Plan, draws: Draws) -> str:
 
 def _phrase(mention: Mention, case: str, draws: Draws) -> str:
     noun, measure = draws.pick(NOUNS[mention.kind]).split()
-    number = NUMERALS[mention.count] if mention.exact else "几" if mention.count > 2 else "一些"
+    number = NUMERALS[mention.count] if mention.exact else draws.pick(("几", "一些"))
     if number == "一些":  # takes the place of the measure word too
         measure = ""
     colour = draws.pick(COLOURS[mention.colour]) if mention.colour else ""
