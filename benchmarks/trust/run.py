@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from scipy.stats import rankdata, spearmanr
+from scipy.stats import ConstantInputWarning, rankdata, spearmanr
 
 from dragoman.corpus.store import Corpus
 from dragoman.folders import versions, write_text
@@ -130,11 +131,14 @@ def detection(corpus: Path, home: Path, rate: float, seed: int) -> Iterator[tupl
         yield run, {name: auc(score, damaged) for name, score in judges(table).items()}
 
 
-def agreement_with_truth(
-    data: Path, table: pa.Table
-) -> tuple[int, float, dict[str, tuple[float, float, float]]]:
+Interval = tuple[float, float, float]
+
+
+def agreement_with_truth(data: Path, corpus: Path, table: pa.Table) -> tuple[int, float, dict[str, Interval]]:
     """Pairs, mean true chrF, and Spearman's rho with it, with a 95 % bootstrap interval, of every score."""
-    row_of = {row["source"]: n for n, row in enumerate(table.select(["source"]).to_pylist())}
+    captions = Corpus.open(corpus).captions.select(["caption_id", "source_id"])
+    source_of = {row["caption_id"]: row["source_id"] for row in captions.to_pylist()}
+    row_of = {source_of[caption_id]: row for row, caption_id in enumerate(table["caption_id"].to_pylist())}
     texts = _texts(data)
     rows, truth = [], []
     translations = table["text"].to_pylist()
@@ -150,7 +154,10 @@ def agreement_with_truth(
     found = {}
     for name, score in judges(table).items():
         mine = score[rows]
-        spread = np.quantile([spearmanr(mine[draw], true[draw])[0] for draw in draws], [0.025, 0.975])
+        with warnings.catch_warnings():
+            # A signal that hardly any caption trips is constant in some draws; its interval is then absent.
+            warnings.simplefilter("ignore", ConstantInputWarning)
+            spread = np.quantile([spearmanr(mine[draw], true[draw])[0] for draw in draws], [0.025, 0.975])
         found[name] = (float(spearmanr(mine, true)[0]), float(spread[0]), float(spread[1]))
     return len(true), float(true.mean()), found
 
@@ -199,7 +206,7 @@ def main() -> None:
         pairs, mean, truth = agreement_with_truth(arguments.data, corpus, table)
     template = Path(__file__).with_name("template.md").read_text(encoding="utf-8")
     rows = "\n".join(
-        f"| {name.replace('_', ' ')} | {rho:.3f} | {low:.3f} to {high:.3f} |"
+        f"| {name.replace('_', ' ')} | {rho:.3f} | {f'{low:.3f} to {high:.3f}' if np.isfinite(low) else '–'} |"
         for name, (rho, low, high) in truth.items()
     )
     page = template.format(
