@@ -132,6 +132,13 @@ def test_trust_that_was_scored_survives_a_second_run(corpus: Path) -> None:
     assert [row["trust"] for row in captions(corpus)] == [None] * 4 + [0.5] * 4
 
 
+def test_columns_that_others_added_are_kept(corpus: Path) -> None:
+    opened = Corpus.open(corpus)
+    opened.replace_captions(opened.captions.append_column("source", pa.array(["a", "b", "c", "d"])))
+    run(corpus, UpperEngine())
+    assert [row["source"] for row in captions(corpus)] == ["a", "b", "c", "d"] + [None] * 4
+
+
 def test_rejected_captions_are_listed_with_their_reason_and_not_tried_again(corpus: Path) -> None:
     report = run(corpus, UpperEngine({"a dog": "crash"}))
     assert (report.there.translated, report.there.rejected, report.rejected) == (2, 1, 2)

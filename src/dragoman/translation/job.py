@@ -6,25 +6,22 @@ Nothing but the cache is written before all is translated; then the captions are
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dragoman.corpus.store import CAPTIONS, Corpus
+from dragoman.corpus.store import Corpus
 from dragoman.errors import UserError
 from dragoman.folders import sole_writer, write_text
 from dragoman.records import ROLES, SPLITS
 from dragoman.translation.batches import Counts, Settings, translate_texts
 from dragoman.translation.cache import default_cache_folder
-from dragoman.translation.engine import Engine, Rejected, open_engine, short_tag
+from dragoman.translation.derivation import Derived, derive, merge
+from dragoman.translation.engine import Engine, open_engine
 from dragoman.translation.languages import language
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,16 +46,6 @@ class TranslationReport:
     def cached(self) -> int:
         """Lines that were translated already."""
         return self.there.cached + (self.back.cached if self.back else 0)
-
-
-@dataclass(frozen=True, slots=True)
-class _Derived:
-    """Captions made from others by one engine, and the rejected ones with their reasons."""
-
-    rows: list[dict[str, Any]]
-    planned: set[str]
-    """Ids of all rows that there would be if nothing were rejected."""
-    rejected: list[dict[str, Any]]
 
 
 def translate(
@@ -103,26 +90,26 @@ def translate(
     if isinstance(back, str):
         back = open_engine(back, to, source, device=device)
 
-    forth, forth_counts = _derive(chosen, there, source, to, "mt", settings)
+    forth, forth_counts = _through(there, chosen, source, to, "mt", settings)
     parts, back_counts = [forth], None
     if back:
-        backward, back_counts = _derive(forth.rows, back, to, source, "back", settings)
+        backward, back_counts = _through(back, forth.rows, to, source, "back", settings)
         parts.append(backward)
 
     with sole_writer(folder):
-        _merge(Corpus.open(folder), chosen, parts)
-        rejects = [row for part in parts for row in part.rejected]
-        reject_file = _write_rejects(folder / "rejected" / f"translate-{source}-{to}.jsonl", rejects)
+        merge(Corpus.open(folder), chosen, parts)
+        rejected = [row for part in parts for row in part.rejected]
+        reject_file = _write_rejects(folder / "rejected" / f"translate-{source}-{to}.jsonl", rejected)
     return TranslationReport(
         captions=len(chosen),
-        rejected=len(rejects),
+        rejected=len(rejected),
         there=forth_counts,
         back=back_counts,
         reject_file=reject_file,
     )
 
 
-def _select(corpus: Corpus, source: str, role: str, splits: Sequence[str] | None) -> list[dict[str, Any]]:
+def _select(corpus: Corpus, source: str, role: str, splits: Sequence[str] | None) -> pa.Table:
     for value, known in [(role, ROLES), *((split, SPLITS) for split in splits or ())]:
         if value not in known:
             raise UserError(f"{value!r} is none of {', '.join(known)}.")
@@ -132,10 +119,8 @@ def _select(corpus: Corpus, source: str, role: str, splits: Sequence[str] | None
         items = corpus.items
         chosen_items = items.filter(pc.is_in(items["split"], pa.array(list(splits))))["item_id"]
         wanted = pc.and_(wanted, pc.is_in(captions["item_id"], chosen_items.combine_chunks()))
-    chosen: list[dict[str, Any]] = (
-        captions.filter(wanted).select(["caption_id", "item_id", "lang", "text"]).to_pylist()
-    )
-    if not chosen:
+    chosen = captions.filter(wanted).select(["caption_id", "item_id", "text"])
+    if not len(chosen):
         raise UserError(
             f"{corpus.folder} has no {role} caption in {source!r}"
             + (f" in the splits {', '.join(splits)}" if splits else "")
@@ -150,69 +135,14 @@ def _inventory(captions: pa.Table) -> str:
     return ", ".join(kinds) or "no captions at all"
 
 
-def _derive(
-    sources: Sequence[Mapping[str, Any]], engine: Engine, source: str, to: str, role: str, settings: Settings
-) -> tuple[_Derived, Counts]:
-    outcomes, counts = translate_texts((row["text"] for row in sources), engine, source, to, settings)
-    tag = short_tag(engine)
-    derived = _Derived([], set(), [])
-    for row in sources:
-        caption_id, outcome = f"{row['caption_id']}#{to}-{tag}", outcomes[row["text"]]
-        derived.planned.add(caption_id)
-        if isinstance(outcome, Rejected):
-            rejected = {"caption_id": row["caption_id"], "source_lang": source, "target_lang": to}
-            rejected |= {"engine": engine.name, "reason": outcome.reason, "text": row["text"]}
-            derived.rejected.append(rejected)
-            continue
-        derived.rows.append(
-            {
-                "caption_id": caption_id,
-                "item_id": row["item_id"],
-                "lang": to,
-                "role": role,
-                "text": outcome,
-                "source_id": row["caption_id"],
-                "engine": engine.name,
-                "trust": None,
-            }
-        )
-    return derived, counts
+def _through(
+    engine: Engine, sources: pa.Table, source: str, to: str, role: str, settings: Settings
+) -> tuple[Derived, Counts]:
+    outcomes, counts = translate_texts(sources["text"].to_pylist(), engine, source, to, settings)
+    return derive(sources, outcomes, engine, source, to, role), counts
 
 
-def _merge(corpus: Corpus, chosen: Sequence[Mapping[str, Any]], parts: Sequence[_Derived]) -> None:
-    """Add new rows, keep those that are the same with their trust, and drop what is no longer true."""
-    captions = corpus.captions.cast(CAPTIONS)
-    texts = dict(zip(captions["caption_id"].to_pylist(), captions["text"].to_pylist(), strict=True))
-    if any(texts.get(row["caption_id"]) != row["text"] for row in chosen):
-        raise UserError(
-            f"The captions of {corpus.folder} changed while they were translated. Run the same command "
-            "again; what was translated is kept."
-        )
-    rows = {row["caption_id"]: row for part in parts for row in part.rows}
-    same = {caption_id for caption_id, row in rows.items() if texts.get(caption_id) == row["text"]}
-    planned = set().union(*(part.planned for part in parts))
-    stale = set(_with_offspring((planned - same) & texts.keys(), captions))
-    new = [row for caption_id, row in rows.items() if caption_id not in same or caption_id in stale]
-    if not new and not stale:
-        log.info("%s holds all these translations already", corpus.folder)
-        return
-    gone = pc.is_in(captions["caption_id"], pa.array(sorted(stale), pa.string()))
-    kept = captions.filter(pc.invert(gone))
-    corpus.replace_captions(pa.concat_tables([kept, pa.Table.from_pylist(new, CAPTIONS)]))
-    log.info("%s: %d captions added, %d replaced or removed", corpus.folder, len(new), len(stale))
-
-
-def _with_offspring(caption_ids: set[str], captions: pa.Table) -> Iterator[str]:
-    """The ids among the captions, and those of all captions translated from them."""
-    generation = pa.array(sorted(caption_ids), pa.string())
-    key = "caption_id"
-    while len(generation):
-        found = captions.filter(pc.is_in(captions[key], generation))["caption_id"].combine_chunks()
-        yield from found.to_pylist()
-        generation, key = found, "source_id"
-
-
-def _write_rejects(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path | None:
+def _write_rejects(path: Path, rows: Sequence[Mapping[str, str]]) -> Path | None:
     if not rows:
         path.unlink(missing_ok=True)
         return None
