@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import io
 import json
 import shutil
@@ -201,6 +202,27 @@ def test_an_interrupted_run_goes_on_with_the_same_bits(
     report = extract_features(corpus, encoder=tower, batch_size=2, workers=1)
     assert opened == ["6.png", "7.png", "8.png"]
     assert content(report.folder) == expected
+
+
+def test_a_full_disk_leaves_the_earlier_set_and_the_finished_shards(
+    tmp_path: Path, tower: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = save_photo_corpus(tmp_path / "corpus", 4)
+    save_corpus(corpus, {"item1": "1.png"})
+    folder = extract_features(corpus, encoder=tower, batch_size=1).folder
+    before = content(folder)
+    save_corpus(corpus, {f"item{number}": f"{number}.png" for number in range(4)})
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "vectors.npy")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FeatureWork, "_write_vectors", full)
+        with pytest.raises(OSError, match="No space left on device"):
+            extract_features(corpus, encoder=tower, batch_size=1)
+    assert content(folder) == before
+    monkeypatch.setattr(VisionTower, "load", lambda *_: pytest.fail("the work was done twice"))
+    assert extract_features(corpus, encoder=tower, batch_size=1).total == 4
 
 
 def test_unfinished_work_of_another_encoder_is_not_mixed_in(

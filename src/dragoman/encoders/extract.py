@@ -3,7 +3,7 @@
 Finished shards lie in `features/.<name>/`, one atomic file each, always at whole batches: an interrupted job
 goes on at the same batch boundaries and so ends with the same bits. The feature set is assembled from them in
 `features/.<name>/new` and takes its name by a rename. Memory: the tower, one batch, the vectors of one shard,
-and per worker one decoded image (`max_megapixels` times about 8 MB).
+and per worker one decoded image (`max_megapixels` times 14 MB, measured).
 
 N images of a batch, D width of the vectors.
 """

@@ -108,8 +108,10 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         return Image.fromarray(_stretched(np.asarray(image, np.float64))).convert("RGB")
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         rgba = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
-    return image.convert("RGB")
+        white = Image.new("RGB", rgba.size, "white")
+        white.paste(rgba, mask=rgba.getchannel("A"))
+        return white
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _stretched(grey: NDArray[np.float64]) -> NDArray[np.uint8]:
