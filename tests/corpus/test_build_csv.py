@@ -5,10 +5,13 @@ from __future__ import annotations
 import gzip
 import json
 import logging
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dragoman.corpus import BuildOptions, BuildReport, build_csv
 from dragoman.errors import UserError
@@ -114,3 +117,19 @@ def test_bad_records_are_collected_as_they_stand(tmp_path: Path) -> None:
     assert report.corpus.captions["text"].to_pylist() == ["a b", "e"]
     found = [json.loads(line) for line in (tmp_path / "r.jsonl").read_text().splitlines()]
     assert [(reject["line"], reject["raw"]) for reject in found] == [(4, 'i,"c"d'), (6, "j")]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    rest=st.binary(max_size=30) | st.text('ia,"\n\r\x00\x85', max_size=30).map(str.encode),
+    collect=st.booleans(),
+)
+def test_no_table_gives_anything_but_a_corpus_or_a_user_error(rest: bytes, collect: bool) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        try:
+            report = built(folder, b"item_id,text\n" + rest, reject_file=folder / "r" if collect else None)
+        except UserError:
+            assert not (folder / "out").exists()
+        else:
+            assert len(report.corpus.captions) == report.captions > 0

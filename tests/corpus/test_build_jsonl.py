@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from dragoman.corpus import BuildOptions, Corpus, build_jsonl, draft
 from dragoman.errors import UserError
+from dragoman.folders import write_manifest
 
 HUMAN = {"caption_id": "h", "item_id": "i", "split": "train", "lang": "en", "role": "human", "text": "a dog"}
 MT = HUMAN | {
@@ -255,6 +256,9 @@ def test_a_bad_item_is_named_or_collected(tmp_path: Path, second: dict[str, Any]
     options = BuildOptions(reject_file=tmp_path / "r.jsonl")
     report = build_jsonl(captions, tmp_path / "out", options, items=items)
     assert (report.items, report.captions, report.rejected) == (1, 1, 2)
+    last = json.loads((tmp_path / "r.jsonl").read_text().splitlines()[-1])
+    if "stands in" not in message:
+        assert last["reason"] == "its item 'j' was rejected."
 
 
 def test_metadata_in_captions_is_kept_with_the_item(tmp_path: Path) -> None:
@@ -300,6 +304,16 @@ def test_a_folder_of_other_files_is_never_replaced(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is no corpus, so it is left alone"):
         built(tmp_path, HUMAN, overwrite=True)
     assert (tmp_path / "out" / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_folder_of_another_kind_or_a_newer_corpus_is_never_replaced(tmp_path: Path) -> None:
+    (folder := tmp_path / "out").mkdir()
+    write_manifest(folder, format="dragoman-run", format_version=1, inputs={})
+    with pytest.raises(UserError, match="holds a dragoman-run, but a dragoman-corpus was expected"):
+        built(tmp_path, HUMAN, overwrite=True)
+    write_manifest(folder, format="dragoman-corpus", format_version=99, inputs={})
+    with pytest.raises(UserError, match="format version 99, but this dragoman reads up to 1"):
+        built(tmp_path, HUMAN, overwrite=True)
 
 
 @pytest.mark.parametrize(

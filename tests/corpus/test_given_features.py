@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from dragoman.corpus import BuildOptions, Corpus, GivenFeatures, build_jsonl
 from dragoman.corpus.features import BLOCK, FeatureSet, write_features
@@ -95,3 +97,20 @@ def test_an_archive_is_no_matrix(tmp_path: Path) -> None:
 def test_a_feature_set_cannot_leave_its_folder() -> None:
     with pytest.raises(UserError, match=r"cannot be named '\.\./x'"):
         GivenFeatures(vectors=Path("v.npy"), ids=Path("ids.txt"), name="../x")
+
+
+@settings(max_examples=100, deadline=None)
+@given(data=st.binary(max_size=60), cut=st.integers(0, 200))
+@example(data=b"{'descr': '<f8', 'fortran_order': False, 'shape': (1, 99999999999999)}", cut=10)
+@example(data=b"{'descr': '<f8', 'fortran_order': False, 'shape': (-1, 1)}", cut=10)
+def test_no_file_of_vectors_gives_anything_but_features_or_a_user_error(data: bytes, cut: int) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "ids.txt").write_text("i\n")
+        (folder / "v.npy").write_bytes(npy([[1.0]])[:cut] + data)
+        try:
+            corpus = built(folder, ["i"], GivenFeatures(vectors=folder / "v.npy", ids=folder / "ids.txt"))
+        except UserError:
+            assert not (folder / "out").exists()
+        else:
+            assert corpus.features("v").vectors.shape[0] == 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-from unicodedata import bidirectional
 
 import click
 
@@ -13,7 +12,6 @@ from dragoman import errors
 
 if TYPE_CHECKING:
     from dragoman.corpus import BuildOptions, BuildReport
-    from dragoman.corpus.summary import Summary
 
 F = TypeVar("F", bound=Callable[..., Any])
 FILE = click.Path(path_type=Path)
@@ -152,11 +150,12 @@ def show(corpus: Path, samples: int, seed: int, as_json: bool) -> None:
     import json
     from dataclasses import asdict
 
+    from dragoman.cli._corpus_page import page
     from dragoman.corpus import Corpus
     from dragoman.corpus.summary import summarize
 
     found = summarize(Corpus.open(corpus), samples=samples, seed=seed)
-    click.echo(json.dumps(asdict(found), ensure_ascii=False, indent=2) if as_json else _page(found))
+    click.echo(json.dumps(asdict(found), ensure_ascii=False, indent=2) if as_json else page(found))
 
 
 def _build_options(given: dict[str, Any]) -> BuildOptions:
@@ -199,59 +198,3 @@ def _tell(report: BuildReport, given: dict[str, Any]) -> None:
         where = given["reject_file"] or "an earlier build's reject file"
         click.echo(f"rejected: {report.rejected:,} (see {where})", err=True)
         raise click.exceptions.Exit(errors.REJECTED)
-
-
-def _page(found: Summary) -> str:
-    sections = [_captions(found), _items(found), _samples(found)]
-    return "\n\n".join(section for section in sections if section)
-
-
-def _captions(found: Summary) -> str:
-    splits = list(found.items)
-    rows = [["lang", "role", "engine", *splits, "total"]]
-    for count in found.captions:
-        numbers = [*count.splits.values(), sum(count.splits.values())]
-        rows.append([count.lang, count.role, count.engine or "-", *(f"{n:,}" if n else "-" for n in numbers)])
-    totals = [sum(count.splits[split] for count in found.captions) for split in splits]
-    rows.append(["captions", "", "", *(f"{n:,}" for n in [*totals, sum(totals)])])
-    items = list(found.items.values())
-    rows.append(["items", "", "", *(f"{n:,}" for n in [*items, sum(items)])])
-    return _table(rows, left=3)
-
-
-def _items(found: Summary) -> str:
-    words = {
-        "present": "with a file",
-        "missing": "whose file is missing",
-        "remote": "with a URI",
-        "none": "without path",
-    }
-    files = ", ".join(f"{count:,} {words[key]}" for key, count in found.files.items() if count)
-    features = [["features", "width", "items"]]
-    features += [[name, f"{f['width']:,}", f"{f['items']:,}"] for name, f in found.features.items()]
-    lines = f"items: {files}" if files else "items: none"
-    return f"{lines}\n\n{_table(features, left=1)}" if found.features else f"{lines}\nfeatures: none"
-
-
-def _samples(found: Summary) -> str:
-    rows = [[s.lang, s.role, s.caption_id, _isolated(s.text)] for s in found.samples]
-    return _table(rows, left=4) if rows else ""
-
-
-def _isolated(text: str) -> str:
-    """Text between direction isolates (U+2068, U+2069) where it is written from right to left."""
-    rightward = not any(bidirectional(character) in ("R", "AL") for character in text)
-    return text if rightward else f"\u2068{text}\u2069"
-
-
-def _table(rows: list[list[str]], left: int) -> str:
-    """Rows as aligned columns; the first `left` columns are flush left, numbers flush right."""
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        cells = [
-            cell.ljust(width) if place < left else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)

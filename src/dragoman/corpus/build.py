@@ -106,12 +106,11 @@ def build(source: Source, out: str | Path, options: BuildOptions, **reader: Any)
         raise UserError(f"{root} is no folder. Give the folder of the media files with --media-root.")
     inputs = dict(source.inputs) | _hashes(options)
     noted = _noted(options) | reader
-    rejects = Rejects(options.reject_file)
-    if not options.overwrite and (found := _same(target, inputs, noted)):
+    found = _existing(target)
+    if found is not None and not options.overwrite and _made_from(found, inputs, noted):
         log.info("%s holds this corpus already; build it anew with --overwrite", target)
-        rejected = int(found.manifest["rejected"])
-        sizes = {"items": len(found.items), "captions": len(found.captions)}
-        return BuildReport(corpus=found, rejected=rejected, unchanged=True, **sizes)
+        return _report(found, unchanged=True)
+    rejects = Rejects(options.reject_file)
     with staged(target, overwrite=options.overwrite) as staging:
         items, captions = _tables(source, rejects, options)
         rejects.write()
@@ -127,12 +126,16 @@ def build(source: Source, out: str | Path, options: BuildOptions, **reader: Any)
             given.write(staging / "features" / given.name, items["item_id"].to_pylist())
         write_corpus_manifest(staging, inputs=inputs, seed=options.seed, options=noted, rejected=len(rejects))
     log.info("%s: %d items, %d captions", target, len(items), len(captions))
+    return _report(Corpus.open(target), unchanged=False)
+
+
+def _report(corpus: Corpus, *, unchanged: bool) -> BuildReport:
     return BuildReport(
-        corpus=Corpus.open(target),
-        items=len(items),
-        captions=len(captions),
-        rejected=len(rejects),
-        unchanged=False,
+        corpus=corpus,
+        items=len(corpus.items),
+        captions=len(corpus.captions),
+        rejected=int(corpus.manifest["rejected"]),
+        unchanged=unchanged,
     )
 
 
@@ -199,9 +202,14 @@ def _noted(options: BuildOptions) -> dict[str, Any]:
     return {key: list(value) if isinstance(value, tuple) else value for key, value in noted.items()}
 
 
-def _same(target: Path, inputs: dict[str, str], noted: dict[str, Any]) -> Corpus | None:
-    if not inputs or not (target / MANIFEST).is_file():
+def _existing(target: Path) -> Corpus | None:
+    """The corpus at `target`, if any. A folder of another kind raises, so that it is never overwritten."""
+    if not (target / MANIFEST).is_file():
         return None
-    manifest = read_manifest(target, format=FORMAT, format_version=FORMAT_VERSION, make="give another --out")
-    same = manifest["inputs"] == inputs and manifest.get("options") == noted
-    return Corpus(target, manifest) if same else None
+    make = "give another --out"
+    return Corpus(target, read_manifest(target, format=FORMAT, format_version=FORMAT_VERSION, make=make))
+
+
+def _made_from(corpus: Corpus, inputs: dict[str, str], noted: dict[str, Any]) -> bool:
+    """Records in memory have no inputs to compare."""
+    return bool(inputs) and corpus.manifest["inputs"] == inputs and corpus.manifest.get("options") == noted
