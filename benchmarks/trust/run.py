@@ -162,6 +162,10 @@ def agreement_with_truth(data: Path, corpus: Path, table: pa.Table) -> tuple[int
     return len(true), float(true.mean()), found
 
 
+def _interval(low: float, high: float) -> str:
+    return f"{low:.3f} to {high:.3f}" if np.isfinite(low) else "–"
+
+
 def _texts(data: Path) -> dict[str, str]:
     with gzip.open(data / "captions.jsonl.gz", "rt", encoding="utf-8") as lines:
         rows: Iterator[dict[str, Any]] = map(json.loads, lines)
@@ -206,7 +210,7 @@ def main() -> None:
         pairs, mean, truth = agreement_with_truth(arguments.data, corpus, table)
     template = Path(__file__).with_name("template.md").read_text(encoding="utf-8")
     rows = "\n".join(
-        f"| {name.replace('_', ' ')} | {rho:.3f} | {f'{low:.3f} to {high:.3f}' if np.isfinite(low) else '–'} |"
+        f"| {name.replace('_', ' ')} | {rho:.3f} | {_interval(low, high)} |"
         for name, (rho, low, high) in truth.items()
     )
     page = template.format(

@@ -41,6 +41,12 @@ def test_trust_is_fishers_combination_of_the_shares() -> None:
     np.testing.assert_allclose(trust_of(signals), expected)
 
 
+def test_learnt_signals_are_compared_within_their_engine_only() -> None:
+    values, engines = np.array([4.0, 3.0, 2.0, 1.0]), np.array([0, 1, 0, 1])
+    np.testing.assert_allclose(trust_of({"order": values}, engines), [1, 1, 1 / 2, 1 / 2])
+    np.testing.assert_allclose(trust_of({"round_trip": values}, engines), [1, 3 / 4, 2 / 4, 1 / 4])
+
+
 def test_a_caption_without_any_signal_has_no_trust() -> None:
     assert np.isnan(trust_of({"round_trip": np.array([np.nan, 1.0])})).tolist() == [True, False]
 

@@ -29,6 +29,8 @@ from dragoman.translation.trust_calibration import FAILED, GOOD, failure, trust_
 
 FORMAT = "dragoman-trust"
 FORMAT_VERSION = 1
+METHOD = 1
+"""Raised whenever the same texts would get other scores."""
 BATCH = 5_000
 """Captions after which the work is kept: a kill loses at most this many."""
 LEXICON = 50_000
@@ -162,9 +164,9 @@ def _pairwise(batch: Sequence[Translation], identify: Identify | None) -> dict[s
 
 
 def _lexical(translations: Sequence[Translation]) -> dict[str, list[float | None]]:
-    """`explained` and `order`, learnt for each pair of languages."""
+    """The signals `LEARNT`, for each engine and pair of languages by itself."""
     values = {"explained": np.full(len(translations), np.nan), "order": np.full(len(translations), np.nan)}
-    for rows in _groups((t.source_lang, t.lang) for t in translations).values():
+    for rows in _groups((t.source_lang, t.lang, t.engine) for t in translations).values():
         for start in range(0, len(rows), LEXICON):
             block = rows[start : start + LEXICON]
             sources, texts = (
@@ -180,8 +182,12 @@ def _calibrate(translations: Sequence[Translation], columns: Mapping[str, list[f
     # From the values as they are stored: rounding makes ties of what differs by the order of a sum only.
     arrays = {name: np.array(values, np.float32).astype(np.float64) for name, values in columns.items()}
     trust = np.full(len(translations), np.nan)
+    number_of = {
+        engine: number for number, engine in enumerate(dict.fromkeys(t.engine for t in translations))
+    }
+    engines = np.array([number_of[t.engine] for t in translations])
     for rows in _groups(t.lang for t in translations).values():
-        trust[rows] = trust_of({name: values[rows] for name, values in arrays.items()})
+        trust[rows] = trust_of({name: values[rows] for name, values in arrays.items()}, engines[rows])
     failures = [
         failure(len(signals.words(t.text)), {name: columns[name][row] for name in columns})
         for row, t in enumerate(translations)
@@ -237,7 +243,7 @@ def _write(home: Path, table: pa.Table, key: str) -> None:
 
 def _key(translations: Sequence[Translation], settings: str) -> str:
     """Hash of all that the scores depend on: equal keys, equal scores."""
-    digest = hashlib.sha256(f"{FORMAT_VERSION} {SIGNALS} {settings}".encode())
+    digest = hashlib.sha256(f"{METHOD} {SIGNALS} {settings}".encode())
     for translation in translations:
         digest.update(repr(astuple(translation)).encode())
     return digest.hexdigest()

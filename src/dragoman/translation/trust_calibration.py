@@ -26,25 +26,40 @@ GOOD: dict[str, Good] = {
 }
 """The signals in column order, and which values speak for a caption."""
 
+LEARNT = ("explained", "order")
+"""Signals learnt from the captions of one engine: their level depends on how much it wrote, so they are
+compared within the engine only."""
+
 FAILED = 0.01
 """Trust of a caption that failed outright is at most this."""
 
 Floats = NDArray[np.float64]
 
 
-def trust_of(signals: Mapping[str, Floats]) -> Floats:
+def trust_of(signals: Mapping[str, Floats], engines: NDArray[np.int64] | None = None) -> Floats:
     """Trust in 0..1 [N] of the captions of one language from their signals [N] each; NaN marks an absent one.
 
     Each signal becomes the share of captions that are no better (`share_no_better`). Were the signals
     independent, such shares would be p values of "nothing is wrong with this caption"; Fisher's method
     (1932) joins them: trust is the probability that as many independent uniform values have a product as
     low. Raising a signal towards its good side never lowers the trust of its caption. NaN without signals.
+    `engines` [N] numbers the engine of each caption (default: all one).
     """
-    shares_SN = np.stack([share_no_better(goodness(values, GOOD[name])) for name, values in signals.items()])
+    shares_SN = np.stack([_shares(name, values, engines) for name, values in signals.items()])
     present_N = np.isfinite(shares_SN).sum(axis=0)
     surprise_N = -np.log(np.where(np.isfinite(shares_SN), shares_SN, 1.0)).sum(axis=0)
     trust_N = gammaincc(np.maximum(present_N, 1), surprise_N)
     return np.where(present_N > 0, trust_N, np.nan)
+
+
+def _shares(name: str, values: Floats, engines: NDArray[np.int64] | None) -> Floats:
+    good = goodness(values, GOOD[name])
+    if engines is None or name not in LEARNT:
+        return share_no_better(good)
+    share = np.empty(len(good))
+    for engine in np.unique(engines):
+        share[engines == engine] = share_no_better(good[engines == engine])
+    return share
 
 
 def goodness(values: Floats, good: Good) -> Floats:
