@@ -46,7 +46,7 @@ def write_page(
     seed = report["settings"]["seed"]
     body = [
         _header(report),
-        _section("In words", "".join(_in_words(report, language, names) for language in names)),
+        _section("In words", _cards(report, names)),
         _section("At a glance", _charts(report, table, names)),
         *(_section(names[language], _table(report, language)) for language in names),
         *(
@@ -89,6 +89,10 @@ def _header(report: dict[str, Any]) -> str:
         f"<p>Trained on {escape(str(config['source']))} and {escape(targets)}{seed} · measured on the "
         f"{escape(settings['split'])} split, human captions only</p></header>"
     )
+
+
+def _cards(report: dict[str, Any], names: dict[str, str]) -> str:
+    return f"<div class='cards'>{''.join(_in_words(report, language, names) for language in names)}</div>"
 
 
 def _in_words(report: dict[str, Any], language: str, names: dict[str, str]) -> str:
