@@ -51,14 +51,17 @@ class SmallTextConfig:
     """Throw case away; only for comparison with code that does."""
     piece_dropout: float = 0.2
     """Share of the n-grams of a word that a training step leaves out, so that no single piece decides."""
+    whole_dropout: float = 0.0
+    """As `piece_dropout`, for the piece that is the whole word: then the word must be read by its spelling."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.shortest <= self.longest:
             raise UserError(f"n-grams need 1 <= shortest <= longest, got {self.shortest} and {self.longest}")
         if self.width % self.heads:
             raise UserError(f"width {self.width} must be a multiple of heads {self.heads}")
-        if not 0 <= self.piece_dropout < 1:
-            raise UserError(f"piece_dropout must lie in [0, 1), got {self.piece_dropout}")
+        for name in ("piece_dropout", "whole_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UserError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
 
 
 def words(text: str) -> list[str]:
@@ -98,6 +101,8 @@ def fit_pieces(texts: Iterable[str], config: SmallTextConfig) -> list[str]:
 class SmallText(TextEncoder):
     """Words as means of their pieces, then Transformer layers (pre-norm)."""
 
+    _whole: Tensor
+
     def __init__(self, config: SmallTextConfig, vocabulary: Sequence[str]) -> None:
         super().__init__()
         self.config = config
@@ -106,6 +111,8 @@ class SmallText(TextEncoder):
         # Row 0 is the unknown word, for words of which no piece is known.
         self._row = {piece: row for row, piece in enumerate(vocabulary, start=1)}
         self._rows_of_word: dict[str, list[int]] = {}
+        whole = [False, *(piece[0] == "<" and piece[-1] == ">" for piece in vocabulary)]
+        self.register_buffer("_whole", torch.tensor(whole), persistent=False)
         self.pieces = nn.EmbeddingBag(len(vocabulary) + 1, config.width, mode="sum")
         nn.init.normal_(self.pieces.weight, std=0.5)
         self.positions = nn.Embedding(config.max_words, config.width)
@@ -188,8 +195,10 @@ class SmallText(TextEncoder):
     def _embed_words(self, pieces_P: Tensor, sizes_U: Tensor) -> Tensor:
         """Mean over the pieces of each word, [U, H]."""
         weights_P = torch.ones(len(pieces_P), device=pieces_P.device)
-        if self.training and self.config.piece_dropout:
-            weights_P = (torch.rand_like(weights_P) >= self.config.piece_dropout).float()
+        if self.training:
+            config = self.config
+            share_P = torch.where(self._whole[pieces_P], config.whole_dropout, config.piece_dropout)
+            weights_P = (torch.rand_like(weights_P) >= share_P).float()
         starts_U = sizes_U.cumsum(0) - sizes_U
         word_P = torch.repeat_interleave(torch.arange(len(sizes_U), device=sizes_U.device), sizes_U)
         kept_U = torch.zeros(len(sizes_U), device=sizes_U.device).index_add_(0, word_P, weights_P)
