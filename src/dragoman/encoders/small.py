@@ -52,7 +52,7 @@ class SmallTextConfig:
     piece_dropout: float = 0.2
     """Share of the n-grams of a word that a training step leaves out, so that no single piece decides."""
     whole_dropout: float = 0.0
-    """As `piece_dropout`, for the piece that is the whole word: then the word must be read by its spelling."""
+    """As `piece_dropout`, for the piece that is the whole word, which is then read by its spelling."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.shortest <= self.longest:

@@ -44,6 +44,8 @@ class TrainConfig:
     incomplete: Literal["error", "drop"] = "error"
     """Source captions without a translation: stop, or leave them out."""
     epochs: int = 10
+    steps: int | None = None
+    """Length of the run in steps, instead of `epochs`; for comparisons at an equal number of steps."""
     batch_size: int = 128
     """Source captions of a step; each comes with its translation and, where needed, back-translation."""
     optimizer: Literal["adamw", "adam"] = "adamw"
@@ -73,8 +75,8 @@ class TrainConfig:
     seed: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "patience", "checkpoint_every"):
-            if getattr(self, name) < 1:
+        for name in ("epochs", "steps", "batch_size", "patience", "checkpoint_every"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise UserError(f"{name} must be at least 1, got {getattr(self, name)}")
         for name in ("learning_rate", "validate_every", "opponent_learning_rate"):
             if not getattr(self, name) > 0:

@@ -99,7 +99,7 @@ class _Run:
             word_dropout=config.word_dropout,
             seed=config.seed,
         )
-        self.steps = config.epochs * self.plan.steps_per_epoch
+        self.steps = config.steps or config.epochs * self.plan.steps_per_epoch
         self.validate_steps = max(1, round(config.validate_every * self.plan.steps_per_epoch))
         self.checkpoint = folder / "checkpoints" / "last.pt"
         self.metrics = folder / "metrics.jsonl"
