@@ -63,7 +63,8 @@ def test_repetition_counts_pairs_of_neighbours_beyond_those_of_the_source() -> N
     [
         ("pt", "Um cão, 3 gatos!", 1),
         ("uk", "кiт", 2 / 3),
-        ("zh", "穿dress的女孩", 4 / 9),
+        ("uk", "кiт біжить", (2 / 3 + 1) / 2),
+        ("zh", "穿dress的女孩", 4 / 5),
         ("zh-Hant", "女孩", 1),
         ("ja", "犬がカ", 1),
         ("ko", "소녀", 1),

@@ -102,15 +102,15 @@ def repetition(source: str, text: str) -> float:
 
 
 def script(lang: str, text: str) -> float | None:
-    """Share of letters that belong to a script of the language, 0..1, high is good.
+    """Share of letters in a script of the language, averaged over words, 0..1, high is good.
 
-    None where the text has no letters or the scripts of the language are not in `SCRIPTS`.
+    By words, for one Latin name in a Chinese text has more letters than the rest. None where the text has no
+    letters or the scripts of the language are not in `SCRIPTS`.
     """
     expected = expected_scripts(lang)
-    found = [_script_of(sign) for sign in text if sign.isalpha()]
-    if expected is None or not found:
-        return None
-    return sum(name in expected for name in found) / len(found)
+    found = [[_script_of(sign) for sign in word if sign.isalpha()] for word in words(text)]
+    shares = [sum(name in (expected or ()) for name in word) / len(word) for word in found if word]
+    return sum(shares) / len(shares) if expected and shares else None
 
 
 def expected_scripts(lang: str) -> tuple[str, ...] | None:
