@@ -1,19 +1,21 @@
-"""The model folder: `config.json`, `model.safetensors`, the text encoder's assets, `golden.json`, a card.
+"""The model folder: `config.json`, `model.safetensors`, the text encoder's assets, a card.
 
-Safetensors and JSON only: nothing is unpickled.
+Safetensors and JSON only: nothing is unpickled. While a run improves its model, only `model.safetensors`
+changes, which holds the golden vectors as well: after a kill at any moment, or on a full disk, the folder is
+the old model or the new one.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor
 
 from dragoman.encoders.dual import DualConfig, DualEncoder
@@ -40,9 +42,11 @@ def save_model(folder: Path, model: DualEncoder, details: Mapping[str, Any]) -> 
     """
     folder.mkdir(parents=True, exist_ok=True)
     model.trunk.save_assets(folder)
+    weights = {name: value.contiguous() for name, value in model.state_dict().items()}
+    golden = {"texts": GOLDEN_TEXTS, "vectors": _golden(model, GOLDEN_TEXTS).tolist()}
     with atomic_path(folder / "model.safetensors") as temporary:
-        save_file({name: value.contiguous() for name, value in model.state_dict().items()}, temporary)
-    write_json(folder / "golden.json", {"texts": GOLDEN_TEXTS, "vectors": _golden(model).tolist()})
+        # Not save_file: on a full disk it raises an error of its own instead of OSError.
+        temporary.write_bytes(save(weights, metadata={"golden": json.dumps(golden)}))
     write_text(folder / "README.md", _card(details))
     config = {
         "model_type": MODEL_TYPE,
@@ -65,26 +69,30 @@ def load_model(folder: Path) -> tuple[DualEncoder, dict[str, Any]]:
     """
     config = _read_config(folder)
     try:
+        trained = dict(config["trained"])
         trunk = TRUNKS[config["text"]].from_assets(folder)
         model = DualEncoder(DualConfig(**config["dual"]), trunk, config["feature_width"])
-        model.load_state_dict(load_file(folder / "model.safetensors"))
-        golden = json.loads((folder / "golden.json").read_text(encoding="utf-8"))
+        with safe_open(folder / "model.safetensors", "pt") as stored:
+            golden = json.loads(stored.metadata()["golden"])
+            model.load_state_dict({name: stored.get_tensor(name) for name in stored.keys()})  # noqa: SIM118
+        expected = torch.tensor(golden["vectors"])
+        gap = (_golden(model.eval(), golden["texts"]) - expected).abs().max().item()
+    except UserError:
+        raise
     except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
-        if isinstance(error, UserError):
-            raise
+        # PyTorch names the tensors that do not fit on the lines after the first.
+        reason = " ".join(line.strip() for line in str(error).splitlines()[:2])
         raise UserError(
-            f"{folder} is incomplete or damaged ({str(error).splitlines()[0]}). "
+            f"{folder} is incomplete or damaged ({type(error).__name__}: {reason}). "
             "Copy the whole folder again, or train it again: dragoman train"
         ) from None
-    model.eval()
-    gap = (_golden(model, golden["texts"]) - torch.tensor(golden["vectors"])).abs().max().item()
     if not gap <= GOLDEN_TOLERANCE:
         raise UserError(
             f"{folder} does not reproduce its golden vectors (largest difference {gap:.2g}, allowed "
             f"{GOLDEN_TOLERANCE}): weights and vocabulary do not belong together. "
             "Copy the whole folder again."
         )
-    return model, dict(config["trained"])
+    return model, trained
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
@@ -96,23 +104,24 @@ def _read_config(folder: Path) -> dict[str, Any]:
         )
     try:
         config = dict(json.loads(path.read_text(encoding="utf-8")))
-    except ValueError as error:
+        kind, version = config.get("model_type"), int(config.get("format_version", 0))
+    except (ValueError, TypeError) as error:
         raise UserError(f"{path} is damaged ({error}). Copy the whole folder again.") from None
-    if config.get("model_type") != MODEL_TYPE:
+    if kind != MODEL_TYPE:
         raise UserError(
-            f"{folder} holds a model of type {config.get('model_type')!r}, expected {MODEL_TYPE!r}. "
+            f"{folder} holds a model of type {kind!r}, expected {MODEL_TYPE!r}. "
             "Give the folder that dragoman train wrote."
         )
-    if config["format_version"] > FORMAT_VERSION:
+    if version > FORMAT_VERSION:
         raise UserError(
-            f"{folder} has format version {config['format_version']}, but this dragoman reads up to "
+            f"{folder} has format version {version}, but this dragoman reads up to "
             f"{FORMAT_VERSION}. Upgrade it: pip install --upgrade dragoman"
         )
     return config
 
 
 @torch.no_grad()
-def _golden(model: DualEncoder, texts: tuple[str, ...] = GOLDEN_TEXTS) -> Tensor:
+def _golden(model: DualEncoder, texts: Sequence[str]) -> Tensor:
     training = model.training
     model.eval()
     vectors = model.encode_text(model.trunk.prepare(list(texts))).vector.cpu()
