@@ -57,6 +57,7 @@ class Retriever:
     @torch.inference_mode()
     def encode_text(self, texts: Sequence[str], batch_size: int = 256) -> NDArray[np.float32]:
         """[N, J] unit vectors; equal texts are encoded once, so that they get equal vectors."""
+        _require_list(texts, "encode_text", "texts")
         different, row_of_text = unique_texts(texts)
         model = self._model
         # Sorted by length, a batch holds texts of similar length and its size bounds the memory.
@@ -73,6 +74,7 @@ class Retriever:
         """[N, J] unit vectors of image files or PIL images, through the vision tower and the image head."""
         from dragoman.encoders.images import open_image
 
+        _require_list(images, "encode_image", "images")
         tower = self._load_tower()
         vectors = [np.empty((0, self.width), np.float32)]
         for start in range(0, len(images), batch_size):
@@ -101,14 +103,21 @@ class Retriever:
         from dragoman.encoders.vision import VisionTower
 
         if self._tower is None:
-            trained_on = self.config.get("vision") or {}
+            known = self.config.get("vision")
+            # Vectors made by other means than a tower carry a name at most.
+            trained_on = known if isinstance(known, dict) else {}
             path = self._vision or trained_on.get("path")
             if path is None:
                 raise UserError(
-                    f"The run was trained on the given vectors {self.config['features']!r} and does not know "
-                    "which vision tower made them. Name it: Retriever.load(run, vision=FOLDER)"
+                    f"The run was trained on the vectors {self.config['features']!r} and does not know which "
+                    "vision tower made them. Name it: Retriever.load(run, vision=FOLDER)"
                 )
-            tower = VisionTower.load(path, self._model.feature_mean.device.type)
+            if self._vision is None and Path(path).is_absolute() and not Path(path).is_dir():
+                raise UserError(
+                    f"The vision tower of this run is no longer in {path}. "
+                    "Say where it is now: Retriever.load(run, vision=FOLDER)"
+                )
+            tower = VisionTower.load(path, str(self._model.feature_mean.device))
             expected = trained_on.get("fingerprint")
             if (expected and tower.fingerprint != expected) or tower.width != self._model.feature_width:
                 raise UserError(
@@ -118,3 +127,9 @@ class Retriever:
                 )
             self._tower = tower
         return self._tower
+
+
+def _require_list(values: object, method: str, what: str) -> None:
+    # A single string is a sequence too, of letters.
+    if isinstance(values, str | Path):
+        raise UserError(f"{method} takes a list of {what}, got {values!r}. Write {method}([{values!r}])")
