@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from dragoman.corpus import Corpus
+from dragoman.corpus import Corpus, FeatureSet
 from dragoman.encoders.model_folder import save_model
 from dragoman.errors import UserError
 from dragoman.folders import MANIFEST, read_manifest, sole_writer, write_json, write_manifest, write_text
@@ -62,13 +62,14 @@ def train(
 
     A run that was stopped goes on from its last checkpoint, on a CPU with the result, bit for bit, of a run
     that was not; a finished one returns at once. `on_step` is told the number of steps done. Raises
-    UserError for a folder that holds another run, and KeyboardInterrupt, after a checkpoint, on Ctrl-C.
+    UserError for a folder that holds another run, a corpus that lacks what the recipe needs, and a loss that
+    is no longer a number; KeyboardInterrupt, after a checkpoint, on Ctrl-C.
     """
     folder, opened = Path(out), Corpus.open(corpus)
     identity = {
         "config": config.as_dict(),
         "corpus": opened.fingerprint(),
-        "features": opened.features(config.features).manifest.get("inputs", {}),
+        "features": _made_from(opened.features(config.features)),
     }
     _require_same_run(folder, identity)
     if not (folder / MANIFEST).is_file():
@@ -121,6 +122,7 @@ class _Run:
                 captions += len(step.row_of_text)
                 shown.update(1)
                 if progress.step % LOG_EVERY == 0:
+                    self.state.require_finite()
                     values = {name: term.item() for name, term in terms.items()}
                     speed = captions / (time.perf_counter() - clock)
                     self._log(history, terms=values, rate=rate, captions_per_second=round(speed, 1))
@@ -132,11 +134,12 @@ class _Run:
                     started = time.perf_counter()
                     self._validate(history)
                     clock += time.perf_counter() - started
-                if due or stop.is_set() or progress.step % self.config.checkpoint_every == 0:
+                stopping = stop.is_set()
+                if due or stopping or progress.step % self.config.checkpoint_every == 0:
                     self.state.save(self.checkpoint)
                 on_step(progress.step)
-                if stop.is_set():
-                    raise KeyboardInterrupt
+                if stopping:
+                    break
         self._finish()
 
     def _start(self) -> Any:
@@ -151,6 +154,7 @@ class _Run:
         return self.state.progress
 
     def _validate(self, history: Any) -> None:
+        self.state.require_finite()
         progress, config = self.state.progress, self.config
         found = self.validation.score(self.state.model, self.val_vectors)
         self._log(history, validation=found)
@@ -210,6 +214,15 @@ class _Run:
         )
 
 
+def _made_from(features: FeatureSet) -> dict[str, Any]:
+    """What tells two feature sets of one name apart; where the tower lies does not matter."""
+    encoder = features.manifest.get("encoder")
+    return {
+        "inputs": features.manifest.get("inputs", {}),
+        "encoder": encoder.get("fingerprint") if isinstance(encoder, dict) else encoder,
+    }
+
+
 def _require_same_run(folder: Path, identity: dict[str, Any]) -> None:
     path = folder / "config.json"
     if not path.is_file():
@@ -247,20 +260,33 @@ def _step_of(line: str) -> float:
 
 @contextmanager
 def _stop_signal() -> Iterator[threading.Event]:
-    """Set on the first SIGINT or SIGTERM, so that the step in hand is finished; a second SIGINT kills."""
+    """Set on the first SIGINT or SIGTERM, so that the step in hand is finished and kept.
+
+    The signal then takes its usual course: KeyboardInterrupt, or the end of the process. A second one does so
+    at once.
+    """
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    before = signal.getsignal(signal.SIGINT)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    received: list[int] = []
 
-    def handle(signum: int, frame: FrameType | None) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        received.append(number)
         stop.set()
+        restore()
 
-    signal.signal(signal.SIGINT, handle)
+    for number in before:
+        signal.signal(number, handle)
     try:
         yield stop
     finally:
-        signal.signal(signal.SIGINT, before)
+        restore()
+    if received:
+        signal.raise_signal(received[0])
+        raise KeyboardInterrupt  # where the signal was ignored before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +52,15 @@ class TrainState:
             adam = torch.optim.Adam(opponent.parameters(), lr=config.opponent_learning_rate)
             self.opponent_optimizer = self.accelerator.prepare(adam)
         self.progress = Progress()
+        self._last_terms: dict[str, Tensor] = {}
 
     def take_step(self, step: Step, rate_factor: float) -> dict[str, Tensor]:
-        """One update of the opponent, if there is one, and of the encoders; the detached terms."""
+        """One update of the opponent, if there is one, and of the encoders; the detached terms.
+
+        Raises UserError where the step before went astray.
+        """
+        # Looked at one step late, a GPU need not be waited for.
+        self.require_finite()
         self.model.train()
         features_BD = torch.from_numpy(self.vectors(step.items)).to(self.accelerator.device)
         with self.accelerator.autocast():
@@ -71,27 +78,39 @@ class TrainState:
             group["lr"] = self.config.learning_rate * rate_factor
         self.optimizer.zero_grad()
         self.accelerator.backward(total)
-        if self.config.clip:
-            self.accelerator.clip_grad_norm_(self.trained, self.config.clip)
+        norm = self.accelerator.clip_grad_norm_(self.trained, self.config.clip or math.inf)
         self.optimizer.step()
         self.progress.step += 1
-        return {name: term.detach() for name, term in {**terms, "total": total}.items()}
+        found = {name: term.detach() for name, term in {**terms, "total": total}.items()}
+        self._last_terms = {**found, "gradient norm": norm}
+        return found
+
+    def require_finite(self) -> None:
+        """Raises UserError that names the terms of the last step if one of them is NaN or infinite."""
+        values = list(self._last_terms.values())
+        if not values or torch.stack(values).isfinite().all():
+            return
+        listed = ", ".join(f"{name} {value.item():.4g}" for name, value in self._last_terms.items())
+        raise UserError(
+            f"Training broke down at step {self.progress.step}: {listed}. The last checkpoint and the best "
+            "model so far are kept. Train in another folder with smaller steps, --set learning_rate="
+            f"{self.config.learning_rate / 10:g}, and see that the features hold no absurd values."
+        )
 
     def vectors(self, item_ids: list[str]) -> NDArray[np.float32]:
         """[B, D] vision vectors of items."""
         return np.asarray(self.features.vectors[self.features.rows(item_ids)], np.float32)
 
     def save(self, path: Path) -> None:
-        """Write a checkpoint."""
+        """Write a checkpoint. Raises UserError rather than keeping weights that are not finite."""
+        self.require_finite()
         save_checkpoint(
             path, self.progress, {name: part.state_dict() for name, part in self._parts().items()}
         )
 
     def restore(self, path: Path) -> None:
         """Go back to a checkpoint. Raises UserError for a damaged one."""
-        self.progress, states = load_checkpoint(path)
-        for name, part in self._parts().items():
-            part.load_state_dict(states[name])
+        self.progress = load_checkpoint(path, self._parts())
 
     def _parts(self) -> dict[str, Any]:
         parts = {"model": self.model, "objective": self.objective, "optimizer": self.optimizer}
