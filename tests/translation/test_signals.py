@@ -42,6 +42,10 @@ def test_the_first_word_of_the_source_is_no_name() -> None:
     assert signals.copied("Frisbees fly", "frisbees voam") == pytest.approx(1 / 2)
 
 
+def test_copied_judges_every_character_of_a_script_without_spaces() -> None:
+    assert signals.copied("a dog playing ouside", "狗玩ouside") == pytest.approx(1 / 3)
+
+
 def test_nothing_to_judge_is_nothing_copied() -> None:
     assert signals.copied("3 cats", "3 !") == 0
 

@@ -82,13 +82,14 @@ def length_ratio(source: str, text: str) -> float | None:
 def copied(source: str, text: str) -> float:
     """Share of the words of the translation that stand in the source as they are, 0..1, low is good.
 
-    Numbers, one-letter words, and names (capitalised in the source, but not its first word) do not count:
+    Numbers, single letters, and names (capitalised in the source, but not its first word) do not count:
     they are the same in many languages. 0 where no word is left.
     """
     cased = words(source)
     names = {word.casefold() for word in cased[1:] if word[0].isupper()}
     known = {word.casefold() for word in cased}
-    judged = [word.casefold() for word in words(text) if len(word) > 1 and not word.isnumeric()]
+    judged = [word.casefold() for word in words(text) if not word.isnumeric()]
+    judged = [word for word in judged if len(word) > 1 or _script_of(word) in UNSPACED]
     judged = [word for word in judged if word not in names]
     return sum(word in known for word in judged) / len(judged) if judged else 0.0
 

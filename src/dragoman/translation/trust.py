@@ -29,7 +29,7 @@ from dragoman.translation.trust_calibration import FAILED, GOOD, failure, trust_
 
 FORMAT = "dragoman-trust"
 FORMAT_VERSION = 1
-METHOD = 2
+METHOD = 3
 """Raised whenever the same texts would get other scores."""
 BATCH = 5_000
 """Captions after which the work is kept: a kill loses at most this many."""
