@@ -211,6 +211,12 @@ def test_captions_in_several_chunks_are_one_table(tmp_path: Path, monkeypatch: p
     assert json.loads((tmp_path / "r.jsonl").read_text())["line"] == 4
 
 
+def test_an_input_is_never_taken_for_the_reject_file(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is an input"):
+        built(tmp_path, HUMAN, reject_file=tmp_path / "." / "c.jsonl")
+    assert json.loads((tmp_path / "c.jsonl").read_text()) == HUMAN
+
+
 def test_when_every_record_is_rejected_there_is_no_corpus(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"All 1 records were rejected: see .*r\.jsonl"):
         built(tmp_path, HUMAN | {"text": ""}, reject_file=tmp_path / "r.jsonl")

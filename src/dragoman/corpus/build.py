@@ -105,6 +105,10 @@ def build(source: Source, out: str | Path, options: BuildOptions, **reader: Any)
     if root is not None and not root.is_dir():
         raise UserError(f"{root} is no folder. Give the folder of the media files with --media-root.")
     inputs = dict(source.inputs) | _hashes(options)
+    if options.reject_file is not None and options.reject_file.resolve() in {
+        Path(p).resolve() for p in inputs
+    }:
+        raise UserError(f"--reject-file {options.reject_file} is an input. Give another file.")
     noted = _noted(options) | reader
     found = _existing(target)
     if found is not None and not options.overwrite and _made_from(found, inputs, noted):

@@ -95,9 +95,9 @@ class Draft:
         self._flush()
         captions = pa.Table.from_batches(self._batches, _PLACED)
         faults = source_faults(captions, self._rejected_captions)
-        for number, reason in faults.items():
-            row = captions.slice(number, 1).to_pylist()[0]
-            self.rejects.add(row["file"], row["line"], reason, row["raw"])
+        places = captions.select(["file", "line", "raw"]).take(pa.array(list(faults), pa.int64())).to_pylist()
+        for place, reason in zip(places, faults.values(), strict=True):
+            self.rejects.add(place["file"], place["line"], reason, place["raw"])
         if faults:
             kept = [number not in faults for number in range(len(captions))]
             captions = captions.filter(pa.array(kept, pa.bool_()))
