@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from unicodedata import category, normalize
 
 import torch
 import torch.nn.functional as F
@@ -26,9 +27,11 @@ from dragoman.errors import UserError
 from dragoman.folders import write_text
 
 VOCABULARY = "ngrams.json"
-# Scripts without spaces between words are read character by character.
-_UNSPACED = "぀-ヿ㐀-䶿一-鿿豈-﫿฀-๿"
-_WORDS = re.compile(rf"[{_UNSPACED}]|(?:(?![{_UNSPACED}])[\w'’])+|[^\w\s]")
+# Scripts without spaces between words are read character by character: kana, Han, Thai, Lao, Burmese, Khmer.
+_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+# Vowel signs and joiners are no letters to `re`, but without them words of India, Israel or Iran fall apart.
+_MARKS = "".join(chr(code) for code in range(0x300, 0xFE70) if category(chr(code))[0] == "M") + "\u200c\u200d"
+_WORDS = re.compile(rf"[{_UNSPACED}]|(?:(?![{_UNSPACED}])[\w'’{_MARKS}])+|[^\w\s]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,16 +60,19 @@ class SmallTextConfig:
     def __post_init__(self) -> None:
         if not 1 <= self.shortest <= self.longest:
             raise UserError(f"n-grams need 1 <= shortest <= longest, got {self.shortest} and {self.longest}")
+        for name in ("width", "heads", "feed_forward", "min_count", "max_words"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.width % self.heads:
             raise UserError(f"width {self.width} must be a multiple of heads {self.heads}")
-        for name in ("piece_dropout", "whole_dropout"):
+        for name in ("dropout", "piece_dropout", "whole_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise UserError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
 
 
 def words(text: str) -> list[str]:
-    """Words and punctuation marks of a text; case and accents kept."""
-    return _WORDS.findall(text)
+    """Words and punctuation marks of a text; case and accents kept, however the accents are encoded."""
+    return _WORDS.findall(normalize("NFC", text))
 
 
 def read(text: str, config: SmallTextConfig) -> list[str]:
@@ -139,7 +145,7 @@ class SmallText(TextEncoder):
         return [max(1, len(read(text, self.config))) for text in texts]
 
     def prepare(self, texts: Sequence[str]) -> dict[str, Tensor]:
-        """`words` [T, L] rows of the word list; `pieces` flat ids, `word_of_piece`; `mask` [T, L]."""
+        """`words` [T, L] rows of the word list; `pieces` flat ids, `sizes` of the words; `mask` [T, L]."""
         of_text = [read(text, self.config) or [""] for text in texts]
         known: dict[str, int] = {}
         table = torch.zeros(len(texts), max(map(len, of_text)), dtype=torch.long)
