@@ -47,6 +47,12 @@ class DualConfig:
     """BatchNorm in the heads, as in the released code; it makes a vector depend on its batch in training."""
 
     def __post_init__(self) -> None:
+        for name in ("joint", "hidden", "heads", "key_width", "positions"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("dropout", "head_dropout", "image_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UserError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
         if self.hidden % self.heads or self.key_width % self.heads:
             raise UserError(
                 f"hidden {self.hidden} and key_width {self.key_width} must be multiples of heads {self.heads}"

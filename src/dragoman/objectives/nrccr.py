@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
@@ -26,6 +26,8 @@ NEEDS = ("image", "text", "back", "teacher", "pooled", "tokens")
 class Config:
     """The clean form; `recipes/nrccr_released.py` sets what the authors' code does."""
 
+    target_languages: ClassVar[int] = 1
+    """Teacher, cycle and adversary pair the source with one language."""
     contrast: Literal["triplet", "soft_triplet", "info_nce"] = "triplet"
     """Loss of the source, target and cycle terms."""
     margin: float = 0.2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -84,15 +85,36 @@ class TrainConfig:
         for name in ("word_dropout", "warmup"):
             if not 0 <= getattr(self, name) < 1:
                 raise UserError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
+        for name in ("weight_decay", "clip", "seed"):
+            if not getattr(self, name) >= 0:
+                raise UserError(f"{name} must be 0 or more, got {getattr(self, name)}")
         if self.source in self.targets or len(set(self.targets)) < len(self.targets):
             raise UserError(f"Targets {self.targets} must differ from each other and from {self.source!r}")
+        self._check_objective()
+        longest = self.text.max_words if isinstance(self.text, SmallTextConfig) else self.text.max_length
+        if longest > self.dual.positions:
+            raise UserError(
+                f"Texts of up to {longest} tokens need as many positions, but dual.positions is "
+                f"{self.dual.positions}: --set dual.positions={longest}"
+            )
+
+    def _check_objective(self) -> None:
+        if not isinstance(self.loss, plugins.load(OBJECTIVES, self.objective, "objective").Config):
+            raise UserError(
+                f"The settings in `loss` are not those of the objective {self.objective!r}. "
+                "Choose the recipe of that objective: --recipe NAME"
+            )
+        wanted = getattr(self.loss, "target_languages", None)
+        if wanted is not None and len(self.targets) != wanted:
+            raise UserError(
+                f"The objective {self.objective!r} learns {wanted} target language at a time, got "
+                f"{', '.join(self.targets) or 'none'}. Name one (--targets pt), or take a recipe for any "
+                "number: --recipe translate_train"
+            )
 
     def with_settings(self, settings: Mapping[str, str]) -> TrainConfig:
         """A copy with fields replaced: `{"loss.sim_weight": "0.2"}`. The type of a field parses its value."""
-        config = self
-        for name, value in settings.items():
-            config = _replaced(config, name.split("."), value, name)
-        return config
+        return _replaced(self, settings)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -106,21 +128,28 @@ def objective_config(objective: str, **settings: Any) -> Any:
     return plugins.load(OBJECTIVES, objective, "objective").Config(**settings)
 
 
-def _replaced(config: T, path: list[str], value: str, full: str) -> T:
-    known = {field.name: field for field in fields(config)}  # type: ignore[arg-type]
-    name, *rest = path
-    if name not in known:
-        raise UserError(f"No setting {full!r}. Known here: {', '.join(sorted(known))}")
-    current = getattr(config, name)
-    if rest:
+def _replaced(config: T, settings: Mapping[str, str], prefix: str = "") -> T:
+    """All settings at once: values that only fit together may come in any order."""
+    known = [field.name for field in fields(config)]  # type: ignore[arg-type]
+    kinds = typing.get_type_hints(type(config))
+    changes: dict[str, Any] = {}
+    parts: dict[str, dict[str, str]] = {}
+    for setting, value in settings.items():
+        name, _, rest = setting.partition(".")
+        if name not in known:
+            raise UserError(f"No setting {prefix + setting!r}. Known here: {', '.join(sorted(known))}")
+        if rest:
+            parts.setdefault(name, {})[rest] = value
+        elif name == "text" and value.startswith("hf:"):
+            changes[name] = HuggingFaceTextConfig(path=value.removeprefix("hf:"))
+        else:
+            changes[name] = _parse(value, kinds[name], prefix + name)
+    for name, inner in parts.items():
+        current = changes.get(name, getattr(config, name))
         if not is_dataclass(current):
-            raise UserError(f"Setting {full!r}: {name} has no parts")
-        new: object = _replaced(current, rest, value, full)
-    elif name == "text" and value.startswith("hf:"):
-        new = HuggingFaceTextConfig(path=value.removeprefix("hf:"))
-    else:
-        new = _parse(value, typing.get_type_hints(type(config))[name], full)
-    return dataclasses.replace(config, **{name: new})  # type: ignore[type-var]
+            raise UserError(f"Setting {prefix + name!r} has no parts, got {', '.join(inner)}")
+        changes[name] = _replaced(current, inner, f"{prefix}{name}.")
+    return dataclasses.replace(config, **changes)  # type: ignore[type-var]
 
 
 def _parse(value: str, kind: Any, name: str) -> object:
@@ -134,7 +163,7 @@ def _parse(value: str, kind: Any, name: str) -> object:
             return None
         return _parse(value, next(option for option in options if option is not type(None)), name)
     if origin is tuple:
-        return tuple(part for part in value.split(",") if part)
+        return tuple(part.strip() for part in value.split(",") if part.strip())
     if kind is bool:
         if value.lower() not in ("true", "false"):
             raise UserError(f"{name} must be true or false, got {value!r}")
@@ -142,6 +171,10 @@ def _parse(value: str, kind: Any, name: str) -> object:
     if kind not in (int, float, str):
         raise UserError(f"{name} holds several settings: set one of its parts, {name}.PART=VALUE")
     try:
-        return kind(value)
+        parsed = kind(value)
     except ValueError:
-        raise UserError(f"{name} must be {kind.__name__}, got {value!r}") from None
+        parsed = math.nan
+    if kind is not str and not math.isfinite(parsed):
+        noun = {int: "a whole number", float: "a number"}[kind]
+        raise UserError(f"{name} must be {noun}, got {value!r}")
+    return parsed
