@@ -59,7 +59,8 @@ def command(
         changes["seed"] = str(seed)
     if engine is not None:
         changes["engine"] = engine
-    config = load_recipe(recipe)(source, tuple(t for t in targets.split(",") if t), features)
+    languages = tuple(lang.strip() for lang in targets.split(",") if lang.strip())
+    config = load_recipe(recipe)(source, languages, features)
     config = config.with_settings(changes)
     if show_config:
         click.echo(json.dumps(config.as_dict(), indent=2))

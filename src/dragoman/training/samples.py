@@ -60,6 +60,11 @@ def load_samples(corpus: Corpus, config: TrainConfig, *, back: bool) -> Samples:
     missing, with the command that makes them.
     """
     if config.target_captions == "human" or not config.targets:
+        if back and config.targets:
+            raise UserError(
+                "Human target captions have no back-translations, which the recipe needs. "
+                "Train without: --set loss.cycle=false"
+            )
         return _human_samples(corpus, config)
     joined = [
         triples(
