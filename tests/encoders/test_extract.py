@@ -142,6 +142,12 @@ def test_two_runs_of_one_feature_set_do_not_meet(tmp_path: Path, tower: Path) ->
         assert extract_features(corpus, encoder=tower, name="ears").total == 1
 
 
+@pytest.mark.parametrize("options", [{"batch_size": 0}, {"max_megapixels": 0}])
+def test_limits_of_nothing_are_refused(tmp_path: Path, tower: Path, options: dict[str, int]) -> None:
+    with pytest.raises(UserError, match="both must be above 0"):
+        extract_features(save_photo_corpus(tmp_path, 1), encoder=tower, **options)
+
+
 @pytest.mark.parametrize("value", [1e6, -1e6, np.nan, np.inf])
 def test_a_vector_beyond_float16_is_rejected(
     tmp_path: Path, tower: Path, monkeypatch: pytest.MonkeyPatch, value: float

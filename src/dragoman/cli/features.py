@@ -14,7 +14,7 @@ SHOWN = 5
 @click.option("--encoder", required=True, help="Vision tower: a Hugging Face folder or hub id.")
 @click.option("--name", help="Name of the feature set (default: the last part of the encoder's name).")
 @click.option(
-    "--batch-size", type=click.IntRange(min=1), help="Images per forward pass (default: 4, best on a CPU)."
+    "--batch-size", type=click.IntRange(min=1), help="Images per forward pass (default: 4 on a CPU, else 64)."
 )
 @click.option("--device", help="cpu, cuda, mps, or auto: cuda where there is one (default: auto).")
 @click.option("--max-megapixels", type=float, help="Larger images are rejected (default: 100).")

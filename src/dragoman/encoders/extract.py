@@ -59,7 +59,7 @@ def extract_features(
     *,
     encoder: str | Path,
     name: str | None = None,
-    batch_size: int = 4,
+    batch_size: int | None = None,
     device: str = "auto",
     max_megapixels: float = MAX_MEGAPIXELS,
     workers: int | None = None,
@@ -67,14 +67,17 @@ def extract_features(
     """Write `corpus/features/<name>/`: float16 vectors of every item's image through the tower `encoder`.
 
     `encoder` is a folder or hub id, `name` defaults to its last part. Only items that have no vector yet are
-    worked on, those rejected before among them. `workers` threads decode images (default: one per core, at
+    worked on, those rejected before among them. `batch_size` defaults to 4 on a CPU, where larger batches are
+    slower, and to 64 elsewhere. `workers` threads decode images (default: one per core, at
     most 8). Broken images end in `rejected.jsonl`. Raises UserError where the name belongs to the vectors of
     another encoder.
     """
-    from dragoman.encoders.vision import VisionTower, preprocessing, tower_fingerprint
+    from dragoman.encoders.vision import VisionTower, checked_device, preprocessing, tower_fingerprint
 
     opened = Corpus.open(corpus)
     final = opened.folder / "features" / clean_name(name or Path(encoder).name)
+    device = checked_device(device)
+    batch_size = (4 if device == "cpu" else 64) if batch_size is None else batch_size
     if batch_size < 1 or max_megapixels <= 0:
         raise UserError(f"Batch size {batch_size}, limit {max_megapixels} megapixels: both must be above 0.")
     source = model_folder(encoder)
