@@ -1,0 +1,83 @@
+"""Views and batches of a few made-up pairs, for every objective."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dragoman.objectives._views import Batch, Views
+from dragoman.records import ROLES
+
+HUMAN, MT, BACK = (ROLES.index(role) for role in ("human", "mt", "back"))
+
+
+def make_batch(item_of_pair: list[int], targets: int = 1, back: bool = True, trust: float = 1.0) -> Batch:
+    """Source captions, then for each target translations and back-translations, one a pair."""
+    pairs = range(len(item_of_pair))
+    rows = [(item_of_pair[p], p, 0, HUMAN, 1.0) for p in pairs]
+    for lang in range(1, targets + 1):
+        rows += [(item_of_pair[p], p, lang, MT, trust) for p in pairs]
+        rows += [(item_of_pair[p], p, 0, BACK, trust) for p in pairs if back and lang == 1]
+    item, pair, lang_, role, trusts = zip(*rows, strict=True)
+    languages = ("en", *("pt", "es", "de")[:targets])
+    return Batch(
+        item=torch.tensor(item),
+        pair=torch.tensor(pair),
+        lang=torch.tensor(lang_),
+        role=torch.tensor(role),
+        trust=torch.tensor(trusts),
+        languages=languages,
+    )
+
+
+def make_views(batch: Batch, width: int = 6, hidden: int = 5, length: int = 4, seed: int = 0) -> Views:
+    """Random unit vectors and states that need gradients; every text has at least one token."""
+    draws = torch.Generator().manual_seed(seed)
+
+    def random(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=draws)
+
+    texts, items = len(batch.item), int(batch.item.max()) + 1
+    lengths = torch.randint(1, length + 1, (texts, 1), generator=draws)
+    return Views(
+        image=F.normalize(random(items, width), dim=1).requires_grad_(),
+        text=F.normalize(random(texts, width), dim=1).requires_grad_(),
+        teacher=F.normalize(random(len(batch.rows(1)), width), dim=1).requires_grad_(),
+        pooled=random(texts, hidden).requires_grad_(),
+        tokens=random(texts, length, hidden).requires_grad_(),
+        mask=torch.arange(length)[None, :] < lengths,
+    )
+
+
+def leaves(views: Views) -> dict[str, Tensor]:
+    """The tensors that can get gradients, by name."""
+    return {name: getattr(views, name) for name in ("image", "text", "teacher", "pooled", "tokens")}
+
+
+def gradients(loss: Tensor, views: Views) -> dict[str, Tensor]:
+    """Gradients of the leaves that the loss reaches."""
+    found = torch.autograd.grad(loss, list(leaves(views).values()), allow_unused=True)
+    return {name: grad for name, grad in zip(leaves(views), found, strict=True) if grad is not None}
+
+
+def reorder(views: Views, batch: Batch, texts: Tensor, items: Tensor) -> tuple[Views, Batch]:
+    """The same step with texts and items in another order. `batch.rows` sorts by pair, so teachers stay."""
+    place = torch.argsort(items)
+    moved = {f.name: getattr(batch, f.name) for f in fields(batch)}
+    moved = {name: value[texts] if isinstance(value, Tensor) else value for name, value in moved.items()}
+    moved["item"] = place[moved["item"]]
+    assert views.pooled is not None and views.tokens is not None and views.mask is not None
+    return (
+        replace(
+            views,
+            image=views.image[items],
+            text=views.text[texts],
+            pooled=views.pooled[texts],
+            tokens=views.tokens[texts],
+            mask=views.mask[texts],
+        ),
+        Batch(**moved),
+    )
