@@ -131,3 +131,15 @@ def test_a_positive_named_twice_is_refused() -> None:
 
 def test_zero_vectors_score_zero() -> None:
     assert DotScores(np.zeros((1, 4), np.float32), unit(2, 4, 0)).rows(0, 1).tolist() == [[0.0, 0.0]]
+
+
+@pytest.mark.parametrize("exponent", range(15, 60))
+def test_no_order_of_summation_loses_a_small_product(exponent: int) -> None:
+    small = 2.0**-exponent
+    query, gallery = np.array([[1, small, -1]], np.float32), np.array([[1, small, 1]], np.float32)
+    # Left to right, 1 + small**2 - 1 drops the middle in plain float64 where 1 - 1 + small**2 keeps it.
+    scores = {
+        float(DotScores(query[:, order], gallery[:, order]).rows(0, 1)[0, 0])
+        for order in ([0, 1, 2], [0, 2, 1], [1, 0, 2])
+    }
+    assert scores == {small**2 if exponent <= 25 else 0.0}

@@ -39,7 +39,12 @@ def test_sign_flip_of_several_measures_is_that_of_each() -> None:
 
 
 def test_rounding_does_not_break_equal_sums() -> None:
-    assert sign_flip(np.array([[0.1], [0.2], [-0.3]]), seed=0).tolist() == [1.0]
+    # Half of the flips reach 0.9 or -0.9; added up in floating point, some of them fall just short.
+    assert sign_flip(np.array([[0.3], [0.8], [-0.7], [0.1], [0.4]]), seed=0).tolist() == [0.5]
+
+
+def test_drawn_p_values_are_never_zero() -> None:
+    assert sign_flip(np.ones((200, 1)), seed=0).tolist() == [1 / 10_001]
 
 
 def test_mcnemar_of_five_against_one() -> None:
