@@ -74,7 +74,8 @@ def test_weighted_targets_have_the_published_values() -> None:
 
 def test_equal_weights_change_nothing() -> None:
     plain, weighted = (
-        multi_positive(LOGITS, ITEM, UNIFORM, text_weight_T=weight) for weight in (None, torch.full((4,), 0.3))
+        multi_positive(LOGITS, ITEM, UNIFORM, text_weight_T=weight)
+        for weight in (None, torch.full((4,), 0.3))
     )
     torch.testing.assert_close(plain.text_to_image, weighted.text_to_image)
 

@@ -1,0 +1,197 @@
+"""The NRCCR objective as a whole: who learns from what, and the two presets."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from toy_views import gradients, make_batch, make_views
+
+from dragoman.errors import UserError
+from dragoman.objectives._triplet import hardest_triplet
+from dragoman.objectives.nrccr import NRCCR, Config, build
+from dragoman.recipes import load_recipe
+
+ITEMS = [0, 1, 1, 2]
+
+
+def made(**settings: object) -> NRCCR:
+    torch.manual_seed(1)
+    return build(Config(**settings), 5)  # type: ignore[arg-type]
+
+
+def test_terms_are_the_losses_of_their_pairs() -> None:
+    batch = make_batch(ITEMS)
+    views = make_views(batch)
+    terms = made()(views, batch)
+    assert list(terms) == ["source", "target", "sim", "feat", "cycle", "adversary"]
+    item = torch.tensor(ITEMS)
+    same = item[:, None] == item[None, :]
+    source, target, back = views.text[:4], views.text[4:8], views.text[8:]
+    torch.testing.assert_close(terms["source"], hardest_triplet(views.image[item] @ source.T, same, 0.2))
+    torch.testing.assert_close(terms["target"], hardest_triplet(views.image[item] @ target.T, same, 0.2))
+    torch.testing.assert_close(terms["cycle"], hardest_triplet(source @ back.T, same, 0.2))
+    assert views.teacher is not None
+    cosines = (views.teacher * target).sum(1)
+    torch.testing.assert_close(terms["feat"], (1 - cosines).mean())
+
+
+def test_the_total_is_the_weighted_sum() -> None:
+    objective = made(sim_weight=0.3)
+    values = {name: torch.tensor(float(n)) for n, name in enumerate(objective.weights, start=1)}
+    expected = 1 * 1 + 2 * 0.6 + 3 * 0.3 + 4 * 0.1 + 5 * 0.5 + 6 * 0.001
+    weights = {"source": 1.0, "target": 0.6, "sim": 0.3, "feat": 0.1, "cycle": 0.5, "adversary": 0.001}
+    objective.weights = weights
+    assert objective.total(values).item() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("strength", ["weak", "medium", "strong"])
+def test_encoder_and_opponent_learn_in_turn_and_never_together(strength: str) -> None:
+    batch = make_batch(ITEMS)
+    views = make_views(batch)
+    objective = made(discriminator=strength)
+    assert objective.opponent is not None
+    objective.total(objective(views, batch)).backward()
+    assert [weight.grad for weight in objective.opponent.parameters() if weight.grad is not None] == []
+    read = views.tokens if strength == "strong" else views.pooled
+    assert read is not None and read.grad is not None and read.grad[4:8].abs().sum() > 0
+    # Only the target side is pushed.
+    assert read.grad[:4].abs().sum() == 0 and read.grad[8:].abs().sum() == 0
+
+    views = make_views(batch)
+    objective.opponent_loss(views, batch).backward()
+    assert all(weight.grad is not None for weight in objective.opponent.parameters())
+    assert [leaf.grad for leaf in (views.text, views.pooled, views.tokens) if leaf.grad is not None] == []  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("strength", ["weak", "medium", "strong"])
+def test_an_opponent_that_knows_nothing_costs_the_logarithm_of_two(strength: str) -> None:
+    batch = make_batch(ITEMS)
+    views = make_views(batch)
+    objective = made(discriminator=strength)
+    assert objective.opponent is not None
+    with torch.no_grad():
+        for weight in objective.opponent.parameters():
+            weight.zero_()
+    assert objective(views, batch)["adversary"].item() == pytest.approx(math.log(2), abs=1e-6)
+    assert objective.opponent_loss(views, batch).item() == pytest.approx(math.log(2), abs=1e-6)
+
+
+def test_similarity_distillation_teaches_the_student_alone() -> None:
+    batch = make_batch(ITEMS)
+    views = make_views(batch)
+    reached = gradients(made()(views, batch)["sim"], views)
+    assert set(reached) == {"image", "text"}
+    assert reached["text"][:4].abs().sum() == 0 and reached["text"][8:].abs().sum() == 0
+    assert reached["text"][4:8].abs().sum() > 0
+
+
+def test_the_teacher_learns_from_features_only_in_the_released_form() -> None:
+    batch = make_batch(ITEMS)
+    for detach, reached in ((True, {"text"}), (False, {"text", "teacher"})):
+        views = make_views(batch)
+        feat = made(feat_detach_teacher=detach)(views, batch)["feat"]
+        assert set(gradients(feat, views)) == reached
+
+
+def test_visual_targets_learn_only_in_the_released_form() -> None:
+    batch = make_batch(ITEMS)
+    views = make_views(batch)
+    clean, released = (
+        gradients(made(detach_visual_teacher=detach)(views, batch)["sim"], views)["image"]
+        for detach in (True, False)
+    )
+    assert not torch.allclose(clean, released)
+
+
+def test_the_cycle_reaches_both_sides_and_no_image() -> None:
+    batch = make_batch(ITEMS)
+    views = make_views(batch)
+    reached = gradients(made()(views, batch)["cycle"], views)
+    assert set(reached) == {"text"}
+    assert reached["text"][4:8].abs().sum() == 0
+    assert (reached["text"][:4].abs().sum() > 0) and (reached["text"][8:].abs().sum() > 0)
+
+
+@pytest.mark.parametrize(
+    ("setting", "gone", "unneeded"),
+    [
+        ({"sim_loss": "off"}, {"sim"}, set()),
+        ({"feat_loss": "off"}, {"feat"}, set()),
+        ({"sim_loss": "off", "feat_loss": "off"}, {"sim", "feat"}, {"teacher"}),
+        ({"cycle": False}, {"cycle"}, {"back"}),
+        ({"adversary": "off"}, {"adversary"}, {"pooled"}),
+    ],
+)
+def test_a_term_that_is_off_is_absent_and_needs_nothing(
+    setting: dict[str, object], gone: set[str], unneeded: set[str]
+) -> None:
+    full, objective = made(), made(**setting)
+    batch = make_batch(ITEMS, back="back" in objective.config.needs)
+    views = make_views(batch)
+    if "teacher" in unneeded:
+        views = replace(views, teacher=None)
+    if "pooled" in unneeded:
+        views = replace(views, pooled=None, tokens=None)
+    terms = objective(views, batch)
+    assert set(full.weights) - set(terms) == gone
+    assert set(full.config.needs) - set(objective.config.needs) == unneeded
+    if gone == {"adversary"}:
+        assert objective.opponent is None
+
+
+def test_the_released_sum_is_the_mean_form_with_effective_weights() -> None:
+    size, joint = 128, 32
+    batch = make_batch(list(range(size)))
+    views = make_views(batch, width=joint)
+    released = load_recipe("nrccr_released")("en", ("pt",), "toy").loss
+    assert (released.reduction, released.feat_loss) == ("sum", "smooth_l1")
+    nominal = {"source": 1.0, "target": 0.6, "sim": 0.4, "feat": 0.1, "cycle": 0.5, "adversary": 0.001}
+    effective = {"source": 1.0, "target": 0.6, "sim": 3.125e-3, "feat": 7.8125e-4, "cycle": 0.5}
+    effective["adversary"] = 7.8125e-6
+    totals = []
+    for config, weights in ((released, nominal), (replace(released, reduction="mean"), effective)):
+        torch.manual_seed(1)
+        objective = build(config, 5)
+        objective.weights = weights
+        totals.append(objective.total(objective(views, batch)).item())
+    assert totals[0] == pytest.approx(size * totals[1], rel=1e-6)
+    # As 1 - cos, the feature term weighs 7.8125e-4 / (4 D).
+    clean = build(replace(released, feat_loss="cos", reduction="mean"), 5)(views, batch)["feat"].item()
+    smooth = build(released, 5)(views, batch)["feat"].item()
+    assert smooth == pytest.approx(clean / (4 * joint), rel=1e-5)
+
+
+def test_the_released_preset_does_what_the_authors_code_does() -> None:
+    recipe = load_recipe("nrccr-released")("en", ("pt",), "toy")
+    loss = recipe.loss
+    assert (loss.contrast, loss.negatives, loss.discriminator_logits) == ("triplet", "diagonal", 2)
+    assert (loss.detach_visual_teacher, loss.feat_detach_teacher) == (False, False)
+    assert (recipe.dual.pool, recipe.dual.released_scale, recipe.dual.head_batch_norm) == ("all", True, True)
+    assert (recipe.schedule, recipe.optimizer, recipe.clip) == ("nrccr", "adam", 2.0)
+
+
+def test_other_contrasts_treat_captions_of_one_image_as_positives() -> None:
+    batch = make_batch(ITEMS)
+    views = make_views(batch)
+    terms = made(contrast="info_nce", temperature=0.1)(views, batch)
+    logits = views.text[:4] @ views.text[8:].T / 0.1
+    same = (torch.tensor(ITEMS)[:, None] == torch.tensor(ITEMS)[None, :]).float()
+    target = same / same.sum(1, keepdim=True)
+    expected = -sum((target * logits.log_softmax(d)).sum(d).mean() for d in (0, 1)) / 2
+    torch.testing.assert_close(terms["cycle"], expected)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"temperature": 0.9}, r"temperature must lie in \[0.001, 0.5\], got 0.9"),
+        ({"sim_weight": -1}, "sim_weight must be 0 or more, got -1"),
+        ({"cycle_weight": math.nan}, "cycle_weight must be 0 or more, got nan"),
+    ],
+)
+def test_impossible_settings_are_named(setting: dict[str, float], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Config(**setting)  # type: ignore[arg-type]
