@@ -111,6 +111,20 @@ def test_an_engine_that_breaks_on_the_way_is_given_up() -> None:
         isolator(engine).translate(lines)
 
 
+def test_an_engine_that_now_gives_nothing_for_a_good_line_is_given_up() -> None:
+    lines = [f"line {i}" for i in range(20)]
+    engine = UpperEngine(dict.fromkeys(lines, "crash") | {"a good line": "empty"})
+    with pytest.raises(EngineUnavailableError, match="failed on 8 lines in a row"):
+        isolator(engine).translate(lines)
+
+
+def test_bad_lines_among_good_ones_never_make_an_engine_suspect() -> None:
+    lines = [f"line {i}" for i in range(40)]
+    engine = UpperEngine(dict.fromkeys(lines[::2], "crash"))
+    outcomes = isolator(engine, probe=None).translate(lines)
+    assert outcomes == [Rejected("it crashed") if i % 2 == 0 else f"LINE {i}" for i in range(40)]
+
+
 def test_refusals_of_single_lines_do_not_make_an_engine_suspect() -> None:
     engine = UpperEngine(dict.fromkeys("abcdefghijkl", "refused"))
     one_by_one = isolator(engine, probe=None)

@@ -71,6 +71,15 @@ def test_equal_sentences_are_translated_once(corpus: Path) -> None:
     assert engine.worked == ["a dog", "a cat", "a bird"]
 
 
+def test_sentences_that_differ_in_white_space_alone_are_translated_once(tmp_path: Path) -> None:
+    texts = ["a dog", "a  dog ", "a\ndog"]
+    corpus = make_corpus(tmp_path / "corpus", [{"text": text} for text in texts])
+    engine = UpperEngine()
+    run(corpus, engine)
+    assert engine.worked == ["a dog"]
+    assert [row["text"] for row in captions(corpus)[3:]] == ["A DOG"] * 3
+
+
 def test_a_second_run_translates_nothing_and_changes_no_byte(corpus: Path) -> None:
     run(corpus, UpperEngine(), Reverse())
     before = {path.name: path.read_bytes() for path in corpus.iterdir() if path.is_file()}
