@@ -264,6 +264,8 @@ def test_a_run_killed_before_any_change_on_the_disk_ends_with_the_same_bits(
         tower,
     ]
     subprocess.run(first, check=True)
+    # From here on the old vector cannot be made again: losing it would show.
+    picture(99).save(corpus / "3.png")
     save_corpus(corpus, paths | {"gone": "gone.png"})
     arguments = [corpus, tmp_path / "trial", tower, *RESULT]
     done = subprocess.run(
