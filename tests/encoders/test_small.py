@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_duals import TEXTS, small_config, small_text
+from torch import Tensor
+
+from dragoman.encoders.small import SmallText, fit_pieces, pieces, read, words
+from dragoman.errors import UserError
+
+
+def states(trunk: SmallText, texts: Sequence[str]) -> list[Tensor]:
+    """Token states [L, H] of each text, without its padding."""
+    inputs = trunk.prepare(texts)
+    with torch.no_grad():
+        found = trunk(trunk.embed(inputs), inputs["mask"])
+    return [row[mask] for row, mask in zip(found, inputs["mask"], strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("A dog's ball.", ["A", "dog's", "ball", "."]),
+        ("l’homme d'or", ["l’homme", "d'or"]),
+        ("Um cão, à praia!", ["Um", "cão", ",", "à", "praia", "!"]),
+        ("pôr-do-sol", ["pôr", "-", "do", "-", "sol"]),
+        ("3 cães e 1.5 m", ["3", "cães", "e", "1", ".", "5", "m"]),
+        ("一只狗runs快", ["一", "只", "狗", "runs", "快"]),
+        ("いぬ と イヌ", ["い", "ぬ", "と", "イ", "ヌ"]),
+        ("كلب يجري على الشاطئ", ["كلب", "يجري", "على", "الشاطئ"]),
+        ("كَلْبٌ", ["كَلْبٌ"]),
+        ("हिन्दी में", ["हिन्दी", "में"]),
+        ("দুটি কুকুর", ["দুটি", "কুকুর"]),
+        ("می\u200cشود", ["می\u200cشود"]),
+        ("หมา", ["ห", "ม", "า"]),
+        ("🐶🐶 dog", ["🐶", "🐶", "dog"]),
+        (" \t\n\u00a0", []),
+        ("", []),
+    ],
+)
+def test_words_of_many_scripts(text: str, expected: list[str]) -> None:
+    assert words(text) == expected
+
+
+def test_accents_are_kept_however_they_are_encoded() -> None:
+    composed, decomposed = "cão à cafe\u0301", unicodedata.normalize("NFD", "cão à café")
+    assert words(composed) == words(decomposed) == ["cão", "à", "café"]
+    assert words("cao") != words("cão")
+
+
+@given(st.text(max_size=40))
+def test_no_letter_is_lost(text: str) -> None:
+    joined = "".join(words(text))
+    assert [c for c in unicodedata.normalize("NFC", text) if not c.isspace()] == list(joined)
+
+
+def test_pieces_are_the_bounded_word_and_its_ngrams() -> None:
+    assert pieces("um", 3, 3) == ["<um>", "<um", "um>"]
+    assert pieces("um", 3, 5) == ["<um>", "<um", "um>"]
+    assert pieces("cão", 3, 4) == ["<cão>", "<cã", "cão", "ão>", "<cão", "cão>"]
+    assert pieces("", 3, 5) == ["<>"]
+
+
+def test_the_vocabulary_counts_running_words() -> None:
+    config = small_config(shortest=3, longest=3, min_count=2)
+    # um: 3 running words; uma: 1. "<um" stands in all four.
+    assert fit_pieces(["um um", "um uma"], config) == ["<um", "<um>", "um>"]
+    assert fit_pieces([], config) == []
+
+
+def test_a_word_is_the_mean_of_its_known_pieces() -> None:
+    trunk = small_text(layers=0)
+    with torch.no_grad():
+        trunk.positions.weight.zero_()
+    for word in ("cão", "cãozinho"):
+        rows = [trunk.vocabulary.index(p) + 1 for p in pieces(word, 3, 5) if p in trunk.vocabulary]
+        assert rows
+        expected = trunk.pieces.weight[rows].mean(0)
+        torch.testing.assert_close(states(trunk, [word])[0][0], expected.detach())
+
+
+def test_unknown_words_share_one_row_and_empty_texts_have_a_token() -> None:
+    trunk = small_text(layers=0)
+    with torch.no_grad():
+        trunk.positions.weight.zero_()
+    for text in ("ζζζζ", "", "  "):
+        assert trunk.lengths([text]) == [1]
+        torch.testing.assert_close(states(trunk, [text])[0], trunk.pieces.weight[:1].detach())
+
+
+def test_an_encoder_of_an_empty_corpus_still_reads() -> None:
+    trunk = SmallText.fit([], small_config()).eval()
+    assert states(trunk, ["um cão"])[0].shape == (2, 16)
+
+
+def test_long_texts_are_cut() -> None:
+    trunk = small_text(max_words=3)
+    assert trunk.lengths(["um cão corre na praia"]) == [3]
+    torch.testing.assert_close(
+        states(trunk, ["um cão corre na praia"])[0], states(trunk, ["um cão corre"])[0], rtol=0, atol=1e-6
+    )
+
+
+def test_lowercase_throws_case_away_and_nothing_else() -> None:
+    kept, folded = small_text(), small_text(lowercase=True)
+    assert read("Um CÃO", kept.config) == ["Um", "CÃO"]
+    assert read("Um CÃO", folded.config) == ["um", "cão"]
+    torch.testing.assert_close(*(states(folded, [text])[0] for text in ("Um Cão", "um cão")))
+    assert not torch.allclose(*(states(kept, [text])[0] for text in ("Um Cão", "um cão")))
+
+
+def test_states_depend_on_neither_batch_mates_nor_padding() -> None:
+    trunk = small_text(layers=2)
+    together = states(trunk, TEXTS)
+    for text, found in zip(TEXTS, together, strict=True):
+        torch.testing.assert_close(states(trunk, [text])[0], found, rtol=0, atol=1e-5)
+
+
+def test_the_order_of_words_counts() -> None:
+    trunk = small_text()
+    first, second = (states(trunk, [text])[0].mean(0) for text in ("um cão", "cão um"))
+    assert not torch.allclose(first, second, atol=1e-3)
+
+
+def test_dropout_is_off_in_eval_and_on_in_training() -> None:
+    trunk = small_text(dropout=0.5)
+    once, again = states(trunk, TEXTS[:1])[0], states(trunk, TEXTS[:1])[0]
+    torch.testing.assert_close(once, again, rtol=0, atol=0)
+    trunk.train()
+    assert not torch.allclose(once, states(trunk, TEXTS[:1])[0])
+    # Pieces are dropped as well, and their mean is over those that stay.
+    trunk = small_text(layers=0, dropout=0, piece_dropout=0.5).train()
+    assert not torch.allclose(states(trunk, ["cão"])[0], states(trunk, ["cão"])[0])
+
+
+def test_a_saved_encoder_reads_as_before(tmp_path: Path) -> None:
+    trunk = small_text(lowercase=True)
+    trunk.save_assets(tmp_path)
+    loaded = SmallText.from_assets(tmp_path)
+    assert (loaded.config, loaded.vocabulary) == (trunk.config, trunk.vocabulary)
+    loaded.load_state_dict(trunk.state_dict())
+    texts = [*TEXTS, "", "ζ never seen"]
+    for before, after in zip(states(trunk, texts), states(loaded.eval(), texts), strict=True):
+        torch.testing.assert_close(before, after, rtol=0, atol=0)
+    assert "cão" in json.loads((tmp_path / "ngrams.json").read_text(encoding="utf-8"))["pieces"]
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.text(max_size=30), min_size=1, max_size=4))
+def test_any_text_can_be_read(texts: list[str]) -> None:
+    for length, found in zip(READER.lengths(texts), states(READER, texts), strict=True):
+        assert len(found) == length >= 1
+        assert found.isfinite().all()
+
+
+READER = small_text()
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"shortest": 6}, "n-grams need 1 <= shortest <= longest, got 6 and 5"),
+        ({"width": 15}, "width 15 must be a multiple of heads 2"),
+        ({"piece_dropout": 1.0}, r"piece_dropout must lie in \[0, 1\), got 1.0"),
+        ({"max_words": 0}, "max_words must be at least 1, got 0"),
+    ],
+)
+def test_impossible_settings_are_named(setting: dict[str, float], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        small_config(**setting)
