@@ -1,0 +1,30 @@
+"""`dragoman demo`: the whole way, on the generated world."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command()
+@click.option("--out", default="demo", show_default=True, type=click.Path(file_okay=False), help="Folder.")
+@click.option("--smallest", is_flag=True, help="A tiny world and few steps, as the tests do.")
+def command(out: str, smallest: bool) -> None:
+    """Generate a world, translate it, train two models, evaluate them, and show what they find.
+
+    Needs no download and no Apertium: its translations are recorded. A second run reuses what is finished.
+
+    \b
+    dragoman demo --out demo
+    """
+    from dragoman.errors import MissingExtraError
+
+    try:
+        from dragoman.demo import SMALLEST, DemoConfig, run_demo
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(str(error.name), "train", "The demo") from None
+    from dragoman.demo.table import comparison_lines
+
+    result = run_demo(out, SMALLEST if smallest else DemoConfig())
+    for line in comparison_lines(result.reports, result.differences):
+        click.echo(line)
+    click.echo(f"Look at {result.page} and {result.sheet}")

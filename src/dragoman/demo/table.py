@@ -1,0 +1,45 @@
+"""The comparison as lines of text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from dragoman.reporting.comparison import Difference
+
+ROWS = ("direct", "translate_test", "fused")
+WAY = "text_to_image"
+
+
+def comparison_lines(
+    reports: Mapping[str, Mapping[str, Any]], differences: Sequence[Difference]
+) -> Iterator[str]:
+    """One line a language, row and recipe, then what nrccr gains when asked directly."""
+    yield f"{'queries':<9}{'row':<16}{'recipe':<17}{'R@1':>7}{'R@5':>7}{'R@10':>7}{'SumR':>8}  95 % interval"
+    for lang, row, recipe, result, (low, high) in cells(reports):
+        recalls = "".join(f"{result[WAY][f'recall@{k}']:7.1f}" for k in (1, 5, 10))
+        yield f"{lang:<9}{row:<16}{recipe:<17}{recalls}{result['sum_r']:8.1f}  {low:.1f} to {high:.1f}"
+    for one in gains(differences):
+        low, high = one.interval
+        yield (
+            f"{one.pair.language}: {one.pair.b} gains {one.difference:+.1f} SumR over {one.pair.a} "
+            f"(95 % interval {low:+.1f} to {high:+.1f}, p {one.p:.3f}; one seed)"
+        )
+
+
+def cells(
+    reports: Mapping[str, Mapping[str, Any]],
+) -> Iterator[tuple[str, str, str, Mapping[str, Any], tuple[float, float]]]:
+    """Language, row, recipe, its results, and the interval of its SumR."""
+    first = next(iter(reports.values()))["results"]
+    for lang in first:
+        for row in ROWS:
+            for recipe, report in reports.items():
+                if row in report["results"][lang]:
+                    low, high = report["intervals"][lang][row]["sum_r"]
+                    yield lang, row, recipe, report["results"][lang][row], (low, high)
+
+
+def gains(differences: Sequence[Difference]) -> list[Difference]:
+    """The differences in SumR of direct queries, one a language."""
+    return [one for one in differences if one.metric == "sum_r" and one.pair.row == "direct"]
