@@ -299,3 +299,8 @@ def test_a_folder_that_is_no_report_is_never_replaced(corpus: Path, tmp_path: Pa
         evaluate(FakeModel(), corpus, languages=["ar"], out=tmp_path / "photos")
     assert (tmp_path / "photos" / "one.jpg").read_bytes() == b"dear"
     assert [p.name for p in tmp_path.iterdir()] == ["photos"]
+
+
+def test_without_languages_those_of_the_training_are_evaluated(corpus: Path, tmp_path: Path) -> None:
+    report = evaluate(FakeModel(), corpus, out=tmp_path / "report")
+    assert list(report["results"]) == ["pt", "en"]

@@ -10,7 +10,9 @@ from dragoman.errors import UserError
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("run")
 @click.argument("corpus")
-@click.option("--languages", required=True, help="Languages of the queries, with commas: pt,en.")
+@click.option(
+    "--languages", help="Languages of the queries, with commas: pt,en (default: those of the training)."
+)
 @click.option("--out", required=True, help="Folder of the report; an earlier report there is replaced.")
 @click.option("--split", help="train, val or test (default: test).")
 @click.option(
@@ -40,7 +42,7 @@ from dragoman.errors import UserError
 def command(
     run: str,
     corpus: str,
-    languages: str,
+    languages: str | None,
     out: str,
     match: tuple[str, ...],
     drop_untranslated: bool,
@@ -71,7 +73,7 @@ def command(
         corpus,
         out=out,
         translate_test_run=translate_test_run,
-        languages=[one.strip() for one in languages.split(",") if one.strip()],
+        languages=None if languages is None else [one.strip() for one in languages.split(",") if one.strip()],
         match=_globs(match),
         **settings,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -44,24 +44,29 @@ def evaluate(
     corpus: str | Path,
     *,
     out: str | Path,
+    languages: Sequence[str] | None = None,
     translate_test_run: str | Path | models.Model | None = None,
     **settings: Any,
 ) -> dict[str, Any]:
     """Evaluate a run on the human captions of a split and write the report folder `out`.
 
     run: a run folder, or any object with `config`, `encode_text` and `encode_features`.
+    languages: of the queries; by default those that the model was trained on.
     translate_test_run: another model, that knows the source language only, for the machine-translated
     queries; it adds the row `translate_test_source_only`.
-    settings: the fields of `Settings`; `languages` is required.
+    settings: further fields of `Settings`.
 
     Returns what stands in `report.json`; `results[language][row][direction][metric]` are the figures. An
     existing report is replaced only on success. Raises UserError where anything does not fit.
     """
-    chosen = Settings(**settings)
+    _require_folder(run)
+    model, other = models.load(run), None if translate_test_run is None else models.load(translate_test_run)
+    trained_on = [*model.config.get("targets", []), model.config["source"]]
+    chosen = Settings(languages=trained_on if languages is None else languages, **settings)
     opened = Corpus.open(corpus)
     with replaced_folder(Path(out), format=FORMAT, format_version=FORMAT_VERSION, make=MAKE) as folder:
         provenance = _provenance(run, opened, translate_test_run, chosen)
-        system = _System(models.load(run), opened, chosen, _loaded(translate_test_run))
+        system = _System(model, opened, chosen, other)
         report = _write_results(system, folder, provenance)
         inputs = provenance["run"] | provenance["corpus"]
         write_manifest(folder, format=FORMAT, format_version=FORMAT_VERSION, inputs=inputs, seed=chosen.seed)
@@ -261,8 +266,9 @@ def _missing_rows(system: _System, texts: Texts, fusion: dict[str, Any] | None) 
     return {}
 
 
-def _loaded(run: str | Path | models.Model | None) -> models.Model | None:
-    return None if run is None else models.load(run)
+def _require_folder(run: str | Path | models.Model) -> None:
+    if isinstance(run, str | Path) and not Path(run).is_dir():
+        raise UserError(f"{run} does not exist. Train a model: dragoman train CORPUS --out {run}")
 
 
 def _provenance(
@@ -271,8 +277,6 @@ def _provenance(
     other: str | Path | models.Model | None,
     settings: Settings,
 ) -> dict[str, Any]:
-    if isinstance(run, str | Path) and not Path(run).is_dir():
-        raise UserError(f"{run} does not exist. Train a model: dragoman train CORPUS --out {run}")
     return {
         "run": models.fingerprint(run),
         "run_path": str(run) if isinstance(run, str | Path) else None,
