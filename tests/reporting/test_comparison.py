@@ -10,7 +10,7 @@ import pytest
 from reporting_world import FakeModel, edit_captions, write_world
 
 from dragoman.errors import UserError
-from dragoman.evaluation.significance import mcnemar
+from dragoman.evaluation.significance import mcnemar, sign_flip
 from dragoman.reporting import evaluate
 from dragoman.reporting.comparison import Difference, compare
 from dragoman.reporting.difference_lines import difference_lines
@@ -173,3 +173,16 @@ def test_the_lines_mark_what_stands_after_correction(place: Path) -> None:
     assert line.endswith("*")
     assert any("sum_r of the seeds: a" in x and "sample std" in x for x in lines)
     assert lines[0] == f"direct of b ({place}/b1,{place}/b2) against a ({place}/a1,{place}/a2)"
+
+
+def test_sum_r_is_tested_on_what_each_image_adds_to_it(place: Path) -> None:
+    gains: dict[str, float] = {}
+    for name, sign in [("a1", -1), ("b1", 1)]:
+        rows = pq.read_table(place / name / "queries.parquet").to_pylist()
+        for way in ("text_to_image", "image_to_text"):
+            lines = [x for x in rows if (x["language"], x["row"], x["direction"]) == ("pt", "direct", way)]
+            for x in lines:
+                hit = sum(x["rank"] <= cutoff for cutoff in (1, 5, 10))
+                gains[x["item_id"]] = gains.get(x["item_id"], 0) + sign * 100 * hit / len(lines)
+    expected = sign_flip(np.array([[gains[item]] for item in sorted(gains)]), seed=0)[0]
+    assert find(compare([place / "a1"], [place / "b1"]), "pt", "direct", "both", "sum_r").p == expected

@@ -15,6 +15,7 @@ from dragoman.errors import UserError
 from dragoman.evaluation import retrieval_metrics
 from dragoman.reporting import evaluate
 from dragoman.reporting.evaluation import measure_table
+from dragoman.reporting.rows import best_weight
 
 METRICS = {"recall@1", "recall@5", "recall@10", "medr", "meanr", "map", "ndcg@10"}
 
@@ -304,3 +305,12 @@ def test_a_folder_that_is_no_report_is_never_replaced(corpus: Path, tmp_path: Pa
 def test_without_languages_those_of_the_training_are_evaluated(corpus: Path, tmp_path: Path) -> None:
     report = evaluate(FakeModel(), corpus, out=tmp_path / "report")
     assert list(report["results"]) == ["pt", "en"]
+
+
+def test_of_equally_good_weights_the_smallest_is_taken() -> None:
+    assert best_weight({0.0: 1.0, 0.1: 2.0, 0.2: 2.0}) == 0.1
+
+
+def test_the_interval_of_mean_recall_is_a_sixth_of_that_of_sum_r(report: dict) -> None:
+    ends = report["intervals"]["pt"]["direct"]
+    assert [6 * end for end in ends["mean_recall"]] == pytest.approx(ends["sum_r"])
