@@ -91,8 +91,11 @@ def pieces(word: str, shortest: int, longest: int) -> list[str]:
     return [bounded, *(gram for gram in grams if gram != bounded)]
 
 
-def fit_pieces(texts: Iterable[str], config: SmallTextConfig) -> list[str]:
-    """The known n-grams of a corpus, most frequent first; ties in code point order."""
+def fit_pieces(texts: Iterable[str], config: SmallTextConfig, known: Iterable[str] = ()) -> list[str]:
+    """The known n-grams of a corpus, most frequent first; ties in code point order.
+
+    The pieces of the words `known` are in it however often they occur.
+    """
     running: Counter[str] = Counter()
     for text in texts:
         running.update(read(text, config))
@@ -100,6 +103,9 @@ def fit_pieces(texts: Iterable[str], config: SmallTextConfig) -> list[str]:
     for word, count in running.items():
         for piece in set(pieces(word, config.shortest, config.longest)):
             counts[piece] += count
+    for word in known:
+        for piece in set(pieces(word, config.shortest, config.longest)):
+            counts[piece] += config.min_count
     kept = [(-count, piece) for piece, count in counts.items() if count >= config.min_count]
     return [piece for _, piece in sorted(kept)]
 
@@ -137,9 +143,9 @@ class SmallText(TextEncoder):
         )
 
     @classmethod
-    def fit(cls, texts: Iterable[str], config: SmallTextConfig) -> SmallText:
-        """A fresh encoder whose vocabulary is fitted on `texts`."""
-        return cls(config, fit_pieces(texts, config))
+    def fit(cls, texts: Iterable[str], config: SmallTextConfig, known: Iterable[str] = ()) -> SmallText:
+        """A fresh encoder whose vocabulary is fitted on `texts`, and has the words `known` in any case."""
+        return cls(config, fit_pieces(texts, config, known))
 
     def lengths(self, texts: Sequence[str]) -> list[int]:
         return [max(1, len(read(text, self.config))) for text in texts]

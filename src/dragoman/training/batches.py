@@ -18,6 +18,7 @@ from dragoman.encoders.text import TextEncoder
 from dragoman.objectives._views import Batch
 from dragoman.records import ROLES
 from dragoman.training.samples import Samples
+from dragoman.training.wording import Wording
 
 HUMAN, MT, BACK = (ROLES.index(role) for role in ("human", "mt", "back"))
 
@@ -43,7 +44,7 @@ class StepPlan:
     source: str
     batch_size: int
     back: bool
-    word_dropout: float
+    wording: Wording
     seed: int
 
     @property
@@ -67,7 +68,7 @@ class StepPlan:
         columns: list[tuple[int, int, int, int, float]] = []
 
         def add(number: int, lang: int, role: int, text: str, trust: float) -> None:
-            texts.append(_drop_words(text, self.word_dropout, draws))
+            texts.append(self.wording.drop_words(text, draws))
             columns.append((row_of_item[samples.item_id[pairs[number]]], number, lang, role, trust))
 
         for number, pair in enumerate(pairs):
@@ -76,8 +77,10 @@ class StepPlan:
             role = MT if target.engine is not None else HUMAN
             for number, pair in enumerate(pairs):
                 if target.text[pair]:
-                    chosen = int(draws.integers(len(target.text[pair])))
-                    add(number, lang, role, target.text[pair][chosen], float(target.trust[pair]))
+                    text = target.text[pair][int(draws.integers(len(target.text[pair])))]
+                    if role == MT:
+                        text = self.wording.vary_target(text, samples.source_text[pair], lang - 1, draws)
+                    add(number, lang, role, text, float(target.trust[pair]))
             for number, pair in enumerate(pairs) if self.back else ():
                 back = target.back[pair]
                 if back is not None:
@@ -97,11 +100,3 @@ class StepPlan:
             ),
             items=items,
         )
-
-
-def _drop_words(text: str, share: float, draws: Generator) -> str:
-    if not share:
-        return text
-    words = text.split(" ")
-    kept = [word for word, draw in zip(words, draws.random(len(words)), strict=True) if draw >= share]
-    return " ".join(kept) if kept else text

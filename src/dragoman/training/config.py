@@ -61,6 +61,12 @@ class TrainConfig:
     """Largest gradient norm; 0 does not clip."""
     word_dropout: float = 0.0
     """Share of the space-separated words of every training text left out, anew in each step."""
+    synonyms: float = 0.0
+    """Share of the words of machine captions replaced, anew in each step, by a word of the corpus's lexicon
+    with the same translation (`dragoman lexicon`)."""
+    renderings: float = 0.0
+    """Share of machine captions replaced, anew in each step, by the source caption rendered word for word
+    from the lexicon."""
     opponent_learning_rate: float = 1e-3
     """Of the language discriminator, with plain Adam."""
     validation: Literal["mt", "human"] = "mt"
@@ -82,7 +88,7 @@ class TrainConfig:
         for name in ("learning_rate", "validate_every", "opponent_learning_rate"):
             if not getattr(self, name) > 0:
                 raise UserError(f"{name} must be above 0, got {getattr(self, name)}")
-        for name in ("word_dropout", "warmup"):
+        for name in ("word_dropout", "warmup", "synonyms", "renderings"):
             if not 0 <= getattr(self, name) < 1:
                 raise UserError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
         for name in ("weight_decay", "clip", "seed"):

@@ -29,6 +29,7 @@ from dragoman.training.optimizing import rate_factor
 from dragoman.training.samples import load_samples
 from dragoman.training.state import TrainState
 from dragoman.training.validation import Validation, load_validation
+from dragoman.training.wording import lexicon_hashes, load_wording
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ def train(
         "config": config.as_dict(),
         "corpus": opened.fingerprint(),
         "features": _made_from(opened.features(config.features)),
+        "lexicons": lexicon_hashes(opened, config),
     }
     _require_same_run(folder, identity)
     if not (folder / MANIFEST).is_file():
@@ -90,14 +92,16 @@ class _Run:
         if samples.dropped:
             log.warning("%d source captions without target text are left out", samples.dropped)
         self.validation: Validation = load_validation(corpus, config)
-        self.state = TrainState(config, corpus, samples, device)
+        wording = load_wording(corpus, config)
+        known = wording.words_for(samples.source_text)
+        self.state = TrainState(config, corpus, samples, device, known)
         self.val_vectors = self.state.vectors(self.validation.items)
         self.plan = StepPlan(
             samples=samples,
             source=config.source,
             batch_size=config.batch_size,
             back=back,
-            word_dropout=config.word_dropout,
+            wording=wording,
             seed=config.seed,
         )
         self.steps = config.steps or config.epochs * self.plan.steps_per_epoch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +30,24 @@ from dragoman.training.views import compute_views
 
 
 class TrainState:
-    """Model, objective, their optimizers, and how far the run is. Seeds the random state when built."""
+    """Model, objective, their optimizers, and how far the run is. Seeds the random state when built.
 
-    def __init__(self, config: TrainConfig, corpus: Corpus, samples: Samples, device: str) -> None:
+    `known_words` join the vocabulary, where one is fitted.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        corpus: Corpus,
+        samples: Samples,
+        device: str,
+        known_words: Sequence[str] = (),
+    ) -> None:
         self.config = config
         self.accelerator = _accelerator(config, device)
         self.features = corpus.features(config.features)
         torch.manual_seed(config.seed)
-        model = DualEncoder(config.dual, _trunk(config, samples), self.features.width)
+        model = DualEncoder(config.dual, _trunk(config, samples, known_words), self.features.width)
         model.fit_features(*_moments(self.features, samples.item_id))
         build = plugins.load(OBJECTIVES, config.objective, "objective").build
         objective: Objective = build(config.loss, model.trunk.width)
@@ -132,9 +143,9 @@ def _accelerator(config: TrainConfig, device: str) -> Accelerator:
     return accelerator
 
 
-def _trunk(config: TrainConfig, samples: Samples) -> TextEncoder:
+def _trunk(config: TrainConfig, samples: Samples, known_words: Sequence[str]) -> TextEncoder:
     if isinstance(config.text, SmallTextConfig):
-        return SmallText.fit(samples.all_texts(), config.text)
+        return SmallText.fit(samples.all_texts(), config.text, known_words)
     return HuggingFaceText.load(config.text)
 
 

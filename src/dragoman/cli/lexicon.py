@@ -1,0 +1,35 @@
+"""`dragoman lexicon`: words that the translation engine understands but never writes."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command(short_help="Translate a word list, for training with words the engine never writes.")
+@click.argument("corpus", type=click.Path(exists=True, file_okay=False))
+@click.option("--lang", required=True, help="Language of the words, such as pt.")
+@click.option("--words", required=True, type=click.Path(dir_okay=False), help="Text file, one word a line.")
+@click.option("--engine", required=True, help="Engine from that language into the source language.")
+@click.option("--source", default="en", show_default=True, help="Source language of the corpus.")
+@click.option("--batch-size", default=2000, show_default=True, type=click.IntRange(1), help="Words a call.")
+@click.option("--cache", type=click.Path(file_okay=False), help="Cache folder.  [default: the user's]")
+def command(
+    corpus: str, lang: str, words: str, engine: str, source: str, batch_size: int, cache: str | None
+) -> None:
+    """Translate a list of words into the source language and keep the result in CORPUS/lexicon/.
+
+    A translation engine picks one word for a meaning, people use many. In the opposite direction the engine
+    knows more of them, and training can put them into the machine captions:
+
+    \b
+    dragoman lexicon corpus/ --lang pt --words /usr/share/dict/brazilian --engine "apertium:pt-es|spa-eng"
+    dragoman train corpus/ --targets pt … --set synonyms=0.3 --set renderings=0.3
+
+    Word lists are packaged for many languages: apt-get install wbrazilian (or wspanish, wfrench, wngerman …).
+    """
+    from dragoman.translation.lexicon import build_lexicon
+
+    report = build_lexicon(
+        corpus, lang=lang, words=words, engine=engine, source=source, batch_size=batch_size, cache=cache
+    )
+    click.echo(f"{report.path}: {report.kept:,} of {report.words:,} words have a one-word translation")

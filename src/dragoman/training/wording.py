@@ -1,0 +1,83 @@
+"""Other words for the same caption: what a step does to texts before they are encoded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from numpy.random import Generator
+
+from dragoman.corpus import Corpus
+from dragoman.folders import sha256
+from dragoman.training.config import TrainConfig
+from dragoman.translation.lexicon import Lexicon, lexicon_path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wording:
+    """How texts are varied, anew in each step. Words are what stands between spaces."""
+
+    word_dropout: float
+    synonyms: float
+    renderings: float
+    lexicons: tuple[Lexicon, ...]
+    """One per target language, in their order; none where neither synonyms nor renderings are wanted."""
+
+    def words_for(self, source_texts: Iterable[str]) -> list[str]:
+        """Lexicon words that the source captions can bring in, for the vocabulary."""
+        if not self.lexicons:
+            return []
+        words = {word.lower() for text in source_texts for word in text.split(" ")}
+        found = (lexicon.renderings(word) for lexicon in self.lexicons for word in sorted(words))
+        return list(dict.fromkeys(word for renderings in found for word in renderings))
+
+    def vary_target(self, text: str, source: str, lang: int, draws: Generator) -> str:
+        """A machine caption of target language `lang` (from 0): rendered anew, or with synonyms."""
+        if not self.lexicons:
+            return text
+        lexicon = self.lexicons[lang]
+        if draws.random() < self.renderings:
+            return " ".join(_draw(lexicon.renderings(word), word, draws) for word in source.split(" "))
+        words = text.split(" ")
+        changed = draws.random(len(words)) < self.synonyms
+        return " ".join(
+            _draw(lexicon.synonyms(word), word, draws) if change else word
+            for word, change in zip(words, changed, strict=True)
+        )
+
+    def drop_words(self, text: str, draws: Generator) -> str:
+        """The text without some of its words; never without all."""
+        if not self.word_dropout:
+            return text
+        words = text.split(" ")
+        kept = [
+            word
+            for word, draw in zip(words, draws.random(len(words)), strict=True)
+            if draw >= self.word_dropout
+        ]
+        return " ".join(kept) if kept else text
+
+
+def load_wording(corpus: Corpus, config: TrainConfig) -> Wording:
+    """As configured. Raises UserError for a lexicon that is wanted and missing."""
+    return Wording(
+        word_dropout=config.word_dropout,
+        synonyms=config.synonyms,
+        renderings=config.renderings,
+        lexicons=tuple(Lexicon.open(corpus, lang) for lang in _lexical_languages(config)),
+    )
+
+
+def lexicon_hashes(corpus: Corpus, config: TrainConfig) -> dict[str, str]:
+    """Content hashes of the lexicons that a run reads."""
+    paths = {lang: lexicon_path(corpus, lang) for lang in _lexical_languages(config)}
+    return {lang: sha256(path) for lang, path in paths.items() if path.is_file()}
+
+
+def _lexical_languages(config: TrainConfig) -> tuple[str, ...]:
+    wanted = config.target_captions == "mt" and (config.synonyms or config.renderings)
+    return config.targets if wanted else ()
+
+
+def _draw(choices: Sequence[str], word: str, draws: Generator) -> str:
+    return choices[int(draws.integers(len(choices)))] if choices else word

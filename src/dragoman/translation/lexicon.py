@@ -1,0 +1,134 @@
+"""A word list read by the translation engine in the opposite direction.
+
+An engine that writes the target language picks one word per meaning; read in the opposite direction it knows
+many more. A lexicon keeps what it makes of single words, so that training captions can use them.
+
+Kept as `corpus/lexicon/<lang>.tsv`: target word, TAB, its translation into the source language.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dragoman.corpus.store import Corpus
+from dragoman.errors import UserError
+from dragoman.folders import sole_writer, write_text
+from dragoman.translation.batches import Settings, translate_texts
+from dragoman.translation.cache import default_cache_folder
+from dragoman.translation.engine import Engine, open_engine
+from dragoman.translation.lines import Outcome
+
+_WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LexiconReport:
+    """What `build_lexicon` did."""
+
+    path: Path
+    words: int
+    """Words asked for."""
+    kept: int
+    """Words whose translation is one other word."""
+
+
+class Lexicon:
+    """Target words by their one-word translation into the source language; looked up in lower case."""
+
+    def __init__(self, entries: Iterable[tuple[str, str]]) -> None:
+        self._source_of: dict[str, str] = {}
+        self._targets_of: dict[str, list[str]] = {}
+        for target, source in entries:
+            self._source_of[target] = source
+            self._targets_of.setdefault(source, []).append(target)
+
+    def __len__(self) -> int:
+        return len(self._source_of)
+
+    @classmethod
+    def open(cls, corpus: Corpus, lang: str) -> Lexicon:
+        """The lexicon of one language. Raises UserError with the command that makes it."""
+        path = lexicon_path(corpus, lang)
+        if not path.is_file():
+            raise UserError(
+                f"{corpus.folder} has no {lang} lexicon, which this configuration asks for. "
+                f"Make it: dragoman lexicon {corpus.folder} --lang {lang} --words LIST --engine ENGINE"
+            )
+        lines = path.read_text(encoding="utf-8").splitlines()
+        entries = []
+        for number, line in enumerate(lines, start=1):
+            target, tab, source = line.partition("\t")
+            if not tab or not target or not source:
+                raise UserError(f"{path}, line {number}: expected WORD, TAB, TRANSLATION, got {line!r}")
+            entries.append((target, source))
+        return cls(entries)
+
+    def words(self) -> list[str]:
+        """All target words."""
+        return list(self._source_of)
+
+    def synonyms(self, word: str) -> Sequence[str]:
+        """Target words with the translation of this target word, itself among them; often none."""
+        source = self._source_of.get(word.lower())
+        return () if source is None else self._targets_of[source]
+
+    def renderings(self, word: str) -> Sequence[str]:
+        """Target words whose translation is this source word; often none."""
+        return self._targets_of.get(word.lower(), ())
+
+
+def lexicon_path(corpus: Corpus, lang: str) -> Path:
+    """Where the lexicon of a language lies."""
+    return corpus.folder / "lexicon" / f"{lang}.tsv"
+
+
+def build_lexicon(
+    corpus: str | Path,
+    *,
+    lang: str,
+    words: str | Path,
+    engine: str | Engine,
+    source: str = "en",
+    batch_size: int = 2000,
+    cache: str | Path | None = None,
+) -> LexiconReport:
+    """Translate a list of words of `lang`, one a line, into `source`, and keep what gives one other word.
+
+    Words are asked for as one-word sentences, so that no neighbour decides; resumable and cached as captions
+    are. Raises UserError for an unreadable or empty list.
+    """
+    opened, listed = Corpus.open(corpus), _read_words(Path(words))
+    settings = Settings(cache=Path(cache) if cache else default_cache_folder(), batch_size=batch_size)
+    asked = {word: f"{word} ." for word in listed}
+    opened_engine = engine if isinstance(engine, Engine) else open_engine(engine, lang, source)
+    outcomes, _ = translate_texts(asked.values(), opened_engine, lang, source, settings)
+    answers = {word: _one_word(outcomes[line]) for word, line in asked.items()}
+    # A word that comes back as it went in was not understood.
+    entries = [f"{word}\t{answer}\n" for word, answer in answers.items() if answer and answer != word]
+    path = lexicon_path(opened, lang)
+    with sole_writer(path.parent):
+        write_text(path, "".join(entries))
+    return LexiconReport(path=path, words=len(listed), kept=len(entries))
+
+
+def _one_word(outcome: Outcome) -> str | None:
+    answer = outcome.strip().rstrip(".").strip() if isinstance(outcome, str) else ""
+    return answer.lower() if _WORD.fullmatch(answer) else None
+
+
+def _read_words(path: Path) -> list[str]:
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}. Give a text file with one word a line.") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 ({error.reason} at byte {error.start}). Convert it.") from None
+    # A name is not a word that captions vary, and most lists hold many.
+    words = [line.strip() for line in lines]
+    kept = list(dict.fromkeys(word for word in words if _WORD.fullmatch(word) and word == word.lower()))
+    if not kept:
+        raise UserError(f"{path} holds no lower-case word. Give a text file with one word a line.")
+    return kept
