@@ -43,7 +43,8 @@ class StepPlan:
     samples: Samples
     source: str
     batch_size: int
-    back: bool
+    back_share: float
+    """Share of the source captions whose back-translations join a step."""
     wording: Wording
     seed: int
 
@@ -81,7 +82,7 @@ class StepPlan:
                     if role == MT:
                         text = self.wording.vary_target(text, samples.source_text[pair], lang - 1, draws)
                     add(number, lang, role, text, float(target.trust[pair]))
-            for number, pair in enumerate(pairs) if self.back else ():
+            for number, pair in enumerate(pairs[: round(self.back_share * len(pairs))]):
                 back = target.back[pair]
                 if back is not None:
                     add(number, 0, BACK, back, float(target.trust[pair]))

@@ -61,6 +61,9 @@ class TrainConfig:
     """Largest gradient norm; 0 does not clip."""
     word_dropout: float = 0.0
     """Share of the space-separated words of every training text left out, anew in each step."""
+    back_share: float = 1.0
+    """Share of the source captions of a step whose back-translations join it, where the objective reads
+    them: fewer leave more of a text budget to other captions."""
     synonyms: float = 0.0
     """Share of the words of machine captions replaced, anew in each step, by a word of the corpus's lexicon
     with the same translation (`dragoman lexicon`)."""
@@ -94,6 +97,10 @@ class TrainConfig:
         for name in ("weight_decay", "clip", "seed"):
             if not getattr(self, name) >= 0:
                 raise UserError(f"{name} must be 0 or more, got {getattr(self, name)}")
+        if not 0 < self.back_share <= 1:
+            raise UserError(
+                f"back_share must lie in (0, 1], got {self.back_share}; without any: loss.cycle=false"
+            )
         if self.source in self.targets or len(set(self.targets)) < len(self.targets):
             raise UserError(f"Targets {self.targets} must differ from each other and from {self.source!r}")
         self._check_objective()

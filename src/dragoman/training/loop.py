@@ -100,7 +100,7 @@ class _Run:
             samples=samples,
             source=config.source,
             batch_size=config.batch_size,
-            back=back,
+            back_share=config.back_share if back else 0.0,
             wording=wording,
             seed=config.seed,
         )
@@ -147,6 +147,9 @@ class _Run:
         self._finish()
 
     def _start(self) -> Any:
+        # What a kill left of files that were being written.
+        for torn in self.folder.rglob(".*.tmp"):
+            torn.unlink()
         write_json(self.folder / "config.json", self.identity)
         if self.checkpoint.is_file():
             self.state.restore(self.checkpoint)
