@@ -3,7 +3,8 @@
 An engine that writes the target language picks one word per meaning; read in the opposite direction it knows
 many more. A lexicon keeps what it makes of single words, so that training captions can use them.
 
-Kept as `corpus/lexicon/<lang>.tsv`: target word, TAB, its translation into the source language.
+Kept as `corpus/lexicon/<lang>.tsv`: target word, TAB, its translation into the source language. Lines may be
+added by hand; where a word stands twice, its last line counts.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from unicodedata import category, normalize
 
 from dragoman.corpus.store import Corpus
 from dragoman.errors import UserError
@@ -19,6 +21,7 @@ from dragoman.folders import sole_writer, write_text
 from dragoman.translation.batches import Settings, translate_texts
 from dragoman.translation.cache import default_cache_folder
 from dragoman.translation.engine import Engine, open_engine
+from dragoman.translation.languages import language
 from dragoman.translation.lines import Outcome
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
@@ -36,13 +39,12 @@ class LexiconReport:
 
 
 class Lexicon:
-    """Target words by their one-word translation into the source language; looked up in lower case."""
+    """Target words by their one-word translation into the source language, whatever their case."""
 
     def __init__(self, entries: Iterable[tuple[str, str]]) -> None:
-        self._source_of: dict[str, str] = {}
+        self._source_of = {target.lower(): source.lower() for target, source in entries}
         self._targets_of: dict[str, list[str]] = {}
-        for target, source in entries:
-            self._source_of[target] = source
+        for target, source in self._source_of.items():
             self._targets_of.setdefault(source, []).append(target)
 
     def __len__(self) -> int:
@@ -50,18 +52,20 @@ class Lexicon:
 
     @classmethod
     def open(cls, corpus: Corpus, lang: str) -> Lexicon:
-        """The lexicon of one language. Raises UserError with the command that makes it."""
+        """The lexicon of one language.
+
+        Raises UserError where there is none, with the command that makes it, and for a line that is no entry.
+        """
         path = lexicon_path(corpus, lang)
         if not path.is_file():
             raise UserError(
                 f"{corpus.folder} has no {lang} lexicon, which this configuration asks for. "
                 f"Make it: dragoman lexicon {corpus.folder} --lang {lang} --words LIST --engine ENGINE"
             )
-        lines = path.read_text(encoding="utf-8").splitlines()
         entries = []
-        for number, line in enumerate(lines, start=1):
-            target, tab, source = line.partition("\t")
-            if not tab or not target or not source:
+        for number, line in enumerate(_read_lines(path), start=1):
+            target, _, source = line.partition("\t")
+            if not target or not source or "\t" in source:
                 raise UserError(f"{path}, line {number}: expected WORD, TAB, TRANSLATION, got {line!r}")
             entries.append((target, source))
         return cls(entries)
@@ -98,9 +102,9 @@ def build_lexicon(
     """Translate a list of words of `lang`, one a line, into `source`, and keep what gives one other word.
 
     Words are asked for as one-word sentences, so that no neighbour decides; resumable and cached as captions
-    are. Raises UserError for an unreadable or empty list.
+    are. Raises UserError for an unreadable or empty list, and where no word gives another one.
     """
-    opened, listed = Corpus.open(corpus), _read_words(Path(words))
+    opened, listed, lang = Corpus.open(corpus), _read_words(Path(words)), language(lang).tag
     settings = Settings(cache=Path(cache) if cache else default_cache_folder(), batch_size=batch_size)
     asked = {word: f"{word} ." for word in listed}
     opened_engine = engine if isinstance(engine, Engine) else open_engine(engine, lang, source)
@@ -108,6 +112,11 @@ def build_lexicon(
     answers = {word: _one_word(outcomes[line]) for word, line in asked.items()}
     # A word that comes back as it went in was not understood.
     entries = [f"{word}\t{answer}\n" for word, answer in answers.items() if answer and answer != word]
+    if not entries:
+        raise UserError(
+            f"{opened_engine.name} knows none of the {len(listed):,} words of {words}. "
+            f"Give a list of {lang} words (--words) and an engine from {lang} into {source} (--engine)."
+        )
     path = lexicon_path(opened, lang)
     with sole_writer(path.parent):
         write_text(path, "".join(entries))
@@ -116,19 +125,29 @@ def build_lexicon(
 
 def _one_word(outcome: Outcome) -> str | None:
     answer = outcome.strip().rstrip(".").strip() if isinstance(outcome, str) else ""
-    return answer.lower() if _WORD.fullmatch(answer) else None
+    return answer.lower() if _is_word(answer) else None
+
+
+def _is_word(text: str) -> bool:
+    # Vowel signs and joiners are no letters to `re`, but without them words of India or Iran are none.
+    letters = (sign for sign in text if category(sign)[0] != "M" and sign not in "\u200c\u200d")
+    return bool(_WORD.fullmatch("".join(letters)))
 
 
 def _read_words(path: Path) -> list[str]:
+    words = [normalize("NFC", line.strip()) for line in _read_lines(path)]
+    # A name is not a word that captions vary, and most lists hold many. Comments are no words either.
+    kept = list(dict.fromkeys(word for word in words if word == word.lower() and _is_word(word)))
+    if not kept:
+        raise UserError(f"{path} holds no lower-case word. Give a text file with one word a line.")
+    return kept
+
+
+def _read_lines(path: Path) -> list[str]:
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}. Give a text file with one word a line.") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8 ({error.reason} at byte {error.start}). Convert it.") from None
-    # A name is not a word that captions vary, and most lists hold many.
-    words = [line.strip() for line in lines]
-    kept = list(dict.fromkeys(word for word in words if _WORD.fullmatch(word) and word == word.lower()))
-    if not kept:
-        raise UserError(f"{path} holds no lower-case word. Give a text file with one word a line.")
-    return kept
+    return lines if lines[-1] else lines[:-1]
