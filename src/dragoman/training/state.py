@@ -24,7 +24,7 @@ from dragoman.objectives._views import Objective
 from dragoman.training.batches import Step
 from dragoman.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from dragoman.training.config import OBJECTIVES, TrainConfig
-from dragoman.training.optimizing import make_optimizer
+from dragoman.training.optimizing import make_optimizer, set_rate
 from dragoman.training.samples import Samples
 from dragoman.training.views import compute_views
 
@@ -57,7 +57,8 @@ class TrainState:
         theirs = set() if opponent is None else set(map(id, opponent.parameters()))
         mine = [p for p in (*model.parameters(), *objective.parameters()) if id(p) not in theirs]
         self.trained = [parameter for parameter in mine if parameter.requires_grad]
-        self.optimizer = self.accelerator.prepare(make_optimizer(self.trained, config))
+        pretrained = model.trunk.parameters() if isinstance(model.trunk, HuggingFaceText) else ()
+        self.optimizer = self.accelerator.prepare(make_optimizer(self.trained, pretrained, config))
         self.opponent_optimizer = None
         if opponent is not None:
             adam = torch.optim.Adam(opponent.parameters(), lr=config.opponent_learning_rate)
@@ -85,8 +86,7 @@ class TrainState:
         with self.accelerator.autocast():
             terms = self.objective(views, batch)
             total = self.objective.total(terms)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.config.learning_rate * rate_factor
+        set_rate(self.optimizer, rate_factor)
         self.optimizer.zero_grad()
         self.accelerator.backward(total)
         norm = self.accelerator.clip_grad_norm_(self.trained, self.config.clip or math.inf)
@@ -151,7 +151,7 @@ def _trunk(config: TrainConfig, samples: Samples, known_words: Sequence[str]) ->
 
 def _moments(features: FeatureSet, item_ids: list[str]) -> tuple[Tensor, Tensor]:
     """Mean and deviation [D] over the training items, in blocks: the vectors may exceed the memory."""
-    rows = np.unique(features.rows(item_ids))
+    rows = np.sort(features.rows(sorted(set(item_ids))))
     total, squares = np.zeros(features.width), np.zeros(features.width)
     for start in range(0, len(rows), 8192):
         block = np.asarray(features.vectors[rows[start : start + 8192]], np.float64)
