@@ -27,6 +27,8 @@ SIZES = {"train": 40, "val": 12, "test": 12}
 TINY = {
     "epochs": "4",
     "batch_size": "8",
+    "synonyms": "0",
+    "renderings": "0",
     "text.width": "16",
     "text.heads": "2",
     "text.feed_forward": "32",
