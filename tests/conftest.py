@@ -1,0 +1,32 @@
+"""What holds for every test: one thread, no network, no caches but its own."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+# Before any test module imports torch or numpy; the processes that tests start inherit it. Two workers with
+# two threads each on two busy cores wait for one another far longer than they compute.
+for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"):
+    os.environ[name] = "1"
+os.environ |= {
+    "HF_HUB_OFFLINE": "1",
+    "HF_HOME": str(Path(tempfile.gettempdir(), "dragoman-tests-without-hub")),
+    "TOKENIZERS_PARALLELISM": "false",
+    "MPLBACKEND": "agg",
+    # The `dragoman` of the tests is the one beside their Python, whether or not its environment is active.
+    "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+}
+# A key or an address of the user's would send test captions to a paid service.
+for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "DRAGOMAN_PROGRESS"):
+    os.environ.pop(name, None)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a person, or another test, has translated before must not answer for the engine."""
+    monkeypatch.setenv("DRAGOMAN_HOME", str(tmp_path_factory.mktemp("home")))
