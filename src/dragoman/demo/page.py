@@ -10,7 +10,7 @@ from typing import Any
 
 from dragoman.corpus import Corpus
 from dragoman.demo.sheet import Example, picture_path
-from dragoman.demo.table import WAY, cells, gains
+from dragoman.demo.table import WAY, cells, gain_lines
 from dragoman.folders import write_text
 from dragoman.reporting.comparison import Difference
 
@@ -47,7 +47,7 @@ def write_page(
         "another language. The queries are human captions (written by grammars) of pictures held out from "
         "training.</p>",
         *_table(reports),
-        *(f"<p>{escape(line)}</p>" for line in _gains(differences)),
+        *(f"<p>{escape(line)}</p>" for line in gain_lines(differences)),
         f"<p>{links} · <a href='world/trust/report.html'>trust of the translations</a></p>",
         "<h2>What it finds</h2><p class=note>Test captions, evenly spaced, not chosen by how well they do; a "
         "green frame marks the picture that the caption was written about.</p>",
@@ -68,15 +68,6 @@ def _table(reports: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
             f"<td>{low:.1f} to {high:.1f}</tr>"
         )
     yield "</table><p class=note>Recalls are of text to image, in percent; SumR adds both directions.</p>"
-
-
-def _gains(differences: Sequence[Difference]) -> Iterator[str]:
-    for one in gains(differences):
-        low, high = one.interval
-        yield (
-            f"{one.pair.language}, asked directly: {one.pair.b} {one.difference:+.1f} SumR against "
-            f"{one.pair.a} (95 % interval {low:+.1f} to {high:+.1f}; one seed)."
-        )
 
 
 def _example(folder: Path, corpus: Corpus, example: Example) -> str:

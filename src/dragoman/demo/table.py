@@ -19,10 +19,17 @@ def comparison_lines(
     for lang, row, recipe, result, (low, high) in cells(reports):
         recalls = "".join(f"{result[WAY][f'recall@{k}']:7.1f}" for k in (1, 5, 10))
         yield f"{lang:<9}{row:<16}{recipe:<17}{recalls}{result['sum_r']:8.1f}  {low:.1f} to {high:.1f}"
-    for one in gains(differences):
+    yield from gain_lines(differences)
+
+
+def gain_lines(differences: Sequence[Difference]) -> Iterator[str]:
+    """What nrccr gains in SumR when asked directly, one line a language."""
+    for one in differences:
+        if one.metric != "sum_r" or one.pair.row != "direct":
+            continue
         low, high = one.interval
         yield (
-            f"{one.pair.language}: {one.pair.b} gains {one.difference:+.1f} SumR over {one.pair.a} "
+            f"{one.pair.language}, asked directly: nrccr {one.difference:+.1f} SumR against translate_train "
             f"(95 % interval {low:+.1f} to {high:+.1f}, p {one.p:.3f}; one seed)"
         )
 
@@ -38,8 +45,3 @@ def cells(
                 if row in report["results"][lang]:
                     low, high = report["intervals"][lang][row]["sum_r"]
                     yield lang, row, recipe, report["results"][lang][row], (low, high)
-
-
-def gains(differences: Sequence[Difference]) -> list[Difference]:
-    """The differences in SumR of direct queries, one a language."""
-    return [one for one in differences if one.metric == "sum_r" and one.pair.row == "direct"]

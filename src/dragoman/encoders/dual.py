@@ -34,7 +34,7 @@ class DualConfig:
     """Width of queries and keys over all heads."""
     positions: int = 250
     dropout: float = 0.1
-    head_dropout: float = 0.2
+    head_dropout: float = 0.0
     image_head: Literal["linear", "mlp", "none"] = "linear"
     """`none` keeps the space of the vision vectors: J is then their width, and an index stays valid."""
     image_dropout: float = 0.2

@@ -39,7 +39,8 @@ class SmallTextConfig:
     """A Transformer over words; H is `width`."""
 
     width: int = 256
-    layers: int = 1
+    layers: int = 0
+    """Of the trunk; the dual encoder adds the shared attention."""
     heads: int = 4
     feed_forward: int = 512
     dropout: float = 0.1
@@ -54,7 +55,7 @@ class SmallTextConfig:
     """Throw case away; only for comparison with code that does."""
     piece_dropout: float = 0.2
     """Share of the n-grams of a word that a training step leaves out, so that no single piece decides."""
-    whole_dropout: float = 0.0
+    whole_dropout: float = 0.4
     """As `piece_dropout`, for the piece that is the whole word, which is then read by its spelling."""
 
     def __post_init__(self) -> None:

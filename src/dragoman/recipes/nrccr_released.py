@@ -26,8 +26,9 @@ def recipe(source: str, targets: tuple[str, ...], features: str) -> TrainConfig:
             discriminator_logits=2,
         ),
         text=SmallTextConfig(lowercase=True),
-        dual=DualConfig(pool="all", released_scale=True, head_batch_norm=True),
+        dual=DualConfig(pool="all", released_scale=True, head_batch_norm=True, head_dropout=0.2),
         optimizer="adam",
+        learning_rate=1e-3,
         weight_decay=0.0,
         schedule="nrccr",
     )

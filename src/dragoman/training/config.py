@@ -50,7 +50,9 @@ class TrainConfig:
     batch_size: int = 128
     """Source captions of a step; each comes with its translation and, where needed, back-translation."""
     optimizer: Literal["adamw", "adam"] = "adamw"
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-3
+    pretrained_learning_rate: float = 5e-5
+    """Of the trained layers of a Hugging Face text encoder."""
     weight_decay: float = 0.01
     """Of matrices; biases, norms and temperatures have none."""
     schedule: Literal["cosine", "nrccr"] = "cosine"
@@ -59,7 +61,7 @@ class TrainConfig:
     """Share of all steps."""
     clip: float = 2.0
     """Largest gradient norm; 0 does not clip."""
-    word_dropout: float = 0.0
+    word_dropout: float = 0.1
     """Share of the space-separated words of every training text left out, anew in each step."""
     back_share: float = 1.0
     """Share of the source captions of a step whose back-translations join it, where the objective reads
@@ -88,7 +90,7 @@ class TrainConfig:
         for name in ("epochs", "steps", "batch_size", "patience", "checkpoint_every"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise UserError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("learning_rate", "validate_every", "opponent_learning_rate"):
+        for name in ("learning_rate", "pretrained_learning_rate", "validate_every", "opponent_learning_rate"):
             if not getattr(self, name) > 0:
                 raise UserError(f"{name} must be above 0, got {getattr(self, name)}")
         for name in ("word_dropout", "warmup", "synonyms", "renderings"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -13,16 +13,30 @@ from dragoman.training.checkpoint import Progress
 from dragoman.training.config import TrainConfig
 
 
-def make_optimizer(trained: Sequence[Tensor], config: TrainConfig) -> torch.optim.Optimizer:
-    """One optimizer over the trained parameters; only matrices decay."""
+def make_optimizer(
+    trained: Sequence[Tensor], pretrained: Iterable[Tensor], config: TrainConfig
+) -> torch.optim.Optimizer:
+    """One optimizer over the trained parameters; only matrices decay, and `pretrained` ones learn slowly."""
     if not trained:
         raise UserError("Every parameter is frozen, so there is nothing to train: --set text.layers=last:4")
+    known = set(map(id, pretrained))
     groups = [
-        {"params": [weight for weight in trained if weight.dim() > 1], "weight_decay": config.weight_decay},
-        {"params": [weight for weight in trained if weight.dim() <= 1], "weight_decay": 0.0},
+        {
+            "params": [w for w in trained if (w.dim() > 1) == matrices and (id(w) in known) == old],
+            "weight_decay": config.weight_decay if matrices else 0.0,
+            "full_rate": config.pretrained_learning_rate if old else config.learning_rate,
+        }
+        for matrices in (True, False)
+        for old in (False, True)
     ]
     kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
     return kind([group for group in groups if group["params"]], lr=config.learning_rate, fused=True)
+
+
+def set_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
+    """Give each group its full learning rate times `factor`."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["full_rate"] * factor
 
 
 def rate_factor(config: TrainConfig, progress: Progress, steps: int, steps_per_epoch: int) -> float:
