@@ -29,7 +29,7 @@ FEATURES = "mobilenet_v2"
 SLOTS = {"written": "*#pt#*", "translated": "*#pt-trans#*"}
 """Captions written from the photo, and captions translated by people from English."""
 CAPTIONS_PER_STEP = 384
-STEPS = 1200
+STEPS = 600
 COMMON = {"steps": STEPS}
 
 
@@ -50,7 +50,9 @@ ARMS = {
     "english": Arm("translate_train", "English captions only", texts=1, targets=""),
     "translate_train": Arm("translate_train", "InfoNCE on English and machine Portuguese"),
     "nrccr": Arm("nrccr", "NRCCR, the house's clean form", texts=2.25),
-    "nrccr_released": Arm("nrccr_released", "NRCCR as its released code computes it", texts=3),
+    "nrccr_released": Arm(
+        "nrccr_released", "NRCCR as its released code computes it", texts=3, settings=("schedule=cosine",)
+    ),
     "oracle": Arm("translate_train", "human Portuguese", settings=("target_captions=human",)),
     "translate_train+lexicon": Arm("translate_train", "with a lexicon", settings=LEXICON),
     "nrccr+lexicon": Arm("nrccr", "with a lexicon", texts=2.25, settings=LEXICON),
