@@ -21,6 +21,7 @@ from dragoman.reporting.comparison import Difference, compare
 from dragoman.scenes.world import RECORDED, SOURCE, WorldConfig, write_world
 from dragoman.training import train
 from dragoman.translation import score_trust, translate
+from dragoman.translation.trust_report_html import write_report as write_trust_report
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +107,7 @@ def run_demo(out: str | Path, config: DemoConfig) -> DemoResult:
 
 def _translate(world: Path, config: DemoConfig) -> None:
     """English into the target and back for training; human test captions into English for translate-test."""
-    if (world / "trust" / MANIFEST).is_file():
+    if (world / "trust" / "report.html").is_file():
         return
     engine = f"recorded:{world / RECORDED.name}"
     cache = world.parent / "cache"
@@ -120,7 +121,7 @@ def _translate(world: Path, config: DemoConfig) -> None:
             f"{RECORDED.name} has no translation of {missing} captions of this world. It covers worlds of "
             "seed 1 with up to 1200 items; record another: python -m dragoman.scenes.record"
         )
-    score_trust(world)
+    write_trust_report(world / "trust", score_trust(world))
 
 
 def _train(world: Path, folder: Path, recipe: str, config: DemoConfig) -> None:
