@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
+from training_world import TINY, write_world
+
+DRAGOMAN = [sys.executable, "-c", "from dragoman.cli import main; main()"]
+SETTINGS = [part for name, value in TINY.items() for part in ("--set", f"{name}={value}")]
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_world(tmp_path_factory.mktemp("world") / "corpus")
+
+
+def command(corpus: Path, out: Path, *more: str, recipe: str = "translate_train") -> list[str]:
+    given = ["--recipe", recipe, "--targets", "pt", "--features", "toy", "--out", str(out), "--device", "cpu"]
+    return [*DRAGOMAN, "train", str(corpus), *given, *SETTINGS, *more]
+
+
+def run(arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(arguments, capture_output=True, text=True)
+
+
+def test_ctrl_c_leaves_a_run_that_the_same_command_finishes(corpus: Path, tmp_path: Path) -> None:
+    arguments = command(corpus, tmp_path, "--set", "steps=400", "--set", "validate_every=10")
+    # A shell that starts jobs in the background lets them ignore SIGINT.
+    started = subprocess.Popen(
+        arguments,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    history = tmp_path / "metrics.jsonl"
+    while not (history.exists() and history.stat().st_size) and started.poll() is None:
+        time.sleep(0.02)
+    started.send_signal(signal.SIGINT)
+    stdout, stderr = started.communicate()
+    assert started.returncode == 130, stderr
+    assert stdout == ""
+    assert stderr.endswith("Interrupted. What was finished is kept; run the same command again to go on.\n")
+    assert (tmp_path / "checkpoints" / "last.pt").is_file()
+    assert not (tmp_path / "manifest.json").exists()
+
+    done = run(arguments)
+    assert done.returncode == 0, done.stderr
+    assert "going on after step" in done.stderr
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert done.stdout == (
+        f"{tmp_path}: {manifest['steps']} steps; best at step {manifest['best_step']} with "
+        f"{manifest['best']:.1f}\nCriterion: {manifest['criterion']}\n"
+        f"Next: dragoman evaluate {tmp_path} {corpus} --split test --out {tmp_path}-report\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--set", "epochs"], "--set takes NAME=VALUE, got 'epochs'. Example: --set epochs=5"),
+        (["--set", "epochs=x"], "epochs must be a whole number, got 'x'"),
+        (["--recipe", "magic"], "No recipe 'magic'. Known: "),
+        (["--features", "clip"], "has no feature set 'clip' (known: toy). Make one: dragoman features"),
+        (["--targets", "gl"], "has no gl translation of its human en captions in split 'train'"),
+    ],
+)
+def test_a_mistake_is_one_line_and_status_2(
+    corpus: Path, tmp_path: Path, more: list[str], message: str
+) -> None:
+    done = run(command(corpus, tmp_path / "run", *more))
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("Error: ") and message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_the_complete_configuration_can_be_seen(corpus: Path, tmp_path: Path) -> None:
+    done = run(command(corpus, tmp_path, "--show-config", "--seed", "7", "--engine", "toy", recipe="nrccr"))
+    assert done.returncode == 0, done.stderr
+    shown = json.loads(done.stdout)
+    assert (shown["recipe"], shown["seed"], shown["engine"], shown["text"]["width"]) == (
+        "nrccr",
+        7,
+        "toy",
+        16,
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_shows_an_example() -> None:
+    done = run([*DRAGOMAN, "train", "--help"])
+    assert "dragoman train corpus/ --recipe nrccr --source en --targets pt" in done.stdout
