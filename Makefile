@@ -3,10 +3,15 @@
 # Both build .venv once and reuse it until pyproject.toml or constraints.txt changes.
 
 PYTHON ?= python3
+# Test processes; each computes on one thread (tests/conftest.py).
+WORKERS ?= 2
 BIN := .venv/bin
 STAMP := .venv/.installed
+APERTIUM := apertium apertium-eng-spa apertium-es-pt apertium-eng-cat
 
 .PHONY: demo test lint types pytest system clean
+# The summary of pytest stands last, also under make -j.
+.NOTPARALLEL:
 
 demo: $(STAMP)
 	$(BIN)/dragoman demo --out demo
@@ -21,25 +26,25 @@ types: $(STAMP)
 	$(BIN)/mypy
 
 pytest: $(STAMP) system
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS)
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or later is needed; name one: make test PYTHON=python3.12"; exit 1; }
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv || \
+	  { echo "Python could not make .venv; on Debian and Ubuntu: sudo apt-get install python3-venv"; exit 1; }
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[all,dev]'
-	touch $@
+	@touch $@
 
 # The tests of the Apertium engine need the real program. Without root they are skipped, with this reason.
 system:
-	@if command -v apertium >/dev/null && test -d /usr/share/apertium/apertium-eng-cat; then :; \
+	@if test "$$(apertium -l 2>/dev/null | grep -cxE ' *(eng-spa|es-pt|eng-cat)')" = 3; then :; \
 	elif test "$$(id -u)" = 0 && command -v apt-get >/dev/null; then \
-	  apt-get update -qq && apt-get install -y -qq $(APERTIUM); \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(APERTIUM) || \
+	    echo "Apertium could not be installed; its tests will be skipped."; \
 	else \
 	  echo "Apertium is missing; its tests will be skipped. Install it: sudo apt-get install $(APERTIUM)"; \
 	fi
-
-APERTIUM := apertium apertium-eng-spa apertium-es-pt apertium-eng-cat
 
 clean:
 	rm -rf .venv demo build dist src/*.egg-info
