@@ -7,10 +7,12 @@ T texts, B different items.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
 from numpy.random import Generator
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dragoman.encoders.dual import unique_texts
@@ -56,7 +58,7 @@ class StepPlan:
     def step(self, number: int, trunk: TextEncoder) -> Step:
         """Step `number` of the run, counted from 0."""
         epoch, position = divmod(number, self.steps_per_epoch)
-        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.samples))
+        order = _order(self.seed, epoch, len(self.samples))
         draws = np.random.default_rng([self.seed, epoch, position])
         pairs = order[position * self.batch_size : (position + 1) * self.batch_size].tolist()
         return self._build(pairs, draws, trunk)
@@ -101,3 +103,9 @@ class StepPlan:
             ),
             items=items,
         )
+
+
+@lru_cache(maxsize=2)
+def _order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
+    # Kept, as every step of an epoch asks for the same one.
+    return np.random.default_rng([seed, epoch]).permutation(count)
