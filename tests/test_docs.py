@@ -1,0 +1,119 @@
+"""README and pages: every verb is on them, and what they tell a reader to type exists."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from dragoman.cli import dragoman
+
+ROOT = Path(__file__).parent.parent
+PAGES = [page for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))] if page.is_file()]
+OPERATORS = {";", "|", "||", "&", "&&", ">", ">>", "<"}
+
+
+def leaves(
+    command: click.Command, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Each verb that does something, under its words: ("corpus", "jsonl")."""
+    if not isinstance(command, click.Group):
+        yield path, command
+        return
+    for name in command.list_commands(click.Context(command)):
+        child = command.get_command(click.Context(command), name)
+        assert child is not None
+        yield from leaves(child, (*path, name))
+
+
+VERBS = dict(leaves(dragoman))
+
+
+def commands(text: str) -> list[str]:
+    """Lines that begin with `dragoman`, perhaps after a prompt, joined with their continuations."""
+    joined = re.sub(r"\\\n>?\s*", "", text)
+    return re.findall(r"^ *(?:\$ )?(dragoman [a-z].*)$", joined, re.MULTILINE)
+
+
+def words(line: str) -> list[str]:
+    """The words of the first program of a shell line; quoted operators are part of a word."""
+    reader = shlex.shlex(line, posix=True, punctuation_chars=True)
+    reader.whitespace_split = True
+    found: list[str] = []
+    for word in reader:
+        if word in OPERATORS:
+            break
+        found.append(word)
+    return found
+
+
+def complaint(line: str) -> str | None:
+    """What the command line would say against a documented line; files need not exist."""
+    _, *arguments = words(line)
+    command: click.Command = dragoman
+    while isinstance(command, click.Group):
+        name = arguments.pop(0) if arguments else ""
+        child = command.get_command(click.Context(command), name)
+        if child is None:
+            return f"no verb {name!r}"
+        command = child
+    context = click.Context(command)
+    try:
+        given, rest, _ = command.make_parser(context).parse_args(arguments)
+    except click.UsageError as error:
+        return error.format_message()
+    if rest:
+        return f"too many arguments: {rest}"
+    missing = [
+        p.name for p in command.params if p.required and not isinstance(given.get(p.name), str | tuple)
+    ]
+    return f"missing: {missing}" if missing else None
+
+
+DOCUMENTED = [(page.name, line) for page in PAGES for line in commands(page.read_text(encoding="utf-8"))]
+
+
+@pytest.mark.parametrize(("page", "line"), DOCUMENTED)
+def test_a_documented_command_can_be_typed(page: str, line: str) -> None:
+    assert complaint(line) is None, f"{page}: {line}"
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=" ".join)
+def test_the_help_of_a_verb_shows_an_example_that_can_be_typed(verb: tuple[str, ...]) -> None:
+    examples = [
+        line for line in commands(VERBS[verb].help or "") if tuple(line.split()[1:])[: len(verb)] == verb
+    ]
+    assert examples, f"dragoman {' '.join(verb)} --help shows no example"
+    assert [complaint(line) for line in examples] == [None] * len(examples)
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=" ".join)
+def test_a_verb_is_documented(verb: tuple[str, ...]) -> None:
+    text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    assert f"dragoman {' '.join(verb)}" in text
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_to_files_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\((?!https?://|#)([^)#\s]+)", page.read_text(encoding="utf-8"))
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("dragoman teach corpus/", "no verb 'teach'"),
+        ("dragoman trust corpus/ --best 5", "No such option"),
+        ("dragoman trust", "missing: ['corpus']"),
+        ("dragoman corpus show corpus/ more/", "too many arguments"),
+        ('dragoman translate corpus/ --to pt --engine "apertium:eng-spa|es-pt" | tee log', None),
+        ("dragoman corpus show corpus/; echo $?", None),
+    ],
+)
+def test_the_reading_of_documented_lines_itself(line: str, said: str | None) -> None:
+    found = complaint(line)
+    assert found is None if said is None else found is not None and said in found
