@@ -209,7 +209,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_model(
         return whole(self, step, rate)
 
     monkeypatch.setattr(TrainState, "take_step", broken)
-    with pytest.raises(UserError, match=r"broke down at step 3: source nan, .*--set learning_rate=0.0001"):
+    with pytest.raises(UserError, match=r"broke down at step 3: source nan, .*--set learning_rate=0.0003"):
         train(corpus, short(steps="8"), tmp_path, device="cpu")
     assert dragoman.Retriever.load(tmp_path).encode_text(["um cão"]).shape == (1, 16)
     assert max(line["step"] for line in lines(tmp_path)) == 2

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from dragoman.errors import UserError
 from dragoman.objectives._contrast import Temperature, multi_positive, own_texts, uniform_targets
-from dragoman.objectives._views import Batch, Objective, Views
+from dragoman.objectives._pairing import ImageContrast
+from dragoman.objectives._views import Batch, Views
 
 NEEDS = ("image", "text")
 
@@ -36,24 +37,15 @@ class Config:
             raise UserError(f"temperature must lie in [0.001, 0.5], got {self.temperature}")
 
 
-class TranslateTrain(Objective):
+class TranslateTrain(ImageContrast):
     """Terms `source` and `target`, each the mean of both directions."""
 
     def __init__(self, config: Config) -> None:
-        super().__init__()
+        super().__init__(config.source_weight, config.target_weight)
         self.config = config
         self.temperature = Temperature(config.temperature, learned=config.learn_temperature)
-        self.weights = {"source": config.source_weight, "target": config.target_weight}
 
-    def forward(self, views: Views, batch: Batch) -> dict[str, Tensor]:
-        terms = {"source": self._contrast(views, batch, batch.rows(0))}
-        targets = [lang for lang in range(1, len(batch.languages)) if len(batch.rows(lang))]
-        if targets and self.config.target_weight:
-            losses = [self._contrast(views, batch, batch.rows(lang)) for lang in targets]
-            terms["target"] = sum(losses[1:], losses[0]) / len(losses)
-        return terms
-
-    def _contrast(self, views: Views, batch: Batch, rows: Tensor) -> Tensor:
+    def contrast(self, views: Views, batch: Batch, rows: Tensor) -> Tensor:
         item = batch.item[rows]
         logits_BT = views.image @ views.text[rows].T / self.temperature()
         return multi_positive(logits_BT, item, uniform_targets(own_texts(item, len(views.image)))).symmetric()

@@ -8,8 +8,9 @@ from typing import Literal
 from torch import Tensor
 
 from dragoman.errors import UserError
+from dragoman.objectives._pairing import ImageContrast
 from dragoman.objectives._triplet import Reduction, hardest_triplet, same_item, soft_triplet
-from dragoman.objectives._views import Batch, Objective, Views
+from dragoman.objectives._views import Batch, Views
 
 NEEDS = ("image", "text")
 
@@ -37,23 +38,14 @@ class Config:
             raise UserError(f"margin {self.margin} and temperature {self.temperature} must be above 0")
 
 
-class Triplet(Objective):
+class Triplet(ImageContrast):
     """Terms `source` and `target`; several target languages are averaged."""
 
     def __init__(self, config: Config) -> None:
-        super().__init__()
+        super().__init__(config.source_weight, config.target_weight)
         self.config = config
-        self.weights = {"source": config.source_weight, "target": config.target_weight}
 
-    def forward(self, views: Views, batch: Batch) -> dict[str, Tensor]:
-        terms = {"source": self._contrast(views, batch, batch.rows(0))}
-        targets = [lang for lang in range(1, len(batch.languages)) if len(batch.rows(lang))]
-        if targets and self.config.target_weight:
-            losses = [self._contrast(views, batch, batch.rows(lang)) for lang in targets]
-            terms["target"] = sum(losses[1:], losses[0]) / len(losses)
-        return terms
-
-    def _contrast(self, views: Views, batch: Batch, rows: Tensor) -> Tensor:
+    def contrast(self, views: Views, batch: Batch, rows: Tensor) -> Tensor:
         config, item = self.config, batch.item[rows]
         similarity_PP = views.image[item] @ views.text[rows].T
         same = same_item(item, config.negatives)

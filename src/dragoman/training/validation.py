@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from dragoman.corpus import Corpus
 from dragoman.corpus.triples import triples
-from dragoman.encoders.dual import DualEncoder, unique_texts
+from dragoman.encoders.dual import DualEncoder
+from dragoman.encoders.retriever import Retriever
 from dragoman.errors import UserError
 from dragoman.evaluation import Positives, rank_queries, sum_r, summarise
 from dragoman.training.config import TrainConfig
@@ -29,24 +29,16 @@ class Validation:
     """Language to texts and their item ids."""
     items: list[str]
 
-    @torch.no_grad()
     def score(self, model: DualEncoder, features_BD: NDArray[np.floating]) -> dict[str, float]:
         """`sum_r` of each language, 0 to 600, and their mean under `mean`."""
         training = model.training
         model.eval()
-        device = model.feature_mean.device
-        features = torch.from_numpy(np.asarray(features_BD, np.float32)).to(device)
-        images_BJ = model.encode_image(features).float().cpu().numpy()
-        found = {}
-        for lang, (texts, item_ids) in self.queries.items():
-            different, row_of_text = unique_texts(texts)
-            order = np.argsort(model.trunk.lengths(different), kind="stable")
-            vectors = np.empty((len(different), model.joint), np.float32)
-            for start in range(0, len(order), 512):
-                rows = order[start : start + 512]
-                inputs = model.trunk.prepare([different[row] for row in rows])
-                vectors[rows] = model.encode_text(inputs).vector.float().cpu().numpy()
-            found[lang] = _sum_r(vectors[row_of_text.numpy()], images_BJ, item_ids, self.items)
+        retriever = Retriever(model, {}, None)
+        images_BJ = retriever.encode_features(features_BD)
+        found = {
+            lang: _sum_r(retriever.encode_text(texts), images_BJ, item_ids, self.items)
+            for lang, (texts, item_ids) in self.queries.items()
+        }
         model.train(training)
         return {**found, "mean": sum(found.values()) / len(found)}
 
