@@ -40,8 +40,6 @@ class DemoConfig:
     """Evaluated too, though nothing was trained on them."""
     settings: Mapping[str, str] = field(default_factory=lambda: {"epochs": "10"})
     """Of both trainings."""
-    robust_settings: Mapping[str, str] = field(default_factory=lambda: {"loss.contrast": "info_nce"})
-    """Of nrccr alone: the contrast that the baseline has, so that they differ by the terms of nrccr only."""
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -126,8 +124,7 @@ def _translate(world: Path, config: DemoConfig) -> None:
 
 def _train(world: Path, folder: Path, recipe: str, config: DemoConfig) -> None:
     chosen = load_recipe(recipe)(SOURCE, (config.target,), "grid")
-    extra = config.robust_settings if recipe == ROBUST else {}
-    chosen = chosen.with_settings({**config.settings, **extra, "seed": str(config.seed)})
+    chosen = chosen.with_settings({**config.settings, "seed": str(config.seed)})
     train(world, chosen, folder / recipe / "run")
 
 
