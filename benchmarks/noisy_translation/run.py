@@ -53,6 +53,12 @@ ARMS = {
     "nrccr_released": Arm(
         "nrccr_released", "NRCCR as its released code computes it", texts=3, settings=("schedule=cosine",)
     ),
+    "nrccr_released_3e-3": Arm(
+        "nrccr_released",
+        "the same with the others' learning rate",
+        texts=3,
+        settings=("schedule=cosine", "learning_rate=3e-3"),
+    ),
     "oracle": Arm("translate_train", "human Portuguese", settings=("target_captions=human",)),
     "translate_train+lexicon": Arm("translate_train", "with a lexicon", settings=LEXICON),
     "nrccr+lexicon": Arm("nrccr", "with a lexicon", texts=2.25, settings=LEXICON),
@@ -144,7 +150,11 @@ def write_results(out: Path, arms: list[str], seeds: list[str], options: dict[st
     """Gather the reports into results.json and results.md."""
     results = {arm: {slot: gather(out, arm, seeds, slot) for slot in SLOTS} for arm in arms}
     seconds = {
-        arm: [json.loads((out / "runs" / f"{arm}-{seed}" / "seconds.json").read_text()) for seed in seeds]
+        arm: [
+            json.loads(path.read_text())
+            for seed in seeds
+            if (path := out / "runs" / f"{arm}-{seed}" / "seconds.json").is_file()
+        ]
         for arm in arms
     }
     circumstances = {
@@ -167,11 +177,17 @@ def write_results(out: Path, arms: list[str], seeds: list[str], options: dict[st
     (HERE / "results.md").write_text("\n".join(page(everything)) + "\n", encoding="utf-8")
 
 
+def finished(out: Path, arm: str, seeds: list[str], slot: str) -> list[Path]:
+    """The report folders of an arm, one a seed."""
+    folders = [out / "reports" / f"{arm}-{seed}-{slot}" for seed in seeds]
+    return [folder for folder in folders if (folder / "manifest.json").is_file()]
+
+
 def gather(out: Path, arm: str, seeds: list[str], slot: str) -> dict[str, dict[str, list[float]]]:
     """`{language row: {metric: one value a seed}}`."""
     found: dict[str, dict[str, list[float]]] = {}
-    for seed in seeds:
-        report = json.loads((out / "reports" / f"{arm}-{seed}-{slot}" / "report.json").read_text())
+    for path in finished(out, arm, seeds, slot):
+        report = json.loads((path / "report.json").read_text())
         for lang, rows in report["results"].items():
             for row, values in rows.items():
                 cell = found.setdefault(f"{lang} {row}", {})
@@ -186,9 +202,6 @@ def significance(out: Path, arms: list[str], seeds: list[str], slot: str) -> lis
     """SumR of every arm against translate_train, and against translate-test with the English model."""
     from dragoman.reporting.comparison import compare
 
-    def folders(arm: str) -> list[Path]:
-        return [out / "reports" / f"{arm}-{seed}-{slot}" for seed in seeds]
-
     found: list[dict[str, object]] = []
     for baseline, row in (("translate_train", None), ("english", "translate_test"), ("nrccr", None)):
         if baseline not in arms:
@@ -196,7 +209,9 @@ def significance(out: Path, arms: list[str], seeds: list[str], slot: str) -> lis
         for arm in arms:
             if arm == baseline:
                 continue
-            for one in compare(folders(baseline), folders(arm), baseline_row=row):
+            for one in compare(
+                finished(out, baseline, seeds, slot), finished(out, arm, seeds, slot), baseline_row=row
+            ):
                 if one.metric == "sum_r" and one.pair.language == "pt" and one.pair.row == "direct":
                     found.append(
                         {
@@ -214,26 +229,27 @@ def page(everything: dict[str, dict]) -> Iterable[str]:
     """The Markdown page."""
     circumstances = everything["circumstances"]
     yield "# Noisy translation: English captions, machine Portuguese, human Portuguese queries\n"
-    seeds = len(next(iter(everything["seconds"].values())))
+    seeds = sorted({len(seconds) for seconds in everything["seconds"].values()})
     yield (
         "Flickr8k with Portuguese captions of 929 of its 1,000 test photos, MobileNetV2 features, Apertium "
         f"in two hops (eng-spa, es-pt). The text encoder, {circumstances['steps']} steps and "
         f"{circumstances['captions_per_step']} captions a step are the same for all. Mean ± sample standard "
-        f"deviation over {seeds} seeds. SumR = R@1 + R@5 + R@10 in both directions, at most 600.\n"
+        f"deviation over {' to '.join(map(str, seeds))} seeds. SumR = R@1 + R@5 + R@10 in both directions, at most 600.\n"
     )
     yield f"Command: `{circumstances['command']}`. Computer: {circumstances['computer']}, "
     yield f"{circumstances['workers']} runs at a time, {circumstances['threads']} thread(s) each.\n"
     for slot, title in (("written", "written from the photo"), ("translated", "translated by people")):
         yield f"## Portuguese {title}: SumR\n"
-        yield "| arm | | direct | translate-test | fused | English direct |"
-        yield "|---|---|---|---|---|---|"
+        yield "| arm | | seeds | direct | translate-test | fused | English direct |"
+        yield "|---|---|---|---|---|---|---|"
         for arm, results in everything["results"].items():
             cells = [
                 show(results[slot].get(f"pt {row}", {}).get("sum_r"))
                 for row in ("direct", "translate_test", "fused")
             ]
             english = show(results[slot]["en direct"]["sum_r"])
-            yield f"| {arm} | {ARMS[arm].what} | {' | '.join(cells)} | {english} |"
+            count = len(results[slot]["pt direct"]["sum_r"])
+            yield f"| {arm} | {ARMS[arm].what} | {count} | {' | '.join(cells)} | {english} |"
         yield ""
         yield f"## Portuguese {title}: recall, direct\n"
         names = [f"{way} recall@{k}" for way in ("text_to_image", "image_to_text") for k in (1, 5, 10)]
