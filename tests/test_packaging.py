@@ -1,0 +1,153 @@
+"""What is shipped and what it needs: files of the wheel, extras, pins, and a core without the extras."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from collections import deque
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parent.parent
+SOURCE = ROOT / "src" / "dragoman"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PINS = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+PINNED = {canonicalize_name(pin.partition("==")[0]): pin.partition("==")[2] for pin in PINS}
+# PyTorch for CUDA brings these along; PyTorch for the CPU, which the same pin admits, does not.
+OF_CUDA = ("nvidia-", "cuda-", "triton")
+
+WITHOUT_EXTRAS = """
+import sys
+extras = "torch transformers tokenizers accelerate safetensors sentencepiece huggingface_hub".split()
+extras += "sacrebleu ctranslate2 lingua matplotlib ir_measures".split()
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in extras:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Absent())
+from dragoman.cli import main
+sys.argv[0] = "dragoman"
+main()
+"""
+
+
+def requirements() -> list[Requirement]:
+    """All that the core and its extras ask for, but for the package's own extras."""
+    groups = [PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"].values()]
+    return [one for group in groups for one in map(Requirement, group) if one.name != "dragoman"]
+
+
+def needed() -> set[str]:
+    """Names of the packages that `.[all,dev]` brings in here, directly or not."""
+    found: set[str] = set()
+    open_: deque[Requirement] = deque(requirements())
+    while open_:
+        one = open_.popleft()
+        name = canonicalize_name(one.name)
+        if name in found or name.startswith(OF_CUDA):
+            continue
+        found.add(name)
+        for text in metadata.requires(name) or []:
+            child = Requirement(text)
+            if child.marker is None or any(child.marker.evaluate({"extra": e}) for e in ("", *one.extras)):
+                open_.append(child)
+    return found
+
+
+def without_extras(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", WITHOUT_EXTRAS, *arguments], cwd=folder, capture_output=True, text=True
+    )
+
+
+def test_every_data_file_is_in_the_wheel_and_every_folder_is_a_package() -> None:
+    patterns = PROJECT["tool"]["setuptools"]["package-data"]["dragoman"]
+    shipped = {file for pattern in patterns for file in SOURCE.glob(pattern)}
+    data = {f for f in SOURCE.rglob("*") if f.is_file() and f.suffix not in (".py", ".pyc")}
+    assert {"py.typed", "report.css", "apertium.jsonl.gz"} <= {file.name for file in data}
+    assert data - shipped == set()
+    assert [f.parent for f in SOURCE.rglob("*.py") if not (f.parent / "__init__.py").exists()] == []
+
+
+def test_every_requirement_stops_before_the_next_major_version() -> None:
+    assert [str(one) for one in requirements() if "<" not in str(one.specifier)] == []
+    assert [str(one) for one in requirements() if ">=" not in str(one.specifier)] == []
+
+
+def test_all_is_every_extra_but_the_tools_of_developers() -> None:
+    extras = PROJECT["project"]["optional-dependencies"]
+    (everything,) = map(Requirement, extras["all"])
+    assert everything.extras == set(extras) - {"all", "dev"}
+
+
+def test_the_pins_are_exact_sorted_and_fit_the_ranges() -> None:
+    assert [pin for pin in PINS if not re.fullmatch(r"[\w.-]+==[\w.]+", pin)] == []
+    assert sorted(PINS, key=str.lower) == PINS
+    assert PINNED["torch"] == "2.13.0"
+    for one in requirements():
+        assert one.specifier.contains(PINNED[canonicalize_name(one.name)]), one
+
+
+def test_the_pins_are_what_everything_needs_and_nothing_more() -> None:
+    assert needed() - PINNED.keys() == set()
+    assert PINNED.keys() - needed() == set()
+
+
+@pytest.fixture(scope="module")
+def core(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a translated corpus and an empty run, made without any extra."""
+    folder = tmp_path_factory.mktemp("core")
+    (folder / "run").mkdir()
+    (folder / "c.jsonl").write_text('{"item_id": "1", "lang": "en", "text": "a dog", "split": "train"}\n')
+    for name, text, translation in (("pt", "a dog", "um cão"), ("en", "um cão", "one dog")):
+        line = json.dumps({"text": text, "translation": translation})
+        (folder / f"{name}.jsonl").write_text(line, encoding="utf-8")
+    for line in (
+        "corpus jsonl c.jsonl --out corpus",
+        "translate corpus --to pt --engine recorded:pt.jsonl --cache cache",
+        "translate corpus --to gl --engine recorded:pt.jsonl --back recorded:en.jsonl --cache cache",
+    ):
+        done = without_extras(folder, *line.split())
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_the_core_builds_and_translates_a_corpus(core: Path) -> None:
+    done = without_extras(core, "corpus", "show", "corpus")
+    assert done.returncode == 0, done.stderr
+    assert sorted(line.split()[:4] for line in done.stdout.splitlines()[1:5]) == [
+        ["en", "back", "recorded:en.jsonl", "1"],
+        ["en", "human", "-", "1"],
+        ["gl", "mt", "recorded:pt.jsonl", "1"],
+        ["pt", "mt", "recorded:pt.jsonl", "1"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "package", "extra"),
+    [
+        ("train corpus --recipe nrccr --targets pt --features f --out new", "torch", "train"),
+        ("features corpus --encoder tower", "torch", "train"),
+        ("evaluate run corpus --languages pt --out report", "torch", "train"),
+        ("demo --out demo", "torch", "train"),
+        ("translate corpus --to es --engine transformers:m", "torch", "train"),
+        ("translate corpus --to es --engine ctranslate2:m", "ctranslate2", "ctranslate2"),
+        ("trust corpus", "sacrebleu", "mt"),
+        ("trust corpus --langid", "lingua-language-detector", "langid"),
+    ],
+)
+def test_a_verb_without_its_extra_says_how_to_install_it(
+    core: Path, line: str, package: str, extra: str
+) -> None:
+    done = without_extras(core, *line.split())
+    assert done.returncode == 2
+    assert f"needs the package {package!r}, which is not installed." in done.stderr
+    assert done.stderr.endswith(f"Install it: pip install 'dragoman[{extra}]'\n")
+    assert done.stderr.count("\n") == 1
