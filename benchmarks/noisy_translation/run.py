@@ -234,7 +234,8 @@ def page(everything: dict[str, dict]) -> Iterable[str]:
         "Flickr8k with Portuguese captions of 929 of its 1,000 test photos, MobileNetV2 features, Apertium "
         f"in two hops (eng-spa, es-pt). The text encoder, {circumstances['steps']} steps and "
         f"{circumstances['captions_per_step']} captions a step are the same for all. Mean ± sample standard "
-        f"deviation over {' to '.join(map(str, seeds))} seeds. SumR = R@1 + R@5 + R@10 in both directions, at most 600.\n"
+        f"deviation over {' to '.join(map(str, seeds))} seeds. SumR = R@1 + R@5 + R@10 in both "
+        "directions, at most 600. Minutes: median of the runs.\n"
     )
     yield f"Command: `{circumstances['command']}`. Computer: {circumstances['computer']}, "
     yield f"{circumstances['workers']} runs at a time, {circumstances['threads']} thread(s) each.\n"
@@ -257,7 +258,7 @@ def page(everything: dict[str, dict]) -> Iterable[str]:
         yield "|---|---|---|---|---|---|---|---|"
         for arm, results in everything["results"].items():
             cells = [show(results[slot]["pt direct"][name]) for name in names]
-            minutes = statistics.mean(everything["seconds"][arm]) / 60
+            minutes = statistics.median(everything["seconds"][arm]) / 60
             yield f"| {arm} | {' | '.join(cells)} | {minutes:.1f} |"
         yield ""
         yield f"## Portuguese {title}: differences of direct SumR\n"
