@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -81,10 +82,14 @@ def bisection_bound(lines: int, bad: int) -> int:
     return 1 + 2 * bad * math.ceil(math.log2(max(lines, 2))) + bad
 
 
-FAKE_APERTIUM = '''#!{python}
-"""Stands in for apertium: writes capitals, marks its pair, and logs every line it is given."""
+FAKE_APERTIUM = '''#!{python} -IS
+"""Stands in for apertium: writes capitals, marks its pair, and logs every line it is given.
+
+From its line FAKE_STOP_AFTER on it answers no more, until whoever started it is gone.
+"""
 import os, signal, sys, time
 
+starter = os.getppid()
 arguments = sys.argv[1:]
 if arguments == ["-l"]:
     print("  eng-spa\\n  spa-por\\n  por-spa\\n  spa-eng")
@@ -94,9 +99,12 @@ if arguments == ["-V"]:
     sys.exit()
 data = sys.stdin.buffer.read()
 texts = data.decode().removesuffix("\\n\\n").split("\\n\\n")
-with open(os.environ["FAKE_LOG"], "a") as log:
+with open(os.environ["FAKE_LOG"], "a+") as log:
     log.write("".join(text + "\\n" for text in texts))
-time.sleep(float(os.environ.get("FAKE_SLEEP", "0")))
+    log.seek(0)
+    lines = len(log.readlines())
+while lines > int(os.environ.get("FAKE_STOP_AFTER", "999999")) and starter == os.getppid() != 1:
+    time.sleep(0.01)
 if any("silent" in text for text in texts):
     sys.exit()
 if any("crash" in text for text in texts):
@@ -105,8 +113,8 @@ if any("killed" in text for text in texts):
     os.kill(os.getpid(), signal.SIGSEGV)
 if any("hang" in text for text in texts):
     if os.fork() == 0:
-        os.execvp("sleep", ["sleep", "3471"])
-    time.sleep(3471)
+        os.execvp("sleep", ["sleep", os.environ["FAKE_HANG"]])
+    time.sleep(3600)
 if any("torn" in text for text in texts):
     sys.stdout.buffer.write(b"\\xff\\xfe" + data)
     sys.exit()
@@ -129,6 +137,8 @@ def install_fake_apertium(folder: Path, **environment: str) -> dict[str, str]:
         "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}",
         "FAKE_LOG": str(folder / "work.log"),
         "APERTIUM_DATADIR": str(folder),
+        # Seconds that no other test hangs for, so that what hangs can be told by them.
+        "FAKE_HANG": f"3600.{uuid4().int % 10**9:09}",
         **environment,
     }
 
