@@ -56,8 +56,10 @@ def test_the_lexicon_is_written_and_its_place_printed(corpus: Path) -> None:
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "corpus/lexicon/pt.tsv: 3 of 5 words have a one-word translation\n"
-    assert (corpus / "lexicon" / "pt.tsv").read_bytes() == "cão\tdog\ngato\tcat\ncadela\tdog\n".encode()
+    assert done.stdout == "corpus/lexicon/pt.tsv: 4 of 5 words have a translation\n"
+    assert (
+        corpus / "lexicon" / "pt.tsv"
+    ).read_bytes() == "cão\tdog\ngato\tcat\ncadela\tdog\nanunciasses\tyou announced\n".encode()
 
 
 def test_a_second_call_translates_nothing_and_writes_the_same(
@@ -78,7 +80,7 @@ def test_counts_are_grouped_by_thousands(corpus: Path) -> None:
     Path("words.txt").write_text("\n".join(words), encoding="utf-8")
     # Lines that are not recorded are rejected, which the engine survives.
     done = CliRunner().invoke(dragoman, arguments())
-    assert done.stdout == "corpus/lexicon/pt.tsv: 1 of 1,001 words have a one-word translation\n"
+    assert done.stdout == "corpus/lexicon/pt.tsv: 1 of 1,001 words have a translation\n"
 
 
 @pytest.mark.parametrize(
@@ -146,7 +148,7 @@ def test_every_option_is_on_the_page() -> None:
 def test_the_python_example_runs(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (example,) = re.findall(r"<!-- runs: recorded -->\n```python\n(.*?)```", PAGE, re.DOTALL)
     exec(compile(example, "lexicon.md", "exec"), {})
-    assert capsys.readouterr().out == "corpus/lexicon/pt.tsv 5 3\n"
+    assert capsys.readouterr().out == "corpus/lexicon/pt.tsv 5 4\n"
 
 
 def test_the_settings_of_the_page_exist_and_do_nothing_unless_they_are_set() -> None:

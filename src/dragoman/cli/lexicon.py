@@ -32,4 +32,4 @@ def command(
     report = build_lexicon(
         corpus, lang=lang, words=words, engine=engine, source=source, batch_size=batch_size, cache=cache
     )
-    click.echo(f"{report.path}: {report.kept:,} of {report.words:,} words have a one-word translation")
+    click.echo(f"{report.path}: {report.kept:,} of {report.words:,} words have a translation")

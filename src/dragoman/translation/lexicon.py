@@ -10,6 +10,7 @@ added by hand; where a word stands twice, its last line counts.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,9 @@ from dragoman.translation.engine import Engine, open_engine
 from dragoman.translation.languages import language
 from dragoman.translation.lines import Outcome
 
+LONGEST = 3
+"""Words of a translation that is kept; longer ones explain rather than translate."""
+ADDED_SHARE = 0.01
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 
 
@@ -35,17 +39,26 @@ class LexiconReport:
     words: int
     """Words asked for."""
     kept: int
-    """Words whose translation is one other word."""
+    """Words whose translation is something else, of at most `LONGEST` words."""
 
 
 class Lexicon:
-    """Target words by their one-word translation into the source language, whatever their case."""
+    """Target words by their translation into the source language, whatever their case.
+
+    Synonyms share the whole translation. A word is rendered by those whose translation it is, leaving out a
+    word that the engine adds in front as a matter of form: *corre* is "it runs", and renders "runs".
+    """
 
     def __init__(self, entries: Iterable[tuple[str, str]]) -> None:
         self._source_of = {target.lower(): source.lower() for target, source in entries}
         self._targets_of: dict[str, list[str]] = {}
+        self._renderings_of: dict[str, list[str]] = {}
+        added = _added_words(self._source_of.values())
         for target, source in self._source_of.items():
             self._targets_of.setdefault(source, []).append(target)
+            first, _, rest = source.partition(" ")
+            word = rest if rest and first in added else source
+            self._renderings_of.setdefault(word, []).append(target)
 
     def __len__(self) -> int:
         return len(self._source_of)
@@ -80,8 +93,8 @@ class Lexicon:
         return () if source is None else self._targets_of[source]
 
     def renderings(self, word: str) -> Sequence[str]:
-        """Target words whose translation is this source word; often none."""
-        return self._targets_of.get(word.lower(), ())
+        """Target words whose translation is this source word, but for an added one; often none."""
+        return self._renderings_of.get(word.lower(), ())
 
 
 def lexicon_path(corpus: Corpus, lang: str) -> Path:
@@ -99,17 +112,17 @@ def build_lexicon(
     batch_size: int = 2000,
     cache: str | Path | None = None,
 ) -> LexiconReport:
-    """Translate a list of words of `lang`, one a line, into `source`, and keep what gives one other word.
+    """Translate a list of words of `lang`, one a line, into `source`, and keep what gives something else.
 
     Words are asked for as one-word sentences, so that no neighbour decides; resumable and cached as captions
-    are. Raises UserError for an unreadable or empty list, and where no word gives another one.
+    are. Raises UserError for an unreadable or empty list, and where no word gives anything else.
     """
     opened, listed, lang = Corpus.open(corpus), _read_words(Path(words)), language(lang).tag
     settings = Settings(cache=Path(cache) if cache else default_cache_folder(), batch_size=batch_size)
     asked = {word: f"{word} ." for word in listed}
     opened_engine = engine if isinstance(engine, Engine) else open_engine(engine, lang, source)
     outcomes, _ = translate_texts(asked.values(), opened_engine, lang, source, settings)
-    answers = {word: _one_word(outcomes[line]) for word, line in asked.items()}
+    answers = {word: _answer(outcomes[line]) for word, line in asked.items()}
     # A word that comes back as it went in was not understood.
     entries = [f"{word}\t{answer}\n" for word, answer in answers.items() if answer and answer != word]
     if not entries:
@@ -123,9 +136,18 @@ def build_lexicon(
     return LexiconReport(path=path, words=len(listed), kept=len(entries))
 
 
-def _one_word(outcome: Outcome) -> str | None:
-    answer = outcome.strip().rstrip(".").strip() if isinstance(outcome, str) else ""
-    return answer.lower() if _is_word(answer) else None
+def _added_words(phrases: Iterable[str]) -> set[str]:
+    """Words that open at least 1 % of the longer translations, such as the pronouns of conjugated verbs.
+
+    In a lexicon of a few entries nothing can be told; ten are asked for.
+    """
+    openers = Counter(phrase.partition(" ")[0] for phrase in phrases if " " in phrase)
+    return {word for word, count in openers.items() if count >= max(10, ADDED_SHARE * openers.total())}
+
+
+def _answer(outcome: Outcome) -> str | None:
+    words = outcome.strip().rstrip(".").split() if isinstance(outcome, str) else []
+    return " ".join(words).lower() if len(words) <= LONGEST and all(map(_is_word, words)) else None
 
 
 def _is_word(text: str) -> bool:
