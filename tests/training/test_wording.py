@@ -259,7 +259,7 @@ def test_each_language_of_a_step_reads_its_own_lexicon(tmp_path: Path) -> None:
     _, texts = texts_of(plan)
     pt, de = " ".join(texts[40:80]).split(), " ".join(texts[80:]).split()
     assert {"köter", "kater"} <= set(de) and not {"köter", "kater"} & set(pt)
-    assert {"cadela", "bichano"} <= set(pt) and not {"cadela", "bichano"} & set(de)
+    assert {"cachorro", "bichano"} <= set(pt) and not {"cachorro", "bichano"} & set(de)
 
 
 def test_steps_are_as_before_where_no_lexicon_is_wanted(world: Path) -> None:
