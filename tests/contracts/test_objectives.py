@@ -21,6 +21,8 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "nrccr": [
         {"contrast": "soft_triplet"},
         {"contrast": "info_nce"},
+        {"cycle_contrast": "info_nce"},
+        {"cycle_contrast": "cos"},
         {"discriminator": "strong"},
         {"reduction": "sum", "negatives": "diagonal", "feat_loss": "smooth_l1", "feat_detach_teacher": False},
         {"sim_loss": "kl", "detach_visual_teacher": False},

@@ -16,7 +16,13 @@ from dragoman.recipes import load_recipe
 
 ITEMS = [0, 1, 1, 2]
 # What the tests assume, whatever the defaults are tuned to.
-BASE = {"contrast": "triplet", "margin": 0.2, "reduction": "mean", "negatives": "by_visual_id"}
+BASE = {
+    "contrast": "triplet",
+    "cycle_contrast": "triplet",
+    "margin": 0.2,
+    "reduction": "mean",
+    "negatives": "by_visual_id",
+}
 BASE |= {"sim_loss": "ce", "feat_loss": "cos", "cycle": True, "adversary": "alternating"}
 BASE |= {"detach_visual_teacher": True, "feat_detach_teacher": True, "discriminator": "medium"}
 
@@ -40,6 +46,17 @@ def test_terms_are_the_losses_of_their_pairs() -> None:
     assert views.teacher is not None
     cosines = (views.teacher * target).sum(1)
     torch.testing.assert_close(terms["feat"], (1 - cosines).mean())
+
+
+def test_a_cycle_that_only_pulls_knows_no_other_caption() -> None:
+    batch = make_batch(ITEMS)
+    views = make_views(batch)
+    terms = made(cycle_contrast="cos")(views, batch)
+    text = views.text.detach()
+    cosines = [float(text[row] @ text[8 + row]) for row in range(4)]
+    assert terms["cycle"].item() == pytest.approx(1 - sum(cosines) / 4, rel=1e-6)
+    # The contrast with the images is a setting of its own.
+    torch.testing.assert_close(terms["source"], made()(views, batch)["source"])
 
 
 def test_the_total_is_the_weighted_sum() -> None:
@@ -180,7 +197,7 @@ def test_the_released_preset_does_what_the_authors_code_does() -> None:
 def test_other_contrasts_treat_captions_of_one_image_as_positives() -> None:
     batch = make_batch(ITEMS)
     views = make_views(batch)
-    terms = made(contrast="info_nce", temperature=0.1)(views, batch)
+    terms = made(cycle_contrast="info_nce", temperature=0.1)(views, batch)
     logits = views.text[:4] @ views.text[8:].T / 0.1
     same = (torch.tensor(ITEMS)[:, None] == torch.tensor(ITEMS)[None, :]).float()
     target = same / same.sum(1, keepdim=True)

@@ -19,6 +19,7 @@ from dragoman.objectives._distill import feature_distillation, similarity_distil
 from dragoman.objectives._triplet import Reduction, hardest_triplet, same_item, soft_triplet
 from dragoman.objectives._views import Batch, Objective, Views
 
+Contrast = Literal["triplet", "soft_triplet", "info_nce"]
 NEEDS = ("image", "text", "back", "teacher", "pooled", "tokens")
 
 
@@ -28,8 +29,8 @@ class Config:
 
     target_languages: ClassVar[int] = 1
     """Teacher, cycle and adversary pair the source with one language."""
-    contrast: Literal["triplet", "soft_triplet", "info_nce"] = "triplet"
-    """Loss of the source, target and cycle terms."""
+    contrast: Contrast = "triplet"
+    """Loss of the source and target terms."""
     margin: float = 0.2
     temperature: float = 0.07
     """Divisor of similarities in `info_nce`, where it is learned, and in distillation, where it is not."""
@@ -45,6 +46,9 @@ class Config:
     feat_weight: float = 0.1
     feat_detach_teacher: bool = True
     cycle: bool = True
+    cycle_contrast: Literal["triplet", "soft_triplet", "info_nce", "cos"] = "triplet"
+    """Loss of the cycle. `cos` only pulls a caption and its back-translation together (1 − cos). The others
+    also push captions of other pictures away, although these may be true of the same picture."""
     cycle_weight: float = 0.5
     adversary: Literal["alternating", "off"] = "alternating"
     adversary_weight: float = 0.001
@@ -161,7 +165,7 @@ class NRCCR(Objective):
     def _contrast_images(self, views: Views, batch: Batch, rows: Tensor) -> Tensor:
         item, text_PJ = batch.item[rows], views.text[rows]
         if self.config.contrast != "info_nce":
-            return self._triplet(views.image[item] @ text_PJ.T, item)
+            return self._triplet(self.config.contrast, views.image[item] @ text_PJ.T, item)
         logits_BP = views.image @ text_PJ.T / self.contrast_temperature()
         return multi_positive(logits_BP, item, uniform_targets(own_texts(item, len(views.image)))).symmetric()
 
@@ -171,18 +175,20 @@ class NRCCR(Objective):
         kept = source[(batch.pair[source][:, None] == batch.pair[back][None, :]).any(1)]
         item = batch.item[kept]
         similarity_PP = views.text[kept] @ views.text[back].T
-        if self.config.contrast != "info_nce":
-            return self._triplet(similarity_PP, item)
+        if self.config.cycle_contrast == "cos":
+            return 1 - similarity_PP.diagonal().mean()
+        if self.config.cycle_contrast != "info_nce":
+            return self._triplet(self.config.cycle_contrast, similarity_PP, item)
         same = same_item(item, self.config.negatives)
         logits_PP = similarity_PP / self.contrast_temperature()
         rows: Tensor = -(logits_PP.log_softmax(1) * uniform_targets(same)).sum(1).mean()
         columns: Tensor = -(logits_PP.log_softmax(0) * uniform_targets(same)).sum(0).mean()
         return (rows + columns) / 2
 
-    def _triplet(self, similarity_PP: Tensor, item: Tensor) -> Tensor:
+    def _triplet(self, form: Contrast, similarity_PP: Tensor, item: Tensor) -> Tensor:
         config = self.config
         same = same_item(item, config.negatives)
-        if config.contrast == "triplet":
+        if form == "triplet":
             return hardest_triplet(similarity_PP, same, config.margin, config.reduction)
         return soft_triplet(similarity_PP, same, config.margin, config.temperature, config.reduction)
 

@@ -17,6 +17,6 @@ def recipe(source: str, targets: tuple[str, ...], features: str) -> TrainConfig:
         targets=targets,
         features=features,
         objective="nrccr",
-        loss=objective_config("nrccr", contrast="info_nce", target_weight=1.0),
+        loss=objective_config("nrccr", contrast="info_nce", cycle_contrast="info_nce", target_weight=1.0),
         back_share=0.25,
     )
