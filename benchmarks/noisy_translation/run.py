@@ -199,19 +199,18 @@ def gather(out: Path, arm: str, seeds: list[str], slot: str) -> dict[str, dict[s
 
 
 def significance(out: Path, arms: list[str], seeds: list[str], slot: str) -> list[dict[str, object]]:
-    """SumR of every arm against translate_train, and against translate-test with the English model."""
+    """Differences of SumR, Portuguese asked directly, of the pairs that the questions are about."""
     from dragoman.reporting.comparison import compare
 
+    rivals = ["nrccr", "translate_train+lexicon", "nrccr+lexicon"]
+    pairs = [("translate_train", None, arm) for arm in rivals]
+    pairs += [("english", "translate_test", arm) for arm in ["translate_train", *rivals]]
+    pairs += [("nrccr", None, arm) for arm in ARMS if arm.startswith(("nrccr-", "nrccr_t"))]
     found: list[dict[str, object]] = []
-    for baseline, row in (("translate_train", None), ("english", "translate_test"), ("nrccr", None)):
-        if baseline not in arms:
-            continue
-        for arm in arms:
-            if arm == baseline:
-                continue
-            for one in compare(
-                finished(out, baseline, seeds, slot), finished(out, arm, seeds, slot), baseline_row=row
-            ):
+    for baseline, row, arm in pairs:
+        if {baseline, arm} <= set(arms):
+            systems = [finished(out, name, seeds, slot) for name in (baseline, arm)]
+            for one in compare(*systems, baseline_row=row):
                 if one.metric == "sum_r" and one.pair.language == "pt" and one.pair.row == "direct":
                     found.append(
                         {
