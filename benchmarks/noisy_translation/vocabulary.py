@@ -61,7 +61,7 @@ def by_unseen_share(out: Path, asked: dict[str, str], unseen: set[str]) -> None:
     print(f"| arm | {' | '.join(names)} |\n|---|{'---|' * len(names)}")
     for arm in ARMS:
         hits, places = [], []
-        for path in sorted(out.glob(f"reports/{arm}-*-written/queries.parquet")):
+        for path in sorted(out.glob(f"reports/{arm}-[0-9]*-written/queries.parquet")):
             table = pq.read_table(path, columns=["language", "row", "direction", "qid", "rank"])
             for name, value in (("language", "pt"), ("row", "direct"), ("direction", "text_to_image")):
                 table = table.filter(pc.equal(table[name], value))
