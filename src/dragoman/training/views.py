@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from dragoman.encoders.dual import DualEncoder
@@ -18,7 +19,7 @@ def compute_views(
 ) -> tuple[Views, Batch]:
     """Encode every different text once, then hand out its vector to each caption that has this text."""
     device = features_BD.device
-    batch = _moved(step.batch, device.type if device.index is None else str(device))
+    batch = _moved(step.batch, device)
     row_of_text = step.row_of_text.to(device)
     found = model.encode_text(step.inputs, tokens=bool({"teacher", "tokens"} & set(needs)))
     teacher = None
@@ -26,21 +27,24 @@ def compute_views(
         target = batch.rows(1)
         source = batch.rows(0)[batch.pair[target]]
         teacher = model.teach(found[row_of_text[source]], found[row_of_text[target]])
-    tokens = "tokens" in needs and found.trunk is not None and found.mask is not None
+
+    def handed_out(name: str, states: Tensor | None) -> Tensor | None:
+        return states[row_of_text] if name in needs and states is not None else None
+
     return (
         Views(
             image=model.encode_image(features_BD),
             text=found.vector[row_of_text],
             teacher=teacher,
-            pooled=found.pooled[row_of_text] if "pooled" in needs else None,
-            tokens=found.trunk[row_of_text] if tokens and found.trunk is not None else None,
-            mask=found.mask[row_of_text] if tokens and found.mask is not None else None,
+            pooled=handed_out("pooled", found.pooled),
+            tokens=handed_out("tokens", found.trunk),
+            mask=handed_out("tokens", found.mask),
         ),
         batch,
     )
 
 
-def _moved(batch: Batch, device: str) -> Batch:
+def _moved(batch: Batch, device: torch.device) -> Batch:
     tensors = {field.name: getattr(batch, field.name) for field in fields(batch)}
     moved: dict[str, Any] = {
         name: value.to(device) for name, value in tensors.items() if isinstance(value, Tensor)
