@@ -19,7 +19,7 @@ CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "shutil.rmtree"}
 
 
 class MeanColour:
-    width = 3
+    shape = (3,)
 
     def prepare(self, image: Image.Image) -> np.ndarray:
         return np.asarray(image, np.float32).mean((0, 1))

@@ -14,6 +14,11 @@ SHOWN = 5
 @click.option("--encoder", required=True, help="Vision tower: a Hugging Face folder or hub id.")
 @click.option("--name", help="Name of the feature set (default: the last part of the encoder's name).")
 @click.option(
+    "--grid",
+    type=click.IntRange(min=1),
+    help="Keep the tower's map as well, pooled to GRID x GRID regions, for a fusion encoder.",
+)
+@click.option(
     "--batch-size", type=click.IntRange(min=1), help="Images per forward pass (default: 4 on a CPU, else 64)."
 )
 @click.option("--device", help="cpu, cuda, mps, or auto: cuda where there is one (default: auto).")
@@ -30,6 +35,7 @@ def command(corpus: str, encoder: str, **options: object) -> None:
     \b
     dragoman features corpus/ --encoder openai/clip-vit-base-patch32
     dragoman features corpus/ --encoder models/mobilenet_v2_imagenet --name mobilenet_v2
+    dragoman features corpus/ --encoder models/mobilenet_v2_imagenet --name mobilenet_3x3 --grid 3
     """
     import warnings
 

@@ -1,6 +1,7 @@
 """Frozen vision vectors of a corpus: `vectors.npy` (memory-mapped), `ids.txt`, `manifest.json`.
 
-N vectors, D width.
+N items, R regions, D width. A set holds one vector an item, [N, D], or several, [N, R, D]: the vector of the
+whole image, then those of its regions.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ BLOCK = 4096
 
 
 class FeatureSet:
-    """Vectors of one vision encoder, one row an item; row i belongs to `ids[i]`."""
+    """Vectors of one vision encoder; row i of `vectors`, [N, D] or [N, R, D], belongs to `ids[i]`."""
 
     def __init__(self, folder: Path, manifest: Mapping[str, object]) -> None:
         self.folder = folder
@@ -31,7 +32,7 @@ class FeatureSet:
         self.vectors: NDArray[np.floating] = np.load(
             folder / "vectors.npy", mmap_mode="r", allow_pickle=False
         )
-        if self.vectors.ndim != 2 or len(self.vectors) != len(self.ids):
+        if self.vectors.ndim not in (2, 3) or len(self.vectors) != len(self.ids):
             raise UserError(
                 f"{folder}: vectors.npy has shape {self.vectors.shape} but ids.txt has "
                 f"{len(self.ids)} lines; one row a line was expected. Make the feature set anew."
@@ -52,7 +53,22 @@ class FeatureSet:
     @property
     def width(self) -> int:
         """D."""
-        return int(self.vectors.shape[1])
+        return int(self.vectors.shape[-1])
+
+    @property
+    def regions(self) -> int:
+        """R, the vector of the whole image among them; 1 where a set holds nothing else."""
+        return int(self.vectors.shape[1]) if self.vectors.ndim == 3 else 1
+
+    def whole(self, rows: NDArray[np.int64]) -> NDArray[np.floating]:
+        """[n, D] of some rows: what a dual encoder reads of an image."""
+        found: NDArray[np.floating] = self.vectors[rows] if self.regions == 1 else self.vectors[rows, 0]
+        return found.reshape(len(rows), self.width)
+
+    def parts(self, rows: NDArray[np.int64]) -> NDArray[np.floating]:
+        """[n, R, D] of some rows: what a fusion encoder attends to."""
+        found: NDArray[np.floating] = self.vectors[rows].reshape(len(rows), self.regions, self.width)
+        return found
 
     @cached_property
     def _row_of(self) -> dict[str, int]:
@@ -79,13 +95,14 @@ def write_features(
     rows: NDArray[np.int64] | None = None,
     **details: Any,
 ) -> None:
-    """Write a feature set of given vectors as float16, a block at a time: `vectors` may be memory-mapped.
+    """Write a feature set of given vectors, [N, D] or [N, R, D], as float16, a block at a time.
 
-    `ids` names one row of `vectors` each, or of `vectors[rows]` where `rows` chooses some.
+    `vectors` may be memory-mapped. `ids` names one row of them each, or of `vectors[rows]` where `rows`
+    chooses some.
     """
     folder.mkdir(parents=True, exist_ok=True)
     chosen = np.arange(len(vectors)) if rows is None else rows
-    header = {"descr": "<f2", "fortran_order": False, "shape": (len(chosen), vectors.shape[1])}
+    header = {"descr": "<f2", "fortran_order": False, "shape": (len(chosen), *vectors.shape[1:])}
     with atomic_path(folder / "vectors.npy") as temporary, temporary.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
         for start in range(0, len(chosen), BLOCK):

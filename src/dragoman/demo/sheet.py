@@ -44,7 +44,7 @@ def find_examples(run: str | Path, corpus: Corpus, languages: Sequence[str]) -> 
     retriever = Retriever.load(run)
     gallery = corpus.items.filter(pc.field("split") == "test")["item_id"].to_pylist()
     features = corpus.features(str(retriever.config["features"]))
-    images_ND = retriever.encode_features(np.asarray(features.vectors[features.rows(gallery)]))
+    images_ND = retriever.encode_features(np.asarray(features.whole(features.rows(gallery))))
     examples = []
     for number, lang in enumerate(languages):
         captions = corpus.captions.filter(

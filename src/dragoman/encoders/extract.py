@@ -5,7 +5,7 @@ goes on at the same batch boundaries and so ends with the same bits. The feature
 `features/.<name>/new` and takes its name by a rename. Memory: the tower, one batch, the vectors of one shard,
 and per worker one decoded image (`max_megapixels` times 14 MB, measured).
 
-N images of a batch, D width of the vectors.
+N images of a batch, R regions of an image, D width of the vectors.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ def extract_features(
     *,
     encoder: str | Path,
     name: str | None = None,
+    grid: int = 0,
     batch_size: int | None = None,
     device: str = "auto",
     max_megapixels: float = MAX_MEGAPIXELS,
@@ -66,11 +67,12 @@ def extract_features(
 ) -> ExtractionReport:
     """Write `corpus/features/<name>/`: float16 vectors of every item's image through the tower `encoder`.
 
-    `encoder` is a folder or hub id, `name` defaults to its last part. Only items that have no vector yet are
-    worked on, those rejected before among them. `batch_size` defaults to 4 on a CPU, where larger batches are
-    slower, and to 64 elsewhere. `workers` threads decode images (default: one per core, at
-    most 8). Broken images end in `rejected.jsonl`. Raises UserError where the name belongs to the vectors of
-    another encoder.
+    `encoder` is a folder or hub id, `name` defaults to its last part. With a `grid` an item has
+    1 + grid * grid vectors: that of the image, and those of the cells of the tower's map. Only items that
+    have no vector yet are worked on, those rejected before among them. `batch_size` defaults to 4 on a CPU,
+    where larger batches are slower, and to 64 elsewhere. `workers` threads decode images (default: one per
+    core, at most 8). Broken images end in `rejected.jsonl`. Raises UserError where the name belongs to the
+    vectors of another encoder or grid.
     """
     from dragoman.encoders.vision import VisionTower, checked_device, preprocessing, tower_fingerprint
 
@@ -80,15 +82,18 @@ def extract_features(
     batch_size = (4 if device == "cpu" else 64) if batch_size is None else batch_size
     if batch_size < 1 or max_megapixels <= 0:
         raise UserError(f"Batch size {batch_size}, limit {max_megapixels} megapixels: both must be above 0.")
+    if grid < 0:
+        raise UserError(f"grid must be 0 (no regions) or more, got {grid}")
     source = model_folder(encoder)
     # The path of a local folder, so that a search over images finds the tower again; a hub id as it is.
     place = str(source.resolve()) if Path(encoder).exists() else str(encoder)
-    identity = {"path": place, "fingerprint": tower_fingerprint(source)}
+    fingerprint = tower_fingerprint(source)
+    identity = {"path": place, "fingerprint": fingerprint} | ({"grid": grid} if grid else {})
     with sole_writer(working_folder(final)):
-        work = FeatureWork(final, identity["fingerprint"])
+        work = FeatureWork(final, fingerprint, grid)
         todo, rejected = _split(opened, work, max_megapixels)
         if todo:
-            tower = VisionTower.load(source, device)
+            tower = VisionTower.load(source, device, grid)
             prepared = _prepared(tower, todo, max_megapixels, batch_size, workers or _cores())
             with bar(len(todo), final.name, "images") as progress:
                 for shard in _shards(_batches(tower, prepared, batch_size), progress.update):
@@ -190,8 +195,9 @@ def _batches(
     while batch := list(islice(images, batch_size)):
         good = [(image, inputs) for image, inputs in batch if not isinstance(inputs, str)]
         refused = [(image, reason) for image, reason in batch if isinstance(reason, str)]
-        vectors_ND = tower.embed([inputs for _, inputs in good]) if good else np.empty((0, tower.width))
-        fits_N = np.abs(vectors_ND).max(1, initial=0) <= LARGEST  # false for NaN as well
+        vectors = tower.embed([inputs for _, inputs in good]) if good else np.empty((0, *tower.shape))
+        largest_N = np.abs(vectors).max(axis=tuple(range(1, vectors.ndim)), initial=0)
+        fits_N = largest_N <= LARGEST  # false for NaN as well
         refused += [
             (image, f"its vector does not fit into float16 (-{LARGEST:.0f} to {LARGEST:.0f})")
             for (image, _), fits in zip(good, fits_N, strict=True)
@@ -199,7 +205,7 @@ def _batches(
         ]
         yield Shard(
             ids=[image.item_id for (image, _), fits in zip(good, fits_N, strict=True) if fits],
-            vectors=vectors_ND[fits_N].astype(np.float16),
+            vectors=vectors[fits_N].astype(np.float16),
             rejected=[Rejected(item_id=one.item_id, path=one.path, reason=reason) for one, reason in refused],
         )
 

@@ -1,6 +1,6 @@
 """The unfinished part of a feature set: shards on the disk, and the feature set made of them.
 
-N rows, D width.
+N rows; a row is one vector, or the vectors of the whole image and of its regions.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Rejected:
 
 @dataclass(frozen=True, kw_only=True)
 class Shard:
-    """What some whole batches gave: one row of `vectors` [N, D] an id, and the items that gave none."""
+    """What some whole batches gave: one row of `vectors` an id, and the items that gave none."""
 
     ids: list[str]
     vectors: NDArray[np.float16]
@@ -48,13 +48,13 @@ class FeatureWork:
     Hold `sole_writer` on the working folder. Opening it finishes a swap that a kill interrupted.
     """
 
-    def __init__(self, final: Path, fingerprint: str) -> None:
+    def __init__(self, final: Path, fingerprint: str, grid: int = 0) -> None:
         self.final = final
         self.folder = working_folder(final)
         self._shards = self.folder / "shards"
         self._recover()
         self.old = FeatureSet.open(final) if (final / MANIFEST).is_file() else None
-        self.fingerprint = fingerprint
+        self.identity = {"fingerprint": fingerprint, "grid": grid}
         self._require_same_encoder()
 
     @cached_property
@@ -65,7 +65,7 @@ class FeatureWork:
     def add(self, shard: Shard) -> None:
         """Keep a finished shard, whatever happens next."""
         if not self.shards:
-            write_json(self._shards / "encoder.json", {"fingerprint": self.fingerprint})
+            write_json(self._shards / "encoder.json", self.identity)
         file = self._shards / f"shard-{len(self.shards):08d}.json"
         with atomic_path(file.with_suffix(".npy")) as temporary, temporary.open("wb") as handle:
             np.save(handle, shard.vectors, allow_pickle=False)
@@ -118,8 +118,7 @@ class FeatureWork:
     def _write_vectors(self, file: Path, places: Sequence[tuple[int, int]]) -> None:
         # Plain writes and no memory map: on a full disk a map kills the process by a signal.
         sources = self._sources()
-        width = sources[-1].shape[1]
-        header = {"descr": "<f2", "fortran_order": False, "shape": (len(places), width)}
+        header = {"descr": "<f2", "fortran_order": False, "shape": (len(places), *sources[-1].shape[1:])}
         with file.open("wb") as handle:
             np.lib.format.write_array_header_1_0(handle, header)
             for start in range(0, len(places), _ROWS):
@@ -150,10 +149,10 @@ class FeatureWork:
 
     def _require_same_encoder(self) -> None:
         if self.old is not None:
-            _same(self.fingerprint, self.old.manifest.get("encoder"), self.final, self.final)
+            _same(self.identity, self.old.manifest.get("encoder"), self.final, self.final)
         if self.shards:
             note = json.loads((self._shards / "encoder.json").read_text("utf-8"))
-            _same(self.fingerprint, note, self.final, self.folder)
+            _same(self.identity, note, self.final, self.folder)
 
 
 def working_folder(final: Path) -> Path:
@@ -173,12 +172,22 @@ def _read_shard(file: Path) -> Shard:
     return Shard(ids=listed["ids"], vectors=vectors, rejected=[Rejected(**one) for one in listed["rejected"]])
 
 
-def _same(fingerprint: str, encoder: object, final: Path, place: Path) -> None:
-    found = encoder.get("fingerprint") if isinstance(encoder, dict) else None
-    if found == fingerprint:
-        return
-    whose = f"another encoder (fingerprint {found[:12]})" if found else "no encoder that is known here"
-    raise UserError(
-        f"{place} holds vectors of {whose}, not of this one ({fingerprint[:12]}); they cannot be mixed. "
-        f"Give this one its own name (--name {final.name}_2), or remove the other: rm -r {place}"
-    )
+def _same(identity: dict[str, object], encoder: object, final: Path, place: Path) -> None:
+    found = encoder if isinstance(encoder, dict) else {}
+    fingerprint, expected = found.get("fingerprint"), str(identity["fingerprint"])
+    remedy = f"Give this one its own name (--name {final.name}_2), or remove the other: rm -r {place}"
+    if fingerprint != expected:
+        whose = (
+            f"another encoder (fingerprint {fingerprint[:12]})"
+            if fingerprint
+            else "no encoder that is known here"
+        )
+        raise UserError(
+            f"{place} holds vectors of {whose}, not of this one ({expected[:12]}); they cannot be mixed. "
+            f"{remedy}"
+        )
+    if found.get("grid", 0) != identity["grid"]:
+        raise UserError(
+            f"{place} was made with --grid {found.get('grid', 0)}, not {identity['grid']} (0 keeps no "
+            f"regions); they cannot be mixed. {remedy}"
+        )

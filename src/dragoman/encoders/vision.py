@@ -1,12 +1,14 @@
 """Frozen vision towers: PIL images in, float32 vectors out.
 
-N images, C channels, L tokens, D width of the vectors. Which vector a tower gives:
+N images, R regions, D width of the vectors. Which vector a tower gives:
 
 1. dual towers (CLIP, SigLIP, …): the image embedding of the joint space, `get_image_features`, not
    normalised; vision halves saved with their projection give the same vector, `image_embeds`;
 2. towers with a pooler in the checkpoint (DINOv2, ViT, MobileNet, …): `pooler_output`;
 3. towers whose checkpoint lacks the pooler's weights (most ViT classifiers and MAE): the class token of
    `last_hidden_state`, or the mean over all positions where there is none. Random weights are never used.
+
+With a grid, a tower also gives the cells of its spatial map (`regions.py`): R = 1 + grid * grid vectors.
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ from dragoman.errors import MissingExtraError, UserError
 try:
     import torch
     from torch import Tensor
+
+    from dragoman.encoders.regions import with_regions
 except ImportError:
     raise MissingExtraError("torch", "train", "Encoding images") from None
 
@@ -37,48 +41,59 @@ RULE = "image_embedding|pooler_output|class_token|mean, pil, float32"
 class VisionTower:
     """A frozen Hugging Face vision tower in eval mode. Deterministic on CPU for equal batches."""
 
-    def __init__(self, model: Any, processor: Any, fingerprint: str, device: str) -> None:
+    def __init__(self, model: Any, processor: Any, fingerprint: str, device: str, grid: int = 0) -> None:
         self.fingerprint = fingerprint
         """sha256 over weights, model configuration and preprocessing."""
+        self.grid = grid
+        """Cells along a side of the map that is kept; 0 keeps none."""
         self.preprocessing: dict[str, Any] = processor.to_dict()
         # Convolutions on a CPU run up to twice as fast on this layout; it leaves transformers as they are.
         model = model.to(device=device, memory_format=torch.channels_last)
         self._model = model.eval().requires_grad_(False)
         self._processor = processor
         self._device = device
-        self.width = int(self.embed([self.prepare(_grey())]).shape[1])
+        self.shape = self.embed([self.prepare(_grey())]).shape[1:]
+        """Of what an image gives: (D,), or (R, D) with a grid."""
+        self.width = int(self.shape[-1])
         """D."""
 
     @classmethod
-    def load(cls, path: str | Path, device: str = "cpu") -> VisionTower:
+    def load(cls, path: str | Path, device: str = "cpu", grid: int = 0) -> VisionTower:
         """Load a tower from a local folder or hub id, safetensors only, no remote code.
 
-        Raises UserError for a folder of another kind (text model, run, pickled weights, damaged).
+        Raises UserError for a folder of another kind (text model, run, pickled weights, damaged), and for a
+        tower whose map cannot be pooled to `grid` cells a side.
         """
         folder = model_folder(path)
-        return cls(*_load(folder), tower_fingerprint(folder), checked_device(device))
+        return cls(*_load(folder), tower_fingerprint(folder), checked_device(device), grid)
 
     def prepare(self, image: Image) -> dict[str, Tensor]:
         """The tower's own preprocessing of one RGB image, on the CPU; safe to call in several threads."""
         return dict(self._processor(images=[image], return_tensors="pt"))
 
     def embed(self, prepared: Sequence[dict[str, Tensor]]) -> NDArray[np.float32]:
-        """[N, D] of what `prepare` returned, in one forward pass."""
+        """[N, D] of what `prepare` returned, in one forward pass; with a grid [N, R, D], the vector first."""
         try:
             inputs = {name: torch.cat([one[name] for one in prepared]) for name in prepared[0]}
         except RuntimeError:
             # A processor that keeps the aspect ratio gives images that do not stack.
             return np.concatenate([self.embed([one]) for one in prepared])
         with torch.inference_mode():
-            vectors_ND = _vectors(self._model, {k: v.to(self._device) for k, v in inputs.items()})
-        return vectors_ND.float().cpu().numpy()
+            vectors = self._vectors({name: value.to(self._device) for name, value in inputs.items()})
+        return vectors.float().cpu().numpy()
 
     def encode(self, images: Sequence[Image], batch_size: int = 32) -> NDArray[np.float32]:
-        """[N, D] vectors of RGB images (see `open_image`), `batch_size` of them per forward pass."""
-        vectors = [np.empty((0, self.width), np.float32)]
+        """As `embed`, of RGB images (see `open_image`), `batch_size` of them per forward pass."""
+        vectors = [np.empty((0, *self.shape), np.float32)]
         for start in range(0, len(images), batch_size):
             vectors.append(self.embed([self.prepare(image) for image in images[start : start + batch_size]]))
         return np.concatenate(vectors)
+
+    def _vectors(self, inputs: dict[str, Tensor]) -> Tensor:
+        dual = hasattr(self._model, "get_image_features")
+        output = self._model.get_image_features(**inputs) if dual else self._model(**inputs)
+        vectors_ND = _vector(self._model, output)
+        return with_regions(self._model, inputs, output, vectors_ND, self.grid) if self.grid else vectors_ND
 
 
 def tower_fingerprint(folder: Path) -> str:
@@ -162,13 +177,10 @@ def _load_processor(folder: Path) -> Any:
     )
 
 
-def _vectors(model: Any, inputs: dict[str, Tensor]) -> Tensor:
-    if hasattr(model, "get_image_features"):
-        embedding = model.get_image_features(**inputs)
-        # A tensor in transformers 4, an object in 5.
-        vectors: Tensor = embedding if isinstance(embedding, Tensor) else embedding.pooler_output
-        return vectors
-    output = model(**inputs)
+def _vector(model: Any, output: Any) -> Tensor:
+    """[N, D]."""
+    if isinstance(output, Tensor):  # the embedding of a dual tower in transformers 4
+        return output
     for name in ("image_embeds", "pooler_output"):
         found: Tensor | None = getattr(output, name, None)
         if found is not None:

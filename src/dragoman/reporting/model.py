@@ -75,7 +75,7 @@ def encode_images(
     parts = []
     with bar(len(row_N), "Encoding images", "images") as progress:
         for start in range(0, len(row_N), CHUNK):
-            parts.append(model.encode_features(np.asarray(stored.vectors[row_N[start : start + CHUNK]])))
+            parts.append(model.encode_features(np.asarray(stored.whole(row_N[start : start + CHUNK]))))
             progress.update(len(parts[-1]))
     return np.concatenate(parts)
 

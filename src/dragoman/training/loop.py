@@ -227,6 +227,7 @@ def _made_from(features: FeatureSet) -> dict[str, Any]:
     return {
         "inputs": features.manifest.get("inputs", {}),
         "encoder": encoder.get("fingerprint") if isinstance(encoder, dict) else encoder,
+        **({"regions": features.regions} if features.regions > 1 else {}),
     }
 
 

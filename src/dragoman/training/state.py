@@ -110,7 +110,7 @@ class TrainState:
 
     def vectors(self, item_ids: list[str]) -> NDArray[np.float32]:
         """[B, D] vision vectors of items."""
-        return np.asarray(self.features.vectors[self.features.rows(item_ids)], np.float32)
+        return np.asarray(self.features.whole(self.features.rows(item_ids)), np.float32)
 
     def save(self, path: Path) -> None:
         """Write a checkpoint. Raises UserError rather than keeping weights that are not finite."""
@@ -154,7 +154,7 @@ def _moments(features: FeatureSet, item_ids: list[str]) -> tuple[Tensor, Tensor]
     rows = np.sort(features.rows(sorted(set(item_ids))))
     total, squares = np.zeros(features.width), np.zeros(features.width)
     for start in range(0, len(rows), 8192):
-        block = np.asarray(features.vectors[rows[start : start + 8192]], np.float64)
+        block = np.asarray(features.whole(rows[start : start + 8192]), np.float64)
         total += block.sum(0)
         squares += np.square(block).sum(0)
     mean = total / len(rows)
