@@ -87,10 +87,10 @@ def test_the_complete_configuration_can_be_seen(corpus: Path, tmp_path: Path) ->
     done = run(command(corpus, tmp_path, "--show-config", "--seed", "7", "--engine", "toy", recipe="nrccr"))
     assert done.returncode == 0, done.stderr
     shown = json.loads(done.stdout)
-    assert (shown["recipe"], shown["seed"], shown["engine"], shown["text"]["width"]) == (
+    assert (shown["recipe"], shown["seed"], shown["engines"], shown["text"]["width"]) == (
         "nrccr",
         7,
-        "toy",
+        ["toy"],
         16,
     )
     assert list(tmp_path.iterdir()) == []

@@ -14,21 +14,20 @@ from dragoman.records import ROLES
 HUMAN, MT, BACK = (ROLES.index(role) for role in ("human", "mt", "back"))
 
 
-def make_batch(item_of_pair: list[int], targets: int = 1, back: bool = True, trust: float = 1.0) -> Batch:
+def make_batch(item_of_pair: list[int], targets: int = 1, back: bool = True) -> Batch:
     """Source captions, then for each target translations and back-translations, one a pair."""
     pairs = range(len(item_of_pair))
-    rows = [(item_of_pair[p], p, 0, HUMAN, 1.0) for p in pairs]
+    rows = [(item_of_pair[p], p, 0, HUMAN) for p in pairs]
     for lang in range(1, targets + 1):
-        rows += [(item_of_pair[p], p, lang, MT, trust) for p in pairs]
-        rows += [(item_of_pair[p], p, 0, BACK, trust) for p in pairs if back and lang == 1]
-    item, pair, lang_, role, trusts = zip(*rows, strict=True)
+        rows += [(item_of_pair[p], p, lang, MT) for p in pairs]
+        rows += [(item_of_pair[p], p, 0, BACK) for p in pairs if back and lang == 1]
+    item, pair, lang_, role = zip(*rows, strict=True)
     languages = ("en", *("pt", "es", "de")[:targets])
     return Batch(
         item=torch.tensor(item),
         pair=torch.tensor(pair),
         lang=torch.tensor(lang_),
         role=torch.tensor(role),
-        trust=torch.tensor(trusts),
         languages=languages,
     )
 

@@ -22,8 +22,10 @@ def base(recipe: str = "nrccr", targets: tuple[str, ...] = ("pt",)) -> TrainConf
         ("steps", "12", 12),
         ("steps", "none", None),
         ("learning_rate", "2e-4", 2e-4),
-        ("engine", "apertium:eng-spa|es-pt", "apertium:eng-spa|es-pt"),
-        ("engine", "None", None),
+        ("engines", "apertium:eng-spa|es-pt,zh=*", ("apertium:eng-spa|es-pt", "zh=*")),
+        ("draw", "None", None),
+        ("trust.weight", "true", True),
+        ("trust.floor", "0.2", 0.2),
         ("targets", "gl", ("gl",)),
         ("targets", " gl ,", ("gl",)),
         ("precision", "bf16", "bf16"),
@@ -47,7 +49,7 @@ def test_a_setting_is_read_by_the_type_of_its_field(name: str, text: str, value:
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("epoch", "3", "No setting 'epoch'. Known here: back_share, batch_size, checkpoint_every"),
+        ("epoch", "3", "No setting 'epoch'. Known here: always_source, back_share, batch_size"),
         ("loss.margn", "3", "No setting 'loss.margn'. Known here: adversary, adversary_weight"),
         ("epochs", "three", "epochs must be a whole number, got 'three'"),
         ("epochs", "1.5", "epochs must be a whole number, got '1.5'"),
@@ -68,7 +70,7 @@ def test_a_setting_is_read_by_the_type_of_its_field(name: str, text: str, value:
         ("targets", "pt,gl", "'nrccr' learns 1 target language at a time, got pt, gl. Name one"),
         ("targets", "", "learns 1 target language at a time, got none"),
         ("objective", "triplet", "not those of the objective 'triplet'. Choose the recipe"),
-        ("objective", "magic", "No objective 'magic'. Known: nrccr, translate_train, triplet"),
+        ("objective", "magic", "No objective 'magic'. Known: dragoman, nrccr, one_to_k, pivot"),
         ("text.max_words", "300", "positions, but dual.positions is 250: --set dual.positions=300"),
     ],
 )

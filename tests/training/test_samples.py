@@ -16,7 +16,7 @@ from dragoman.errors import UserError
 from dragoman.objectives._views import Batch
 from dragoman.training import train
 from dragoman.training.batches import BACK, HUMAN, MT, Step, StepPlan
-from dragoman.training.samples import Samples, load_samples
+from dragoman.training.samples import Choice, Samples, load_samples
 from dragoman.training.wording import Wording
 
 
@@ -38,12 +38,23 @@ def samples_of(
 
 
 def plan_of(
-    samples: Samples, *, back: bool = True, size: int = 8, word_dropout: float = 0.0, seed: int = 1
+    samples: Samples,
+    *,
+    back: bool = True,
+    size: int = 8,
+    word_dropout: float = 0.0,
+    seed: int = 1,
+    recipe: str = "nrccr",
+    **settings: str,
 ) -> StepPlan:
     wording = Wording(word_dropout=word_dropout, synonyms=0, renderings=0, lexicons=())
-    share = 1.0 if back else 0.0
+    plain = {"batch_size": str(size), "back_share": "1", "seed": str(seed)}
+    targets = tuple(target.lang for target in samples.targets)
     return StepPlan(
-        samples=samples, source="en", batch_size=size, back_share=share, wording=wording, seed=seed
+        samples=samples,
+        config=tiny(recipe if len(targets) == 1 else "one_to_k", targets, **plain | settings),
+        back=back,
+        wording=wording,
     )
 
 
@@ -64,19 +75,17 @@ def test_every_source_caption_has_its_own_translation_and_way_back(world: Path) 
     samples = samples_of(world)
     assert (len(samples), samples.dropped) == (80, 0)
     target = samples.targets[0]
-    assert (target.lang, target.engine) == ("pt", "toy")
-    for source, texts, back in zip(samples.source_text, target.text, target.back, strict=True):
-        assert texts == [translated(source)]
-        assert back == source.rsplit(" ", 1)[0]
-    assert target.trust.tolist() == [1.0] * 80
+    assert (target.lang, target.engines) == ("pt", ("toy",))
+    for source, choices in zip(samples.source_text, target.choices, strict=True):
+        assert choices == (Choice(translated(source), 1.0, source.rsplit(" ", 1)[0]),)
 
 
 def test_several_languages_stand_beside_one_source(world: Path) -> None:
     samples = samples_of(world, "translate_train", ("pt", "de"))
     for number, source in enumerate(samples.source_text):
-        assert [target.text[number] for target in samples.targets] == [
-            [translated(source)],
-            [translated(source, DE)],
+        assert [target.choices[number] for target in samples.targets] == [
+            (Choice(translated(source)),),
+            (Choice(translated(source, DE)),),
         ]
 
 
@@ -84,7 +93,8 @@ def test_trust_is_handed_on(corpus: Path) -> None:
     edit_captions(
         corpus, lambda rows: [row | {"trust": 0.25 if row["role"] == "mt" else None} for row in rows]
     )
-    assert samples_of(corpus).targets[0].trust.tolist() == [0.25] * 12
+    (target,) = samples_of(corpus).targets
+    assert [choice.trust for choices in target.choices for choice in choices] == [0.25] * 12
 
 
 def test_the_oracle_learns_from_human_captions_alone(world: Path) -> None:
@@ -95,10 +105,11 @@ def test_the_oracle_learns_from_human_captions_alone(world: Path) -> None:
     }
     machine = {row["text"] for row in captions if row["role"] != "human"}
     target = samples.targets[0]
-    assert target.engine is None and target.back == [None] * 80
-    for item, texts in zip(samples.item_id, target.text, strict=True):
-        assert {(item, text) for text in texts} <= human
-        assert not machine & set(texts)
+    assert target.engines == ()
+    for item, choices in zip(samples.item_id, target.choices, strict=True):
+        assert {(item, choice.text) for choice in choices} <= human
+        assert not machine & {choice.text for choice in choices}
+        assert {choice.back for choice in choices} == {None}
     assert not machine & set(samples.all_texts())
 
 
@@ -242,8 +253,8 @@ def test_several_engines_must_be_told_apart(corpus: Path) -> None:
 
     edit_captions(corpus, other)
     assert "Several engines wrote the translations from en into pt: 'other', 'toy'" in failure(corpus)
-    assert samples_of(corpus, engine="toy").targets[0].engine == "toy"
-    assert "by engine 'third'" in failure(corpus, engine="third")
+    assert samples_of(corpus, engines="toy").targets[0].engines == ("toy",)
+    assert "by engine 'third'" in failure(corpus, engines="third")
 
 
 def test_items_without_features_are_named(corpus: Path) -> None:

@@ -16,6 +16,7 @@ from dragoman.encoders.dual import DualConfig
 from dragoman.encoders.hf_text import HuggingFaceTextConfig
 from dragoman.encoders.small import SmallTextConfig
 from dragoman.training import TrainConfig
+from dragoman.training.trust_use import TrustUse
 
 PAGE = Path(__file__).parents[2] / "docs" / "training.md"
 GROUPS: dict[str, Any] = {
@@ -23,6 +24,7 @@ GROUPS: dict[str, Any] = {
     "text.": SmallTextConfig,
     "text (hf).": HuggingFaceTextConfig,
     "dual.": DualConfig,
+    "trust.": TrustUse,
 }
 LOSSES = {
     name: plugins.load("dragoman.objectives", name, "objective").Config

@@ -214,15 +214,14 @@ def texts_of(plan: StepPlan, number: int = 0) -> tuple[Step, list[str]]:
 
 
 def plan_of(corpus: Path, recipe: str, back_share: float = 1.0, size: int = 20, **settings: str) -> StepPlan:
-    config, opened = tiny(recipe, **NOTHING | settings), Corpus.open(corpus)
+    plain = {"batch_size": str(size), "back_share": str(back_share), "seed": "4"}
+    config, opened = tiny(recipe, **NOTHING | plain | settings), Corpus.open(corpus)
     samples: Samples = load_samples(opened, config, back="back" in config.loss.needs)
     return StepPlan(
         samples=samples,
-        source="en",
-        batch_size=size,
-        back_share=back_share,
+        config=config,
+        back="back" in config.loss.needs,
         wording=load_wording(opened, config),
-        seed=4,
     )
 
 
@@ -250,12 +249,12 @@ def test_each_language_of_a_step_reads_its_own_lexicon(tmp_path: Path) -> None:
     write_lexicon(corpus)
     (corpus / "lexicon" / "de.tsv").write_text("köter\tdog\nkater\tcat\n", encoding="utf-8")
     config, opened = (
-        tiny("translate_train", ("pt", "de"), **NOTHING | {"renderings": "0.99"}),
+        tiny("translate_train", ("pt", "de"), **NOTHING | {"renderings": "0.99", "batch_size": "40"}),
         Corpus.open(corpus),
     )
     samples = load_samples(opened, config, back=False)
     wording = load_wording(opened, config)
-    plan = StepPlan(samples=samples, source="en", batch_size=40, back_share=0.0, wording=wording, seed=4)
+    plan = StepPlan(samples=samples, config=config, back=False, wording=wording)
     _, texts = texts_of(plan)
     pt, de = " ".join(texts[40:80]).split(), " ".join(texts[80:]).split()
     assert {"köter", "kater"} <= set(de) and not {"köter", "kater"} & set(pt)
@@ -277,9 +276,7 @@ def test_a_varied_step_follows_from_its_number_alone(world: Path) -> None:
     assert sorted(texts_of(plan, 4)[1]) != sorted(texts_of(plan, 0)[1])
 
 
-@pytest.mark.parametrize(
-    ("share", "count"), [(1.0, 20), (0.5, 10), (0.25, 5), (0.33, 7), (0.01, 0), (0.0, 0)]
-)
+@pytest.mark.parametrize(("share", "count"), [(1.0, 20), (0.5, 10), (0.25, 5), (0.33, 7), (0.01, 0)])
 def test_a_share_of_the_pairs_brings_its_way_back(world: Path, share: float, count: int) -> None:
     whole, all_texts = texts_of(plan_of(world, "nrccr"), 1)
     step, texts = texts_of(plan_of(world, "nrccr", back_share=share), 1)

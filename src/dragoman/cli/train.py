@@ -15,7 +15,9 @@ import click
 @click.option("--features", required=True, help="Feature set of the corpus.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Run folder.")
 @click.option("--seed", type=int, help="Seed of everything random.")
-@click.option("--engine", help="Whose translations, where several engines wrote some.")
+@click.option(
+    "--engine", "engines", multiple=True, metavar="[LANG=]ENGINE", help="Whose translations; repeatable."
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Change a setting; repeatable.")
 @click.option("--show-config", is_flag=True, help="Print the complete configuration and stop.")
@@ -27,7 +29,7 @@ def command(
     features: str,
     out: Path,
     seed: int | None,
-    engine: str | None,
+    engines: tuple[str, ...],
     device: str,
     settings: tuple[str, ...],
     show_config: bool,
@@ -57,8 +59,8 @@ def command(
         changes[name] = value
     if seed is not None:
         changes["seed"] = str(seed)
-    if engine is not None:
-        changes["engine"] = engine
+    if engines:
+        changes["engines"] = ",".join(engines)
     languages = tuple(lang.strip() for lang in targets.split(",") if lang.strip())
     config = load_recipe(recipe)(source, languages, features)
     config = config.with_settings(changes)

@@ -105,6 +105,13 @@ def triples(
     )
 
 
+def engines_between(corpus: Corpus, *, source: str, target: str, split: Split) -> list[str]:
+    """Engines that translated human `source` captions of a split into `target`, sorted."""
+    humans = _human_captions(corpus, source, split)
+    mt = _written_from(corpus.captions, humans["caption_id"], "mt", target)
+    return sorted(name for name in mt["engine"].unique().to_pylist() if name is not None)
+
+
 def _human_captions(corpus: Corpus, lang: str, split: str) -> pa.Table:
     items, captions = corpus.items, corpus.captions
     chosen = items.filter(pc.equal(items["split"], split))["item_id"]

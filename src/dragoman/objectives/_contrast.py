@@ -6,6 +6,7 @@ B items, T texts. Toy values and properties: 1-to-K contrastive learning, arXiv 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,8 @@ class ContrastTerms:
 
     image_to_text: Tensor
     text_to_image: Tensor
+    floor: Tensor
+    """The least possible value of `image_to_text`, without gradient."""
 
     def symmetric(self, text_weight: float = 1.0) -> Tensor:
         """Half the sum; `text_weight` is the factor of text to image."""
@@ -34,31 +37,68 @@ def uniform_targets(positive_BT: Tensor) -> Tensor:
     return positive_BT / counts_B1.clamp(min=1)
 
 
+def weighted_targets(text_target_BT: Tensor, weight_T: Tensor) -> Tensor:
+    """[B, T] the shares of an item's texts, by weight; `text_target_BT` says how far each text is its own.
+
+    Rows sum to 1, or to 0 for an item without a text. With weights of 1 and own texts only, this is
+    `uniform_targets`.
+    """
+    mass_BT = text_target_BT * weight_T
+    return mass_BT / mass_BT.sum(1, keepdim=True).clamp(min=torch.finfo(mass_BT.dtype).tiny)
+
+
 def multi_positive(
     logits_BT: Tensor,
     item_T: Tensor,
     target_BT: Tensor,
     candidate_BT: Tensor | None = None,
     text_weight_T: Tensor | None = None,
+    *,
+    text_target_BT: Tensor | None = None,
+    item_weight_B: Tensor | None = None,
+    pooling: Literal["mean", "logsum"] = "mean",
 ) -> ContrastTerms:
     """Cross-entropy of item rows against `target_BT`, and of text columns against their own item.
 
     `logits_BT` are similarities over temperature. `target_BT` holds weights, zero off the positives, whose
     rows sum to 1, or to 0 for an item without a text, which is left out of the mean. `candidate_BT` (default
-    all) says which texts an item row is normalised over. `text_weight_T` (default 1) weighs the columns.
-    The floor of image to text is the mean entropy of the target rows.
+    all) says which texts an item row is normalised over. `text_weight_T` and `item_weight_B` (default 1)
+    weigh columns and rows in the mean. Columns aim at `text_target_BT`, whose columns sum to 1 (default:
+    the own item alone).
+
+    The floor of image to text is the mean entropy of the target rows. `logsum` takes −log of the positives'
+    summed share instead, whose floor is 0: one text that fits may carry its item.
     """
     rows_BT = logits_BT if candidate_BT is None else logits_BT.masked_fill(~candidate_BT, -torch.inf)
     log_share_BT = torch.log_softmax(rows_BT, dim=1)
-    # 0 · −inf would be NaN at texts that are no candidates.
-    per_item_B = -(target_BT * log_share_BT.masked_fill(target_BT == 0, 0)).sum(1)
-    present = target_BT.sum(1) > 0
-    per_text_T = -torch.log_softmax(logits_BT, dim=0).gather(0, item_T[None, :]).squeeze(0)
+    positive_BT = target_BT > 0
+    present_B = positive_BT.any(1)
+    if pooling == "logsum":
+        # A row without a positive would be −inf, with a gradient that is not a number.
+        kept_BT = positive_BT | ~present_B[:, None]
+        per_item_B = -log_share_BT.masked_fill(~kept_BT, -torch.inf).logsumexp(1)
+    else:
+        # 0 · −inf would be NaN at texts that are no candidates.
+        per_item_B = -(target_BT * log_share_BT.masked_fill(~positive_BT, 0)).sum(1)
+    log_share_of_text_BT = torch.log_softmax(logits_BT, dim=0)
+    if text_target_BT is None:
+        per_text_T = -log_share_of_text_BT.gather(0, item_T[None, :]).squeeze(0)
+    else:
+        per_text_T = -(text_target_BT * log_share_of_text_BT).sum(0)
+    row_weight_B = torch.ones_like(per_item_B) if item_weight_B is None else item_weight_B
     weight_T = torch.ones_like(per_text_T) if text_weight_T is None else text_weight_T
-    return ContrastTerms(
-        image_to_text=per_item_B[present].mean(),
-        text_to_image=(weight_T * per_text_T).sum() / weight_T.sum(),
+    entropy_B = (
+        torch.zeros_like(per_item_B) if pooling == "logsum" else torch.special.entr(target_BT).sum(1).detach()
     )
+    return ContrastTerms(
+        image_to_text=_mean(per_item_B[present_B], row_weight_B[present_B]),
+        text_to_image=_mean(per_text_T, weight_T),
+        floor=_mean(entropy_B[present_B], row_weight_B[present_B]).detach(),
+    )
+
+
+def _mean(values: Tensor, weights: Tensor) -> Tensor:
+    return (weights * values).sum() / weights.sum()
 
 
 class Temperature(nn.Module):

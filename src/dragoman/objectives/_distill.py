@@ -39,15 +39,37 @@ def similarity_distillation(
     return (losses[0] + losses[1]) / 2
 
 
+def source_distillation(
+    image_BJ: Tensor, source_NJ: Tensor, student_NJ: Tensor, temperature: float, weight_N: Tensor
+) -> Tensor:
+    """Cross-entropy between the similarities to the images of source captions and of their translations.
+
+    Rows of the source captions (and the images there) get no gradient, so only translations move towards
+    them; weighted mean over the pairs. The rows of CL2CM's relational transfer (arXiv 2312.08984), with the
+    images themselves in place of the source captions that stand for them.
+    """
+    taught_NB = (source_NJ @ image_BJ.T).detach().div(temperature).softmax(1)
+    learned_NB = (student_NJ @ image_BJ.detach().T).div(temperature).log_softmax(1)
+    per_pair_N = -(taught_NB * learned_NB).sum(1)
+    return (weight_N * per_pair_N).sum() / weight_N.sum()
+
+
 def feature_distillation(
     teacher_NJ: Tensor,
     student_NJ: Tensor,
     *,
     form: Literal["cos", "smooth_l1"] = "cos",
     detach_teacher: bool = True,
+    weight_N: Tensor | None = None,
 ) -> Tensor:
-    """Mean of 1 − cos, or smooth L1 with threshold 4 over all components as in the released code."""
+    """Mean of 1 − cos, or smooth L1 with threshold 4 over all components as in the released code.
+
+    `weight_N` (default 1) weighs the pairs.
+    """
     teacher_NJ = teacher_NJ.detach() if detach_teacher else teacher_NJ
     if form == "cos":
-        return (1 - F.cosine_similarity(student_NJ, teacher_NJ, dim=1)).mean()
-    return F.smooth_l1_loss(student_NJ, teacher_NJ, beta=4)
+        apart_N = 1 - F.cosine_similarity(student_NJ, teacher_NJ, dim=1)
+    else:
+        apart_N = F.smooth_l1_loss(student_NJ, teacher_NJ, beta=4, reduction="none").mean(1)
+    weight = torch.ones_like(apart_N) if weight_N is None else weight_N
+    return (weight * apart_N).sum() / weight.sum()

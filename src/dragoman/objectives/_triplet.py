@@ -14,23 +14,31 @@ Reduction = Literal["mean", "sum"]
 
 
 def hardest_triplet(
-    similarity_NN: Tensor, same_NN: Tensor, margin: float, reduction: Reduction = "mean"
+    similarity_NN: Tensor,
+    same_NN: Tensor,
+    margin: float | Tensor,
+    reduction: Reduction = "mean",
+    weight_N: Tensor | None = None,
 ) -> Tensor:
     """Hinge on the hardest negative of each row and each column, both directions added.
 
     `similarity_NN[i, j]` compares item i with text j; `same_NN` is true where j is no negative of i. A row
-    without a negative gives zero.
+    without a negative gives zero. `margin` is one for all or [N], `weight_N` (default 1) weighs the pairs.
     """
     own_N = similarity_NN.diagonal()
-    gap = margin + similarity_NN.masked_fill(same_NN, -torch.inf)
-    rows_N = (gap - own_N[:, None]).amax(1).clamp(min=0)
-    columns_N = (gap - own_N[None, :]).amax(0).clamp(min=0)
-    both_N = rows_N + columns_N
-    return both_N.mean() if reduction == "mean" else both_N.sum()
+    hardest = similarity_NN.masked_fill(same_NN, -torch.inf)
+    rows_N = (margin - own_N + hardest.amax(1)).clamp(min=0)
+    columns_N = (margin - own_N + hardest.amax(0)).clamp(min=0)
+    return _reduced(rows_N + columns_N, reduction, weight_N)
 
 
 def soft_triplet(
-    similarity_NN: Tensor, same_NN: Tensor, margin: float, temperature: float, reduction: Reduction = "mean"
+    similarity_NN: Tensor,
+    same_NN: Tensor,
+    margin: float | Tensor,
+    temperature: float,
+    reduction: Reduction = "mean",
+    weight_N: Tensor | None = None,
 ) -> Tensor:
     """Triplet alignment loss (RDE: Qin et al., CVPR 2024): log-sum-exp over all negatives, not the hardest.
 
@@ -40,8 +48,19 @@ def soft_triplet(
     scaled = (similarity_NN / temperature).masked_fill(same_NN, -torch.inf)
     rows_N = (margin - own_N + temperature * scaled.logsumexp(1)).clamp(min=0)
     columns_N = (margin - own_N + temperature * scaled.logsumexp(0)).clamp(min=0)
-    both_N = rows_N + columns_N
-    return both_N.mean() if reduction == "mean" else both_N.sum()
+    return _reduced(rows_N + columns_N, reduction, weight_N)
+
+
+def confident_margin(margin: float, confidence_N: Tensor | None) -> float | Tensor:
+    """A margin that shrinks with confidence in 0..1: margin · (10^c − 1) / 9 (NCR: Huang et al., NeurIPS
+    2021, section 3.3)."""
+    return margin if confidence_N is None else margin * (10**confidence_N - 1) / 9
+
+
+def _reduced(both_N: Tensor, reduction: Reduction, weight_N: Tensor | None) -> Tensor:
+    weights = torch.ones_like(both_N) if weight_N is None else weight_N
+    total = (weights * both_N).sum()
+    return total / weights.sum() if reduction == "mean" else total
 
 
 def same_item(item_N: Tensor, negatives: Literal["by_visual_id", "diagonal"]) -> Tensor:

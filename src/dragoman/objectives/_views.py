@@ -22,7 +22,8 @@ from dragoman.records import ROLES
 class Batch:
     """Metadata of the texts of a step, one entry a text, on the device of the views.
 
-    A pair is one source caption of one item; its translations and back-translations share its number.
+    A pair is one source caption of one item; its translations and back-translations share its number. The
+    source caption itself may be absent.
     """
 
     item: Tensor
@@ -33,8 +34,10 @@ class Batch:
     """[T] position in `languages`."""
     role: Tensor
     """[T] position in `records.ROLES`."""
-    trust: Tensor
-    """[T] in 0..1; 1 for human captions and where trust was not scored."""
+    weight: Tensor | None = None
+    """[T] above 0, how much each text counts; None is 1 for all."""
+    confidence: Tensor | None = None
+    """[T] in 0..1, how surely each text belongs to its item; None is 1 for all."""
     languages: tuple[str, ...]
     """The source language first."""
 
@@ -46,6 +49,30 @@ class Batch:
         chosen = (self.lang == lang) & ((self.role == ROLES.index("back")) == back)
         rows = chosen.nonzero().squeeze(1)
         return rows[torch.argsort(self.pair[rows], stable=True)]
+
+    def captions(self) -> Tensor:
+        """Rows of all texts that are no back-translations."""
+        return (self.role != ROLES.index("back")).nonzero().squeeze(1)
+
+    def weights(self, rows: Tensor) -> Tensor:
+        """[R] what each of some texts counts."""
+        if self.weight is None:
+            return torch.ones(len(rows), device=rows.device)
+        return self.weight[rows]
+
+    def sources(self, rows: Tensor) -> Tensor:
+        """[R] for each of some texts the row of its source caption, else of another source caption of its
+        item, else of the text itself; a source caption is its own.
+        """
+        source = self.rows(0)
+        if not len(source):
+            return rows
+        # The own pair counts more than the item alone; argmax takes the first of equals.
+        fit_RS = (self.item[rows][:, None] == self.item[source][None, :]).long()
+        fit_RS = fit_RS + (self.pair[rows][:, None] == self.pair[source][None, :]).long()
+        best_R, at_R = fit_RS.max(1)
+        human_R = (self.lang[rows] == 0) & (self.role[rows] != ROLES.index("back"))
+        return torch.where((best_R > 0) & ~human_R, source[at_R], rows)
 
 
 @dataclass(frozen=True, kw_only=True)

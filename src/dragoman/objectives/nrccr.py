@@ -14,9 +14,16 @@ from torch import Tensor, nn
 
 from dragoman.errors import UserError
 from dragoman.objectives._adversary import LanguageDiscriminator, Strength, binary
-from dragoman.objectives._contrast import Temperature, multi_positive, own_texts, uniform_targets
+from dragoman.objectives._contrast import Temperature, uniform_targets, weighted_targets
+from dragoman.objectives._coupling import softmax_contrast
 from dragoman.objectives._distill import feature_distillation, similarity_distillation
-from dragoman.objectives._triplet import Reduction, hardest_triplet, same_item, soft_triplet
+from dragoman.objectives._triplet import (
+    Reduction,
+    confident_margin,
+    hardest_triplet,
+    same_item,
+    soft_triplet,
+)
 from dragoman.objectives._views import Batch, Objective, Views
 
 Contrast = Literal["triplet", "soft_triplet", "info_nce"]
@@ -117,6 +124,7 @@ class NRCCR(Objective):
                 config.temperature,
                 form=config.sim_loss,
                 detach_image=config.detach_visual_teacher,
+                weight_N=batch.weights(target),
             )
         if config.feat_loss != "off":
             assert views.teacher is not None
@@ -125,6 +133,7 @@ class NRCCR(Objective):
                 views.text[target],
                 form=config.feat_loss,
                 detach_teacher=config.feat_detach_teacher,
+                weight_N=batch.weights(target),
             )
         if config.cycle:
             terms["cycle"] = self._contrast_cycle(views, batch, source)
@@ -163,34 +172,39 @@ class NRCCR(Objective):
         return logits
 
     def _contrast_images(self, views: Views, batch: Batch, rows: Tensor) -> Tensor:
-        item, text_PJ = batch.item[rows], views.text[rows]
-        if self.config.contrast != "info_nce":
-            return self._triplet(self.config.contrast, views.image[item] @ text_PJ.T, item)
-        logits_BP = views.image @ text_PJ.T / self.contrast_temperature()
-        return multi_positive(logits_BP, item, uniform_targets(own_texts(item, len(views.image)))).symmetric()
+        if self.config.contrast == "info_nce":
+            return softmax_contrast(views, batch, rows, self.contrast_temperature()).symmetric()
+        item = batch.item[rows]
+        similarity_PP = views.image[item] @ views.text[rows].T
+        return self._triplet(self.config.contrast, similarity_PP, item, batch, rows)
 
     def _contrast_cycle(self, views: Views, batch: Batch, source: Tensor) -> Tensor:
-        """Source captions against back-translations."""
+        """Source captions against back-translations, which count by the trust of the translation."""
         back = batch.rows(0, back=True)
         kept = source[(batch.pair[source][:, None] == batch.pair[back][None, :]).any(1)]
-        item = batch.item[kept]
+        item, weight_P = batch.item[kept], batch.weights(back)
         similarity_PP = views.text[kept] @ views.text[back].T
         if self.config.cycle_contrast == "cos":
-            return 1 - similarity_PP.diagonal().mean()
+            return (weight_P * (1 - similarity_PP.diagonal())).sum() / weight_P.sum()
         if self.config.cycle_contrast != "info_nce":
-            return self._triplet(self.config.cycle_contrast, similarity_PP, item)
+            return self._triplet(self.config.cycle_contrast, similarity_PP, item, batch, back)
         same = same_item(item, self.config.negatives)
         logits_PP = similarity_PP / self.contrast_temperature()
-        rows: Tensor = -(logits_PP.log_softmax(1) * uniform_targets(same)).sum(1).mean()
-        columns: Tensor = -(logits_PP.log_softmax(0) * uniform_targets(same)).sum(0).mean()
-        return (rows + columns) / 2
+        rows_P = -(logits_PP.log_softmax(1) * weighted_targets(same, weight_P)).sum(1)
+        columns_P = -(logits_PP.log_softmax(0) * uniform_targets(same)).sum(0)
+        found: Tensor = (weight_P * (rows_P + columns_P)).sum() / weight_P.sum() / 2
+        return found
 
-    def _triplet(self, form: Contrast, similarity_PP: Tensor, item: Tensor) -> Tensor:
-        config = self.config
+    def _triplet(
+        self, form: Contrast, similarity_PP: Tensor, item: Tensor, batch: Batch, rows: Tensor
+    ) -> Tensor:
+        config, weight = self.config, batch.weights(rows)
         same = same_item(item, config.negatives)
+        confidence = None if batch.confidence is None else batch.confidence[rows]
+        margin = confident_margin(config.margin, confidence)
         if form == "triplet":
-            return hardest_triplet(similarity_PP, same, config.margin, config.reduction)
-        return soft_triplet(similarity_PP, same, config.margin, config.temperature, config.reduction)
+            return hardest_triplet(similarity_PP, same, margin, config.reduction, weight)
+        return soft_triplet(similarity_PP, same, margin, config.temperature, config.reduction, weight)
 
 
 def build(config: Config, width: int) -> NRCCR:

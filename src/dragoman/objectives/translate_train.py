@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from dragoman.errors import UserError
-from dragoman.objectives._contrast import Temperature, multi_positive, own_texts, uniform_targets
+from dragoman.objectives._contrast import Temperature
+from dragoman.objectives._coupling import softmax_contrast
 from dragoman.objectives._pairing import ImageContrast
 from dragoman.objectives._views import Batch, Views
 
@@ -46,9 +47,7 @@ class TranslateTrain(ImageContrast):
         self.temperature = Temperature(config.temperature, learned=config.learn_temperature)
 
     def contrast(self, views: Views, batch: Batch, rows: Tensor) -> Tensor:
-        item = batch.item[rows]
-        logits_BT = views.image @ views.text[rows].T / self.temperature()
-        return multi_positive(logits_BT, item, uniform_targets(own_texts(item, len(views.image)))).symmetric()
+        return softmax_contrast(views, batch, rows, self.temperature()).symmetric()
 
 
 def build(config: Config, width: int) -> TranslateTrain:

@@ -9,7 +9,13 @@ from torch import Tensor
 
 from dragoman.errors import UserError
 from dragoman.objectives._pairing import ImageContrast
-from dragoman.objectives._triplet import Reduction, hardest_triplet, same_item, soft_triplet
+from dragoman.objectives._triplet import (
+    Reduction,
+    confident_margin,
+    hardest_triplet,
+    same_item,
+    soft_triplet,
+)
 from dragoman.objectives._views import Batch, Views
 
 NEEDS = ("image", "text")
@@ -49,9 +55,11 @@ class Triplet(ImageContrast):
         config, item = self.config, batch.item[rows]
         similarity_PP = views.image[item] @ views.text[rows].T
         same = same_item(item, config.negatives)
+        confidence = None if batch.confidence is None else batch.confidence[rows]
+        margin, weight = confident_margin(config.margin, confidence), batch.weights(rows)
         if config.soft:
-            return soft_triplet(similarity_PP, same, config.margin, config.temperature, config.reduction)
-        return hardest_triplet(similarity_PP, same, config.margin, config.reduction)
+            return soft_triplet(similarity_PP, same, margin, config.temperature, config.reduction, weight)
+        return hardest_triplet(similarity_PP, same, margin, config.reduction, weight)
 
 
 def build(config: Config, width: int) -> Triplet:

@@ -16,6 +16,7 @@ from dragoman.encoders.dual import DualConfig
 from dragoman.encoders.hf_text import HuggingFaceTextConfig
 from dragoman.encoders.small import SmallTextConfig
 from dragoman.errors import UserError
+from dragoman.training.trust_use import TrustUse
 
 OBJECTIVES = "dragoman.objectives"
 T = TypeVar("T")
@@ -38,27 +39,44 @@ class TrainConfig:
     """That file's `Config`."""
     text: SmallTextConfig | HuggingFaceTextConfig = field(default_factory=SmallTextConfig)
     dual: DualConfig = field(default_factory=DualConfig)
-    engine: str | None = None
-    """Whose translations to learn from, where several engines wrote some."""
+    engines: tuple[str, ...] = ()
+    """Whose translations to learn from, where several engines wrote some: `google-2015` for all languages,
+    `zh=google-2015` for one. `*` or `zh=*` is every engine; each step then draws among them."""
     target_captions: Literal["mt", "human"] = "mt"
     """`human` is the oracle: human target captions of the training items, one drawn per source caption."""
-    incomplete: Literal["error", "drop"] = "error"
-    """Source captions without a translation: stop, or leave them out."""
+    incomplete: Literal["error", "drop", "keep"] = "error"
+    """Source captions without a translation into each target: stop, leave them out, or learn from the
+    languages that they have."""
+    trust: TrustUse = field(default_factory=TrustUse)
     epochs: int = 10
     steps: int | None = None
     """Length of the run in steps, instead of `epochs`; for comparisons at an equal number of steps."""
     batch_size: int = 128
-    """Source captions of a step; each comes with its translation and, where needed, back-translation."""
+    """Units of a step (`unit`), each with its captions; `captions_per_step` overrides it."""
+    captions_per_step: int | None = None
+    """Captions of a step over all languages, back-translations included: the text budget, for comparisons of
+    methods that encode more and fewer captions for an image."""
+    unit: Literal["caption", "image"] = "caption"
+    """What a step and an epoch consist of: source captions, each with its own translations, or images, each
+    with one caption of every language, which need not be translations of each other."""
+    draw: int | None = None
+    """Languages drawn for a unit, anew in each step, from those that it has; without a number all of them,
+    with 0 the source alone."""
+    always_source: bool = True
+    """The source caption takes part besides the languages drawn; otherwise it is drawn like any other."""
     optimizer: Literal["adamw", "adam"] = "adamw"
     learning_rate: float = 3e-3
     pretrained_learning_rate: float = 5e-5
     """Of the trained layers of a Hugging Face text encoder."""
     weight_decay: float = 0.01
     """Of matrices; biases, norms and temperatures have none."""
-    schedule: Literal["cosine", "nrccr"] = "cosine"
-    """`cosine` to zero after a linear warm-up; `nrccr`: 0.99 per epoch, halved when validation stalls."""
+    schedule: Literal["cosine", "linear", "nrccr"] = "cosine"
+    """`cosine` or `linear` to zero after a linear warm-up; `nrccr`: 0.99 per epoch, halved when validation
+    stalls."""
     warmup: float = 0.05
     """Share of all steps."""
+    beta: float = 0.999
+    """Second moment's decay of the optimizer."""
     clip: float = 2.0
     """Largest gradient norm; 0 does not clip."""
     word_dropout: float = 0.1
@@ -76,6 +94,10 @@ class TrainConfig:
     """Of the language discriminator, with plain Adam."""
     validation: Literal["mt", "human"] = "mt"
     """Captions whose SumR on the val split chooses the model: machine ones need no human target caption."""
+    validation_captions: int | None = None
+    """Captions of each language that validation ranks, spread over the split; without a number all."""
+    select: Literal["best", "last"] = "best"
+    """The model that is kept: of the best validation, or of the last."""
     validate_every: float = 1.0
     """Epochs between validations."""
     patience: int = 10
@@ -87,18 +109,25 @@ class TrainConfig:
     seed: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "steps", "batch_size", "patience", "checkpoint_every"):
+        for name in (
+            *("epochs", "steps", "batch_size", "captions_per_step"),
+            *("validation_captions", "patience", "checkpoint_every"),
+        ):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise UserError(f"{name} must be at least 1, got {getattr(self, name)}")
         for name in ("learning_rate", "pretrained_learning_rate", "validate_every", "opponent_learning_rate"):
             if not getattr(self, name) > 0:
                 raise UserError(f"{name} must be above 0, got {getattr(self, name)}")
-        for name in ("word_dropout", "warmup", "synonyms", "renderings"):
+        for name in ("word_dropout", "warmup", "synonyms", "renderings", "beta"):
             if not 0 <= getattr(self, name) < 1:
                 raise UserError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
         for name in ("weight_decay", "clip", "seed"):
             if not getattr(self, name) >= 0:
                 raise UserError(f"{name} must be 0 or more, got {getattr(self, name)}")
+        if self.draw is not None and self.draw < (0 if self.always_source else 1):
+            raise UserError(
+                f"draw must be at least 1 (0 is the source alone, with always_source=true), got {self.draw}"
+            )
         if not 0 < self.back_share <= 1:
             raise UserError(
                 f"back_share must lie in (0, 1], got {self.back_share}; without any: loss.cycle=false"
@@ -118,6 +147,12 @@ class TrainConfig:
             raise UserError(
                 f"The settings in `loss` are not those of the objective {self.objective!r}. "
                 "Choose the recipe of that objective: --recipe NAME"
+            )
+        paired = {"back", "teacher"} & set(self.loss.needs)
+        if paired and (self.unit != "caption" or not self.always_source):
+            raise UserError(
+                f"The objective {self.objective!r} compares a translation with its own source caption, so "
+                "both must be in a step: --set unit=caption --set always_source=true"
             )
         wanted = getattr(self.loss, "target_languages", None)
         if wanted is not None and len(self.targets) != wanted:

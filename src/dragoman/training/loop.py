@@ -91,19 +91,14 @@ class _Run:
         samples = load_samples(corpus, config, back=back)
         if samples.dropped:
             log.warning("%d source captions without target text are left out", samples.dropped)
+        if samples.distrusted:
+            log.warning("%d translations are left out, as their trust is too low", samples.distrusted)
         self.validation: Validation = load_validation(corpus, config)
         wording = load_wording(corpus, config)
         known = wording.words_for(samples.source_text)
         self.state = TrainState(config, corpus, samples, device, known)
         self.val_vectors = self.state.vectors(self.validation.items)
-        self.plan = StepPlan(
-            samples=samples,
-            source=config.source,
-            batch_size=config.batch_size,
-            back_share=config.back_share if back else 0.0,
-            wording=wording,
-            seed=config.seed,
-        )
+        self.plan = StepPlan(samples=samples, config=config, back=back, wording=wording)
         self.steps = config.steps or config.epochs * self.plan.steps_per_epoch
         self.validate_steps = max(1, round(config.validate_every * self.plan.steps_per_epoch))
         self.checkpoint = folder / "checkpoints" / "last.pt"
@@ -165,7 +160,7 @@ class _Run:
         progress, config = self.state.progress, self.config
         found = self.validation.score(self.state.model, self.val_vectors)
         self._log(history, validation=found)
-        if found["mean"] > progress.best:
+        if found["mean"] > progress.best or config.select == "last":
             progress.best, progress.best_step, progress.stale = found["mean"], progress.step, 0
             save_model(self.folder / "model", self.state.model, self._details())
             progress.since_halving += 1
@@ -200,7 +195,7 @@ class _Run:
             "vision": encoder,
             "seed": config.seed,
             "criterion": self.validation.described,
-            "engines": [target.engine for target in self.plan.samples.targets],
+            "engines": [engine for target in self.plan.samples.targets for engine in target.engines],
         }
 
     def _finish(self) -> None:

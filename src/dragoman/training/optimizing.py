@@ -30,7 +30,8 @@ def make_optimizer(
         for old in (False, True)
     ]
     kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
-    return kind([group for group in groups if group["params"]], lr=config.learning_rate, fused=True)
+    given = [group for group in groups if group["params"]]
+    return kind(given, lr=config.learning_rate, betas=(0.9, config.beta), fused=True)
 
 
 def set_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
@@ -42,11 +43,12 @@ def set_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
 def rate_factor(config: TrainConfig, progress: Progress, steps: int, steps_per_epoch: int) -> float:
     """What the learning rate is multiplied with in the coming step.
 
-    `cosine` falls to zero over `steps` after a linear warm-up. `nrccr` (released code) is 0.99 per epoch
-    times `progress.rate`, which halves when validation stalls.
+    `cosine` and `linear` fall to zero over `steps` after a linear warm-up. `nrccr` (released code) is 0.99
+    per epoch times `progress.rate`, which halves when validation stalls.
     """
     if config.schedule == "nrccr":
         return float(progress.rate * 0.99 ** (progress.step // steps_per_epoch))
     warmup = max(1, round(config.warmup * steps))
     rising = min(1.0, (progress.step + 1) / warmup)
-    return rising * 0.5 * (1 + math.cos(math.pi * min(1.0, progress.step / steps)))
+    done = min(1.0, progress.step / steps)
+    return rising * (1 - done if config.schedule == "linear" else 0.5 * (1 + math.cos(math.pi * done)))

@@ -1,35 +1,47 @@
 """What a run learns from: source captions with their images, translations and back-translations.
 
-N source captions, K target languages, D width of the vision vectors.
+N source captions, K target languages.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from dragoman.corpus import Corpus
-from dragoman.corpus.triples import triples
+from dragoman.corpus.triples import Triples, engines_between, triples
 from dragoman.errors import UserError
 from dragoman.records import Split
 from dragoman.training.config import TrainConfig
 
+ALL = "*"
+"""Stands for every engine of a language."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A caption that a step may draw."""
+
+    text: str
+    trust: float = 1.0
+    """In 0..1; 1 for human captions and where trust was not scored."""
+    back: str | None = None
+    """Its back-translation."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """One target language, beside the N source captions; None where there is no text."""
+    """One target language, beside the N source captions."""
 
     lang: str
-    engine: str | None
-    text: list[list[str]]
-    """For each source caption the texts to draw from: its one translation, or (oracle) human captions."""
-    back: list[str | None]
-    trust: NDArray[np.float32]
-    """[N] in 0..1; 1 where trust was not scored."""
+    engines: tuple[str, ...]
+    """Whose translations these are; none for human captions."""
+    choices: list[tuple[Choice, ...]]
+    """For each source caption its translations, one an engine, or (oracle) human captions of its item."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +52,9 @@ class Samples:
     source_text: list[str]
     targets: tuple[Target, ...]
     dropped: int
+    """Source captions left out for want of a translation."""
+    distrusted: int = 0
+    """Translations left out as their trust is too low."""
 
     def __len__(self) -> int:
         return len(self.item_id)
@@ -48,16 +63,16 @@ class Samples:
         """Every text that training can see, for fitting vocabularies."""
         found = list(self.source_text)
         for target in self.targets:
-            found += [text for texts in target.text for text in texts]
-            found += [text for text in target.back if text is not None]
+            found += [choice.text for choices in target.choices for choice in choices]
+            found += [choice.back for choices in target.choices for choice in choices if choice.back]
         return found
 
 
-def load_samples(corpus: Corpus, config: TrainConfig, *, back: bool) -> Samples:
-    """The training split as the configuration wants it.
+def load_samples(corpus: Corpus, config: TrainConfig, *, back: bool, split: Split = "train") -> Samples:
+    """A split as the configuration wants it.
 
-    With `back` every pair needs a back-translation. Raises UserError where captions or translations are
-    missing, with the command that makes them.
+    With `back` every translation needs a back-translation. Raises UserError where captions, translations or
+    wanted trust scores are missing, with the command that makes them.
     """
     if config.target_captions == "human" or not config.targets:
         if back and config.targets:
@@ -65,60 +80,131 @@ def load_samples(corpus: Corpus, config: TrainConfig, *, back: bool) -> Samples:
                 "Human target captions have no back-translations, which the recipe needs. "
                 "Train without: --set loss.cycle=false"
             )
-        return _human_samples(corpus, config)
-    joined = [
-        triples(
-            corpus,
-            source=config.source,
-            target=lang,
-            split="train",
-            engine=config.engine,
-            back=back,
-            incomplete=config.incomplete,
+        return _human_samples(corpus, config, split)
+    sources = human_captions(corpus, config.source, split)
+    row_of = {caption_id: row for row, caption_id in enumerate(sources["caption_id"].to_pylist())}
+    targets = tuple(_target(corpus, config, lang, row_of, split, back) for lang in config.targets)
+    complete = [row for row in range(len(row_of)) if all(target.choices[row] for target in targets)]
+    kept = list(range(len(row_of))) if config.incomplete == "keep" else complete
+    if not kept:
+        raise UserError(
+            f"No {config.source} caption of {corpus.folder} in split {split!r} has translations into all of "
+            f"{', '.join(config.targets)}. Take those that have some: --set incomplete=keep"
         )
-        for lang in config.targets
-    ]
-    first = joined[0]
-    row_of = {source_id: row for row, source_id in enumerate(first.source_id)}
-    targets = []
-    for lang, found in zip(config.targets, joined, strict=True):
-        if back and None in found.back_text:
-            missing = found.back_text.count(None)
-            raise UserError(
-                f"{missing} of {len(found)} {lang} translations have no back-translation, which the recipe "
-                f"needs. Make them: dragoman translate {corpus.folder} --to {lang} --engine … --back ENGINE; "
-                "or train without: --set loss.cycle=false"
-            )
-        text: list[list[str]] = [[] for _ in first.source_id]
-        backs: list[str | None] = [None] * len(first)
-        trust = np.ones(len(first), np.float32)
-        for at, source_id in enumerate(found.source_id):
-            row = row_of.get(source_id)
-            if row is not None:
-                text[row], backs[row] = [found.mt_text[at]], found.back_text[at]
-                trust[row] = found.mt_trust[at]
-        trust[np.isnan(trust)] = 1
-        targets.append(Target(lang=lang, engine=found.engine, text=text, back=backs, trust=trust))
+    trusted = [_trusted(target, config) for target in targets]
+    before, after = (sum(len(c) for target in some for c in target.choices) for some in (targets, trusted))
+    item_ids, texts = sources["item_id"].to_pylist(), sources["text"].to_pylist()
     return Samples(
-        item_id=first.item_id,
-        source_text=first.source_text,
-        targets=tuple(targets),
-        dropped=max(found.dropped for found in joined),
+        item_id=[item_ids[row] for row in kept],
+        source_text=[texts[row] for row in kept],
+        targets=tuple(replace(target, choices=[target.choices[row] for row in kept]) for target in trusted),
+        dropped=len(row_of) - len(kept),
+        distrusted=before - after,
     )
 
 
-def _human_samples(corpus: Corpus, config: TrainConfig) -> Samples:
+def _target(
+    corpus: Corpus, config: TrainConfig, lang: str, row_of: dict[str, int], split: Split, back: bool
+) -> Target:
+    wanted = _engines(corpus, config, lang, split)
+    # One engine's own gaps are named by the join; those of several together, below.
+    alone: bool = len(wanted) == 1 and config.incomplete == "error"
+    choices: list[tuple[Choice, ...]] = [()] * len(row_of)
+    engines = []
+    for engine in wanted:
+        found = triples(
+            corpus,
+            source=config.source,
+            target=lang,
+            split=split,
+            engine=engine,
+            back=back,
+            incomplete="error" if alone else "drop",
+        )
+        engines.append(found.engine or "unnamed engine")
+        _require_ways_back(corpus, found, lang, back)
+        _require_trust(corpus, found, lang, config)
+        trust = np.nan_to_num(found.mt_trust, nan=1.0).tolist()
+        for at, source_id in enumerate(found.source_id):
+            choice = Choice(found.mt_text[at], trust[at], found.back_text[at])
+            choices[row_of[source_id]] += (choice,)
+    missing = sum(not some for some in choices)
+    if missing and config.incomplete == "error":
+        raise UserError(
+            f"{missing} of {len(row_of)} source captions have no translation into {lang} by any of "
+            f"{', '.join(engines)}. Finish the translation (dragoman translate {corpus.folder} --to {lang}), "
+            "learn from the languages that a caption has (--set incomplete=keep), or leave such captions out "
+            "(--set incomplete=drop)."
+        )
+    return Target(lang=lang, engines=tuple(engines), choices=choices)
+
+
+def _engines(corpus: Corpus, config: TrainConfig, lang: str, split: Split) -> Sequence[str | None]:
+    """The engines that the configuration names for a language; None is the only one there is."""
+    general = [name for name in config.engines if name.partition("=")[0] not in config.targets]
+    chosen = [
+        engine
+        for name in config.engines
+        for target, equals, engine in [name.partition("=")]
+        if equals and target == lang
+    ]
+    names: list[str] = chosen or general
+    if not names:
+        return [None]
+    if ALL in names:
+        return engines_between(corpus, source=config.source, target=lang, split=split) or [None]
+    return list(dict.fromkeys(names))
+
+
+def _require_ways_back(corpus: Corpus, found: Triples, lang: str, back: bool) -> None:
+    missing = found.back_text.count(None)
+    if back and missing:
+        raise UserError(
+            f"{missing} of {len(found)} {lang} translations have no back-translation, which the recipe "
+            f"needs. Make them: dragoman translate {corpus.folder} --to {lang} --engine … --back ENGINE; "
+            "or train without: --set loss.cycle=false"
+        )
+
+
+def _require_trust(corpus: Corpus, found: Triples, lang: str, config: TrainConfig) -> None:
+    missing = int(np.isnan(found.mt_trust).sum())
+    if missing and config.trust.used:
+        raise UserError(
+            f"{missing} of {len(found)} {lang} translations have no trust score, which training was told to "
+            f"use. Score them: dragoman trust {corpus.folder}; or train without: --set trust.weight=false "
+            "--set trust.soft=false --set trust.drop_below=0"
+        )
+
+
+def _trusted(target: Target, config: TrainConfig) -> Target:
+    """Without the captions that are trusted too little; as a control, with the scores dealt out anew."""
+    choices = target.choices
+    if config.trust.shuffled:
+        scores = np.array([choice.trust for some in choices for choice in some])
+        dealt = iter(np.random.default_rng([config.seed, 7]).permutation(scores).tolist())
+        choices = [tuple(replace(choice, trust=next(dealt)) for choice in some) for some in choices]
+    least = config.trust.drop_below
+    if least:
+        choices = [tuple(choice for choice in some if choice.trust >= least) for some in choices]
+    return replace(target, choices=choices)
+
+
+def _human_samples(corpus: Corpus, config: TrainConfig, split: Split) -> Samples:
     """Human captions only: the source alone, or the oracle with human target captions of the same item."""
-    sources = human_captions(corpus, config.source, "train")
+    sources = human_captions(corpus, config.source, split)
     of_item: list[dict[str, list[str]]] = []
     for lang in config.targets:
-        captions = human_captions(corpus, lang, "train")
+        captions = human_captions(corpus, lang, split)
         texts: dict[str, list[str]] = {}
         for item_id, text in zip(captions["item_id"].to_pylist(), captions["text"].to_pylist(), strict=True):
             texts.setdefault(item_id, []).append(text)
         of_item.append(texts)
     item_ids, source_texts = sources["item_id"].to_pylist(), sources["text"].to_pylist()
-    kept = [row for row, item_id in enumerate(item_ids) if all(item_id in texts for texts in of_item)]
+    kept = [
+        row
+        for row, item_id in enumerate(item_ids)
+        if config.incomplete == "keep" or all(item_id in texts for texts in of_item)
+    ]
     if not kept:
         raise UserError(f"No training item of {corpus.folder} has human captions in all of {config.targets}.")
     items = [item_ids[row] for row in kept]
@@ -128,10 +214,8 @@ def _human_samples(corpus: Corpus, config: TrainConfig) -> Samples:
         targets=tuple(
             Target(
                 lang=lang,
-                engine=None,
-                text=[texts[item_id] for item_id in items],
-                back=[None] * len(kept),
-                trust=np.ones(len(kept), np.float32),
+                engines=(),
+                choices=[tuple(Choice(text) for text in texts.get(item_id, ())) for item_id in items],
             )
             for lang, texts in zip(config.targets, of_item, strict=True)
         ),

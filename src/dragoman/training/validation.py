@@ -5,19 +5,19 @@ Q queries, B items of the gallery, J joint width.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dragoman.corpus import Corpus
-from dragoman.corpus.triples import triples
 from dragoman.encoders.dual import DualEncoder
 from dragoman.encoders.retriever import Retriever
 from dragoman.errors import UserError
 from dragoman.evaluation import Positives, rank_queries, sum_r, summarise
 from dragoman.training.config import TrainConfig
-from dragoman.training.samples import human_captions
+from dragoman.training.samples import human_captions, load_samples
+from dragoman.training.trust_use import TrustUse
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class Validation:
 
 def load_validation(corpus: Corpus, config: TrainConfig) -> Validation:
     """The val split as the configuration wants it."""
-    queries = {}
+    queries: dict[str, tuple[list[str], list[str]]] = {}
     if not config.targets:
         captions = human_captions(corpus, config.source, "val")
         queries[config.source] = (captions["text"].to_pylist(), captions["item_id"].to_pylist())
@@ -56,25 +56,30 @@ def load_validation(corpus: Corpus, config: TrainConfig) -> Validation:
             queries[lang] = (captions["text"].to_pylist(), captions["item_id"].to_pylist())
         described = f"mean SumR of human captions of the val split in {', '.join(config.targets)}"
     else:
-        for lang in config.targets:
-            found = triples(
-                corpus,
-                source=config.source,
-                target=lang,
-                split="val",
-                engine=config.engine,
-                back=False,
-                incomplete=config.incomplete,
-            )
-            queries[lang] = (found.mt_text, found.item_id)
+        plain = replace(config, trust=TrustUse())
+        samples = load_samples(corpus, plain, back=False, split="val")
+        for target in samples.targets:
+            rows = [row for row, choices in enumerate(target.choices) if choices]
+            texts = [target.choices[row][0].text for row in rows]
+            queries[target.lang] = (texts, [samples.item_id[row] for row in rows])
         described = (
             f"mean SumR of machine-translated captions of the val split in {', '.join(config.targets)}; "
             "no human target caption is used"
         )
+    queries = {lang: _spread(found, config.validation_captions) for lang, found in queries.items()}
     items = sorted({item_id for _, item_ids in queries.values() for item_id in item_ids})
     if len(items) < 2:
         raise UserError(f"The val split of {corpus.folder} has {len(items)} captioned items; 2 are needed.")
     return Validation(described=described, queries=queries, items=items)
+
+
+def _spread(queries: tuple[list[str], list[str]], count: int | None) -> tuple[list[str], list[str]]:
+    """At most `count` of the queries, at equal distances."""
+    texts, item_ids = queries
+    if count is None or count >= len(texts):
+        return queries
+    rows = np.arange(count) * len(texts) // count
+    return [texts[row] for row in rows], [item_ids[row] for row in rows]
 
 
 def _sum_r(

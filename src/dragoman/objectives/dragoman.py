@@ -1,0 +1,156 @@
+"""The house objective: images against captions in all languages, each as far as it can be trusted, and
+translations tied to the source captions they were made from.
+
+It joins 1-to-K (arXiv 2406.18254), distillation of similarities from the source side (NRCCR, arXiv
+2208.12526; CL2CM, arXiv 2312.08984), a bitext task (MURAL) and robust contrasts; every part is a switch. What
+trust does is set by the run (`trust.` settings). B items, R texts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dragoman.errors import UserError
+from dragoman.objectives._bridge import bridge
+from dragoman.objectives._contrast import Temperature
+from dragoman.objectives._coupling import text_targets
+from dragoman.objectives._distill import feature_distillation, source_distillation
+from dragoman.objectives._sigmoid import SigmoidScale, sigmoid_contrast
+from dragoman.objectives._triplet import confident_margin, same_item, soft_triplet
+from dragoman.objectives._views import Batch, Objective, Views
+from dragoman.objectives.one_to_k import Form, image_contrast
+
+NEEDS = ("image", "text")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Weights of 0 switch a part off, and it is not computed."""
+
+    contrast: Literal["softmax", "sigmoid", "soft_triplet"] = "softmax"
+    form: Form = "pooled_uniform"
+    """Of the softmax contrast (`one_to_k`)."""
+    text_weight: float = 1.0
+    """Factor of text to image in the softmax contrast."""
+    temperature: float = 0.07
+    learn_temperature: bool = True
+    margin: float = 0.1
+    """Of the triplet alignment loss, whose temperature is `triplet_temperature`."""
+    triplet_temperature: float = 0.015
+    bridge_weight: float = 0.0
+    """Contrast of source captions and translations."""
+    distil_weight: float = 0.0
+    """Cross-entropy between the similarities of a source caption and of its translation to the images."""
+    distil_temperature: float = 0.07
+    pull_weight: float = 0.0
+    """1 − cos of a translation and its source caption, which gets no gradient from it."""
+    widths: tuple[str, ...] = ()
+    """Leading components of the vectors that must serve alone as well (Matryoshka), as in `64,128`."""
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The views that this configuration reads."""
+        return NEEDS
+
+    @property
+    def prefixes(self) -> tuple[int, ...]:
+        """`widths` as numbers."""
+        return tuple(int(width) for width in self.widths)
+
+    def __post_init__(self) -> None:
+        for name in ("temperature", "distil_temperature"):
+            if not 0.001 <= getattr(self, name) <= 0.5:
+                raise UserError(f"{name} must lie in [0.001, 0.5], got {getattr(self, name)}")
+        for field in fields(self):
+            if field.name.endswith("_weight") and not getattr(self, field.name) >= 0:
+                raise UserError(f"{field.name} must be 0 or more, got {getattr(self, field.name)}")
+        if any(not width.isdecimal() or int(width) < 1 for width in self.widths):
+            raise UserError(f"widths must be whole numbers above 0, got {', '.join(self.widths)}")
+
+
+class Dragoman(Objective):
+    """Terms `contrast`, `bridge`, `distil`, `pull`; those switched off are absent."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.scale: nn.Module = (
+            SigmoidScale()
+            if config.contrast == "sigmoid"
+            else Temperature(config.temperature, learned=config.learn_temperature)
+        )
+        self.bridge_temperature = Temperature(config.temperature, learned=config.learn_temperature)
+        self.weights = {
+            "contrast": 1.0,
+            "bridge": config.bridge_weight,
+            "distil": config.distil_weight,
+            "pull": config.pull_weight,
+        }
+
+    def forward(self, views: Views, batch: Batch) -> dict[str, Tensor]:
+        whole = views.image.shape[1]
+        widths = (*(width for width in self.config.prefixes if width < whole), whole)
+        found = [self._terms(views if width == whole else _cut(views, width), batch) for width in widths]
+        return {name: torch.stack([terms[name] for terms in found]).mean() for name in found[0]}
+
+    def _terms(self, views: Views, batch: Batch) -> dict[str, Tensor]:
+        config, rows = self.config, batch.captions()
+        terms = {"contrast": self._contrast(views, batch, rows)}
+        if config.bridge_weight:
+            terms["bridge"] = self._bridge(views, batch)
+        translated = rows[batch.lang[rows] != 0]
+        source = batch.sources(translated)
+        linked = source != translated
+        translated, source = translated[linked], source[linked]
+        weight_R = batch.weights(translated)
+        if config.distil_weight and len(translated):
+            terms["distil"] = source_distillation(
+                views.image, views.text[source], views.text[translated], config.distil_temperature, weight_R
+            )
+        if config.pull_weight and len(translated):
+            terms["pull"] = feature_distillation(
+                views.text[source], views.text[translated], weight_N=weight_R
+            )
+        return terms
+
+    def _bridge(self, views: Views, batch: Batch) -> Tensor:
+        found = bridge(views, batch, self.bridge_temperature())
+        return views.text.sum() * 0 if found is None else found.symmetric()
+
+    def _contrast(self, views: Views, batch: Batch, rows: Tensor) -> Tensor:
+        config = self.config
+        if config.contrast == "softmax":
+            languages = torch.unique(batch.lang[rows])
+            terms = image_contrast(views, batch, rows, languages, self.scale(), config.form)
+            return terms.symmetric(config.text_weight)
+        weight_R, item_R = batch.weights(rows), batch.item[rows]
+        if config.contrast == "soft_triplet":
+            confidence = None if batch.confidence is None else batch.confidence[rows]
+            return soft_triplet(
+                views.image[item_R] @ views.text[rows].T,
+                same_item(item_R, "by_visual_id"),
+                confident_margin(config.margin, confidence),
+                config.triplet_temperature,
+                weight_N=weight_R,
+            )
+        target_BR = text_targets(views, batch, rows, torch.tensor(config.temperature))
+        return sigmoid_contrast(self.scale(views.image @ views.text[rows].T), target_BR, weight_R)
+
+
+def _cut(views: Views, width: int) -> Views:
+    """The leading components of the vectors, at unit length again."""
+    return replace(
+        views,
+        image=F.normalize(views.image[:, :width], dim=1),
+        text=F.normalize(views.text[:, :width], dim=1),
+    )
+
+
+def build(config: Config, width: int) -> Dragoman:
+    """The objective as a callable of views and batch; `width` is of no use here."""
+    return Dragoman(config)

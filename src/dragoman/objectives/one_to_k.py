@@ -1,0 +1,99 @@
+"""1-to-K contrastive learning: an image against its captions in all languages at once (CCR^k: Nie et al., KDD
+2024, arXiv 2406.18254).
+
+With one caption per image (`draw=1`) every form is the ordinary 1-to-1 loss. B items, T texts, K languages.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from dragoman.errors import UserError
+from dragoman.objectives._contrast import ContrastTerms, Temperature
+from dragoman.objectives._coupling import softmax_contrast
+from dragoman.objectives._views import Batch, Objective, Views
+
+NEEDS = ("image", "text")
+Form = Literal["pooled_uniform", "pooled_logsum", "per_language"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """The released form, but for the weight of text to image and images that meet themselves."""
+
+    form: Form = "pooled_uniform"
+    """`pooled_uniform`: one softmax over all texts, which share the target; `pooled_logsum`: the same, but
+    one of them may take all of it; `per_language`: a contrast inside each language, averaged."""
+    text_weight: Literal["one", "inverse_k"] = "one"
+    """Factor of text to image: 1, or 1/K as released, K being the languages of the step."""
+    temperature: float = 0.07
+    learn_temperature: bool = True
+    rows: Literal["item", "caption"] = "item"
+    """`caption` lets an image stand in the batch once for each of its source captions, and be its own
+    negative, as released."""
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The views that this configuration reads."""
+        return NEEDS
+
+    def __post_init__(self) -> None:
+        if not 0.001 <= self.temperature <= 0.5:
+            raise UserError(f"temperature must lie in [0.001, 0.5], got {self.temperature}")
+
+
+class OneToK(Objective):
+    """Terms `image_to_text` and `text_to_image`, and for reading `floor`, the least value of the first.
+
+    Values of `image_to_text` compare across K only above their floor, which is log K for K equal shares.
+    """
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.temperature = Temperature(config.temperature, learned=config.learn_temperature)
+        self.weights = {"image_to_text": 0.5, "text_to_image": 0.5, "floor": 0.0}
+
+    def forward(self, views: Views, batch: Batch) -> dict[str, Tensor]:
+        if self.config.rows == "caption":
+            views, batch = row_per_caption(views, batch)
+        rows = batch.captions()
+        languages = torch.unique(batch.lang[rows])
+        terms = image_contrast(views, batch, rows, languages, self.temperature(), self.config.form)
+        factor = 1.0 if self.config.text_weight == "one" else 1 / len(languages)
+        return {
+            "image_to_text": terms.image_to_text,
+            "text_to_image": factor * terms.text_to_image,
+            "floor": terms.floor,
+        }
+
+
+def image_contrast(
+    views: Views, batch: Batch, rows: Tensor, languages: Tensor, temperature: Tensor, form: Form
+) -> ContrastTerms:
+    """Items against the texts `rows`, pooled or inside each of `languages`."""
+    if form != "per_language":
+        pooling: Literal["mean", "logsum"] = "logsum" if form == "pooled_logsum" else "mean"
+        return softmax_contrast(views, batch, rows, temperature, pooling=pooling, weigh_items=False)
+    each = [softmax_contrast(views, batch, rows[batch.lang[rows] == lang], temperature) for lang in languages]
+    return ContrastTerms(
+        image_to_text=torch.stack([terms.image_to_text for terms in each]).mean(),
+        text_to_image=torch.stack([terms.text_to_image for terms in each]).mean(),
+        floor=torch.stack([terms.floor for terms in each]).mean(),
+    )
+
+
+def row_per_caption(views: Views, batch: Batch) -> tuple[Views, Batch]:
+    """The step with an image row for each pair instead of each item."""
+    item_of_pair = torch.zeros(int(batch.pair.max()) + 1, dtype=torch.long, device=batch.pair.device)
+    item_of_pair[batch.pair] = batch.item
+    return replace(views, image=views.image[item_of_pair]), replace(batch, item=batch.pair)
+
+
+def build(config: Config, width: int) -> OneToK:
+    """The objective as a callable of views and batch; `width` is of no use here."""
+    return OneToK(config)
