@@ -1,14 +1,21 @@
-"""Ranks, retrieval metrics, score fusion and significance; NumPy and SciPy only."""
+"""Ranks, retrieval metrics, consistency, score fusion and significance; NumPy and SciPy only."""
 
+from dragoman.evaluation.consistency import mean_rank_variance
+from dragoman.evaluation.instances import Joined, Ranked, common_ids, join_ranks
 from dragoman.evaluation.metrics import mean_recall, retrieval_metrics, sum_r, summarise
 from dragoman.evaluation.ranks import Positives, Ranks, rank_queries, rank_scores
 from dragoman.evaluation.scores import DotScores, MatrixScores
 
 __all__ = [
     "DotScores",
+    "Joined",
     "MatrixScores",
     "Positives",
+    "Ranked",
     "Ranks",
+    "common_ids",
+    "join_ranks",
+    "mean_rank_variance",
     "mean_recall",
     "rank_queries",
     "rank_scores",

@@ -81,6 +81,13 @@ class Ranks:
     top_score: NDArray[np.float32]
     """[Q, K]."""
 
+    def __post_init__(self) -> None:
+        if not ((self.rho >= 1) & (self.rho <= self.gallery)).all():
+            raise UserError(
+                f"Some ranks are not between 1 and {self.gallery}, the size of the gallery. Ranks must be "
+                "complete: behind a re-ranked block, keep the order of the first stage."
+            )
+
     @property
     def best(self) -> NDArray[np.float64]:
         """[Q], the rank of each query: that of its best positive."""
