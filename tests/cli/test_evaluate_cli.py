@@ -41,7 +41,9 @@ def test_it_prints_a_table_and_writes_the_report(place: Path) -> None:
     assert any(line.startswith("pt: fusion weight 0.") and "32 human pt captions" in line for line in lines)
     assert "Look at report/report.html" in done.stderr
     written = {path.name for path in (place / "report").iterdir()}
-    assert written == {"report.json", "report.html", "queries.parquet", "trec", "manifest.json"}
+    assert written == {
+        *("report.json", "report.html", "queries.parquet", "consistency.parquet", "trec", "manifest.json")
+    }
     assert list(report["provenance"]["run"]) == ["model/config.json"]
 
 

@@ -21,6 +21,11 @@ from dragoman.errors import UserError
     metavar="LANG=GLOB",
     help="Only human captions of LANG whose caption id fits GLOB are queries. Repeatable.",
 )
+@click.option(
+    "--consistency",
+    metavar="LANGUAGES",
+    help="Languages whose ranks are compared with one another, with commas (default: all evaluated).",
+)
 @click.option("--features", help="Feature set of the images (default: the one the model was trained on).")
 @click.option(
     "--fusion-normalisation",
@@ -45,6 +50,7 @@ def command(
     languages: str | None,
     out: str,
     match: tuple[str, ...],
+    consistency: str | None,
     drop_untranslated: bool,
     translate_test_run: str | None,
     as_json: bool,
@@ -73,7 +79,8 @@ def command(
         corpus,
         out=out,
         translate_test_run=translate_test_run,
-        languages=None if languages is None else [one.strip() for one in languages.split(",") if one.strip()],
+        languages=_listed(languages),
+        consistency=_listed(consistency),
         match=_globs(match),
         **settings,
     )
@@ -83,6 +90,10 @@ def command(
     for line in result_lines(report):
         click.echo(line)
     click.echo(f"Look at {out}/report.html", err=True)
+
+
+def _listed(languages: str | None) -> list[str] | None:
+    return None if languages is None else [one.strip() for one in languages.split(",") if one.strip()]
 
 
 def _globs(match: tuple[str, ...]) -> dict[str, list[str]]:

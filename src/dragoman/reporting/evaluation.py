@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,15 +12,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-import dragoman
 from dragoman.corpus.store import Corpus
 from dragoman.errors import UserError
-from dragoman.folders import versions, write_json, write_manifest
+from dragoman.evaluation.ranks import Ranks
+from dragoman.folders import write_json, write_manifest
 from dragoman.reporting import model as models
 from dragoman.reporting import queries, trec
+from dragoman.reporting.common import Common, common_tables, find_common
+from dragoman.reporting.consistency import CONSISTENCY_DEFINITIONS, measure_consistency
 from dragoman.reporting.measure import DEFINITIONS, measure, measure_row
 from dragoman.reporting.page import write_page
 from dragoman.reporting.placing import replaced_folder
+from dragoman.reporting.provenance import describe_provenance
 from dragoman.reporting.queries import Texts
 from dragoman.reporting.rows import (
     DIRECTIONS,
@@ -32,7 +34,7 @@ from dragoman.reporting.rows import (
     sum_r_by_weight,
 )
 from dragoman.reporting.settings import Settings
-from dragoman.reporting.table import part, query_table
+from dragoman.reporting.table import COMMON_QUERIES, QUERIES, part, query_table
 
 FORMAT = "dragoman-report"
 FORMAT_VERSION = 1
@@ -65,7 +67,7 @@ def evaluate(
     chosen = Settings(languages=trained_on if languages is None else languages, **settings)
     opened = Corpus.open(corpus)
     with replaced_folder(Path(out), format=FORMAT, format_version=FORMAT_VERSION, make=MAKE) as folder:
-        provenance = _provenance(run, opened, translate_test_run, chosen)
+        provenance = describe_provenance(run, opened, translate_test_run, chosen)
         system = _System(model, opened, chosen, other)
         report = _write_results(system, folder, provenance)
         inputs = provenance["run"] | provenance["corpus"]
@@ -107,21 +109,33 @@ def _write_results(system: _System, folder: Path, provenance: dict[str, Any]) ->
         for language in settings.languages
     ]
     images = _encode_images(system, settings.split, with_other=True)
+    compared = settings.languages if settings.consistency is None else settings.consistency
+    common = find_common([one for one in texts if one.language in compared])
     details: dict[str, Any] = {}
     parts: list[pa.Table] = []
+    common_parts: list[pa.Table] = []
     for one in texts:
-        details[one.language], tables = _rank_language(system, one, images, folder)
+        details[one.language], tables, among_common = _rank_language(system, one, images, common, folder)
         parts += tables
+        common_parts += among_common
     table = pa.concat_tables(parts)
-    pq.write_table(table, folder / "queries.parquet", compression="zstd")
+    common_table = pa.concat_tables(common_parts) if common_parts else None
+    pq.write_table(table, folder / QUERIES, compression="zstd")
+    if common_table is not None:
+        pq.write_table(common_table, folder / COMMON_QUERIES, compression="zstd")
     (folder / "trec" / "README").write_text(trec.README.format(depth=settings.run_depth), encoding="utf-8")
     results, intervals = measure_table(table, settings.seed)
+    rows = dict.fromkeys(table["row"].to_pylist())
     report = {
         "results": results,
         "intervals": intervals,
+        "consistency": measure_consistency(
+            common_table, common, rows, source=system.source, seed=settings.seed
+        ),
+        "common": common.describe(),
         "languages": details,
-        "definitions": DEFINITIONS,
-        "settings": asdict(settings) | {"languages": list(settings.languages)},
+        "definitions": DEFINITIONS | CONSISTENCY_DEFINITIONS,
+        "settings": asdict(settings) | {"languages": list(settings.languages), "consistency": list(compared)},
         "system": {"name": system.name, "seed": system.seed, "config": system.model.config},
         "provenance": provenance,
     }
@@ -144,22 +158,25 @@ def measure_table(table: pa.Table, seed: int) -> tuple[dict[str, Any], dict[str,
 
 
 def _rank_language(
-    system: _System, texts: Texts, images: _Images, folder: Path
-) -> tuple[dict[str, Any], list[pa.Table]]:
+    system: _System, texts: Texts, images: _Images, common: Common, folder: Path
+) -> tuple[dict[str, Any], list[pa.Table], list[pa.Table]]:
+    """Details, the ranks of all queries, and those of the common ones among the common."""
     settings = system.settings
     vectors = _encode(system, texts, images)
     fusion = _choose_weight(system, texts)
-    weight = fusion["weight"] if fusion else None
+
+    def rank(some: Vectors, direction: str, depth: int) -> Iterator[tuple[str, Ranks]]:
+        weight = fusion["weight"] if fusion else None
+        normalisation = settings.fusion_normalisation
+        return rank_rows(some, direction, weight=weight, normalisation=normalisation, depth=depth)
+
     tables = []
     for direction in DIRECTIONS:
-        ranked = rank_rows(
-            vectors,
-            direction,
-            weight=weight,
-            normalisation=settings.fusion_normalisation,
-            depth=settings.run_depth,
-        )
+        ranked = rank(vectors, direction, settings.run_depth)
         tables += list(_tables(system, texts, vectors, direction, ranked, folder))
+    among_common = []
+    if common.undefined is None and texts.language in common.languages:
+        among_common = list(common_tables(common, texts, vectors, rank, **_same(system)))
     details = {
         "queries": {"text_to_image": len(texts), "image_to_text": len(vectors.queried_images)},
         "gallery": {"text_to_image": len(images.ids), "image_to_text": len(texts)},
@@ -170,7 +187,7 @@ def _rank_language(
         "fusion": fusion,
         "missing_rows": _missing_rows(system, texts, fusion),
     }
-    return details, tables
+    return details, tables, among_common
 
 
 def _tables(
@@ -193,13 +210,15 @@ def _tables(
             items=items,
             slots=slots,
             gallery_ids=gallery,
-            system=system.name,
-            seed=system.seed,
-            split=system.settings.split,
             language=texts.language,
             row=row,
             direction=direction,
+            **_same(system),
         )
+
+
+def _same(system: _System) -> dict[str, Any]:
+    return {"system": system.name, "seed": system.seed, "split": system.settings.split}
 
 
 def _encode_images(system: _System, split: str, *, with_other: bool) -> _Images:
@@ -269,32 +288,3 @@ def _missing_rows(system: _System, texts: Texts, fusion: dict[str, Any] | None) 
 def _require_folder(run: str | Path | models.Model) -> None:
     if isinstance(run, str | Path) and not Path(run).is_dir():
         raise UserError(f"{run} does not exist. Train a model: dragoman train CORPUS --out {run}")
-
-
-def _provenance(
-    run: str | Path | models.Model,
-    corpus: Corpus,
-    other: str | Path | models.Model | None,
-    settings: Settings,
-) -> dict[str, Any]:
-    return {
-        "run": models.fingerprint(run),
-        "run_path": str(run) if isinstance(run, str | Path) else None,
-        "corpus": corpus.fingerprint(),
-        "corpus_path": str(corpus.folder),
-        "translate_test_run": None if other is None else models.fingerprint(other),
-        "versions": versions(),
-        "seed": settings.seed,
-        "commit": _commit(),
-    }
-
-
-def _commit() -> str | None:
-    """The commit of this package, where it runs from a checkout."""
-    folder = Path(dragoman.__file__).parent
-    command = ["git", "-C", str(folder), "log", "-1", "--format=%H", "--", "."]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() or None

@@ -28,6 +28,10 @@ def result_lines(report: dict[str, Any]) -> Iterator[str]:
             )
     for language, details in report["languages"].items():
         yield from notes(language, details)
+    for row, block in report["consistency"].items():
+        if "undefined" not in block:
+            yield _consistency_line(row, block)
+    yield from consistency_notes(report)
 
 
 def notes(language: str, details: dict[str, Any]) -> Iterator[str]:
@@ -46,3 +50,41 @@ def notes(language: str, details: dict[str, Any]) -> Iterator[str]:
         yield f"{language}: fusion weight {fusion['weight']} chosen on {fusion['chosen_on']}"
     for row, reason in details["missing_rows"].items():
         yield f"{language}: no row {row}: {reason}"
+
+
+def consistency_notes(report: dict[str, Any]) -> Iterator[str]:
+    """What consistency was measured on, and why it is missing where it is."""
+    common = report["common"]
+    if common["undefined"]:
+        yield f"no consistency: {common['undefined']}"
+        return
+    for row, block in report["consistency"].items():
+        if "undefined" in block:
+            yield f"no consistency of {row}: {block['undefined']}"
+    left_out = [
+        f"{language} {counts['items']} images and {counts['captions']} captions"
+        for language, counts in common["left_out"].items()
+        if any(counts.values())
+    ]
+    yield (
+        f"consistency is that on the {common['items']} images and {common['captions']} captions of each that "
+        f"{', '.join(common['languages'])} have in common"
+        + (f"; left out: {', '.join(left_out)}" if left_out else "")
+    )
+    yield (
+        "captions of an image stand beside those of the other languages by their position; whether they "
+        "translate one another is not known"
+    )
+
+
+def _consistency_line(row: str, block: dict[str, Any]) -> str:
+    ways = []
+    for way in DIRECTIONS:
+        low, high = block[way]["intervals"]["mrv_std"]
+        ways.append(f"{block[way]['mrv_std']:.2f} ({low:.2f} to {high:.2f}) {way.replace('_', ' ')}")
+    lowest = block["spread"]["mean_recall"]
+    return (
+        f"consistency of {row} over {', '.join(block['languages'])}: mrv_std {'; '.join(ways)}; overlap@10 "
+        f"{block['mean']['overlap@10']:.2f}; mean recall {lowest['mean']:.1f}, lowest {lowest['min']:.1f} "
+        f"({lowest['min_language']})"
+    )

@@ -12,7 +12,7 @@ T texts, I images, D width.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,6 +43,19 @@ class Vectors:
     other_images: NDArray[np.float32] | None = None
     other_translations: NDArray[np.float32] | None = None
     """Both of the second model, which need not share the width D."""
+
+    def only(self, images: Sequence[int], texts: Sequence[int]) -> Vectors:
+        """Those of the images and captions at these places, in this order."""
+        image_I, text_T = np.asarray(images, np.int64), np.asarray(texts, np.int64)
+        return Vectors(
+            image_ids=[self.image_ids[place] for place in images],
+            images=self.images[image_I],
+            text_items=[self.text_items[place] for place in texts],
+            texts=self.texts[text_T],
+            translations=None if self.translations is None else self.translations[text_T],
+            other_images=None if self.other_images is None else self.other_images[image_I],
+            other_translations=None if self.other_translations is None else self.other_translations[text_T],
+        )
 
     @property
     def queried_images(self) -> list[int]:

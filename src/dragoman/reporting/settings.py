@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -22,6 +22,8 @@ class Settings:
     split: Split = "test"
     match: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Language to globs: of this language only the human captions whose id fits one of them are queries."""
+    consistency: Sequence[str] | None = None
+    """Languages whose ranks are compared with one another; all where not given."""
     features: str | None = None
     """Feature set of the images; the one that the model was trained on where not given."""
     fusion_normalisation: Normalisation = "matrix"
@@ -35,21 +37,29 @@ class Settings:
     """Of the bootstrap and of the choice of examples."""
 
     def __post_init__(self) -> None:
-        if not self.languages or len(set(self.languages)) < len(self.languages):
-            raise UserError(
-                f"languages must name each language once, got {list(self.languages)}. "
-                "Write: --languages pt,en"
-            )
+        _require_distinct("languages", self.languages)
+        if self.consistency is not None:
+            _require_distinct("consistency", self.consistency)
         _require_known("split", self.split, SPLITS)
         _require_known("fusion_normalisation", self.fusion_normalisation, NORMALISATIONS)
         _require_known("untranslated", self.untranslated, get_args(Untranslated))
-        if strange := set(self.match) - set(self.languages):
-            raise UserError(
-                f"match names {', '.join(sorted(strange))}, which is not evaluated. "
-                f"Evaluated: {', '.join(self.languages)}"
-            )
+        _require_evaluated("match", self.match, self.languages)
+        _require_evaluated("consistency", self.consistency or (), self.languages)
         if self.run_depth < 10:
             raise UserError(f"run_depth must be at least 10, got {self.run_depth}")
+
+
+def _require_distinct(name: str, languages: Sequence[str]) -> None:
+    if not languages or len(set(languages)) < len(languages):
+        raise UserError(f"{name} must name each language once, got {list(languages)}. Write: --{name} pt,en")
+
+
+def _require_evaluated(name: str, named: Iterable[str], languages: Sequence[str]) -> None:
+    if strange := set(named) - set(languages):
+        raise UserError(
+            f"{name} names {', '.join(sorted(strange))}, which is not evaluated. "
+            f"Evaluated: {', '.join(languages)}"
+        )
 
 
 def _require_known(name: str, value: str, known: Sequence[str]) -> None:

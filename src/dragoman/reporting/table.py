@@ -1,4 +1,4 @@
-"""`queries.parquet`: one line per query, from which every number of a report is computed.
+"""One line per query, from which every number of a report is computed.
 
 Q queries, K listed hits.
 """
@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 
 from dragoman.evaluation.ranks import Ranks
 
+QUERIES = "queries.parquet"
+COMMON_QUERIES = "consistency.parquet"
+"""Queries that several languages have in common, ranked among what they have in common."""
 LISTED = 10
 
 SCHEMA = pa.schema(

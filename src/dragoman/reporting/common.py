@@ -1,0 +1,128 @@
+"""What several languages have in common: the same images, and equally many captions of each.
+
+Ranks of two languages may be compared only where both looked for the same images among the same. So images
+that one language lacks leave all of them, and of each image as many captions stay as the language with the
+fewest has. The k-th caption of an image in one language stands beside its k-th in the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from dragoman.evaluation.instances import common_ids
+from dragoman.evaluation.ranks import Ranks
+from dragoman.reporting.queries import Texts
+from dragoman.reporting.rows import DIRECTIONS, Vectors
+from dragoman.reporting.table import LISTED, query_table
+
+Rank = Callable[[Vectors, str, int], Iterator[tuple[str, Ranks]]]
+"""Vectors, a direction and a depth to rows and their ranks."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Common:
+    """Images and captions that all of `languages` have."""
+
+    languages: list[str]
+    slots: list[tuple[str, int]]
+    """Item and place among its captions, ascending; each language has exactly one caption of each."""
+    undefined: str | None
+    """Why there is nothing to compare; null where there is."""
+    left_out: dict[str, dict[str, int]]
+    """Images and captions of each language that are not common."""
+
+    @property
+    def items(self) -> list[str]:
+        """Ascending."""
+        return list(dict.fromkeys(item for item, _ in self.slots))
+
+    def describe(self) -> dict[str, Any]:
+        """What stands in the report."""
+        return {
+            "languages": self.languages,
+            "undefined": self.undefined,
+            "items": len(self.items),
+            "captions": len(self.slots),
+            "left_out": self.left_out,
+            "captions_aligned_by": "position",
+            "captions_translate_each_other": "unknown",
+        }
+
+
+def find_common(texts: Sequence[Texts]) -> Common:
+    """What the captions of these languages have in common."""
+    places = {one.language: list(zip(one.items, one.slots, strict=True)) for one in texts}
+    slots = common_ids(places)
+    items = {item for item, _ in slots}
+    return Common(
+        languages=list(places),
+        slots=slots,
+        undefined=_undefined(texts, slots),
+        left_out={
+            one.language: {"items": len(set(one.items) - items), "captions": len(one) - len(slots)}
+            for one in texts
+        },
+    )
+
+
+def _undefined(texts: Sequence[Texts], slots: Sequence[object]) -> str | None:
+    names = ", ".join(one.language for one in texts)
+    if len(texts) < 2:
+        return f"{names} is the only language; ranks of two or more can be compared"
+    if not slots:
+        counts = ", ".join(f"{one.language} {len(set(one.items))}" for one in texts)
+        return f"{names} have no image in common (captioned images: {counts}); choose with --consistency"
+    return None
+
+
+def common_tables(
+    common: Common, texts: Texts, vectors: Vectors, rank: Rank, **same: Any
+) -> Iterator[pa.Table]:
+    """The common captions and images of one language, ranked against one another only.
+
+    As `query_table` gives them, but that images list images: those of the best captions, each once. `same`
+    are the columns that are equal in all lines.
+    """
+    place = {key: at for at, key in enumerate(zip(texts.items, texts.slots, strict=True))}
+    items, at = common.items, [place[key] for key in common.slots]
+    image_place = {item: at for at, item in enumerate(vectors.image_ids)}
+    chosen = vectors.only([image_place[item] for item in items], at)
+    # Both galleries stand in the order of the images' ids, so equal scores do too, in every language.
+    depth = {"text_to_image": LISTED, "image_to_text": LISTED * (1 + max(slot for _, slot in common.slots))}
+    for direction in DIRECTIONS:
+        by_text = direction == "text_to_image"
+        for row, ranks in rank(chosen, direction, depth[direction]):
+            yield query_table(
+                ranks if by_text else _first_of_each_item(ranks, chosen.text_items, len(items)),
+                qids=[texts.ids[one] for one in at] if by_text else items,
+                items=chosen.text_items if by_text else items,
+                slots=[slot for _, slot in common.slots] if by_text else None,
+                gallery_ids=items if by_text else chosen.text_items,
+                language=texts.language,
+                row=row,
+                direction=direction,
+                **same,
+            )
+
+
+def _first_of_each_item(ranks: Ranks, gallery_items: Sequence[str], items: int) -> Ranks:
+    """The listed captions without those whose image is listed already."""
+    number_G = np.unique(np.array(gallery_items, dtype=object), return_inverse=True)[1]
+    listed = min(LISTED, items)
+    kept_QL = np.stack([_first_places(number_G[top_K])[:listed] for top_K in ranks.top_index])
+    return replace(
+        ranks,
+        top_index=np.take_along_axis(ranks.top_index, kept_QL, axis=1),
+        top_score=np.take_along_axis(ranks.top_score, kept_QL, axis=1),
+    )
+
+
+def _first_places(numbers_K: NDArray[np.int64]) -> NDArray[np.int64]:
+    first: NDArray[np.int64] = np.sort(np.unique(numbers_K, return_index=True)[1])
+    return first
