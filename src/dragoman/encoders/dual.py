@@ -1,8 +1,8 @@
 """The dual encoder: texts and frozen vision vectors into one joint space of unit vectors.
 
 Text branch and teacher follow NRCCR (arXiv 2208.12526, section 3.2): trunk, token projection, positions,
-shared attention, masked mean, head. T texts, L tokens, H hidden width, N pairs, B items, D width of the
-vision vectors, J joint width.
+shared attention, masked mean, head. T texts, L tokens, H hidden width, N pairs, B items, R regions, D width
+of the vision vectors, J joint width.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from dragoman.encoders.attention import SharedAttention, masked_mean
 from dragoman.encoders.buckets import TOKENS_PER_BUCKET, run_by_length
+from dragoman.encoders.fusion import Fusion, FusionConfig, WordHead
 from dragoman.encoders.text import TextEncoder
 from dragoman.errors import UserError
 
@@ -71,6 +72,8 @@ class TextViews:
     """[T, L, H] states before the shared attention, what the teacher reads."""
     trunk: Tensor | None = None
     """[T, L, H'] states of the trunk."""
+    states: Tensor | None = None
+    """[T, L, H] states after the shared attention, what the fusion encoder reads."""
     mask: Tensor | None = None
     """[T, L] true at real tokens."""
 
@@ -85,6 +88,7 @@ class TextViews:
             pooled=self.pooled[rows],
             projected=take(self.projected),
             trunk=take(self.trunk),
+            states=take(self.states),
             mask=take(self.mask),
         )
 
@@ -110,7 +114,16 @@ class DualEncoder(nn.Module):
     feature_mean: Tensor
     feature_scale: Tensor
 
-    def __init__(self, config: DualConfig, trunk: TextEncoder, feature_width: int) -> None:
+    def __init__(
+        self,
+        config: DualConfig,
+        trunk: TextEncoder,
+        feature_width: int,
+        *,
+        fusion: FusionConfig | None = None,
+        regions: int = 1,
+    ) -> None:
+        """With `fusion`, texts can be fused with `regions` vision vectors of an image."""
         super().__init__()
         self.config = config
         self.trunk = trunk
@@ -148,6 +161,11 @@ class DualEncoder(nn.Module):
             if config.image_head == "none"
             else Head(width, joint, config.head_dropout, config.head_batch_norm)
         )
+        # Last, so that the dual encoder begins with the same weights with and without it.
+        self.fusion: Fusion | None = None
+        if fusion is not None:
+            self.fusion = Fusion(fusion, config.hidden, regions=regions, region_width=feature_width)
+            self.word_head = WordHead(config.hidden, trunk.label_table(fusion.words))
 
     @torch.no_grad()
     def fit_features(self, mean_D: Tensor, deviation_D: Tensor) -> None:
@@ -160,9 +178,13 @@ class DualEncoder(nn.Module):
         """Unit vectors [B, J] of frozen vision vectors."""
         if self.image_head is None:
             return F.normalize(features_BD, dim=-1)
-        standard_BD = (features_BD - self.feature_mean) * self.feature_scale
-        vector: Tensor = self.image_head(self.image_dropout(self.image_trunk(standard_BD)))
+        vector: Tensor = self.image_head(self.image_dropout(self.image_trunk(self._standard(features_BD))))
         return vector
+
+    def encode_regions(self, regions_BRD: Tensor) -> Tensor:
+        """What the fusion encoder reads of images, [B, R, H]."""
+        assert self.fusion is not None
+        return self.fusion.read(self.image_dropout(self._standard(regions_BRD)))
 
     def encode_text(self, inputs: dict[str, Tensor], *, tokens: bool = False) -> TextViews:
         """One length-bucketed pass over all texts of a step, whatever their role.
@@ -190,6 +212,9 @@ class DualEncoder(nn.Module):
         both_NLH = torch.cat([crossed_NLH, target.projected], dim=1)
         return self._head(both_NLH, torch.cat([source.mask, target.mask], dim=1))
 
+    def _standard(self, features: Tensor) -> Tensor:
+        return (features - self.feature_mean) * self.feature_scale
+
     def _run_texts(self, tokens: bool) -> Callable[[Tensor, Tensor], dict[str, Tensor]]:
         def run(embedded: Tensor, mask_TL: Tensor) -> dict[str, Tensor]:
             trunk_TLH = self.trunk(embedded, mask_TL)
@@ -198,7 +223,8 @@ class DualEncoder(nn.Module):
             projected_TLH = F.dropout(projected_TLH, self.config.dropout, self.training)
             states_TLH = self.attention(projected_TLH, mask_TL)
             found = {"vector": self._head(states_TLH, mask_TL), "pooled": self._pool(trunk_TLH, mask_TL)}
-            return found | ({"projected": projected_TLH, "trunk": trunk_TLH} if tokens else {})
+            kept = {"projected": projected_TLH, "trunk": trunk_TLH, "states": states_TLH}
+            return found | (kept if tokens else {})
 
         return run
 

@@ -94,6 +94,34 @@ class HuggingFaceText(TextEncoder):
         states_TLH: Tensor = self.trunk(input_ids=embedded, attention_mask=mask.long()).last_hidden_state
         return states_TLH
 
+    def labels(self, inputs: dict[str, Tensor], limit: int) -> Tensor:
+        """As declared; every token of the vocabulary can be predicted but the special ones."""
+        ids_TL = inputs["input_ids"]
+        special = torch.tensor(self.tokenizer.all_special_ids, device=ids_TL.device)
+        return ids_TL.masked_fill(torch.isin(ids_TL, special) | ~inputs["mask"], -1)
+
+    def label_table(self, limit: int) -> Tensor:
+        table_VW: Tensor = self.trunk.get_input_embeddings().weight
+        return table_VW
+
+    def corrupt(
+        self, inputs: dict[str, Tensor], rows_N: Tensor, hidden_NL: Tensor, swapped_NL: Tensor
+    ) -> dict[str, Tensor]:
+        """As declared; a tokenizer without a mask token hides behind its unknown token."""
+        tokenizer = self.tokenizer
+        mask_id = tokenizer.unk_token_id if tokenizer.mask_token_id is None else tokenizer.mask_token_id
+        if mask_id is None:
+            raise UserError(
+                f"The tokenizer of {self.config.path} has neither a mask nor an unknown token to hide words "
+                "behind. Train without: --set loss.cmlm_weight=0"
+            )
+        special = set(tokenizer.all_special_ids)
+        others = torch.tensor([one for one in range(len(tokenizer)) if one not in special])
+        ids_NL = inputs["input_ids"][rows_N].masked_fill(hidden_NL, mask_id)
+        drawn = others[torch.randint(len(others), (int(swapped_NL.sum()),))]
+        ids_NL[swapped_NL] = drawn.to(ids_NL.device)
+        return {"input_ids": ids_NL, "mask": inputs["mask"][rows_N]}
+
     def save_assets(self, folder: Path) -> None:
         """Write `folder/hf_text/`: tokenizer, the trunk's configuration, and this encoder's own."""
         assets = folder / ASSETS

@@ -4,7 +4,7 @@ A word is the mean of the embeddings of its character n-grams and of the word it
 et al., 2017, section 3.2). The vocabulary is fitted on the corpus, so a word that was never seen is read
 from the pieces that were: human captions hold many words that no machine translation wrote.
 
-T texts, L words of the longest text, U different words of the batch, H width.
+T texts, L words of the longest text, U different words of the batch, P their pieces, H width.
 """
 
 from __future__ import annotations
@@ -115,6 +115,7 @@ class SmallText(TextEncoder):
     """Words as means of their pieces, then Transformer layers (pre-norm)."""
 
     _whole: Tensor
+    _label: Tensor
 
     def __init__(self, config: SmallTextConfig, vocabulary: Sequence[str]) -> None:
         super().__init__()
@@ -126,6 +127,8 @@ class SmallText(TextEncoder):
         self._rows_of_word: dict[str, list[int]] = {}
         whole = [False, *(piece[0] == "<" and piece[-1] == ">" for piece in vocabulary)]
         self.register_buffer("_whole", torch.tensor(whole), persistent=False)
+        # The pieces that are whole words, most frequent first, are the words that can be predicted.
+        self.register_buffer("_label", self._whole.cumsum(0).where(self._whole, 0) - 1, persistent=False)
         self.pieces = nn.EmbeddingBag(len(vocabulary) + 1, config.width, mode="sum")
         nn.init.normal_(self.pieces.weight, std=0.5)
         self.positions = nn.Embedding(config.max_words, config.width)
@@ -181,6 +184,36 @@ class SmallText(TextEncoder):
         for layer in self.layers:
             states_TLH = layer(states_TLH, src_key_padding_mask=~mask)
         return states_TLH
+
+    def labels(self, inputs: dict[str, Tensor], limit: int) -> Tensor:
+        """As declared; a word is known when its own piece is, which stands first."""
+        label_TL = self._word_labels(inputs)[inputs["words"]].masked_fill(~inputs["mask"], -1)
+        return label_TL.masked_fill(label_TL >= limit, -1)
+
+    def label_table(self, limit: int) -> Tensor:
+        return F.embedding(self._whole.nonzero().squeeze(1)[:limit], self.pieces.weight)
+
+    def corrupt(
+        self, inputs: dict[str, Tensor], rows_N: Tensor, hidden_NL: Tensor, swapped_NL: Tensor
+    ) -> dict[str, Tensor]:
+        """As declared. A hidden word is the unknown word; another one comes from the same batch of texts."""
+        pieces_P, sizes_U = inputs["pieces"], inputs["sizes"]
+        others = (self._word_labels(inputs) >= 0).nonzero().squeeze(1)
+        words_NL = inputs["words"][rows_N].masked_fill(hidden_NL, len(sizes_U))
+        drawn = torch.randint(max(1, len(others)), (int(swapped_NL.sum()),), device=words_NL.device)
+        words_NL[swapped_NL] = others[drawn]
+        return {
+            "words": words_NL,
+            "mask": inputs["mask"][rows_N],
+            "pieces": torch.cat([pieces_P, pieces_P.new_zeros(1)]),
+            "sizes": torch.cat([sizes_U, sizes_U.new_ones(1)]),
+        }
+
+    def _word_labels(self, inputs: dict[str, Tensor]) -> Tensor:
+        """[U]"""
+        sizes_U = inputs["sizes"]
+        label_U: Tensor = self._label[inputs["pieces"][sizes_U.cumsum(0) - sizes_U]]
+        return label_U
 
     def save_assets(self, folder: Path) -> None:
         write_text(

@@ -3,7 +3,8 @@
 `prepare` is CPU work; `embed` runs once over all texts of a step; `forward` runs on buckets of texts of
 similar length, so that little is computed on padding.
 
-T texts, L tokens of the longest text in the batch, H width of the states.
+T texts, L tokens of the longest text in the batch, H width of the states; N chosen texts, V words that can be
+predicted, W width of their vectors.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from torch import Tensor, nn
+
+from dragoman.errors import UserError
 
 
 class TextEncoder(nn.Module, ABC):
@@ -47,3 +50,21 @@ class TextEncoder(nn.Module, ABC):
     @abstractmethod
     def save_assets(self, folder: Path) -> None:
         """Write what the weights do not hold (vocabulary, configuration) into `folder`."""
+
+    def labels(self, inputs: dict[str, Tensor], limit: int) -> Tensor:
+        """[T, L] what to predict where a token is hidden; -1 for padding, special tokens, and rare words.
+
+        Where a vocabulary of words is fitted, the `limit` most frequent can be predicted. Raises UserError
+        where tokens cannot be hidden.
+        """
+        raise UserError(f"{type(self).__name__} hides no words: --set loss.cmlm_weight=0")
+
+    def label_table(self, limit: int) -> Tensor:
+        """[V, W] the vectors of what can be predicted, in the order of `labels`."""
+        raise UserError(f"{type(self).__name__} hides no words: --set loss.cmlm_weight=0")
+
+    def corrupt(
+        self, inputs: dict[str, Tensor], rows_N: Tensor, hidden_NL: Tensor, swapped_NL: Tensor
+    ) -> dict[str, Tensor]:
+        """Inputs of some texts, with tokens hidden, or swapped for random ones that are not special."""
+        raise UserError(f"{type(self).__name__} hides no words: --set loss.cmlm_weight=0")

@@ -1,0 +1,109 @@
+"""The fusion encoder: reads a text and the regions of an image together.
+
+It says whether the two belong together (match head), and which word was hidden (word head). An optional
+module of the dual encoder; 1-to-K contrastive learning (arXiv 2406.18254) uses it in training and for
+re-ranking. Layers are self-attention over the text, cross-attention from the text to the regions, and a
+feed-forward part, each behind a norm.
+
+N pairs of text and image, L tokens, R regions, B images, D width of the vision vectors, H hidden width,
+M hidden words, V words of the vocabulary, W width of the word vectors.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from dragoman.encoders.attention import masked_mean
+from dragoman.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class FusionConfig:
+    """Shape of the fusion encoder. It is built only where an objective reads the view `fused`."""
+
+    layers: int = 2
+    heads: int = 4
+    feed_forward: int = 512
+    dropout: float = 0.1
+    pool: Literal["mean", "first"] = "mean"
+    """What the match head reads: the masked mean of the fused tokens, or the first token."""
+    words: int = 8000
+    """Most frequent words that can be predicted where they are hidden. With a Hugging Face text encoder all
+    tokens can."""
+
+    def __post_init__(self) -> None:
+        for name in ("layers", "heads", "feed_forward", "words"):
+            if getattr(self, name) < 1:
+                raise UserError(f"fusion.{name} must be at least 1, got {getattr(self, name)}")
+        if not 0 <= self.dropout < 1:
+            raise UserError(f"fusion.dropout must lie in [0, 1), got {self.dropout}")
+
+
+class Fusion(nn.Module):
+    """Token states and regions in, fused token states out; two heads read them."""
+
+    def __init__(self, config: FusionConfig, width: int, *, regions: int, region_width: int) -> None:
+        super().__init__()
+        if width % config.heads:
+            raise UserError(f"dual.hidden {width} must be a multiple of fusion.heads {config.heads}")
+        self.config = config
+        self.regions = regions
+        self.region_in = nn.Sequential(nn.Linear(region_width, width), nn.LayerNorm(width))
+        # Where a region lies: without it, "left of" could not be read from a grid.
+        self.places = nn.Parameter(0.02 * torch.randn(regions, width))
+        self.layers = nn.ModuleList(
+            nn.TransformerDecoderLayer(
+                width,
+                config.heads,
+                config.feed_forward,
+                config.dropout,
+                activation="gelu",
+                batch_first=True,
+                norm_first=True,
+            )
+            for _ in range(config.layers)
+        )
+        self.norm = nn.LayerNorm(width)
+        self.match_head = nn.Sequential(
+            nn.Linear(width, 2 * width), nn.LayerNorm(2 * width), nn.GELU(), nn.Linear(2 * width, 2)
+        )
+
+    def read(self, regions_BRD: Tensor) -> Tensor:
+        """What texts attend to of each image, [B, R, H]."""
+        memory_BRH: Tensor = self.region_in(regions_BRD) + self.places
+        return memory_BRH
+
+    def forward(self, states_NLH: Tensor, mask_NL: Tensor, memory_NRH: Tensor) -> Tensor:
+        """Fused token states [N, L, H]; those of padding are garbage."""
+        for layer in self.layers:
+            states_NLH = layer(states_NLH, memory_NRH, tgt_key_padding_mask=~mask_NL)
+        fused_NLH: Tensor = self.norm(states_NLH)
+        return fused_NLH
+
+    def match(self, fused_NLH: Tensor, mask_NL: Tensor) -> Tensor:
+        """Logits [N, 2] of not belonging and of belonging together."""
+        pooled_NH = masked_mean(fused_NLH, mask_NL) if self.config.pool == "mean" else fused_NLH[:, 0]
+        logits_N2: Tensor = self.match_head(pooled_NH)
+        return logits_N2
+
+
+class WordHead(nn.Module):
+    """Logits of hidden words: dense, GELU, norm, and the vectors of the words themselves as decoder."""
+
+    def __init__(self, width: int, table_VW: Tensor) -> None:
+        super().__init__()
+        self.dense = nn.Linear(width, table_VW.shape[1])
+        self.norm = nn.LayerNorm(table_VW.shape[1])
+        # Logits of deviation 1 to begin with, however long the word vectors are.
+        scale = 1 / (float(table_VW.detach().std()) * math.sqrt(table_VW.shape[1]))
+        nn.init.constant_(self.norm.weight, scale)
+
+    def forward(self, fused_MH: Tensor, table_VW: Tensor) -> Tensor:
+        """[M, V]."""
+        logits_MV: Tensor = self.norm(nn.functional.gelu(self.dense(fused_MH))) @ table_VW.T
+        return logits_MV
