@@ -24,8 +24,8 @@ STEPS = "14"
 
 
 def settings(recipe: str) -> dict[str, str]:
-    schedule = "nrccr" if recipe == "nrccr" else "cosine"
-    return {"steps": STEPS, "checkpoint_every": "3", "validate_every": "0.5", "schedule": schedule}
+    shown = {"schedule": "nrccr", "chunk": "5"} if recipe == "nrccr" else {"schedule": "cosine"}
+    return shown | {"steps": STEPS, "checkpoint_every": "3", "validate_every": "0.5"}
 
 
 def run(corpus: Path, out: Path, recipe: str, arm: Callable[[], Callable[[int], None]]) -> int:

@@ -71,12 +71,20 @@ def test_a_setting_is_read_by_the_type_of_its_field(name: str, text: str, value:
         ("targets", "", "learns 1 target language at a time, got none"),
         ("objective", "triplet", "not those of the objective 'triplet'. Choose the recipe"),
         ("objective", "magic", "No objective 'magic'. Known: dragoman, nrccr, one_to_k, pivot"),
+        ("chunk", "0", "chunk must be at least 1, got 0"),
         ("text.max_words", "300", "positions, but dual.positions is 250: --set dual.positions=300"),
     ],
 )
 def test_a_setting_that_cannot_be_is_named(name: str, text: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         base().with_settings({name: text})
+
+
+@pytest.mark.parametrize("setting", [("dual.pool", "all"), ("dual.head_batch_norm", "true")])
+def test_texts_that_depend_on_one_another_cannot_be_cut(setting: tuple[str, str]) -> None:
+    assert base().with_settings(dict([setting])).chunk is None
+    with pytest.raises(UserError, match=r"so a step cannot be cut: --set chunk=none, or --set dual\.head"):
+        base().with_settings({"chunk": "8", setting[0]: setting[1]})
 
 
 def test_settings_that_only_fit_together_come_in_any_order() -> None:

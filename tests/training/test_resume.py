@@ -22,7 +22,7 @@ def test_a_killed_and_resumed_run_equals_one_that_was_not(tmp_path: Path, recipe
         [sys.executable, HERE / "killed_runs.py", corpus, tmp_path, recipe],
         capture_output=True,
         text=True,
-        env=os.environ | {"PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1"},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(HERE), *sys.path]), "OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr
     found = [json.loads(line) for line in done.stdout.splitlines()]

@@ -59,6 +59,11 @@ class DualConfig:
                 f"hidden {self.hidden} and key_width {self.key_width} must be multiples of heads {self.heads}"
             )
 
+    @property
+    def mates_matter(self) -> bool:
+        """Whether the vector of a text depends on the texts encoded beside it, as in the released code."""
+        return self.head_batch_norm or self.pool == "all"
+
 
 @dataclass(frozen=True, kw_only=True)
 class TextViews:

@@ -106,6 +106,9 @@ class TrainConfig:
     """Steps between checkpoints; one is also written after every validation and on Ctrl-C."""
     precision: Literal["auto", "no", "bf16"] = "auto"
     """`auto` is bfloat16 on a GPU that has it and float32 elsewhere."""
+    chunk: int | None = None
+    """Texts encoded at a time. A number bounds the memory of a large step by that of so many texts, for the
+    time of encoding twice; the gradient is the same. Without one, all at once."""
     seed: int = 1
 
     def __post_init__(self) -> None:
@@ -135,6 +138,7 @@ class TrainConfig:
         if self.source in self.targets or len(set(self.targets)) < len(self.targets):
             raise UserError(f"Targets {self.targets} must differ from each other and from {self.source!r}")
         self._check_objective()
+        self._check_chunk()
         longest = self.text.max_words if isinstance(self.text, SmallTextConfig) else self.text.max_length
         if longest > self.dual.positions:
             raise UserError(
@@ -160,6 +164,18 @@ class TrainConfig:
                 f"The objective {self.objective!r} learns {wanted} target language at a time, got "
                 f"{', '.join(self.targets) or 'none'}. Name one (--targets pt), or take a recipe for any "
                 "number: --recipe translate_train"
+            )
+
+    def _check_chunk(self) -> None:
+        if self.chunk is None:
+            return
+        if self.chunk < 1:
+            raise UserError(f"chunk must be at least 1, got {self.chunk}")
+        if self.dual.mates_matter:
+            raise UserError(
+                "With dual.head_batch_norm or dual.pool=all a vector depends on the texts encoded beside it, "
+                "so a step cannot be cut: --set chunk=none, or "
+                "--set dual.head_batch_norm=false --set dual.pool=masked"
             )
 
     def with_settings(self, settings: Mapping[str, str]) -> TrainConfig:

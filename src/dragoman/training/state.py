@@ -76,7 +76,9 @@ class TrainState:
         self.model.train()
         features_BD = torch.from_numpy(self.vectors(step.items)).to(self.accelerator.device)
         with self.accelerator.autocast():
-            views, batch = compute_views(self.model, step, features_BD, self.config.loss.needs)
+            views, batch = compute_views(
+                self.model, step, features_BD, self.config.loss.needs, self.config.chunk
+            )
         if self.opponent_optimizer is not None:
             with self.accelerator.autocast():
                 opposing = self.objective.opponent_loss(views, batch)
@@ -86,6 +88,8 @@ class TrainState:
         with self.accelerator.autocast():
             terms = self.objective(views, batch)
             total = self.objective.total(terms)
+        # What no term learns from, such as a teacher that is only looked at, needs no memory any more.
+        del views
         set_rate(self.optimizer, rate_factor)
         self.optimizer.zero_grad()
         self.accelerator.backward(total)

@@ -1,0 +1,73 @@
+"""One step of a recipe on the made-up corpus, and the gradients that it leaves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from training_world import tiny
+
+from dragoman.corpus import Corpus
+from dragoman.training import TrainConfig
+from dragoman.training.batches import Step, StepPlan
+from dragoman.training.samples import load_samples
+from dragoman.training.state import TrainState
+from dragoman.training.wording import load_wording
+
+STILL = {"text.dropout": "0", "text.piece_dropout": "0", "text.whole_dropout": "0"}
+STILL |= {"dual.dropout": "0", "dual.head_dropout": "0", "dual.image_dropout": "0"}
+"""Settings without which two ways of encoding would draw differently."""
+CASES: list[tuple[str, tuple[str, ...], dict[str, str]]] = [
+    ("translate_train", ("pt", "de"), {}),
+    ("triplet", ("pt",), {"loss.soft": "true"}),
+    ("nrccr", ("pt",), {}),
+    ("nrccr", ("pt",), {"loss.discriminator": "strong", "loss.feat_detach_teacher": "false"}),
+    ("nrccr", ("pt",), {"loss.sim_loss": "off", "loss.feat_loss": "off", "loss.adversary": "off"}),
+]
+
+
+def config_of(recipe: str, targets: tuple[str, ...], settings: dict[str, str]) -> TrainConfig:
+    """Not clipped, as a clipped gradient hides its length."""
+    shape = {"batch_size": "32", "steps": "2", "clip": "0", "word_dropout": "0.2", "text.layers": "1"}
+    return tiny(recipe, targets, **{name.replace(".", "__"): v for name, v in (shape | settings).items()})
+
+
+def prepared(corpus: Path, config: TrainConfig) -> tuple[TrainState, Step]:
+    """A fresh state and its first step."""
+    opened, back = Corpus.open(corpus), "back" in config.loss.needs
+    samples = load_samples(opened, config, back=back)
+    plan = StepPlan(
+        samples=samples,
+        source=config.source,
+        batch_size=config.batch_size,
+        back_share=config.back_share if back else 0.0,
+        wording=load_wording(opened, config),
+        seed=config.seed,
+    )
+    state = TrainState(config, opened, samples, "cpu")
+    return state, plan.step(0, state.model.trunk)
+
+
+def gradients(corpus: Path, config: TrainConfig) -> dict[str, Tensor]:
+    """Terms, and the gradients of encoders, objective and opponent by the names of their parameters."""
+    state, step = prepared(corpus, config)
+    terms = state.take_step(step, 1.0)
+    found = {f"term {name}": value for name, value in terms.items()}
+    for part in (state.model, state.objective):
+        for name, parameter in part.named_parameters():
+            if parameter.grad is not None:
+                found[f"{type(part).__name__} {name}"] = parameter.grad
+    return found
+
+
+def distance(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> float:
+    """Largest difference between two sets of gradients."""
+    assert found.keys() == wanted.keys()
+    return max(float((found[name] - wanted[name]).abs().max()) for name in wanted)
+
+
+def saved(path: Path) -> dict[str, Tensor]:
+    """Gradients that another process stored."""
+    stored: dict[str, Tensor] = torch.load(path, weights_only=True)
+    return stored
