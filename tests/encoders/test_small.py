@@ -177,6 +177,7 @@ def test_impossible_settings_are_named(setting: dict[str, float], message: str) 
         small_config(**setting)
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(range(len(TEXTS))), min_size=1))
 def test_selected_texts_read_as_if_they_had_been_prepared_alone(rows: list[int]) -> None:
     trunk = small_text(layers=1)

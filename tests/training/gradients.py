@@ -21,6 +21,10 @@ STILL |= {"dual.dropout": "0", "dual.head_dropout": "0", "dual.image_dropout": "
 CASES: list[tuple[str, tuple[str, ...], dict[str, str]]] = [
     ("translate_train", ("pt", "de"), {}),
     ("triplet", ("pt",), {"loss.soft": "true"}),
+    ("one_to_k", ("pt", "de"), {}),
+    ("one_to_k_released", ("pt", "de"), {}),
+    ("pivot", ("pt", "de"), {}),
+    ("dragoman", ("pt", "de"), {"loss.contrast": "sigmoid", "loss.pull_weight": "0.1", "loss.widths": "4,8"}),
     ("nrccr", ("pt",), {}),
     ("nrccr", ("pt",), {"loss.discriminator": "strong", "loss.feat_detach_teacher": "false"}),
     ("nrccr", ("pt",), {"loss.sim_loss": "off", "loss.feat_loss": "off", "loss.adversary": "off"}),
@@ -37,14 +41,7 @@ def prepared(corpus: Path, config: TrainConfig) -> tuple[TrainState, Step]:
     """A fresh state and its first step."""
     opened, back = Corpus.open(corpus), "back" in config.loss.needs
     samples = load_samples(opened, config, back=back)
-    plan = StepPlan(
-        samples=samples,
-        source=config.source,
-        batch_size=config.batch_size,
-        back_share=config.back_share if back else 0.0,
-        wording=load_wording(opened, config),
-        seed=config.seed,
-    )
+    plan = StepPlan(samples=samples, config=config, back=back, wording=load_wording(opened, config))
     state = TrainState(config, opened, samples, "cpu")
     return state, plan.step(0, state.model.trunk)
 

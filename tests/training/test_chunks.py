@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dragoman.training.chunks import Chunk, cut
@@ -50,6 +50,7 @@ def steps(draw: st.DrawFn) -> tuple[int, list[tuple[int, int]], int]:
     return texts, draw(st.lists(st.tuples(row, row), max_size=30)), draw(st.integers(1, 8))
 
 
+@settings(deadline=None)
 @given(steps())
 def test_every_text_and_every_pair_is_in_one_chunk(step: tuple[int, list[tuple[int, int]], int]) -> None:
     texts, pairs, parts = step
