@@ -3,7 +3,8 @@
 Q queries, G gallery entries, P positives of all queries together, B queries of one block, K listed hits.
 
 The i-th best positive of a query (i = 1, 2, ...) has the rank i + (negatives scored higher) + half of the
-negatives scored equal. Ties among negatives never matter, nor does the order of the input.
+negatives scored equal. Ties among negatives never matter, nor does the order of the input. A positive that
+was not scored (-inf), such as what a re-ranker left out, has no rank, and is an error.
 """
 
 from __future__ import annotations
@@ -112,7 +113,7 @@ def rank_queries(
 def rank_scores(scores: Scores, positives: Positives, *, block: int | None = None, depth: int = 0) -> Ranks:
     """As `rank_queries`, from any source of score rows."""
     queries, gallery = scores.shape
-    _require_fit(positives, queries, gallery)
+    require_fit(positives, queries, gallery)
     depth = min(depth, gallery)
     rho_P = np.empty(len(positives.index))
     top_index = np.empty((queries, depth), np.int64)
@@ -122,7 +123,7 @@ def rank_scores(scores: Scores, positives: Positives, *, block: int | None = Non
         rank_block(scores_BG, start, positives, rho_P)
         if depth:
             for query, row_G in enumerate(scores_BG, start):
-                top_index[query] = _top(row_G, depth)
+                top_index[query] = top(row_G, depth)
                 top_score[query] = row_G[top_index[query]]
     return Ranks(positives.start, rho_P, gallery, top_index, top_score)
 
@@ -140,27 +141,33 @@ def rank_block(
     """Write the ranks of the queries from `start` on, whose scores are given, into their part of `rho_P`."""
     _require_numbers(scores_BG, start)
     for query, row_G in enumerate(scores_BG, start):
-        rho_P[positives.start[query] : positives.start[query + 1]] = _rho(row_G, positives.of(query))
+        rho_P[positives.start[query] : positives.start[query + 1]] = rank_of_positives(
+            row_G, positives.of(query)
+        )
 
 
-def _rho(row_G: NDArray[np.float32], positives: NDArray[np.int64]) -> NDArray[np.float64]:
+def rank_of_positives(row_G: NDArray[np.float32], positives: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Ranks of the positives of one query, best first, by its scores [G]; infinite where a score is -inf."""
     own = np.sort(row_G[positives])[::-1]
     rho = np.arange(1.0, len(own) + 1)
     for i, score in enumerate(own):
         greater = np.count_nonzero(row_G > score) - np.count_nonzero(own > score)
         equal = np.count_nonzero(row_G == score) - np.count_nonzero(own == score)
         rho[i] += greater + equal / 2
+    rho[own == -np.inf] = np.inf
     return rho
 
 
-def _top(row_G: NDArray[np.float32], depth: int) -> NDArray[np.int64]:
+def top(row_G: NDArray[np.float32], depth: int) -> NDArray[np.int64]:
+    """Places of the `depth` best scores, best first; equal scores by ascending place."""
     # argpartition alone would pick any of those that tie at the border.
     border = np.partition(row_G, len(row_G) - depth)[len(row_G) - depth]
     candidates = np.flatnonzero(row_G >= border)
     return candidates[np.argsort(-row_G[candidates], kind="stable")[:depth]]
 
 
-def _require_fit(positives: Positives, queries: int, gallery: int) -> None:
+def require_fit(positives: Positives, queries: int, gallery: int) -> None:
+    """Raises UserError where positives are not those of so many queries in such a gallery."""
     if len(positives) != queries:
         raise UserError(f"Positives of {len(positives)} queries given for {queries} queries.")
     if positives.index.min() < 0 or positives.index.max() >= gallery:
