@@ -186,3 +186,72 @@ def test_sum_r_is_tested_on_what_each_image_adds_to_it(place: Path) -> None:
                 gains[x["item_id"]] = gains.get(x["item_id"], 0) + sign * 100 * hit / len(lines)
     expected = sign_flip(np.array([[gains[item]] for item in sorted(gains)]), seed=0)[0]
     assert find(compare([place / "a1"], [place / "b1"]), "pt", "direct", "both", "sum_r").p == expected
+
+
+def rank_table(folder: Path, way: str) -> dict[tuple, list[float]]:
+    """Ranks of each common instance in ar and pt."""
+    ranks: dict[tuple, list[float]] = {}
+    for x in pq.read_table(folder / "consistency.parquet").to_pylist():
+        if (x["row"], x["direction"]) == ("direct", way):
+            ranks.setdefault((x["item_id"], x["slot"]), []).append(x["rank"])
+    return ranks
+
+
+def test_consistency_is_compared_instance_by_instance_in_the_mean_over_seeds(place: Path) -> None:
+    lines = compare([place / "a1", place / "a2"], [place / "b1", place / "b2"])
+    expected: dict[str, list[float]] = {}
+    for name in ("a1", "a2", "b1", "b2"):
+        for way in ("text_to_image", "image_to_text"):
+            ranks = rank_table(place / name, way)
+            assert len(ranks) == 23
+            expected.setdefault(way, []).append(np.mean([np.std(r) for r in ranks.values()]))
+    for way, values in expected.items():
+        one = find(lines, "ar+pt", "direct", way, "mrv_std")
+        assert (one.seeds_a, one.seeds_b) == (pytest.approx(values[:2]), pytest.approx(values[2:]))
+        assert one.difference == pytest.approx(np.mean(values[2:]) - np.mean(values[:2]))
+        assert one.spread_a == pytest.approx(np.std(values[:2], ddof=1))
+        assert one.mcnemar is None
+    both = find(lines, "ar+pt", "direct", "both", "mrv_std")
+    assert both.seeds_a == pytest.approx(np.mean(list(expected.values()), axis=0)[:2])
+    assert both.interval[0] < both.difference < both.interval[1] < 0
+    assert both.p_holm == both.p < 0.05
+
+
+def test_the_interval_of_a_consistency_pairs_the_images_of_both_systems(place: Path) -> None:
+    one = find(compare([place / "a1"], [place / "b1"], seed=4), "ar+pt", "direct", "text_to_image", "mrv_var")
+    a, b = (rank_table(place / name, "text_to_image") for name in ("a1", "b1"))
+    gains = np.array([np.var(b[key]) - np.var(a[key]) for key in sorted(a)])
+    random = np.random.default_rng(4)
+    means = [gains[random.integers(23, size=23)].mean() for _ in range(2000)]
+    assert one.interval == pytest.approx(tuple(np.percentile(means, [2.5, 97.5])))
+
+
+def test_consistency_over_other_images_is_left_out_and_said(
+    place: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("x", "y"):
+        evaluate(FakeModel(), place / "corpus", languages=["en", "pt"], out=tmp_path / name)
+    table = pq.read_table(tmp_path / "y" / "consistency.parquet")
+    keep = np.array([x != "t15" for x in table["item_id"].to_pylist()])
+    pq.write_table(table.filter(keep), tmp_path / "y" / "consistency.parquet")
+    lines = compare([tmp_path / "x"], [tmp_path / "y"])
+    assert {x.pair.language for x in lines} == {"en", "pt"}
+    assert "No comparison of the consistency of en+pt, row direct" in caplog.text
+
+
+def test_a_report_without_anything_in_common_is_compared_by_language(place: Path, tmp_path: Path) -> None:
+    evaluate(FakeModel(), place / "corpus", languages=["ar"], out=tmp_path / "alone")
+    lines = compare([place / "a1"], [tmp_path / "alone"])
+    assert {(x.pair.language, x.metric) for x in lines} == {
+        ("ar", name) for name in ("recall@1", "recall@5", "recall@10", "map", "sum_r")
+    }
+
+
+def test_the_lines_of_a_consistency_say_that_lower_is_better(place: Path) -> None:
+    lines = list(difference_lines(compare([place / "a1", place / "a2"], [place / "b1", place / "b2"])))
+    (line,) = [x for x in lines if x.startswith("ar+pt     both           mrv_std")]
+    assert line.endswith("*")
+    assert any("mrv_std of the seeds: a" in x for x in lines)
+    assert lines[-1].endswith("rank the same picture; lower is better.")
+    order = [x.split()[0] for x in lines[2:] if x.split()[0] in ("ar", "pt", "ar+pt")]
+    assert list(dict.fromkeys(order[: order.index("ar+pt") + 1])) == ["ar", "pt", "ar+pt"]

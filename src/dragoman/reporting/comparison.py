@@ -5,6 +5,7 @@ Q queries, N images, S seeds, M metrics, R resamples. Values of several seeds ar
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,13 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dragoman.errors import UserError
-from dragoman.evaluation.metrics import RECALLS
 from dragoman.evaluation.significance import bootstrap_means, holm, image_sums, interval, mcnemar, sign_flip
-from dragoman.reporting.joined import COMPARED, Answers, System, require_same_queries
+from dragoman.reporting.joined import AMONG, BOTH, COMPARED, Answers, System, require_same_queries
 from dragoman.reporting.rows import DIRECTIONS, ROWS
 
-BOTH = "both"
-"""The direction of `sum_r`."""
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +28,7 @@ class Pair:
     a: str
     b: str
     language: str
+    """Or several, "en+pt", where it is their consistency that is compared."""
     row: str
     baseline_row: str
 
@@ -39,6 +39,7 @@ class Difference:
 
     pair: Pair
     direction: str
+    """Of `DIRECTIONS`, or "both": the sum for `sum_r`, the mean for `mrv_std` and `mrv_var`."""
     metric: str
     a: float
     b: float
@@ -85,21 +86,27 @@ def compare(
 
 def _differences(a: System, b: System, baseline_row: str | None, seed: int) -> Iterator[Difference]:
     for pair in _pairs(a, b, baseline_row):
-        both = {}
-        for way in DIRECTIONS:
-            both[way] = (
-                a.answers(pair.language, pair.baseline_row, way),
-                b.answers(pair.language, pair.row, way),
-            )
-            require_same_queries(*both[way], f"{pair.language} {way}")
+        try:
+            both = {way: _answers(a, b, pair, way) for way in DIRECTIONS}
+        except UserError as error:
+            if AMONG not in pair.language:
+                raise
+            log.warning("No comparison of the consistency of %s, row %s: %s", pair.language, pair.row, error)
+            continue
         yield from _of_pair(pair, both, seed)
+
+
+def _answers(a: System, b: System, pair: Pair, way: str) -> tuple[Answers, Answers]:
+    both = a.answers(pair.language, pair.baseline_row, way), b.answers(pair.language, pair.row, way)
+    require_same_queries(*both, f"{pair.language} {way}")
+    return both
 
 
 def _pairs(a: System, b: System, baseline_row: str | None) -> list[Pair]:
     known = a.cells()
     pairs = [
         Pair(a=a.name, b=b.name, language=language, row=row, baseline_row=baseline_row or row)
-        for language, row in sorted(b.cells(), key=lambda cell: (ROWS.index(cell[1]), cell[0]))
+        for language, row in sorted(b.cells(), key=_in_order)
         if (language, baseline_row or row) in known
     ]
     if not pairs:
@@ -110,24 +117,31 @@ def _pairs(a: System, b: System, baseline_row: str | None) -> list[Pair]:
     return pairs
 
 
+def _in_order(cell: tuple[str, str]) -> tuple[int, bool, str]:
+    language, row = cell
+    return ROWS.index(row), AMONG in language, language
+
+
 def _of_pair(pair: Pair, both: dict[str, tuple[Answers, Answers]], seed: int) -> Iterator[Difference]:
-    recalls = [COMPARED.index(name) for name in RECALLS]
-    sums = []
+    found = []
     for way, (a, b) in both.items():
         images, image_Q = np.unique(a.items, return_inverse=True)
         gain_QM = b.mean - a.mean
         sample_RM = bootstrap_means(gain_QM, image_Q, len(images), seed=seed)
         gain_NM = image_sums(gain_QM, image_Q, len(images)) / len(a.qids)
         p_M = sign_flip(gain_NM, seed=seed)
-        for m, metric in enumerate(COMPARED):
+        for m, metric in enumerate(a.metrics):
             test = _mcnemar(a, b) if metric == "recall@1" else None
             seeds = a.by_seed[:, m], b.by_seed[:, m]
             yield _difference(pair, way, metric, *seeds, sample_RM[:, m], float(p_M[m]), test)
-        sums.append([one[:, recalls].sum(axis=1) for one in (a.by_seed, b.by_seed, sample_RM, gain_NM)])
-    # Both directions have the same images and resamples, so their sums may be added one by one.
-    seeds_a, seeds_b, sample_R, gain_N = (there + back for there, back in zip(*sums, strict=True))
-    p = float(sign_flip(gain_N[:, None], seed=seed)[0])
-    yield _difference(pair, BOTH, "sum_r", seeds_a, seeds_b, sample_R, p, None)
+        found.append([a.by_seed, b.by_seed, sample_RM, gain_NM])
+    for metric, weight_M in BOTH[a.metrics].items():
+        # Both directions have the same images and resamples, so they may be added one by one.
+        seeds_a, seeds_b, sample_R, gain_N = (
+            (there + back) @ np.array(weight_M) for there, back in zip(*found, strict=True)
+        )
+        p = float(sign_flip(gain_N[:, None], seed=seed)[0])
+        yield _difference(pair, "both", metric, seeds_a, seeds_b, sample_R, p, None)
 
 
 def _difference(
@@ -186,4 +200,6 @@ def _with_holm(lines: list[Difference]) -> list[Difference]:
 
 
 def _listed(cells: set[tuple[str, str]]) -> str:
-    return ", ".join(f"{language} {row}" for language, row in sorted(cells)) or "none"
+    return (
+        ", ".join(f"{language} {row}" for language, row in sorted(cells) if AMONG not in language) or "none"
+    )
