@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -18,6 +19,9 @@ from reporting_world import FakeModel, edit_captions, write_world
 from dragoman.corpus.store import ITEMS, Corpus
 from dragoman.reporting import evaluate
 from dragoman.reporting.charts import interval_chart, recall_curves
+from dragoman.reporting.consistency_section import disagreement_card
+from dragoman.reporting.disagreements import Asked, Disagreement
+from dragoman.reporting.markup import label
 from dragoman.reporting.thumbnails import Thumbnails
 
 HOSTILE = "<script>alert('x')</script> \"quoted\" & </style>"
@@ -46,7 +50,7 @@ class Tags(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> str:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("page")
     write_world(place / "corpus")
 
@@ -55,7 +59,12 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
 
     edit_captions(place / "corpus", hostile)
     evaluate(FakeModel(), place / "corpus", languages=["pt", "en", "ar"], out=place / "report")
-    return (place / "report" / "report.html").read_text(encoding="utf-8")
+    return place
+
+
+@pytest.fixture(scope="module")
+def page(world: Path) -> str:
+    return (world / "report" / "report.html").read_text(encoding="utf-8")
 
 
 def test_the_page_is_well_formed_and_asks_for_nothing_from_elsewhere(page: str) -> None:
@@ -86,6 +95,102 @@ def test_the_summary_says_in_words_what_the_table_says(page: str) -> None:
     assert f"<td>{found[1]}<small>" in page
     assert "<h3>Portuguese</h3>" in page
     assert "both fused" in page
+
+
+def drill_down(page: str) -> list[str]:
+    return re.findall(r"<article class='example apart'>.*?</article>", page, flags=re.DOTALL)
+
+
+def test_the_items_on_which_languages_disagree_most_come_first_with_their_ranks(world: Path) -> None:
+    page = (world / "report" / "report.html").read_text(encoding="utf-8")
+    lines = pq.read_table(world / "report" / "consistency.parquet").to_pylist()
+    ranks: dict[str, dict[str, float]] = {}
+    for x in lines:
+        if (x["row"], x["direction"]) == ("direct", "text_to_image"):
+            ranks.setdefault(x["item_id"], {})[x["language"]] = x["rank"]
+    by_std = sorted(ranks, key=lambda item: (-np.std(list(ranks[item].values())), item))[:6]
+    shown = drill_down(page)
+    assert [re.findall(r"title='(t\d\d)'", one)[0] for one in shown] == by_std
+    for item, one in zip(by_std, shown, strict=True):
+        assert re.findall(r"class='at'>([\d.]+)<", one) == [
+            f"{rank:g}" for rank in sorted(ranks[item].values())
+        ]
+        for name, language in [("Portuguese", "pt"), ("English", "en"), ("Arabic", "ar")]:
+            back = next(
+                x["rank"]
+                for x in lines
+                if (x["item_id"], x["language"], x["row"], x["direction"])
+                == (item, language, "direct", "image_to_text")
+            )
+            assert f"{name} · image to text: {back:g}<" in one
+            assert f"dir='auto' lang='{language}'" in one
+
+
+def test_the_drill_down_escapes_what_captions_hold(page: str) -> None:
+    shown = "".join(drill_down(page))
+    assert (
+        "&lt;script&gt;alert(&#x27;x&#x27;)&lt;/script&gt; &quot;quoted&quot; &amp; &lt;/style&gt;" in shown
+    )
+    assert "&lt;b&gt;pt&lt;/b&gt;" in shown
+
+
+def test_the_section_says_in_words_and_in_figures_how_far_languages_agree(world: Path) -> None:
+    page = (world / "report" / "report.html").read_text(encoding="utf-8")
+    block = json.loads((world / "report" / "report.json").read_text())["consistency"]["direct"]
+    there = block["text_to_image"]
+    assert f"of 23, the system ranks it {there['mrv_std']:.1f} places apart" in page
+    assert "Asked in Portuguese, English and Arabic" in page
+    assert f"two languages share {10 * there['overlap@10']:.1f} (by chance 4.3)" in page
+    low, high = block["image_to_text"]["intervals"]["mrv_var"]
+    assert f"<td>{block['image_to_text']['mrv_var']:.2f}<small>{low:.2f} – {high:.2f}</small></td>" in page
+    worst = block["spread"]["mean_recall"]
+    names = {"pt": "Portuguese", "en": "English", "ar": "Arabic"}
+    assert f"<tr class='worst'><th scope='row'>{names[worst['min_language']]}</th>" in page
+    assert f"Mean recall: lowest {worst['min']:.1f}, range {worst['range']:.1f}" in page
+    assert "no consistency of fused: only pt has the row fused" in page
+
+
+def test_without_pictures_the_drill_down_names_the_items(tmp_path: Path) -> None:
+    write_world(tmp_path / "corpus")
+    for path in (tmp_path / "corpus").glob("*.png"):
+        path.unlink()
+    evaluate(FakeModel(noise=1.4), tmp_path / "corpus", languages=["pt", "en"], out=tmp_path / "report")
+    page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    assert "<img" not in page
+    assert re.search(r"<span class='right' title='(t\d\d)'><b>\1</b>", "".join(drill_down(page)))
+
+
+def test_languages_that_agree_everywhere_have_nothing_to_show(tmp_path: Path) -> None:
+    write_world(tmp_path / "corpus")
+    evaluate(FakeModel(noise=0), tmp_path / "corpus", languages=["pt", "en"], out=tmp_path / "report")
+    page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    assert "Nowhere: every picture has the same rank in all languages." in page
+    assert drill_down(page) == []
+
+
+def test_one_language_alone_gets_the_reason_instead_of_figures(tmp_path: Path) -> None:
+    write_world(tmp_path / "corpus")
+    evaluate(FakeModel(), tmp_path / "corpus", languages=["ar"], out=tmp_path / "report")
+    page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    assert "<li>no consistency: ar is the only language; ranks of two or more can be compared</li>" in page
+    assert "Where languages disagree most" not in page
+
+
+def test_of_many_languages_the_best_and_the_worst_are_shown(tmp_path: Path) -> None:
+    asked = [
+        Asked(language=f"l{n}", text=f"caption {n}", rank=float(n), rank_back=1.0, first_id="a")
+        for n in range(1, 12)
+    ]
+    one = Disagreement(item_id="a", std=3.0, gallery=20, asked=asked)
+    names = {one.language: one.language for one in asked}
+    shown = disagreement_card(one, names, thumbnails_of(tmp_path, {"a": None}))
+    assert re.findall(r"class='at'>(\d+)<", shown) == ["1", "2", "3", "4", "8", "9", "10", "11"]
+    assert "3 more languages in between" in shown
+
+
+def test_a_row_that_the_page_does_not_know_is_called_by_its_name() -> None:
+    assert label("re_ranked<") == "re ranked&lt;"
+    assert label("fused") == "both fused"
 
 
 def test_an_item_without_file_gets_a_placeholder(page: str) -> None:

@@ -140,7 +140,7 @@ def _write_results(system: _System, folder: Path, provenance: dict[str, Any]) ->
         "provenance": provenance,
     }
     write_json(folder / "report.json", report)
-    write_page(folder / "report.html", report, table, system.corpus, texts)
+    write_page(folder / "report.html", report, table, common_table, system.corpus, texts)
     return report
 
 

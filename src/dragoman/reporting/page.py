@@ -12,45 +12,44 @@ from typing import Any
 import pyarrow as pa
 
 from dragoman.corpus.store import Corpus
-from dragoman.errors import UserError
 from dragoman.evaluation.metrics import RECALLS
 from dragoman.folders import write_text
 from dragoman.reporting.charts import interval_chart, recall_curves
+from dragoman.reporting.consistency_section import consistency_section
 from dragoman.reporting.examples import FAR, Example, draw_examples
 from dragoman.reporting.lines import notes
+from dragoman.reporting.markup import WAYS, cell, label, language_name, picture, section
 from dragoman.reporting.model import digest
 from dragoman.reporting.queries import Texts
 from dragoman.reporting.rows import DIRECTIONS
 from dragoman.reporting.table import part
 from dragoman.reporting.thumbnails import Thumbnails
-from dragoman.translation.languages import language as known_language
 
 COLUMNS = {**{name: name.replace("recall", "R") for name in RECALLS}, "medr": "MedR", "map": "mAP"}
-LABELS = {
-    "direct": "direct",
-    "translate_test": "translated query",
-    "fused": "both fused",
-    "translate_test_source_only": "translated query, other model",
-}
-WAYS = {"text_to_image": "Text to image", "image_to_text": "Image to text"}
 LANGUAGES_WITH_EXAMPLES = 12
 """Thumbnails make a page heavy; further languages show their figures alone."""
 
 
 def write_page(
-    path: Path, report: dict[str, Any], table: pa.Table, corpus: Corpus, texts: Sequence[Texts]
+    path: Path,
+    report: dict[str, Any],
+    table: pa.Table,
+    common_table: pa.Table | None,
+    corpus: Corpus,
+    texts: Sequence[Texts],
 ) -> None:
     """Write the page of a finished report; `texts` are the queries of each language."""
-    names = {language: _name(language) for language in report["results"]}
+    names = {language: language_name(language) for language in report["results"]}
     thumbnails = Thumbnails(corpus)
     seed = report["settings"]["seed"]
     body = [
         _header(report),
-        _section("In words", _cards(report, names)),
-        _section("At a glance", _charts(report, table, names)),
-        *(_section(names[language], _table(report, language)) for language in names),
+        section("In words", _cards(report, names)),
+        section("At a glance", _charts(report, table, names)),
+        section("Do languages agree?", consistency_section(report, common_table, texts, names, thumbnails)),
+        *(section(names[language], _table(report, language)) for language in names),
         *(
-            _section(f"Examples in {names[one.language]}", _examples(table, one, seed, thumbnails))
+            section(f"Examples in {names[one.language]}", _examples(table, one, seed, thumbnails))
             for one in texts[:LANGUAGES_WITH_EXAMPLES]
         ),
         _small_print(report),
@@ -66,17 +65,6 @@ def _document(title: str, body: str) -> str:
         '<meta name="color-scheme" content="light dark">\n'
         f"<title>{escape(title)}</title>\n<style>\n{css}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
     )
-
-
-def _section(title: str, content: str) -> str:
-    return f"<section>\n<h2>{escape(title)}</h2>\n{content}\n</section>"
-
-
-def _name(tag: str) -> str:
-    try:
-        return known_language(tag).name
-    except UserError:
-        return tag
 
 
 def _header(report: dict[str, Any]) -> str:
@@ -135,7 +123,7 @@ def _charts(report: dict[str, Any], table: pa.Table, names: dict[str, str]) -> s
         gallery = report["languages"][language]["gallery"]["text_to_image"]
         panels.append(recall_curves(ranks, gallery, names[language]))
     shown = dict.fromkeys(row for rows in results.values() for row in rows)
-    legend = "".join(f"<span class='{row}'><i></i>{LABELS[row]}</span>" for row in shown)
+    legend = "".join(f"<span class='{row}'><i></i>{label(row)}</span>" for row in shown)
     return (
         f"<p class='legend'>{legend}<span class='chance'><i></i>chance</span></p>"
         "<figure><figcaption>SumR: R@1 + R@5 + R@10 of both directions, at most 600, with 95 % intervals"
@@ -151,9 +139,9 @@ def _table(report: dict[str, Any], language: str) -> str:
     rows = report["results"][language]
     ends = report["intervals"][language]
     lines = "".join(
-        f"<tr><th scope='row' class='{row}'><i></i>{LABELS[row]}</th>"
-        + "".join(_cell(rows[row][way][name], ends[row][way][name]) for way in DIRECTIONS for name in COLUMNS)
-        + _cell(rows[row]["sum_r"], ends[row]["sum_r"])
+        f"<tr><th scope='row' class='{row}'><i></i>{label(row)}</th>"
+        + "".join(cell(rows[row][way][name], ends[row][way][name]) for way in DIRECTIONS for name in COLUMNS)
+        + cell(rows[row]["sum_r"], ends[row]["sum_r"])
         + "</tr>"
         for row in rows
     )
@@ -163,10 +151,6 @@ def _table(report: dict[str, Any], language: str) -> str:
         f"<tr><td></td>{heads}<th>SumR</th></tr></thead><tbody>{lines}</tbody></table></div>"
         f"<ul class='notes'>{about}</ul>"
     )
-
-
-def _cell(value: float, ends: list[float]) -> str:
-    return f"<td>{value:.1f}<small>{ends[0]:.1f} – {ends[1]:.1f}</small></td>"
 
 
 def _examples(table: pa.Table, texts: Texts, seed: int, thumbnails: Thumbnails) -> str:
@@ -183,23 +167,15 @@ def _example(example: Example, thumbnails: Thumbnails) -> str:
     translation = (
         "" if example.translation is None else f"<p class='mt' dir='auto'>{escape(example.translation)}</p>"
     )
-    ranks = ", ".join(f"{LABELS[row]} {rank:g}" for row, rank in example.ranks.items())
-    shown = "".join(_picture(one, one == example.item_id, thumbnails) for one in example.top_ids)
+    ranks = ", ".join(f"{label(row)} {rank:g}" for row, rank in example.ranks.items())
+    shown = "".join(picture(one, one == example.item_id, thumbnails) for one in example.top_ids)
     if example.item_id not in example.top_ids:
-        shown += "<span class='gap'>…</span>" + _picture(example.item_id, True, thumbnails)
+        shown += "<span class='gap'>…</span>" + picture(example.item_id, True, thumbnails)
     return (
         f"<article class='example'><p class='query' dir='auto'>{escape(example.text)}</p>{translation}"
         f"<p class='rank'>Rank of its image among {example.gallery:,}: {ranks}</p>"
         f"<div class='pictures'>{shown}</div></article>"
     )
-
-
-def _picture(item_id: str, right: bool, thumbnails: Thumbnails) -> str:
-    source, mark = thumbnails.of(item_id), " class='right'" if right else ""
-    name = escape(item_id, quote=True)
-    if source is None:
-        return f"<span{mark or ' class=empty'} title='{name}'><b>{name}</b></span>"
-    return f"<span{mark} title='{name}'><img alt='{name}' src='{source}'></span>"
 
 
 def _small_print(report: dict[str, Any]) -> str:
