@@ -28,6 +28,17 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
         {"sim_loss": "kl", "detach_visual_teacher": False},
     ],
     "triplet": [{"soft": True}, {"negatives": "diagonal", "reduction": "sum"}],
+    "one_to_k": [
+        {"form": "per_language"},
+        {"form": "pooled_logsum", "text_weight": "inverse_k"},
+        {"rows": "caption"},
+    ],
+    "dragoman": [
+        {"bridge_weight": 1.0, "distil_weight": 1.0, "pull_weight": 1.0, "widths": ("2", "4")},
+        {"contrast": "sigmoid"},
+        {"contrast": "soft_triplet"},
+        {"form": "per_language"},
+    ],
     "translate_train": [{"learn_temperature": False}],
 }
 CASES = [(name, settings) for name in plugins.names(PACKAGE) for settings in [{}, *VARIANTS.get(name, [])]]

@@ -101,8 +101,9 @@ class Dragoman(Objective):
     def _terms(self, views: Views, batch: Batch) -> dict[str, Tensor]:
         config, rows = self.config, batch.captions()
         terms = {"contrast": self._contrast(views, batch, rows)}
-        if config.bridge_weight:
-            terms["bridge"] = self._bridge(views, batch)
+        crossed = bridge(views, batch, self.bridge_temperature()) if config.bridge_weight else None
+        if crossed is not None:
+            terms["bridge"] = crossed.symmetric()
         translated = rows[batch.lang[rows] != 0]
         source = batch.sources(translated)
         linked = source != translated
@@ -117,10 +118,6 @@ class Dragoman(Objective):
                 views.text[source], views.text[translated], weight_N=weight_R
             )
         return terms
-
-    def _bridge(self, views: Views, batch: Batch) -> Tensor:
-        found = bridge(views, batch, self.bridge_temperature())
-        return views.text.sum() * 0 if found is None else found.symmetric()
 
     def _contrast(self, views: Views, batch: Batch, rows: Tensor) -> Tensor:
         config = self.config
