@@ -218,13 +218,3 @@ def test_an_encoder_whose_layers_are_shared_is_refused(tmp_path: Path) -> None:
 def test_missing_assets_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"hf_text has no dragoman\.json: the model folder is incomplete"):
         HuggingFaceText.from_assets(tmp_path)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_selected_texts_read_as_if_they_had_been_prepared_alone(tmp_path: Path, kind: str) -> None:
-    encoder = load(save_encoder(tmp_path, kind))
-    chosen = encoder.select(encoder.prepare(TEXTS), torch.tensor([3, 0]))
-    alone = encoder.prepare([TEXTS[3], TEXTS[0]])
-    assert {name: value.tolist() for name, value in chosen.items()} == (
-        {name: value.tolist() for name, value in alone.items()}
-    )

@@ -175,17 +175,3 @@ READER = small_text()
 def test_impossible_settings_are_named(setting: dict[str, float], message: str) -> None:
     with pytest.raises(UserError, match=message):
         small_config(**setting)
-
-
-@settings(deadline=None)
-@given(st.lists(st.sampled_from(range(len(TEXTS))), min_size=1))
-def test_selected_texts_read_as_if_they_had_been_prepared_alone(rows: list[int]) -> None:
-    trunk = small_text(layers=1)
-    inputs = trunk.prepare(TEXTS)
-    chosen = trunk.select(inputs, torch.tensor(rows))
-    alone = trunk.prepare([TEXTS[row] for row in rows])
-    assert torch.equal(chosen["mask"], alone["mask"])
-    assert len(chosen["sizes"]) <= len(alone["sizes"]) + 1  # padding reads a word, perhaps no text's own
-    with torch.no_grad():
-        found, wanted = (trunk(trunk.embed(given), given["mask"]) for given in (chosen, alone))
-    torch.testing.assert_close(found[chosen["mask"]], wanted[alone["mask"]])

@@ -43,7 +43,7 @@ def prepared(corpus: Path, config: TrainConfig) -> tuple[TrainState, Step]:
     samples = load_samples(opened, config, back=back)
     plan = StepPlan(samples=samples, config=config, back=back, wording=load_wording(opened, config))
     state = TrainState(config, opened, samples, "cpu")
-    return state, plan.step(0, state.model.trunk)
+    return state, plan.step(0)
 
 
 def gradients(corpus: Path, config: TrainConfig) -> dict[str, Tensor]:

@@ -11,7 +11,6 @@ import pytest
 from training_world import DE, EN, PT, edit_captions, tiny, write_captions, write_world
 
 from dragoman.corpus import Corpus
-from dragoman.encoders.small import SmallText
 from dragoman.errors import UserError
 from dragoman.objectives._views import Batch
 from dragoman.training import train
@@ -58,13 +57,9 @@ def plan_of(
     )
 
 
-READER = SmallText.fit([], tiny("triplet").text)  # type: ignore[arg-type]
-
-
-def texts_of(step: Step) -> list[list[int]]:
-    """The words of each text of the step, as rows of the step's word list."""
-    words, mask = step.inputs["words"], step.inputs["mask"]
-    return [words[row][mask[row]].tolist() for row in step.row_of_text]
+def texts_of(step: Step) -> list[list[str]]:
+    """The words of each text of the step."""
+    return [step.texts[row].split() for row in step.row_of_text]
 
 
 def translated(text: str, words: tuple[str, ...] = PT) -> str:
@@ -114,26 +109,22 @@ def test_the_oracle_learns_from_human_captions_alone(world: Path) -> None:
 
 
 def test_the_oracle_draws_among_all_human_captions_of_the_item(world: Path) -> None:
-    class Recorder:
-        def prepare(self, texts: list[str]) -> dict[str, object]:
-            return {"texts": texts}
-
     plan = plan_of(samples_of(world, "translate_train", target_captions="human"), back=False, size=80)
     drawn: dict[str, set[str]] = {}
     for number in range(12):
-        step = plan.step(number, Recorder())  # type: ignore[arg-type]
+        step = plan.step(number)
         rows = step.batch.rows(1)
         assert step.batch.role[rows].tolist() == [HUMAN] * 80
         for row in rows.tolist():
-            text = step.inputs["texts"][step.row_of_text[row]]
-            drawn.setdefault(step.items[step.batch.item[row]], set()).add(str(text))
+            text = step.texts[step.row_of_text[row]]
+            drawn.setdefault(step.items[step.batch.item[row]], set()).add(text)
     assert len(drawn) == 40
     assert min(len(texts) for texts in drawn.values()) == 2
 
 
 def test_a_step_lists_texts_by_item_pair_language_and_role(world: Path) -> None:
     samples = samples_of(world)
-    step = plan_of(samples).step(3, READER)
+    step = plan_of(samples).step(3)
     batch: Batch = step.batch
     assert batch.languages == ("en", "pt")
     assert batch.role.tolist() == [HUMAN] * 8 + [MT] * 8 + [BACK] * 8
@@ -147,9 +138,9 @@ def test_a_step_lists_texts_by_item_pair_language_and_role(world: Path) -> None:
 
 def test_equal_texts_of_a_step_are_encoded_once(world: Path) -> None:
     samples = samples_of(world)
-    step = plan_of(samples, size=80).step(0, READER)
+    step = plan_of(samples, size=80).step(0)
     assert len(step.row_of_text) == 240
-    assert len(step.inputs["mask"]) == len(set(samples.all_texts()))
+    assert sorted(step.texts) == sorted(set(samples.all_texts()))
 
 
 def test_an_epoch_shows_every_caption_once_and_in_another_order_than_the_next(world: Path) -> None:
@@ -160,7 +151,7 @@ def test_an_epoch_shows_every_caption_once_and_in_another_order_than_the_next(wo
     for epoch in range(2):
         items = []
         for number in range(8):
-            step = plan.step(8 * epoch + number, READER)
+            step = plan.step(8 * epoch + number)
             items += [step.items[row] for row in step.batch.item[step.batch.rows(0)]]
         orders.append(items)
     assert sorted(orders[0]) == sorted(orders[1]) == sorted(samples.item_id)
@@ -169,19 +160,19 @@ def test_an_epoch_shows_every_caption_once_and_in_another_order_than_the_next(wo
 
 def test_a_step_follows_from_seed_and_number_alone(world: Path) -> None:
     samples = samples_of(world)
-    found = plan_of(samples, word_dropout=0.3).step(5, READER)
+    found = plan_of(samples, word_dropout=0.3).step(5)
     again = plan_of(samples, word_dropout=0.3)
     for number in (9, 2, 5):
-        step = again.step(number, READER)
+        step = again.step(number)
     assert (step.items, texts_of(step)) == (found.items, texts_of(found))
-    other = plan_of(samples, word_dropout=0.3, seed=2).step(5, READER)
+    other = plan_of(samples, word_dropout=0.3, seed=2).step(5)
     assert other.items != found.items
 
 
 def test_word_dropout_leaves_words_out_but_never_all(world: Path) -> None:
     samples = samples_of(world, "translate_train")
     whole, thinned = (plan_of(samples, back=False, size=80, word_dropout=share) for share in (0.0, 0.5))
-    before, after = ([len(text) for text in texts_of(plan.step(0, READER))] for plan in (whole, thinned))
+    before, after = ([len(text) for text in texts_of(plan.step(0))] for plan in (whole, thinned))
     assert min(after) >= 1
     assert all(now <= then for now, then in zip(after, before, strict=True))
     assert np.mean(after) / np.mean(before) == pytest.approx(0.5, abs=0.1)

@@ -13,7 +13,6 @@ from training_world import EN, PT, tiny, write_world
 
 from dragoman.corpus import Corpus
 from dragoman.encoders.small import SmallText, SmallTextConfig, fit_pieces, pieces
-from dragoman.encoders.text import TextEncoder
 from dragoman.errors import UserError
 from dragoman.training import train
 from dragoman.training.batches import BACK, HUMAN, MT, Step, StepPlan
@@ -189,28 +188,10 @@ def write_lexicon(corpus: Path, *more: tuple[str, str]) -> None:
     (corpus / "lexicon" / "pt.tsv").write_text("".join(lines), encoding="utf-8")
 
 
-class Listener(TextEncoder):
-    """Keeps the texts that it was to prepare."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.heard: list[str] = []
-
-    def prepare(self, texts):  # type: ignore[no-untyped-def]
-        self.heard = list(texts)
-        return {}
-
-    def lengths(self, texts):  # type: ignore[no-untyped-def]
-        raise NotImplementedError
-
-    embed = forward = save_assets = lengths
-
-
 def texts_of(plan: StepPlan, number: int = 0) -> tuple[Step, list[str]]:
     """A step, and its texts row by row."""
-    listener = Listener()
-    step = plan.step(number, listener)
-    return step, [listener.heard[row] for row in step.row_of_text]
+    step = plan.step(number)
+    return step, [step.texts[row] for row in step.row_of_text]
 
 
 def plan_of(corpus: Path, recipe: str, back_share: float = 1.0, size: int = 20, **settings: str) -> StepPlan:

@@ -173,18 +173,6 @@ class SmallText(TextEncoder):
             "sizes": sizes,
         }
 
-    def select(self, inputs: dict[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
-        """As of every encoder; words that only other texts have are left out."""
-        texts = {name: inputs[name] for name in ("words", "mask")}
-        chosen = super().select(texts, rows)
-        words_U, table_TL = torch.unique(chosen["words"], return_inverse=True)
-        sizes_U = inputs["sizes"][words_U]
-        starts_U = (inputs["sizes"].cumsum(0) - inputs["sizes"])[words_U]
-        # Piece p of a chosen word lies as far behind the word's old start as behind its new one.
-        shift_U = starts_U - (sizes_U.cumsum(0) - sizes_U)
-        pieces_P = torch.arange(int(sizes_U.sum())) + torch.repeat_interleave(shift_U, sizes_U)
-        return chosen | {"words": table_TL, "pieces": inputs["pieces"][pieces_P], "sizes": sizes_U}
-
     def embed(self, inputs: dict[str, Tensor]) -> Tensor:
         table_TL = inputs["words"]
         words_UH = self._embed_words(inputs["pieces"], inputs["sizes"])

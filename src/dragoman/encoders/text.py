@@ -39,11 +39,6 @@ class TextEncoder(nn.Module, ABC):
         another thread.
         """
 
-    def select(self, inputs: dict[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
-        """What `prepare` would have returned for some of its texts, cut to the longest of them."""
-        longest = int(inputs["mask"][rows].sum(1).max())
-        return {name: value[rows, :longest] for name, value in inputs.items()}
-
     def embed(self, inputs: dict[str, Tensor]) -> Tensor:
         """What `forward` takes, [T, L, ...], of what `prepare` returned; token ids unless overridden."""
         return inputs["input_ids"]

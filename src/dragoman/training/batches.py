@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dragoman.encoders.dual import unique_texts
-from dragoman.encoders.text import TextEncoder
 from dragoman.errors import UserError
 from dragoman.objectives._views import Batch
 from dragoman.records import ROLES
@@ -32,8 +31,8 @@ HUMAN, MT, BACK = (ROLES.index(role) for role in ("human", "mt", "back"))
 class Step:
     """All a step needs, on the CPU."""
 
-    inputs: dict[str, Tensor]
-    """What the text trunk prepared of the different texts."""
+    texts: list[str]
+    """The different texts."""
     row_of_text: Tensor
     """[T] row of each text among the different ones."""
     batch: Batch
@@ -90,11 +89,11 @@ class StepPlan:
                 f"{math.ceil(self._sizes.max())}. Give room for several: --set captions_per_step=384"
             )
 
-    def step(self, number: int, trunk: TextEncoder) -> Step:
+    def step(self, number: int) -> Step:
         """Step `number` of the run, counted from 0."""
         epoch, position = divmod(number, self.steps_per_epoch)
         draws = np.random.default_rng([self.config.seed, epoch, position])
-        return self._build(self._units_of(epoch, position), draws, trunk)
+        return self._build(self._units_of(epoch, position), draws)
 
     def _units_of(self, epoch: int, position: int) -> list[int]:
         config = self.config
@@ -109,7 +108,7 @@ class StepPlan:
             chosen = order_U[step_U == position]
         return [int(unit) for unit in chosen]
 
-    def _build(self, units: list[int], draws: Generator, trunk: TextEncoder) -> Step:
+    def _build(self, units: list[int], draws: Generator) -> Step:
         config, samples = self.config, self.samples
         captions = [self._draw_caption(self.units[unit], draws) for unit in units]
         languages = [self._draw_languages(self.units[unit], draws) for unit in units]
@@ -150,7 +149,7 @@ class StepPlan:
         different, row_of_text = unique_texts(texts)
         scores = torch.tensor(trust, dtype=torch.float32)
         return Step(
-            inputs=trunk.prepare(different),
+            texts=different,
             row_of_text=row_of_text,
             batch=Batch(
                 item=torch.tensor(item),

@@ -115,7 +115,7 @@ class _Run:
             shown.update(progress.step)
             clock, captions = time.perf_counter(), 0
             while progress.step < self.steps and not progress.stopped:
-                step = self.plan.step(progress.step, self.state.model.trunk)
+                step = self.plan.step(progress.step)
                 rate = rate_factor(self.config, progress, self.steps, self.plan.steps_per_epoch)
                 terms = self.state.take_step(step, rate)
                 captions += len(step.row_of_text)

@@ -33,39 +33,25 @@ def compute_views(
     a number it holds all.
     """
     device = features_BD.device
-    batch = _moved(step.batch, device)
-    count = len(step.inputs["mask"])
+    count = len(step.texts)
     taught = _taught(step) if "teacher" in needs else []
-    chunks = cut(count, taught, _parts(count, chunk))
+    chunks = cut(count, taught, 1 if chunk is None else -(-count // chunk))
+    inputs = [model.trunk.prepare([step.texts[row] for row in here.texts.tolist()]) for here in chunks]
     found = [
-        _encoded(partial(_encode_texts, model, step, here, needs), model, len(chunks)) for here in chunks
+        _encoded(partial(_encode_texts, model, given, here, needs), model, len(chunks))
+        for given, here in zip(inputs, chunks, strict=True)
     ]
     images = torch.split(features_BD, chunk or len(features_BD))
     vectors = [_encoded(partial(model.encode_image, part), model, len(images)) for part in images]
     # Chunks hand out their texts in an order of their own.
     place_of_text = torch.argsort(torch.cat([here.texts[: here.own] for here in chunks]))
-    row_of_text = place_of_text[step.row_of_text].to(device)
     place_of_pair = torch.argsort(torch.cat([here.pairs for here in chunks])).to(device)
-
-    def whole(name: str) -> Tensor:
-        return torch.cat([part[name] for part in found])
-
-    def handed_out(name: str) -> Tensor | None:
-        return whole(name)[row_of_text] if name in needs else None
-
-    text = handed_out("text")
-    assert text is not None
-    return (
-        Views(
-            image=torch.cat(vectors),
-            text=text,
-            teacher=whole("teacher")[place_of_pair] if "teacher" in needs else None,
-            pooled=handed_out("pooled"),
-            tokens=handed_out("tokens"),
-            mask=step.inputs["mask"][step.row_of_text].to(device) if "tokens" in needs else None,
-        ),
-        batch,
-    )
+    row_of_text = place_of_text[step.row_of_text].to(device)
+    handed_out = {
+        name: _joined([part[name] for part in found])[place_of_pair if name == "teacher" else row_of_text]
+        for name in found[0]
+    }
+    return Views(image=torch.cat(vectors), **handed_out), _moved(step.batch, device)
 
 
 def _taught(step: Step) -> list[tuple[int, int]]:
@@ -77,10 +63,6 @@ def _taught(step: Step) -> list[tuple[int, int]]:
     return [(first, second) for first, second in rows.tolist()]
 
 
-def _parts(count: int, chunk: int | None) -> int:
-    return 1 if chunk is None else -(-count // chunk)
-
-
 def _encoded(encode: Callable[[], Found], model: DualEncoder, parts: int) -> Found:
     """What `encode` gives, with a graph that is built in the backward pass where it is one of several."""
     if parts == 1:
@@ -90,22 +72,29 @@ def _encoded(encode: Callable[[], Found], model: DualEncoder, parts: int) -> Fou
     return found
 
 
-def _encode_texts(model: DualEncoder, step: Step, here: Chunk, needs: Sequence[str]) -> dict[str, Tensor]:
+def _encode_texts(
+    model: DualEncoder, inputs: dict[str, Tensor], here: Chunk, needs: Sequence[str]
+) -> dict[str, Tensor]:
     """The views of the texts that a chunk owns, and its teacher vectors; nothing else keeps memory."""
-    whole = step.inputs["mask"]
-    inputs = step.inputs if here.own == len(whole) else model.trunk.select(step.inputs, here.texts)
     found = model.encode_text(inputs, tokens=bool({"teacher", "tokens"} & set(needs)))
     views = {"text": found.vector[: here.own]}
     if "pooled" in needs:
         views["pooled"] = found.pooled[: here.own]
     if "tokens" in needs:
-        assert found.trunk is not None
-        padding = whole.shape[1] - found.trunk.shape[1]
-        views["tokens"] = F.pad(found.trunk[: here.own], (0, 0, 0, padding))
+        assert found.trunk is not None and found.mask is not None
+        views |= {"tokens": found.trunk[: here.own], "mask": found.mask[: here.own]}
     if "teacher" in needs:
         device = found.vector.device
         views["teacher"] = model.teach(found[here.source.to(device)], found[here.target.to(device)])
     return views
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    """Rows of all parts; tokens are padded to the longest text of all."""
+    longest = max(part.shape[1] for part in parts)
+    return torch.cat(
+        [F.pad(part, (*(0, 0) * (part.dim() - 2), 0, longest - part.shape[1])) for part in parts]
+    )
 
 
 def _moved(batch: Batch, device: torch.device) -> Batch:
