@@ -243,7 +243,9 @@ def test_all_of_it_comes_from_the_file_alone_in_any_order_of_lines(out: Path, re
         for lang in ("pt", "en", "ar")
     ]  # fmt: skip
     shuffled = table.take(np.random.default_rng(0).permutation(len(table)))
-    found = measure_consistency(shuffled, find_common(texts), report["consistency"], source="en", seed=0)
+    found = measure_consistency(
+        shuffled, find_common(texts, "position", 0), report["consistency"], source="en", seed=0
+    )
     assert json.loads(json.dumps(found)) == report["consistency"]
 
 
@@ -344,6 +346,32 @@ def test_match_comes_before_the_places_of_captions(corpus: Path, tmp_path: Path)
         "t00#pt#0": 0,
         "t00#en#1": 0,
     }
+
+
+def test_captions_can_be_drawn_where_their_order_means_something(corpus: Path, tmp_path: Path) -> None:
+    drawn = []
+    for seed in (0, 0, 1):
+        report = evaluate(
+            FakeModel(), corpus, languages=["en", "ar"], slots="drawn", seed=seed, out=tmp_path / "r"
+        )
+        assert report["common"]["captions_aligned_by"] == "drawn"
+        lines = [x for x in table_of(tmp_path / "r") if x["direction"] == "text_to_image"]
+        assert {x["slot"] for x in lines} == {0}
+        assert len({x["item_id"] for x in lines if x["language"] == "en"}) == 24
+        drawn.append([x["qid"][-1] for x in lines if x["language"] == "en"])
+        assert 6 <= drawn[-1].count("0") <= 18
+        assert "in an order drawn at random" in "".join(result_lines(report))
+    assert drawn[0] == drawn[1] != drawn[2]
+    with pytest.raises(UserError, match="slots is 'length'; known: position, drawn"):
+        evaluate(FakeModel(), corpus, languages=["en", "ar"], slots="length", out=tmp_path / "r")
+
+
+def test_all_captions_stay_in_a_draw_where_languages_have_equally_many(corpus: Path, tmp_path: Path) -> None:
+    evaluate(FakeModel(), corpus, languages=["en", "pt"], slots="drawn", out=tmp_path / "r")
+    lines = [x for x in table_of(tmp_path / "r") if (x["direction"], x["row"]) == ("text_to_image", "direct")]
+    expected = {f"t{i:02d}#{lang}#{k}" for i in range(23) for lang in ("en", "pt") for k in (0, 1)}
+    assert {x["qid"] for x in lines} == expected
+    assert len({(x["item_id"], x["slot"], x["language"]) for x in lines}) == len(lines) == len(expected)
 
 
 def test_the_terminal_shows_consistency_with_recall_beside_it(report: dict) -> None:

@@ -26,6 +26,10 @@ from dragoman.errors import UserError
     metavar="LANGUAGES",
     help="Languages whose ranks are compared with one another, with commas (default: all evaluated).",
 )
+@click.option(
+    "--slots",
+    help="Captions of an image are compared across languages by position, or drawn (default: position).",
+)
 @click.option("--features", help="Feature set of the images (default: the one the model was trained on).")
 @click.option(
     "--fusion-normalisation",

@@ -2,11 +2,14 @@
 
 Ranks of two languages may be compared only where both looked for the same images among the same. So images
 that one language lacks leave all of them, and of each image as many captions stay as the language with the
-fewest has. The k-th caption of an image in one language stands beside its k-th in the others.
+fewest has. The k-th caption of an image in one language stands beside its k-th in the others; k counts in the
+order of caption ids, or in an order drawn for each language where that of the ids has a meaning of its own.
 """
 
 from __future__ import annotations
 
+import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,6 +22,7 @@ from dragoman.evaluation.instances import common_ids
 from dragoman.evaluation.ranks import Ranks
 from dragoman.reporting.queries import Texts
 from dragoman.reporting.rows import DIRECTIONS, Vectors
+from dragoman.reporting.settings import Slots
 from dragoman.reporting.table import LISTED, query_table
 
 Rank = Callable[[Vectors, str, int], Iterator[tuple[str, Ranks]]]
@@ -32,6 +36,9 @@ class Common:
     languages: list[str]
     slots: list[tuple[str, int]]
     """Item and place among its captions, ascending; each language has exactly one caption of each."""
+    places: dict[str, dict[tuple[str, int], int]]
+    """Where in its texts each language has the caption of a slot."""
+    order: Slots
     undefined: str | None
     """Why there is nothing to compare; null where there is."""
     left_out: dict[str, dict[str, int]]
@@ -50,25 +57,41 @@ class Common:
             "items": len(self.items),
             "captions": len(self.slots),
             "left_out": self.left_out,
-            "captions_aligned_by": "position",
+            "captions_aligned_by": self.order,
             "captions_translate_each_other": "unknown",
         }
 
 
-def find_common(texts: Sequence[Texts]) -> Common:
-    """What the captions of these languages have in common."""
-    places = {one.language: list(zip(one.items, one.slots, strict=True)) for one in texts}
+def find_common(texts: Sequence[Texts], order: Slots, seed: int) -> Common:
+    """What the captions of these languages have in common; `seed` is that of the order `drawn`."""
+    places = {one.language: _places(one, order, seed) for one in texts}
     slots = common_ids(places)
     items = {item for item, _ in slots}
     return Common(
         languages=list(places),
         slots=slots,
+        places=places,
+        order=order,
         undefined=_undefined(texts, slots),
         left_out={
             one.language: {"items": len(set(one.items) - items), "captions": len(one) - len(slots)}
             for one in texts
         },
     )
+
+
+def _places(texts: Texts, order: Slots, seed: int) -> dict[tuple[str, int], int]:
+    if order == "position":
+        return {key: place for place, key in enumerate(zip(texts.items, texts.slots, strict=True))}
+    # A hash of the id: the same draw wherever the caption stands, and whatever else is evaluated.
+    drawn = [hashlib.sha256(f"{seed} {one}".encode()).digest() for one in texts.ids]
+    seen: Counter[str] = Counter()
+    places = {}
+    for place in sorted(range(len(texts)), key=drawn.__getitem__):
+        item = texts.items[place]
+        places[item, seen[item]] = place
+        seen[item] += 1
+    return places
 
 
 def _undefined(texts: Sequence[Texts], slots: Sequence[object]) -> str | None:
@@ -89,8 +112,7 @@ def common_tables(
     As `query_table` gives them, but that images list images: those of the best captions, each once. `same`
     are the columns that are equal in all lines.
     """
-    place = {key: at for at, key in enumerate(zip(texts.items, texts.slots, strict=True))}
-    items, at = common.items, [place[key] for key in common.slots]
+    items, at = common.items, [common.places[texts.language][key] for key in common.slots]
     image_place = {item: at for at, item in enumerate(vectors.image_ids)}
     chosen = vectors.only([image_place[item] for item in items], at)
     # Both galleries stand in the order of the images' ids, so equal scores do too, in every language.

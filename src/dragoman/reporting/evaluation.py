@@ -110,7 +110,7 @@ def _write_results(system: _System, folder: Path, provenance: dict[str, Any]) ->
     ]
     images = _encode_images(system, settings.split, with_other=True)
     compared = settings.languages if settings.consistency is None else settings.consistency
-    common = find_common([one for one in texts if one.language in compared])
+    common = find_common([one for one in texts if one.language in compared], settings.slots, settings.seed)
     details: dict[str, Any] = {}
     parts: list[pa.Table] = []
     common_parts: list[pa.Table] = []

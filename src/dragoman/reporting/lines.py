@@ -71,9 +71,10 @@ def consistency_notes(report: dict[str, Any]) -> Iterator[str]:
         f"{', '.join(common['languages'])} have in common"
         + (f"; left out: {', '.join(left_out)}" if left_out else "")
     )
+    order = {"position": "by their position", "drawn": "in an order drawn at random"}
     yield (
-        "captions of an image stand beside those of the other languages by their position; whether they "
-        "translate one another is not known"
+        f"captions of an image stand beside those of the other languages "
+        f"{order[common['captions_aligned_by']]}; whether they translate one another is not known"
     )
 
 

@@ -11,6 +11,7 @@ from dragoman.evaluation.fusion import NORMALISATIONS, Normalisation
 from dragoman.records import SPLITS, Split
 
 Untranslated = Literal["error", "drop"]
+Slots = Literal["position", "drawn"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +25,9 @@ class Settings:
     """Language to globs: of this language only the human captions whose id fits one of them are queries."""
     consistency: Sequence[str] | None = None
     """Languages whose ranks are compared with one another; all where not given."""
+    slots: Slots = "position"
+    """Which captions of an image stand beside one another, and are kept where a language has more of them: by
+    their place in the order of ids, or in an order drawn for each language."""
     features: str | None = None
     """Feature set of the images; the one that the model was trained on where not given."""
     fusion_normalisation: Normalisation = "matrix"
@@ -42,6 +46,7 @@ class Settings:
             _require_distinct("consistency", self.consistency)
         _require_known("split", self.split, SPLITS)
         _require_known("fusion_normalisation", self.fusion_normalisation, NORMALISATIONS)
+        _require_known("slots", self.slots, get_args(Slots))
         _require_known("untranslated", self.untranslated, get_args(Untranslated))
         _require_evaluated("match", self.match, self.languages)
         _require_evaluated("consistency", self.consistency or (), self.languages)
