@@ -122,7 +122,7 @@ def test_the_items_on_which_languages_disagree_most_come_first_with_their_ranks(
                 if (x["item_id"], x["language"], x["row"], x["direction"])
                 == (item, language, "direct", "image_to_text")
             )
-            assert f"{name} · image to text: {back:g}<" in one
+            assert f"{name} · image to text:&nbsp;{back:g}<" in one
             assert f"dir='auto' lang='{language}'" in one
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from itertools import combinations
 from pathlib import Path
 
@@ -293,7 +294,23 @@ def test_two_translated_languages_have_all_rows(tmp_path: Path) -> None:
     assert blocks["translate_test"]["languages"] == blocks["fused"]["languages"] == ["pt", "gl"]
     # Both are translated into the very same English sentences.
     assert blocks["translate_test"]["text_to_image"]["mrv_std"] == 0
-    assert blocks["direct"]["text_to_image"]["mrv_std"] > 0
+    apart = blocks["direct"]["without_source"]
+    ranks = {
+        lang: {(x["item_id"], x["slot"]): x["rank"] for x in table_of(tmp_path / "r")
+               if (x["language"], x["row"], x["direction"]) == (lang, "direct", "text_to_image")}
+        for lang in ("pt", "gl")
+    }  # fmt: skip
+    expected = np.mean([abs(rank - ranks["gl"][key]) / 2 for key, rank in ranks["pt"].items()])
+    assert (apart["languages"], apart["text_to_image"]["mrv_std"]) == (["pt", "gl"], pytest.approx(expected))
+    assert expected > 0
+    assert blocks["fused"]["without_source"] is None
+    page = (tmp_path / "r" / "report.html").read_text(encoding="utf-8")
+    assert re.findall(r"</i>([a-z ]+)<small>([a-z, ]+)</small></th>", page) == [
+        ("direct", "pt, gl, en"),
+        ("direct", "pt, gl"),
+        ("translated query", "pt, gl"),
+        ("both fused", "pt, gl"),
+    ]
     assert blocks["fused"]["text_to_image"]["instances"] == blocks["direct"]["text_to_image"]["instances"]
 
 

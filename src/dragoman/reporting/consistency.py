@@ -74,6 +74,19 @@ def items_of(joined: Joined) -> list[str]:
 def _measure_row(
     table: pa.Table, languages: list[str], row: str, *, source: str, seed: int
 ) -> dict[str, Any]:
+    block = _measure_languages(table, languages, row, seed)
+    others = [one for one in languages if one != source]
+    # Rows that translate into the source language lack it, and can be compared only with its absence here.
+    apart = len(others) < len(languages) and len(others) > 1
+    recalls = {language: _recalls(table, language, row) for language in languages}
+    return block | {
+        "without_source": _measure_languages(table, others, row, seed) if apart else None,
+        "recalls": recalls,
+        "spread": _spreads(recalls, source),
+    }
+
+
+def _measure_languages(table: pa.Table, languages: list[str], row: str, seed: int) -> dict[str, Any]:
     block: dict[str, Any] = {"languages": languages}
     measured = []
     for way in DIRECTIONS:
@@ -86,8 +99,7 @@ def _measure_row(
             "chance": {f"overlap@{k}": min(1.0, k / listable) for k in CUTOFFS},
         }
     block["mean"] = _block(_mean(*measured))
-    recalls = {language: _recalls(table, language, row) for language in languages}
-    return block | {"recalls": recalls, "spread": _spreads(recalls, source)}
+    return block
 
 
 def _measure(joined: Joined, seed: int) -> Measured:

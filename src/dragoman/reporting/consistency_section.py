@@ -70,18 +70,22 @@ def _in_words(block: dict[str, Any], names: Mapping[str, str]) -> str:
 def _measures(blocks: Mapping[str, Any]) -> str:
     groups = "".join(f"<th colspan='{len(MEASURES)}'>{way}</th>" for way in WAYS.values())
     heads = "".join(f"<th>{head}</th>" for _ in WAYS for head in MEASURES.values())
+    shown = [(row, one) for row, block in blocks.items() for one in (block, block["without_source"])]
+    wanted = [block["languages"] for block in blocks.values()]
+    # A row without the source language stands beside the others without it, for only these compare.
     lines = "".join(
         f"<tr><th scope='row' class='{escape(row)}'><i></i>{label(row)}"
         f"<small>{escape(', '.join(block['languages']))}</small></th>"
         + "".join(_measure(block[way], name) for way in WAYS for name in MEASURES)
         + "</tr>"
-        for row, block in blocks.items()
+        for row, block in shown
+        if block is not None and block["languages"] in wanted
     )
     return (
         f"<div class='wide'><table class='agree'><thead><tr><td></td>{groups}</tr><tr><td></td>{heads}</tr>"
         f"</thead><tbody>{lines}</tbody></table></div><p class='hint'>MRV: how many places apart the ranks "
         "are, as standard deviation and as variance; lower is better. Top 1 and top 10: percent of the first "
-        "pictures that two languages share; higher is better.</p>"
+        "pictures that two languages share; higher is better. Compare only rows over the same languages.</p>"
     )
 
 
@@ -131,6 +135,6 @@ def _asked(asked: Asked, item_id: str, names: Mapping[str, str], thumbnails: Thu
     return (
         f"<li><b class='at'>{asked.rank:g}</b><div>"
         f"<p class='said' dir='auto' lang='{escape(asked.language)}'>{escape(asked.text)}</p>"
-        f"<p class='rank'>{escape(names[asked.language])} · image to text: {asked.rank_back:g}</p></div>"
+        f"<p class='rank'>{escape(names[asked.language])} · image to text:&nbsp;{asked.rank_back:g}</p></div>"
         f"<div class='pictures'>{first}</div></li>"
     )
