@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tiny_duals import TEXTS, small_config, small_text
 from torch import Tensor
 
-from dragoman.encoders.small import SmallText, fit_pieces, pieces, read, words
+from dragoman.encoders.small import SmallText, SmallTextConfig, fit_pieces, pieces, read, words
 from dragoman.errors import UserError
 
 
@@ -66,6 +66,20 @@ def test_pieces_are_the_bounded_word_and_its_ngrams() -> None:
     assert pieces("um", 3, 5) == ["<um>", "<um", "um>"]
     assert pieces("cão", 3, 4) == ["<cão>", "<cã", "cão", "ão>", "<cão", "cão>"]
     assert pieces("", 3, 5) == ["<>"]
+
+
+def test_characters_of_unspaced_scripts_bring_their_followers_along() -> None:
+    config = SmallTextConfig()
+    assert read("一只狗 runs 快", config) == ["一只", "只狗", "狗", "runs", "快"]
+    assert read("ねこ。", config) == ["ねこ", "こ", "。"]
+    assert pieces("只狗", 3, 5) == ["<只>", "只狗"]
+    assert pieces("狗", 3, 5) == ["<狗>"]
+
+
+def test_words_of_one_letter_are_never_left_to_their_spelling() -> None:
+    encoder = SmallText.fit(["a 狗在 um um"], SmallTextConfig(width=8, min_count=1))
+    spelled = {piece for piece, row in encoder._row.items() if encoder._spelled[row]}
+    assert spelled == {"<um>"}
 
 
 def test_the_vocabulary_counts_running_words() -> None:

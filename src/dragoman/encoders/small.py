@@ -31,6 +31,7 @@ VOCABULARY = "ngrams.json"
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 # Vowel signs and joiners are no letters to `re`, but without them words of India, Israel or Iran fall apart.
 _MARKS = "".join(chr(code) for code in range(0x300, 0xFE70) if category(chr(code))[0] == "M") + "\u200c\u200d"
+_ALONE = re.compile(rf"[{_UNSPACED}]")
 _WORDS = re.compile(rf"[{_UNSPACED}]|(?:(?![{_UNSPACED}])[\w'’{_MARKS}])+|[^\w\s]")
 
 
@@ -56,7 +57,8 @@ class SmallTextConfig:
     piece_dropout: float = 0.2
     """Share of the n-grams of a word that a training step leaves out, so that no single piece decides."""
     whole_dropout: float = 0.4
-    """As `piece_dropout`, for the piece that is the whole word, which is then read by its spelling."""
+    """As `piece_dropout`, for the piece that is the whole word, which is then read by its spelling; words of
+    one letter have none."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.shortest <= self.longest:
@@ -77,12 +79,24 @@ def words(text: str) -> list[str]:
 
 
 def read(text: str, config: SmallTextConfig) -> list[str]:
-    """The words of a text that the encoder sees."""
-    return words(text.lower() if config.lowercase else text)[: config.max_words]
+    """The words of a text that the encoder sees; a character of an unspaced script brings the next one along.
+
+    So it is read both alone and as the beginning of a pair, as most words of Chinese are.
+    """
+    found = words(text.lower() if config.lowercase else text)[: config.max_words]
+    alone = [_ALONE.match(word) is not None for word in found]
+    return [
+        word + found[at + 1] if alone[at : at + 2] == [True, True] else word for at, word in enumerate(found)
+    ]
 
 
 def pieces(word: str, shortest: int, longest: int) -> list[str]:
-    """The bounded word and its n-grams: `<um>` gives `<um>`, `<um`, `um>` for lengths 3 to 3."""
+    """The bounded word and its n-grams: `<um>` gives `<um>`, `<um`, `um>` for lengths 3 to 3.
+
+    A character of an unspaced script with its follower gives the bounded character and the pair.
+    """
+    if _ALONE.match(word):
+        return [f"<{word[0]}>", word][: len(word)]
     bounded = f"<{word}>"
     grams = [
         bounded[start : start + length]
@@ -115,6 +129,7 @@ class SmallText(TextEncoder):
     """Words as means of their pieces, then Transformer layers (pre-norm)."""
 
     _whole: Tensor
+    _spelled: Tensor
     _label: Tensor
 
     def __init__(self, config: SmallTextConfig, vocabulary: Sequence[str]) -> None:
@@ -127,6 +142,8 @@ class SmallText(TextEncoder):
         self._rows_of_word: dict[str, list[int]] = {}
         whole = [False, *(piece[0] == "<" and piece[-1] == ">" for piece in vocabulary)]
         self.register_buffer("_whole", torch.tensor(whole), persistent=False)
+        spelled = [False, *(len(piece) > config.shortest for piece in vocabulary)]
+        self.register_buffer("_spelled", self._whole & torch.tensor(spelled), persistent=False)
         # The pieces that are whole words, most frequent first, are the words that can be predicted.
         self.register_buffer("_label", self._whole.cumsum(0).where(self._whole, 0) - 1, persistent=False)
         self.pieces = nn.EmbeddingBag(len(vocabulary) + 1, config.width, mode="sum")
@@ -243,7 +260,7 @@ class SmallText(TextEncoder):
         weights_P = torch.ones(len(pieces_P), device=pieces_P.device)
         if self.training:
             config = self.config
-            share_P = torch.where(self._whole[pieces_P], config.whole_dropout, config.piece_dropout)
+            share_P = torch.where(self._spelled[pieces_P], config.whole_dropout, config.piece_dropout)
             weights_P = (torch.rand_like(weights_P) >= share_P).float()
         starts_U = sizes_U.cumsum(0) - sizes_U
         word_P = torch.repeat_interleave(torch.arange(len(sizes_U), device=sizes_U.device), sizes_U)
