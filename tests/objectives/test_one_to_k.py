@@ -119,6 +119,15 @@ def test_as_released_an_image_is_its_own_negative() -> None:
     assert total(rows="caption") == pytest.approx(total(), abs=1e-6)
 
 
+def test_an_image_without_captions_is_a_negative_of_every_text() -> None:
+    more = replace(TOY_VIEWS, image=torch.cat([TOY_VIEWS.image, torch.tensor([[0.6, 0.8]])]))
+    terms = build(Config(temperature=0.5), 5)(more, TOY_BATCH)
+    assert terms["image_to_text"].item() == pytest.approx(1.013143, abs=1e-6)
+    logits = more.image @ TOY_VIEWS.text.T / 0.5
+    losses = torch.stack([-logits[:, text].log_softmax(0)[item] for text, item in enumerate([0, 0, 1, 1])])
+    torch.testing.assert_close(terms["text_to_image"], losses.mean())
+
+
 def test_back_translations_are_left_out() -> None:
     with_back, without = make_batch([0, 1, 2]), make_batch([0, 1, 2], back=False)
     views = make_views(with_back)

@@ -23,13 +23,6 @@ TARGETS = ("pt", "de")
 Rows = list[dict[str, Any]]
 
 
-class Reader:
-    """Stands for a text encoder, and hands the texts on."""
-
-    def prepare(self, texts: list[str]) -> dict[str, Any]:
-        return {"texts": texts}
-
-
 def make(
     corpus: Path, recipe: str = "one_to_k", targets: tuple[str, ...] = TARGETS, **settings: str
 ) -> StepPlan:
@@ -41,8 +34,8 @@ def make(
 
 
 def step_of(plan: StepPlan, number: int = 0) -> tuple[Step, list[str]]:
-    step = plan.step(number, Reader())  # type: ignore[arg-type]
-    return step, [str(step.inputs["texts"][row]) for row in step.row_of_text]
+    step = plan.step(number)
+    return step, [step.texts[row] for row in step.row_of_text]
 
 
 @pytest.fixture(scope="module")
@@ -228,6 +221,19 @@ def test_ways_back_count_as_captions_of_the_budget(world: Path) -> None:
 def test_a_budget_below_one_unit_is_refused(world: Path) -> None:
     with pytest.raises(UserError, match=r"captions_per_step is 2, but one image brings up to 3\. Give room"):
         make(world, captions_per_step="2")
+
+
+def test_extra_images_have_no_caption_and_do_not_repeat(world: Path) -> None:
+    plain, _ = step_of(make(world, batch_size="10"))
+    plan = make(world, batch_size="10", extra_images="7")
+    step, texts = step_of(plan)
+    assert step.items[:10] == plain.items and len(texts) == 30
+    assert len(set(step.items)) == len(step.items) == 17
+    assert int(step.batch.item.max()) == 9
+    assert step_of(plan, 1)[0].items[10:] != step.items[10:]
+    # Where there are not so many, all take part.
+    most, _ = step_of(make(world, batch_size="10", extra_images="99"))
+    assert sorted(most.items) == sorted(set(plan.samples.item_id))
 
 
 def test_a_cycle_needs_its_own_source_captions() -> None:

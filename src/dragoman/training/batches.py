@@ -37,7 +37,7 @@ class Step:
     """[T] row of each text among the different ones."""
     batch: Batch
     items: list[str]
-    """B item ids."""
+    """B item ids, those with captions first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,6 +145,7 @@ class StepPlan:
             for caption, choice in drawn:
                 if choice.back is not None:
                     add(caption, 0, BACK, choice.back, choice.trust)
+        items += self._draw_items(set(items), draws)
         item, pair, lang_, role_, trust = (list(column) for column in zip(*columns, strict=True))
         different, row_of_text = unique_texts(texts)
         scores = torch.tensor(trust, dtype=torch.float32)
@@ -162,6 +163,18 @@ class StepPlan:
             ),
             items=items,
         )
+
+    def _draw_items(self, taken: set[str], draws: Generator) -> list[str]:
+        """Items for `extra_images`, fewer where there are not so many others."""
+        count = self.config.extra_images
+        if not count:
+            return []
+        chosen = draws.permutation(len(self._items))[: count + len(taken)].tolist()
+        return [item_id for at in chosen if (item_id := self._items[at]) not in taken][:count]
+
+    @cached_property
+    def _items(self) -> list[str]:
+        return list(dict.fromkeys(self.samples.item_id))
 
     def _draw_caption(self, unit: list[int], draws: Generator) -> int:
         return unit[int(draws.integers(len(unit)))] if len(unit) > 1 else unit[0]

@@ -81,6 +81,9 @@ class TrainConfig:
     """Largest gradient norm; 0 does not clip."""
     word_dropout: float = 0.1
     """Share of the space-separated words of every training text left out, anew in each step."""
+    extra_images: int = 0
+    """Images without a caption that join a step as further negatives of its texts, drawn from the training
+    items. Where images enter as frozen vectors they cost next to nothing, however small the text budget."""
     back_share: float = 1.0
     """Share of the source captions of a step whose back-translations join it, where the objective reads
     them: fewer leave more of a text budget to other captions."""
@@ -124,7 +127,7 @@ class TrainConfig:
         for name in ("word_dropout", "warmup", "synonyms", "renderings", "beta"):
             if not 0 <= getattr(self, name) < 1:
                 raise UserError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
-        for name in ("weight_decay", "clip", "seed"):
+        for name in ("weight_decay", "clip", "seed", "extra_images"):
             if not getattr(self, name) >= 0:
                 raise UserError(f"{name} must be 0 or more, got {getattr(self, name)}")
         if self.draw is not None and self.draw < (0 if self.always_source else 1):
