@@ -61,6 +61,20 @@ def test_a_doubtful_text_aims_partly_at_what_its_source_caption_finds() -> None:
     assert not targets.requires_grad
 
 
+def test_a_share_of_the_target_goes_to_images_that_look_alike() -> None:
+    batch = make_batch([0, 1, 2], back=False)
+    views = views_of(batch)
+    rows = torch.tensor([4, 5])
+    alike = (views.image @ views.image.T / 0.2).softmax(0)
+    targets = text_targets(views, batch, rows, torch.tensor(0.2), neighbours=0.3)
+    torch.testing.assert_close(targets[:, 0], 0.7 * torch.eye(3)[1] + 0.3 * alike[:, 1])
+    # Trust takes its part of what is left of the own image and its neighbours.
+    doubtful = replace(batch, confidence=torch.full((6,), 0.5))
+    found = (views.image @ views.text[2] / 0.2).softmax(0)
+    both = text_targets(views, doubtful, rows, torch.tensor(0.2), neighbours=0.3)
+    torch.testing.assert_close(both[:, 1], 0.5 * (0.7 * torch.eye(3)[2] + 0.3 * alike[:, 2]) + 0.5 * found)
+
+
 def test_soft_targets_are_those_of_both_directions() -> None:
     batch = replace(make_batch([0, 1, 2], back=False), confidence=torch.tensor([1, 1, 1, 0.2, 0.6, 1.0]))
     views, rows = views_of(batch), torch.tensor([3, 4, 5])

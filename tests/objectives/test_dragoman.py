@@ -61,6 +61,8 @@ def test_other_contrasts_are_those_of_their_functions() -> None:
     found = make(contrast="soft_triplet", margin=0.3, triplet_temperature=0.02)(views, batch)
     torch.testing.assert_close(found["contrast"], triplets)
     own = F.one_hot(batch.item, 2).T.float()
+    spread = make(neighbours=0.4)(views, batch)["contrast"]
+    assert spread.item() != pytest.approx(make()(views, batch)["contrast"].item(), abs=1e-3)
     pairs = sigmoid_contrast(10 * views.image @ views.text.T - 10, own)
     torch.testing.assert_close(make(contrast="sigmoid")(views, batch)["contrast"], pairs)
 
@@ -89,6 +91,7 @@ def test_a_step_of_source_captions_alone_has_no_ties() -> None:
     [
         ({"temperature": 0.6}, r"temperature must lie in \[0.001, 0.5\], got 0.6"),
         ({"distil_temperature": 0.0}, r"distil_temperature must lie in \[0.001, 0.5\], got 0.0"),
+        ({"neighbours": 1.0}, r"neighbours must lie in \[0, 1\), got 1.0"),
         ({"bridge_weight": -1.0}, "bridge_weight must be 0 or more, got -1.0"),
         ({"widths": ("64", "x")}, "widths must be whole numbers above 0, got 64, x"),
         ({"widths": ("0",)}, "widths must be whole numbers above 0, got 0"),

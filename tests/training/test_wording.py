@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.random import Generator
 from numpy.typing import NDArray
-from training_world import EN, PT, tiny, write_world
+from training_world import DE, EN, PT, tiny, write_world
 
 from dragoman.corpus import Corpus
 from dragoman.encoders.small import SmallText, SmallTextConfig, fit_pieces, pieces
@@ -240,6 +240,24 @@ def test_each_language_of_a_step_reads_its_own_lexicon(tmp_path: Path) -> None:
     pt, de = " ".join(texts[40:80]).split(), " ".join(texts[80:]).split()
     assert {"köter", "kater"} <= set(de) and not {"köter", "kater"} & set(pt)
     assert {"cachorro", "bichano"} <= set(pt) and not {"cachorro", "bichano"} & set(de)
+
+
+def test_a_language_may_go_without_a_lexicon(tmp_path: Path) -> None:
+    corpus = write_world(tmp_path / "corpus", targets=("pt", "de"))
+    write_lexicon(corpus)
+    settings = NOTHING | {"renderings": "0.99", "batch_size": "40", "lexicons": "pt"}
+    config, opened = tiny("translate_train", ("pt", "de"), **settings), Corpus.open(corpus)
+    plan = StepPlan(
+        samples=load_samples(opened, config, back=False),
+        config=config,
+        back=False,
+        wording=load_wording(opened, config),
+    )
+    _, texts = texts_of(plan)
+    assert {"cachorro", "bichano"} <= set(" ".join(texts[40:80]).split())
+    assert texts[80:] == [" ".join(DE[EN.index(word)] for word in text.split()) for text in texts[:40]]
+    with pytest.raises(UserError, match="lexicons names fr, which is no target"):
+        tiny("translate_train", lexicons="fr")
 
 
 def test_steps_are_as_before_where_no_lexicon_is_wanted(world: Path) -> None:

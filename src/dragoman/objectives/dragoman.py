@@ -39,6 +39,9 @@ class Config:
     """Factor of text to image in the softmax contrast."""
     temperature: float = 0.07
     learn_temperature: bool = True
+    neighbours: float = 0.0
+    """Share of the target of a text, in the softmax and the sigmoid contrast, that goes to images which look
+    like its own."""
     margin: float = 0.1
     """Of the triplet alignment loss, whose temperature is `triplet_temperature`."""
     triplet_temperature: float = 0.015
@@ -66,6 +69,8 @@ class Config:
         for name in ("temperature", "distil_temperature"):
             if not 0.001 <= getattr(self, name) <= 0.5:
                 raise UserError(f"{name} must lie in [0.001, 0.5], got {getattr(self, name)}")
+        if not 0 <= self.neighbours < 1:
+            raise UserError(f"neighbours must lie in [0, 1), got {self.neighbours}")
         for field in fields(self):
             if field.name.endswith("_weight") and not getattr(self, field.name) >= 0:
                 raise UserError(f"{field.name} must be 0 or more, got {getattr(self, field.name)}")
@@ -123,7 +128,9 @@ class Dragoman(Objective):
         config = self.config
         if config.contrast == "softmax":
             languages = torch.unique(batch.lang[rows])
-            terms = image_contrast(views, batch, rows, languages, self.scale(), config.form)
+            terms = image_contrast(
+                views, batch, rows, languages, self.scale(), config.form, config.neighbours
+            )
             return terms.symmetric(config.text_weight)
         weight_R, item_R = batch.weights(rows), batch.item[rows]
         if config.contrast == "soft_triplet":
@@ -135,7 +142,7 @@ class Dragoman(Objective):
                 config.triplet_temperature,
                 weight_N=weight_R,
             )
-        target_BR = text_targets(views, batch, rows, torch.tensor(config.temperature))
+        target_BR = text_targets(views, batch, rows, torch.tensor(config.temperature), config.neighbours)
         return sigmoid_contrast(self.scale(views.image @ views.text[rows].T), target_BR, weight_R)
 
 

@@ -73,13 +73,24 @@ class OneToK(Objective):
 
 
 def image_contrast(
-    views: Views, batch: Batch, rows: Tensor, languages: Tensor, temperature: Tensor, form: Form
+    views: Views,
+    batch: Batch,
+    rows: Tensor,
+    languages: Tensor,
+    temperature: Tensor,
+    form: Form,
+    neighbours: float = 0.0,
 ) -> ContrastTerms:
     """Items against the texts `rows`, pooled or inside each of `languages`."""
     if form != "per_language":
         pooling: Literal["mean", "logsum"] = "logsum" if form == "pooled_logsum" else "mean"
-        return softmax_contrast(views, batch, rows, temperature, pooling=pooling, weigh_items=False)
-    each = [softmax_contrast(views, batch, rows[batch.lang[rows] == lang], temperature) for lang in languages]
+        return softmax_contrast(
+            views, batch, rows, temperature, pooling=pooling, weigh_items=False, neighbours=neighbours
+        )
+    each = [
+        softmax_contrast(views, batch, rows[batch.lang[rows] == lang], temperature, neighbours=neighbours)
+        for lang in languages
+    ]
     return ContrastTerms(
         image_to_text=torch.stack([terms.image_to_text for terms in each]).mean(),
         text_to_image=torch.stack([terms.text_to_image for terms in each]).mean(),

@@ -93,6 +93,8 @@ class TrainConfig:
     renderings: float = 0.0
     """Share of machine captions replaced, anew in each step, by the source caption rendered word for word
     from the lexicon."""
+    lexicons: tuple[str, ...] = ()
+    """Languages whose lexicon is read for `synonyms` and `renderings`; without any, all targets."""
     opponent_learning_rate: float = 1e-3
     """Of the language discriminator, with plain Adam."""
     validation: Literal["mt", "human"] = "mt"
@@ -140,6 +142,8 @@ class TrainConfig:
             )
         if self.source in self.targets or len(set(self.targets)) < len(self.targets):
             raise UserError(f"Targets {self.targets} must differ from each other and from {self.source!r}")
+        if unknown := [lang for lang in self.lexicons if lang not in self.targets]:
+            raise UserError(f"lexicons names {', '.join(unknown)}, which is no target: {self.targets}")
         self._check_objective()
         self._check_chunk()
         longest = self.text.max_words if isinstance(self.text, SmallTextConfig) else self.text.max_length

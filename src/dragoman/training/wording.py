@@ -20,22 +20,24 @@ class Wording:
     word_dropout: float
     synonyms: float
     renderings: float
-    lexicons: tuple[Lexicon, ...]
-    """One per target language, in their order; none where neither synonyms nor renderings are wanted."""
+    lexicons: tuple[Lexicon | None, ...]
+    """One per target language, in their order, None for those without; empty where neither synonyms nor
+    renderings are wanted."""
 
     def words_for(self, source_texts: Iterable[str]) -> list[str]:
         """Lexicon words that the source captions can bring in, for the vocabulary."""
-        if not self.lexicons:
+        lexicons = [lexicon for lexicon in self.lexicons if lexicon is not None]
+        if not lexicons:
             return []
         words = {word.lower() for text in source_texts for word in text.split(" ")}
-        found = (lexicon.renderings(word) for lexicon in self.lexicons for word in sorted(words))
+        found = (lexicon.renderings(word) for lexicon in lexicons for word in sorted(words))
         return list(dict.fromkeys(word for renderings in found for word in renderings))
 
     def vary_target(self, text: str, source: str, lang: int, draws: Generator) -> str:
         """A machine caption of target language `lang` (from 0): rendered anew, or with synonyms."""
-        if not self.lexicons:
+        lexicon = self.lexicons[lang] if self.lexicons else None
+        if lexicon is None:
             return text
-        lexicon = self.lexicons[lang]
         if draws.random() < self.renderings:
             return " ".join(_draw(lexicon.renderings(word), word, draws) for word in source.split(" "))
         words = text.split(" ")
@@ -60,11 +62,14 @@ class Wording:
 
 def load_wording(corpus: Corpus, config: TrainConfig) -> Wording:
     """As configured. Raises UserError for a lexicon that is wanted and missing."""
+    chosen = _lexical_languages(config)
     return Wording(
         word_dropout=config.word_dropout,
         synonyms=config.synonyms,
         renderings=config.renderings,
-        lexicons=tuple(Lexicon.open(corpus, lang) for lang in _lexical_languages(config)),
+        lexicons=tuple(
+            Lexicon.open(corpus, lang) if lang in chosen else None for lang in config.targets if chosen
+        ),
     )
 
 
@@ -76,7 +81,7 @@ def lexicon_hashes(corpus: Corpus, config: TrainConfig) -> dict[str, str]:
 
 def _lexical_languages(config: TrainConfig) -> tuple[str, ...]:
     wanted = config.target_captions == "mt" and (config.synonyms or config.renderings)
-    return config.targets if wanted else ()
+    return (config.lexicons or config.targets) if wanted else ()
 
 
 def _draw(choices: Sequence[str], word: str, draws: Generator) -> str:
