@@ -29,6 +29,8 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     ],
     "triplet": [{"soft": True}, {"negatives": "diagonal", "reduction": "sum"}],
     "one_to_k": [
+        {"mitm_weight": 1.0, "cmlm_weight": 0.5},
+        {"cmlm_weight": 1.0, "form": "per_language"},
         {"form": "per_language"},
         {"form": "pooled_logsum", "text_weight": "inverse_k"},
         {"rows": "caption"},

@@ -161,10 +161,10 @@ class TestSmall:
     def test_hidden_words_are_the_unknown_one_and_the_rest_stays(self) -> None:
         trunk = self.trunk()
         inputs = trunk.prepare(self.texts)
-        rows = torch.tensor([2, 0])
-        hidden = torch.tensor([[False, True, False, False], [True, False, False, True]])
-        found = trunk.embed(trunk.corrupt(inputs, rows, hidden, torch.zeros_like(hidden)))
-        before = trunk.embed(inputs)[rows]
+        hidden = torch.zeros(3, 4, dtype=torch.bool)
+        hidden[0, 3] = hidden[2, 0] = hidden[2, 1] = True
+        found = trunk.embed(trunk.corrupt(inputs, hidden, torch.zeros_like(hidden)))
+        before = trunk.embed(inputs)
         unknown = trunk.pieces.weight[0] + trunk.positions.weight[:4]
         torch.testing.assert_close(found, torch.where(hidden[..., None], unknown, before))
         assert not torch.equal(found, before)
@@ -173,14 +173,15 @@ class TestSmall:
         trunk = self.trunk()
         inputs = trunk.prepare(self.texts)
         numbered = list(dict.fromkeys(word for text in self.texts for word in words(text)))
-        swapped = torch.tensor([[True, False, True, False]])
+        swapped = torch.zeros(3, 4, dtype=torch.bool)
+        swapped[1, 0] = swapped[1, 2] = True
         seen: set[str] = set()
         for _ in range(50):
-            found = trunk.corrupt(inputs, torch.tensor([1]), torch.zeros_like(swapped), swapped)
-            read = [numbered[word] for word in found["words"][0, :3].tolist()]
+            found = trunk.corrupt(inputs, torch.zeros_like(swapped), swapped)
+            read = [numbered[word] for word in found["words"][1, :3].tolist()]
             assert read[1] == "cat"
             seen |= {read[0], read[2]}
-            assert found["mask"].tolist() == [[True, True, True, False]]
+            assert found["mask"].equal(inputs["mask"])
         assert seen == {"dog", "cat"}
         assert inputs["words"].equal(trunk.prepare(self.texts)["words"])
 
@@ -207,11 +208,11 @@ class TestHuggingFace:
         trunk = self.trunk(tmp_path)
         tokenizer = trunk.tokenizer
         inputs = trunk.prepare(["a dog runs", "the grass"])
-        hidden = torch.tensor([[False, True, False, False, False]])
-        swapped = torch.tensor([[False, False, True, False, False]])
+        hidden, swapped = torch.zeros(2, 2, 5, dtype=torch.bool)
+        hidden[0, 1] = swapped[0, 2] = True
         seen = set()
         for _ in range(200):
-            found = trunk.corrupt(inputs, torch.tensor([0]), hidden, swapped)["input_ids"][0]
+            found = trunk.corrupt(inputs, hidden, swapped)["input_ids"][0]
             # These tiny tokenizers have no mask token, so that the unknown one stands in.
             assert found[1] == tokenizer.unk_token_id
             assert found[[0, 3, 4]].equal(inputs["input_ids"][0, [0, 3, 4]])
@@ -224,7 +225,7 @@ class TestHuggingFace:
         trunk.tokenizer.mask_token = "green"
         hidden = torch.tensor([[False, True, False, False, False]])
         inputs = trunk.prepare(["a dog runs"])
-        found = trunk.corrupt(inputs, torch.tensor([0]), hidden, torch.zeros_like(hidden))
+        found = trunk.corrupt(inputs, hidden, torch.zeros_like(hidden))
         assert found["input_ids"][0, 1] == trunk.tokenizer.convert_tokens_to_ids("green")
 
     def test_without_mask_and_unknown_token_words_cannot_be_hidden(self, tmp_path: Path) -> None:
@@ -232,4 +233,4 @@ class TestHuggingFace:
         trunk.tokenizer.unk_token = None
         hidden = torch.tensor([[False, True, False, False, False]])
         with pytest.raises(UserError, match="neither a mask nor an unknown token"):
-            trunk.corrupt(trunk.prepare(["a dog runs"]), torch.tensor([0]), hidden, torch.zeros_like(hidden))
+            trunk.corrupt(trunk.prepare(["a dog runs"]), hidden, torch.zeros_like(hidden))

@@ -118,7 +118,7 @@ def test_a_batch_of_one_image_has_no_negatives_and_makes_no_pair() -> None:
     texts, images, labels = found.pairs
     assert len(texts) == len(images) == len(labels) == 0
     logits = torch.zeros(0, 2, requires_grad=True)
-    term = fused_terms(Fused(match_logits=logits, match_labels=labels))["mitm"]
+    term = fused_terms(Fused(match_logits=logits, match_labels=labels), config(mitm_weight=1.0))["mitm"]
     term.backward()
     assert term.item() == 0
 
@@ -157,12 +157,13 @@ def test_the_terms_are_mean_cross_entropies() -> None:
         word_logits=torch.tensor([[1.0, 2.0, 3.0]]),
         word_labels=torch.tensor([2]),
     )
-    terms = fused_terms(fused)
+    terms = fused_terms(fused, config(mitm_weight=1.0, cmlm_weight=2.0))
     mitm = (math.log(2) + math.log(1 + math.exp(-2)) + math.log(1 + math.e)) / 3
     assert terms["mitm"].item() == pytest.approx(mitm, abs=1e-6)
     cmlm = math.log(math.exp(-2) + math.exp(-1) + 1)
     assert terms["cmlm"].item() == pytest.approx(cmlm, abs=1e-6)
-    assert fused_terms(Fused()) == {}
+    assert set(fused_terms(fused, config(cmlm_weight=1.0))) == {"cmlm"}
+    assert fused_terms(None, config()) == {}
 
 
 def test_terms_are_asked_for_by_their_weights() -> None:

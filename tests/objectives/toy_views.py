@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dragoman.objectives._matching import Fused
 from dragoman.objectives._views import Batch, Views
 from dragoman.records import ROLES
 
@@ -48,6 +49,12 @@ def make_views(batch: Batch, width: int = 6, hidden: int = 5, length: int = 4, s
         pooled=random(texts, hidden).requires_grad_(),
         tokens=random(texts, length, hidden).requires_grad_(),
         mask=torch.arange(length)[None, :] < lengths,
+        fused=Fused(
+            match_logits=random(6, 2).requires_grad_(),
+            match_labels=torch.tensor([1, 1, 0, 0, 0, 0]),
+            word_logits=random(3, 7).requires_grad_(),
+            word_labels=torch.tensor([6, 0, 2]),
+        ),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 
 from dragoman import plugins
 from dragoman.encoders.dual import DualConfig
+from dragoman.encoders.fusion import FusionConfig
 from dragoman.encoders.hf_text import HuggingFaceTextConfig
 from dragoman.encoders.small import SmallTextConfig
 from dragoman.training import TrainConfig
@@ -24,6 +25,7 @@ GROUPS: dict[str, Any] = {
     "text.": SmallTextConfig,
     "text (hf).": HuggingFaceTextConfig,
     "dual.": DualConfig,
+    "fusion.": FusionConfig,
     "trust.": TrustUse,
 }
 LOSSES = {
@@ -35,16 +37,9 @@ GROUPS |= {f"loss ({name}).": config for name, config in LOSSES.items()}
 
 def rows(prefix: str, config: Any) -> list[str]:
     """`| name | default | meaning |`, from the dataclass and the strings below its fields."""
-    body = ast.parse(inspect.getsource(config)).body[0].body  # type: ignore[attr-defined]
     said: dict[str, str] = {}
-    for line, after in zip(body, [*body[1:], None], strict=True):
-        if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):
-            text = (
-                after.value.value
-                if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
-                else ""
-            )
-            said[line.target.id] = re.sub(r"\s+", " ", text)
+    for part in reversed([part for part in config.__mro__ if is_dataclass(part)]):
+        said |= strings_of(part)
     found = []
     for field in fields(config):
         needed = field.default is MISSING
@@ -55,6 +50,21 @@ def rows(prefix: str, config: Any) -> list[str]:
         )
         found.append(f"| `{field.name}` | {default} | {said.get(field.name, '')} |".replace("  ", " "))
     return found
+
+
+def strings_of(config: type) -> dict[str, str]:
+    """Field to the string below it, of a class but not of those that it inherits from."""
+    body = ast.parse(inspect.getsource(config)).body[0].body  # type: ignore[attr-defined]
+    said: dict[str, str] = {}
+    for line, after in zip(body, [*body[1:], None], strict=True):
+        if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):
+            text = (
+                after.value.value
+                if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+                else ""
+            )
+            said[line.target.id] = re.sub(r"\s+", " ", text)
+    return said
 
 
 @pytest.mark.parametrize("prefix", GROUPS)

@@ -5,8 +5,8 @@ module of the dual encoder; 1-to-K contrastive learning (arXiv 2406.18254) uses 
 re-ranking. Layers are self-attention over the text, cross-attention from the text to the regions, and a
 feed-forward part, each behind a norm.
 
-N pairs of text and image, L tokens, R regions, B images, D width of the vision vectors, H hidden width,
-M hidden words, V words of the vocabulary, W width of the word vectors.
+N pairs of text and image, T texts, L tokens, R regions, B images, D width of the vision vectors, H hidden
+width, M hidden words, V words of the vocabulary, W width of the word vectors.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from dragoman.encoders.attention import masked_mean
+from dragoman.encoders.buckets import run_by_length
 from dragoman.errors import UserError
 
 
@@ -90,6 +91,21 @@ class Fusion(nn.Module):
         pooled_NH = masked_mean(fused_NLH, mask_NL) if self.config.pool == "mean" else fused_NLH[:, 0]
         logits_N2: Tensor = self.match_head(pooled_NH)
         return logits_N2
+
+    def match_pairs(
+        self, states_TLH: Tensor, mask_TL: Tensor, text_N: Tensor, memory_BRH: Tensor, image_N: Tensor
+    ) -> Tensor:
+        """As `match`, of text `text_N[n]` with image `image_N[n]`, texts of similar length together."""
+
+        def run(row_NL: Tensor, mask_NL: Tensor) -> dict[str, Tensor]:
+            row_N, length = row_NL[:, 0], mask_NL.shape[1]
+            states_NLH = states_TLH[text_N[row_N], :length]
+            return {"match": self.match(self(states_NLH, mask_NL, memory_BRH[image_N[row_N]]), mask_NL)}
+
+        mask_NL = mask_TL[text_N]
+        # Rows instead of states: nothing is copied but what a bucket holds.
+        row_NL = torch.arange(len(text_N), device=text_N.device)[:, None].expand_as(mask_NL)
+        return run_by_length(run, row_NL, mask_NL, mask_NL.sum(1).cpu())["match"]
 
 
 class WordHead(nn.Module):

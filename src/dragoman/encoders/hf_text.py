@@ -104,9 +104,7 @@ class HuggingFaceText(TextEncoder):
         table_VW: Tensor = self.trunk.get_input_embeddings().weight
         return table_VW
 
-    def corrupt(
-        self, inputs: dict[str, Tensor], rows_N: Tensor, hidden_NL: Tensor, swapped_NL: Tensor
-    ) -> dict[str, Tensor]:
+    def corrupt(self, inputs: dict[str, Tensor], hidden_TL: Tensor, swapped_TL: Tensor) -> dict[str, Tensor]:
         """As declared; a tokenizer without a mask token hides behind its unknown token."""
         tokenizer = self.tokenizer
         mask_id = tokenizer.unk_token_id if tokenizer.mask_token_id is None else tokenizer.mask_token_id
@@ -117,10 +115,10 @@ class HuggingFaceText(TextEncoder):
             )
         special = set(tokenizer.all_special_ids)
         others = torch.tensor([one for one in range(len(tokenizer)) if one not in special])
-        ids_NL = inputs["input_ids"][rows_N].masked_fill(hidden_NL, mask_id)
-        drawn = others[torch.randint(len(others), (int(swapped_NL.sum()),))]
-        ids_NL[swapped_NL] = drawn.to(ids_NL.device)
-        return {"input_ids": ids_NL, "mask": inputs["mask"][rows_N]}
+        ids_TL = inputs["input_ids"].masked_fill(hidden_TL, mask_id)
+        drawn = others[torch.randint(len(others), (int(swapped_TL.sum()),))]
+        ids_TL[swapped_TL] = drawn.to(ids_TL.device)
+        return {"input_ids": ids_TL, "mask": inputs["mask"]}
 
     def save_assets(self, folder: Path) -> None:
         """Write `folder/hf_text/`: tokenizer, the trunk's configuration, and this encoder's own."""

@@ -19,6 +19,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from dragoman.encoders.dual import DualConfig, DualEncoder
+from dragoman.encoders.fusion import FusionConfig
 from dragoman.encoders.hf_text import HuggingFaceText
 from dragoman.encoders.small import SmallText
 from dragoman.encoders.text import TextEncoder
@@ -26,7 +27,8 @@ from dragoman.errors import UserError
 from dragoman.folders import atomic_path, write_json, write_text
 
 MODEL_TYPE = "dragoman-dual"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""2 may hold a fusion encoder; models without one are still written, and read elsewhere, as 1."""
 TRUNKS: Mapping[str, type[SmallText] | type[HuggingFaceText]] = {
     "small": SmallText,
     "huggingface": HuggingFaceText,
@@ -51,13 +53,16 @@ def save_model(folder: Path, model: DualEncoder, details: Mapping[str, Any]) -> 
     config = {
         "model_type": MODEL_TYPE,
         "architectures": ["DualEncoder"],
-        "format_version": FORMAT_VERSION,
+        "format_version": 1 if model.fusion is None else FORMAT_VERSION,
         "dual": asdict(model.config),
         "text": _kind(model.trunk),
         "feature_width": model.feature_width,
         "joint": model.joint,
         "trained": dict(details),
     }
+    if model.fusion is not None:
+        config["fusion"] = asdict(model.fusion.config)
+        config["regions"] = model.fusion.regions
     write_json(folder / "config.json", config)
 
 
@@ -71,7 +76,14 @@ def load_model(folder: Path) -> tuple[DualEncoder, dict[str, Any]]:
     try:
         trained = dict(config["trained"])
         trunk = TRUNKS[config["text"]].from_assets(folder)
-        model = DualEncoder(DualConfig(**config["dual"]), trunk, config["feature_width"])
+        fusion = FusionConfig(**config["fusion"]) if "fusion" in config else None
+        model = DualEncoder(
+            DualConfig(**config["dual"]),
+            trunk,
+            config["feature_width"],
+            fusion=fusion,
+            regions=config.get("regions", 1),
+        )
         with safe_open(folder / "model.safetensors", "pt") as stored:
             golden = json.loads(stored.metadata()["golden"])
             model.load_state_dict({name: stored.get_tensor(name) for name in stored.keys()})  # noqa: SIM118

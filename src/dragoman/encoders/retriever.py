@@ -1,6 +1,7 @@
 """The trained model as a user holds it: texts and images in, unit vectors out.
 
-N texts or images, D width of the vision vectors, J joint width.
+N texts or images, R regions, D width of the vision vectors, J joint width; T texts, I images and P pairs of
+re-ranking.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ except ImportError:
     raise MissingExtraError("torch", "train", "Loading a trained model") from None
 
 from dragoman.encoders.dual import DualEncoder, unique_texts
+from dragoman.encoders.fusion import Fusion
 from dragoman.encoders.model_folder import load_model
 
 if TYPE_CHECKING:
@@ -72,16 +74,22 @@ class Retriever:
 
     def encode_image(self, images: Sequence[str | Path | Image], batch_size: int = 32) -> NDArray[np.float32]:
         """[N, J] unit vectors of image files or PIL images, through the vision tower and the image head."""
-        from dragoman.encoders.images import open_image
-
         _require_list(images, "encode_image", "images")
-        tower = self._load_tower()
         vectors = [np.empty((0, self.width), np.float32)]
         for start in range(0, len(images), batch_size):
-            opened = [open_image(image) for image in images[start : start + batch_size]]
-            # Features are stored as float16; the same rounding here gives the same vectors.
-            vectors.append(self.encode_features(tower.encode(opened).astype(np.float16)))
+            vectors.append(self.encode_features(self.see(images[start : start + batch_size])[:, 0]))
         return np.concatenate(vectors)
+
+    def see(self, images: Sequence[str | Path | Image]) -> NDArray[np.float16]:
+        """[N, R, D] what the vision tower makes of image files or PIL images, the whole image first: what
+        `rerank` takes. R is 1 where the feature set of the run has no regions."""
+        from dragoman.encoders.images import open_image
+
+        _require_list(images, "see", "images")
+        tower = self._load_tower()
+        vectors = tower.encode([open_image(image) for image in images])
+        # Features are stored as float16; the same rounding here gives the same vectors.
+        return vectors.reshape(len(images), -1, tower.width).astype(np.float16)
 
     @torch.inference_mode()
     def encode_features(self, vectors: NDArray[np.floating], batch_size: int = 1024) -> NDArray[np.float32]:
@@ -98,6 +106,69 @@ class Retriever:
             found = self._model.encode_image(block.to(self._model.feature_mean.device))
             encoded[start : start + batch_size] = found.float().cpu().numpy()
         return encoded
+
+    @property
+    def regions(self) -> int:
+        """R of the images that `rerank` reads; 0 where the model has no fusion encoder."""
+        return 0 if self._model.fusion is None else self._model.fusion.regions
+
+    @torch.inference_mode()
+    def rerank(
+        self,
+        texts: Sequence[str],
+        regions: NDArray[np.floating],
+        pairs: NDArray[np.int64] | None = None,
+        batch_size: int = 512,
+    ) -> NDArray[np.float32]:
+        """How well texts and images match by the fusion encoder: match logit less no-match logit.
+
+        regions: [I, R, D] frozen vision vectors of the images and their regions (`FeatureSet.parts`, `see`),
+        or [I, D] where the model was trained on single vectors.
+        pairs: [P, 2] rows of texts and of images; all combinations where not given.
+        Returns [P], or [T, I]. Memory holds the token states of the texts and `batch_size` fused pairs.
+        Raises UserError for a model without a fusion encoder, or trained on other regions.
+        """
+        _require_list(texts, "rerank", "texts")
+        model, fusion = self._model, self._require_fusion(regions)
+        different, row_of_text = unique_texts(texts)
+        if pairs is None:
+            pairs = np.indices((len(texts), len(regions))).reshape(2, -1).T
+            return self.rerank(texts, regions, pairs, batch_size).reshape(len(texts), len(regions))
+        device = model.feature_mean.device
+        scores = np.empty(len(pairs), np.float32)
+        if not len(pairs):
+            return scores
+        views = model.encode_text(model.trunk.prepare(different), tokens=True)
+        assert views.states is not None and views.mask is not None
+        for start in range(0, len(pairs), batch_size):
+            text_P, image_P = pairs[start : start + batch_size].T
+            images, place_P = np.unique(image_P, return_inverse=True)
+            read = np.asarray(regions[images], np.float32).reshape(len(images), fusion.regions, -1)
+            logits_P2 = fusion.match_pairs(
+                views.states,
+                views.mask,
+                row_of_text[torch.from_numpy(text_P)].to(device),
+                model.encode_regions(torch.from_numpy(read).to(device)),
+                torch.from_numpy(place_P).to(device),
+            ).float()
+            scores[start : start + batch_size] = (logits_P2[:, 1] - logits_P2[:, 0]).cpu().numpy()
+        return scores
+
+    def _require_fusion(self, regions: NDArray[np.floating]) -> Fusion:
+        fusion = self._model.fusion
+        if fusion is None:
+            raise UserError(
+                "This model has no fusion encoder, so it cannot re-rank. Train one: dragoman train CORPUS "
+                "--recipe one_to_k --set loss.mitm_weight=1"
+            )
+        found = regions.shape[1] if regions.ndim == 3 else 1
+        if found != fusion.regions or regions.shape[-1] != self._model.feature_width:
+            raise UserError(
+                f"These regions have shape {regions.shape}, but the model reads [images, {fusion.regions}, "
+                f"{self._model.feature_width}] of the feature set {self.config['features']!r}. Give its "
+                "vectors with their regions (FeatureSet.parts)."
+            )
+        return fusion
 
     def _load_tower(self) -> VisionTower:
         from dragoman.encoders.vision import VisionTower
@@ -117,7 +188,8 @@ class Retriever:
                     f"The vision tower of this run is no longer in {path}. "
                     "Say where it is now: Retriever.load(run, vision=FOLDER)"
                 )
-            tower = VisionTower.load(path, str(self._model.feature_mean.device))
+            grid = int(trained_on.get("grid", 0))
+            tower = VisionTower.load(path, str(self._model.feature_mean.device), grid)
             expected = trained_on.get("fingerprint")
             if (expected and tower.fingerprint != expected) or tower.width != self._model.feature_width:
                 raise UserError(

@@ -210,18 +210,16 @@ class SmallText(TextEncoder):
     def label_table(self, limit: int) -> Tensor:
         return F.embedding(self._whole.nonzero().squeeze(1)[:limit], self.pieces.weight)
 
-    def corrupt(
-        self, inputs: dict[str, Tensor], rows_N: Tensor, hidden_NL: Tensor, swapped_NL: Tensor
-    ) -> dict[str, Tensor]:
+    def corrupt(self, inputs: dict[str, Tensor], hidden_TL: Tensor, swapped_TL: Tensor) -> dict[str, Tensor]:
         """As declared. A hidden word is the unknown word; another one comes from the same batch of texts."""
         pieces_P, sizes_U = inputs["pieces"], inputs["sizes"]
         others = (self._word_labels(inputs) >= 0).nonzero().squeeze(1)
-        words_NL = inputs["words"][rows_N].masked_fill(hidden_NL, len(sizes_U))
-        drawn = torch.randint(max(1, len(others)), (int(swapped_NL.sum()),), device=words_NL.device)
-        words_NL[swapped_NL] = others[drawn]
+        words_TL = inputs["words"].masked_fill(hidden_TL, len(sizes_U))
+        drawn = torch.randint(max(1, len(others)), (int(swapped_TL.sum()),), device=words_TL.device)
+        words_TL[swapped_TL] = others[drawn]
         return {
-            "words": words_NL,
-            "mask": inputs["mask"][rows_N],
+            "words": words_TL,
+            "mask": inputs["mask"],
             "pieces": torch.cat([pieces_P, pieces_P.new_zeros(1)]),
             "sizes": torch.cat([sizes_U, sizes_U.new_ones(1)]),
         }

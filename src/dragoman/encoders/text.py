@@ -3,7 +3,7 @@
 `prepare` is CPU work; `embed` runs once over all texts of a step; `forward` runs on buckets of texts of
 similar length, so that little is computed on padding.
 
-T texts, L tokens of the longest text in the batch, H width of the states; N chosen texts, V words that can be
+T texts, L tokens of the longest text in the batch, H width of the states; V words that can be
 predicted, W width of their vectors.
 """
 
@@ -63,8 +63,6 @@ class TextEncoder(nn.Module, ABC):
         """[V, W] the vectors of what can be predicted, in the order of `labels`."""
         raise UserError(f"{type(self).__name__} hides no words: --set loss.cmlm_weight=0")
 
-    def corrupt(
-        self, inputs: dict[str, Tensor], rows_N: Tensor, hidden_NL: Tensor, swapped_NL: Tensor
-    ) -> dict[str, Tensor]:
-        """Inputs of some texts, with tokens hidden, or swapped for random ones that are not special."""
+    def corrupt(self, inputs: dict[str, Tensor], hidden_TL: Tensor, swapped_TL: Tensor) -> dict[str, Tensor]:
+        """Inputs with tokens hidden, or swapped for random ones that are not special."""
         raise UserError(f"{type(self).__name__} hides no words: --set loss.cmlm_weight=0")

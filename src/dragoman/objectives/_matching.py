@@ -68,12 +68,14 @@ class Fused:
     """[M]"""
 
 
-def fused_terms(fused: Fused) -> dict[str, Tensor]:
-    """`mitm` and `cmlm`, means of cross-entropies over pairs and over hidden words."""
+def fused_terms(fused: Fused | None, config: MatchingConfig) -> dict[str, Tensor]:
+    """`mitm` and `cmlm`, means of cross-entropies over pairs and over hidden words; those that are on."""
     terms: dict[str, Tensor] = {}
-    if fused.match_logits is not None and fused.match_labels is not None:
+    if config.mitm_weight:
+        assert fused is not None and fused.match_logits is not None and fused.match_labels is not None
         terms["mitm"] = _cross_entropy(fused.match_logits, fused.match_labels)
-    if fused.word_logits is not None and fused.word_labels is not None:
+    if config.cmlm_weight:
+        assert fused is not None and fused.word_logits is not None and fused.word_labels is not None
         terms["cmlm"] = _cross_entropy(fused.word_logits, fused.word_labels)
     return terms
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from dragoman.objectives._matching import Fused
 from dragoman.records import ROLES
 
 
@@ -91,6 +92,8 @@ class Views:
     """[T, L, H] states of the text trunk."""
     mask: Tensor | None = None
     """[T, L] true at real tokens."""
+    fused: Fused | None = None
+    """Logits of the fusion encoder, for some captions and negatives of the step."""
 
 
 class Objective(nn.Module):

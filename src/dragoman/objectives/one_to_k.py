@@ -15,15 +15,17 @@ from torch import Tensor
 from dragoman.errors import UserError
 from dragoman.objectives._contrast import ContrastTerms, Temperature
 from dragoman.objectives._coupling import softmax_contrast
+from dragoman.objectives._matching import MatchingConfig, fused_terms
 from dragoman.objectives._views import Batch, Objective, Views
 
-NEEDS = ("image", "text")
+NEEDS = ("image", "text", "fused")
 Form = Literal["pooled_uniform", "pooled_logsum", "per_language"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
-    """The released form, but for the weight of text to image and images that meet themselves."""
+class Config(MatchingConfig):
+    """The released form, but for the weight of text to image and images that meet themselves, and without
+    the terms of the fusion encoder."""
 
     form: Form = "pooled_uniform"
     """`pooled_uniform`: one softmax over all texts, which share the target; `pooled_logsum`: the same, but
@@ -39,15 +41,17 @@ class Config:
     @property
     def needs(self) -> tuple[str, ...]:
         """The views that this configuration reads."""
-        return NEEDS
+        return ("image", "text", *self.fused_needs)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 0.001 <= self.temperature <= 0.5:
             raise UserError(f"temperature must lie in [0.001, 0.5], got {self.temperature}")
 
 
 class OneToK(Objective):
-    """Terms `image_to_text` and `text_to_image`, and for reading `floor`, the least value of the first.
+    """Terms `image_to_text` and `text_to_image`, and for reading `floor`, the least value of the first; with
+    a fusion encoder `mitm` and `cmlm`.
 
     Values of `image_to_text` compare across K only above their floor, which is log K for K equal shares.
     """
@@ -56,7 +60,8 @@ class OneToK(Objective):
         super().__init__()
         self.config = config
         self.temperature = Temperature(config.temperature, learned=config.learn_temperature)
-        self.weights = {"image_to_text": 0.5, "text_to_image": 0.5, "floor": 0.0}
+        weights = {"image_to_text": 0.5, "text_to_image": 0.5, "floor": 0.0}
+        self.weights = weights | config.fused_weights
 
     def forward(self, views: Views, batch: Batch) -> dict[str, Tensor]:
         if self.config.rows == "caption":
@@ -69,6 +74,7 @@ class OneToK(Objective):
             "image_to_text": terms.image_to_text,
             "text_to_image": factor * terms.text_to_image,
             "floor": terms.floor,
+            **fused_terms(views.fused, self.config),
         }
 
 

@@ -5,11 +5,15 @@ T different texts of the step, N texts of a chunk, P pairs of source and target,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,3 +73,12 @@ def _chunk(own: list[int], here: list[int], pairs: Sequence[tuple[int, int]]) ->
         source=torch.tensor([place[pairs[number][0]] for number in here], dtype=torch.long),
         target=torch.tensor([place[pairs[number][1]] for number in here], dtype=torch.long),
     )
+
+
+def recomputed(encode: Callable[[], Found], device_of: Tensor, parts: int) -> Found:
+    """What `encode` gives, with a graph that is built in the backward pass where it is one of several."""
+    if parts == 1:
+        return encode()
+    # The argument is of no use but to name the device whose random state is kept for the second time.
+    found: Found = checkpoint(lambda _: encode(), device_of, use_reentrant=False)
+    return found

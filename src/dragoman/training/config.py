@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar
 
 from dragoman import plugins
 from dragoman.encoders.dual import DualConfig
+from dragoman.encoders.fusion import FusionConfig
 from dragoman.encoders.hf_text import HuggingFaceTextConfig
 from dragoman.encoders.small import SmallTextConfig
 from dragoman.errors import UserError
@@ -39,6 +40,7 @@ class TrainConfig:
     """That file's `Config`."""
     text: SmallTextConfig | HuggingFaceTextConfig = field(default_factory=SmallTextConfig)
     dual: DualConfig = field(default_factory=DualConfig)
+    fusion: FusionConfig = field(default_factory=FusionConfig)
     engines: tuple[str, ...] = ()
     """Whose translations to learn from, where several engines wrote some: `google-2015` for all languages,
     `zh=google-2015` for one. `*` or `zh=*` is every engine; each step then draws among them."""

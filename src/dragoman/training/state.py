@@ -47,7 +47,14 @@ class TrainState:
         self.accelerator = _accelerator(config, device)
         self.features = corpus.features(config.features)
         torch.manual_seed(config.seed)
-        model = DualEncoder(config.dual, _trunk(config, samples, known_words), self.features.width)
+        self.matching = config.loss if "fused" in config.loss.needs else None
+        model = DualEncoder(
+            config.dual,
+            _trunk(config, samples, known_words),
+            self.features.width,
+            fusion=None if self.matching is None else config.fusion,
+            regions=self.features.regions,
+        )
         model.fit_features(*_moments(self.features, samples.item_id))
         build = plugins.load(OBJECTIVES, config.objective, "objective").build
         objective: Objective = build(config.loss, model.trunk.width)
@@ -74,10 +81,11 @@ class TrainState:
         # Looked at one step late, a GPU need not be waited for.
         self.require_finite()
         self.model.train()
-        features_BD = torch.from_numpy(self.vectors(step.items)).to(self.accelerator.device)
+        vectors = self.vectors(step.items) if self.matching is None else self.regions(step.items)
+        features = torch.from_numpy(vectors).to(self.accelerator.device)
         with self.accelerator.autocast():
             views, batch = compute_views(
-                self.model, step, features_BD, self.config.loss.needs, self.config.chunk
+                self.model, step, features, self.config.loss.needs, self.config.chunk, self.matching
             )
         if self.opponent_optimizer is not None:
             with self.accelerator.autocast():
@@ -115,6 +123,10 @@ class TrainState:
     def vectors(self, item_ids: list[str]) -> NDArray[np.float32]:
         """[B, D] vision vectors of items."""
         return np.asarray(self.features.whole(self.features.rows(item_ids)), np.float32)
+
+    def regions(self, item_ids: list[str]) -> NDArray[np.float32]:
+        """[B, R, D] vision vectors of items and their regions."""
+        return np.asarray(self.features.parts(self.features.rows(item_ids)), np.float32)
 
     def save(self, path: Path) -> None:
         """Write a checkpoint. Raises UserError rather than keeping weights that are not finite."""

@@ -6,52 +6,66 @@ away and built anew in the backward pass, with the same random draws (GradCache:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from dragoman.encoders.dual import DualEncoder
+from dragoman.objectives._matching import MatchingConfig
 from dragoman.objectives._views import Batch, Views
 from dragoman.training.batches import Step
-from dragoman.training.chunks import Chunk, cut
-
-Found = TypeVar("Found")
+from dragoman.training.chunks import Chunk, cut, recomputed
+from dragoman.training.fused import compute_fused
 
 
 def compute_views(
-    model: DualEncoder, step: Step, features_BD: Tensor, needs: Sequence[str], chunk: int | None = None
+    model: DualEncoder,
+    step: Step,
+    features: Tensor,
+    needs: Sequence[str],
+    chunk: int | None = None,
+    matching: MatchingConfig | None = None,
 ) -> tuple[Views, Batch]:
     """Encode every different text once, then hand out its vector to each caption that has this text.
 
     About `chunk` texts and images are encoded at a time, and memory holds the graph of so many only; without
-    a number it holds all.
+    a number it holds all. `features` are [B, D] or, with regions, [B, R, D]; `matching` says what the view
+    `fused` holds, where it is needed.
     """
+    features_BD = features[:, 0] if features.ndim == 3 else features
     device = features_BD.device
     count = len(step.texts)
     taught = _taught(step) if "teacher" in needs else []
     chunks = cut(count, taught, 1 if chunk is None else -(-count // chunk))
     inputs = [model.trunk.prepare([step.texts[row] for row in here.texts.tolist()]) for here in chunks]
     found = [
-        _encoded(partial(_encode_texts, model, given, here, needs), model, len(chunks))
+        recomputed(partial(_encode_texts, model, given, here, needs), model.feature_mean, len(chunks))
         for given, here in zip(inputs, chunks, strict=True)
     ]
     images = torch.split(features_BD, chunk or len(features_BD))
-    vectors = [_encoded(partial(model.encode_image, part), model, len(images)) for part in images]
+    vectors = [
+        recomputed(partial(model.encode_image, part), model.feature_mean, len(images)) for part in images
+    ]
     # Chunks hand out their texts in an order of their own.
     place_of_text = torch.argsort(torch.cat([here.texts[: here.own] for here in chunks]))
     place_of_pair = torch.argsort(torch.cat([here.pairs for here in chunks])).to(device)
     row_of_text = place_of_text[step.row_of_text].to(device)
-    handed_out = {
+    handed_out: dict[str, Any] = {
         name: _joined([part[name] for part in found])[place_of_pair if name == "teacher" else row_of_text]
         for name in found[0]
     }
-    return Views(image=torch.cat(vectors), **handed_out), _moved(step.batch, device)
+    states_TLH = handed_out.pop("states", None)
+    views, batch = Views(image=torch.cat(vectors), **handed_out), _moved(step.batch, device)
+    if states_TLH is not None:
+        assert matching is not None
+        fused = compute_fused(model, step, states_TLH, features, views, batch, matching, chunk)
+        views = replace(views, fused=fused)
+    return views, batch
 
 
 def _taught(step: Step) -> list[tuple[int, int]]:
@@ -63,26 +77,18 @@ def _taught(step: Step) -> list[tuple[int, int]]:
     return [(first, second) for first, second in rows.tolist()]
 
 
-def _encoded(encode: Callable[[], Found], model: DualEncoder, parts: int) -> Found:
-    """What `encode` gives, with a graph that is built in the backward pass where it is one of several."""
-    if parts == 1:
-        return encode()
-    # The argument is of no use but to name the device whose random state is kept for the second time.
-    found: Found = checkpoint(lambda _: encode(), model.feature_mean, use_reentrant=False)
-    return found
-
-
 def _encode_texts(
     model: DualEncoder, inputs: dict[str, Tensor], here: Chunk, needs: Sequence[str]
 ) -> dict[str, Tensor]:
     """The views of the texts that a chunk owns, and its teacher vectors; nothing else keeps memory."""
-    found = model.encode_text(inputs, tokens=bool({"teacher", "tokens"} & set(needs)))
+    found = model.encode_text(inputs, tokens=bool({"teacher", "tokens", "fused"} & set(needs)))
     views = {"text": found.vector[: here.own]}
     if "pooled" in needs:
         views["pooled"] = found.pooled[: here.own]
-    if "tokens" in needs:
-        assert found.trunk is not None and found.mask is not None
-        views |= {"tokens": found.trunk[: here.own], "mask": found.mask[: here.own]}
+    for view, name, states in (("tokens", "tokens", found.trunk), ("fused", "states", found.states)):
+        if view in needs:
+            assert states is not None and found.mask is not None
+            views |= {name: states[: here.own], "mask": found.mask[: here.own]}
     if "teacher" in needs:
         device = found.vector.device
         views["teacher"] = model.teach(found[here.source.to(device)], found[here.target.to(device)])
