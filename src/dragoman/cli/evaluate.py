@@ -45,6 +45,12 @@ from dragoman.errors import UserError
     "--translate-test-run",
     help="Run of another model, for the source language only, that scores the translated queries.",
 )
+@click.option(
+    "--rerank",
+    type=click.IntRange(min=1),
+    metavar="K",
+    help="Also put the best K hits of each query into the order of the model's fusion encoder.",
+)
 @click.option("--run-depth", type=click.IntRange(min=10), help="Hits per query in TREC runs (default: 100).")
 @click.option("--seed", type=int, help="Of the bootstrap and the shown examples (default: 0).")
 @click.option("--json", "as_json", is_flag=True, help="Print report.json instead of a table.")
@@ -69,6 +75,7 @@ def command(
     \b
     dragoman evaluate run/ corpus/ --languages pt,en --out report/
     dragoman evaluate run/ corpus/ --languages pt --match 'pt=*#pt#*' --out report-written/
+    dragoman evaluate run/ corpus/ --rerank 128 --out report-reranked/
     """
     import json
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -25,9 +25,11 @@ from dragoman.reporting.page import write_page
 from dragoman.reporting.placing import replaced_folder
 from dragoman.reporting.provenance import describe_provenance
 from dragoman.reporting.queries import Texts
+from dragoman.reporting.reranking import FusionModel, Matcher
 from dragoman.reporting.rows import (
     DIRECTIONS,
     ROWS,
+    Matched,
     Vectors,
     best_weight,
     rank_rows,
@@ -68,7 +70,7 @@ def evaluate(
     opened = Corpus.open(corpus)
     with replaced_folder(Path(out), format=FORMAT, format_version=FORMAT_VERSION, make=MAKE) as folder:
         provenance = describe_provenance(run, opened, translate_test_run, chosen)
-        system = _System(model, opened, chosen, other)
+        system = _System(model, opened, chosen, other, _matcher(model, opened, chosen))
         report = _write_results(system, folder, provenance)
         inputs = provenance["run"] | provenance["corpus"]
         write_manifest(folder, format=FORMAT, format_version=FORMAT_VERSION, inputs=inputs, seed=chosen.seed)
@@ -81,6 +83,7 @@ class _System:
     corpus: Corpus
     settings: Settings
     other: models.Model | None
+    matcher: Matcher | None
 
     @property
     def source(self) -> str:
@@ -244,6 +247,9 @@ def _encode(system: _System, texts: Texts, images: _Images) -> Vectors:
         other_translations=None
         if translated is None or system.other is None or images.other_vectors is None
         else models.encode_texts(system.other, translated, label + ", translated, second model"),
+        matched=None
+        if system.matcher is None
+        else Matched(texts=texts.texts, matcher=system.matcher, depth=system.settings.rerank),
     )
 
 
@@ -260,7 +266,7 @@ def _choose_weight(system: _System, texts: Texts) -> dict[str, Any] | None:
     if validation is None:
         return None
     vectors = _encode(
-        replace(system, other=None), validation, _encode_images(system, "val", with_other=False)
+        replace(system, other=None, matcher=None), validation, _encode_images(system, "val", with_other=False)
     )
     swept = sum_r_by_weight(vectors, settings.fusion_normalisation)
     return {
@@ -283,6 +289,12 @@ def _missing_rows(system: _System, texts: Texts, fusion: dict[str, Any] | None) 
     if fusion is None:
         return {"fused": "there are no translated validation captions to choose the weight on"}
     return {}
+
+
+def _matcher(model: models.Model, corpus: Corpus, settings: Settings) -> Matcher | None:
+    if not settings.rerank:
+        return None
+    return Matcher(cast(FusionModel, model), models.feature_set(model, corpus, settings.features))
 
 
 def _require_folder(run: str | Path | models.Model) -> None:

@@ -14,6 +14,7 @@ LABELS = {
     "translate_test": "translated query",
     "fused": "both fused",
     "translate_test_source_only": "translated query, other model",
+    "reranked": "re-ranked",
 }
 """Rows that are not here are called by their name."""
 WAYS = {"text_to_image": "Text to image", "image_to_text": "Image to text"}

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from dragoman.corpus.features import FeatureSet
 from dragoman.corpus.store import Corpus
 from dragoman.errors import UserError
 from dragoman.folders import sha256
@@ -63,14 +64,19 @@ def encode_texts(model: Model, texts: Sequence[str], label: str) -> NDArray[np.f
     return np.concatenate(parts)[place_N]
 
 
+def feature_set(model: Model, corpus: Corpus, features: str | None) -> FeatureSet:
+    """The named feature set, or the one that the model was trained on."""
+    name = features or model.config.get("features")
+    if name is None:
+        raise UserError("The model names no feature set. Say which one holds the images: --features NAME")
+    return corpus.features(name)
+
+
 def encode_images(
     model: Model, corpus: Corpus, items: Sequence[str], features: str | None
 ) -> NDArray[np.float32]:
     """[N, D] of items, from the named feature set or the one that the model was trained on."""
-    name = features or model.config.get("features")
-    if name is None:
-        raise UserError("The model names no feature set. Say which one holds the images: --features NAME")
-    stored = corpus.features(name)
+    stored = feature_set(model, corpus, features)
     row_N = stored.rows(items)
     parts = []
     with bar(len(row_N), "Encoding images", "images") as progress:

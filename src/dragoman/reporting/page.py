@@ -107,6 +107,9 @@ def _other_rows(rows: dict[str, Any], details: dict[str, Any]) -> Iterator[str]:
     if "fused" in rows:
         found = rows["fused"]["text_to_image"]["recall@10"]
         yield f"Both fused, weight {details['fusion']['weight']:g} on the translation: {found:.1f} %."
+    if "reranked" in rows:
+        found = rows["reranked"]["text_to_image"]["recall@10"]
+        yield f"The best hits re-ranked by the fusion encoder: {found:.1f} %."
 
 
 def _charts(report: dict[str, Any], table: pa.Table, names: dict[str, str]) -> str:

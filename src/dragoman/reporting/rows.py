@@ -6,6 +6,7 @@
 | translate_test | its machine translation into the source language, by the same model |
 | fused | weight x translate_test + (1 - weight) x direct, the weight chosen on validation |
 | translate_test_source_only | its machine translation, by another model that knows the source language only |
+| reranked | as direct; then the best hits of each query in the order of the fusion encoder |
 
 T texts, I images, D width.
 """
@@ -13,17 +14,18 @@ T texts, I images, D width.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dragoman.evaluation import DotScores, Positives, rank_scores, sum_r, summarise
+from dragoman.evaluation import DotScores, Positives, rank_scores, rerank, sum_r, summarise
 from dragoman.evaluation.fusion import Channels, Normalisation, sweep
 from dragoman.evaluation.ranks import Ranks
 from dragoman.evaluation.scores import Scores
+from dragoman.reporting.reranking import Matcher
 
-ROWS = ("direct", "translate_test", "fused", "translate_test_source_only")
+ROWS = ("direct", "translate_test", "fused", "translate_test_source_only", "reranked")
 DIRECTIONS = ("text_to_image", "image_to_text")
 WEIGHTS = tuple(round(0.1 * step, 1) for step in range(11))
 
@@ -43,6 +45,8 @@ class Vectors:
     other_images: NDArray[np.float32] | None = None
     other_translations: NDArray[np.float32] | None = None
     """Both of the second model, which need not share the width D."""
+    matched: Matched | None = None
+    """For the row `reranked`."""
 
     def only(self, images: Sequence[int], texts: Sequence[int]) -> Vectors:
         """Those of the images and captions at these places, in this order."""
@@ -55,6 +59,7 @@ class Vectors:
             translations=None if self.translations is None else self.translations[text_T],
             other_images=None if self.other_images is None else self.other_images[image_I],
             other_translations=None if self.other_translations is None else self.other_translations[text_T],
+            matched=None if self.matched is None else self.matched.only(texts),
         )
 
     @property
@@ -85,6 +90,19 @@ class Vectors:
         )
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Matched:
+    """What the fusion encoder reads of captions, and how many hits it puts into order."""
+
+    texts: list[str]
+    matcher: Matcher
+    depth: int
+
+    def only(self, texts: Sequence[int]) -> Matched:
+        """The captions at these places."""
+        return replace(self, texts=[self.texts[place] for place in texts])
+
+
 def rank_rows(
     vectors: Vectors, direction: str, *, weight: float | None, normalisation: Normalisation, depth: int
 ) -> Iterator[tuple[str, Ranks]]:
@@ -92,6 +110,21 @@ def rank_rows(
     positives = vectors.positives(direction)
     for row, scores in _scores(vectors, direction, weight, normalisation):
         yield row, rank_scores(scores, positives, depth=depth)
+    if vectors.matched is not None:
+        yield "reranked", _rerank(vectors, vectors.matched, direction, positives, depth)
+
+
+def _rerank(vectors: Vectors, matched: Matched, direction: str, positives: Positives, depth: int) -> Ranks:
+    queried = np.array(vectors.queried_images, np.int64)
+
+    def match(query_N: NDArray[np.int64], entry_N: NDArray[np.int64]) -> NDArray[np.float32]:
+        by_text = direction == "text_to_image"
+        text_N, image_N = (query_N, entry_N) if by_text else (entry_N, queried[query_N])
+        texts, items = [matched.texts[place] for place in text_N], [vectors.image_ids[i] for i in image_N]
+        return matched.matcher.scores(texts, items)
+
+    scores = vectors.dot(direction, vectors.texts, vectors.images)
+    return rerank(scores, match, positives, depth=matched.depth, listed=depth)
 
 
 def _scores(

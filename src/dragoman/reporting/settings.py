@@ -35,6 +35,9 @@ class Settings:
     """Which translation of the queries to take, where the corpus holds those of several engines."""
     untranslated: Untranslated = "error"
     """Queries without translation, where others have one: an error, or dropped from all rows and counted."""
+    rerank: int = 0
+    """So many best hits of each query are put into the order of the model's fusion encoder, in a row of
+    their own; 0 does without."""
     run_depth: int = 100
     """Hits per query in the TREC runs."""
     seed: int = 0
@@ -50,6 +53,8 @@ class Settings:
         _require_known("untranslated", self.untranslated, get_args(Untranslated))
         _require_evaluated("match", self.match, self.languages)
         _require_evaluated("consistency", self.consistency or (), self.languages)
+        if self.rerank < 0:
+            raise UserError(f"rerank must be 0 or more, got {self.rerank}")
         if self.run_depth < 10:
             raise UserError(f"run_depth must be at least 10, got {self.run_depth}")
 
