@@ -256,6 +256,10 @@ def test_a_language_may_go_without_a_lexicon(tmp_path: Path) -> None:
     _, texts = texts_of(plan)
     assert {"cachorro", "bichano"} <= set(" ".join(texts[40:80]).split())
     assert texts[80:] == [" ".join(DE[EN.index(word)] for word in text.split()) for text in texts[:40]]
+    starred = config.with_settings({"lexicons": "*"})
+    found = load_wording(opened, starred).lexicons
+    assert [lexicon is not None for lexicon in found] == [True, False]
+    assert list(lexicon_hashes(opened, starred)) == ["pt"]
     with pytest.raises(UserError, match="lexicons names fr, which is no target"):
         tiny("translate_train", lexicons="fr")
 

@@ -96,7 +96,8 @@ class TrainConfig:
     """Share of machine captions replaced, anew in each step, by the source caption rendered word for word
     from the lexicon."""
     lexicons: tuple[str, ...] = ()
-    """Languages whose lexicon is read for `synonyms` and `renderings`; without any, all targets."""
+    """Languages whose lexicon is read for `synonyms` and `renderings`: without any all targets, with `*`
+    those that have one."""
     opponent_learning_rate: float = 1e-3
     """Of the language discriminator, with plain Adam."""
     validation: Literal["mt", "human"] = "mt"
@@ -144,7 +145,7 @@ class TrainConfig:
             )
         if self.source in self.targets or len(set(self.targets)) < len(self.targets):
             raise UserError(f"Targets {self.targets} must differ from each other and from {self.source!r}")
-        if unknown := [lang for lang in self.lexicons if lang not in self.targets]:
+        if unknown := [lang for lang in self.lexicons if lang not in (*self.targets, "*")]:
             raise UserError(f"lexicons names {', '.join(unknown)}, which is no target: {self.targets}")
         self._check_objective()
         self._check_chunk()

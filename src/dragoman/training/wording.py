@@ -62,7 +62,7 @@ class Wording:
 
 def load_wording(corpus: Corpus, config: TrainConfig) -> Wording:
     """As configured. Raises UserError for a lexicon that is wanted and missing."""
-    chosen = _lexical_languages(config)
+    chosen = _lexical_languages(corpus, config)
     return Wording(
         word_dropout=config.word_dropout,
         synonyms=config.synonyms,
@@ -75,13 +75,16 @@ def load_wording(corpus: Corpus, config: TrainConfig) -> Wording:
 
 def lexicon_hashes(corpus: Corpus, config: TrainConfig) -> dict[str, str]:
     """Content hashes of the lexicons that a run reads."""
-    paths = {lang: lexicon_path(corpus, lang) for lang in _lexical_languages(config)}
+    paths = {lang: lexicon_path(corpus, lang) for lang in _lexical_languages(corpus, config)}
     return {lang: sha256(path) for lang, path in paths.items() if path.is_file()}
 
 
-def _lexical_languages(config: TrainConfig) -> tuple[str, ...]:
-    wanted = config.target_captions == "mt" and (config.synonyms or config.renderings)
-    return (config.lexicons or config.targets) if wanted else ()
+def _lexical_languages(corpus: Corpus, config: TrainConfig) -> tuple[str, ...]:
+    if config.target_captions != "mt" or not (config.synonyms or config.renderings):
+        return ()
+    if config.lexicons == ("*",):
+        return tuple(lang for lang in config.targets if lexicon_path(corpus, lang).is_file())
+    return config.lexicons or config.targets
 
 
 def _draw(choices: Sequence[str], word: str, draws: Generator) -> str:
