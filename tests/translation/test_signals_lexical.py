@@ -44,7 +44,7 @@ def slow_explained(sources: list[str], texts: list[str]) -> list[float]:
                 for given, part in zip(text, share, strict=True)
             ) / len(text)
             frequency = max(alone[word] - 1, 0.5) / size
-            gains.append(math.log(0.99 * model / frequency + 0.01))
+            gains.append(min(max(math.log(0.99 * model / frequency + 0.01), -1), 1))
         result.append(sum(gains) / len(gains))
     return result
 
@@ -61,7 +61,10 @@ def slow_order(texts: list[str]) -> list[float]:
         for first, second in itertools.pairwise(row):
             bigram = (pairs[first, second] - 1) / max(before[first] - 1, 1)
             frequency = max(after[second] - 1, 0.5) / after.total()
-            gains.append(math.log(0.8 * bigram / frequency + 0.2))
+            gains.append(min(math.log(0.8 * bigram / frequency + 0.2), 1))
+            if first and second and first != second:
+                turned = (pairs[first, second] - 1 + 0.3) / (pairs[second, first] + 0.3)
+                gains[-1] += min(math.log(turned), 0)
         result.append(sum(gains) / len(gains))
     return result
 
@@ -71,15 +74,34 @@ def test_explained_equals_the_slow_model_1() -> None:
 
 
 def test_order_equals_the_slow_bigram_model() -> None:
-    texts = [*TEXTS, TEXTS[0]]
+    texts = [*TEXTS, TEXTS[0], "dorme gato um um", "vermelho cão"]
     np.testing.assert_allclose(order(texts), slow_order(texts), rtol=1e-9)
 
 
 def test_two_captions_give_an_order_by_hand() -> None:
     # Pairs of the first text: (start, um) is in the other text too, (um, x) and (x, end) are not.
     # Frequencies among 6 words: um (2-1)/6, x 1/2/6, end (2-1)/6; bigram (start, um) is (2-1)/(2-1).
-    first = math.log(0.8 * 1 / (1 / 6) + 0.2)
-    assert order(["um x", "um y"])[0] == pytest.approx((first + 2 * math.log(0.2)) / 3)
+    assert math.log(0.8 * 1 / (1 / 6) + 0.2) > 1  # more than one word may count for
+    assert order(["um x", "um y"])[0] == pytest.approx((1 + 2 * math.log(0.2)) / 3)
+
+
+def test_words_that_stand_the_other_way_round_elsewhere_cost_by_hand() -> None:
+    # In "b a", no pair is in another text, but (a, b) stands in two.
+    assert order(["a b", "x a b", "b a"])[2] == pytest.approx((3 * math.log(0.2) + math.log(0.3 / 2.3)) / 3)
+
+
+def test_words_that_nothing_in_the_source_supports_are_seen_the_other_way_round() -> None:
+    rng = random.Random(0)
+    nouns = {f"noun{n}": f"nome{n}" for n in range(20)}
+    sources, texts = [], []
+    for _ in range(200):
+        first, second = rng.sample(sorted(nouns), 2)
+        sources.append(f"a {first} near a {second}")
+        texts.append(f"um {nouns[first]} perto de um {nouns[second]}")
+    strange = [next(nouns[noun] for noun in nouns if noun not in source.split()) for source in sources]
+    longer = [f"{text} {noun}" for text, noun in zip(texts[:20], strange, strict=False)] + texts[20:]
+    supported = explained(longer, sources)
+    assert supported[:20].max() < supported[20:].min()
 
 
 def test_a_translation_of_something_else_explains_less() -> None:

@@ -20,6 +20,11 @@ BACKGROUND = 0.01
 """Share of words that a translation may hold without any reason in the source."""
 BIGRAM = 0.8
 """Weight of the bigram in the mixture with the unigram."""
+LIMIT = 1.0
+"""Nats that one word may count for or against its caption. A rare word gains several from its one usual
+partner, and would outvote the words that have none."""
+TURNED = 0.3
+"""Pseudo-count of two words in either order."""
 UNSEEN = 0.5
 """Pseudo-count of a word that no other caption has."""
 
@@ -31,7 +36,8 @@ def explained(sources: Sequence[str], texts: Sequence[str]) -> Floats:
     """How much likelier the source words become given the translation, nats a word [C]; high is good.
 
     IBM model 1 (Brown et al. 1993) from translation to source, learnt on these pairs, against the frequency
-    of the words alone. Words that the translation dropped stay unexplained. NaN for a source without words.
+    of the words alone, each word within ±`LIMIT`. Words that the translation dropped stay unexplained; with
+    sources and texts exchanged, words stay unexplained that it made up. NaN for a source without words.
     """
     given_C, offset_G = _flat([["", *_folded(text)] for text in texts])
     word_C, offset_W = _flat([_folded(source) for source in sources])
@@ -58,15 +64,16 @@ def explained(sources: Sequence[str], texts: Sequence[str]) -> Floats:
     others_P = np.maximum(count[pair_P] - share_P, 0) / np.maximum(total[given_P] - share_P, UNSEEN)
     model_W = np.bincount(word_P, others_P, minlength=len(word_C)) / fan_W
     alone_W = _alone(word_C)
-    gain_W = np.log((1 - BACKGROUND) * model_W / alone_W + BACKGROUND)
+    gain_W = np.clip(np.log((1 - BACKGROUND) * model_W / alone_W + BACKGROUND), -LIMIT, LIMIT)
     return _mean_per_caption(gain_W, caption_W, len(texts))
 
 
 def order(texts: Sequence[str]) -> Floats:
     """How much likelier each word becomes given the one before it, nats a word [C]; high is good.
 
-    A bigram model of the distinct texts mixed with the frequency of words alone; both ends count as words.
-    NaN for a text without words.
+    A bigram model of the distinct texts mixed with the frequency of words alone; both ends count as words,
+    and no word gains more than `LIMIT`. Two words that stand more often the other way round cost the
+    logarithm of how much more often. NaN for a text without words.
     """
     # An engine that answers with one sentence again and again must not make that sentence usual.
     distinct = list(dict.fromkeys(texts))
@@ -83,11 +90,18 @@ def _order(texts: Sequence[str]) -> Floats:
     first = np.flatnonzero(inner)
     before_W, word_W = word_C[first], word_C[first + 1]
     caption_W = np.repeat(np.arange(len(texts)), np.diff(offset) - 1)
-    _, pair_W, count = np.unique(before_W * size + word_W, return_inverse=True, return_counts=True)
+    pairs, pair_W, count = np.unique(before_W * size + word_W, return_inverse=True, return_counts=True)
+    others_W = count[pair_W] - 1
     seen_before = np.bincount(before_W, minlength=size)
-    bigram_W = (count[pair_W] - 1) / np.maximum(seen_before[before_W] - 1, 1)
-    gain_W = np.log(BIGRAM * bigram_W / _alone(word_W) + 1 - BIGRAM)
-    gain = _mean_per_caption(gain_W, caption_W, len(texts))
+    bigram_W = others_W / np.maximum(seen_before[before_W] - 1, 1)
+    gain_W = np.minimum(np.log(BIGRAM * bigram_W / _alone(word_W) + 1 - BIGRAM), LIMIT)
+    turned_W = word_W * size + before_W
+    place_W = np.minimum(np.searchsorted(pairs, turned_W), len(pairs) - 1)
+    turned_count_W = np.where(pairs[place_W] == turned_W, count[place_W], 0) if len(pairs) else others_W
+    loss_W = np.minimum(np.log((others_W + TURNED) / (turned_count_W + TURNED)), 0)
+    # The two ends can stand nowhere else, and a word before itself has no other order.
+    free_W = (before_W != word_C[0]) & (word_W != word_C[0]) & (before_W != word_W)
+    gain = _mean_per_caption(gain_W + np.where(free_W, loss_W, 0), caption_W, len(texts))
     gain[[not text for text in folded]] = np.nan
     return gain
 
