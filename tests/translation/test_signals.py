@@ -21,6 +21,29 @@ def test_without_a_back_translation_there_is_no_round_trip() -> None:
     assert signals.round_trip("a dog", None) is None
 
 
+def test_recovered_gives_no_credit_for_words_that_were_never_translated() -> None:
+    # "spotted" went through as it was, and what is left of the way back is "a dog".
+    source, text, back = "a spotted dog", "um cão Spotted", "a spotted dog"
+    assert signals.round_trip(source, back) == pytest.approx(1)
+    assert signals.recovered(source, text, back) == pytest.approx(signals.round_trip(source, "a dog"))
+    # Numbers and single letters are the same in most languages.
+    assert signals.recovered("a 2 dog", "a 2 cão", "a 2 dog") == pytest.approx(1)
+    assert signals.recovered("A dog.", "um cão", "a dog") == pytest.approx(1)
+
+
+def test_a_copied_source_recovers_nothing_and_without_a_way_back_there_is_no_value() -> None:
+    assert signals.recovered("two dogs run", "two dogs run", "two dogs run") == 0
+    assert signals.recovered("a dog", "um cão", None) is None
+
+
+def test_known_is_the_share_of_words_in_the_list_but_for_names_and_numbers() -> None:
+    # Judged are um, cão, salta, no, frisbees; the last is not in the list.
+    text = "Um cão salta no Rio 3 frisbees"
+    assert signals.known("A dog in Rio", text, {"um", "cão", "salta", "no"}) == pytest.approx(4 / 5)
+    assert signals.known("Rio dogs", "Rio", {"um"}) == 0
+    assert signals.known("a dog", "狗 3", {"um"}) is None
+
+
 def test_agreement_is_the_mean_over_the_other_engines() -> None:
     assert signals.agreement("ab", ["ac", "ab"]) == pytest.approx((0.25 + 1) / 2)
     assert signals.agreement("ab", []) is None

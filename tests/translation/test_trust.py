@@ -18,6 +18,7 @@ from dragoman.errors import UserError
 from dragoman.translation import signals, trust
 from dragoman.translation.trust import score_trust
 from dragoman.translation.trust_calibration import FAILED, GOOD, trust_of
+from dragoman.translation.trust_evidence import independent
 
 THINGS = ["dog", "cat", "bird", "horse", "boy", "girl"]
 COISAS = ["cão", "gato", "pássaro", "cavalo", "menino", "menina"]
@@ -106,6 +107,58 @@ def test_one_engine_cannot_vouch_for_itself(tmp_path: Path) -> None:
     assert table["agreement"].null_count == len(table)
 
 
+def test_a_list_of_words_gives_the_signal_known_and_counts(tmp_path: Path) -> None:
+    words = tmp_path / "words.txt"
+    words.write_text("# a list\nUm\ncorre\ndepressa\ncão\ngato\n", encoding="utf-8")
+    without = score_trust(write_corpus(tmp_path / "c"))
+    table = score_trust(tmp_path / "c", words={"pt": words})
+    known = dict(zip(table["caption_id"].to_pylist(), table["known"].to_pylist(), strict=True))
+    assert known == {f"pt{n}": pytest.approx(1 if n < 2 else 3 / 4) for n in range(6)}
+    assert without["known"].null_count == 6
+    assert table["trust"][5].as_py() < without["trust"][5].as_py()
+    with pytest.raises(UserError, match="words of de, but no machine translation into it"):
+        score_trust(tmp_path / "c", words={"de": words})
+
+
+def test_a_bridge_compares_with_another_engine_of_a_related_language(tmp_path: Path) -> None:
+    recorded = tmp_path / "es-pt.jsonl"
+    pairs = {"Un perro corre rápido .": "Um cão corre rápido .", "Un gato": "Um gato"}
+    lines = [
+        json.dumps({"text": source, "translation": text, "source_lang": "es", "target_lang": "pt"})
+        for source, text in pairs.items()
+    ]
+    recorded.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    spanish = machine("es0", "Un perro corre rápido .", "other", lang="es")
+    same_steps = machine("es1", "Un gato", "one", lang="es")
+    bridge = trust.Bridge(source="es", target="pt", engine=f"recorded:{recorded}")
+    table = score_trust(
+        write_corpus(tmp_path / "c", [spanish, same_steps]), bridges=[bridge], cache=tmp_path / "cache"
+    )
+    table = table.filter(pa.compute.equal(table["lang"], "pt"))
+    agreement = dict(zip(table["caption_id"].to_pylist(), table["agreement"].to_pylist(), strict=True))
+    expected = signals.agreement("Um cão corre depressa .", ["Um cão corre rápido ."])
+    assert agreement.pop("pt0") == pytest.approx(expected)
+    assert set(agreement.values()) == {None}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "answer"),
+    [
+        ("apertium:eng-spa|es-pt", "apertium:eng-spa", False),
+        ("apertium:eng-spa|es-pt", "apertium:en-gl", True),
+        ("apertium:eng-spa", "nllb:eng-spa", True),
+        ("transformers:nllb?beams=5", "transformers:nllb", False),
+        ("baidu-2015", "google-2015", True),
+        ("baidu-2015", "baidu-2015", False),
+        (None, None, False),
+    ],
+)
+def test_engines_that_share_a_step_cannot_vouch_for_one_another(
+    one: str | None, other: str | None, answer: bool
+) -> None:
+    assert independent(one, other) is answer
+
+
 def test_the_language_signal_is_asked_for(tmp_path: Path) -> None:
     pytest.importorskip("lingua")
     table = score_trust(
@@ -149,11 +202,11 @@ def test_a_killed_run_goes_on_with_the_next_batch(tmp_path: Path, monkeypatch: p
     folder = write_corpus(tmp_path / "killed")
     pairwise, asked = trust._pairwise, []
 
-    def dies_in_the_third(batch: list[trust.Translation], identify: None) -> dict[str, list[float | None]]:
+    def dies_in_the_third(batch: list[trust.Translation], aids: trust.Aids) -> dict[str, list[float | None]]:
         asked.append([t.caption_id for t in batch])
         if len(asked) == 3:
             raise KeyboardInterrupt
-        return pairwise(batch, identify)
+        return pairwise(batch, aids)
 
     monkeypatch.setattr(trust, "_pairwise", dies_in_the_third)
     with pytest.raises(KeyboardInterrupt):

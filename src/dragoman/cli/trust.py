@@ -3,15 +3,34 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+from dragoman.errors import UserError
+
+if TYPE_CHECKING:
+    from dragoman.translation.trust_evidence import Bridge
 
 
 @click.command()
 @click.argument("corpus", type=click.Path(path_type=Path))
 @click.option("--langid", is_flag=True, help="Also identify the language of each caption (extra langid).")
+@click.option(
+    "--words",
+    multiple=True,
+    metavar="LANG=FILE",
+    help="Words of LANG, one a line: captions with other words are trusted less. Repeatable.",
+)
+@click.option(
+    "--bridge",
+    "bridges",
+    multiple=True,
+    metavar="FROM,TO=ENGINE",
+    help="Compare captions in TO with those that other engines made in FROM, through ENGINE. Repeatable.",
+)
 @click.option("--worst", type=click.IntRange(min=0), default=0, help="Print the N worst lines per language.")
-def command(corpus: Path, langid: bool, worst: int) -> None:
+def command(corpus: Path, langid: bool, words: tuple[str, ...], bridges: tuple[str, ...], worst: int) -> None:
     """Score every machine caption in 0..1 and report the worst.
 
     Writes the column `trust` of the captions, trust/signals.parquet and trust/report.html in the corpus.
@@ -19,15 +38,38 @@ def command(corpus: Path, langid: bool, worst: int) -> None:
     \b
     dragoman trust corpus/
     dragoman trust corpus/ --langid --worst 5
+    dragoman trust corpus/ --words pt=/usr/share/dict/brazilian --bridge es,pt=apertium:es-pt
     """
     from dragoman.translation.trust import score_trust
     from dragoman.translation.trust_report import summary_lines, worst_lines
     from dragoman.translation.trust_report_html import write_report
 
-    table = score_trust(corpus, langid=langid)
+    table = score_trust(
+        corpus,
+        langid=langid,
+        words=dict(_given("--words", option, "LANG=FILE") for option in words),
+        bridges=[_bridge(option) for option in bridges],
+    )
     report = write_report(corpus / "trust", table)
     for line in summary_lines(table):
         click.echo(line)
     for line in worst_lines(table, worst):
         click.echo(line)
     click.echo(report)
+
+
+def _bridge(option: str) -> Bridge:
+    from dragoman.translation.trust_evidence import Bridge
+
+    pair, engine = _given("--bridge", option, "FROM,TO=ENGINE")
+    source, comma, target = pair.partition(",")
+    if not (comma and source and target):
+        raise UserError(f"--bridge {option}: expected FROM,TO=ENGINE, such as es,pt=apertium:es-pt")
+    return Bridge(source=source, target=target, engine=engine)
+
+
+def _given(name: str, option: str, expected: str) -> tuple[str, str]:
+    key, equals, value = option.partition("=")
+    if not (key and equals and value):
+        raise UserError(f"{name} {option}: expected {expected}")
+    return key, value

@@ -6,8 +6,10 @@ from dragoman.translation.lexicon import Lexicon, LexiconReport, build_lexicon
 from dragoman.translation.noise import NoiseConfig
 from dragoman.translation.noise_corpus import plant_noise
 from dragoman.translation.trust import score_trust
+from dragoman.translation.trust_evidence import Bridge
 
 __all__ = [
+    "Bridge",
     "Engine",
     "Lexicon",
     "LexiconReport",

@@ -117,7 +117,7 @@ def build_lexicon(
     Words are asked for as one-word sentences, so that no neighbour decides; resumable and cached as captions
     are. Raises UserError for an unreadable or empty list, and where no word gives anything else.
     """
-    opened, listed, lang = Corpus.open(corpus), _read_words(Path(words)), language(lang).tag
+    opened, listed, lang = Corpus.open(corpus), _lower_case(Path(words)), language(lang).tag
     settings = Settings(cache=Path(cache) if cache else default_cache_folder(), batch_size=batch_size)
     asked = {word: f"{word} ." for word in listed}
     opened_engine = engine if isinstance(engine, Engine) else open_engine(engine, lang, source)
@@ -156,13 +156,18 @@ def _is_word(text: str) -> bool:
     return bool(_WORD.fullmatch("".join(letters)))
 
 
-def _read_words(path: Path) -> list[str]:
-    words = [normalize("NFC", line.strip()) for line in _read_lines(path)]
-    # A name is not a word that captions vary, and most lists hold many. Comments are no words either.
-    kept = list(dict.fromkeys(word for word in words if word == word.lower() and _is_word(word)))
+def _lower_case(path: Path) -> list[str]:
+    # A name is not a word that captions vary, and most lists hold many.
+    kept = [word for word in read_words(path) if word == word.lower()]
     if not kept:
         raise UserError(f"{path} holds no lower-case word. Give a text file with one word a line.")
     return kept
+
+
+def read_words(path: Path) -> list[str]:
+    """The distinct words of a list, one a line; other lines, such as comments, are skipped."""
+    words = [normalize("NFC", line.strip()) for line in _read_lines(path)]
+    return list(dict.fromkeys(word for word in words if _is_word(word)))
 
 
 def _read_lines(path: Path) -> list[str]:

@@ -7,7 +7,7 @@ nothing for or against the caption. No signal needs a human translation.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import cache
 from itertools import pairwise
 
@@ -62,8 +62,40 @@ def round_trip(source: str, back: str | None) -> float | None:
     return None if back is None else _chrf()(back, source)
 
 
+def recovered(source: str, text: str, back: str | None) -> float | None:
+    """The round trip of what was translated: sentence chrF of the back-translation without the words that
+    stand in the translation as well, against the source, 0..1, high is good.
+
+    A word that the engine does not know comes back unharmed, because it was never translated; the plain
+    round trip takes that for success. Upper and lower case are one; punctuation, numbers and single letters
+    do not count as words left as they were. None without a back-translation.
+    """
+    if back is None:
+        return None
+    left = {word.casefold() for word in _comparable(text)}
+    kept = (word.casefold() for word in words(back))
+    translated = " ".join(word for word in kept if word not in left)
+    return _chrf()(translated, " ".join(word.casefold() for word in words(source)))
+
+
+def known(source: str, text: str, vocabulary: Collection[str]) -> float | None:
+    """Share of the words of the translation that are in a list of words of its language, 0..1, high is good.
+
+    `vocabulary` is in folded case. Numbers, single letters, and names (capitalised in the source, but not its
+    first word) do not count, nor do words in scripts without spaces, whose words nobody can count. None where
+    no word is left.
+    """
+    named = _names(source)
+    judged = [word.casefold() for word in _comparable(text) if _script_of(word[0]) not in UNSPACED]
+    judged = [word for word in judged if word not in named]
+    return sum(word in vocabulary for word in judged) / len(judged) if judged else None
+
+
 def agreement(text: str, others: Sequence[str]) -> float | None:
-    """Mean sentence chrF with what other engines made of the same source, 0..1, high is good."""
+    """Mean sentence chrF with what other engines made of the same source, 0..1, high is good.
+
+    None where no other engine translated it.
+    """
     if not others:
         return None
     score = _chrf()
@@ -85,13 +117,9 @@ def copied(source: str, text: str) -> float:
     Numbers, single letters, and names (capitalised in the source, but not its first word) do not count:
     they are the same in many languages. 0 where no word is left.
     """
-    cased = words(source)
-    names = {word.casefold() for word in cased[1:] if word[0].isupper()}
-    known = {word.casefold() for word in cased}
-    judged = [word.casefold() for word in words(text) if not word.isnumeric()]
-    judged = [word for word in judged if len(word) > 1 or _script_of(word) in UNSPACED]
-    judged = [word for word in judged if word not in names]
-    return sum(word in known for word in judged) / len(judged) if judged else 0.0
+    given, named = {word.casefold() for word in words(source)}, _names(source)
+    judged = [word for word in map(str.casefold, _comparable(text)) if word not in named]
+    return sum(word in given for word in judged) / len(judged) if judged else 0.0
 
 
 def repetition(source: str, text: str) -> float:
@@ -151,6 +179,20 @@ def language_identifier(languages: Iterable[str]) -> Callable[[str, Sequence[str
 def words(text: str) -> list[str]:
     """Runs of letters, marks and digits, case kept; single characters in `UNSPACED` scripts."""
     return text.translate(_SEPARATORS).split()
+
+
+def _comparable(text: str) -> list[str]:
+    """The words of which it means something that they stand elsewhere too: no numbers, no single letters."""
+    return [
+        word
+        for word in words(text)
+        if not word.isnumeric() and (len(word) > 1 or _script_of(word) in UNSPACED)
+    ]
+
+
+def _names(source: str) -> set[str]:
+    """Words with a capital that are not the first, in folded case."""
+    return {word.casefold() for word in words(source)[1:] if word[0].isupper()}
 
 
 class _Separators(dict[int, str]):

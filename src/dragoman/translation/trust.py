@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import astuple
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,137 +24,146 @@ from dragoman.corpus.store import Corpus
 from dragoman.errors import UserError
 from dragoman.folders import atomic_path, sole_writer, write_manifest
 from dragoman.translation import signals
+from dragoman.translation.lexicon import read_words
 from dragoman.translation.signals_lexical import explained, order
-from dragoman.translation.trust_calibration import FAILED, GOOD, failure, trust_of
+from dragoman.translation.signals_pooled import expected
+from dragoman.translation.trust_calibration import FAILED, GOOD, LEARNT, failure, trust_of
+from dragoman.translation.trust_evidence import Bridge, Translation, translations
 
 FORMAT = "dragoman-trust"
 FORMAT_VERSION = 1
-METHOD = 3
+METHOD = 4
 """Raised whenever the same texts would get other scores."""
 BATCH = 5_000
 """Captions after which the work is kept: a kill loses at most this many."""
 LEXICON = 50_000
 """Captions that one lexicon is learnt from; it bounds the memory to about 1 GB."""
 
-PAIRWISE = ("round_trip", "agreement", "length_ratio", "copied", "repetition", "script", "language")
+PAIRWISE = (
+    "round_trip",
+    "recovered",
+    "agreement",
+    "known",
+    "length_ratio",
+    "copied",
+    "repetition",
+    "script",
+    "language",
+)
 SIGNALS = tuple(GOOD)
+DESCRIBED = ("caption_id", "lang", "engine", "source", "text", "back")
 TABLE = pa.schema(
     [
-        *((name, pa.string()) for name in ("caption_id", "lang", "engine", "source", "text", "back")),
+        *((name, pa.string()) for name in DESCRIBED),
         *((name, pa.float32()) for name in SIGNALS),
         ("failure", pa.string()),
         ("trust", pa.float32()),
     ]
 )
 
-Identify = Callable[[str, Sequence[str]], list[float | None]]
 Floats = NDArray[np.float64]
 Key = TypeVar("Key", bound=Hashable)
 
 
-@dataclass(frozen=True, slots=True)
-class Translation:
-    """A machine caption with what it is judged by. `others` are other engines' captions of the source."""
-
-    caption_id: str
-    lang: str
-    engine: str | None
-    source_lang: str
-    source: str
-    text: str
-    back: str | None
-    others: tuple[str, ...]
-
-
-def score_trust(folder: str | Path, *, langid: bool = False) -> pa.Table:
+def score_trust(
+    folder: str | Path,
+    *,
+    langid: bool = False,
+    words: Mapping[str, str | Path] | None = None,
+    bridges: Sequence[Bridge] = (),
+    cache: str | Path | None = None,
+) -> pa.Table:
     """Score the machine captions of a corpus and return the table of `trust/signals.parquet`.
 
     Captions of role mt are scored; a back-translation inherits the trust of the translation it was made
-    from. Every language is calibrated by itself, all its engines together, so that the better engine of a
+    from. Every language is judged by itself, all its engines together, so that the better engine of a
     language gets the higher trust (`trust_calibration.trust_of`). `langid` adds the signal `language`
-    (extra langid). A run that was killed goes on where it was; the result is the same. Raises UserError
-    where nothing is to score.
+    (extra langid), `words` (language to a file with one word a line) the signal `known`; `bridges` bring
+    captions of related languages into `agreement`, through the translation cache. A run that was killed goes
+    on where it was; the result is the same. Raises UserError where nothing is to score.
     """
     corpus = Corpus.open(folder)
     with sole_writer(corpus.folder):
-        translations = sorted(_translations(corpus.captions), key=lambda t: t.caption_id)
-        if not translations:
+        found = translations(corpus.captions, bridges, Path(cache) if cache else None)
+        if not found:
             raise UserError(
                 f"{folder} holds no machine translation to score. "
                 f"Make some: dragoman translate {folder} --to LANG --engine ENGINE --back ENGINE"
             )
+        aids = Aids(found, langid, words or {})
         home = corpus.folder / "trust"
-        key = _key(translations, "language" if langid else "")
+        key = _key(found, aids.settings)
         table = _finished(home, key)
         if table is None:
-            table = _score(translations, home / "parts", langid)
+            table = _score(found, home / "parts", aids)
             _write(home, table, key)
         shutil.rmtree(home / "parts", ignore_errors=True)
         _store_trust(corpus, table)
     return table
 
 
-def _translations(captions: pa.Table) -> Iterator[Translation]:
-    rows = captions.select(["caption_id", "lang", "role", "text", "source_id", "engine"]).to_pylist()
-    by_id = {row["caption_id"]: row for row in rows}
-    back_of = {row["source_id"]: row["text"] for row in rows if row["role"] == "back"}
-    siblings: dict[tuple[str, str], list[tuple[str, str | None, str]]] = defaultdict(list)
-    for row in rows:
-        if row["role"] == "mt":
-            siblings[row["source_id"], row["lang"]].append((row["caption_id"], row["engine"], row["text"]))
-    for row in rows:
-        if row["role"] == "mt":
-            source = by_id[row["source_id"]]
-            yield Translation(
-                caption_id=row["caption_id"],
-                lang=row["lang"],
-                engine=row["engine"],
-                source_lang=source["lang"],
-                source=source["text"],
-                text=row["text"],
-                back=back_of.get(row["caption_id"]),
-                others=tuple(
-                    text
-                    for caption_id, engine, text in sorted(siblings[row["source_id"], row["lang"]])
-                    if caption_id != row["caption_id"] and engine != row["engine"]
-                ),
+class Aids:
+    """What signals need beyond the captions: a language identifier and lists of words."""
+
+    def __init__(self, judged: Sequence[Translation], langid: bool, words: Mapping[str, str | Path]) -> None:
+        tags = sorted({t.lang for t in judged} | {t.source_lang for t in judged})
+        self.identify = signals.language_identifier(tags) if langid else None
+        self.vocabulary = {
+            lang: frozenset(word.casefold() for word in read_words(Path(path)))
+            for lang, path in sorted(words.items())
+        }
+        if empty := [str(words[lang]) for lang, known in self.vocabulary.items() if not known]:
+            raise UserError(f"{', '.join(empty)} holds no word. Give a text file with one word a line.")
+        if strange := sorted(set(words) - {t.lang for t in judged}):
+            raise UserError(
+                f"There are words of {', '.join(strange)}, but no machine translation into it. "
+                f"Languages of the translations: {', '.join(sorted({t.lang for t in judged}))}."
             )
+        lists = {lang: sorted(known) for lang, known in self.vocabulary.items()}
+        digest = hashlib.sha256(repr(lists).encode()).hexdigest() if lists else ""
+        self.settings = " ".join([*(tags if langid else ()), digest])
+        """Changes with whatever changes a signal."""
 
 
-def _score(translations: Sequence[Translation], parts: Path, langid: bool) -> pa.Table:
-    languages = sorted({t.lang for t in translations} | {t.source_lang for t in translations})
-    identify = signals.language_identifier(languages) if langid else None
-    settings = " ".join(languages) if langid else ""
+def _score(judged: Sequence[Translation], parts: Path, aids: Aids) -> pa.Table:
     columns: dict[str, list[float | None]] = {name: [] for name in SIGNALS}
-    with progress.bar(len(translations), "Scoring", "captions") as shown:
-        for start in range(0, len(translations), BATCH):
-            batch = translations[start : start + BATCH]
-            part = _kept(parts / f"{_key(batch, settings)}.parquet", batch, identify)
+    with progress.bar(len(judged), "Scoring", "captions") as shown:
+        for start in range(0, len(judged), BATCH):
+            batch = judged[start : start + BATCH]
+            part = _kept(parts / f"{_key(batch, aids.settings)}.parquet", batch, aids)
             for name in PAIRWISE:
                 columns[name] += part[name].to_pylist()
             shown.update(len(batch))
-    columns |= _lexical(translations)
-    return _calibrate(translations, columns)
+    columns |= _lexical(judged)
+    columns["expected"] = _expected(judged, columns["agreement"])
+    return _calibrate(judged, columns)
 
 
-def _kept(path: Path, batch: Sequence[Translation], identify: Identify | None) -> pa.Table:
+def _kept(path: Path, batch: Sequence[Translation], aids: Aids) -> pa.Table:
     """The pairwise signals of a batch, read from `path` if an earlier run got that far."""
     if not path.is_file():
-        part = pa.table({name: pa.array(v, pa.float32()) for name, v in _pairwise(batch, identify).items()})
+        part = pa.table({name: pa.array(v, pa.float32()) for name, v in _pairwise(batch, aids).items()})
         with atomic_path(path) as temporary:
             pq.write_table(part, temporary)
     return pq.read_table(path)
 
 
-def _pairwise(batch: Sequence[Translation], identify: Identify | None) -> dict[str, list[float | None]]:
+def _pairwise(batch: Sequence[Translation], aids: Aids) -> dict[str, list[float | None]]:
     language: list[float | None] = [None] * len(batch)
-    if identify is not None:
+    if aids.identify is not None:
         for lang, rows in _groups(t.lang for t in batch).items():
-            for row, probability in zip(rows, identify(lang, [batch[row].text for row in rows]), strict=True):
+            for row, probability in zip(
+                rows, aids.identify(lang, [batch[row].text for row in rows]), strict=True
+            ):
                 language[row] = probability
     return {
         "round_trip": [signals.round_trip(t.source, t.back) for t in batch],
+        "recovered": [signals.recovered(t.source, t.text, t.back) for t in batch],
         "agreement": [signals.agreement(t.text, t.others) for t in batch],
+        "known": [
+            signals.known(t.source, t.text, aids.vocabulary[t.lang]) if t.lang in aids.vocabulary else None
+            for t in batch
+        ],
         "length_ratio": [signals.length_ratio(t.source, t.text) for t in batch],
         "copied": [signals.copied(t.source, t.text) for t in batch],
         "repetition": [signals.repetition(t.source, t.text) for t in batch],
@@ -163,38 +172,49 @@ def _pairwise(batch: Sequence[Translation], identify: Identify | None) -> dict[s
     }
 
 
-def _lexical(translations: Sequence[Translation]) -> dict[str, list[float | None]]:
+def _lexical(judged: Sequence[Translation]) -> dict[str, list[float | None]]:
     """The signals `LEARNT`, for each engine and pair of languages by itself."""
-    values = {"explained": np.full(len(translations), np.nan), "order": np.full(len(translations), np.nan)}
-    for rows in _groups((t.source_lang, t.lang, t.engine) for t in translations).values():
+    values = {name: np.full(len(judged), np.nan) for name in LEARNT}
+    for rows in _groups((t.source_lang, t.lang, t.engine) for t in judged).values():
         for start in range(0, len(rows), LEXICON):
             block = rows[start : start + LEXICON]
-            sources, texts = (
-                [translations[row].source for row in block],
-                [translations[row].text for row in block],
-            )
+            sources, texts = [judged[row].source for row in block], [judged[row].text for row in block]
             values["explained"][block] = explained(sources, texts)
+            values["supported"][block] = explained(texts, sources)
             values["order"][block] = order(texts)
-    return {name: [None if np.isnan(x) else float(x) for x in array] for name, array in values.items()}
+    return {name: _nullable(array) for name, array in values.items()}
 
 
-def _calibrate(translations: Sequence[Translation], columns: Mapping[str, list[float | None]]) -> pa.Table:
+def _expected(judged: Sequence[Translation], agreement: Sequence[float | None]) -> list[float | None]:
+    """What captions of other sources let expect of the agreement, for each language by itself."""
+    agreed = np.array(agreement, np.float32).astype(np.float64)
+    values = np.full(len(judged), np.nan)
+    for rows in _groups(t.lang for t in judged).values():
+        chosen = [judged[row] for row in rows]
+        sources, texts = [t.source for t in chosen], [t.text for t in chosen]
+        values[rows] = expected(sources, texts, [t.item_id for t in chosen], agreed[rows])
+    return _nullable(values)
+
+
+def _nullable(values: Floats) -> list[float | None]:
+    return [None if np.isnan(value) else float(value) for value in values]
+
+
+def _calibrate(judged: Sequence[Translation], columns: Mapping[str, list[float | None]]) -> pa.Table:
     # From the values as they are stored: rounding makes ties of what differs by the order of a sum only.
     arrays = {name: np.array(values, np.float32).astype(np.float64) for name, values in columns.items()}
-    trust = np.full(len(translations), np.nan)
-    number_of = {
-        engine: number for number, engine in enumerate(dict.fromkeys(t.engine for t in translations))
-    }
-    engines = np.array([number_of[t.engine] for t in translations])
-    for rows in _groups(t.lang for t in translations).values():
+    trust = np.full(len(judged), np.nan)
+    number_of = {engine: number for number, engine in enumerate(dict.fromkeys(t.engine for t in judged))}
+    engines = np.array([number_of[t.engine] for t in judged])
+    for rows in _groups(t.lang for t in judged).values():
         trust[rows] = trust_of({name: values[rows] for name, values in arrays.items()}, engines[rows])
     failures = [
         failure(len(signals.words(t.text)), {name: columns[name][row] for name in columns})
-        for row, t in enumerate(translations)
+        for row, t in enumerate(judged)
     ]
     failed = np.array([reason is not None for reason in failures])
     trust[failed] = np.minimum(np.nan_to_num(trust[failed], nan=FAILED), FAILED)
-    described = {name: [getattr(t, name) for t in translations] for name in TABLE.names[:6]}
+    described = {name: [getattr(t, name) for t in judged] for name in DESCRIBED}
     return pa.table(
         described | dict(columns) | {"failure": failures, "trust": pa.array(trust, from_pandas=True)}
     ).cast(TABLE)
@@ -241,10 +261,10 @@ def _write(home: Path, table: pa.Table, key: str) -> None:
     )
 
 
-def _key(translations: Sequence[Translation], settings: str) -> str:
+def _key(judged: Sequence[Translation], settings: str) -> str:
     """Hash of all that the scores depend on: equal keys, equal scores."""
     digest = hashlib.sha256(f"{METHOD} {SIGNALS} {settings}".encode())
-    for translation in translations:
+    for translation in judged:
         digest.update(repr(astuple(translation)).encode())
     return digest.hexdigest()
 

@@ -1,4 +1,4 @@
-"""From signals to trust: how unusual is a caption among the captions of its language?
+"""From signals to trust: does a caption fall short of its language's usual values, and how good is it?
 
 N captions of one language, S signals.
 """
@@ -10,56 +10,119 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaincc
+from scipy.special import expit
 
 Good = Literal["high", "low", "usual"]
 GOOD: dict[str, Good] = {
     "round_trip": "high",
+    "recovered": "high",
     "agreement": "high",
+    "expected": "high",
+    "known": "high",
     "length_ratio": "usual",
     "copied": "low",
     "repetition": "low",
     "script": "high",
     "language": "high",
     "explained": "high",
+    "supported": "high",
     "order": "high",
 }
 """The signals in column order, and which values speak for a caption."""
 
-LEARNT = ("explained", "order")
+LEARNT = ("explained", "supported", "order")
 """Signals learnt from the captions of one engine: their level depends on how much it wrote, so they are
 compared within the engine only."""
+
+QUALITY = {"agreement": 2.0, "expected": 1.0, "recovered": 1.0, "known": 1.0}
+"""Signals that say how well a sound caption is translated, and how often each counts. Agreement counts twice:
+it alone has seen another translation."""
+NO_ALARM = ("recovered", "expected")
+"""Signals that never raise an alarm: `recovered` would repeat that of `round_trip`, and `expected` knows
+words only."""
+
+WEIGHT = 3.0
+"""What one standard deviation of a quality signal is worth in squared deviations of alarm."""
+EVEN = 9.0
+"""Net alarm at which a caption is as likely damaged as sound."""
+SCALE = 5.0
+"""Net alarm that changes the odds by a factor of e."""
+FAR = 6.0
+"""Deviations beyond which an alarm grows no louder."""
+LEAST = 0.05
+"""Smallest downward deviation: where nearly all captions agree to the last digit, a small difference means
+nothing."""
+LIMIT = 3.0
+"""Standard deviations that a quality signal counts for at most."""
 
 FAILED = 0.01
 """Trust of a caption that failed outright is at most this."""
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 
-def trust_of(signals: Mapping[str, Floats], engines: NDArray[np.int64] | None = None) -> Floats:
+def trust_of(signals: Mapping[str, Floats], engines: Ints | None = None) -> Floats:
     """Trust in 0..1 [N] of the captions of one language from their signals [N] each; NaN marks an absent one.
 
-    Each signal becomes the share of captions that are no better (`share_no_better`). Were the signals
-    independent, such shares would be p values of "nothing is wrong with this caption"; Fisher's method
-    (1932) joins them: trust is the probability that as many independent uniform values have a product as
-    low. Raising a signal towards its good side never lowers the trust of its caption. NaN without signals.
-    `engines` [N] numbers the engine of each caption (default: all one).
+    The logarithm of the odds that a caption is sound: `(EVEN + WEIGHT * quality - alarm) / SCALE`, with
+    `alarm_of` and `quality_of` its signals. NaN where a caption has no signal. `engines` [N] numbers the
+    engine of each caption (default: all one).
     """
-    shares_SN = np.stack([_shares(name, values, engines) for name, values in signals.items()])
-    present_N = np.isfinite(shares_SN).sum(axis=0)
-    surprise_N = -np.log(np.where(np.isfinite(shares_SN), shares_SN, 1.0)).sum(axis=0)
-    trust_N = gammaincc(np.maximum(present_N, 1), surprise_N)
-    return np.where(present_N > 0, trust_N, np.nan)
+    odds_N = (EVEN + WEIGHT * quality_of(signals) - alarm_of(signals, engines)) / SCALE
+    present_N = np.any([np.isfinite(values) for values in signals.values()], axis=0)
+    return np.where(present_N, expit(odds_N), np.nan)
 
 
-def _shares(name: str, values: Floats, engines: NDArray[np.int64] | None) -> Floats:
-    good = goodness(values, GOOD[name])
-    if engines is None or name not in LEARNT:
-        return share_no_better(good)
-    share = np.empty(len(good))
-    for engine in np.unique(engines):
-        share[engines == engine] = share_no_better(good[engines == engine])
-    return share
+def alarm_of(signals: Mapping[str, Floats], engines: Ints | None = None) -> Floats:
+    """Sum over the signals of squared shortfalls, each less its usual half [N]; about 0 for a usual caption.
+
+    Were a signal normal, half of the captions had no shortfall and the mean square of all were a half, so
+    that a caption is neither better nor worse for having a signal. Squares let one loud signal be heard
+    among many silent ones, whatever the damage.
+    """
+    total_N = np.zeros(len(next(iter(signals.values()))))
+    for name, values in signals.items():
+        if name in NO_ALARM:
+            continue
+        good = goodness(values, GOOD[name])
+        square = np.full(len(good), np.nan)
+        for rows in _compared(name, len(good), engines):
+            square[rows] = shortfall(good[rows]) ** 2
+        total_N += np.nan_to_num(square - 0.5, nan=0.0)
+    return total_N
+
+
+def quality_of(signals: Mapping[str, Floats]) -> Floats:
+    """Weighted sum of the quality signals, each in standard deviations from its mean within `LIMIT` [N].
+
+    Weights of one or two instead of fitted ones (Dawes 1979): there is nothing to fit to, since good
+    translations are what is missing. An absent signal adds nothing.
+    """
+    total_N = np.zeros(len(next(iter(signals.values()))))
+    for name, weight in QUALITY.items():
+        if name in signals and np.isfinite(signals[name]).any():
+            values = signals[name]
+            spread = float(np.nanstd(values))
+            if spread > 0:
+                deviations = (values - np.nanmean(values)) / spread
+                total_N += weight * np.nan_to_num(np.clip(deviations, -LIMIT, LIMIT), nan=0.0)
+    return total_N
+
+
+def shortfall(good: Floats) -> Floats:
+    """How far each value lies below the median, in downward deviations, 0 to `FAR` [N]; NaN stays NaN.
+
+    The downward deviation is the root of twice the mean of the squared shortfalls over all captions, which is
+    the standard deviation of a normal signal, and at least `LEAST`. A fault that few captions have lies many
+    deviations away.
+    """
+    present = good[np.isfinite(good)]
+    if not len(present):
+        return np.where(np.isnan(good), np.nan, 0.0)
+    median = float(np.median(present))
+    deviation = float(np.sqrt(2 * np.mean(np.minimum(present - median, 0) ** 2)))
+    return np.asarray(np.clip((median - good) / max(deviation, LEAST), 0, FAR))
 
 
 def goodness(values: Floats, good: Good) -> Floats:
@@ -101,3 +164,10 @@ def failure(text_words: int, signals: Mapping[str, float | None]) -> str | None:
     if repetition is not None and repetition >= 0.5:
         return "repetition"
     return None
+
+
+def _compared(name: str, captions: int, engines: Ints | None) -> list[Ints]:
+    """Rows that are compared with one another."""
+    if engines is None or name not in LEARNT:
+        return [np.arange(captions)]
+    return [np.flatnonzero(engines == engine) for engine in np.unique(engines)]

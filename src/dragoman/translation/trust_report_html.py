@@ -62,9 +62,9 @@ def _page(table: pa.Table) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>Trust in machine translations</title><style>{STYLE}</style></head><body><main>"
         "<h1>Trust in machine translations</h1>"
-        f"<p>{len(table):,} captions. Trust lies between 0 and 1 and is calibrated within each language: it "
-        "says how likely a sound caption of that language would look this bad. It finds the bad captions; it "
-        f"does not rank languages or engines. Captions that failed outright get at most {FAILED}.</p>"
+        f"<p>{len(table):,} captions. Trust lies between 0 and 1: about the probability that a caption is "
+        "sound, judged within its language. It finds the bad captions, and does not rank languages or "
+        f"engines. Captions that failed outright get at most {FAILED}.</p>"
         f"{_overview(engine_summaries(table))}{sections}</main></body></html>\n"
     )
 
