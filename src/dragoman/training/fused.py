@@ -1,7 +1,10 @@
 """The view `fused`: what the fusion encoder makes of some texts and images of a step.
 
-T texts, B images, N drawn images, L tokens, H hidden width, R regions, D width of the vision vectors, M
-hidden words, V words of the vocabulary.
+The drawn texts are encoded once more, with their tokens: keeping the tokens of all texts of a step would need
+memory for each of its languages.
+
+B images, N pairs, L tokens, H hidden width, R regions, D width of the vision vectors, M hidden words, V words
+of the vocabulary.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from dragoman.encoders.dual import DualEncoder
+from dragoman.encoders.dual import DualEncoder, unique_texts
 from dragoman.objectives._masking import Masks, draw_masks
 from dragoman.objectives._matching import Fused, MatchingConfig, draw
 from dragoman.objectives._views import Batch, Views
@@ -22,7 +25,6 @@ from dragoman.training.chunks import recomputed
 def compute_fused(
     model: DualEncoder,
     step: Step,
-    states_TLH: Tensor,
     regions_BRD: Tensor,
     views: Views,
     batch: Batch,
@@ -33,18 +35,16 @@ def compute_fused(
 
     Back-translations are left out. With `chunk`, memory holds the graph of so many pairs only.
     """
-    assert views.mask is not None
     usable = torch.zeros_like(batch.item, dtype=torch.bool)
     usable[batch.captions()] = True
     draws = draw(views.image.detach() @ views.text.detach().T, batch.item, usable, config)
-    memory_BRH = model.encode_regions(regions_BRD)
     match_logits = match_labels = word_logits = word_labels = None
     if config.mitm_weight:
         texts, images, match_labels = draws.pairs
-        match_logits = _match(model, states_TLH, views.mask, texts, memory_BRH, images, chunk)
+        match_logits = _match(model, _texts(step, texts), regions_BRD[images], chunk)
     if config.cmlm_weight:
-        texts_N = [step.texts[row] for row in step.row_of_text[draws.text.cpu()].tolist()]
-        word_logits, word_labels = _predict_words(model, texts_N, memory_BRH[draws.image], chunk)
+        words = _predict_words(model, _texts(step, draws.text), regions_BRD[draws.image], chunk)
+        word_logits, word_labels = words
     return Fused(
         match_logits=match_logits,
         match_labels=match_labels,
@@ -53,35 +53,45 @@ def compute_fused(
     )
 
 
-def _match(
-    model: DualEncoder,
-    states_TLH: Tensor,
-    mask_TL: Tensor,
-    text_N: Tensor,
-    memory_BRH: Tensor,
-    image_N: Tensor,
-    chunk: int | None,
-) -> Tensor:
+def _texts(step: Step, text_N: Tensor) -> list[str]:
+    return [step.texts[row] for row in step.row_of_text[text_N.cpu()].tolist()]
+
+
+def _match(model: DualEncoder, texts_N: list[str], regions_NRD: Tensor, chunk: int | None) -> Tensor:
     """Match logits [N, 2] of texts with images."""
-    assert model.fusion is not None
-    if not len(text_N):  # a step with a single image has no negatives
-        return states_TLH.new_zeros(0, 2)
-    parts = list(
-        zip(*(torch.split(rows_N, chunk or len(rows_N)) for rows_N in (text_N, image_N)), strict=True)
-    )
+    if not texts_N:  # a step with a single image has no negatives
+        return regions_NRD.new_zeros(0, 2)
+    size = chunk or len(texts_N)
+    parts = range(0, len(texts_N), size)
     logits = [
         recomputed(
-            partial(model.fusion.match_pairs, states_TLH, mask_TL, texts, memory_BRH, images),
+            partial(_match_part, model, texts_N[start : start + size], regions_NRD[start : start + size]),
             model.feature_mean,
             len(parts),
         )
-        for texts, images in parts
+        for start in parts
     ]
     return torch.cat(logits)
 
 
+def _match_part(model: DualEncoder, texts_N: list[str], regions_NRD: Tensor) -> Tensor:
+    assert model.fusion is not None
+    different, row_of_text = unique_texts(texts_N)
+    found = model.encode_text(model.trunk.prepare(different), tokens=True)
+    assert found.states is not None and found.mask is not None
+    device = regions_NRD.device
+    memory_NRH = model.encode_regions(regions_NRD)
+    return model.fusion.match_pairs(
+        found.states,
+        found.mask,
+        row_of_text.to(device),
+        memory_NRH,
+        torch.arange(len(texts_N), device=device),
+    )
+
+
 def _predict_words(
-    model: DualEncoder, texts_N: list[str], memory_NRH: Tensor, chunk: int | None
+    model: DualEncoder, texts_N: list[str], regions_NRD: Tensor, chunk: int | None
 ) -> tuple[Tensor, Tensor]:
     """Logits [M, V] and labels [M] of words that are hidden in captions, each seen with its image."""
     assert model.fusion is not None
@@ -89,22 +99,20 @@ def _predict_words(
     logits, labels = [], []
     for start in range(0, len(texts_N), size):
         prepared = model.trunk.prepare(texts_N[start : start + size])
-        inputs = {name: value.to(memory_NRH.device) for name, value in prepared.items()}
+        inputs = {name: value.to(regions_NRD.device) for name, value in prepared.items()}
         label_NL = model.trunk.labels(inputs, model.fusion.config.words)
         masks = draw_masks(label_NL, inputs["mask"].sum(1))
-        predict = partial(_predict_hidden, model, inputs, masks, memory_NRH[start : start + size])
+        predict = partial(_predict_part, model, inputs, masks, regions_NRD[start : start + size])
         logits.append(recomputed(predict, model.feature_mean, -(-len(texts_N) // size)))
         labels.append(label_NL[masks.chosen])
     return torch.cat(logits), torch.cat(labels)
 
 
-def _predict_hidden(
-    model: DualEncoder, inputs: dict[str, Tensor], masks: Masks, memory_NRH: Tensor
-) -> Tensor:
+def _predict_part(model: DualEncoder, inputs: dict[str, Tensor], masks: Masks, regions_NRD: Tensor) -> Tensor:
     assert model.fusion is not None
     found = model.encode_text(model.trunk.corrupt(inputs, masks.hidden, masks.swapped), tokens=True)
     assert found.states is not None and found.mask is not None
-    fused_NLH = model.fusion(found.states, found.mask, memory_NRH)
+    fused_NLH = model.fusion(found.states, found.mask, model.encode_regions(regions_NRD))
     table_VW = model.trunk.label_table(model.fusion.config.words)
     logits_MV: Tensor = model.word_head(fused_NLH[masks.chosen], table_VW)
     return logits_MV

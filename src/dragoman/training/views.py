@@ -35,7 +35,7 @@ def compute_views(
 
     About `chunk` texts and images are encoded at a time, and memory holds the graph of so many only; without
     a number it holds all. `features` are [B, D] or, with regions, [B, R, D]; `matching` says what the view
-    `fused` holds, where it is needed.
+    `fused` holds; without it there is none.
     """
     features_BD = features[:, 0] if features.ndim == 3 else features
     device = features_BD.device
@@ -59,12 +59,9 @@ def compute_views(
         name: _joined([part[name] for part in found])[place_of_pair if name == "teacher" else row_of_text]
         for name in found[0]
     }
-    states_TLH = handed_out.pop("states", None)
     views, batch = Views(image=torch.cat(vectors), **handed_out), _moved(step.batch, device)
-    if states_TLH is not None:
-        assert matching is not None
-        fused = compute_fused(model, step, states_TLH, features, views, batch, matching, chunk)
-        views = replace(views, fused=fused)
+    if matching is not None:
+        views = replace(views, fused=compute_fused(model, step, features, views, batch, matching, chunk))
     return views, batch
 
 
@@ -81,14 +78,13 @@ def _encode_texts(
     model: DualEncoder, inputs: dict[str, Tensor], here: Chunk, needs: Sequence[str]
 ) -> dict[str, Tensor]:
     """The views of the texts that a chunk owns, and its teacher vectors; nothing else keeps memory."""
-    found = model.encode_text(inputs, tokens=bool({"teacher", "tokens", "fused"} & set(needs)))
+    found = model.encode_text(inputs, tokens=bool({"teacher", "tokens"} & set(needs)))
     views = {"text": found.vector[: here.own]}
     if "pooled" in needs:
         views["pooled"] = found.pooled[: here.own]
-    for view, name, states in (("tokens", "tokens", found.trunk), ("fused", "states", found.states)):
-        if view in needs:
-            assert states is not None and found.mask is not None
-            views |= {name: states[: here.own], "mask": found.mask[: here.own]}
+    if "tokens" in needs:
+        assert found.trunk is not None and found.mask is not None
+        views |= {"tokens": found.trunk[: here.own], "mask": found.mask[: here.own]}
     if "teacher" in needs:
         device = found.vector.device
         views["teacher"] = model.teach(found[here.source.to(device)], found[here.target.to(device)])
