@@ -83,6 +83,33 @@ def test_a_mistake_is_one_line_and_status_2(
     assert not (tmp_path / "run" / "config.json").exists()
 
 
+def test_a_language_joins_a_finished_run(corpus: Path, tmp_path: Path) -> None:
+    english = [*DRAGOMAN, "train", str(corpus), "--features", "toy", *SETTINGS, "--device", "cpu"]
+    short = ["--set", "steps=2", "--out"]
+    first = run([*english, "--recipe", "translate_train", *short, str(tmp_path / "en")])
+    assert first.returncode == 0, first.stderr
+    extended = [*DRAGOMAN, "train", str(corpus), "--init", str(tmp_path / "en"), "--device", "cpu"]
+    second = run([*extended, "--add", "pt", "--set", "extension.learn=text", *short, str(tmp_path / "pt")])
+    assert second.returncode == 0, second.stderr
+    stored = json.loads((tmp_path / "pt" / "config.json").read_text())["config"]
+    assert (stored["recipe"], stored["source"], stored["targets"]) == ("translate_train", "en", ["pt"])
+    assert (stored["steps"], stored["extension"]["learn"]) == (2, "text")
+
+    knows = f"Error: {tmp_path / 'en'} was trained on en. Name languages that join these"
+    mistakes = {
+        "--add=pt --features=toy": "Error: --init takes source, targets and features from that run",
+        "--add=en": f"{knows}, not en: --add gl\n",
+        "": f"{knows}: --add gl\n",
+        "--add=gl": f"Error: {corpus} has no gl translation of its human en captions",
+    }
+    for more, message in mistakes.items():
+        done = run([*extended, *more.split(), "--out", str(tmp_path / "no")])
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith(message)
+    alone = run([*english, "--add", "pt", "--out", str(tmp_path / "no")])
+    assert alone.stderr == "Error: --add needs the run that it extends: --init RUN\n"
+
+
 def test_the_complete_configuration_can_be_seen(corpus: Path, tmp_path: Path) -> None:
     done = run(command(corpus, tmp_path, "--show-config", "--seed", "7", "--engine", "toy", recipe="nrccr"))
     assert done.returncode == 0, done.stderr

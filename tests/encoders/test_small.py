@@ -166,6 +166,68 @@ def test_a_saved_encoder_reads_as_before(tmp_path: Path) -> None:
     assert "cão" in json.loads((tmp_path / "ngrams.json").read_text(encoding="utf-8"))["pieces"]
 
 
+def rows_of(trunk: SmallText, word: str) -> list[str]:
+    """The pieces that a word is read by."""
+    inputs = trunk.prepare([word])
+    return ["?" if not row else trunk.vocabulary[row - 1] for row in inputs["pieces"].tolist()]
+
+
+def test_an_extension_appends_rows_and_moves_none() -> None:
+    trunk = small_text()
+    grown = trunk.extended(["Hund und Strand", "um cão"], known=["Meer"]).eval()
+    known = len(trunk.vocabulary)
+    assert grown.vocabulary[:known] == trunk.vocabulary
+    assert sorted(grown.vocabulary[known:]) == sorted(
+        {p for word in ("Hund", "und", "Strand", "Meer") for p in pieces(word, 3, 5)} - set(trunk.vocabulary)
+    )
+    assert grown.added == (len(grown.vocabulary) - known,)
+    assert torch.equal(grown.pieces.weight[: known + 1], trunk.pieces.weight)
+    for before, after in zip(states(trunk, TEXTS), states(grown, TEXTS), strict=True):
+        torch.testing.assert_close(before, after, rtol=0, atol=0)
+    assert rows_of(trunk, "Hund") == ["?"]
+    assert sorted(rows_of(grown, "Hund")) == sorted(pieces("Hund", 3, 5))
+
+
+def test_new_pieces_count_where_they_are_most_of_a_word_or_all_of_it() -> None:
+    config = small_config(shortest=3, longest=3)
+    grown = SmallText.fit(["abcd"], config).extended(["cdef"])
+    assert grown.vocabulary == ["<ab", "<abcd>", "abc", "bcd", "cd>", "<cd", "<cdef>", "cde", "def", "ef>"]
+    # Known as a whole: every piece is new but for those that are not.
+    assert rows_of(grown, "cdef") == ["<cdef>", "<cd", "cde", "def", "ef>"]
+    # Two old pieces (<ab, abc) against three and four new ones, then three (and bcd) against two.
+    assert rows_of(grown, "abcdef") == ["<ab", "abc", "bcd"]
+    assert rows_of(grown, "abcef") == ["<ab", "abc"]
+    assert rows_of(grown, "abdef") == ["<ab", "def", "ef>"]
+    # A known whole word is read by the new pieces even where they are few.
+    again = SmallText.fit(["abcd abce abcf"], config).extended(["abcdabce"])
+    assert rows_of(again, "abcdabce") == [
+        "<ab",
+        "abc",
+        "bcd",
+        "abc",
+        "bce",
+        "ce>",
+        "<abcdabce>",
+        "cda",
+        "dab",
+    ]
+
+
+def test_each_extension_looks_at_what_was_known_before_it(tmp_path: Path) -> None:
+    config = small_config(shortest=3, longest=3)
+    twice = SmallText.fit(["abcd"], config).extended(["cdef"]).extended(["efgh", "cdef"])
+    assert twice.added == (5, 5)
+    assert twice.vocabulary[10:] == ["<ef", "<efgh>", "efg", "fgh", "gh>"]
+    # One piece of the first vocabulary and two of the second; then one, one and three of the third.
+    assert rows_of(twice, "abdef") == ["<ab", "def", "ef>"]
+    assert rows_of(twice, "abdefgh") == ["<ab", "efg", "fgh", "gh>"]
+    twice.save_assets(tmp_path)
+    loaded = SmallText.from_assets(tmp_path)
+    assert loaded.added == twice.added
+    for word in ("abcd", "cdef", "efgh", "abdef", "zz"):
+        assert rows_of(loaded, word) == rows_of(twice, word)
+
+
 @settings(deadline=None, max_examples=50)
 @given(st.lists(st.text(max_size=30), min_size=1, max_size=4))
 def test_any_text_can_be_read(texts: list[str]) -> None:

@@ -1,6 +1,7 @@
 """Run as a script: train in processes that are killed at one step, or one change of the disk, after another.
 
-Arguments: corpus, folder for the runs, recipe. Prints one JSON line a kill: what it was and whether the run,
+Arguments: corpus, folder for the runs, recipe; the recipe `extension` adds a language to a run that was
+trained before. Prints one JSON line a kill: what it was and whether the run,
 resumed, ended as the one that was never killed.
 """
 
@@ -17,7 +18,7 @@ from pathlib import Path
 import torch
 from training_world import tiny
 
-from dragoman.training import train
+from dragoman.training import TrainConfig, extended_config, train
 
 torch.set_num_threads(1)  # a process forked from one that runs threads may hang
 STEPS = "14"
@@ -28,11 +29,21 @@ def settings(recipe: str) -> dict[str, str]:
     return shown | {"steps": STEPS, "checkpoint_every": "3", "validate_every": "0.5"}
 
 
+def configured(init: Path, recipe: str) -> TrainConfig:
+    if recipe == "extension":
+        # The whole text side and a norm's statistics: as much as can change.
+        return extended_config(init, ("de",)).with_settings(settings(recipe) | {"extension.learn": "text"})
+    return tiny(recipe, **settings(recipe))
+
+
 def run(corpus: Path, out: Path, recipe: str, arm: Callable[[], Callable[[int], None]]) -> int:
     """Train in a process of its own, with `arm()` as `on_step`; its status."""
     if child := os.fork():
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    train(corpus, tiny(recipe, **settings(recipe)), out, device="cpu", on_step=arm())
+    init = out.parent / "before"
+    config = configured(init, recipe)
+    start = init if recipe == "extension" else None
+    train(corpus, config, out, init=start, device="cpu", on_step=arm())
     os._exit(0)
 
 
@@ -79,6 +90,8 @@ def outcome(out: Path) -> dict[str, object]:
 
 
 def main(corpus: Path, runs: Path, recipe: str) -> None:
+    if recipe == "extension":
+        assert run(corpus, runs / "before", "translate_train", never) == 0
     assert run(corpus, runs / "whole", recipe, never) == 0
     whole = outcome(runs / "whole")
     draws = random.Random(recipe)

@@ -15,9 +15,9 @@ from training_world import write_world
 HERE = Path(__file__).parent
 
 
-@pytest.mark.parametrize("recipe", ["translate_train", "nrccr"])
+@pytest.mark.parametrize("recipe", ["translate_train", "nrccr", "extension"])
 def test_a_killed_and_resumed_run_equals_one_that_was_not(tmp_path: Path, recipe: str) -> None:
-    corpus = write_world(tmp_path / "corpus")
+    corpus = write_world(tmp_path / "corpus", targets=("pt", "de"))
     done = subprocess.run(
         [sys.executable, HERE / "killed_runs.py", corpus, tmp_path, recipe],
         capture_output=True,

@@ -17,6 +17,7 @@ from dragoman.encoders.fusion import FusionConfig
 from dragoman.encoders.hf_text import HuggingFaceTextConfig
 from dragoman.encoders.small import SmallTextConfig
 from dragoman.training import TrainConfig
+from dragoman.training.extension_config import ExtensionConfig
 from dragoman.training.trust_use import TrustUse
 
 PAGE = Path(__file__).parents[2] / "docs" / "training.md"
@@ -27,6 +28,7 @@ GROUPS: dict[str, Any] = {
     "dual.": DualConfig,
     "fusion.": FusionConfig,
     "trust.": TrustUse,
+    "extension.": ExtensionConfig,
 }
 LOSSES = {
     name: plugins.load("dragoman.objectives", name, "objective").Config

@@ -9,10 +9,12 @@ import click
 
 @click.command(short_help="Train a model on a corpus.")
 @click.argument("corpus", type=click.Path(path_type=Path))
-@click.option("--recipe", default="nrccr", show_default=True, help="A file of dragoman/recipes.")
-@click.option("--source", default="en", show_default=True, help="Language of the human captions.")
+@click.option("--recipe", help="A file of dragoman/recipes.  [default: nrccr; with --init that run's]")
+@click.option("--source", help="Language of the human captions.  [default: en]")
 @click.option("--targets", default="", help="Languages to learn from machine captions, by commas.")
-@click.option("--features", required=True, help="Feature set of the corpus.")
+@click.option("--features", help="Feature set of the corpus.")
+@click.option("--init", type=click.Path(path_type=Path), help="Run folder to start from, with --add.")
+@click.option("--add", default="", help="Languages to add to that run, by commas.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Run folder.")
 @click.option("--seed", type=int, help="Seed of everything random.")
 @click.option(
@@ -23,10 +25,12 @@ import click
 @click.option("--show-config", is_flag=True, help="Print the complete configuration and stop.")
 def command(
     corpus: Path,
-    recipe: str,
-    source: str,
+    recipe: str | None,
+    source: str | None,
     targets: str,
-    features: str,
+    features: str | None,
+    init: Path | None,
+    add: str,
     out: Path,
     seed: int | None,
     engines: tuple[str, ...],
@@ -39,7 +43,9 @@ def command(
     \b
     dragoman train corpus/ --recipe nrccr --source en --targets pt --features mobilenet_v2 --out run/
     dragoman train corpus/ --targets pt --features mobilenet_v2 --out run2/ --set loss.sim_weight=0.2
+    dragoman train corpus/ --init run/ --add gl --out run3/
 
+    With --init and --add, further languages join a finished run; what its image side says stays as it is.
     The same command goes on with a run that was stopped. Ctrl-C stops after the step in hand.
     """
     import json
@@ -48,7 +54,7 @@ def command(
 
     try:
         from dragoman.recipes import load_recipe
-        from dragoman.training import train
+        from dragoman.training import extended_config, train
     except ModuleNotFoundError as error:
         raise MissingExtraError(str(error.name), "train", "Training") from None
     changes = {}
@@ -61,15 +67,29 @@ def command(
         changes["seed"] = str(seed)
     if engines:
         changes["engines"] = ",".join(engines)
-    languages = tuple(lang.strip() for lang in targets.split(",") if lang.strip())
-    config = load_recipe(recipe)(source, languages, features)
+    if init is not None:
+        if targets or source or features:
+            raise UserError("--init takes source, targets and features from that run; name only --add")
+        added = _languages(add)
+        chosen = load_recipe(recipe)("", added, "") if recipe else None
+        config = extended_config(init, added, chosen)
+    elif add:
+        raise UserError("--add needs the run that it extends: --init RUN")
+    elif features is None:
+        raise UserError("A feature set of the corpus is needed: --features NAME")
+    else:
+        config = load_recipe(recipe or "nrccr")(source or "en", _languages(targets), features)
     config = config.with_settings(changes)
     if show_config:
         click.echo(json.dumps(config.as_dict(), indent=2))
         return
-    report = train(corpus, config, out, device=device)
+    report = train(corpus, config, out, init=init, device=device)
     click.echo(
         f"{report.folder}: {report.steps} steps; best at step {report.best_step} with {report.best:.1f}"
     )
     click.echo(f"Criterion: {report.criterion}")
     click.echo(f"Next: dragoman evaluate {out} {corpus} --split test --out {out}-report")
+
+
+def _languages(listed: str) -> tuple[str, ...]:
+    return tuple(lang.strip() for lang in listed.split(",") if lang.strip())

@@ -130,6 +130,7 @@ class DualEncoder(nn.Module):
     ) -> None:
         """With `fusion`, texts can be fused with `regions` vision vectors of an image."""
         super().__init__()
+        self._still: tuple[nn.Module, ...] = ()
         self.config = config
         self.trunk = trunk
         self.feature_width = feature_width
@@ -178,6 +179,23 @@ class DualEncoder(nn.Module):
         if self.image_head is not None:
             self.feature_mean.copy_(mean_D)
             self.feature_scale.copy_(1 / deviation_D.clamp(min=1e-3))
+
+    def freeze(self, *parts: nn.Module) -> None:
+        """Parts that do not learn and stay in eval mode: a frozen norm must not go on adapting."""
+        self._still = (*self._still, *parts)
+        for part in parts:
+            part.requires_grad_(False).eval()
+
+    def freeze_images(self) -> None:
+        """The image side does not learn: vectors of images stay what they are, bit for bit."""
+        parts = (self.image_trunk, self.image_dropout, self.image_head)
+        self.freeze(*(part for part in parts if part is not None))
+
+    def train(self, mode: bool = True) -> DualEncoder:
+        super().train(mode)
+        for part in self._still:
+            part.eval()
+        return self
 
     def encode_image(self, features_BD: Tensor) -> Tensor:
         """Unit vectors [B, J] of frozen vision vectors."""

@@ -14,6 +14,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from unicodedata import category, normalize
@@ -132,11 +133,14 @@ class SmallText(TextEncoder):
     _spelled: Tensor
     _label: Tensor
 
-    def __init__(self, config: SmallTextConfig, vocabulary: Sequence[str]) -> None:
+    def __init__(self, config: SmallTextConfig, vocabulary: Sequence[str], added: Sequence[int] = ()) -> None:
         super().__init__()
         self.config = config
         self.width = config.width
         self.vocabulary = list(vocabulary)
+        self.added = tuple(added)
+        """How many of the last pieces came with each extension, the first extension first."""
+        self._first_rows = [len(vocabulary) + 1 - sum(added[at:]) for at in range(len(added))]
         # Row 0 is the unknown word, for words of which no piece is known.
         self._row = {piece: row for row, piece in enumerate(vocabulary, start=1)}
         self._rows_of_word: dict[str, list[int]] = {}
@@ -167,6 +171,21 @@ class SmallText(TextEncoder):
     def fit(cls, texts: Iterable[str], config: SmallTextConfig, known: Iterable[str] = ()) -> SmallText:
         """A fresh encoder whose vocabulary is fitted on `texts`, and has the words `known` in any case."""
         return cls(config, fit_pieces(texts, config, known))
+
+    def extended(self, texts: Iterable[str], known: Iterable[str] = ()) -> SmallText:
+        """A copy that also knows the pieces of `texts`, in further rows; old rows keep number and value.
+
+        An old text is read as before: `_rows` says which words read the new pieces.
+        """
+        old = set(self.vocabulary)
+        new = [piece for piece in fit_pieces(texts, self.config, known) if piece not in old]
+        grown = SmallText(self.config, [*self.vocabulary, *new], [*self.added, len(new)])
+        weights = self.state_dict()
+        weights["pieces.weight"] = torch.cat(
+            [weights["pieces.weight"], grown.pieces.weight.detach()[len(self.vocabulary) + 1 :]]
+        )
+        grown.load_state_dict(weights)
+        return grown
 
     def lengths(self, texts: Sequence[str]) -> list[int]:
         return [max(1, len(read(text, self.config))) for text in texts]
@@ -233,25 +252,41 @@ class SmallText(TextEncoder):
     def save_assets(self, folder: Path) -> None:
         write_text(
             folder / VOCABULARY,
-            json.dumps({"config": asdict(self.config), "pieces": self.vocabulary}, ensure_ascii=False),
+            json.dumps(
+                {"config": asdict(self.config), "pieces": self.vocabulary, "added": self.added},
+                ensure_ascii=False,
+            ),
         )
 
     @classmethod
     def from_assets(cls, folder: Path) -> SmallText:
         """The module without trained weights, from what `save_assets` wrote."""
         stored: dict[str, Any] = json.loads((folder / VOCABULARY).read_text(encoding="utf-8"))
-        return cls(SmallTextConfig(**stored["config"]), stored["pieces"])
+        return cls(SmallTextConfig(**stored["config"]), stored["pieces"], stored.get("added", ()))
 
     def _rows(self, word: str) -> list[int]:
         rows = self._rows_of_word.get(word)
         if rows is None:
-            found = (
-                self._row.get(piece) for piece in pieces(word, self.config.shortest, self.config.longest)
-            )
-            rows = [row for row in found if row is not None] or [0]
+            config = self.config
+            named = [self._row.get(piece) for piece in pieces(word, config.shortest, config.longest)]
+            rows = self._chosen([row for row in named if row is not None], named[0]) or [0]
             if len(self._rows_of_word) < 200_000:  # bounds the memory of a service that reads anything
                 self._rows_of_word[word] = rows
         return rows
+
+    def _chosen(self, found: list[int], whole: int | None) -> list[int]:
+        """Of the known pieces of a word, those that it is read by.
+
+        The pieces of an extension count where they are most of the word, or hold it whole: what a language
+        brings must not change how unknown words of the others are read.
+        """
+        ends = [*self._first_rows, len(self.vocabulary) + 1]
+        chosen = [row for row in found if row < ends[0]]
+        for first, end in pairwise(ends):
+            new = [row for row in found if first <= row < end]
+            if len(new) > len(chosen) or (whole is not None and first <= whole < end):
+                chosen += new
+        return chosen
 
     def _embed_words(self, pieces_P: Tensor, sizes_U: Tensor) -> Tensor:
         """Mean over the pieces of each word, [U, H]."""

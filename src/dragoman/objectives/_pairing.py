@@ -17,7 +17,8 @@ class ImageContrast(Objective):
         self.weights = {"source": source_weight, "target": target_weight}
 
     def forward(self, views: Views, batch: Batch) -> dict[str, Tensor]:
-        terms = {"source": self.contrast(views, batch, batch.rows(0))}
+        source = batch.rows(0)
+        terms = {"source": self.contrast(views, batch, source)} if len(source) else {}
         targets = [lang for lang in range(1, len(batch.languages)) if len(batch.rows(lang))]
         if targets and self.weights["target"]:
             losses = [self.contrast(views, batch, batch.rows(lang)) for lang in targets]

@@ -94,6 +94,8 @@ class Views:
     """[T, L] true at real tokens."""
     fused: Fused | None = None
     """Logits of the fusion encoder, for some captions and negatives of the step."""
+    anchor: Tensor | None = None
+    """[T, J] where a model that was trained before puts a text, or the source caption of its pair."""
 
 
 class Objective(nn.Module):

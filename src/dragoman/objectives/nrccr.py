@@ -36,6 +36,8 @@ class Config:
 
     target_languages: ClassVar[int] = 1
     """Teacher, cycle and adversary pair the source with one language."""
+    reads_source: ClassVar[bool] = True
+    """Source captions must be in a step, also where they cannot move."""
     contrast: Contrast = "triplet"
     """Loss of the source and target terms."""
     margin: float = 0.2

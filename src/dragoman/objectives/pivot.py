@@ -4,6 +4,7 @@ a translation (the cross-lingual baseline of 1-to-K, arXiv 2406.18254)."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -20,6 +21,8 @@ NEEDS = ("image", "text")
 class Config:
     """Two contrasts with a temperature each."""
 
+    reads_source: ClassVar[bool] = True
+    """Source captions must be in a step, also where they cannot move."""
     temperature: float = 0.07
     learn_temperature: bool = True
     source_weight: float = 1.0

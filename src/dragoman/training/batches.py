@@ -38,6 +38,8 @@ class Step:
     batch: Batch
     items: list[str]
     """B item ids, those with captions first."""
+    source_of_pair: list[str]
+    """The source caption of each pair, with all its words."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,11 +76,11 @@ class StepPlan:
         present_UK = np.array(
             [[any(target.choices[c] for c in unit) for target in targets] for unit in self.units], bool
         ).reshape(len(self.units), len(targets))
-        languages_U = present_UK.sum(1) + (not config.always_source)
+        languages_U = present_UK.sum(1) + (config.source_part == "drawn")
         if config.draw is not None:
             languages_U = np.minimum(languages_U, config.draw)
         backs_U = config.back_share * present_UK.sum(1) if self.back else 0.0
-        sizes_U: NDArray[np.float64] = languages_U + float(config.always_source) + backs_U
+        sizes_U: NDArray[np.float64] = languages_U + (config.source_part == "always") + backs_U
         return sizes_U
 
     def __post_init__(self) -> None:
@@ -162,6 +164,7 @@ class StepPlan:
                 languages=(config.source, *(target.lang for target in samples.targets)),
             ),
             items=items,
+            source_of_pair=[samples.source_text[caption] for caption in pair_of],
         )
 
     def _draw_items(self, taken: set[str], draws: Generator) -> list[str]:
@@ -187,10 +190,10 @@ class StepPlan:
             for lang, target in enumerate(self.samples.targets, start=1)
             if any(target.choices[caption] for caption in unit)
         ]
-        present = present if config.always_source else [0, *present]
+        present = [0, *present] if config.source_part == "drawn" else present
         if config.draw is not None and len(present) > config.draw:
             present = [present[at] for at in draws.permutation(len(present))[: config.draw]]
-        return {0, *present} if config.always_source else set(present)
+        return {0, *present} if config.source_part == "always" else set(present)
 
 
 def _translated(choices: list[tuple[Choice, ...]], caption: int, unit: list[int], draws: Generator) -> int:

@@ -17,6 +17,7 @@ from dragoman.encoders.fusion import FusionConfig
 from dragoman.encoders.hf_text import HuggingFaceTextConfig
 from dragoman.encoders.small import SmallTextConfig
 from dragoman.errors import UserError
+from dragoman.training.extension_config import ExtensionConfig
 from dragoman.training.trust_use import TrustUse
 
 OBJECTIVES = "dragoman.objectives"
@@ -41,6 +42,8 @@ class TrainConfig:
     text: SmallTextConfig | HuggingFaceTextConfig = field(default_factory=SmallTextConfig)
     dual: DualConfig = field(default_factory=DualConfig)
     fusion: FusionConfig = field(default_factory=FusionConfig)
+    extension: ExtensionConfig | None = None
+    """Set by `--init` and `--add`: the run starts from the model of another and learns further languages."""
     engines: tuple[str, ...] = ()
     """Whose translations to learn from, where several engines wrote some: `google-2015` for all languages,
     `zh=google-2015` for one. `*` or `zh=*` is every engine; each step then draws among them."""
@@ -169,10 +172,11 @@ class TrainConfig:
                 "both must be in a step: --set unit=caption --set always_source=true"
             )
         wanted = getattr(self.loss, "target_languages", None)
-        if wanted is not None and len(self.targets) != wanted:
+        learned = self.learned_targets
+        if wanted is not None and len(learned) != wanted:
             raise UserError(
                 f"The objective {self.objective!r} learns {wanted} target language at a time, got "
-                f"{', '.join(self.targets) or 'none'}. Name one (--targets pt), or take a recipe for any "
+                f"{', '.join(learned) or 'none'}. Name one (--targets pt), or take a recipe for any "
                 "number: --recipe translate_train"
             )
 
@@ -187,6 +191,25 @@ class TrainConfig:
                 "so a step cannot be cut: --set chunk=none, or "
                 "--set dual.head_batch_norm=false --set dual.pool=masked"
             )
+
+    @property
+    def learned_targets(self) -> tuple[str, ...]:
+        """Targets that the run is there to learn; a model that it starts from knows the others."""
+        return self.targets if self.extension is None else self.extension.added
+
+    @property
+    def source_part(self) -> Literal["always", "drawn", "never"]:
+        """How source captions take part in steps: never where the model knows them and they cannot move."""
+        still = self.extension is not None and self.extension.learn == "vocabulary"
+        if still and not getattr(self.loss, "reads_source", False):
+            return "never"
+        return "always" if self.always_source else "drawn"
+
+    @property
+    def step_targets(self) -> tuple[str, ...]:
+        """Languages of a step beside the source: those that are learned, then those that are rehearsed."""
+        rehearsed = () if self.extension is None or self.extension.learn == "vocabulary" else self.targets
+        return tuple(dict.fromkeys((*self.learned_targets, *rehearsed)))
 
     def with_settings(self, settings: Mapping[str, str]) -> TrainConfig:
         """A copy with fields replaced: `{"loss.sim_weight": "0.2"}`. The type of a field parses its value."""

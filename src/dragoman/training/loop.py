@@ -18,14 +18,16 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from dragoman.corpus import Corpus, FeatureSet
+from dragoman.corpus import Corpus
 from dragoman.encoders.model_folder import save_model
 from dragoman.errors import UserError
 from dragoman.folders import MANIFEST, read_manifest, sole_writer, write_json, write_manifest, write_text
 from dragoman.progress import bar
 from dragoman.training.batches import StepPlan
 from dragoman.training.config import TrainConfig
+from dragoman.training.extension import Extension, made_from
 from dragoman.training.optimizing import rate_factor
+from dragoman.training.run_folder import FORMAT, FORMAT_VERSION
 from dragoman.training.samples import load_samples
 from dragoman.training.state import TrainState
 from dragoman.training.validation import Validation, load_validation
@@ -33,8 +35,6 @@ from dragoman.training.wording import lexicon_hashes, load_wording
 
 log = logging.getLogger(__name__)
 
-FORMAT = "dragoman-run"
-FORMAT_VERSION = 1
 LOG_EVERY = 20
 """Steps between lines of `metrics.jsonl`."""
 
@@ -56,11 +56,13 @@ def train(
     config: TrainConfig,
     out: str | Path,
     *,
+    init: str | Path | None = None,
     device: str = "auto",
     on_step: Callable[[int], None] = lambda step: None,
 ) -> TrainReport:
     """Train by `config` and write the run folder `out`.
 
+    `init` is the run that a configuration with an `extension` starts from (`extended_config`).
     A run that was stopped goes on from its last checkpoint, on a CPU with the result, bit for bit, of a run
     that was not; a finished one returns at once. `on_step` is told the number of steps done. Raises
     UserError for a folder that holds another run, a corpus that lacks what the recipe needs, and a loss that
@@ -70,13 +72,20 @@ def train(
     identity = {
         "config": config.as_dict(),
         "corpus": opened.fingerprint(),
-        "features": _made_from(opened.features(config.features)),
+        "features": made_from(opened.features(config.features)),
         "lexicons": lexicon_hashes(opened, config),
     }
+    extension = None
+    if init is not None:
+        extension = Extension(Path(init), config)
+        extension.require_same_features(opened.features(config.features))
+        identity["init"] = extension.identity()
+    elif config.extension is not None:
+        raise UserError("This configuration adds languages to a finished run: name it, --init RUN")
     _require_same_run(folder, identity)
     if not (folder / MANIFEST).is_file():
         with sole_writer(folder):
-            _Run(opened, config, folder, device, identity).go(on_step)
+            _Run(opened, config, folder, device, identity, extension).go(on_step)
     manifest = read_manifest(folder, format=FORMAT, format_version=FORMAT_VERSION, make="dragoman train")
     kept = ("steps", "best", "best_step", "criterion")
     return TrainReport(folder=folder, **{name: manifest[name] for name in kept})
@@ -84,9 +93,16 @@ def train(
 
 class _Run:
     def __init__(
-        self, corpus: Corpus, config: TrainConfig, folder: Path, device: str, identity: dict[str, Any]
+        self,
+        corpus: Corpus,
+        config: TrainConfig,
+        folder: Path,
+        device: str,
+        identity: dict[str, Any],
+        extension: Extension | None = None,
     ) -> None:
         self.corpus, self.config, self.folder, self.identity = corpus, config, folder, identity
+        self.extension = extension
         back = "back" in config.loss.needs
         samples = load_samples(corpus, config, back=back)
         if samples.dropped:
@@ -96,7 +112,7 @@ class _Run:
         self.validation: Validation = load_validation(corpus, config)
         wording = load_wording(corpus, config)
         known = wording.words_for(samples.source_text)
-        self.state = TrainState(config, corpus, samples, device, known)
+        self.state = TrainState(config, corpus, samples, device, known, extension)
         self.val_vectors = self.state.vectors(self.validation.items)
         self.plan = StepPlan(samples=samples, config=config, back=back, wording=wording)
         self.steps = config.steps or config.epochs * self.plan.steps_per_epoch
@@ -195,8 +211,14 @@ class _Run:
             "vision": encoder,
             "seed": config.seed,
             "criterion": self.validation.described,
-            "engines": [engine for target in self.plan.samples.targets for engine in target.engines],
-        }
+            "engines": list(dict.fromkeys(self._engines())),
+        } | ({} if self.extension is None else {"extends": self.extension.identity()})
+
+    def _engines(self) -> Iterator[str]:
+        """Who translated what the model has learned from."""
+        yield from () if self.extension is None else self.extension.trained["engines"]
+        for target in self.plan.samples.targets:
+            yield from target.engines
 
     def _finish(self) -> None:
         progress = self.state.progress
@@ -214,16 +236,6 @@ class _Run:
             captions=len(self.plan.samples),
             dropped=self.plan.samples.dropped,
         )
-
-
-def _made_from(features: FeatureSet) -> dict[str, Any]:
-    """What tells two feature sets of one name apart; where the tower lies does not matter."""
-    encoder = features.manifest.get("encoder")
-    return {
-        "inputs": features.manifest.get("inputs", {}),
-        "encoder": encoder.get("fingerprint") if isinstance(encoder, dict) else encoder,
-        **({"regions": features.regions} if features.regions > 1 else {}),
-    }
 
 
 def _require_same_run(folder: Path, identity: dict[str, Any]) -> None:

@@ -74,18 +74,20 @@ def load_samples(corpus: Corpus, config: TrainConfig, *, back: bool, split: Spli
     With `back` every translation needs a back-translation. Raises UserError where captions, translations or
     wanted trust scores are missing, with the command that makes them.
     """
+    # A run that adds languages learns few, but is judged by all.
+    languages = config.step_targets if split == "train" else config.targets
     if config.target_captions == "human" or not config.targets:
         if back and config.targets:
             raise UserError(
                 "Human target captions have no back-translations, which the recipe needs. "
                 "Train without: --set loss.cycle=false"
             )
-        return _human_samples(corpus, config, split)
+        return _human_samples(corpus, config, languages, split)
     sources = human_captions(corpus, config.source, split)
     row_of = {caption_id: row for row, caption_id in enumerate(sources["caption_id"].to_pylist())}
-    targets = tuple(_target(corpus, config, lang, row_of, split, back) for lang in config.targets)
+    targets = tuple(_target(corpus, config, lang, row_of, split, back) for lang in languages)
     complete = [row for row in range(len(row_of)) if all(target.choices[row] for target in targets)]
-    kept = list(range(len(row_of))) if config.incomplete == "keep" else complete
+    kept = _learnable(targets, config) if config.incomplete == "keep" else complete
     if not kept:
         raise UserError(
             f"No {config.source} caption of {corpus.folder} in split {split!r} has translations into all of "
@@ -103,10 +105,20 @@ def load_samples(corpus: Corpus, config: TrainConfig, *, back: bool, split: Spli
     )
 
 
+def _learnable(targets: Sequence[Target], config: TrainConfig) -> list[int]:
+    """Source captions that teach something; a run that adds languages knows the source language."""
+    if config.extension is None:
+        return list(range(len(targets[0].choices)))
+    added = [target.choices for target in targets if target.lang in config.extension.added]
+    return [row for row, choices in enumerate(zip(*added, strict=True)) if any(choices)]
+
+
 def _target(
     corpus: Corpus, config: TrainConfig, lang: str, row_of: dict[str, int], split: Split, back: bool
 ) -> Target:
     wanted = _engines(corpus, config, lang, split)
+    # What is only rehearsed needs no way back.
+    back = back and lang in config.learned_targets
     # One engine's own gaps are named by the join; those of several together, below.
     alone: bool = len(wanted) == 1 and config.incomplete == "error"
     choices: list[tuple[Choice, ...]] = [()] * len(row_of)
@@ -189,11 +201,11 @@ def _trusted(target: Target, config: TrainConfig) -> Target:
     return replace(target, choices=choices)
 
 
-def _human_samples(corpus: Corpus, config: TrainConfig, split: Split) -> Samples:
+def _human_samples(corpus: Corpus, config: TrainConfig, languages: Sequence[str], split: Split) -> Samples:
     """Human captions only: the source alone, or the oracle with human target captions of the same item."""
     sources = human_captions(corpus, config.source, split)
     of_item: list[dict[str, list[str]]] = []
-    for lang in config.targets:
+    for lang in languages:
         captions = human_captions(corpus, lang, split)
         texts: dict[str, list[str]] = {}
         for item_id, text in zip(captions["item_id"].to_pylist(), captions["text"].to_pylist(), strict=True):
@@ -206,7 +218,7 @@ def _human_samples(corpus: Corpus, config: TrainConfig, split: Split) -> Samples
         if config.incomplete == "keep" or all(item_id in texts for texts in of_item)
     ]
     if not kept:
-        raise UserError(f"No training item of {corpus.folder} has human captions in all of {config.targets}.")
+        raise UserError(f"No training item of {corpus.folder} has human captions in all of {languages}.")
     items = [item_ids[row] for row in kept]
     return Samples(
         item_id=items,
@@ -217,7 +229,7 @@ def _human_samples(corpus: Corpus, config: TrainConfig, split: Split) -> Samples
                 engines=(),
                 choices=[tuple(Choice(text) for text in texts.get(item_id, ())) for item_id in items],
             )
-            for lang, texts in zip(config.targets, of_item, strict=True)
+            for lang, texts in zip(languages, of_item, strict=True)
         ),
         dropped=len(item_ids) - len(kept),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from dragoman.objectives._views import Objective
 from dragoman.training.batches import Step
 from dragoman.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from dragoman.training.config import OBJECTIVES, TrainConfig
+from dragoman.training.extension import Extension
 from dragoman.training.optimizing import make_optimizer, set_rate
 from dragoman.training.samples import Samples
 from dragoman.training.views import compute_views
@@ -42,22 +44,29 @@ class TrainState:
         samples: Samples,
         device: str,
         known_words: Sequence[str] = (),
+        extension: Extension | None = None,
     ) -> None:
         self.config = config
         self.accelerator = _accelerator(config, device)
         self.features = corpus.features(config.features)
         torch.manual_seed(config.seed)
         self.matching = config.loss if "fused" in config.loss.needs else None
-        model = DualEncoder(
-            config.dual,
-            _trunk(config, samples, known_words),
-            self.features.width,
-            fusion=None if self.matching is None else config.fusion,
-            regions=self.features.regions,
-        )
-        model.fit_features(*_moments(self.features, samples.item_id))
+        self.extension = extension
+        if extension is not None:
+            model = extension.student(samples.all_texts(), known_words)
+        else:
+            model = DualEncoder(
+                config.dual,
+                _trunk(config, samples, known_words),
+                self.features.width,
+                fusion=None if self.matching is None else config.fusion,
+                regions=self.features.regions,
+            )
+            model.fit_features(*_moments(self.features, samples.item_id))
         build = plugins.load(OBJECTIVES, config.objective, "objective").build
         objective: Objective = build(config.loss, model.trunk.width)
+        if extension is not None:
+            objective = extension.objective(objective)
         self.model: DualEncoder = model.to(self.accelerator.device)
         self.objective: Objective = objective.to(self.accelerator.device)
         opponent = objective.opponent
@@ -65,7 +74,10 @@ class TrainState:
         mine = [p for p in (*model.parameters(), *objective.parameters()) if id(p) not in theirs]
         self.trained = [parameter for parameter in mine if parameter.requires_grad]
         pretrained = model.trunk.parameters() if isinstance(model.trunk, HuggingFaceText) else ()
-        self.optimizer = self.accelerator.prepare(make_optimizer(self.trained, pretrained, config))
+        # Decay would move the rows of a vocabulary that must stay as well.
+        still = config.extension is not None and config.extension.learn == "vocabulary"
+        decay = replace(config, weight_decay=0.0) if still else config
+        self.optimizer = self.accelerator.prepare(make_optimizer(self.trained, pretrained, decay))
         self.opponent_optimizer = None
         if opponent is not None:
             adam = torch.optim.Adam(opponent.parameters(), lr=config.opponent_learning_rate)
@@ -87,6 +99,8 @@ class TrainState:
             views, batch = compute_views(
                 self.model, step, features, self.config.loss.needs, self.config.chunk, self.matching
             )
+            if self.extension is not None:
+                views = replace(views, anchor=self.extension.anchors(step, batch))
         if self.opponent_optimizer is not None:
             with self.accelerator.autocast():
                 opposing = self.objective.opponent_loss(views, batch)

@@ -68,7 +68,7 @@ def load_wording(corpus: Corpus, config: TrainConfig) -> Wording:
         synonyms=config.synonyms,
         renderings=config.renderings,
         lexicons=tuple(
-            Lexicon.open(corpus, lang) if lang in chosen else None for lang in config.targets if chosen
+            Lexicon.open(corpus, lang) if lang in chosen else None for lang in config.step_targets if chosen
         ),
     )
 
@@ -83,8 +83,8 @@ def _lexical_languages(corpus: Corpus, config: TrainConfig) -> tuple[str, ...]:
     if config.target_captions != "mt" or not (config.synonyms or config.renderings):
         return ()
     if config.lexicons == ("*",):
-        return tuple(lang for lang in config.targets if lexicon_path(corpus, lang).is_file())
-    return config.lexicons or config.targets
+        return tuple(lang for lang in config.step_targets if lexicon_path(corpus, lang).is_file())
+    return tuple(lang for lang in config.step_targets if lang in (config.lexicons or config.targets))
 
 
 def _draw(choices: Sequence[str], word: str, draws: Generator) -> str:
