@@ -275,7 +275,7 @@ class SmallText(TextEncoder):
         return rows
 
     def _chosen(self, found: list[int], whole: int | None) -> list[int]:
-        """Of the known pieces of a word, those that it is read by.
+        """Of the known pieces of a word, those that it is read by, in their order.
 
         The pieces of an extension count where they are most of the word, or hold it whole: what a language
         brings must not change how unknown words of the others are read.
@@ -286,7 +286,7 @@ class SmallText(TextEncoder):
             new = [row for row in found if first <= row < end]
             if len(new) > len(chosen) or (whole is not None and first <= whole < end):
                 chosen += new
-        return chosen
+        return [row for row in found if row in chosen]
 
     def _embed_words(self, pieces_P: Tensor, sizes_U: Tensor) -> Tensor:
         """Mean over the pieces of each word, [U, H]."""
