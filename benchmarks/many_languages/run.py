@@ -5,7 +5,8 @@
 DIR is the folder `flickr8k_multilingual` (captions.jsonl.gz, features/). English plus pt, es, gl, zh, uk, ar
 by whichever engines translated them. Every arm gets the same text encoder, features, steps, learning rate and
 number of captions a step; the arms "at equal steps" get as many images a step as 1-to-K has, whatever that
-costs. Runs that are finished are not repeated. Writes results.json and results.md beside this file.
+costs. `--words` names a list of Portuguese words (Debian: apt-get install wbrazilian) for the lexicon. Runs
+that are finished are not repeated. Writes results.json and results.md beside this file.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ MATCH = ("pt=*#pt#*", "de=*#de#*")
 """Portuguese and German written from the photo; Arabic and Czech have translations only."""
 CAPTIONS_PER_STEP = 384
 STEPS = 400
+SMALL = (f"captions_per_step={CAPTIONS_PER_STEP // 2}", f"steps={2 * STEPS}")
+"""The same number of captions over the run, in steps of half the size."""
 IMAGES_PER_STEP = 58
 """Of 1-to-K: 384 captions over 6.6 languages an image."""
 COMMON = {"steps": STEPS, "validation_captions": 500, "validate_every": 1000, "checkpoint_every": 10_000}
@@ -65,7 +68,17 @@ ARMS = {
         f"nrccr_{lang}": Arm("nrccr", f"NRCCR for {lang} alone", ("incomplete=keep",), targets=lang)
         for lang in ("pt", "zh", "ar")
     },
-    "dragoman": Arm("dragoman", "the house recipe"),
+    "random, small steps": Arm("random_language", "half the captions, twice the steps", SMALL),
+    "dragoman": Arm("dragoman", "the house recipe, small steps", SMALL),
+    "dragoman-lexicon": Arm("dragoman", "without the lexicon", (*SMALL, "synonyms=0", "renderings=0")),
+    "dragoman-images": Arm("dragoman", "without extra images", (*SMALL, "extra_images=0")),
+    "dragoman-trust": Arm("dragoman", "without trust", (*SMALL, "trust.weight=false")),
+    "dragoman~trust": Arm("dragoman", "trust dealt out at random", (*SMALL, "trust.shuffled=true")),
+    "dragoman+ties": Arm(
+        "dragoman",
+        "with source captions, distillation and bridge",
+        (*SMALL, "always_source=true", "loss.bridge_weight=0.5", "loss.distil_weight=0.5"),
+    ),
     "random, equal steps": Arm("random_language", "1-to-1, a random language", images=IMAGES_PER_STEP),
     "pivot, equal steps": Arm("pivot", "images-English, English-other", images=IMAGES_PER_STEP),
     "dragoman, equal steps": Arm("dragoman", "the house recipe", images=IMAGES_PER_STEP),
@@ -79,13 +92,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--words", type=Path, default=Path("/usr/share/dict/brazilian"))
     parser.add_argument("--seeds", default="1,2,3")
     parser.add_argument("--arms", default=";".join(ARMS), help="by semicolons")
     parser.add_argument("--workers", type=int, default=2, help="runs at a time")
     parser.add_argument("--threads", type=int, default=1, help="threads of a run")
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
-    corpus = prepare(options.data, options.out)
+    corpus = prepare(options.data, options.out, options.words)
     arms, seeds = options.arms.split(";"), options.seeds.split(",")
     jobs = [(arm, seed) for seed in seeds for arm in arms]
     os.environ["OMP_NUM_THREADS"] = str(options.threads)
@@ -96,8 +110,8 @@ def main() -> None:
     write_results(options.out, [*ARMS], seeds, vars(options))
 
 
-def prepare(data: Path, out: Path) -> Path:
-    """The corpus of this benchmark, with trust scores."""
+def prepare(data: Path, out: Path, words: Path) -> Path:
+    """The corpus of this benchmark, with trust scores and a Portuguese lexicon."""
     corpus = out / "corpus"
     if not (corpus / "manifest.json").is_file():
         out.mkdir(parents=True, exist_ok=True)
@@ -108,6 +122,8 @@ def prepare(data: Path, out: Path) -> Path:
         call("corpus", "jsonl", chosen, *features, data / "features" / "ids.txt", "--out", corpus)
     if not (corpus / "trust" / "manifest.json").is_file():
         call("trust", corpus)
+    if not (corpus / "lexicon" / "pt.tsv").is_file():
+        call("lexicon", corpus, "--lang", "pt", "--words", words, "--engine", "apertium:pt-es|spa-eng")
     return corpus
 
 
@@ -121,7 +137,9 @@ def wanted(caption: dict[str, str]) -> bool:
 def run(corpus: Path, out: Path, arm: str, seed: str, device: str) -> None:
     """Train and evaluate one arm with one seed, unless that is done."""
     folder, chosen = out / "runs" / f"{name_of(arm)}-{seed}", ARMS[arm]
-    size = {"batch_size": chosen.images} if chosen.images else {"captions_per_step": CAPTIONS_PER_STEP}
+    size = {"captions_per_step": CAPTIONS_PER_STEP}
+    if chosen.images:
+        size = {"captions_per_step": None, "batch_size": chosen.images}
     changes = [f"{name}={value}" for name, value in (COMMON | size).items()] + list(chosen.settings)
     changes += ["loss.cycle=false"] * (arm in NO_WAY_BACK)
     started = time.perf_counter()
@@ -248,7 +266,7 @@ def ranks_of(report: Path, lang: str, direction: str) -> np.ndarray:
     return np.array([line["rank"] for line in lines])
 
 
-RIVALS = ("random", "pivot", "per_language", "one_to_k", "one_to_k_1/K")
+RIVALS = ("random", "random, small steps", "pivot", "per_language", "one_to_k", "one_to_k_1/K")
 
 
 def differences(out: Path, seeds: Sequence[str]) -> list[dict[str, object]]:

@@ -1,20 +1,35 @@
-"""The house recipe: many languages, coupled through their source captions, weighed by trust."""
+"""The house recipe: many languages, weighed by trust, with words that the engines never write."""
 
 from __future__ import annotations
 
 from dragoman.training.config import TrainConfig, objective_config
+from dragoman.training.trust_use import TrustUse
 
 
 def recipe(source: str, targets: tuple[str, ...], features: str) -> TrainConfig:
-    """What measured best on many languages at once (`benchmarks/many_languages`); needs `dragoman trust`."""
+    """What measured best on many languages at once (`benchmarks/many_languages`); needs `dragoman trust`.
+
+    One language an image and step leaves most of a text budget to different images; images without captions
+    make up for the small step. Ties to the source captions are in the objective, and off: they cost more
+    captions than they are worth (EXPERIMENTS.md). Lexicons are read where there are some.
+    """
     return TrainConfig(
         recipe="dragoman",
         source=source,
         targets=targets,
         features=features,
         objective="dragoman",
-        loss=objective_config("dragoman", bridge_weight=0.5, distil_weight=0.5),
+        loss=objective_config("dragoman"),
         incomplete="keep",
+        trust=TrustUse(weight=True),
         unit="image",
-        draw=2,
+        draw=1,
+        always_source=False,
+        extra_images=1000,
+        captions_per_step=192,
+        synonyms=0.3,
+        renderings=0.3,
+        lexicons=("*",),
+        epochs=100,
+        validate_every=10,
     )

@@ -16,4 +16,6 @@ def recipe(source: str, targets: tuple[str, ...], features: str) -> TrainConfig:
         loss=objective_config("one_to_k"),
         incomplete="keep",
         unit="image",
+        epochs=20,
+        validate_every=2,
     )

@@ -18,4 +18,6 @@ def recipe(source: str, targets: tuple[str, ...], features: str) -> TrainConfig:
         unit="image",
         draw=1,
         always_source=False,
+        epochs=100,
+        validate_every=10,
     )
