@@ -121,7 +121,7 @@ def prepare(data: Path, out: Path, words: Path) -> Path:
         features = ["--features", data / "features" / f"{FEATURES}.npy", "--feature-ids"]
         call("corpus", "jsonl", chosen, *features, data / "features" / "ids.txt", "--out", corpus)
     if not (corpus / "trust" / "manifest.json").is_file():
-        call("trust", corpus)
+        call("trust", corpus, "--words", f"pt={words}", "--bridge", "es,pt=apertium:es-pt")
     if not (corpus / "lexicon" / "pt.tsv").is_file():
         call("lexicon", corpus, "--lang", "pt", "--words", words, "--engine", "apertium:pt-es|spa-eng")
     return corpus
