@@ -21,6 +21,7 @@ Curves = Mapping[str, Mapping[str, Mapping[str, Mapping[str, float]]]]
 LOOKS = {
     "without": ("#5c6675", "-", "o"),
     "weight": ("#0f766e", "-", "s"),
+    "filter": ("#b3446c", "-", "v"),
     "soft": ("#6d4fc4", "-", "^"),
     "shuffled": ("#c2740c", ":", "x"),
 }
@@ -92,9 +93,10 @@ def page(everything: Mapping[str, Any]) -> Iterable[str]:
     yield "\n## SumR over the rate of noise\n"
     yield "![SumR over the rate of noise](results.svg)\n"
     yield (
-        "`weight` is `trust.weight=true`, `soft` is `trust.soft=true`, `shuffled` is `weight` with the "
-        "scores dealt out at random. Mean ± sample standard deviation where there are several seeds. Drop: "
-        "from rate 0 to the highest rate of the row, of the same arm and variant, seed 1.\n"
+        "`weight` is `trust.weight=true`, `filter` is `trust.drop_below=0.8`, `soft` is `trust.soft=true`, "
+        "`shuffled` is `weight` with the scores dealt out at random. Mean ± sample standard deviation where "
+        "there are several seeds. Drop: from rate 0 to the highest rate of the row, of the same arm and "
+        "variant, seed 1.\n"
     )
     yield from curve_table(curves, rates)
     yield "\n## What trust adds\n"
@@ -137,7 +139,7 @@ def difference_table(
         for variant, by_rate in variants.items():
             cells = (tell(by_rate[rate]) if rate in by_rate else "–" for rate in rates)
             yield f"| {arm} | {variant} | {' | '.join(cells)} |"
-    for variant in ("weight", "soft", "shuffled"):
+    for variant in ("weight", "filter", "soft", "shuffled"):
         by_arm = [variants[variant] for variants in found.values() if variant in variants]
         values = {rate: [one[rate]["difference"] for one in by_arm if rate in one] for rate in rates}
         if any(values.values()):

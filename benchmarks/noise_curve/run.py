@@ -14,8 +14,6 @@ nothing. Both write results.json, results.md and results.svg beside this file.
 from __future__ import annotations
 
 import argparse
-import gzip
-import hashlib
 import json
 import multiprocessing
 import os
@@ -28,23 +26,12 @@ import time
 from collections.abc import Container, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.compute as pc
+from corpora import FEATURES, NOISE_SEED, RATES, TRAIN_ITEMS, call, corpus_of, fingerprint, prepare
 from page import detection, difference, write
 
-from dragoman.corpus.store import Corpus
-
 HERE = Path(__file__).parent
-FEATURES = "mobilenet_v2"
-BACK = "apertium:pt-es|spa-eng"
-ENGINES = ("apertium:eng-spa|es-pt", BACK, "apertium:eng-spa", "apertium:en-gl")
-"""Portuguese and the way back; Spanish and Galician only lend their captions as a wrong language."""
-TRAIN_ITEMS = 2_000
-RATES = (0.0, 0.1, 0.2, 0.4, 0.6)
-NOISE_SEED = 1
 MATCH = "*#pt#*"
 """Portuguese written from the photo."""
 COMMON = {
@@ -70,10 +57,12 @@ the last model is the one that is tested."""
 UNTOLD = ("validate_every", "checkpoint_every")
 ARMS = ("translate_train", "one_to_k", "nrccr", "pivot", "triplet", "dragoman")
 """A recipe of every objective."""
+OFF = {"trust.weight": "false"}
 VARIANTS = {
-    "without": {},
+    "without": OFF,
     "weight": {"trust.weight": "true"},
-    "soft": {"trust.soft": "true"},
+    "filter": OFF | {"trust.drop_below": "0.8"},
+    "soft": OFF | {"trust.soft": "true"},
     "shuffled": {"trust.weight": "true", "trust.shuffled": "true"},
 }
 REPEATED = (0.0, 0.4)
@@ -127,69 +116,10 @@ def main() -> None:
     write(gather(options.out), HERE)
 
 
-def prepare(data: Path, out: Path) -> None:
-    """A corpus for every rate."""
-    whole = out / "whole"
-    if not (whole / "manifest.json").is_file():
-        out.mkdir(parents=True, exist_ok=True)
-        write_captions(data, out / "captions.jsonl")
-        features = ["--features", data / "features" / f"{FEATURES}.npy", "--feature-ids"]
-        files = [out / "captions.jsonl", *features, data / "features" / "ids.txt"]
-        call("corpus", "jsonl", *files, "--out", whole)
-    for rate in RATES:
-        corpus = corpus_of(out, rate)
-        if not (corpus / "manifest.json").is_file():
-            settings = ["--lang", "pt", "--rate", rate, "--seed", NOISE_SEED, "--back", BACK]
-            call("noise", whole, *settings, "--out", corpus)
-        leave_out_donors(corpus)
-
-
-def write_captions(data: Path, chosen: Path) -> None:
-    """The captions of the training items with the lowest hashes, and those of all of val and test."""
-    with gzip.open(data / "captions.jsonl.gz", "rb") as lines:
-        rows = [(line, json.loads(line)) for line in lines]
-    items = {row["item_id"] for _, row in rows if row["split"] == "train"}
-    kept = set(sorted(items, key=lambda item: hashlib.sha256(item.encode()).hexdigest())[:TRAIN_ITEMS])
-    with chosen.open("wb") as file:
-        for line, row in rows:
-            if row["split"] != "train" or row["item_id"] in kept:
-                file.writelines([line] * wanted(row))
-
-
-def wanted(caption: dict[str, str]) -> bool:
-    """Whether a caption takes part."""
-    if caption["role"] == "human":
-        return caption["lang"] == "en" or (caption["lang"] == "pt" and caption["split"] != "train")
-    if caption["lang"] == "en":
-        return caption["role"] == "back" and caption["engine"] == BACK
-    return caption["engine"] in ENGINES
-
-
-def leave_out_donors(folder: Path) -> None:
-    """Without es and gl, which served as wrong languages only."""
-    corpus = Corpus.open(folder)
-    languages = corpus.captions["lang"]
-    if set(languages.unique().to_pylist()) != {"en", "pt"}:
-        corpus.replace_captions(corpus.captions.filter(pc.is_in(languages, pa.array(["en", "pt"]))))
-
-
-def corpus_of(out: Path, rate: float) -> Path:
-    """The folder of the corpus with so much noise."""
-    return out / f"noise-{rate:g}"
-
-
-@cache
-def fingerprint(corpus: Path) -> str:
-    """Of the trust scores."""
-    scores = Corpus.open(corpus).captions.select(["caption_id", "trust"]).to_pylist()
-    return hashlib.sha256(repr(scores).encode()).hexdigest()[:8]
-
-
 def jobs() -> Iterator[Job]:
     """All trainings, those first that say most."""
-    curve = (REPEATED, (0.6,), (0.2,), (0.1,))
-    for variants in (("without", "weight"), ("soft",)):
-        for rates in curve:
+    for variants in (("without", "weight"), ("filter",), ("soft",)):
+        for rates in (REPEATED, (0.6,), (0.2,), (0.1,)):
             yield from (Job(a, v, rate, 1) for a in ARMS for rate in rates for v in variants)
     for seed in (2, 3):
         yield from (Job(a, v, rate, seed) for a in ARMS for rate in REPEATED for v in ("without", "weight"))
@@ -274,13 +204,6 @@ def circumstances(reports: Sequence[Path]) -> dict[str, object]:
         "settings": {name: value for name, value in COMMON.items() if name not in UNTOLD},
         "seconds": statistics.median(seconds) if seconds else 0.0,
     }
-
-
-def call(*arguments: object) -> None:
-    """Run the dragoman command line; its complaints go to our stderr."""
-    command = [sys.executable, "-c", "from dragoman.cli import main; main()", *map(str, arguments)]
-    print(" ".join(map(str, arguments)), file=sys.stderr)
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
 if __name__ == "__main__":
