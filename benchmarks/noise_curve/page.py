@@ -83,7 +83,7 @@ def page(everything: Mapping[str, Any]) -> Iterable[str]:
     yield f"Command: `{told['command']}`. Commit {told['commit']}, computer: {told['computer']}, "
     yield f"shared, one thread a run; {told['seconds']:.0f} CPU seconds a run (median).\n"
     if everything["missing"]:
-        yield "**Not run:** " + "; ".join(everything["missing"]) + ".\n"
+        yield from what_is_missing(everything["missing"], curves)
     yield "## AUC of trust and of its signals\n"
     yield (
         "How often a damaged caption of train and val scores lower than an undamaged one (ties half): 0.5 is "
@@ -105,6 +105,23 @@ def page(everything: Mapping[str, Any]) -> Iterable[str]:
         "images. They do not hold the spread over seeds.\n"
     )
     yield from difference_table(everything["differences"], rates)
+
+
+def what_is_missing(jobs: Sequence[tuple[str, str, float, int]], curves: Curves) -> Iterable[str]:
+    """Of the grid, in words."""
+    done = sum(len(seeds) for of in curves.values() for by_rate in of.values() for seeds in by_rate.values())
+    yield (
+        f"**Incomplete:** {done} of the {done + len(jobs)} trainings of the grid were run (a dash is a cell "
+        "without any; a single value has one seed). The command goes on with the others."
+    )
+    unseen: dict[str, list[str]] = {}
+    for arm, variant in dict.fromkeys((arm, variant) for arm, variant, _, _ in jobs):
+        if variant not in curves.get(arm, {}):
+            unseen.setdefault(variant, []).append(arm)
+    if unseen:
+        listed = "; ".join(f"{variant}: {', '.join(arms)}" for variant, arms in unseen.items())
+        yield f"Not begun: {listed}."
+    yield ""
 
 
 def detection_table(found: Mapping[str, Mapping[str, float]]) -> Iterable[str]:

@@ -23,9 +23,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 from corpora import FEATURES, NOISE_SEED, RATES, TRAIN_ITEMS, call, corpus_of, fingerprint, prepare
@@ -176,18 +176,8 @@ def gather(out: Path) -> dict[str, object]:
         "auc": {f"{rate:g}": detection(corpus_of(out, rate)) for rate in scored if rate},
         "sum_r": curves,
         "differences": differences,
-        "missing": list(missing(done)),
+        "missing": [astuple(job) for job in jobs() if job not in done],
     }
-
-
-def missing(done: Container[Job]) -> Iterator[str]:
-    """What of the grid is not finished, a line an arm, variant and seed."""
-    rates: dict[tuple[str, str, int], list[float]] = {}
-    for job in jobs():
-        if job not in done:
-            rates.setdefault((job.arm, job.variant, job.seed), []).append(job.rate)
-    for (arm, variant, seed), some in rates.items():
-        yield f"{arm} {variant}, seed {seed}, at {', '.join(f'{rate:.0%}' for rate in sorted(some))}"
 
 
 def circumstances(reports: Sequence[Path]) -> dict[str, object]:
