@@ -18,13 +18,20 @@ from dragoman.training.wording import load_wording
 STILL = {"text.dropout": "0", "text.piece_dropout": "0", "text.whole_dropout": "0"}
 STILL |= {"dual.dropout": "0", "dual.head_dropout": "0", "dual.image_dropout": "0"}
 """Settings without which two ways of encoding would draw differently."""
+UNSCORED = {"trust.weight": "false", "extra_images": "9"}
 CASES: list[tuple[str, tuple[str, ...], dict[str, str]]] = [
     ("translate_train", ("pt", "de"), {}),
     ("triplet", ("pt",), {"loss.soft": "true"}),
     ("one_to_k", ("pt", "de"), {}),
     ("one_to_k_released", ("pt", "de"), {}),
     ("pivot", ("pt", "de"), {}),
-    ("dragoman", ("pt", "de"), {"loss.contrast": "sigmoid", "loss.pull_weight": "0.1", "loss.widths": "4,8"}),
+    ("dragoman", ("pt", "de"), UNSCORED),
+    (
+        "dragoman",
+        ("pt", "de"),
+        UNSCORED | {"always_source": "true", "loss.pull_weight": "0.1", "loss.widths": "4,8"},
+    ),
+    ("dragoman", ("pt", "de"), UNSCORED | {"loss.contrast": "sigmoid"}),
     ("nrccr", ("pt",), {}),
     ("nrccr", ("pt",), {"loss.discriminator": "strong", "loss.feat_detach_teacher": "false"}),
     ("nrccr", ("pt",), {"loss.sim_loss": "off", "loss.feat_loss": "off", "loss.adversary": "off"}),
