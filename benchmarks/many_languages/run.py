@@ -65,8 +65,9 @@ ARMS = {
     "one_to_k": Arm("one_to_k", "1-to-K"),
     "one_to_k_1/K": Arm("one_to_k", "1-to-K, text to image over K", ("loss.text_weight=inverse_k",)),
     **{
-        f"nrccr_{lang}": Arm("nrccr", f"NRCCR for {lang} alone", ("incomplete=keep",), targets=lang)
+        f"nrccr_{lang}{share}": Arm("nrccr", f"NRCCR for {lang} alone", ("incomplete=keep", steps), lang)
         for lang in ("pt", "zh", "ar")
+        for share, steps in (("", f"steps={STEPS}"), ("/3", f"steps={STEPS // 3}"))
     },
     "random, small steps": Arm("random_language", "half the captions, twice the steps", SMALL),
     "dragoman": Arm("dragoman", "the house recipe, small steps", SMALL),
@@ -83,7 +84,7 @@ ARMS = {
     "pivot, equal steps": Arm("pivot", "images-English, English-other", images=IMAGES_PER_STEP),
     "dragoman, equal steps": Arm("dragoman", "the house recipe", images=IMAGES_PER_STEP),
 }
-NO_WAY_BACK = ("nrccr_zh", "nrccr_ar")
+NO_WAY_BACK = ("nrccr_zh", "nrccr_ar", "nrccr_zh/3", "nrccr_ar/3")
 """No engine translated these back, so NRCCR goes without its cycle."""
 
 
@@ -175,9 +176,11 @@ def call(*arguments: object) -> None:
 def write_results(out: Path, arms: Sequence[str], seeds: Sequence[str], options: dict[str, object]) -> None:
     """Gather the reports into results.json and results.md."""
     results = {arm: found for arm in arms if (found := gather(out, arm, seeds))["mean sum_r"]}
-    joint = joined_nrccr(out, seeds)
-    if joint["mean sum_r"]:
-        results["nrccr, a model per language"] = joint
+    results = {arm: values for arm, values in results.items() if not arm.startswith("nrccr_")}
+    for share, name in (("/3", "nrccr, three models, a third each"), ("", "nrccr, three models, all each")):
+        joint = joined_nrccr(out, seeds, share)
+        if joint["mean sum_r"]:
+            results[name] = joint
     everything = {
         "circumstances": {
             "command": f"python benchmarks/many_languages/run.py --seeds {','.join(seeds)}",
@@ -224,13 +227,13 @@ def add_sums(found: dict[str, list[float]], sums: dict[str, float]) -> None:
     found.setdefault("min sum_r", []).append(min(goal))
 
 
-def joined_nrccr(out: Path, seeds: Sequence[str]) -> dict[str, list[float]]:
+def joined_nrccr(out: Path, seeds: Sequence[str], share: str) -> dict[str, list[float]]:
     """A model for each language: what its users get, and how far the models' ranks agree."""
     from dragoman.evaluation import mean_rank_variance
 
     found: dict[str, list[float]] = {"mean sum_r": []}
     for seed in seeds:
-        folders = {lang: finished(out, f"nrccr_{lang}", [seed]) for lang in GOAL}
+        folders = {lang: finished(out, f"nrccr_{lang}{share}", [seed]) for lang in GOAL}
         if not all(folders.values()):
             continue
         folders["en"] = folders["pt"]
@@ -314,7 +317,7 @@ def page(everything: dict[str, dict]) -> Iterable[str]:
     columns = ["en", "pt", "zh", "ar", "mean", "min", "de", "cs"]
     for arm, values in results.items():
         cells = [show(values.get(f"{name} sum_r")) for name in columns]
-        what = ARMS[arm].what if arm in ARMS else "three models"
+        what = ARMS[arm].what if arm in ARMS else "of the captions of the others"
         minutes = statistics.median(values["minutes"])
         yield f"| {arm} | {what} | {' | '.join(cells)} | {minutes:.1f} |"
     yield "\n## Consistency over en, pt, zh, ar\n"
