@@ -29,8 +29,18 @@ if TYPE_CHECKING:
     metavar="FROM,TO=ENGINE",
     help="Compare captions in TO with those that other engines made in FROM, through ENGINE. Repeatable.",
 )
+@click.option(
+    "--model", metavar="RUN", help="Also ask a trained model (dragoman train) whether text and picture fit."
+)
 @click.option("--worst", type=click.IntRange(min=0), default=0, help="Print the N worst lines per language.")
-def command(corpus: Path, langid: bool, words: tuple[str, ...], bridges: tuple[str, ...], worst: int) -> None:
+def command(
+    corpus: Path,
+    langid: bool,
+    words: tuple[str, ...],
+    bridges: tuple[str, ...],
+    model: str | None,
+    worst: int,
+) -> None:
     """Score every machine caption in 0..1 and report the worst.
 
     Writes the column `trust` of the captions, trust/signals.parquet and trust/report.html in the corpus.
@@ -39,16 +49,23 @@ def command(corpus: Path, langid: bool, words: tuple[str, ...], bridges: tuple[s
     dragoman trust corpus/
     dragoman trust corpus/ --langid --worst 5
     dragoman trust corpus/ --words pt=/usr/share/dict/brazilian --bridge es,pt=apertium:es-pt
+    dragoman trust corpus/ --model run/
     """
     from dragoman.translation.trust import score_trust
     from dragoman.translation.trust_report import summary_lines, worst_lines
     from dragoman.translation.trust_report_html import write_report
 
+    retriever = None
+    if model is not None:
+        from dragoman import Retriever
+
+        retriever = Retriever.load(model)
     table = score_trust(
         corpus,
         langid=langid,
         words=dict(_given("--words", option, "LANG=FILE") for option in words),
         bridges=[_bridge(option) for option in bridges],
+        model=retriever,
     )
     report = write_report(corpus / "trust", table)
     for line in summary_lines(table):

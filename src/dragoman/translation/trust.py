@@ -26,13 +26,14 @@ from dragoman.folders import atomic_path, sole_writer, write_manifest
 from dragoman.translation import signals
 from dragoman.translation.lexicon import read_words
 from dragoman.translation.signals_lexical import explained, order
+from dragoman.translation.signals_model import Model, ModelSignals
 from dragoman.translation.signals_pooled import expected
 from dragoman.translation.trust_calibration import FAILED, GOOD, LEARNT, failure, trust_of
 from dragoman.translation.trust_evidence import Bridge, Translation, translations
 
 FORMAT = "dragoman-trust"
 FORMAT_VERSION = 1
-METHOD = 4
+METHOD = 5
 """Raised whenever the same texts would get other scores."""
 BATCH = 5_000
 """Captions after which the work is kept: a kill loses at most this many."""
@@ -49,6 +50,8 @@ PAIRWISE = (
     "repetition",
     "script",
     "language",
+    "image",
+    "meaning",
 )
 SIGNALS = tuple(GOOD)
 DESCRIBED = ("caption_id", "lang", "engine", "source", "text", "back")
@@ -71,6 +74,7 @@ def score_trust(
     langid: bool = False,
     words: Mapping[str, str | Path] | None = None,
     bridges: Sequence[Bridge] = (),
+    model: Model | None = None,
     cache: str | Path | None = None,
 ) -> pa.Table:
     """Score the machine captions of a corpus and return the table of `trust/signals.parquet`.
@@ -79,7 +83,8 @@ def score_trust(
     from. Every language is judged by itself, all its engines together, so that the better engine of a
     language gets the higher trust (`trust_calibration.trust_of`). `langid` adds the signal `language`
     (extra langid), `words` (language to a file with one word a line) the signal `known`; `bridges` bring
-    captions of related languages into `agreement`, through the translation cache. A run that was killed goes
+    captions of related languages into `agreement`, through the translation cache; a trained `model`
+    (`dragoman.Retriever`) adds `image` and `meaning`. A run that was killed goes
     on where it was; the result is the same. Raises UserError where nothing is to score.
     """
     corpus = Corpus.open(folder)
@@ -90,7 +95,7 @@ def score_trust(
                 f"{folder} holds no machine translation to score. "
                 f"Make some: dragoman translate {folder} --to LANG --engine ENGINE --back ENGINE"
             )
-        aids = Aids(found, langid, words or {})
+        aids = Aids(found, langid, words or {}, ModelSignals(model, corpus) if model else None)
         home = corpus.folder / "trust"
         key = _key(found, aids.settings)
         table = _finished(home, key)
@@ -103,9 +108,15 @@ def score_trust(
 
 
 class Aids:
-    """What signals need beyond the captions: a language identifier and lists of words."""
+    """What signals need beyond the captions: a language identifier, lists of words, a trained model."""
 
-    def __init__(self, judged: Sequence[Translation], langid: bool, words: Mapping[str, str | Path]) -> None:
+    def __init__(
+        self,
+        judged: Sequence[Translation],
+        langid: bool,
+        words: Mapping[str, str | Path],
+        model: ModelSignals | None,
+    ) -> None:
         tags = sorted({t.lang for t in judged} | {t.source_lang for t in judged})
         self.identify = signals.language_identifier(tags) if langid else None
         self.vocabulary = {
@@ -121,7 +132,10 @@ class Aids:
             )
         lists = {lang: sorted(known) for lang, known in self.vocabulary.items()}
         digest = hashlib.sha256(repr(lists).encode()).hexdigest() if lists else ""
-        self.settings = " ".join([*(tags if langid else ()), digest])
+        self.model = model
+        self.settings = " ".join(
+            [*(tags if langid else ()), digest, model.fingerprint(judged) if model else ""]
+        )
         """Changes with whatever changes a signal."""
 
 
@@ -149,7 +163,8 @@ def _kept(path: Path, batch: Sequence[Translation], aids: Aids) -> pa.Table:
 
 
 def _pairwise(batch: Sequence[Translation], aids: Aids) -> dict[str, list[float | None]]:
-    language: list[float | None] = [None] * len(batch)
+    unseen: list[float | None] = [None] * len(batch)
+    language = list(unseen)
     if aids.identify is not None:
         for lang, rows in _groups(t.lang for t in batch).items():
             for row, probability in zip(
@@ -169,6 +184,7 @@ def _pairwise(batch: Sequence[Translation], aids: Aids) -> dict[str, list[float 
         "repetition": [signals.repetition(t.source, t.text) for t in batch],
         "script": [signals.script(t.lang, t.text) for t in batch],
         "language": language,
+        **(aids.model.of(batch) if aids.model else {"image": unseen, "meaning": unseen}),
     }
 
 

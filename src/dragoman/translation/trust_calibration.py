@@ -27,6 +27,8 @@ GOOD: dict[str, Good] = {
     "explained": "high",
     "supported": "high",
     "order": "high",
+    "image": "high",
+    "meaning": "high",
 }
 """The signals in column order, and which values speak for a caption."""
 
