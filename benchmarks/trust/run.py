@@ -1,17 +1,20 @@
 """How well does trust find planted damage, and does it agree with true quality?
 
-    python benchmarks/trust/run.py DATA --out benchmarks/trust/results.md
+    python benchmarks/trust/run.py DATA --words /usr/share/dict/brazilian --out benchmarks/trust/results.md
 
-DATA is a folder with `captions.jsonl.gz` (en captions, pt, es and gl translations of them, back-translations)
-and `translation_pairs.jsonl.gz` (which human Portuguese caption translates which English one). The human
-translations judge only: nothing is fitted to them. Back-translations of damaged captions are made by Apertium
-(apt-get install apertium apertium-eng-spa apertium-es-pt).
+DATA is a folder with `captions.jsonl.gz` (en captions, machine translations and back-translations of them),
+`translation_pairs.jsonl.gz` (which human Portuguese caption translates which English one) and `features/`.
+The human translations judge only: nothing is fitted to them. Back-translations of damaged captions and the
+bridge from Spanish are made by Apertium (apt-get install apertium apertium-eng-spa apertium-es-pt), the list
+of words is Debian's wbrazilian. `--model` names a run of `dragoman train` on the same captions, for the
+signals of a model.
 """
 
 from __future__ import annotations
 
 import argparse
 import gzip
+import hashlib
 import json
 import os
 import platform
@@ -21,7 +24,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,41 +37,58 @@ from scipy.stats import ConstantInputWarning, rankdata, spearmanr
 
 from dragoman.corpus.store import Corpus
 from dragoman.folders import versions, write_text
+from dragoman.translation import Bridge, score_trust
 from dragoman.translation.noise import KINDS, NoiseConfig
 from dragoman.translation.noise_corpus import plant_noise
 from dragoman.translation.signals import round_trip
-from dragoman.translation.trust import score_trust
-from dragoman.translation.trust_calibration import GOOD, goodness, trust_of
+from dragoman.translation.trust_calibration import FAILED, GOOD, goodness, trust_of
 
 ENGINE = "apertium:eng-spa|es-pt"
 BACK = "apertium:pt-es|spa-eng"
-LEARNT = ("explained", "order")
+OTHER = "nllb-200-3.3B"
+BRIDGE = Bridge(source="es", target="pt", engine="apertium:es-pt")
 MIX = NoiseConfig().kinds
+RATES = (0.1, 0.2, 0.4, 0.6)
+
+AGREE, WORDS, MODEL = {"agreement", "expected"}, {"known"}, {"image", "meaning"}
+VARIANTS: dict[str, set[str]] = {
+    "trust": AGREE | WORDS | MODEL,
+    "trust, with words": AGREE | MODEL,
+    "trust, with a bridge": WORDS | MODEL,
+    "trust, with both": MODEL,
+    "trust, with both and a model": set(),
+}
+"""What each form of trust does without."""
 
 Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One corpus of planted damage: which kinds, and what became of the back-translations."""
+    """One corpus of planted damage: which kinds, at which rate, and what became of the back-translations."""
 
-    title: str
     kinds: tuple[str, ...]
+    rate: float
     back: str = BACK
     langid: bool = False
 
-
-RUNS = (
-    *(Run(title=kind, kinds=(kind,)) for kind in KINDS),
-    Run(title="wrong_language, with --langid", kinds=("wrong_language",), langid=True),
-    Run(title="mix", kinds=MIX),
-    Run(title="mix, with --langid", kinds=MIX, langid=True),
-    Run(title="mix, back dropped", kinds=MIX, back="drop"),
-    Run(title="mix, back kept", kinds=MIX, back="keep"),
-)
+    @property
+    def title(self) -> str:
+        kind = self.kinds[0] if len(self.kinds) == 1 else "mix"
+        back = "" if self.back == BACK else f", back {self.back}ped" if self.back == "drop" else ", back kept"
+        return kind + back + (", with --langid" if self.langid else "")
 
 
-def auc(score: Floats, damaged: NDArray[np.bool_]) -> float:
+def runs(rates: Sequence[float]) -> list[Run]:
+    """Each kind and the mix at every rate; the rest at 20 %."""
+    kinds = [(kind,) for kind in KINDS] + [MIX]
+    every = [Run(kinds=kind, rate=rate) for rate in rates for kind in kinds]
+    special = [Run(kinds=MIX, rate=0.2, back="drop"), Run(kinds=MIX, rate=0.2, back="keep")]
+    return every + special + [Run(kinds=MIX, rate=0.2, langid=True)]
+
+
+def auc(score: Floats, damaged: Bools) -> float:
     """How often a damaged caption scores lower than a sound one, ties half; absent scores are left out."""
     present = ~np.isnan(score)
     rank, bad = rankdata(score[present]), damaged[present]
@@ -78,16 +98,21 @@ def auc(score: Floats, damaged: NDArray[np.bool_]) -> float:
     return 1 - (rank[bad].sum() - count * (count + 1) / 2) / (count * (len(bad) - count))
 
 
+def column(table: pa.Table, name: str) -> Floats:
+    return np.asarray(table[name].to_numpy(), np.float64)
+
+
 def judges(table: pa.Table) -> dict[str, Floats]:
     """Every score that is to be judged, high for good, of the Portuguese captions."""
-    values = {name: np.asarray(table[name].to_numpy(), np.float64) for name in GOOD}
-    values = {name: column for name, column in values.items() if not np.isnan(column).all()}
-    fixed = {name: column for name, column in values.items() if name not in LEARNT}
-    return {
-        "trust": np.asarray(table["trust"].to_numpy(), np.float64),
-        "trust without learnt signals and caps": trust_of(fixed),
-        **{name: goodness(column, GOOD[name]) for name, column in values.items()},
-    }
+    values = {name: column(table, name) for name in GOOD}
+    values = {name: found for name, found in values.items() if not np.isnan(found).all()}
+    failed = table["failure"].is_valid().to_numpy(zero_copy_only=False)
+    found = {}
+    for title, without in VARIANTS.items():
+        if not (VARIANTS["trust"] - without) - values.keys():
+            trust = trust_of({name: signal for name, signal in values.items() if name not in without})
+            found[title] = np.where(failed, np.minimum(trust, FAILED), trust)
+    return found | {name: goodness(signal, GOOD[name]) for name, signal in values.items()}
 
 
 def portuguese(table: pa.Table) -> pa.Table:
@@ -95,52 +120,73 @@ def portuguese(table: pa.Table) -> pa.Table:
 
 
 def build(data: Path, home: Path) -> Path:
-    """The corpus: English captions, Apertium's pt, es and gl, and the way back from pt."""
-    engines = {ENGINE, BACK, "apertium:eng-spa", "apertium:en-gl"}
+    """The corpus: English captions, Apertium's pt, es and gl, the way back from pt, another engine's es."""
+    engines = {ENGINE, "apertium:eng-spa", "apertium:en-gl"}
     with (
         gzip.open(data / "captions.jsonl.gz", "rt", encoding="utf-8") as lines,
         (home / "captions.jsonl").open("w", encoding="utf-8") as kept,
     ):
         for line in lines:
             row = json.loads(line)
+            if row["split"] == "test":
+                continue
             forth = row["role"] == "mt" and row["lang"] != "en" and row["engine"] in engines
             back = row["role"] == "back" and row["engine"] == BACK
-            if forth or back or (row["role"], row["lang"]) == ("human", "en"):
+            other = (row["role"], row["lang"], row.get("engine")) == ("mt", "es", OTHER)
+            if forth or back or other or (row["role"], row["lang"]) == ("human", "en"):
                 kept.write(line)
     corpus = home / "corpus"
+    features = ["--features", str(data / "features" / "mobilenet_v2.npy"), "--feature-ids"]
     command = ["dragoman", "corpus", "jsonl", str(home / "captions.jsonl"), "--out", str(corpus)]
+    command += [*features, str(data / "features" / "ids.txt")]
     subprocess.run(command, check=True, stdout=sys.stderr)
     return corpus
 
 
-def only_portuguese(folder: Path) -> None:
-    """Leave out es and gl: they served as wrong languages only."""
+def some_items(folder: Path, count: int, out: Path) -> Path:
+    """A copy that holds the captions of `count` items, drawn by a hash of their ids."""
+    plant_noise(folder, out, languages=["pt"], config=NoiseConfig(rate=0), back="keep")
+    corpus = Corpus.open(out)
+    drawn = sorted(corpus.items["item_id"].to_pylist(), key=lambda i: hashlib.sha256(i.encode()).digest())
+    chosen = pc.is_in(corpus.captions["item_id"], pa.array(drawn[:count]))
+    corpus.replace_captions(corpus.captions.filter(chosen))
+    return out
+
+
+def for_scoring(folder: Path) -> None:
+    """Leave out es and gl by Apertium: they served as wrong languages only."""
     corpus = Corpus.open(folder)
-    corpus.replace_captions(corpus.captions.filter(pc.is_in(corpus.captions["lang"], pa.array(["en", "pt"]))))
+    engine = corpus.captions["engine"]
+    served = pc.is_in(engine, pa.array(["apertium:eng-spa", "apertium:en-gl"]))
+    corpus.replace_captions(corpus.captions.filter(pc.invert(pc.fill_null(served, False))))
 
 
-def detection(corpus: Path, home: Path, rate: float, seed: int) -> Iterator[tuple[Run, dict[str, float]]]:
-    for number, run in enumerate(RUNS):
+def detection(corpus: Path, home: Path, seed: int, rates: Sequence[float], **aids: Any) -> Iterator[Result]:
+    for number, run in enumerate(runs(rates)):
         noisy = home / f"noisy{number}"
-        config = NoiseConfig(rate=rate, kinds=run.kinds, seed=seed)
+        config = NoiseConfig(rate=run.rate, kinds=run.kinds, seed=seed)
         noise = plant_noise(corpus, noisy, languages=["pt"], config=config, back=run.back)
-        only_portuguese(noisy)
-        table = portuguese(score_trust(noisy, langid=run.langid))
+        for_scoring(noisy)
+        table = portuguese(score_trust(noisy, langid=run.langid, **aids))
         damaged = pc.is_in(table["caption_id"], noise["caption_id"].combine_chunks()).to_numpy()
-        print(f"{run.title}: {len(noise)} of {len(table)} damaged", file=sys.stderr)
-        yield run, {name: auc(score, damaged) for name, score in judges(table).items()}
+        print(f"{run.title} {run.rate}: {len(noise)} of {len(table)} damaged", file=sys.stderr)
+        scores = {name: auc(score, damaged) for name, score in judges(table).items()}
+        trust = column(table, "trust")
+        yield run, scores, (float(trust[damaged].mean()), float(trust[~damaged].mean()))
 
 
+Result = tuple[Run, Mapping[str, float], tuple[float, float]]
+"""A run, the AUC of each score, and the mean trust of damaged and of undamaged captions."""
 Interval = tuple[float, float, float]
 
 
-def agreement_with_truth(data: Path, corpus: Path, table: pa.Table) -> tuple[int, float, dict[str, Interval]]:
-    """Pairs, mean true chrF, and Spearman's rho with it, with a 95 % bootstrap interval, of every score."""
+def true_quality(data: Path, corpus: Path, table: pa.Table) -> tuple[Floats, Floats, Bools]:
+    """Row in the table and true chrF of each judged caption, and whether its item is of the held-out half."""
     captions = Corpus.open(corpus).captions.select(["caption_id", "source_id"])
     source_of = {row["caption_id"]: row["source_id"] for row in captions.to_pylist()}
     row_of = {source_of[caption_id]: row for row, caption_id in enumerate(table["caption_id"].to_pylist())}
     texts = _texts(data)
-    rows, truth = [], []
+    rows, truth, held = [], [], []
     translations = table["text"].to_pylist()
     with gzip.open(data / "translation_pairs.jsonl.gz", "rt", encoding="utf-8") as lines:
         for pair in map(json.loads, lines):
@@ -148,22 +194,31 @@ def agreement_with_truth(data: Path, corpus: Path, table: pa.Table) -> tuple[int
             if "#pt-" in pair["reference_id"] and row is not None:
                 rows.append(row)
                 truth.append(round_trip(texts[pair["reference_id"]], translations[row]) or 0.0)
-    true = np.array(truth)
-    rng = np.random.default_rng(0)
-    draws = rng.integers(0, len(true), (500, len(true)))
+                item = pair["source_id"].split("#")[0]
+                held.append(int(hashlib.sha256(item.encode()).hexdigest(), 16) % 2 == 1)
+    return np.array(rows), np.array(truth), np.array(held)
+
+
+def correlations(scores: Mapping[str, Floats], rows: Floats, true: Floats) -> dict[str, Interval]:
+    """Spearman's rho with the truth, with a 95 % bootstrap interval."""
+    draws = np.random.default_rng(0).integers(0, len(true), (500, len(true)))
     found = {}
-    for name, score in judges(table).items():
+    for name, score in scores.items():
         mine = score[rows]
+        known = ~np.isnan(mine)
         with warnings.catch_warnings():
             # A signal that hardly any caption trips is constant in some draws; its interval is then absent.
             warnings.simplefilter("ignore", ConstantInputWarning)
-            spread = np.quantile([spearmanr(mine[draw], true[draw])[0] for draw in draws], [0.025, 0.975])
-        found[name] = (float(spearmanr(mine, true)[0]), float(spread[0]), float(spread[1]))
-    return len(true), float(true.mean()), found
+            drawn = [_rho(mine[draw], true[draw]) for draw in draws]
+            rho = float(spearmanr(mine[known], true[known])[0])
+        low, high = np.quantile(drawn, [0.025, 0.975])
+        found[name] = (rho, float(low), float(high))
+    return found
 
 
-def _interval(low: float, high: float) -> str:
-    return f"{low:.3f} to {high:.3f}" if np.isfinite(low) else "–"
+def _rho(score: Floats, true: Floats) -> float:
+    known = ~np.isnan(score)
+    return float(spearmanr(score[known], true[known])[0])
 
 
 def _texts(data: Path) -> dict[str, str]:
@@ -172,13 +227,53 @@ def _texts(data: Path) -> dict[str, str]:
         return {row["caption_id"]: row["text"] for row in rows if row["role"] == "human"}
 
 
-def auc_table(results: list[tuple[Run, Mapping[str, float]]]) -> Iterator[str]:
-    names = list(dict.fromkeys(name for _, scores in results for name in scores))
+def rate_table(results: Sequence[Result]) -> Iterator[str]:
+    """Kinds by rates, for each form of trust."""
+    normal = [(run, scores) for run, scores, _ in results if run.back == BACK and not run.langid]
+    rates = sorted({run.rate for run, _ in normal})
+    forms = [name for name in VARIANTS if name in normal[0][1]]
+    yield "| damage | " + " | ".join(f"{form}, {rate:.0%}" for form in forms for rate in rates) + " |"
+    yield "|---" * (len(forms) * len(rates) + 1) + "|"
+    for title in dict.fromkeys(run.title for run, _ in normal):
+        at = {run.rate: scores for run, scores in normal if run.title == title}
+        yield f"| {title} | " + " | ".join(f"{at[rate][form]:.3f}" for form in forms for rate in rates) + " |"
+
+
+def signal_table(results: Sequence[Result]) -> Iterator[str]:
+    """Every score at 20 %."""
+    chosen = [(run, scores) for run, scores, _ in results if run.rate == 0.2]
+    names = list(dict.fromkeys(name for _, scores in chosen for name in scores))
     yield "| damage | " + " | ".join(name.replace("_", " ") for name in names) + " |"
     yield "|---" * (len(names) + 1) + "|"
-    for run, scores in results:
+    for run, scores in chosen:
         cells = (scores.get(name, float("nan")) for name in names)
         yield f"| {run.title} | " + " | ".join("–" if np.isnan(x) else f"{x:.3f}" for x in cells) + " |"
+
+
+def scale_table(results: Sequence[Result]) -> Iterator[str]:
+    yield "| share damaged | mean trust of the damaged | of the others |"
+    yield "|---|---|---|"
+    for run, _, (damaged, sound) in results:
+        if run.title == "mix":
+            yield f"| {run.rate:.0%} | {damaged:.2f} | {sound:.2f} |"
+
+
+def quality_table(halves: Mapping[str, Mapping[str, Interval]]) -> Iterator[str]:
+    yield "| score | " + " | ".join(f"{half} | 95 % interval" for half in halves) + " |"
+    yield "|---" * (2 * len(halves) + 1) + "|"
+    for name in next(iter(halves.values())):
+        cells = []
+        for half in halves.values():
+            rho, low, high = half[name]
+            known = np.isfinite(rho)
+            cells += [f"{rho:.3f}" if known else "–", f"{low:.3f} to {high:.3f}" if known else "–"]
+        yield f"| {name.replace('_', ' ')} | " + " | ".join(cells) + " |"
+
+
+def spread_line(trust: Floats) -> str:
+    tenths = ", ".join(f"{value:.2f}" for value in np.quantile(trust, [0.05, 0.1, 0.25, 0.5, 0.75]))
+    low = (trust < 0.5).mean()
+    return f"mean {trust.mean():.2f}; quantiles 5, 10, 25, 50 and 75 %: {tenths}; {low:.1%} below 0.5"
 
 
 def circumstances(seconds: float) -> str:
@@ -186,7 +281,7 @@ def circumstances(seconds: float) -> str:
     installed = ", ".join(f"{name} {version}" for name, version in versions().items() if name != "torch")
     return (
         f"Commit {commit.stdout.strip()}, {os.cpu_count()} cores ({platform.machine()}), {installed}; "
-        f"{seconds:.0f} s in all."
+        f"{seconds:.0f} s in all, with a load of {os.getloadavg()[1]:.0f} at the end."
     )
 
 
@@ -196,34 +291,48 @@ def main() -> None:
     )
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--rate", type=float, default=0.2)
+    parser.add_argument("--words", type=Path, required=True, help="Portuguese words, one a line")
+    parser.add_argument("--model", type=Path, help="run folder of `dragoman train`")
+    parser.add_argument("--items", type=int, default=1400, help="items in which damage is planted")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     began = time.monotonic()
+    model = None
+    if arguments.model:
+        from dragoman import Retriever
+
+        model = Retriever.load(arguments.model)
+    aids: dict[str, Any] = {"words": {"pt": arguments.words}, "bridges": [BRIDGE], "model": model}
     with tempfile.TemporaryDirectory() as home:
         corpus = build(arguments.data, Path(home))
-        results = list(detection(corpus, Path(home), arguments.rate, arguments.seed))
-        only_portuguese(corpus)
-        start = time.monotonic()
-        table = portuguese(score_trust(corpus))
-        speed = len(table) / (time.monotonic() - start)
-        pairs, mean, truth = agreement_with_truth(arguments.data, corpus, table)
+        fewer = some_items(corpus, arguments.items, Path(home) / "fewer")
+        results = list(detection(fewer, Path(home), arguments.seed, RATES, **aids))
+        for_scoring(corpus)
+        start = time.process_time()
+        table = portuguese(score_trust(corpus, **aids))
+        speed = len(table) / (time.process_time() - start)
+        rows, true, held = true_quality(arguments.data, corpus, table)
+        scores = judges(table)
+    halves = {
+        "development half": correlations(scores, rows[~held], true[~held]),
+        "held-out half": correlations(scores, rows[held], true[held]),
+    }
     template = Path(__file__).with_name("template.md").read_text(encoding="utf-8")
-    rows = "\n".join(
-        f"| {name.replace('_', ' ')} | {rho:.3f} | {_interval(low, high)} |"
-        for name, (rho, low, high) in truth.items()
-    )
     page = template.format(
         command=shlex.join(["python", "benchmarks/trust/run.py", "DATA", *sys.argv[2:]]),
         circumstances=circumstances(time.monotonic() - began),
         captions=f"{len(table):,}",
-        rate=f"{arguments.rate:.0%}",
+        planted=f"{arguments.items * 5:,}",
         seed=arguments.seed,
         back=BACK,
-        auc="\n".join(auc_table(results)),
-        pairs=f"{pairs:,}",
-        mean=f"{100 * mean:.1f}",
-        spearman=rows,
+        rates="\n".join(rate_table(results)),
+        signals="\n".join(signal_table(results)),
+        scale="\n".join(scale_table(results)),
+        spread=spread_line(column(table, "trust")),
+        pairs=f"{len(true):,}",
+        held=f"{int(held.sum()):,}",
+        mean=f"{100 * true.mean():.1f}",
+        spearman="\n".join(quality_table(halves)),
         speed=f"{speed:,.0f}",
     )
     write_text(arguments.out, page)
