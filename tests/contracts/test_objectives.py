@@ -133,3 +133,15 @@ def test_a_language_that_a_step_lacks_is_left_out_or_refused(name: str) -> None:
     two = dataclasses.replace(whole, languages=("en", "pt", "es"))
     for term, value in objective(views, whole).items():
         torch.testing.assert_close(objective(views, two)[term], value)
+
+
+@each
+def test_equal_weights_and_full_confidence_change_nothing(name: str, settings: dict[str, Any]) -> None:
+    if settings.get("reduction") == "sum":
+        return  # a sum is as large as its weights
+    objective, batch = make(name, settings), make_batch([0, 1, 1, 2])
+    views = make_views(batch)
+    before = objective(views, batch)
+    trusted = dataclasses.replace(batch, weight=torch.full((12,), 0.3), confidence=torch.ones(12))
+    for term, value in objective(views, trusted).items():
+        torch.testing.assert_close(value, before[term])

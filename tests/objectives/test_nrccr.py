@@ -216,3 +216,24 @@ def test_other_contrasts_treat_captions_of_one_image_as_positives() -> None:
 def test_impossible_settings_are_named(setting: dict[str, float], message: str) -> None:
     with pytest.raises(UserError, match=message):
         Config(**setting)  # type: ignore[arg-type]
+
+
+def test_trust_weighs_the_pairs_of_every_term_that_reads_translations() -> None:
+    batch = make_batch([0, 1, 2])
+    weight = torch.tensor([1.0, 1, 1, 0.5, 0.2, 1, 0.5, 0.2, 1])
+    views, weighted = make_views(batch), replace(batch, weight=weight)
+    terms = build(Config(contrast="info_nce", cycle_contrast="cos"), 5)(views, weighted)
+    assert views.teacher is not None
+    shares = weight[3:6] / 1.7
+    apart = 1 - (views.teacher * views.text[3:6]).sum(1)
+    torch.testing.assert_close(terms["feat"], (shares * apart).sum())
+    back = 1 - (views.text[:3] * views.text[6:9]).sum(1)
+    torch.testing.assert_close(terms["cycle"], (shares * back).sum())
+    taught = views.image @ views.teacher.T / 0.07
+    learned = views.image @ views.text[3:6].T / 0.07
+    rows = -(taught.softmax(1) * learned.log_softmax(1)).sum(1)
+    columns = -(taught.softmax(0) * learned.log_softmax(0)).sum(0)
+    torch.testing.assert_close(terms["sim"], (shares * (rows + columns)).sum() / 2)
+    # One caption an image: rows and columns of the contrast both count by it.
+    rows, columns = -learned.log_softmax(1).diagonal(), -learned.log_softmax(0).diagonal()
+    torch.testing.assert_close(terms["target"], (shares * (rows + columns)).sum() / 2)
