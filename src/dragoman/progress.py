@@ -6,6 +6,11 @@ import os
 from typing import Any
 
 
+def speaks() -> bool:
+    """Whether this process shows progress and results: of those that `torchrun` started, the first."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def bar(total: int | None, label: str, unit: str) -> Any:
     """A tqdm bar, used as a context manager; call `.update(n)` and `.set_postfix_str(...)`.
 
@@ -18,7 +23,7 @@ def bar(total: int | None, label: str, unit: str) -> Any:
         total=total,
         desc=label,
         unit=f" {unit}",
-        disable=None if forced is None else forced == "0",
+        disable=True if not speaks() else None if forced is None else forced == "0",
         dynamic_ncols=True,
         smoothing=0.1,
     )

@@ -11,6 +11,7 @@ from training_world import tiny
 from dragoman.corpus import Corpus
 from dragoman.training import TrainConfig
 from dragoman.training.batches import Step, StepPlan
+from dragoman.training.processes import Processes
 from dragoman.training.samples import load_samples
 from dragoman.training.state import TrainState
 from dragoman.training.wording import load_wording
@@ -44,18 +45,20 @@ def config_of(recipe: str, targets: tuple[str, ...], settings: dict[str, str]) -
     return tiny(recipe, targets, **{name.replace(".", "__"): v for name, v in (shape | settings).items()})
 
 
-def prepared(corpus: Path, config: TrainConfig) -> tuple[TrainState, Step]:
+def prepared(
+    corpus: Path, config: TrainConfig, processes: Processes | None = None
+) -> tuple[TrainState, Step]:
     """A fresh state and its first step."""
     opened, back = Corpus.open(corpus), "back" in config.loss.needs
     samples = load_samples(opened, config, back=back)
     plan = StepPlan(samples=samples, config=config, back=back, wording=load_wording(opened, config))
-    state = TrainState(config, opened, samples, "cpu")
+    state = TrainState(config, opened, samples, "cpu", processes=processes)
     return state, plan.step(0)
 
 
-def gradients(corpus: Path, config: TrainConfig) -> dict[str, Tensor]:
+def gradients(corpus: Path, config: TrainConfig, processes: Processes | None = None) -> dict[str, Tensor]:
     """Terms, and the gradients of encoders, objective and opponent by the names of their parameters."""
-    state, step = prepared(corpus, config)
+    state, step = prepared(corpus, config, processes)
     terms = state.take_step(step, 1.0)
     found = {f"term {name}": value for name, value in terms.items()}
     for part in (state.model, state.objective):

@@ -21,9 +21,12 @@ from dragoman.encoders.dual import DualEncoder
 from dragoman.objectives import _masking, _matching
 from dragoman.objectives._masking import Masks
 from dragoman.objectives._matching import Draws
+from dragoman.objectives._views import Batch, Views
 from dragoman.records import ROLES
 from dragoman.training import TrainConfig, fused, train
 from dragoman.training.batches import Step
+from dragoman.training.processes import Alone
+from dragoman.training.state import TrainState
 from dragoman.training.views import compute_views
 
 REGIONS = 3
@@ -72,6 +75,18 @@ def states_of(model: DualEncoder, text: str) -> tuple[Tensor, Tensor]:
     return views.states, views.mask
 
 
+def views_of(state: TrainState, step: Step, regions: Tensor) -> tuple[Views, Batch]:
+    return compute_views(
+        state.model,
+        step,
+        lambda items: regions,
+        state.config.loss.needs,
+        chunk=None,
+        processes=Alone(),
+        matching=state.matching,
+    )
+
+
 def one_by_one(model: DualEncoder, step: Step, regions: Tensor, draws: Draws) -> Tensor:
     """Match logits, each text encoded and fused alone."""
     assert model.fusion is not None
@@ -89,7 +104,7 @@ def test_pairs_are_fused_as_if_each_stood_alone(corpus: Path, monkeypatch: pytes
     model, kept = state.model.eval(), []
     monkeypatch.setattr(fused, "draw", lambda *a: kept.append(_matching.draw(*a)) or kept[-1])
     regions = torch.from_numpy(state.regions(step.items))
-    views, batch = compute_views(model, step, regions, state.config.loss.needs, None, state.matching)
+    views, batch = views_of(state, step, regions)
     draws = kept[0]
     assert len(draws.image) == len(step.items) == 8
     assert views.fused is not None and views.fused.match_logits is not None
@@ -113,7 +128,7 @@ def test_hidden_words_are_predicted_from_the_rest_and_the_own_image(
     state, step = prepared(corpus, config_of())
     model = state.model.eval()
     regions = torch.from_numpy(state.regions(step.items))
-    views, _ = compute_views(model, step, regions, state.config.loss.needs, None, state.matching)
+    views, _ = views_of(state, step, regions)
     draws, masks = kept
     assert model.fusion is not None and views.fused is not None and views.fused.word_logits is not None
     trunk, memory = model.trunk, model.encode_regions(regions)

@@ -13,6 +13,7 @@ from typing import NoReturn
 import click
 
 from dragoman import errors, plugins
+from dragoman.progress import speaks
 
 
 class Verbs(click.Group):
@@ -45,6 +46,8 @@ def dragoman(verbose: bool, quiet: bool) -> None:
     dragoman evaluate run/ corpus/ --split test --languages pt,en --out report/
     """
     level = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
+    if not speaks():
+        level = logging.ERROR
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr, force=True)
     logging.getLogger("dragoman").setLevel(level)
 

@@ -51,6 +51,7 @@ def command(
     import json
 
     from dragoman.errors import MissingExtraError, UserError
+    from dragoman.progress import speaks
 
     try:
         from dragoman.recipes import load_recipe
@@ -84,6 +85,8 @@ def command(
         click.echo(json.dumps(config.as_dict(), indent=2))
         return
     report = train(corpus, config, out, init=init, device=device)
+    if not speaks():
+        return
     click.echo(
         f"{report.folder}: {report.steps} steps; best at step {report.best_step} with {report.best:.1f}"
     )

@@ -16,10 +16,11 @@ from torch import Tensor
 
 from dragoman.encoders.dual import DualEncoder, unique_texts
 from dragoman.objectives._masking import Masks, draw_masks
-from dragoman.objectives._matching import Fused, MatchingConfig, draw
+from dragoman.objectives._matching import Draws, Fused, MatchingConfig, draw
 from dragoman.objectives._views import Batch, Views
 from dragoman.training.batches import Step
 from dragoman.training.chunks import recomputed
+from dragoman.training.processes import Processes
 
 
 def compute_fused(
@@ -30,21 +31,29 @@ def compute_fused(
     batch: Batch,
     config: MatchingConfig,
     chunk: int | None,
+    processes: Processes,
 ) -> Fused:
     """Draw captions, negatives and hidden words, and fuse them; only what a term of `config` reads.
 
-    Back-translations are left out. With `chunk`, memory holds the graph of so many pairs only.
+    Back-translations are left out. With `chunk`, memory holds the graph of so many pairs only. The first
+    process draws for all, and each fuses its share.
     """
     usable = torch.zeros_like(batch.item, dtype=torch.bool)
     usable[batch.captions()] = True
-    draws = draw(views.image.detach() @ views.text.detach().T, batch.item, usable, config)
+    similarity_BT = views.image.detach() @ views.text.detach().T
+    drawn = vars(draw(similarity_BT, batch.item, usable, config))
+    draws = Draws(**{name: processes.of_first(value) for name, value in drawn.items()})
     match_logits = match_labels = word_logits = word_labels = None
     if config.mitm_weight:
         texts, images, match_labels = draws.pairs
-        match_logits = _match(model, _texts(step, texts), regions_BRD[images], chunk)
+        mine = processes.share(len(texts))
+        match_logits = processes.gather(
+            _match(model, _texts(step, texts[mine]), regions_BRD[images[mine]], chunk)
+        )
     if config.cmlm_weight:
-        words = _predict_words(model, _texts(step, draws.text), regions_BRD[draws.image], chunk)
-        word_logits, word_labels = words
+        mine = processes.share(len(draws.text))
+        words = _predict_words(model, _texts(step, draws.text[mine]), regions_BRD[draws.image[mine]], chunk)
+        word_logits, word_labels = (processes.gather(found) for found in words)
     return Fused(
         match_logits=match_logits,
         match_labels=match_labels,
@@ -95,6 +104,9 @@ def _predict_words(
 ) -> tuple[Tensor, Tensor]:
     """Logits [M, V] and labels [M] of words that are hidden in captions, each seen with its image."""
     assert model.fusion is not None
+    table_VW = model.trunk.label_table(model.fusion.config.words)
+    if not texts_N:  # more processes than captions
+        return table_VW.new_zeros(0, len(table_VW)), torch.zeros(0, dtype=torch.long, device=table_VW.device)
     size = chunk or len(texts_N)
     logits, labels = [], []
     for start in range(0, len(texts_N), size):

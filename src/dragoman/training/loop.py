@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import json
 import logging
-import signal
-import threading
+import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from dragoman.corpus import Corpus
@@ -24,12 +22,15 @@ from dragoman.errors import UserError
 from dragoman.folders import MANIFEST, read_manifest, sole_writer, write_json, write_manifest, write_text
 from dragoman.progress import bar
 from dragoman.training.batches import StepPlan
+from dragoman.training.checkpoint import Progress
 from dragoman.training.config import TrainConfig
 from dragoman.training.extension import Extension, made_from
 from dragoman.training.optimizing import rate_factor
+from dragoman.training.processes import Processes, join_processes
 from dragoman.training.run_folder import FORMAT, FORMAT_VERSION
 from dragoman.training.samples import load_samples
 from dragoman.training.state import TrainState
+from dragoman.training.stopping import stop_signal
 from dragoman.training.validation import Validation, load_validation
 from dragoman.training.wording import lexicon_hashes, load_wording
 
@@ -67,7 +68,11 @@ def train(
     that was not; a finished one returns at once. `on_step` is told the number of steps done. Raises
     UserError for a folder that holds another run, a corpus that lacks what the recipe needs, and a loss that
     is no longer a number; KeyboardInterrupt, after a checkpoint, on Ctrl-C.
+
+    Where `torchrun` started several processes, each calls this; they share the texts and images of every
+    step, whose gradient is that of one process, and the first one writes.
     """
+    processes = join_processes(device)
     folder, opened = Path(out), Corpus.open(corpus)
     identity = {
         "config": config.as_dict(),
@@ -82,10 +87,10 @@ def train(
         identity["init"] = extension.identity()
     elif config.extension is not None:
         raise UserError("This configuration adds languages to a finished run: name it, --init RUN")
-    _require_same_run(folder, identity)
-    if not (folder / MANIFEST).is_file():
-        with sole_writer(folder):
-            _Run(opened, config, folder, device, identity, extension).go(on_step)
+    if not processes.on_first(lambda: _is_finished(folder, identity)):
+        with ExitStack() as held:
+            processes.on_first(lambda: held.enter_context(sole_writer(folder)))
+            _Run(opened, config, folder, device, identity, processes, extension).go(on_step)
     manifest = read_manifest(folder, format=FORMAT, format_version=FORMAT_VERSION, make="dragoman train")
     kept = ("steps", "best", "best_step", "criterion")
     return TrainReport(folder=folder, **{name: manifest[name] for name in kept})
@@ -99,10 +104,11 @@ class _Run:
         folder: Path,
         device: str,
         identity: dict[str, Any],
+        processes: Processes,
         extension: Extension | None = None,
     ) -> None:
         self.corpus, self.config, self.folder, self.identity = corpus, config, folder, identity
-        self.extension = extension
+        self.processes, self.extension = processes, extension
         back = "back" in config.loss.needs
         samples = load_samples(corpus, config, back=back)
         if samples.dropped:
@@ -112,7 +118,7 @@ class _Run:
         self.validation: Validation = load_validation(corpus, config)
         wording = load_wording(corpus, config)
         known = wording.words_for(samples.source_text)
-        self.state = TrainState(config, corpus, samples, device, known, extension)
+        self.state = TrainState(config, corpus, samples, device, known, extension, processes)
         self.val_vectors = self.state.vectors(self.validation.items)
         self.plan = StepPlan(samples=samples, config=config, back=back, wording=wording)
         self.steps = config.steps or config.epochs * self.plan.steps_per_epoch
@@ -123,10 +129,11 @@ class _Run:
     def go(self, on_step: Callable[[int], None]) -> None:
         """Run to the end, from the last checkpoint if there is one."""
         progress = self._start()
+        written = self.metrics if self.processes.first else Path(os.devnull)
         with (
-            _stop_signal() as stop,
+            stop_signal(alone=self.processes.count == 1) as stop,
             bar(self.steps, self.config.recipe, "steps") as shown,
-            self.metrics.open("a", encoding="utf-8") as history,
+            written.open("a", encoding="utf-8") as history,
         ):
             shown.update(progress.step)
             clock, captions = time.perf_counter(), 0
@@ -147,32 +154,41 @@ class _Run:
                 due = progress.step % self.validate_steps == 0 or progress.step == self.steps
                 if due:
                     started = time.perf_counter()
-                    self._validate(history)
+                    self.state.require_finite()
+                    vars(progress).update(self.processes.on_first(lambda: self._validate(history)))
                     clock += time.perf_counter() - started
-                stopping = stop.is_set()
+                # A signal that reached one of them stops all of them, after the same step.
+                stopping = self.processes.largest(stop.number)
                 if due or stopping or progress.step % self.config.checkpoint_every == 0:
                     self.state.save(self.checkpoint)
                 on_step(progress.step)
                 if stopping:
+                    stop.number = stopping
                     break
-        self._finish()
+        self.processes.on_first(self._finish)
 
-    def _start(self) -> Any:
+    def _start(self) -> Progress:
+        self.processes.on_first(self._tidy)
+        if self.checkpoint.is_file():
+            self.state.restore(self.checkpoint)
+            log.info("%s: going on after step %d", self.folder, self.state.progress.step)
+        self.processes.on_first(self._shorten_history)
+        return self.state.progress
+
+    def _tidy(self) -> None:
         # What a kill left of files that were being written.
         for torn in self.folder.rglob(".*.tmp"):
             torn.unlink()
         write_json(self.folder / "config.json", self.identity)
-        if self.checkpoint.is_file():
-            self.state.restore(self.checkpoint)
-            log.info("%s: going on after step %d", self.folder, self.state.progress.step)
+
+    def _shorten_history(self) -> None:
         done = self.state.progress.step
         lines = self.metrics.read_text(encoding="utf-8").splitlines() if self.metrics.is_file() else []
         # What came after the checkpoint will be logged again.
         write_text(self.metrics, "".join(f"{line}\n" for line in lines if _step_of(line) <= done))
-        return self.state.progress
 
-    def _validate(self, history: Any) -> None:
-        self.state.require_finite()
+    def _validate(self, history: Any) -> dict[str, Any]:
+        """The fields of the progress, which the validation moves on."""
         progress, config = self.state.progress, self.config
         found = self.validation.score(self.state.model, self.val_vectors)
         self._log(history, validation=found)
@@ -194,6 +210,7 @@ class _Run:
             progress.best,
             progress.best_step,
         )
+        return asdict(progress)
 
     def _log(self, history: Any, **values: object) -> None:
         line = {"step": self.state.progress.step, **values}
@@ -232,10 +249,17 @@ class _Run:
             best=progress.best,
             best_step=progress.best_step,
             criterion=self.validation.described,
+            processes=self.processes.count,
             parameters=sum(weight.numel() for weight in self.state.trained),
             captions=len(self.plan.samples),
             dropped=self.plan.samples.dropped,
         )
+
+
+def _is_finished(folder: Path, identity: dict[str, Any]) -> bool:
+    """Raises UserError for a folder that holds another run."""
+    _require_same_run(folder, identity)
+    return (folder / MANIFEST).is_file()
 
 
 def _require_same_run(folder: Path, identity: dict[str, Any]) -> None:
@@ -271,37 +295,3 @@ def _step_of(line: str) -> float:
         return float(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError):
         return float("inf")  # a line cut short by a kill
-
-
-@contextmanager
-def _stop_signal() -> Iterator[threading.Event]:
-    """Set on the first SIGINT or SIGTERM, so that the step in hand is finished and kept.
-
-    The signal then takes its usual course: KeyboardInterrupt, or the end of the process. A second one does so
-    at once.
-    """
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    received: list[int] = []
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        received.append(number)
-        stop.set()
-        restore()
-
-    for number in before:
-        signal.signal(number, handle)
-    try:
-        yield stop
-    finally:
-        restore()
-    if received:
-        signal.raise_signal(received[0])
-        raise KeyboardInterrupt  # where the signal was ignored before

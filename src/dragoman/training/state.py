@@ -23,10 +23,17 @@ from dragoman.encoders.text import TextEncoder
 from dragoman.errors import UserError
 from dragoman.objectives._views import Objective
 from dragoman.training.batches import Step
-from dragoman.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from dragoman.training.checkpoint import (
+    Progress,
+    load_checkpoint,
+    random_state,
+    save_checkpoint,
+    set_random_state,
+)
 from dragoman.training.config import OBJECTIVES, TrainConfig
 from dragoman.training.extension import Extension
 from dragoman.training.optimizing import make_optimizer, set_rate
+from dragoman.training.processes import Alone, Processes, uses_gpu
 from dragoman.training.samples import Samples
 from dragoman.training.views import compute_views
 
@@ -45,8 +52,15 @@ class TrainState:
         device: str,
         known_words: Sequence[str] = (),
         extension: Extension | None = None,
+        processes: Processes | None = None,
     ) -> None:
         self.config = config
+        self.processes = processes or Alone()
+        if self.processes.count > 1 and config.dual.mates_matter:
+            raise UserError(
+                "With dual.head_batch_norm or dual.pool=all a vector depends on the texts encoded beside it, "
+                f"so {self.processes.count} processes cannot share a step. Start one: dragoman train …"
+            )
         self.accelerator = _accelerator(config, device)
         self.features = corpus.features(config.features)
         torch.manual_seed(config.seed)
@@ -73,6 +87,9 @@ class TrainState:
         theirs = set() if opponent is None else set(map(id, opponent.parameters()))
         mine = [p for p in (*model.parameters(), *objective.parameters()) if id(p) not in theirs]
         self.trained = [parameter for parameter in mine if parameter.requires_grad]
+        encoders = set(map(id, model.parameters()))
+        self._shared = [parameter for parameter in self.trained if id(parameter) in encoders]
+        self._whole = [parameter for parameter in self.trained if id(parameter) not in encoders]
         pretrained = model.trunk.parameters() if isinstance(model.trunk, HuggingFaceText) else ()
         # Decay would move the rows of a vocabulary that must stay as well.
         still = config.extension is not None and config.extension.learn == "vocabulary"
@@ -84,6 +101,9 @@ class TrainState:
             self.opponent_optimizer = self.accelerator.prepare(adam)
         self.progress = Progress()
         self._last_terms: dict[str, Tensor] = {}
+        if self.processes.rank:
+            # Weights begin alike; what is drawn from here on, such as dropout, must differ.
+            torch.manual_seed(config.seed + self.processes.rank)
 
     def take_step(self, step: Step, rate_factor: float) -> dict[str, Tensor]:
         """One update of the opponent, if there is one, and of the encoders; the detached terms.
@@ -93,11 +113,15 @@ class TrainState:
         # Looked at one step late, a GPU need not be waited for.
         self.require_finite()
         self.model.train()
-        vectors = self.vectors(step.items) if self.matching is None else self.regions(step.items)
-        features = torch.from_numpy(vectors).to(self.accelerator.device)
         with self.accelerator.autocast():
             views, batch = compute_views(
-                self.model, step, features, self.config.loss.needs, self.config.chunk, self.matching
+                self.model,
+                step,
+                self._features,
+                self.config.loss.needs,
+                chunk=self.config.chunk,
+                processes=self.processes,
+                matching=self.matching,
             )
             if self.extension is not None:
                 views = replace(views, anchor=self.extension.anchors(step, batch))
@@ -106,6 +130,8 @@ class TrainState:
                 opposing = self.objective.opponent_loss(views, batch)
             self.opponent_optimizer.zero_grad()
             self.accelerator.backward(opposing)
+            assert self.objective.opponent is not None
+            self.processes.add_gradients([], list(self.objective.opponent.parameters()))
             self.opponent_optimizer.step()
         with self.accelerator.autocast():
             terms = self.objective(views, batch)
@@ -115,6 +141,7 @@ class TrainState:
         set_rate(self.optimizer, rate_factor)
         self.optimizer.zero_grad()
         self.accelerator.backward(total)
+        self.processes.add_gradients(self._shared, self._whole)
         norm = self.accelerator.clip_grad_norm_(self.trained, self.config.clip or math.inf)
         self.optimizer.step()
         self.progress.step += 1
@@ -134,24 +161,35 @@ class TrainState:
             f"{self.config.learning_rate / 10:g}, and see that the features hold no absurd values."
         )
 
-    def vectors(self, item_ids: list[str]) -> NDArray[np.float32]:
+    def _features(self, item_ids: Sequence[str]) -> Tensor:
+        found = self.vectors(item_ids) if self.matching is None else self.regions(item_ids)
+        return torch.from_numpy(found).to(self.accelerator.device)
+
+    def vectors(self, item_ids: Sequence[str]) -> NDArray[np.float32]:
         """[B, D] vision vectors of items."""
         return np.asarray(self.features.whole(self.features.rows(item_ids)), np.float32)
 
-    def regions(self, item_ids: list[str]) -> NDArray[np.float32]:
+    def regions(self, item_ids: Sequence[str]) -> NDArray[np.float32]:
         """[B, R, D] vision vectors of items and their regions."""
         return np.asarray(self.features.parts(self.features.rows(item_ids)), np.float32)
 
     def save(self, path: Path) -> None:
         """Write a checkpoint. Raises UserError rather than keeping weights that are not finite."""
         self.require_finite()
-        save_checkpoint(
-            path, self.progress, {name: part.state_dict() for name, part in self._parts().items()}
-        )
+        draws = self.processes.collect(random_state(self.accelerator.device))
+        states = {name: part.state_dict() for name, part in self._parts().items()}
+        self.processes.on_first(lambda: save_checkpoint(path, self.progress, states, draws))
 
     def restore(self, path: Path) -> None:
         """Go back to a checkpoint. Raises UserError for a damaged one."""
-        self.progress = load_checkpoint(path, self._parts())
+        self.progress, draws = load_checkpoint(path, self._parts())
+        if len(draws) != self.processes.count:
+            raise UserError(
+                f"{path} was written by {len(draws)} processes, but {self.processes.count} would go on; each "
+                f"has its own random state. Start as many: torchrun --nproc-per-node {len(draws)} "
+                "-m dragoman train …"
+            )
+        set_random_state(draws[self.processes.rank], self.accelerator.device)
 
     def _parts(self) -> dict[str, Any]:
         parts = {"model": self.model, "objective": self.objective, "optimizer": self.optimizer}
@@ -161,16 +199,11 @@ class TrainState:
 
 
 def _accelerator(config: TrainConfig, device: str) -> Accelerator:
-    cuda = torch.cuda.is_available() and device != "cpu"
-    if device.startswith("cuda") and not cuda:
-        raise UserError(f"Device {device!r} was asked for, but torch finds no GPU. Use --device cpu")
+    cuda = uses_gpu(device)
     half = config.precision == "bf16" or (
         config.precision == "auto" and cuda and torch.cuda.is_bf16_supported()
     )
-    accelerator = Accelerator(cpu=not cuda, mixed_precision="bf16" if half else "no")
-    if accelerator.num_processes > 1:
-        raise UserError("Training on several processes is not supported yet; start one: dragoman train …")
-    return accelerator
+    return Accelerator(cpu=not cuda, mixed_precision="bf16" if half else "no")
 
 
 def _trunk(config: TrainConfig, samples: Samples, known_words: Sequence[str]) -> TextEncoder:

@@ -1,12 +1,13 @@
 """From a step's texts and vision vectors to the views that an objective reads. Only what is needed.
 
-T texts, B items, D width of the vision vectors. A large step is encoded in chunks whose graphs are thrown
-away and built anew in the backward pass, with the same random draws (GradCache: Gao et al., 2021, section 3).
+T texts, B items, R regions, D width of the vision vectors. A large step is encoded in chunks whose graphs are
+thrown away and built anew in the backward pass, with the same random draws (GradCache: Gao et al., 2021,
+section 3).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from functools import partial
 from typing import Any
@@ -21,33 +22,35 @@ from dragoman.objectives._views import Batch, Views
 from dragoman.training.batches import Step
 from dragoman.training.chunks import Chunk, cut, recomputed
 from dragoman.training.fused import compute_fused
+from dragoman.training.processes import Processes
 
 
 def compute_views(
     model: DualEncoder,
     step: Step,
-    features: Tensor,
+    features: Callable[[Sequence[str]], Tensor],
     needs: Sequence[str],
-    chunk: int | None = None,
+    *,
+    chunk: int | None,
+    processes: Processes,
     matching: MatchingConfig | None = None,
 ) -> tuple[Views, Batch]:
     """Encode every different text once, then hand out its vector to each caption that has this text.
 
-    About `chunk` texts and images are encoded at a time, and memory holds the graph of so many only; without
-    a number it holds all. `features` are [B, D] or, with regions, [B, R, D]; `matching` says what the view
+    `features` gives the vision vectors of N items, [N, D] or, with regions, [N, R, D]. About `chunk` texts
+    and images are encoded at a time, and memory holds the graph of so many only; without a number it holds
+    all. Each process encodes its share and gets the views of the whole step. `matching` says what the view
     `fused` holds; without it there is none.
     """
-    features_BD = features[:, 0] if features.ndim == 3 else features
-    device = features_BD.device
-    count = len(step.texts)
+    device = model.feature_mean.device
     taught = _taught(step) if "teacher" in needs else []
-    chunks = cut(count, taught, 1 if chunk is None else -(-count // chunk))
-    inputs = [model.trunk.prepare([step.texts[row] for row in here.texts.tolist()]) for here in chunks]
-    found = [
-        recomputed(partial(_encode_texts, model, given, here, needs), model.feature_mean, len(chunks))
-        for given, here in zip(inputs, chunks, strict=True)
-    ]
-    images = torch.split(features_BD, chunk or len(features_BD))
+    chunks = cut(len(step.texts), taught, processes.count * _parts(len(step.texts), chunk, processes))
+    found = _encode_texts(model, step, chunks[processes.share(len(chunks))], needs)
+    mine = processes.share(len(step.items))
+    # What is fused may be any image of the step.
+    regions_BRD = None if matching is None else features(step.items)
+    features_ND = features(step.items[mine]) if regions_BRD is None else regions_BRD[mine, 0]
+    images = torch.split(features_ND, chunk or max(1, len(features_ND)))
     vectors = [
         recomputed(partial(model.encode_image, part), model.feature_mean, len(images)) for part in images
     ]
@@ -56,13 +59,15 @@ def compute_views(
     place_of_pair = torch.argsort(torch.cat([here.pairs for here in chunks])).to(device)
     row_of_text = place_of_text[step.row_of_text].to(device)
     handed_out: dict[str, Any] = {
-        name: _joined([part[name] for part in found])[place_of_pair if name == "teacher" else row_of_text]
-        for name in found[0]
+        name: processes.gather(_joined(parts))[place_of_pair if name == "teacher" else row_of_text]
+        for name, parts in found.items()
     }
-    views, batch = Views(image=torch.cat(vectors), **handed_out), _moved(step.batch, device)
-    if matching is not None:
-        views = replace(views, fused=compute_fused(model, step, features, views, batch, matching, chunk))
-    return views, batch
+    image = processes.gather(torch.cat(vectors))
+    views, batch = Views(image=image, **handed_out), _moved(step.batch, device)
+    if matching is None or regions_BRD is None:
+        return views, batch
+    fused = compute_fused(model, step, regions_BRD, views, batch, matching, chunk, processes)
+    return replace(views, fused=fused), batch
 
 
 def _taught(step: Step) -> list[tuple[int, int]]:
@@ -74,10 +79,27 @@ def _taught(step: Step) -> list[tuple[int, int]]:
     return [(first, second) for first, second in rows.tolist()]
 
 
+def _parts(texts: int, chunk: int | None, processes: Processes) -> int:
+    """How many chunks each process encodes."""
+    return 1 if chunk is None else -(-texts // (chunk * processes.count))
+
+
 def _encode_texts(
+    model: DualEncoder, step: Step, chunks: Sequence[Chunk], needs: Sequence[str]
+) -> dict[str, list[Tensor]]:
+    """The views of the texts that the chunks own, and their teacher vectors, each a list of parts."""
+    inputs = [model.trunk.prepare([step.texts[row] for row in here.texts.tolist()]) for here in chunks]
+    found = [
+        recomputed(partial(_encode_chunk, model, given, here, needs), model.feature_mean, len(chunks))
+        for given, here in zip(inputs, chunks, strict=True)
+    ]
+    return {name: [part[name] for part in found] for name in found[0]}
+
+
+def _encode_chunk(
     model: DualEncoder, inputs: dict[str, Tensor], here: Chunk, needs: Sequence[str]
 ) -> dict[str, Tensor]:
-    """The views of the texts that a chunk owns, and its teacher vectors; nothing else keeps memory."""
+    """Only what is needed: nothing else keeps memory."""
     found = model.encode_text(inputs, tokens=bool({"teacher", "tokens"} & set(needs)))
     views = {"text": found.vector[: here.own]}
     if "pooled" in needs:
@@ -86,8 +108,8 @@ def _encode_texts(
         assert found.trunk is not None and found.mask is not None
         views |= {"tokens": found.trunk[: here.own], "mask": found.mask[: here.own]}
     if "teacher" in needs:
-        device = found.vector.device
-        views["teacher"] = model.teach(found[here.source.to(device)], found[here.target.to(device)])
+        source, target = here.source.to(found.vector.device), here.target.to(found.vector.device)
+        views["teacher"] = model.teach(found[source], found[target]) if len(source) else found.vector[:0]
     return views
 
 

@@ -1,0 +1,75 @@
+"""Run as a script, twice, with RANK 0 and 1: what two processes exchange and compute together.
+
+Arguments: what to do, then its own. `gradients CORPUS OUT` stores those of every case, and what was gathered;
+`run CORPUS OUT [STEP]` trains, and with a step, the second process alone gets a signal after it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from gradients import CASES, STILL, config_of, gradients
+from training_world import tiny
+
+from dragoman.training import train
+from dragoman.training.processes import Processes, join_processes
+
+CHUNKS = ("none", "7")
+SETTINGS = {"steps": "10", "validate_every": "0.5", "checkpoint_every": "4", "chunk": "9"}
+
+
+def all_gradients(corpus: Path, out: Path) -> None:
+    processes = join_processes("cpu")
+    for number, (recipe, targets, settings) in enumerate(CASES):
+        for chunk in CHUNKS:
+            config = config_of(recipe, targets, STILL | settings | {"chunk": chunk})
+            torch.save(gradients(corpus, config, processes), out / f"{number}-{chunk}-{processes.rank}.pt")
+    torch.save(exchanged(processes), out / f"exchanged-{processes.rank}.pt")
+
+
+def exchanged(processes: Processes) -> dict[str, Any]:
+    """Two rows of three tokens from the first process, one of two from the second, and the like."""
+    rank = processes.rank
+    tokens = torch.full((2 - rank, 3 - rank, 2), 1.0 + rank, requires_grad=True)
+    gathered = processes.gather(tokens)
+    (gathered * torch.arange(18.0).view(3, 3, 2)).sum().backward()
+    reached, shared, unreached = (torch.nn.Parameter(torch.zeros(2)) for _ in range(3))
+    reached.grad, shared.grad = torch.tensor([1.0, 2.0]) * (rank + 1), torch.ones(2)
+    if rank:
+        shared.grad = None
+    whole = torch.nn.Parameter(torch.zeros(1))
+    whole.grad = torch.tensor([3.0])
+    processes.add_gradients([reached, shared, unreached], [whole])
+    return {
+        "tokens": gathered.detach(),
+        "gradient": tokens.grad,
+        "nothing": processes.gather(torch.zeros(0, 2)),
+        "from one": processes.gather(torch.ones(rank, 2)),
+        "bytes": processes.gather(torch.tensor([[True], [False]])[rank:]),
+        "half": processes.gather(torch.full((1, 2), 0.5 + rank, dtype=torch.bfloat16)),
+        "grads": [parameter.grad for parameter in (reached, shared, unreached, whole)],
+        "share": [list(range(count))[processes.share(count)] for count in (0, 1, 5)],
+        "of first": processes.of_first(torch.tensor([5 + rank])),
+        "largest": processes.largest(7 - rank),
+        "first": processes.on_first(lambda: f"from {rank}"),
+        "draw": float(torch.rand(1)),
+    }
+
+
+def run(corpus: Path, out: Path, step: str = "0") -> None:
+    def on_step(number: int) -> None:
+        if str(number) == step and os.environ["RANK"] == "1":
+            signal.raise_signal(signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    train(corpus, tiny("nrccr", **SETTINGS), out, device="cpu", on_step=on_step)
+
+
+if __name__ == "__main__":
+    what = {"gradients": all_gradients, "run": run}[sys.argv[1]]
+    what(*map(Path, sys.argv[2:4]), *sys.argv[4:])  # type: ignore[operator]
