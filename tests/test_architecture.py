@@ -20,6 +20,7 @@ LAYERS = [
     {"recipes", "reporting"},
     {"service", "demo"},
     {"cli"},
+    {"__main__"},
 ]
 LEVEL = {name: level for level, layer in enumerate(LAYERS) for name in layer}
 # Neighbours of one layer stay strangers, but for these.

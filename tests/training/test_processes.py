@@ -162,5 +162,5 @@ def test_a_folder_that_another_run_writes_is_refused_once(corpus: Path, tmp_path
 def test_texts_that_depend_on_one_another_are_not_shared(corpus: Path) -> None:
     two = Alone()
     two.count = 2
-    with pytest.raises(UserError, match="so 2 processes cannot share a step. Start one: dragoman train"):
+    with pytest.raises(UserError, match=r"so 2 processes cannot share a step\. Start one: dragoman train"):
         prepared(corpus, config_of("nrccr_released", ("pt",), {}), two)
