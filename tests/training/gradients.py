@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 from training_world import tiny
 
 from dragoman.corpus import Corpus
-from dragoman.training import TrainConfig
+from dragoman.objectives._masking import Masks
+from dragoman.objectives._matching import Draws
+from dragoman.training import TrainConfig, fused
 from dragoman.training.batches import Step, StepPlan
 from dragoman.training.processes import Processes
 from dragoman.training.samples import load_samples
@@ -37,6 +42,36 @@ CASES: list[tuple[str, tuple[str, ...], dict[str, str]]] = [
     ("nrccr", ("pt",), {"loss.discriminator": "strong", "loss.feat_detach_teacher": "false"}),
     ("nrccr", ("pt",), {"loss.sim_loss": "off", "loss.feat_loss": "off", "loss.adversary": "off"}),
 ]
+
+
+FUSED = (
+    "one_to_k",
+    ("pt", "de"),
+    {"loss.mitm_weight": "1", "loss.cmlm_weight": "0.5", "fusion.dropout": "0"},
+)
+"""A case for `fixed_draws`, as it draws pairs and words, and the random state depends on the chunks."""
+
+
+@contextmanager
+def fixed_draws() -> Iterator[None]:
+    """Pairs are drawn with one seed, and the first known word of a text is hidden."""
+    draw, draw_masks = fused.draw, fused.draw_masks
+
+    def seeded(*arguments: Any) -> Draws:
+        with torch.random.fork_rng():
+            torch.manual_seed(5)
+            return draw(*arguments)
+
+    def first(label_NL: Tensor, length_N: Tensor) -> Masks:
+        known = label_NL >= 0
+        chosen = known & (known.cumsum(1) == 1)
+        return Masks(chosen=chosen, hidden=chosen, swapped=torch.zeros_like(chosen))
+
+    fused.draw, fused.draw_masks = seeded, first
+    try:
+        yield
+    finally:
+        fused.draw, fused.draw_masks = draw, draw_masks
 
 
 def config_of(recipe: str, targets: tuple[str, ...], settings: dict[str, str]) -> TrainConfig:

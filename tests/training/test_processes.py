@@ -12,7 +12,17 @@ from typing import Any
 
 import pytest
 import torch
-from gradients import CASES, STILL, config_of, distance, gradients, prepared, saved
+from gradients import (
+    CASES,
+    FUSED,
+    STILL,
+    config_of,
+    distance,
+    fixed_draws,
+    gradients,
+    prepared,
+    saved,
+)
 from killed_runs import outcome
 from training_world import TINY, tiny, write_world
 from two_processes import CHUNKS, SETTINGS
@@ -73,6 +83,15 @@ def test_two_processes_have_the_gradient_of_one(corpus: Path, stored: Path, numb
         for rank in (0, 1):
             found = saved(stored / f"{number}-{chunk}-{rank}.pt")
             assert distance(found, alone) < 1e-5
+
+
+def test_processes_share_what_is_fused(corpus: Path, stored: Path) -> None:
+    with fixed_draws():
+        alone = gradients(corpus, config_of(*FUSED[:2], STILL | FUSED[2]))
+    assert {"term mitm", "term cmlm", "DualEncoder fusion.match_head.0.weight"} < alone.keys()
+    for chunk in CHUNKS:
+        for rank in (0, 1):
+            assert distance(saved(stored / f"fused-{chunk}-{rank}.pt"), alone) < 1e-5
 
 
 def test_rows_are_gathered_by_rank_and_their_gradient_comes_back(stored: Path) -> None:

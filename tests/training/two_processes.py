@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from gradients import CASES, STILL, config_of, gradients
+from gradients import CASES, FUSED, STILL, config_of, fixed_draws, gradients
 from training_world import tiny
 
 from dragoman.training import train
@@ -29,6 +29,10 @@ def all_gradients(corpus: Path, out: Path) -> None:
         for chunk in CHUNKS:
             config = config_of(recipe, targets, STILL | settings | {"chunk": chunk})
             torch.save(gradients(corpus, config, processes), out / f"{number}-{chunk}-{processes.rank}.pt")
+    with fixed_draws():
+        for chunk in CHUNKS:
+            config = config_of(*FUSED[:2], STILL | FUSED[2] | {"chunk": chunk})
+            torch.save(gradients(corpus, config, processes), out / f"fused-{chunk}-{processes.rank}.pt")
     torch.save(exchanged(processes), out / f"exchanged-{processes.rank}.pt")
 
 
