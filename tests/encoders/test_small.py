@@ -82,6 +82,24 @@ def test_words_of_one_letter_are_never_left_to_their_spelling() -> None:
     assert spelled == {"<um>"}
 
 
+def test_a_linked_word_is_read_by_the_pieces_of_its_source_words_too() -> None:
+    config = SmallTextConfig(width=8, min_count=1)
+    texts = ["dog man", "cão homem"]
+    plain = SmallText.fit(texts, config)
+    linked = SmallText.fit(texts, config, links={"cão": ("dog",), "狗": ("dog",), "homem": ("unheard",)})
+    assert linked.vocabulary == plain.vocabulary
+    own, dog = plain._rows("cão"), plain._rows("dog")
+    assert linked._rows("cão") == own + dog
+    assert linked._rows("dog") == dog and linked._rows("homem") == plain._rows("homem")
+    # Case does not matter to a link; a pair of characters falls back on its first.
+    assert linked._rows("CÃO")[-len(dog) :] == dog
+    assert linked._rows("狗在") == linked._rows("狗") == dog
+    with torch.no_grad():
+        inputs = linked.eval().prepare(["cão"])
+        expected = linked.pieces.weight[own + dog].mean(0) + linked.positions.weight[0]
+        torch.testing.assert_close(linked.embed(inputs)[0, 0], expected)
+
+
 def test_the_vocabulary_counts_running_words() -> None:
     config = small_config(shortest=3, longest=3, min_count=2)
     # um: 3 running words; uma: 1. "<um" stands in all four.
@@ -159,6 +177,9 @@ def test_a_saved_encoder_reads_as_before(tmp_path: Path) -> None:
     trunk.save_assets(tmp_path)
     loaded = SmallText.from_assets(tmp_path)
     assert (loaded.config, loaded.vocabulary) == (trunk.config, trunk.vocabulary)
+    linked = SmallText(trunk.config, trunk.vocabulary, links={"cão": ["dog"]})
+    linked.save_assets(tmp_path / "linked")
+    assert SmallText.from_assets(tmp_path / "linked").links == {"cão": ("dog",)}
     loaded.load_state_dict(trunk.state_dict())
     texts = [*TEXTS, "", "ζ never seen"]
     for before, after in zip(states(trunk, texts), states(loaded.eval(), texts), strict=True):

@@ -148,9 +148,14 @@ def test_each_language_has_its_own_lexicon() -> None:
 
 def test_the_vocabulary_gets_what_the_source_captions_can_bring_in() -> None:
     both = wording(0.1, 0.1, LEXICON, Lexicon([("bola", "ball"), ("Hund", "dog")]))
-    assert both.words_for(["A Dog .", "cat dog"]) == ["gato", "bichano", "cão", "cadela", "cachorro", "hund"]
-    assert both.words_for(["ball", "dog"]) == ["bola", "cão", "cadela", "cachorro", "hund"]
-    assert both.words_for(["zebu"]) == both.words_for([]) == wording().words_for(["A dog"]) == []
+    dogs = ["cão", "cadela", "cachorro", "hund"]
+    found = both.words_for(["A Dog .", "cat dog"])
+    assert list(found.items()) == [
+        *((word, ("cat",)) for word in ("gato", "bichano")),
+        *((word, ("dog",)) for word in dogs),
+    ]
+    assert list(both.words_for(["ball", "dog"])) == ["bola", *dogs]
+    assert both.words_for(["zebu"]) == both.words_for([]) == wording().words_for(["A dog"]) == {}
 
 
 def test_known_words_are_in_the_vocabulary_with_all_their_pieces() -> None:
@@ -317,7 +322,7 @@ def test_runs_that_cannot_use_a_lexicon_do_not_need_one(corpus: Path, settings: 
     assert load_wording(opened, config).lexicons == ()
     write_lexicon(corpus)
     assert lexicon_hashes(opened, config) == {}
-    assert load_wording(opened, config).words_for(["dog"]) == []
+    assert load_wording(opened, config).words_for(["dog"]) == {}
 
 
 def test_a_run_on_the_source_alone_needs_none(corpus: Path) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -57,6 +57,9 @@ class SmallTextConfig:
     """Throw case away; only for comparison with code that does."""
     piece_dropout: float = 0.2
     """Share of the n-grams of a word that a training step leaves out, so that no single piece decides."""
+    links: int = 0
+    """Source words that a word of another language is linked to at most, by alignment of the training
+    captions: it is then read by their pieces as well, so that what one language learns serves the others."""
     whole_dropout: float = 0.4
     """As `piece_dropout`, for the piece that is the whole word, which is then read by its spelling; words of
     one letter have none."""
@@ -69,6 +72,8 @@ class SmallTextConfig:
                 raise UserError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.width % self.heads:
             raise UserError(f"width {self.width} must be a multiple of heads {self.heads}")
+        if self.links < 0:
+            raise UserError(f"links must be 0 or more, got {self.links}")
         for name in ("dropout", "piece_dropout", "whole_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise UserError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
@@ -91,12 +96,17 @@ def read(text: str, config: SmallTextConfig) -> list[str]:
     ]
 
 
+def unspaced(word: str) -> bool:
+    """Whether a word that `read` gave begins with a character of a script without spaces."""
+    return _ALONE.match(word) is not None
+
+
 def pieces(word: str, shortest: int, longest: int) -> list[str]:
     """The bounded word and its n-grams: `<um>` gives `<um>`, `<um`, `um>` for lengths 3 to 3.
 
     A character of an unspaced script with its follower gives the bounded character and the pair.
     """
-    if _ALONE.match(word):
+    if unspaced(word):
         return [f"<{word[0]}>", word][: len(word)]
     bounded = f"<{word}>"
     grams = [
@@ -133,13 +143,21 @@ class SmallText(TextEncoder):
     _spelled: Tensor
     _label: Tensor
 
-    def __init__(self, config: SmallTextConfig, vocabulary: Sequence[str], added: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        config: SmallTextConfig,
+        vocabulary: Sequence[str],
+        added: Sequence[int] = (),
+        links: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
         super().__init__()
         self.config = config
         self.width = config.width
         self.vocabulary = list(vocabulary)
         self.added = tuple(added)
         """How many of the last pieces came with each extension, the first extension first."""
+        self.links = {word: tuple(sources) for word, sources in (links or {}).items()}
+        """Words, in lower case, that are read by the pieces of these other words as well."""
         self._first_rows = [len(vocabulary) + 1 - sum(added[at:]) for at in range(len(added))]
         # Row 0 is the unknown word, for words of which no piece is known.
         self._row = {piece: row for row, piece in enumerate(vocabulary, start=1)}
@@ -168,9 +186,15 @@ class SmallText(TextEncoder):
         )
 
     @classmethod
-    def fit(cls, texts: Iterable[str], config: SmallTextConfig, known: Iterable[str] = ()) -> SmallText:
+    def fit(
+        cls,
+        texts: Iterable[str],
+        config: SmallTextConfig,
+        known: Iterable[str] = (),
+        links: Mapping[str, Sequence[str]] | None = None,
+    ) -> SmallText:
         """A fresh encoder whose vocabulary is fitted on `texts`, and has the words `known` in any case."""
-        return cls(config, fit_pieces(texts, config, known))
+        return cls(config, fit_pieces(texts, config, known), links=links)
 
     def extended(self, texts: Iterable[str], known: Iterable[str] = ()) -> SmallText:
         """A copy that also knows the pieces of `texts`, in further rows; old rows keep number and value.
@@ -179,7 +203,7 @@ class SmallText(TextEncoder):
         """
         old = set(self.vocabulary)
         new = [piece for piece in fit_pieces(texts, self.config, known) if piece not in old]
-        grown = SmallText(self.config, [*self.vocabulary, *new], [*self.added, len(new)])
+        grown = SmallText(self.config, [*self.vocabulary, *new], [*self.added, len(new)], self.links)
         weights = self.state_dict()
         weights["pieces.weight"] = torch.cat(
             [weights["pieces.weight"], grown.pieces.weight.detach()[len(self.vocabulary) + 1 :]]
@@ -253,7 +277,12 @@ class SmallText(TextEncoder):
         write_text(
             folder / VOCABULARY,
             json.dumps(
-                {"config": asdict(self.config), "pieces": self.vocabulary, "added": self.added},
+                {
+                    "config": asdict(self.config),
+                    "pieces": self.vocabulary,
+                    "added": self.added,
+                    "links": self.links,
+                },
                 ensure_ascii=False,
             ),
         )
@@ -262,17 +291,32 @@ class SmallText(TextEncoder):
     def from_assets(cls, folder: Path) -> SmallText:
         """The module without trained weights, from what `save_assets` wrote."""
         stored: dict[str, Any] = json.loads((folder / VOCABULARY).read_text(encoding="utf-8"))
-        return cls(SmallTextConfig(**stored["config"]), stored["pieces"], stored.get("added", ()))
+        config = SmallTextConfig(**stored["config"])
+        return cls(config, stored["pieces"], stored.get("added", ()), stored.get("links"))
 
     def _rows(self, word: str) -> list[int]:
         rows = self._rows_of_word.get(word)
         if rows is None:
-            config = self.config
-            named = [self._row.get(piece) for piece in pieces(word, config.shortest, config.longest)]
-            rows = self._chosen([row for row in named if row is not None], named[0]) or [0]
+            rows = self._own_rows(word)
+            for linked in self._linked(word):
+                rows = rows + self._own_rows(linked)
+            rows = rows or [0]
             if len(self._rows_of_word) < 200_000:  # bounds the memory of a service that reads anything
                 self._rows_of_word[word] = rows
         return rows
+
+    def _own_rows(self, word: str) -> list[int]:
+        config = self.config
+        named = [self._row.get(piece) for piece in pieces(word, config.shortest, config.longest)]
+        return self._chosen([row for row in named if row is not None], named[0])
+
+    def _linked(self, word: str) -> tuple[str, ...]:
+        """The words that `word` is linked to; a pair of characters without a link has that of its first."""
+        word = word.lower()
+        found = self.links.get(word)
+        if found is None and unspaced(word[:1]):
+            found = self.links.get(word[0])
+        return found or ()
 
     def _chosen(self, found: list[int], whole: int | None) -> list[int]:
         """Of the known pieces of a word, those that it is read by, in their order.

@@ -9,7 +9,7 @@ T texts, P pairs, J joint width.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -91,7 +91,7 @@ class Extension:
                 "corpus with the same feature set."
             )
 
-    def student(self, texts: Sequence[str], known_words: Sequence[str]) -> DualEncoder:
+    def student(self, texts: Sequence[str], known_words: Iterable[str]) -> DualEncoder:
         """The model that learns: a copy that can read the new languages, frozen where it must not move."""
         model, _ = load_model(self.run / "model")
         if self.config.learn == "vocabulary":
@@ -120,7 +120,7 @@ class Extension:
         self.teacher.to(batch.pair.device)
         return self.teacher.encode_text(self.teacher.trunk.prepare(different)).vector[row_of_text]
 
-    def _learn_new_pieces(self, model: DualEncoder, texts: Sequence[str], known_words: Sequence[str]) -> None:
+    def _learn_new_pieces(self, model: DualEncoder, texts: Sequence[str], known_words: Iterable[str]) -> None:
         """Freeze all but the rows of pieces that the model did not know."""
         if not isinstance(model.trunk, SmallText):
             raise UserError(

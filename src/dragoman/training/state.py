@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ from dragoman.training.checkpoint import (
 )
 from dragoman.training.config import OBJECTIVES, TrainConfig
 from dragoman.training.extension import Extension
+from dragoman.training.links import word_links
 from dragoman.training.optimizing import make_optimizer, set_rate
 from dragoman.training.processes import Alone, Processes, uses_gpu
 from dragoman.training.samples import Samples
@@ -41,7 +43,7 @@ from dragoman.training.views import compute_views
 class TrainState:
     """Model, objective, their optimizers, and how far the run is. Seeds the random state when built.
 
-    `known_words` join the vocabulary, where one is fitted.
+    `known_words` join the vocabulary, where one is fitted, and are linked to the source words they render.
     """
 
     def __init__(
@@ -50,7 +52,7 @@ class TrainState:
         corpus: Corpus,
         samples: Samples,
         device: str,
-        known_words: Sequence[str] = (),
+        known_words: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
         extension: Extension | None = None,
         processes: Processes | None = None,
     ) -> None:
@@ -206,9 +208,10 @@ def _accelerator(config: TrainConfig, device: str) -> Accelerator:
     return Accelerator(cpu=not cuda, mixed_precision="bf16" if half else "no")
 
 
-def _trunk(config: TrainConfig, samples: Samples, known_words: Sequence[str]) -> TextEncoder:
+def _trunk(config: TrainConfig, samples: Samples, known_words: Mapping[str, tuple[str, ...]]) -> TextEncoder:
     if isinstance(config.text, SmallTextConfig):
-        return SmallText.fit(samples.all_texts(), config.text, known_words)
+        links = word_links(samples, config.text, known_words)
+        return SmallText.fit(samples.all_texts(), config.text, known_words, links)
     return HuggingFaceText.load(config.text)
 
 

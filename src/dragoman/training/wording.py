@@ -24,14 +24,18 @@ class Wording:
     """One per target language, in their order, None for those without; empty where neither synonyms nor
     renderings are wanted."""
 
-    def words_for(self, source_texts: Iterable[str]) -> list[str]:
-        """Lexicon words that the source captions can bring in, for the vocabulary."""
+    def words_for(self, source_texts: Iterable[str]) -> dict[str, tuple[str, ...]]:
+        """Lexicon words that the source captions can bring in, with the source words that they render."""
         lexicons = [lexicon for lexicon in self.lexicons if lexicon is not None]
         if not lexicons:
-            return []
+            return {}
         words = {word.lower() for text in source_texts for word in text.split(" ")}
-        found = (lexicon.renderings(word) for lexicon in lexicons for word in sorted(words))
-        return list(dict.fromkeys(word for renderings in found for word in renderings))
+        found: dict[str, tuple[str, ...]] = {}
+        for lexicon in lexicons:
+            for word in sorted(words):
+                for rendering in lexicon.renderings(word):
+                    found[rendering] = (*found.get(rendering, ()), word)
+        return found
 
     def vary_target(self, text: str, source: str, lang: int, draws: Generator) -> str:
         """A machine caption of target language `lang` (from 0): rendered anew, or with synonyms."""
