@@ -1,7 +1,8 @@
-"""The house recipe: many languages, weighed by trust, with words that the engines never write."""
+"""The house recipe: many languages whose words share pieces by meaning, weighed by trust."""
 
 from __future__ import annotations
 
+from dragoman.encoders.small import SmallTextConfig
 from dragoman.training.config import TrainConfig, objective_config
 from dragoman.training.trust_use import TrustUse
 
@@ -9,7 +10,8 @@ from dragoman.training.trust_use import TrustUse
 def recipe(source: str, targets: tuple[str, ...], features: str) -> TrainConfig:
     """What measured best on many languages at once (`benchmarks/many_languages`); needs `dragoman trust`.
 
-    One language an image and step leaves most of a text budget to different images; images without captions
+    Words of other languages are read by the pieces of the source words that they stand for as well, which
+    brings most of the gain. One language an image and step leaves most of a text budget to different images; images without captions
     make up for the small step. Ties to the source captions are in the objective, and off: they cost more
     captions than they are worth (EXPERIMENTS.md). Lexicons are read where there are some.
     """
@@ -20,6 +22,7 @@ def recipe(source: str, targets: tuple[str, ...], features: str) -> TrainConfig:
         features=features,
         objective="dragoman",
         loss=objective_config("dragoman"),
+        text=SmallTextConfig(links=2),
         incomplete="keep",
         trust=TrustUse(weight=True),
         unit="image",
