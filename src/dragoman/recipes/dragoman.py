@@ -11,9 +11,9 @@ def recipe(source: str, targets: tuple[str, ...], features: str) -> TrainConfig:
     """What measured best on many languages at once (`benchmarks/many_languages`); needs `dragoman trust`.
 
     Words of other languages are read by the pieces of the source words that they stand for as well, which
-    brings most of the gain. One language an image and step leaves most of a text budget to different images; images without captions
-    make up for the small step. Ties to the source captions are in the objective, and off: they cost more
-    captions than they are worth (EXPERIMENTS.md). Lexicons are read where there are some.
+    brings most of the gain. One language an image and step leaves most of a text budget to different images;
+    images without captions make up for the small step. Ties to the source captions are in the objective, and
+    off: they cost more captions than they are worth (EXPERIMENTS.md). Lexicons are read where there are some.
     """
     return TrainConfig(
         recipe="dragoman",
