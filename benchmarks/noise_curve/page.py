@@ -36,7 +36,8 @@ def detection(corpus: Path) -> dict[str, float]:
     kinds = dict(zip(noise["caption_id"].to_pylist(), noise["kind"].to_pylist(), strict=True))
     kind = np.array([kinds.get(caption, "") for caption in table["caption_id"].to_pylist()])
     scores = {"trust": table["trust"].to_numpy().astype(float)}
-    scores |= {name: goodness(table[name].to_numpy().astype(float), GOOD[name]) for name in GOOD}
+    signals = [name for name in table.column_names if name in GOOD]
+    scores |= {name: goodness(table[name].to_numpy().astype(float), GOOD[name]) for name in signals}
     found = {name: auc(score, kind != "") for name, score in scores.items()}
     for one in sorted(set(kinds.values())):
         chosen = (kind == one) | (kind == "")
