@@ -77,11 +77,11 @@ def page(everything: Mapping[str, Any]) -> Iterable[str]:
     )
     settings = ", ".join(f"{name}={value}" for name, value in told["settings"].items())
     yield (
-        f"Recipes as they are but for `{settings}`; MobileNetV2 features. Asked by people in Portuguese "
-        "(written from the photo; 1,000 test images). SumR = R@1 + R@5 + R@10 in both directions, at most "
-        "600.\n"
+        f"Recipes as they are but for `{settings}`; no lexicon; MobileNetV2 features. Asked by people "
+        "in Portuguese (written from the photo; 1,000 test images). SumR = R@1 + R@5 + R@10 in both "
+        "directions, at most 600.\n"
     )
-    yield f"Command: `{told['command']}`. Commit {told['commit']}, computer: {told['computer']}, "
+    yield f"Command: `{told['command']}`. Written at {told['commit']}; computer: {told['computer']}, "
     yield f"shared, one thread a run; {told['seconds']:.0f} CPU seconds a run (median).\n"
     if everything["missing"]:
         yield from what_is_missing(everything["missing"], curves)
