@@ -64,7 +64,8 @@ def main() -> NoReturn:
         error.show()
         status = error.exit_code
     except (KeyboardInterrupt, click.Abort):
-        status = _say("Interrupted. What was finished is kept; run the same command again to go on.", 130)
+        said = "Interrupted. What was finished is kept; run the same command again to go on."
+        status = _say(said, errors.INTERRUPTED) if speaks() else errors.INTERRUPTED
     except errors.UserError as error:
         status = _say(str(error), error.exit_code)
     except BrokenPipeError:
