@@ -108,7 +108,7 @@ def page(everything: Mapping[str, Any]) -> Iterable[str]:
     yield from difference_table(everything["differences"], rates)
 
 
-def what_is_missing(jobs: Sequence[tuple[str, str, float, int]], curves: Curves) -> Iterable[str]:
+def what_is_missing(jobs: Sequence[str], curves: Curves) -> Iterable[str]:
     """Of the grid, in words."""
     done = sum(len(seeds) for of in curves.values() for by_rate in of.values() for seeds in by_rate.values())
     yield (
@@ -116,7 +116,7 @@ def what_is_missing(jobs: Sequence[tuple[str, str, float, int]], curves: Curves)
         "without any; a single value has one seed). The command goes on with the others."
     )
     unseen: dict[str, list[str]] = {}
-    for arm, variant in dict.fromkeys((arm, variant) for arm, variant, _, _ in jobs):
+    for arm, variant in dict.fromkeys(tuple(job.split()[:2]) for job in jobs):
         if variant not in curves.get(arm, {}):
             unseen.setdefault(variant, []).append(arm)
     if unseen:

@@ -176,7 +176,7 @@ def gather(out: Path) -> dict[str, object]:
         "auc": {f"{rate:g}": detection(corpus_of(out, rate)) for rate in scored if rate},
         "sum_r": curves,
         "differences": differences,
-        "missing": [astuple(job) for job in jobs() if job not in done],
+        "missing": [" ".join(map(str, astuple(job))) for job in jobs() if job not in done],
     }
 
 
