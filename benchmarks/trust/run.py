@@ -32,6 +32,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from scipy.stats import ConstantInputWarning, rankdata, spearmanr
 
@@ -72,20 +73,27 @@ class Run:
     rate: float
     back: str = BACK
     langid: bool = False
+    model: bool = False
 
     @property
     def title(self) -> str:
         kind = self.kinds[0] if len(self.kinds) == 1 else "mix"
         back = "" if self.back == BACK else f", back {self.back}ped" if self.back == "drop" else ", back kept"
-        return kind + back + (", with --langid" if self.langid else "")
+        return kind + back + ", with --langid" * self.langid + ", with --model" * self.model
+
+    @property
+    def special(self) -> bool:
+        """Whether it differs in more than kind and rate."""
+        return self.back != BACK or self.langid or self.model
 
 
-def runs(rates: Sequence[float]) -> list[Run]:
+def runs(rates: Sequence[float], model: bool) -> list[Run]:
     """Each kind and the mix at every rate; the rest at 20 %."""
     kinds = [(kind,) for kind in KINDS] + [MIX]
-    every = [Run(kinds=kind, rate=rate) for rate in rates for kind in kinds]
-    special = [Run(kinds=MIX, rate=0.2, back="drop"), Run(kinds=MIX, rate=0.2, back="keep")]
-    return every + special + [Run(kinds=MIX, rate=0.2, langid=True)]
+    found = [Run(kinds=kind, rate=rate) for rate in rates for kind in kinds]
+    found += [Run(kinds=MIX, rate=0.2, back=back) for back in ("drop", "keep")]
+    found += [Run(kinds=MIX, rate=0.2, langid=True)]
+    return found + ([Run(kinds=MIX, rate=0.2, model=True)] if model else [])
 
 
 def auc(score: Floats, damaged: Bools) -> float:
@@ -148,8 +156,9 @@ def some_items(folder: Path, count: int, out: Path) -> Path:
     plant_noise(folder, out, languages=["pt"], config=NoiseConfig(rate=0), back="keep")
     corpus = Corpus.open(out)
     drawn = sorted(corpus.items["item_id"].to_pylist(), key=lambda i: hashlib.sha256(i.encode()).digest())
-    chosen = pc.is_in(corpus.captions["item_id"], pa.array(drawn[:count]))
-    corpus.replace_captions(corpus.captions.filter(chosen))
+    chosen = pa.array(drawn[:count])
+    pq.write_table(corpus.items.filter(pc.is_in(corpus.items["item_id"], chosen)), out / "items.parquet")
+    corpus.replace_captions(corpus.captions.filter(pc.is_in(corpus.captions["item_id"], chosen)))
     return out
 
 
@@ -161,13 +170,15 @@ def for_scoring(folder: Path) -> None:
     corpus.replace_captions(corpus.captions.filter(pc.invert(pc.fill_null(served, False))))
 
 
-def detection(corpus: Path, home: Path, seed: int, rates: Sequence[float], **aids: Any) -> Iterator[Result]:
-    for number, run in enumerate(runs(rates)):
+def detection(
+    corpus: Path, home: Path, seed: int, rates: Sequence[float], model: Any, **aids: Any
+) -> Iterator[Result]:
+    for number, run in enumerate(runs(rates, model is not None)):
         noisy = home / f"noisy{number}"
         config = NoiseConfig(rate=run.rate, kinds=run.kinds, seed=seed)
         noise = plant_noise(corpus, noisy, languages=["pt"], config=config, back=run.back)
         for_scoring(noisy)
-        table = portuguese(score_trust(noisy, langid=run.langid, **aids))
+        table = portuguese(score_trust(noisy, langid=run.langid, model=model if run.model else None, **aids))
         damaged = pc.is_in(table["caption_id"], noise["caption_id"].combine_chunks()).to_numpy()
         print(f"{run.title} {run.rate}: {len(noise)} of {len(table)} damaged", file=sys.stderr)
         scores = {name: auc(score, damaged) for name, score in judges(table).items()}
@@ -229,9 +240,9 @@ def _texts(data: Path) -> dict[str, str]:
 
 def rate_table(results: Sequence[Result]) -> Iterator[str]:
     """Kinds by rates, for each form of trust."""
-    normal = [(run, scores) for run, scores, _ in results if run.back == BACK and not run.langid]
+    normal = [(run, scores) for run, scores, _ in results if not run.special]
     rates = sorted({run.rate for run, _ in normal})
-    forms = [name for name in VARIANTS if name in normal[0][1]]
+    forms = [name for name in ("trust", "trust, with both") if name in normal[0][1]]
     yield "| damage | " + " | ".join(f"{form}, {rate:.0%}" for form in forms for rate in rates) + " |"
     yield "|---" * (len(forms) * len(rates) + 1) + "|"
     for title in dict.fromkeys(run.title for run, _ in normal):
@@ -293,7 +304,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--words", type=Path, required=True, help="Portuguese words, one a line")
     parser.add_argument("--model", type=Path, help="run folder of `dragoman train`")
-    parser.add_argument("--items", type=int, default=1400, help="items in which damage is planted")
+    parser.add_argument("--items", type=int, default=600, help="items in which damage is planted")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     began = time.monotonic()
