@@ -304,7 +304,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--words", type=Path, required=True, help="Portuguese words, one a line")
     parser.add_argument("--model", type=Path, help="run folder of `dragoman train`")
-    parser.add_argument("--items", type=int, default=600, help="items in which damage is planted")
+    parser.add_argument("--items", type=int, default=1000, help="items in which damage is planted")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     began = time.monotonic()
