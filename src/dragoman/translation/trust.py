@@ -33,7 +33,7 @@ from dragoman.translation.trust_evidence import Bridge, Translation, translation
 
 FORMAT = "dragoman-trust"
 FORMAT_VERSION = 1
-METHOD = 5
+METHOD = 6
 """Raised whenever the same texts would get other scores."""
 BATCH = 5_000
 """Captions after which the work is kept: a kill loses at most this many."""

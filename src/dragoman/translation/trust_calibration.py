@@ -43,15 +43,15 @@ NO_ALARM = ("recovered", "expected")
 """Signals that never raise an alarm: `recovered` would repeat that of `round_trip`, and `expected` knows
 words only."""
 
-WEIGHT = 3.0
+WEIGHT = 5.0
 """What one standard deviation of a quality signal is worth in squared deviations of alarm."""
-EVEN = 9.0
+EVEN = 18.0
 """Net alarm at which a caption is as likely damaged as sound."""
-SCALE = 5.0
+SCALE = 10.0
 """Net alarm that changes the odds by a factor of e."""
 FAR = 6.0
 """Deviations beyond which an alarm grows no louder."""
-LEAST = 0.05
+LEAST = 0.1
 """Smallest downward deviation: where nearly all captions agree to the last digit, a small difference means
 nothing."""
 LIMIT = 3.0
@@ -80,7 +80,7 @@ def alarm_of(signals: Mapping[str, Floats], engines: Ints | None = None) -> Floa
     """Sum over the signals of squared shortfalls, each less its usual half [N]; about 0 for a usual caption.
 
     Were a signal normal, half of the captions had no shortfall and the mean square of all were a half, so
-    that a caption is neither better nor worse for having a signal. Squares let one loud signal be heard
+    that a sound caption is neither better nor worse for having a signal. Squares let one loud signal be heard
     among many silent ones, whatever the damage.
     """
     total_N = np.zeros(len(next(iter(signals.values()))))
@@ -115,16 +115,15 @@ def quality_of(signals: Mapping[str, Floats]) -> Floats:
 def shortfall(good: Floats) -> Floats:
     """How far each value lies below the median, in downward deviations, 0 to `FAR` [N]; NaN stays NaN.
 
-    The downward deviation is the root of twice the mean of the squared shortfalls over all captions, which is
-    the standard deviation of a normal signal, and at least `LEAST`. A fault that few captions have lies many
-    deviations away.
+    The downward deviation is the distance from the lower quartile to the median by that of a normal signal,
+    0.6745, and at least `LEAST`. A quarter of the captions may be damaged before damage hides behind it.
     """
     present = good[np.isfinite(good)]
     if not len(present):
         return np.where(np.isnan(good), np.nan, 0.0)
-    median = float(np.median(present))
-    deviation = float(np.sqrt(2 * np.mean(np.minimum(present - median, 0) ** 2)))
-    return np.asarray(np.clip((median - good) / max(deviation, LEAST), 0, FAR))
+    quartile, median = np.quantile(present, [0.25, 0.5])
+    deviation = max(float(median - quartile) / 0.6745, LEAST)
+    return np.asarray(np.clip((median - good) / deviation, 0, FAR))
 
 
 def goodness(values: Floats, good: Good) -> Floats:
