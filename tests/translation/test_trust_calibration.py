@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -120,6 +120,7 @@ def test_usual_captions_are_trusted_and_most_of_a_clean_corpus_is() -> None:
     assert (trust < 0.5).mean() < 0.25
 
 
+@settings(deadline=None)
 @given(TABLES)
 def test_trust_lies_between_0_and_1(rows: list[tuple[float, ...]]) -> None:
     trust = trust_of(as_signals(rows))
@@ -128,6 +129,7 @@ def test_trust_lies_between_0_and_1(rows: list[tuple[float, ...]]) -> None:
     assert ((trust[~silent] >= 0) & (trust[~silent] <= 1)).all()
 
 
+@settings(deadline=None)
 @given(TABLES, st.randoms())
 def test_trust_does_not_depend_on_the_order_of_captions(rows: list[tuple[float, ...]], rng: object) -> None:
     order = list(range(len(rows)))
@@ -136,6 +138,7 @@ def test_trust_does_not_depend_on_the_order_of_captions(rows: list[tuple[float, 
     np.testing.assert_allclose(shuffled, trust_of(as_signals(rows))[order], rtol=1e-6)
 
 
+@settings(deadline=None)
 @given(TABLES, st.sampled_from([name for name in NAMES if name != "length_ratio"]))
 def test_of_two_captions_that_differ_in_one_signal_the_better_is_trusted_no_less(
     rows: list[tuple[float, ...]], name: str
