@@ -174,7 +174,7 @@ def validated(folder: Path) -> list[dict[str, Any]]:
 def test_a_folder_that_another_run_writes_is_refused_once(corpus: Path, tmp_path: Path) -> None:
     with sole_writer(tmp_path):
         (first, said), (second, silence) = start("run", corpus, tmp_path)
-    assert "is being written by another dragoman process" in said and first == 1
+    assert "another dragoman process. Wait for it to finish" in said and first == 1
     assert (second, silence) == (2, "")
 
 
