@@ -16,7 +16,7 @@ LAYERS = [
     {"records", "errors", "folders", "progress", "plugins"},
     {"corpus"},
     {"translation", "encoders", "objectives", "evaluation", "index", "scenes"},
-    {"training", "search"},
+    {"training", "indexing", "exporting", "search"},
     {"recipes", "reporting"},
     {"service", "demo"},
     {"cli"},
@@ -27,6 +27,7 @@ LEVEL = {name: level for level, layer in enumerate(LAYERS) for name in layer}
 NEIGHBOURS = {
     ("reporting", "recipes"),
     ("scenes", "translation"),
+    ("search", "indexing"),
     ("folders", "errors"),
     ("plugins", "errors"),
 }

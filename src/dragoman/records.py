@@ -44,10 +44,34 @@ class Caption:
     trust: float | None = None
 
 
+Scalar = str | int | float | bool
+Value = Scalar | tuple[Scalar, ...]
+"""Of one field of metadata; a field that is unknown is left out, never null."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One item of an index, beside its vector."""
+
+    item_id: str
+    """Any text without control characters, at most 512 bytes of UTF-8."""
+    kind: Kind = "image"
+    path: str | None = None
+    """Of the media file: absolute, relative to the media folder of the index, or a URI."""
+    metadata: Mapping[str, Value] = field(default_factory=dict)
+    """What filters see."""
+    captions: Mapping[str, str] = field(default_factory=dict)
+    """One text a language (BCP 47), shown beside the picture; not searched."""
+    source: str = ""
+    """What the vector was made from: a digest that changes with the file, empty where unknown."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
     """One search result; a higher score is better."""
 
-    item_id: str
+    entry: Entry
     score: float
-    path: str | None = None
+    """Cosine of query and item, -1..1."""
+    relevance: float | None = None
+    """Estimated probability that the item answers the query, 0..1; None where nothing was calibrated."""

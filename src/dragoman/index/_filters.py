@@ -1,0 +1,260 @@
+"""Filters on metadata: `year>=2010 and (place in (Porto, "São Paulo") or not tag=night)`.
+
+A comparison asks whether any value of a field satisfies it, so a field with several values equals each of
+them. A field that an entry lacks satisfies nothing; `not` of it is true. Numbers compare with numbers, texts
+with texts, true and false with themselves (never with 1 and 0); across kinds nothing is equal, less or more.
+`kind`, `item_id` and `path` are fields as well, unless metadata has one of that name.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from dragoman.errors import UserError
+from dragoman.records import Entry, Scalar
+
+Relation = Literal["=", "!=", "<", "<=", ">", ">="]
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """`field relation value`. `!=` is `not =`: it holds where the field is missing."""
+
+    field: str
+    relation: Relation
+    value: Scalar
+
+
+@dataclass(frozen=True, slots=True)
+class In:
+    """`field in (a, b)`"""
+
+    field: str
+    values: tuple[Scalar, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    part: Filter
+
+
+@dataclass(frozen=True, slots=True)
+class And:
+    parts: tuple[Filter, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Or:
+    parts: tuple[Filter, ...]
+
+
+Filter = Compare | In | Not | And | Or
+
+MAX_LENGTH = 10_000
+MAX_DEPTH = 30
+"""Of a filter's text, and of its brackets."""
+
+_ORDER: Mapping[str, Callable[[Any, Any], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+_TOKEN = re.compile(
+    r"""\s*(?:
+        (?P<mark><=|>=|!=|=|<|>|\(|\)|,)
+      | "(?P<quoted>(?:[^"\\]|\\.)*)"
+      | (?P<word>[^\s<>=!(),"]+)
+    )""",
+    re.VERBOSE,
+)
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
+
+
+def satisfies(entry: Entry, filter: Filter | None) -> bool:
+    """Whether an entry passes: what the filters of all backends are measured against."""
+    match filter:
+        case None:
+            return True
+        case Compare(field, "!=", value):
+            return not satisfies(entry, Compare(field, "=", value))
+        case Compare(field, "=", value):
+            return any(_equal(found, value) for found in values_of(entry, field))
+        case Compare(field, relation, value):
+            return any(
+                _ordered(found) == _ordered(value) is not None and _ORDER[relation](found, value)
+                for found in values_of(entry, field)
+            )
+        case In(field, values):
+            return any(_equal(found, value) for found in values_of(entry, field) for value in values)
+        case Not(part):
+            return not satisfies(entry, part)
+        case And(parts):
+            return all(satisfies(entry, part) for part in parts)
+        case Or(parts):
+            return any(satisfies(entry, part) for part in parts)
+
+
+def values_of(entry: Entry, field: str) -> tuple[Scalar, ...]:
+    """The values of a field; none where the entry lacks it."""
+    own: dict[str, Scalar | None] = {"kind": entry.kind, "item_id": entry.item_id, "path": entry.path}
+    found = entry.metadata.get(field, own.get(field))
+    if found is None:
+        return ()
+    return found if isinstance(found, tuple) else (found,)
+
+
+def _equal(found: Scalar, value: Scalar) -> bool:
+    return isinstance(found, bool) == isinstance(value, bool) and found == value
+
+
+def _ordered(value: Scalar) -> type | None:
+    """What a value can be less or more than; truth has no order."""
+    if isinstance(value, bool):
+        return None
+    return str if isinstance(value, str) else float
+
+
+def parse(text: str) -> Filter:
+    """The filter that a text describes.
+
+    Words are `and`, `or`, `not`, `in`, `true`, `false`; a value that reads as a number is one, unless it is
+    quoted. Raises UserError that shows where the text stops making sense.
+    """
+    if len(text) > MAX_LENGTH:
+        raise UserError(f"The filter has {len(text)} characters; at most {MAX_LENGTH} are read.")
+    return _Parser(text).whole()
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    kind: str
+    text: str
+    at: int
+
+
+class _Parser:
+    """Recursive descent over `or`, `and`, `not`, comparisons."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.tokens = self._split()
+        self.place = 0
+        self.depth = 0
+
+    def whole(self) -> Filter:
+        found = self._either()
+        if self._peek().kind != "end":
+            raise self._error("expected and, or, or the end")
+        return found
+
+    def _split(self) -> list[_Token]:
+        tokens, at = [], 0
+        while self.text[at:].strip():
+            found = _TOKEN.match(self.text, at)
+            if found is None:
+                raise self._complaint("cannot be read", at)
+            kind = found.lastgroup or ""
+            tokens.append(_Token(kind, found[kind], found.start(kind)))
+            at = found.end()
+        return [*tokens, _Token("end", "", len(self.text))]
+
+    def _either(self) -> Filter:
+        parts = [self._both()]
+        while self._accept("or"):
+            parts.append(self._both())
+        return parts[0] if len(parts) == 1 else Or(tuple(parts))
+
+    def _both(self) -> Filter:
+        parts = [self._one()]
+        while self._accept("and"):
+            parts.append(self._one())
+        return parts[0] if len(parts) == 1 else And(tuple(parts))
+
+    def _one(self) -> Filter:
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise self._error(f"more than {MAX_DEPTH} levels")
+        if self._accept("not"):
+            found: Filter = Not(self._one())
+        elif self._accept("("):
+            found = self._either()
+            self._expect(")")
+        else:
+            found = self._comparison()
+        self.depth -= 1
+        return found
+
+    def _comparison(self) -> Filter:
+        field = self._peek()
+        if field.kind not in ("word", "quoted"):
+            raise self._error("expected the name of a field")
+        self._next()
+        if self._accept("in"):
+            self._expect("(")
+            values = [self._value()]
+            while self._accept(","):
+                values.append(self._value())
+            self._expect(")")
+            return In(_unescaped(field), tuple(values))
+        for relation in ("=", "!=", "<=", ">=", "<", ">"):
+            if self._accept(relation):
+                return Compare(_unescaped(field), relation, self._value())
+        raise self._error("expected =, !=, <, <=, >, >= or in")
+
+    def _value(self) -> Scalar:
+        token = self._peek()
+        if token.kind not in ("word", "quoted"):
+            raise self._error("expected a value")
+        self._next()
+        if token.kind == "quoted":
+            return _unescaped(token)
+        if token.text.lower() in ("true", "false"):
+            return token.text.lower() == "true"
+        if _NUMBER.fullmatch(token.text):
+            return self._number(token)
+        return token.text
+
+    def _number(self, token: _Token) -> int | float:
+        value = float(token.text)
+        if not math.isfinite(value):
+            raise self._complaint("the number is too large", token.at)
+        # Whole numbers beyond 64 bits are none to the databases.
+        whole = re.fullmatch(r"[+-]?\d+", token.text) and abs(value) < 2**63
+        return int(token.text) if whole else value
+
+    def _peek(self) -> _Token:
+        return self.tokens[self.place]
+
+    def _next(self) -> None:
+        self.place += 1
+
+    def _accept(self, text: str) -> bool:
+        token = self._peek()
+        if token.kind not in ("word", "mark") or token.text.lower() != text:
+            return False
+        self._next()
+        return True
+
+    def _expect(self, text: str) -> None:
+        if not self._accept(text):
+            raise self._error(f"expected {text}")
+
+    def _error(self, reason: str) -> UserError:
+        return self._complaint(reason, self._peek().at)
+
+    def _complaint(self, reason: str, at: int) -> UserError:
+        shown = self.text[at : at + 30] or "the end"
+        return UserError(
+            f"The filter stops making sense at character {at + 1} ({shown!r}): {reason}. "
+            'Write for example: year>=2010 and place in (Porto, "São Paulo") and not tag=night'
+        )
+
+
+def _unescaped(token: _Token) -> str:
+    return re.sub(r"\\(.)", r"\1", token.text) if token.kind == "quoted" else token.text
