@@ -22,7 +22,8 @@ from torch import Tensor
 from dragoman.corpus import Corpus, triples
 from dragoman.encoders.buckets import TOKENS_PER_BUCKET, run_by_length
 from dragoman.encoders.dual import DualConfig, DualEncoder, unique_texts
-from dragoman.encoders.small import SmallText, SmallTextConfig
+from dragoman.encoders.small import SmallText
+from dragoman.encoders.spelling import SmallTextConfig
 from dragoman.evaluation import Positives, rank_queries, summarise
 
 ROUNDS = 5

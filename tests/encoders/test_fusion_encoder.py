@@ -15,7 +15,8 @@ from torch import Tensor
 from dragoman.encoders.dual import DualConfig, DualEncoder
 from dragoman.encoders.fusion import Fusion, FusionConfig, WordHead
 from dragoman.encoders.hf_text import HuggingFaceText, HuggingFaceTextConfig
-from dragoman.encoders.small import SmallText, words
+from dragoman.encoders.small import SmallText
+from dragoman.encoders.spelling import words
 from dragoman.errors import UserError
 
 H, R, D = 8, 3, 5

@@ -1,19 +1,17 @@
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_duals import TEXTS, small_config, small_text
 from torch import Tensor
 
-from dragoman.encoders.small import SmallText, SmallTextConfig, fit_pieces, pieces, read, words
-from dragoman.errors import UserError
+from dragoman.encoders.small import SmallText
+from dragoman.encoders.spelling import SmallTextConfig, pieces, read
 
 
 def states(trunk: SmallText, texts: Sequence[str]) -> list[Tensor]:
@@ -24,61 +22,9 @@ def states(trunk: SmallText, texts: Sequence[str]) -> list[Tensor]:
     return [row[mask] for row, mask in zip(found, inputs["mask"], strict=True)]
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("A dog's ball.", ["A", "dog's", "ball", "."]),
-        ("l’homme d'or", ["l’homme", "d'or"]),
-        ("Um cão, à praia!", ["Um", "cão", ",", "à", "praia", "!"]),
-        ("pôr-do-sol", ["pôr", "-", "do", "-", "sol"]),
-        ("3 cães e 1.5 m", ["3", "cães", "e", "1", ".", "5", "m"]),
-        ("一只狗runs快", ["一", "只", "狗", "runs", "快"]),
-        ("いぬ と イヌ", ["い", "ぬ", "と", "イ", "ヌ"]),
-        ("كلب يجري على الشاطئ", ["كلب", "يجري", "على", "الشاطئ"]),
-        ("كَلْبٌ", ["كَلْبٌ"]),
-        ("हिन्दी में", ["हिन्दी", "में"]),
-        ("দুটি কুকুর", ["দুটি", "কুকুর"]),
-        ("می\u200cشود", ["می\u200cشود"]),
-        ("หมา", ["ห", "ม", "า"]),
-        ("🐶🐶 dog", ["🐶", "🐶", "dog"]),
-        (" \t\n\u00a0", []),
-        ("", []),
-    ],
-)
-def test_words_of_many_scripts(text: str, expected: list[str]) -> None:
-    assert words(text) == expected
-
-
-def test_accents_are_kept_however_they_are_encoded() -> None:
-    composed, decomposed = "cão à cafe\u0301", unicodedata.normalize("NFD", "cão à café")
-    assert words(composed) == words(decomposed) == ["cão", "à", "café"]
-    assert words("cao") != words("cão")
-
-
-@given(st.text(max_size=40))
-def test_no_letter_is_lost(text: str) -> None:
-    joined = "".join(words(text))
-    assert [c for c in unicodedata.normalize("NFC", text) if not c.isspace()] == list(joined)
-
-
-def test_pieces_are_the_bounded_word_and_its_ngrams() -> None:
-    assert pieces("um", 3, 3) == ["<um>", "<um", "um>"]
-    assert pieces("um", 3, 5) == ["<um>", "<um", "um>"]
-    assert pieces("cão", 3, 4) == ["<cão>", "<cã", "cão", "ão>", "<cão", "cão>"]
-    assert pieces("", 3, 5) == ["<>"]
-
-
-def test_characters_of_unspaced_scripts_bring_their_followers_along() -> None:
-    config = SmallTextConfig()
-    assert read("一只狗 runs 快", config) == ["一只", "只狗", "狗", "runs", "快"]
-    assert read("ねこ。", config) == ["ねこ", "こ", "。"]
-    assert pieces("只狗", 3, 5) == ["<只>", "只狗"]
-    assert pieces("狗", 3, 5) == ["<狗>"]
-
-
 def test_words_of_one_letter_are_never_left_to_their_spelling() -> None:
     encoder = SmallText.fit(["a 狗在 um um"], SmallTextConfig(width=8, min_count=1))
-    spelled = {piece for piece, row in encoder._row.items() if encoder._spelled[row]}
+    spelled = {piece for piece, row in encoder.spelling.row.items() if encoder._spelled[row]}
     assert spelled == {"<um>"}
 
 
@@ -88,23 +34,18 @@ def test_a_linked_word_is_read_by_the_pieces_of_its_source_words_too() -> None:
     plain = SmallText.fit(texts, config)
     linked = SmallText.fit(texts, config, links={"cão": ("dog",), "狗": ("dog",), "homem": ("unheard",)})
     assert linked.vocabulary == plain.vocabulary
-    own, dog = plain._rows("cão"), plain._rows("dog")
-    assert linked._rows("cão") == own + dog
-    assert linked._rows("dog") == dog and linked._rows("homem") == plain._rows("homem")
+    own, dog = plain.spelling.rows("cão"), plain.spelling.rows("dog")
+    assert linked.spelling.rows("cão") == own + dog
+    assert linked.spelling.rows("dog") == dog and linked.spelling.rows("homem") == plain.spelling.rows(
+        "homem"
+    )
     # Case does not matter to a link; a pair of characters falls back on its first.
-    assert linked._rows("CÃO")[-len(dog) :] == dog
-    assert linked._rows("狗在") == linked._rows("狗") == dog
+    assert linked.spelling.rows("CÃO")[-len(dog) :] == dog
+    assert linked.spelling.rows("狗在") == linked.spelling.rows("狗") == dog
     with torch.no_grad():
         inputs = linked.eval().prepare(["cão"])
         expected = linked.pieces.weight[own + dog].mean(0) + linked.positions.weight[0]
         torch.testing.assert_close(linked.embed(inputs)[0, 0], expected)
-
-
-def test_the_vocabulary_counts_running_words() -> None:
-    config = small_config(shortest=3, longest=3, min_count=2)
-    # um: 3 running words; uma: 1. "<um" stands in all four.
-    assert fit_pieces(["um um", "um uma"], config) == ["<um", "<um>", "um>"]
-    assert fit_pieces([], config) == []
 
 
 def test_a_word_is_the_mean_of_its_known_pieces() -> None:
@@ -249,17 +190,3 @@ def test_any_text_can_be_read(texts: list[str]) -> None:
 
 
 READER = small_text()
-
-
-@pytest.mark.parametrize(
-    ("setting", "message"),
-    [
-        ({"shortest": 6}, "n-grams need 1 <= shortest <= longest, got 6 and 5"),
-        ({"width": 15}, "width 15 must be a multiple of heads 2"),
-        ({"piece_dropout": 1.0}, r"piece_dropout must lie in \[0, 1\), got 1.0"),
-        ({"max_words": 0}, "max_words must be at least 1, got 0"),
-    ],
-)
-def test_impossible_settings_are_named(setting: dict[str, float], message: str) -> None:
-    with pytest.raises(UserError, match=message):
-        small_config(**setting)

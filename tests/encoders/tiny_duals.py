@@ -7,7 +7,8 @@ from typing import Any
 import torch
 
 from dragoman.encoders.dual import DualConfig, DualEncoder
-from dragoman.encoders.small import SmallText, SmallTextConfig
+from dragoman.encoders.small import SmallText
+from dragoman.encoders.spelling import SmallTextConfig
 
 TEXTS = [
     "a dog runs on the beach",

@@ -10,7 +10,8 @@ from training_world import DE, EN, PT, tiny, write_world
 
 from dragoman.corpus import Corpus
 from dragoman.encoders.model_folder import load_model
-from dragoman.encoders.small import SmallText, SmallTextConfig
+from dragoman.encoders.small import SmallText
+from dragoman.encoders.spelling import SmallTextConfig
 from dragoman.errors import UserError
 from dragoman.training import train
 from dragoman.training.links import word_links

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from training_world import DE, EN, PT, tiny, write_world
 
 from dragoman.corpus import Corpus
-from dragoman.encoders.small import SmallText, SmallTextConfig, fit_pieces, pieces
+from dragoman.encoders.small import SmallText
+from dragoman.encoders.spelling import SmallTextConfig, fit_pieces, pieces
 from dragoman.errors import UserError
 from dragoman.training import train
 from dragoman.training.batches import BACK, HUMAN, MT, Step, StepPlan

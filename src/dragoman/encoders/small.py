@@ -1,139 +1,21 @@
-"""A small text encoder trained from scratch, which reads spelling.
+"""A small text encoder trained from scratch, which reads spelling (`spelling.py`).
 
-A word is the mean of the embeddings of its character n-grams and of the word itself (fastText: Bojanowski
-et al., 2017, section 3.2). The vocabulary is fitted on the corpus, so a word that was never seen is read
-from the pieces that were: human captions hold many words that no machine translation wrote.
+A word is the mean of the embeddings of the pieces that it is read by.
 
 T texts, L words of the longest text, U different words of the batch, P their pieces, H width.
 """
 
 from __future__ import annotations
 
-import json
-import re
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
-from unicodedata import category, normalize
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dragoman.encoders.spelling import SmallTextConfig, Spelling, fit_pieces
 from dragoman.encoders.text import TextEncoder
-from dragoman.errors import UserError
-from dragoman.folders import write_text
-
-VOCABULARY = "ngrams.json"
-# Scripts without spaces between words are read character by character: kana, Han, Thai, Lao, Burmese, Khmer.
-_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-# Vowel signs and joiners are no letters to `re`, but without them words of India, Israel or Iran fall apart.
-_MARKS = "".join(chr(code) for code in range(0x300, 0xFE70) if category(chr(code))[0] == "M") + "\u200c\u200d"
-_ALONE = re.compile(rf"[{_UNSPACED}]")
-_WORDS = re.compile(rf"[{_UNSPACED}]|(?:(?![{_UNSPACED}])[\w'’{_MARKS}])+|[^\w\s]")
-
-
-@dataclass(frozen=True, kw_only=True)
-class SmallTextConfig:
-    """A Transformer over words; H is `width`."""
-
-    width: int = 256
-    layers: int = 0
-    """Of the trunk; the dual encoder adds the shared attention."""
-    heads: int = 4
-    feed_forward: int = 512
-    dropout: float = 0.1
-    shortest: int = 3
-    longest: int = 5
-    """Lengths of the character n-grams, word boundaries included."""
-    min_count: int = 2
-    """An n-gram is known when it occurs in at least so many running words of the training captions."""
-    max_words: int = 64
-    """Longer texts are cut."""
-    lowercase: bool = False
-    """Throw case away; only for comparison with code that does."""
-    piece_dropout: float = 0.2
-    """Share of the n-grams of a word that a training step leaves out, so that no single piece decides."""
-    links: int = 0
-    """Source words that a word of another language is linked to at most, by alignment of the training
-    captions: it is then read by their pieces as well, so that what one language learns serves the others."""
-    whole_dropout: float = 0.4
-    """As `piece_dropout`, for the piece that is the whole word, which is then read by its spelling; words of
-    one letter have none."""
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.shortest <= self.longest:
-            raise UserError(f"n-grams need 1 <= shortest <= longest, got {self.shortest} and {self.longest}")
-        for name in ("width", "heads", "feed_forward", "min_count", "max_words"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.width % self.heads:
-            raise UserError(f"width {self.width} must be a multiple of heads {self.heads}")
-        if self.links < 0:
-            raise UserError(f"links must be 0 or more, got {self.links}")
-        for name in ("dropout", "piece_dropout", "whole_dropout"):
-            if not 0 <= getattr(self, name) < 1:
-                raise UserError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
-
-
-def words(text: str) -> list[str]:
-    """Words and punctuation marks of a text; case and accents kept, however the accents are encoded."""
-    return _WORDS.findall(normalize("NFC", text))
-
-
-def read(text: str, config: SmallTextConfig) -> list[str]:
-    """The words of a text that the encoder sees; a character of an unspaced script brings the next one along.
-
-    So it is read both alone and as the beginning of a pair, as most words of Chinese are.
-    """
-    found = words(text.lower() if config.lowercase else text)[: config.max_words]
-    alone = [_ALONE.match(word) is not None for word in found]
-    return [
-        word + found[at + 1] if alone[at : at + 2] == [True, True] else word for at, word in enumerate(found)
-    ]
-
-
-def unspaced(word: str) -> bool:
-    """Whether a word that `read` gave begins with a character of a script without spaces."""
-    return _ALONE.match(word) is not None
-
-
-def pieces(word: str, shortest: int, longest: int) -> list[str]:
-    """The bounded word and its n-grams: `<um>` gives `<um>`, `<um`, `um>` for lengths 3 to 3.
-
-    A character of an unspaced script with its follower gives the bounded character and the pair.
-    """
-    if unspaced(word):
-        return [f"<{word[0]}>", word][: len(word)]
-    bounded = f"<{word}>"
-    grams = [
-        bounded[start : start + length]
-        for length in range(shortest, longest + 1)
-        for start in range(len(bounded) - length + 1)
-    ]
-    return [bounded, *(gram for gram in grams if gram != bounded)]
-
-
-def fit_pieces(texts: Iterable[str], config: SmallTextConfig, known: Iterable[str] = ()) -> list[str]:
-    """The known n-grams of a corpus, most frequent first; ties in code point order.
-
-    The pieces of the words `known` are in it however often they occur.
-    """
-    running: Counter[str] = Counter()
-    for text in texts:
-        running.update(read(text, config))
-    counts: Counter[str] = Counter()
-    for word, count in running.items():
-        for piece in set(pieces(word, config.shortest, config.longest)):
-            counts[piece] += count
-    for word in known:
-        for piece in set(pieces(word, config.shortest, config.longest)):
-            counts[piece] += config.min_count
-    kept = [(-count, piece) for piece, count in counts.items() if count >= config.min_count]
-    return [piece for _, piece in sorted(kept)]
 
 
 class SmallText(TextEncoder):
@@ -153,15 +35,10 @@ class SmallText(TextEncoder):
         super().__init__()
         self.config = config
         self.width = config.width
-        self.vocabulary = list(vocabulary)
-        self.added = tuple(added)
-        """How many of the last pieces came with each extension, the first extension first."""
-        self.links = {word: tuple(sources) for word, sources in (links or {}).items()}
-        """Words, in lower case, that are read by the pieces of these other words as well."""
-        self._first_rows = [len(vocabulary) + 1 - sum(added[at:]) for at in range(len(added))]
-        # Row 0 is the unknown word, for words of which no piece is known.
-        self._row = {piece: row for row, piece in enumerate(vocabulary, start=1)}
-        self._rows_of_word: dict[str, list[int]] = {}
+        self.spelling = Spelling(config, vocabulary, added, links)
+        self.vocabulary = self.spelling.vocabulary
+        self.added = self.spelling.added
+        self.links = self.spelling.links
         whole = [False, *(piece[0] == "<" and piece[-1] == ">" for piece in vocabulary)]
         self.register_buffer("_whole", torch.tensor(whole), persistent=False)
         spelled = [False, *(len(piece) > config.shortest for piece in vocabulary)]
@@ -199,7 +76,7 @@ class SmallText(TextEncoder):
     def extended(self, texts: Iterable[str], known: Iterable[str] = ()) -> SmallText:
         """A copy that also knows the pieces of `texts`, in further rows; old rows keep number and value.
 
-        An old text is read as before: `_rows` says which words read the new pieces.
+        An old text is read as before: `Spelling` says which words read the new pieces.
         """
         old = set(self.vocabulary)
         new = [piece for piece in fit_pieces(texts, self.config, known) if piece not in old]
@@ -212,26 +89,11 @@ class SmallText(TextEncoder):
         return grown
 
     def lengths(self, texts: Sequence[str]) -> list[int]:
-        return [max(1, len(read(text, self.config))) for text in texts]
+        return self.spelling.lengths(texts)
 
     def prepare(self, texts: Sequence[str]) -> dict[str, Tensor]:
-        """`words` [T, L] rows of the word list; `pieces` flat ids, `sizes` of the words; `mask` [T, L]."""
-        of_text = [read(text, self.config) or [""] for text in texts]
-        known: dict[str, int] = {}
-        table = torch.zeros(len(texts), max(map(len, of_text)), dtype=torch.long)
-        mask = torch.zeros(table.shape, dtype=torch.bool)
-        for row, text in enumerate(of_text):
-            numbers = [known.setdefault(word, len(known)) for word in text]
-            table[row, : len(text)] = torch.tensor(numbers)
-            mask[row, : len(text)] = True
-        rows = [self._rows(word) for word in known]
-        sizes = torch.tensor([len(row) for row in rows])
-        return {
-            "words": table,
-            "mask": mask,
-            "pieces": torch.tensor([piece for row in rows for piece in row]),
-            "sizes": sizes,
-        }
+        """As `Spelling.prepare`."""
+        return {name: torch.from_numpy(value) for name, value in self.spelling.prepare(texts).items()}
 
     def embed(self, inputs: dict[str, Tensor]) -> Tensor:
         table_TL = inputs["words"]
@@ -274,63 +136,13 @@ class SmallText(TextEncoder):
         return label_U
 
     def save_assets(self, folder: Path) -> None:
-        write_text(
-            folder / VOCABULARY,
-            json.dumps(
-                {
-                    "config": asdict(self.config),
-                    "pieces": self.vocabulary,
-                    "added": self.added,
-                    "links": self.links,
-                },
-                ensure_ascii=False,
-            ),
-        )
+        self.spelling.save(folder)
 
     @classmethod
     def from_assets(cls, folder: Path) -> SmallText:
         """The module without trained weights, from what `save_assets` wrote."""
-        stored: dict[str, Any] = json.loads((folder / VOCABULARY).read_text(encoding="utf-8"))
-        config = SmallTextConfig(**stored["config"])
-        return cls(config, stored["pieces"], stored.get("added", ()), stored.get("links"))
-
-    def _rows(self, word: str) -> list[int]:
-        rows = self._rows_of_word.get(word)
-        if rows is None:
-            rows = self._own_rows(word)
-            for linked in self._linked(word):
-                rows = rows + self._own_rows(linked)
-            rows = rows or [0]
-            if len(self._rows_of_word) < 200_000:  # bounds the memory of a service that reads anything
-                self._rows_of_word[word] = rows
-        return rows
-
-    def _own_rows(self, word: str) -> list[int]:
-        config = self.config
-        named = [self._row.get(piece) for piece in pieces(word, config.shortest, config.longest)]
-        return self._chosen([row for row in named if row is not None], named[0])
-
-    def _linked(self, word: str) -> tuple[str, ...]:
-        """The words that `word` is linked to; a pair of characters without a link has that of its first."""
-        word = word.lower()
-        found = self.links.get(word)
-        if found is None and unspaced(word[:1]):
-            found = self.links.get(word[0])
-        return found or ()
-
-    def _chosen(self, found: list[int], whole: int | None) -> list[int]:
-        """Of the known pieces of a word, those that it is read by, in their order.
-
-        The pieces of an extension count where they are most of the word, or hold it whole: what a language
-        brings must not change how unknown words of the others are read.
-        """
-        ends = [*self._first_rows, len(self.vocabulary) + 1]
-        chosen = [row for row in found if row < ends[0]]
-        for first, end in pairwise(ends):
-            new = [row for row in found if first <= row < end]
-            if len(new) > len(chosen) or (whole is not None and first <= whole < end):
-                chosen += new
-        return [row for row in found if row in chosen]
+        spelling = Spelling.load(folder)
+        return cls(spelling.config, spelling.vocabulary, spelling.added, spelling.links)
 
     def _embed_words(self, pieces_P: Tensor, sizes_U: Tensor) -> Tensor:
         """Mean over the pieces of each word, [U, H]."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dragoman.encoders.dual import DualConfig
-from dragoman.encoders.small import SmallTextConfig
+from dragoman.encoders.spelling import SmallTextConfig
 from dragoman.training.config import TrainConfig, objective_config
 
 

@@ -15,7 +15,7 @@ from dragoman import plugins
 from dragoman.encoders.dual import DualConfig
 from dragoman.encoders.fusion import FusionConfig
 from dragoman.encoders.hf_text import HuggingFaceTextConfig
-from dragoman.encoders.small import SmallTextConfig
+from dragoman.encoders.spelling import SmallTextConfig
 from dragoman.errors import UserError
 from dragoman.training.extension_config import ExtensionConfig
 from dragoman.training.trust_use import TrustUse

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from dragoman.corpus import FeatureSet
 from dragoman.encoders.dual import DualEncoder, unique_texts
 from dragoman.encoders.model_folder import load_model
-from dragoman.encoders.small import SmallText, SmallTextConfig
+from dragoman.encoders.small import SmallText
+from dragoman.encoders.spelling import SmallTextConfig
 from dragoman.errors import UserError
 from dragoman.objectives._views import Batch, Objective, Views
 from dragoman.training.batches import Step

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from dragoman.encoders.small import SmallTextConfig, read, unspaced
+from dragoman.encoders.spelling import SmallTextConfig, read, unspaced
 from dragoman.training.samples import Samples
 from dragoman.translation.alignment import align_words
 

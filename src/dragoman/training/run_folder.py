@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dragoman.encoders.hf_text import HuggingFaceTextConfig
-from dragoman.encoders.small import SmallTextConfig
+from dragoman.encoders.spelling import SmallTextConfig
 from dragoman.errors import UserError
 from dragoman.folders import read_manifest, sha256
 from dragoman.training.config import TrainConfig, objective_config

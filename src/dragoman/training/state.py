@@ -19,7 +19,8 @@ from dragoman import plugins
 from dragoman.corpus import Corpus, FeatureSet
 from dragoman.encoders.dual import DualEncoder
 from dragoman.encoders.hf_text import HuggingFaceText
-from dragoman.encoders.small import SmallText, SmallTextConfig
+from dragoman.encoders.small import SmallText
+from dragoman.encoders.spelling import SmallTextConfig
 from dragoman.encoders.text import TextEncoder
 from dragoman.errors import UserError
 from dragoman.objectives._views import Objective
