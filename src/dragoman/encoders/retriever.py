@@ -7,6 +7,7 @@ re-ranking.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ except ImportError:
 
 from dragoman.encoders.dual import DualEncoder, unique_texts
 from dragoman.encoders.fusion import Fusion
+from dragoman.encoders.identity import model_fingerprint, model_in
 from dragoman.encoders.model_folder import load_model
 
 if TYPE_CHECKING:
@@ -33,8 +35,15 @@ if TYPE_CHECKING:
 class Retriever:
     """A dual encoder loaded from a run folder. Vectors are float32 of unit length; score = dot product."""
 
-    def __init__(self, model: DualEncoder, config: dict[str, Any], vision: str | Path | None) -> None:
+    def __init__(
+        self,
+        model: DualEncoder,
+        config: dict[str, Any],
+        vision: str | Path | None,
+        folder: Path | None = None,
+    ) -> None:
         self._model = model
+        self._folder = folder
         self._vision = vision
         self._tower: VisionTower | None = None
         self.config = config
@@ -48,8 +57,14 @@ class Retriever:
         it (features that were given as vectors) or it has moved.
         """
         path = Path(folder)
-        model, config = load_model(path / "model" if (path / "model").is_dir() else path)
-        return cls(model.to(device), config, vision)
+        model, config = load_model(model_in(path))
+        return cls(model.to(device), config, vision, path)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Which model it is (`encoders.identity`): an index is searched with the model that filled it."""
+        assert self._folder is not None, "a model that was not loaded from a folder has no name"
+        return model_fingerprint(self._folder)
 
     @property
     def width(self) -> int:
