@@ -146,3 +146,20 @@ def test_damaged_bytes_give_an_rgb_image_or_a_reason(
         assert open_image(path, max_megapixels=4).mode == "RGB"
     except ImageError as error:
         assert error.reason
+
+
+def test_the_content_of_a_file_opens_like_the_file(tmp_path: Path) -> None:
+    path = saved(tmp_path, Image.effect_noise((40, 30), 60), "noise.png")
+    assert open_image(path.read_bytes()).tobytes() == open_image(path).tobytes()
+    with pytest.raises(ImageError, match=r"^image: the file is empty$"):
+        open_image(b"")
+    with pytest.raises(ImageError, match=r"^image: not an image of a known format"):
+        open_image(b"%PDF-1.7")
+
+
+def test_a_jpeg_is_decoded_no_larger_than_needed_and_never_smaller(tmp_path: Path) -> None:
+    path = saved(tmp_path, Image.new("RGB", (1600, 800), "teal"), "large.jpg")
+    assert open_image(path, at_least=300).size == (800, 400)
+    assert open_image(path, at_least=800).size == (1600, 800)
+    with pytest.raises(ImageError, match="1600x800 is 1.3 megapixels"):
+        open_image(path, max_megapixels=1, at_least=100)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from pathlib import Path
 
@@ -29,17 +30,26 @@ class ImageError(UserError):
         self.reason = reason
 
 
-def open_image(source: str | Path | Image.Image, max_megapixels: float = MAX_MEGAPIXELS) -> Image.Image:
+def open_image(
+    source: str | Path | bytes | Image.Image,
+    max_megapixels: float = MAX_MEGAPIXELS,
+    at_least: int | None = None,
+) -> Image.Image:
     """The image upright (EXIF orientation), mode RGB, transparency on white, first frame of several.
 
-    16-bit grey keeps its upper 8 bits; 32-bit and floating-point grey is stretched from its minimum and
-    maximum to 0..255. Nothing is scaled. Raises ImageError for what is missing, truncated, not an image, or
-    larger than `max_megapixels` (checked on the header, before any pixel is decoded).
+    Bytes are the content of an image file. Where `at_least` pixels a side are enough, a JPEG may come out at
+    a half, a quarter or an eighth of its size, in a fraction of the time; nothing else is scaled. 16-bit grey
+    keeps its upper 8 bits; 32-bit and floating-point grey is stretched from its minimum and maximum to 0..255.
+    Raises ImageError for what is missing, truncated, not an image, or larger than `max_megapixels` (checked on
+    the header, before any pixel is decoded).
     """
     try:
         if isinstance(source, Image.Image):
             return _usable(source, max_megapixels)
-        with _open_header(Path(source)) as image:
+        with _open_header(source if isinstance(source, bytes) else Path(source)) as image:
+            _check_size(image, max_megapixels)
+            if at_least is not None:
+                image.draft(None, (at_least, at_least))
             return _usable(image, max_megapixels)
     except _RefusedError as refusal:
         reason = str(refusal)
@@ -50,7 +60,7 @@ def open_image(source: str | Path | Image.Image, max_megapixels: float = MAX_MEG
     except Exception as error:
         # Pillow's decoders raise nearly anything on hostile bytes; none of it may end a job of thousands.
         reason = f"damaged or truncated ({_first_line(error)})"
-    raise ImageError("image" if isinstance(source, Image.Image) else str(source), reason)
+    raise ImageError(str(source) if isinstance(source, str | Path) else "image", reason)
 
 
 class _RefusedError(Exception):
@@ -63,10 +73,10 @@ def _usable(image: Image.Image, max_megapixels: float) -> Image.Image:
     return _to_rgb(_upright(image))
 
 
-def _open_header(path: Path) -> Image.Image:
-    if path.exists() and not path.is_file():
+def _open_header(source: Path | bytes) -> Image.Image:
+    if isinstance(source, Path) and source.exists() and not source.is_file():
         raise _RefusedError("not a file")
-    if path.is_file() and path.stat().st_size == 0:
+    if source == b"" or (isinstance(source, Path) and source.is_file() and source.stat().st_size == 0):
         raise _RefusedError("the file is empty")
     Image.init()
     known = [name for name in FORMATS if name in Image.OPEN]
@@ -75,7 +85,7 @@ def _open_header(path: Path) -> Image.Image:
     with _header:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            return Image.open(path, formats=known)
+            return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=known)
         finally:
             Image.MAX_IMAGE_PIXELS = limit
 
