@@ -38,10 +38,10 @@ def open_image(
     """The image upright (EXIF orientation), mode RGB, transparency on white, first frame of several.
 
     Bytes are the content of an image file. Where `at_least` pixels a side are enough, a JPEG may come out at
-    a half, a quarter or an eighth of its size, in a fraction of the time; nothing else is scaled. 16-bit grey
-    keeps its upper 8 bits; 32-bit and floating-point grey is stretched from its minimum and maximum to 0..255.
-    Raises ImageError for what is missing, truncated, not an image, or larger than `max_megapixels` (checked on
-    the header, before any pixel is decoded).
+    a half, a quarter or an eighth of its size, in a fraction of the time; nothing else is scaled. 16-bit
+    grey keeps its upper 8 bits; 32-bit and floating-point grey is stretched from its minimum and maximum to
+    0..255. Raises ImageError for what is missing, truncated, not an image, or larger than `max_megapixels`
+    (checked on the header, before any pixel is decoded).
     """
     try:
         if isinstance(source, Image.Image):
