@@ -7,15 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dragoman.encoders.retriever import Retriever
+    from dragoman.search.searcher import Searcher
 
-__all__ = ["Retriever", "__version__"]
+__all__ = ["Retriever", "Searcher", "__version__"]
 __version__ = metadata.version("dragoman")
 
 
 def __getattr__(name: str) -> Any:
-    # Retriever needs torch; importing it on first use keeps `import dragoman` light.
+    # What these need is heavy; importing it on first use keeps `import dragoman` light.
     if name == "Retriever":
         from dragoman.encoders.retriever import Retriever
 
         return Retriever
+    if name == "Searcher":
+        from dragoman.search.searcher import Searcher
+
+        return Searcher
     raise AttributeError(f"module 'dragoman' has no attribute {name!r}")

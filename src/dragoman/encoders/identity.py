@@ -43,8 +43,8 @@ def image_fingerprint(folder: Path) -> str:
     """
     folder = model_in(folder)
     config = model_config(folder)
-    if "image_fingerprint" in config:
-        return str(config["image_fingerprint"])
+    if "fingerprint" in config:
+        return str(config.get("image_fingerprint", config["fingerprint"]))
     return _fingerprint(folder, config, OF_IMAGES)
 
 

@@ -1,0 +1,167 @@
+"""From queries to answers over one state of an index.
+
+Q queries, J width of the vectors, P parts of texts, I images, K hits.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dragoman.errors import UserError
+from dragoman.index import Backend, Filter, Match
+from dragoman.records import Hit
+from dragoman.search.answer import Answer, Language, Query
+from dragoman.search.languages import language_of, language_warning
+from dragoman.search.live import Opened
+from dragoman.search.text import MAX_CHARACTERS, QueryText, parse_text
+
+Floats = NDArray[np.float32]
+
+TEXT, ADDED, SUBTRACTED, IMAGE = 1.0, 1.0, -0.5, 1.0
+"""Weights of the unit vectors that a query is the sum of; the sum has unit length again."""
+MAX_HITS = 10_000
+"""Largest k."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Read:
+    """A query as it was understood."""
+
+    query: Query
+    text: QueryText
+    language: Language | None
+    warnings: tuple[str, ...]
+
+    @property
+    def text_alone(self) -> bool:
+        return self.language is not None and self.query.image is None and self.query.item_id is None
+
+
+def answers(queries: Sequence[Query], opened: Opened) -> list[Answer]:
+    """The answers to queries, in their order. Raises UserError where one of them cannot be answered."""
+    if not queries:
+        return []
+    started = perf_counter()
+    reads = [_read(query, opened.info.languages) for query in queries]
+    vectors_QJ = _vectors(reads, opened)
+    encoded = perf_counter()
+    found = _search(opened.backend, reads, vectors_QJ)
+    hits = _hits(opened.backend, found)
+    seconds = {"encode": encoded - started, "search": perf_counter() - encoded}
+    return [
+        _answer(read, hits, vector_J, opened, seconds)
+        for read, hits, vector_J in zip(reads, hits, vectors_QJ, strict=True)
+    ]
+
+
+def _read(query: Query, trained: Sequence[str]) -> _Read:
+    if not 1 <= query.k <= MAX_HITS:
+        raise UserError(f"k must lie in 1..{MAX_HITS}, got {query.k}.")
+    text = parse_text(query.text)
+    if not text.wanted and query.image is None and query.item_id is None:
+        only = "only subtracts" if text.subtracted else "is empty"
+        raise UserError(f"The query {only}. Give a text, an image, or an item to find more like it.")
+    spoken = text.wanted or " ".join(text.subtracted)
+    language = language_of(spoken, trained, query.lang) if spoken else None
+    warnings = []
+    if text.cut:
+        warnings.append(
+            f"The query has {len(query.text):,} characters; the first {MAX_CHARACTERS:,} were read."
+        )
+    if language and (warning := language_warning(language, trained)):
+        warnings.append(warning)
+    return _Read(query=query, text=text, language=language, warnings=tuple(warnings))
+
+
+def _vectors(reads: Sequence[_Read], opened: Opened) -> Floats:
+    """[Q, J] unit vectors: weighted sums of the parts of each query."""
+    texts: list[str] = []
+    images, items = [], []
+    of_text: list[tuple[int, float]] = []
+    of_image, of_item = [], []
+    for row, read in enumerate(reads):
+        plain = [read.text.plain] if read.text.plain else []
+        for weight, parts in ((TEXT, plain), (ADDED, read.text.added), (SUBTRACTED, read.text.subtracted)):
+            texts += parts
+            of_text += [(row, weight)] * len(parts)
+        if read.query.image is not None:
+            images.append(read.query.image)
+            of_image.append((row, IMAGE))
+        if read.query.item_id is not None:
+            items.append(read.query.item_id)
+            of_item.append((row, IMAGE))
+    sum_QJ = np.zeros((len(reads), opened.info.width), np.float32)
+    for places, vectors in (
+        (of_text, opened.model.encode_text(texts) if texts else ()),
+        (of_image, opened.model.encode_image(images) if images else ()),
+        (of_item, _vectors_of_items(opened.backend, items)),
+    ):
+        for (row, weight), vector_J in zip(places, vectors, strict=True):
+            sum_QJ[row] += weight * vector_J
+    length_Q = np.linalg.norm(sum_QJ, axis=1, keepdims=True)
+    if (length_Q < 1e-6).any():
+        row = int(np.flatnonzero(length_Q[:, 0] < 1e-6)[0])
+        raise UserError(f"The parts of the query {reads[row].query.text!r} cancel out. Subtract less.")
+    return np.asarray(sum_QJ / length_Q, np.float32)
+
+
+def _vectors_of_items(backend: Backend, item_ids: Sequence[str]) -> Floats:
+    if not item_ids:
+        return np.empty((0, backend.width), np.float32)
+    try:
+        return backend.vectors(item_ids)
+    except KeyError:
+        entries = backend.get(item_ids)
+        lost = next((i for i, entry in zip(item_ids, entries, strict=True) if entry is None), item_ids[0])
+        raise UserError(
+            f"The index holds no item {lost!r}. Give the id of an item, as hits show it."
+        ) from None
+
+
+def _search(backend: Backend, reads: Sequence[_Read], vectors_QJ: Floats) -> list[list[Match]]:
+    """The matches of each query; queries of equal k and filter share one call."""
+    groups: dict[tuple[int, Filter | None], list[int]] = defaultdict(list)
+    for row, read in enumerate(reads):
+        # One more where the item itself is taken out of the answer.
+        groups[read.query.k + (read.query.item_id is not None), read.query.filter].append(row)
+    found: list[list[Match]] = [[] for _ in reads]
+    for (k, chosen), rows in groups.items():
+        for row, matches in zip(rows, backend.search(vectors_QJ[rows], k, chosen), strict=True):
+            query = reads[row].query
+            found[row] = [match for match in matches if match.item_id != query.item_id][: query.k]
+    return found
+
+
+def _hits(backend: Backend, found: Sequence[Sequence[Match]]) -> list[list[Hit]]:
+    ids = list(dict.fromkeys(match.item_id for matches in found for match in matches))
+    entry_of = dict(zip(ids, backend.get(ids), strict=True)) if ids else {}
+    # An entry that was deleted since it was found is no hit.
+    return [
+        [
+            Hit(entry=entry, score=match.score)
+            for match in matches
+            if (entry := entry_of[match.item_id]) is not None
+        ]
+        for matches in found
+    ]
+
+
+def _answer(
+    read: _Read, hits: list[Hit], vector_J: Floats, opened: Opened, seconds: dict[str, float]
+) -> Answer:
+    match: bool | None = None
+    # What was calibrated are texts: a picture is far closer to pictures than any text is.
+    if opened.calibration is not None and read.text_alone and read.language is not None:
+        hits, match = opened.calibration.judged(hits, vector_J, read.language.code)
+    least = read.query.min_score
+    if least is not None:
+        hits = [hit for hit in hits if (hit.score if hit.relevance is None else hit.relevance) >= least]
+    return Answer(
+        hits=tuple(hits), language=read.language, match=match, warnings=read.warnings, seconds=seconds
+    )

@@ -1,0 +1,146 @@
+"""An index folder as it is now: reopened when another process has swapped or updated it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from dragoman.encoders.identity import image_fingerprint, model_fingerprint
+from dragoman.errors import UserError
+from dragoman.folders import MANIFEST
+from dragoman.index import Backend
+from dragoman.indexing.folder import IndexInfo, open_generation, read_info
+from dragoman.search.calibration import Calibration
+from dragoman.search.model import Encoder, load_encoder
+
+T = TypeVar("T")
+
+
+class _Store:
+    """A backend with the searches that use it: it is closed when it is retired and the last of them ends."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self.users = 0
+        self.retired = False
+
+    def close_if_idle(self) -> None:
+        if self.retired and not self.users:
+            self.backend.close()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """One state of an index: what one search works with from beginning to end."""
+
+    info: IndexInfo
+    model: Encoder
+    calibration: Calibration | None
+    store: _Store
+    stamp: tuple[int, ...]
+
+    @property
+    def backend(self) -> Backend:
+        """Where the vectors are."""
+        return self.store.backend
+
+
+class LiveIndex:
+    """The current state of an index folder, for several threads."""
+
+    def __init__(self, folder: Path, model: str | Path | None, device: str) -> None:
+        """Raises UserError where `folder` holds no index, or the model is not the one that filled it."""
+        self.folder = folder
+        self._model = model
+        self._device = device
+        self._lock = threading.RLock()
+        self._opened = self._open(None)
+
+    def run(self, work: Callable[[Opened], T]) -> T:
+        """What `work` returns for the current state; once more where the state was replaced under it."""
+        while True:
+            with self.using() as opened:
+                try:
+                    return work(opened)
+                except UserError:
+                    raise
+                except Exception:
+                    # The files of a generation go when another takes its place.
+                    if _stamp(self.folder) == opened.stamp:
+                        raise
+
+    @contextmanager
+    def using(self) -> Iterator[Opened]:
+        """The current state, which stays open during the block."""
+        with self._lock:
+            if _stamp(self.folder) != self._opened.stamp:
+                self._replace()
+            opened = self._opened
+            opened.store.users += 1
+        try:
+            yield opened
+        finally:
+            with self._lock:
+                opened.store.users -= 1
+                opened.store.close_if_idle()
+
+    def close(self) -> None:
+        """Close the backend, once the searches in other threads have ended."""
+        with self._lock:
+            self._opened.store.retired = True
+            self._opened.store.close_if_idle()
+
+    def _replace(self) -> None:
+        before = self._opened
+        self._opened = self._open(before)
+        if self._opened.store is not before.store:
+            before.store.retired = True
+            before.store.close_if_idle()
+
+    def _open(self, before: Opened | None) -> Opened:
+        """What the manifest names; what has not changed is taken over."""
+        stamp = _stamp(self.folder)
+        info = read_info(self.folder)
+        if before and before.info.fingerprint == info.fingerprint:
+            model = before.model
+        else:
+            model = _load_model(info, self._model, self._device)
+        if before and before.info.generation == info.generation:
+            store = before.store
+        else:
+            place = (info.generation, info.backend, info.settings, info.width)
+            store = _Store(open_generation(self.folder, *place))
+        calibration = info.calibration and Calibration.read(self.folder / str(info.calibration["file"]))
+        return Opened(info=info, model=model, calibration=calibration or None, store=store, stamp=stamp)
+
+
+def _stamp(folder: Path) -> tuple[int, ...]:
+    """Changes whenever the manifest is replaced."""
+    try:
+        found = (folder / MANIFEST).stat()
+    except FileNotFoundError:
+        return ()
+    return (found.st_ino, found.st_mtime_ns, found.st_size)
+
+
+def _load_model(info: IndexInfo, given: str | Path | None, device: str) -> Encoder:
+    folder = Path(info.model if given is None else given)
+    if given is None and not folder.exists():
+        raise UserError(
+            f"The model of {info.folder} is no longer in {folder}. Say where it is now: --model FOLDER "
+            "(in Python, Searcher.open(index, model=FOLDER))"
+        )
+    found = model_fingerprint(folder)
+    if found != info.fingerprint:
+        same_images = image_fingerprint(folder) == info.image_fingerprint
+        cost = "no image is encoded again" if same_images else "the old index is searched until it is done"
+        raise UserError(
+            f"{info.folder} was filled by another model ({info.fingerprint[:12]}) than {folder} "
+            f"({found[:12]}), so their vectors differ in kind. Search with {info.model}, or let the index "
+            f"follow the model ({cost}): dragoman index {folder} {info.media or 'MEDIA'} --out {info.folder}"
+        )
+    return load_encoder(folder, device)

@@ -1,0 +1,51 @@
+"""The model that reads queries: a run in PyTorch, or an export in ONNX.
+
+N texts or images, D width of the vision vectors, J joint width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+class Encoder(Protocol):
+    """What search and indexing need of `dragoman.Retriever`; an export offers the same."""
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """`source`, `targets`, `features`, `vision`: what it was trained with."""
+
+    @property
+    def width(self) -> int:
+        """J."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Which model it is."""
+
+    def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """[N, J] unit vectors."""
+
+    def encode_image(self, images: Sequence[str | Path | Image]) -> NDArray[np.float32]:
+        """[N, J] unit vectors."""
+
+    def encode_features(self, vectors: NDArray[np.floating]) -> NDArray[np.float32]:
+        """[N, J] unit vectors of frozen vision vectors [N, D]."""
+
+
+def load_encoder(folder: str | Path, device: str = "cpu", vision: str | Path | None = None) -> Encoder:
+    """The model of a run folder or of an export. Raises UserError where there is none.
+
+    `vision` is where the vision tower of a run is, if the run does not know it or it has moved.
+    """
+    from dragoman.encoders.retriever import Retriever
+
+    return Retriever.load(folder, device, vision=vision)

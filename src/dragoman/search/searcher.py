@@ -1,0 +1,142 @@
+"""A search over an index folder, while the index changes.
+
+Q queries, J width of the vectors.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dragoman.folders import sole_writer
+from dragoman.index import Backend, Filter, parse
+from dragoman.indexing.folder import IndexInfo
+from dragoman.records import Entry
+from dragoman.search.answer import Answer, Query
+from dragoman.search.answering import answers
+from dragoman.search.live import LiveIndex, Opened
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+class Searcher:
+    """An open index and the model that reads queries for it. Safe to use from several threads.
+
+    Changes that another process makes are seen by the next search, a new model and its vectors among them.
+    """
+
+    def __init__(self, live: LiveIndex) -> None:
+        self._live = live
+        self._writing = threading.Lock()
+
+    @classmethod
+    def open(cls, folder: str | Path, *, model: str | Path | None = None, device: str = "cpu") -> Searcher:
+        """Open an index folder and load its model.
+
+        `model` is a run or an export to use in place of the folder that the index names. Raises UserError,
+        with the command that mends it, where there is no index, or the model is not the one that filled it.
+        """
+        return cls(LiveIndex(Path(folder), model, device))
+
+    @property
+    def info(self) -> IndexInfo:
+        """What the manifest says now."""
+        with self._live.using() as opened:
+            return opened.info
+
+    @property
+    def backend(self) -> Backend:
+        """The store of the index as it is now. It is not yours to close, and another after a swap."""
+        with self._live.using() as opened:
+            return opened.backend
+
+    def search(
+        self,
+        text: str = "",
+        *,
+        image: str | Path | Image | None = None,
+        item_id: str | None = None,
+        k: int = 10,
+        lang: str | None = None,
+        filter: Filter | str | None = None,
+        min_score: float | None = None,
+    ) -> Answer:
+        """The answer to one query (`Query`); `filter` may be its text, as in `year>=2010`."""
+        chosen = parse(filter) if isinstance(filter, str) else filter
+        query = Query(
+            text=text, image=image, item_id=item_id, k=k, lang=lang, filter=chosen, min_score=min_score
+        )
+        return self.search_many([query])[0]
+
+    def search_many(self, queries: Sequence[Query]) -> list[Answer]:
+        """The answers to several queries, encoded together, and searched together where k and filter agree.
+
+        Raises UserError for an empty query, an unknown item, an unreadable image; none is answered then.
+        """
+        return self._live.run(partial(answers, list(queries)))
+
+    def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """[Q, J] unit vectors of texts as they are, signs and all."""
+        return self._live.run(lambda opened: opened.model.encode_text(texts))
+
+    def encode_image(self, images: Sequence[str | Path | Image]) -> NDArray[np.float32]:
+        """[Q, J] unit vectors of image files or PIL images."""
+        return self._live.run(lambda opened: opened.model.encode_image(images))
+
+    def media_file(self, entry: Entry) -> Path | None:
+        """Where the file of an entry should be, or None where it has none on this computer.
+
+        A relative path that leads out of the media folder, by `..` or a link, is none. An absolute one is
+        taken as it is: see that nobody adds entries with such paths whom you do not trust.
+        """
+        if entry.path is None or "://" in entry.path or "\0" in entry.path:
+            return None
+        if Path(entry.path).is_absolute():
+            return Path(entry.path)
+        media = self.info.media
+        if media is None:
+            return None
+        root = Path(media).resolve()
+        file = (root / entry.path).resolve()
+        return file if file.is_relative_to(root) and file != root else None
+
+    def add(self, entry: Entry, image: str | Path | Image) -> None:
+        """Embed an image and store its entry, durably; an entry of the same id is replaced.
+
+        Raises UserError where the image cannot be read, the entry is malformed, or another process writes.
+        """
+        self._live.run(partial(self._add, entry, image))
+
+    def delete(self, item_ids: Iterable[str]) -> int:
+        """Remove entries, durably; their files stay. Returns how many there were.
+
+        Raises UserError where another process writes.
+        """
+        return self._live.run(partial(self._delete, list(item_ids)))
+
+    def close(self) -> None:
+        """Release files and connections once searches in other threads have ended. Twice is fine."""
+        self._live.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _add(self, entry: Entry, image: str | Path | Image, opened: Opened) -> None:
+        vectors = opened.model.encode_image([image])
+        with self._writing, sole_writer(self._live.folder):
+            known = opened.backend.get([entry.item_id])[0] is not None
+            (opened.backend.update if known else opened.backend.add)([entry], vectors)
+
+    def _delete(self, item_ids: list[str], opened: Opened) -> int:
+        with self._writing, sole_writer(self._live.folder):
+            return opened.backend.delete(item_ids)
