@@ -29,6 +29,10 @@ class Compare:
     relation: Relation
     value: Scalar
 
+    def __post_init__(self) -> None:
+        _check_operand(self.field)
+        _check_operand(self.value)
+
 
 @dataclass(frozen=True, slots=True)
 class In:
@@ -36,6 +40,10 @@ class In:
 
     field: str
     values: tuple[Scalar, ...]
+
+    def __post_init__(self) -> None:
+        for operand in (self.field, *self.values):
+            _check_operand(operand)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +126,15 @@ def _ordered(value: Scalar) -> type | None:
     if isinstance(value, bool):
         return None
     return str if isinstance(value, str) else float
+
+
+def _check_operand(value: Scalar) -> None:
+    """Raise UserError for what a database cannot compare."""
+    if isinstance(value, str):
+        if "\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value):
+            raise UserError(f"The filter asks for {value[:60]!a}, which no field can hold. Remove it.")
+    elif not math.isfinite(value) or (isinstance(value, int) and not -(2**63) <= value < 2**63):
+        raise UserError(f"The filter asks for the number {value}; expected one of 64 bits.")
 
 
 def parse(text: str) -> Filter:
