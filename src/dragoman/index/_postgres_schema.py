@@ -1,0 +1,98 @@
+"""The tables of the backend `postgres`: one a generation, made when it is opened first.
+
+Nothing is made that is there, so that a role which may only read can search.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from psycopg import errors, sql
+
+from dragoman.errors import UserError
+from dragoman.index._postgres_pool import Connection
+
+if TYPE_CHECKING:
+    from dragoman.index.postgres import Config
+
+OLDEST_PGVECTOR = (0, 8)
+"""Which goes on searching the graph until enough entries pass the filter."""
+
+# Rows of vectors of up to about 1900 numbers stay whole (MAIN): exact search reads them all, and following a
+# pointer for each takes longer than the product.
+_TABLE = """
+CREATE TABLE {table} (
+  item_id text COLLATE "C" PRIMARY KEY,
+  entry json NOT NULL,
+  fields jsonb NOT NULL,
+  vector vector({width}) STORAGE MAIN NOT NULL
+)
+"""
+_FIELDS = "CREATE INDEX ON {table} USING gin (fields jsonb_path_ops)"
+_GRAPH = """
+CREATE INDEX {graph} ON {table} USING hnsw (vector vector_ip_ops) WITH (m = {m}, ef_construction = {ef})
+"""
+
+
+def prepare(connection: Connection, config: Config, width: int, table: str) -> None:
+    """Make pgvector, the schema, the table and the graph where they are missing. Raises UserError where that
+    cannot be done or the table holds vectors of another width."""
+    # Two processes that open a new index at once would otherwise both make it.
+    connection.execute("SELECT pg_advisory_xact_lock(hashtext('dragoman'))")
+    _require_pgvector(connection)
+    place = sql.Identifier(config.schema, table)
+    found = _one(
+        connection,
+        "SELECT atttypmod FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attname = 'vector'",
+        place.as_string(connection),
+    )
+    if found is None:
+        _make_table(connection, config.schema, place, width)
+    elif found != width:
+        raise UserError(
+            f"The table {config.schema}.{table} holds vectors {found} wide, and these are {width} wide. "
+            "Write to another index folder, or to another schema: --set schema=NAME"
+        )
+    graph = f"{table}_graph"
+    if config.approximate and not _one(
+        connection, "SELECT to_regclass(%s)", sql.Identifier(config.schema, graph).as_string(connection)
+    ):
+        names = {"graph": sql.Identifier(graph), "table": place}
+        numbers = {"m": sql.Literal(config.m), "ef": sql.Literal(config.ef_construction)}
+        connection.execute(sql.SQL(_GRAPH).format(**names, **numbers))
+
+
+def _make_table(connection: Connection, schema: str, place: sql.Identifier, width: int) -> None:
+    if _one(connection, "SELECT to_regnamespace(%s)", sql.Identifier(schema).as_string(connection)) is None:
+        connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
+    connection.execute(sql.SQL(_TABLE).format(table=place, width=sql.Literal(width)))
+    connection.execute(sql.SQL(_FIELDS).format(table=place))
+
+
+def _require_pgvector(connection: Connection) -> None:
+    if _version(connection) is None:
+        try:
+            with connection.transaction():
+                connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
+        except (errors.InsufficientPrivilege, errors.FeatureNotSupported, errors.UndefinedFile) as error:
+            raise UserError(
+                f"The database lacks pgvector, and it cannot be added here ({error.diag.message_primary}). "
+                "Install it on the server (Debian: postgresql-18-pgvector) and let a superuser run: "
+                "CREATE EXTENSION vector"
+            ) from None
+    version = _version(connection) or ""
+    if tuple(map(int, version.split(".")[:2])) < OLDEST_PGVECTOR:
+        raise UserError(
+            f"The database has pgvector {version}, and 0.8 or newer is needed. "
+            "Upgrade it on the server, and let a superuser run: ALTER EXTENSION vector UPDATE"
+        )
+
+
+def _version(connection: Connection) -> str | None:
+    found = _one(connection, "SELECT extversion FROM pg_extension WHERE extname = 'vector'")
+    return None if found is None else str(found)
+
+
+def _one(connection: Connection, query: str, *parameters: object) -> object:
+    row = connection.execute(query, parameters).fetchone()
+    return row[0] if row else None
