@@ -68,7 +68,9 @@ def test_scores_are_match_less_no_match_of_each_pair(run: Path) -> None:
         for image in range(4):
             states = model.fusion(views.states, views.mask, memory[image, None])
             no, yes = model.fusion.match(states, views.mask)[0]
-            assert found[row, image] == pytest.approx(float(yes - no), abs=1e-5)
+            whole = model.encode_image(torch.from_numpy(regions[image, None, 0]).float())
+            dual = 10 * model.fusion.lean[0] * (views.vector @ whole.T).item() + 10 * model.fusion.lean[1]
+            assert found[row, image] == pytest.approx(float(yes + dual - no), abs=1e-5)
     np.testing.assert_allclose(found[6], found[0], atol=1e-6)
     assert found.std() > 0.01
 

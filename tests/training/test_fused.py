@@ -94,7 +94,10 @@ def one_by_one(model: DualEncoder, step: Step, regions: Tensor, draws: Draws) ->
     for text, image in zip(*draws.pairs[:2], strict=True):
         states, mask = states_of(model, step.texts[step.row_of_text[text]])
         memory = model.fusion.read((regions[image, None] - model.feature_mean) * model.feature_scale)
-        found.append(model.fusion.match(model.fusion(states, mask, memory), mask)[0])
+        no, yes = model.fusion.match(model.fusion(states, mask, memory), mask)[0]
+        text_J = model.encode_text(model.trunk.prepare([step.texts[step.row_of_text[text]]])).vector[0]
+        cosine = text_J @ model.encode_image(regions[image, None, 0])[0]
+        found.append(torch.stack([no, yes + 10 * (model.fusion.lean[0] * cosine + model.fusion.lean[1])]))
     return torch.stack(found)
 
 

@@ -159,12 +159,17 @@ class Retriever:
             text_P, image_P = pairs[start : start + batch_size].T
             images, place_P = np.unique(image_P, return_inverse=True)
             read = np.asarray(regions[images], np.float32).reshape(len(images), fusion.regions, -1)
+            read_BRD = torch.from_numpy(read).to(device)
+            text_row_P = row_of_text[torch.from_numpy(text_P)].to(device)
+            image_row_P = torch.from_numpy(place_P).to(device)
+            image_PJ = model.encode_image(read_BRD[:, 0])[image_row_P]
             logits_P2 = fusion.match_pairs(
                 views.states,
                 views.mask,
-                row_of_text[torch.from_numpy(text_P)].to(device),
-                model.encode_regions(torch.from_numpy(read).to(device)),
-                torch.from_numpy(place_P).to(device),
+                text_row_P,
+                model.encode_regions(read_BRD),
+                image_row_P,
+                (views.vector[text_row_P] * image_PJ).sum(1),
             ).float()
             scores[start : start + batch_size] = (logits_P2[:, 1] - logits_P2[:, 0]).cpu().numpy()
         return scores

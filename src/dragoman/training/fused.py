@@ -48,7 +48,13 @@ def compute_fused(
         texts, images, match_labels = draws.pairs
         mine = processes.share(len(texts))
         match_logits = processes.gather(
-            _match(model, _texts(step, texts[mine]), regions_BRD[images[mine]], chunk)
+            _match(
+                model,
+                _texts(step, texts[mine]),
+                regions_BRD[images[mine]],
+                similarity_BT[images[mine], texts[mine]],
+                chunk,
+            )
         )
     if config.cmlm_weight:
         mine = processes.share(len(draws.text))
@@ -66,24 +72,26 @@ def _texts(step: Step, text_N: Tensor) -> list[str]:
     return [step.texts[row] for row in step.row_of_text[text_N.cpu()].tolist()]
 
 
-def _match(model: DualEncoder, texts_N: list[str], regions_NRD: Tensor, chunk: int | None) -> Tensor:
+def _match(
+    model: DualEncoder, texts_N: list[str], regions_NRD: Tensor, cosine_N: Tensor, chunk: int | None
+) -> Tensor:
     """Match logits [N, 2] of texts with images."""
     if not texts_N:  # a step with a single image has no negatives
         return regions_NRD.new_zeros(0, 2)
     size = chunk or len(texts_N)
-    parts = range(0, len(texts_N), size)
+    parts = [slice(start, start + size) for start in range(0, len(texts_N), size)]
     logits = [
         recomputed(
-            partial(_match_part, model, texts_N[start : start + size], regions_NRD[start : start + size]),
+            partial(_match_part, model, texts_N[part], regions_NRD[part], cosine_N[part]),
             model.feature_mean,
             len(parts),
         )
-        for start in parts
+        for part in parts
     ]
     return torch.cat(logits)
 
 
-def _match_part(model: DualEncoder, texts_N: list[str], regions_NRD: Tensor) -> Tensor:
+def _match_part(model: DualEncoder, texts_N: list[str], regions_NRD: Tensor, cosine_N: Tensor) -> Tensor:
     assert model.fusion is not None
     different, row_of_text = unique_texts(texts_N)
     found = model.encode_text(model.trunk.prepare(different), tokens=True)
@@ -96,6 +104,7 @@ def _match_part(model: DualEncoder, texts_N: list[str], regions_NRD: Tensor) -> 
         row_of_text.to(device),
         memory_NRH,
         torch.arange(len(texts_N), device=device),
+        cosine_N,
     )
 
 
