@@ -6,7 +6,8 @@ DIR is the folder `flickr8k_multilingual` (captions.jsonl.gz, features/). Englis
 by whichever engines translated them. Every arm gets the same text encoder, features, steps, learning rate and
 number of captions a step; the arms "at equal steps" get as many images a step as 1-to-K has, whatever that
 costs. `--words` names a list of Portuguese words (Debian: apt-get install wbrazilian) for the lexicon. Runs
-that are finished are not repeated. Writes results.json and results.md beside this file.
+that are finished are not repeated; seeds that results.json holds from elsewhere stay in it. Writes
+results.json and results.md beside this file.
 """
 
 from __future__ import annotations
@@ -180,23 +181,29 @@ def call(*arguments: object) -> None:
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
+Measured = dict[str, dict[str, float]]
+"""Seed to metric to value."""
+
+
 def write_results(out: Path, arms: Sequence[str], seeds: Sequence[str], options: dict[str, object]) -> None:
-    """Gather the reports into results.json and results.md."""
-    results = {arm: found for arm in arms if (found := gather(out, arm, seeds))["mean sum_r"]}
-    results = {arm: values for arm, values in results.items() if not arm.startswith("nrccr_")}
-    for share, name in (("/3", "nrccr, three models, a third each"), ("", "nrccr, three models, all each")):
-        joint = joined_nrccr(out, seeds, share)
-        if joint["mean sum_r"]:
-            results[name] = joint
+    """Gather the reports into results.json and results.md, beside what was measured before."""
+    results = {arm: gather(out, arm, seeds) for arm in arms if not arm.startswith("nrccr_")}
+    for share, name in JOINED.items():
+        results[name] = joined_nrccr(out, seeds, share)
+    circumstances = {
+        "command": f"python benchmarks/many_languages/run.py --seeds {','.join(seeds)}",
+        "steps": STEPS,
+        "captions_per_step": CAPTIONS_PER_STEP,
+        "computer": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
+        **{name: options[name] for name in ("device", "workers", "threads")},
+    }
+    earlier = json.loads((HERE / "results.json").read_text(encoding="utf-8"))
+    if earlier["circumstances"] == circumstances:
+        for arm, measured in results.items():
+            results[arm] = dict(sorted((earlier["results"].get(arm, {}) | measured).items()))
     everything = {
-        "circumstances": {
-            "command": f"python benchmarks/many_languages/run.py --seeds {','.join(seeds)}",
-            "steps": STEPS,
-            "captions_per_step": CAPTIONS_PER_STEP,
-            "computer": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
-            **{name: options[name] for name in ("device", "workers", "threads")},
-        },
-        "results": results,
+        "circumstances": circumstances,
+        "results": {arm: measured for arm, measured in results.items() if measured},
         "differences": differences(out, seeds),
     }
     (HERE / "results.json").write_text(json.dumps(everything, indent=1) + "\n", encoding="utf-8")
@@ -209,57 +216,66 @@ def finished(out: Path, arm: str, seeds: Sequence[str]) -> list[Path]:
     return [folder for folder in folders if (folder / "manifest.json").is_file()]
 
 
-def gather(out: Path, arm: str, seeds: Sequence[str]) -> dict[str, list[float]]:
-    """`{metric: one value a seed}`."""
-    found: dict[str, list[float]] = {"mean sum_r": []}
-    for path in finished(out, arm, seeds):
-        report = json.loads((path / "report.json").read_text())
-        sums = {lang: report["results"][lang]["direct"]["sum_r"] for lang in (*TESTED, *UNSEEN)}
-        add_sums(found, sums)
-        consistency = report["consistency"]["direct"]
-        for direction in ("text_to_image", "image_to_text", "mean"):
-            for metric in ("mrv_std", "mrv_var", "mrv_std_log", "mrv_std_clipped", "overlap@1", "overlap@10"):
-                found.setdefault(f"{direction} {metric}", []).append(consistency[direction][metric])
-        seconds = out / "runs" / path.name / "seconds.json"
-        found.setdefault("minutes", []).append(json.loads(seconds.read_text()) / 60)
+def gather(out: Path, arm: str, seeds: Sequence[str]) -> Measured:
+    """What the finished reports of an arm say."""
+    found: Measured = {}
+    for seed in seeds:
+        for path in finished(out, arm, [seed]):
+            report = json.loads((path / "report.json").read_text())
+            sums = {lang: report["results"][lang]["direct"]["sum_r"] for lang in (*TESTED, *UNSEEN)}
+            consistency = report["consistency"]["direct"]
+            found[seed] = recalls(sums) | {
+                f"{direction} {metric}": consistency[direction][metric]
+                for direction in ("text_to_image", "image_to_text", "mean")
+                for metric in (
+                    "mrv_std",
+                    "mrv_var",
+                    "mrv_std_log",
+                    "mrv_std_clipped",
+                    "overlap@1",
+                    "overlap@10",
+                )
+            }
+            found[seed]["minutes"] = minutes_of(out, path.name)
     return found
 
 
-def add_sums(found: dict[str, list[float]], sums: dict[str, float]) -> None:
+def recalls(sums: dict[str, float]) -> dict[str, float]:
     """SumR of each language, and what follows from them."""
-    for lang, value in sums.items():
-        found.setdefault(f"{lang} sum_r", []).append(value)
     goal = [sums[lang] for lang in GOAL]
-    found["mean sum_r"].append(statistics.mean(goal))
-    found.setdefault("min sum_r", []).append(min(goal))
+    whole = {f"{lang} sum_r": value for lang, value in sums.items()}
+    return whole | {"mean sum_r": statistics.mean(goal), "min sum_r": min(goal)}
 
 
-def joined_nrccr(out: Path, seeds: Sequence[str], share: str) -> dict[str, list[float]]:
+def minutes_of(out: Path, name: str) -> float:
+    seconds: float = json.loads((out / "runs" / name / "seconds.json").read_text())
+    return seconds / 60
+
+
+JOINED = {"/3": "nrccr, three models, a third each", "": "nrccr, three models, all each"}
+
+
+def joined_nrccr(out: Path, seeds: Sequence[str], share: str) -> Measured:
     """A model for each language: what its users get, and how far the models' ranks agree."""
     from dragoman.evaluation import mean_rank_variance
 
-    found: dict[str, list[float]] = {"mean sum_r": []}
+    found: Measured = {}
     for seed in seeds:
         folders = {lang: finished(out, f"nrccr_{lang}{share}", [seed]) for lang in GOAL}
         if not all(folders.values()):
             continue
+        minutes = sum(minutes_of(out, path.name) for (path,) in folders.values())
         folders["en"] = folders["pt"]
         reports = {lang: json.loads((path / "report.json").read_text()) for lang, (path,) in folders.items()}
-        add_sums(found, {lang: reports[lang]["results"][lang]["direct"]["sum_r"] for lang in TESTED})
+        values = recalls({lang: reports[lang]["results"][lang]["direct"]["sum_r"] for lang in TESTED})
         for direction in ("text_to_image", "image_to_text"):
             ranks = np.stack([ranks_of(folders[lang][0], lang, direction) for lang in TESTED], axis=1)
-            values = mean_rank_variance(ranks) | {"mrv_std_log": float(np.log(ranks).std(axis=1).mean())}
-            for metric, value in values.items():
-                found.setdefault(f"{direction} {metric}", []).append(value)
+            spreads = mean_rank_variance(ranks) | {"mrv_std_log": float(np.log(ranks).std(axis=1).mean())}
+            values |= {f"{direction} {metric}": value for metric, value in spreads.items()}
         for metric in ("mrv_std", "mrv_var", "mrv_std_log"):
-            both = [found[f"{direction} {metric}"][-1] for direction in ("text_to_image", "image_to_text")]
-            found.setdefault(f"mean {metric}", []).append(statistics.mean(both))
-        minutes = [
-            json.loads((out / "runs" / path.name / "seconds.json").read_text()) / 60
-            for lang in GOAL
-            for path in folders[lang]
-        ]
-        found.setdefault("minutes", []).append(sum(minutes))
+            both = [values[f"{direction} {metric}"] for direction in ("text_to_image", "image_to_text")]
+            values[f"mean {metric}"] = statistics.mean(both)
+        found[seed] = values | {"minutes": minutes}
     return found
 
 
@@ -276,7 +292,10 @@ def ranks_of(report: Path, lang: str, direction: str) -> np.ndarray:
     return np.array([line["rank"] for line in lines])
 
 
-RIVALS = ("random", "random, small steps", "pivot", "per_language", "one_to_k", "one_to_k_1/K")
+RIVALS = (
+    *("random", "random, small steps", "pivot", "per_language", "one_to_k", "one_to_k_1/K"),
+    *("random+links", "one_to_k+links"),
+)
 
 
 def differences(out: Path, seeds: Sequence[str]) -> list[dict[str, object]]:
@@ -295,6 +314,7 @@ def differences(out: Path, seeds: Sequence[str]) -> list[dict[str, object]]:
                 found.append(
                     {
                         "against": rival,
+                        "seeds": len(both),
                         "language": one.pair.language,
                         "metric": one.metric,
                         "difference": one.difference,
@@ -308,14 +328,13 @@ def differences(out: Path, seeds: Sequence[str]) -> list[dict[str, object]]:
 def page(everything: dict[str, dict]) -> Iterable[str]:
     """The Markdown page."""
     circumstances, results = everything["circumstances"], everything["results"]
-    counts = sorted({len(values["mean sum_r"]) for values in results.values()})
     yield "# Many languages in one model\n"
     yield (
         f"Flickr8k: English captions, {TARGETS} from machine translations only; questions by people. "
         f"MobileNetV2 features, {circumstances['steps']} steps, {circumstances['captions_per_step']} "
         "captions a step, the same text encoder and learning rate for all. SumR = R@1 + R@5 + R@10 in both "
         "directions, at most 600, 1,000 test images. Mean ± sample standard deviation over "
-        f"{' or '.join(map(str, counts))} seeds. de and cs are zero-shot: no caption of theirs was seen.\n"
+        "the seeds. de and cs are zero-shot: no caption of theirs was seen.\n"
     )
     yield f"Command: `{circumstances['command']}`. Computer: {circumstances['computer']}, "
     yield f"{circumstances['workers']} runs at a time, {circumstances['threads']} thread(s) each.\n"
@@ -324,12 +343,11 @@ def page(everything: dict[str, dict]) -> Iterable[str]:
     yield "| arm | | seeds | en | pt | zh | ar | mean | min | de | cs | minutes |"
     yield "|---|---|---|---|---|---|---|---|---|---|---|---|"
     columns = ["en", "pt", "zh", "ar", "mean", "min", "de", "cs"]
-    for arm, values in results.items():
-        cells = [show(values.get(f"{name} sum_r")) for name in columns]
+    for arm, measured in results.items():
+        cells = [show(measured, f"{name} sum_r") for name in columns]
         what = ARMS[arm].what if arm in ARMS else "of the captions of the others"
-        minutes = statistics.median(values["minutes"])
-        count = len(values["mean sum_r"])
-        yield f"| {arm} | {what} | {count} | {' | '.join(cells)} | {minutes:.1f} |"
+        minutes = statistics.median(values["minutes"] for values in measured.values())
+        yield f"| {arm} | {what} | {len(measured)} | {' | '.join(cells)} | {minutes:.1f} |"
     yield "\n## Consistency over en, pt, zh, ar\n"
     yield (
         "Ranks of the common test images, mean of both directions (docs/evaluation.md); mrv_std and mrv_var "
@@ -339,27 +357,27 @@ def page(everything: dict[str, dict]) -> Iterable[str]:
     names = ["mrv_std", "mrv_var", "mrv_std_log", "overlap@1", "overlap@10"]
     yield f"| arm | {' | '.join(names)} |"
     yield "|---|" + "---|" * len(names)
-    for arm, values in results.items():
-        cells = [show(values.get(f"mean {name}"), 3 if name in names[2:] else 1) for name in names]
+    for arm, measured in results.items():
+        cells = [show(measured, f"mean {name}", 3 if name in names[2:] else 1) for name in names]
         yield f"| {arm} | {' | '.join(cells)} |"
     yield "\n## dragoman against its rivals\n"
     yield "Over the mean of the seeds; intervals by bootstrap over images, p by sign flips over images.\n"
-    yield "| against | language | metric | difference | 95 % interval | p |"
-    yield "|---|---|---|---|---|---|"
+    yield "| against | seeds | language | metric | difference | 95 % interval | p |"
+    yield "|---|---|---|---|---|---|---|"
     for one in everything["differences"]:
         low, high = one["interval"]
-        yield (
-            f"| {one['against']} | {one['language']} | {one['metric']} | {one['difference']:+.1f} | "
-            f"{low:+.1f} to {high:+.1f} | {one['p']:.4f} |"
-        )
+        named = [one[name] for name in ("against", "seeds", "language", "metric")]
+        found = [f"{one['difference']:+.1f}", f"{low:+.1f} to {high:+.1f}", f"{one['p']:.4f}"]
+        yield f"| {' | '.join(map(str, named + found))} |"
 
 
-def show(values: list[float] | None, digits: int = 1) -> str:
-    """Mean and spread."""
-    if not values:
+def show(measured: Measured, metric: str, digits: int = 1) -> str:
+    """Mean and spread over the seeds."""
+    found = [values[metric] for values in measured.values() if metric in values]
+    if not found:
         return "–"
-    spread = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.{digits}f}{spread}"
+    spread = f" ± {statistics.stdev(found):.{digits}f}" if len(found) > 1 else ""
+    return f"{statistics.mean(found):.{digits}f}{spread}"
 
 
 if __name__ == "__main__":
