@@ -78,6 +78,11 @@ class Backend(ABC):
     def size(self) -> int:
         """Bytes that entries and vectors take on the disk, or 0 where it cannot be known."""
 
+    def build(self, queries: NDArray[np.float32] | None = None) -> None:
+        """Make what was written ready for fast search, where a backend does not do so at once; good after
+        many writes, never needed. `queries` [Q, D] are typical ones, to measure recall with."""
+        return
+
     def describe(self) -> Mapping[str, object]:
         """What the index's manifest should say of this backend: parameters that were chosen, and such."""
         return {}
