@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import pytest
@@ -17,8 +17,19 @@ KEY = "s3cret-key"
 KEY_NAME = "DRAGOMAN_TEST_QDRANT_KEY"
 
 
+class Asked(NamedTuple):
+    """One request."""
+
+    action: str
+    """Method and the path after the collection: `PUT/points`."""
+    name: str
+    path: str
+    headers: dict[str, str]
+    body: Any
+
+
 class Stand(ThreadingHTTPServer):
-    """The server; `seen` holds method, path and headers of each request, `broken` makes it fail."""
+    """The server; it remembers what it was asked."""
 
     daemon_threads = True
 
@@ -28,9 +39,11 @@ class Stand(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.store = QdrantClient(":memory:", force_disable_check_same_thread=True)
         self.lock = threading.Lock()
-        self.seen: list[tuple[str, str, dict[str, str]]] = []
-        self.broken: dict[str, int] = {}
-        """Status to answer requests with whose path ends so, from the given one on."""
+        self.seen: list[Asked] = []
+
+    def refusal(self, action: str) -> int | None:
+        """The status to refuse a request with; a test puts its own in this place."""
+        return None
 
     @property
     def url(self) -> str:
@@ -56,13 +69,14 @@ class Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))) or b"null")
         path = urlsplit(self.path).path
-        self.server.seen.append((self.command, self.path, dict(self.headers)))
         _, _, name, *rest = path.split("/")
         action = "/".join([self.command, *rest])
+        self.server.seen.append(Asked(action, name, self.path, dict(self.headers), body))
         if self.headers.get("api-key") != KEY:
             return self._send(403, {"status": {"error": "forbidden"}})
-        if action in self.server.broken:
-            return self._send(self.server.broken[action], {"status": {"error": f"broken {action}"}})
+        refused = self.server.refusal(action)
+        if refused is not None:
+            return self._send(refused, {"status": {"error": f"broken {action}"}})
         with self.server.lock:
             try:
                 result = answer(self.server.store, action, name, body)

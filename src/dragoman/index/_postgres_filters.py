@@ -6,14 +6,12 @@ Fields and values are bound as parameters, never written into the text.
 from __future__ import annotations
 
 import json
-import math
 from decimal import Decimal
 
 from psycopg import sql
 
-from dragoman.errors import UserError
 from dragoman.index._filters import And, Compare, Filter, In, Not, Or, Relation
-from dragoman.index._servers import comparable, plain
+from dragoman.index._servers import plain
 from dragoman.records import Scalar
 
 _TRUE, _FALSE = sql.SQL("TRUE"), sql.SQL("FALSE")
@@ -42,9 +40,8 @@ def _condition(filter: Filter | None, parameters: list[object]) -> sql.Composabl
         case Compare(field, relation, value):
             return _ordered(field, relation, value, parameters)
         case In(field, values):
-            known = [value for value in values if comparable(field) and comparable(value)]
-            parameters += [json.dumps({field: [plain(value)]}) for value in known]
-            return _joined(" OR ", [_HOLDS for _ in known], _FALSE)
+            parameters += [json.dumps({field: [plain(value)]}) for value in values]
+            return _joined(" OR ", [_HOLDS for _ in values], _FALSE)
         case Not(part):
             return sql.SQL("NOT ({})").format(_condition(part, parameters))
         case And(parts):
@@ -58,16 +55,10 @@ def _joined(word: str, parts: list[sql.Composable], empty: sql.Composable) -> sq
 
 
 def _ordered(field: str, relation: Relation, value: Scalar, parameters: list[object]) -> sql.Composable:
-    if isinstance(value, bool) or (isinstance(value, float) and math.isnan(value)) or not comparable(field):
+    if isinstance(value, bool):
         return _FALSE
     if isinstance(value, str):
-        if not comparable(value):
-            raise UserError(
-                f"The filter compares {field!r} with a text that holds what no database stores: NUL."
-            )
         parameters += [field, value]
-        kind, found, given = "'string'", "(value #>> '{{}}') COLLATE \"C\"", "%s::text"
-    else:
-        parameters += [field, Decimal(str(plain(value)))]
-        kind, found, given = "'number'", "value::numeric", "%s::numeric"
-    return sql.SQL(_ORDERED.format(kind, found, relation, given).replace("{{}}", "{}"))
+        return sql.SQL(_ORDERED.format("'string'", "(value #>> '{}') COLLATE \"C\"", relation, "%s::text"))
+    parameters += [field, Decimal(str(plain(value)))]
+    return sql.SQL(_ORDERED.format("'number'", "value::numeric", relation, "%s::numeric"))

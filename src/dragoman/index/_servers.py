@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
@@ -51,13 +50,6 @@ def fields_of(entry: Entry) -> dict[str, list[Scalar]]:
 def plain(value: Scalar) -> Scalar:
     """Equal numbers become the same text: 2.0 is 2, also where a database has but one kind of number."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def comparable(value: Scalar) -> bool:
-    """Whether a database can hold a value that equals this one."""
-    if isinstance(value, str):
-        return "\x00" not in value and not re.search("[\ud800-\udfff]", value)
-    return not isinstance(value, float) or math.isfinite(value)
 
 
 def possible(item_ids: Iterable[str]) -> list[str]:
