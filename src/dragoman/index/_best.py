@@ -142,8 +142,10 @@ def _gathered(
 
 
 def _product(query_QD: NDArray[np.float32], row_BD: NDArray[np.float32]) -> NDArray[np.float32]:
-    # A matrix of one row is multiplied far more slowly than a vector.
-    return (row_BD @ query_QD[0])[None] if len(query_QD) == 1 else query_QD @ row_BD.T
+    # OpenBLAS computes with what lies beside the rows as well, and warns of it although all rows are finite.
+    with np.errstate(all="ignore"):
+        # A matrix of one row is multiplied far more slowly than a vector.
+        return (row_BD @ query_QD[0])[None] if len(query_QD) == 1 else query_QD @ row_BD.T
 
 
 def _kth_at_least(score_QB: NDArray[np.float32], k: int) -> NDArray[np.float32]:

@@ -242,7 +242,7 @@ class _Parser:
         if not math.isfinite(value):
             raise self._complaint("the number is too large", token.at)
         # Whole numbers beyond 64 bits are none to the databases.
-        whole = re.fullmatch(r"[+-]?\d+", token.text) and abs(value) < 2**63
+        whole = re.fullmatch(r"[+-]?\d+", token.text) and -(2**63) <= int(token.text) < 2**63
         return int(token.text) if whole else value
 
     def _peek(self) -> _Token:
