@@ -27,6 +27,7 @@ WITHOUT_EXTRAS = """
 import sys
 extras = "torch transformers tokenizers accelerate safetensors sentencepiece huggingface_hub".split()
 extras += "sacrebleu ctranslate2 lingua matplotlib ir_measures".split()
+extras += "fastapi uvicorn prometheus_client python_multipart".split()
 class Absent:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in extras:
@@ -139,6 +140,7 @@ def test_the_core_builds_and_translates_a_corpus(core: Path) -> None:
         ("demo --out demo", "torch", "train"),
         ("translate corpus --to es --engine transformers:m", "torch", "train"),
         ("translate corpus --to es --engine ctranslate2:m", "ctranslate2", "ctranslate2"),
+        ("serve index", "fastapi", "serve"),
         ("trust corpus", "sacrebleu", "mt"),
         ("trust corpus --langid", "lingua-language-detector", "langid"),
     ],

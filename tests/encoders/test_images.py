@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from dragoman.encoders.images import ImageError, open_image
+from dragoman.encoders.images import ImageError, format_of, open_image
 
 
 def saved(folder: Path, image: Image.Image, name: str, **options: object) -> Path:
@@ -151,6 +151,7 @@ def test_damaged_bytes_give_an_rgb_image_or_a_reason(
 def test_the_content_of_a_file_opens_like_the_file(tmp_path: Path) -> None:
     path = saved(tmp_path, Image.effect_noise((40, 30), 60), "noise.png")
     assert open_image(path.read_bytes()).tobytes() == open_image(path).tobytes()
+    assert format_of(path.read_bytes()) == "PNG"
     with pytest.raises(ImageError, match=r"^image: the file is empty$"):
         open_image(b"")
     with pytest.raises(ImageError, match=r"^image: not an image of a known format"):

@@ -63,6 +63,12 @@ def open_image(
     raise ImageError(str(source) if isinstance(source, str | Path) else "image", reason)
 
 
+def format_of(content: bytes) -> str:
+    """Pillow's name of the format of an image that `open_image` opened."""
+    with _open_header(content) as image:
+        return str(image.format)
+
+
 class _RefusedError(Exception):
     pass
 

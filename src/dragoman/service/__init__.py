@@ -1,0 +1,1 @@
+"""The HTTP service: collections in, an ASGI application out."""

@@ -1,0 +1,164 @@
+"""The application: an explicit list of routes, and the layers that every request passes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any, NamedTuple
+
+import anyio
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+from pydantic.json_schema import models_json_schema
+
+from dragoman.search.answer import Query
+from dragoman.service import collection, items, schemas, searching, static, status
+from dragoman.service.config import ServiceConfig
+from dragoman.service.edge import LOOPBACK, Edge
+from dragoman.service.keys import Guard, KeyFile
+from dragoman.service.limits import Limits
+from dragoman.service.metrics import Metrics, Observed
+from dragoman.service.problems import install_handlers
+from dragoman.service.state import State
+from dragoman.service.thumbnails import Thumbnails
+
+log = logging.getLogger(__name__)
+
+GET = ("GET",)
+GET_HEAD = ("GET", "HEAD")
+
+
+class Route(NamedTuple):
+    """`body` is what the route reads by itself; `documented`, whether OpenAPI lists it."""
+
+    method: Sequence[str]
+    path: str
+    endpoint: Callable[..., Any]
+    body: type[schemas.Request] | None = None
+    documented: bool = True
+
+
+# Thumbnails and originals come before the items whose ids may hold slashes.
+ROUTES = (
+    Route(("POST",), "/v1/search", searching.search, schemas.SearchRequest),
+    Route(("POST",), "/v1/search/batch", searching.search_batch, schemas.BatchRequest),
+    Route(("POST",), "/v1/embeddings", searching.embeddings, schemas.EmbeddingsRequest),
+    Route(GET, "/v1/collections", status.collections),
+    Route(GET, "/v1/collections/{name}", status.collection),
+    Route(GET, "/v1/items", items.page),
+    Route(GET, "/v1/items/{item_id:path}/thumbnail", items.thumbnail),
+    Route(GET, "/v1/items/{item_id:path}/media", items.media),
+    Route(GET, "/v1/items/{item_id:path}", items.get),
+    Route(("PUT",), "/v1/items/{item_id:path}", items.put, schemas.ItemRequest),
+    Route(("DELETE",), "/v1/items/{item_id:path}", items.delete),
+    Route(GET, "/healthz", status.healthz),
+    Route(GET, "/readyz", status.readyz),
+    Route(GET, "/metrics", status.metrics),
+    Route(GET_HEAD, "/", static.front, documented=False),
+    Route(GET_HEAD, "/page/{name}", static.part, documented=False),
+)
+
+
+def create_app(
+    searchers: Mapping[str, collection.Searcher],
+    config: ServiceConfig,
+    *,
+    keys: KeyFile | None = None,
+    allow_writes: bool = False,
+    public_search: bool = False,
+    hosts: Collection[str] | None = LOOPBACK,
+    cors: Sequence[str] = (),
+) -> FastAPI:
+    """The application over open indexes, the first of which is the default; it closes them when it ends.
+
+    Without keys, everybody who reaches it searches, and changes items where `allow_writes`; with keys,
+    everything needs one, but for searching where `public_search`. `hosts` are the names that it answers to
+    (None: any), `cors` the origins whose pages may ask it.
+    """
+    metrics = Metrics()
+    opened = {name: collection.Collection(name, one, config, metrics) for name, one in searchers.items()}
+    metrics.watch(opened)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        await _warm(opened.values())
+        yield
+        for one in opened.values():
+            await anyio.to_thread.run_sync(one.close)
+
+    app = FastAPI(
+        title="Dragoman", version=version("dragoman"), docs_url=None, redoc_url=None, lifespan=lifespan
+    )
+    app.state.page = static.files()
+    app.state.service = State(
+        collections=opened,
+        config=config,
+        metrics=metrics,
+        thumbnails=Thumbnails(config.thumbnail_cache_mb),
+        decoding=anyio.CapacityLimiter(config.decoding),
+        writable=keys is not None or allow_writes,
+    )
+    for route in ROUTES:
+        _add(app, route)
+    install_handlers(app)
+    _describe_bodies(app)
+    # The last one that is added is the first one that a request meets.
+    app.add_middleware(Limits, config=config)
+    app.add_middleware(Guard, keys=keys, allow_writes=allow_writes, public_search=public_search)
+    if cors:
+        methods, headers = ["GET", "POST", "PUT", "DELETE"], ["authorization", "content-type", "x-request-id"]
+        app.add_middleware(CORSMiddleware, allow_origins=cors, allow_methods=methods, allow_headers=headers)
+    app.add_middleware(Observed, metrics=metrics)
+    app.add_middleware(Edge, hosts=hosts, cross_origin=bool(cors))
+    return app
+
+
+async def _warm(opened: Iterable[collection.Collection]) -> None:
+    """Let the first query find everything loaded: models and detectors come when they are first used."""
+    for one in opened:
+        try:
+            await one.queries.ask(Query(text="a photo", k=1))
+        except Exception as error:
+            log.warning("collection %s does not answer yet: %s", one.name, error)
+
+
+def _add(app: FastAPI, route: Route) -> None:
+    extra: dict[str, Any] = {"responses": {"default": PROBLEM}}
+    if route.body is not None:
+        schema = {"$ref": f"#/components/schemas/{route.body.__name__}"}
+        types = ["application/json"]
+        if "image" in route.body.model_fields:
+            types.append("multipart/form-data")
+        content = {one: {"schema": schema} for one in types}
+        extra["requestBody"] = {"required": True, "content": content}
+    app.add_api_route(
+        route.path,
+        route.endpoint,
+        methods=list(route.method),
+        include_in_schema=route.documented,
+        openapi_extra=extra if route.documented else None,
+    )
+
+
+PROBLEM = {
+    "description": "Problem details (RFC 9457)",
+    "content": {"application/problem+json": {"schema": {"type": "object"}}},
+}
+
+
+def _describe_bodies(app: FastAPI) -> None:
+    """Add to OpenAPI the schemas of bodies that routes read by themselves."""
+    made = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            described = made()
+            models = [(route.body, "validation") for route in ROUTES if route.body is not None]
+            _, found = models_json_schema(models, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
+            described.setdefault("components", {}).setdefault("schemas", {}).update(found["$defs"])
+        assert app.openapi_schema is not None
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]

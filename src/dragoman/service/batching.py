@@ -1,0 +1,94 @@
+"""Requests that arrive together are worked on together."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Generic, TypeVar
+
+Asked = TypeVar("Asked")
+Answered = TypeVar("Answered")
+
+
+class Batcher(Generic[Asked, Answered]):
+    """One thread that calls `work` with what has gathered: the first to arrive waits for others at most
+    `wait` seconds, and never for more than `size` of them.
+
+    An error of `work` on several is found again on each alone, so that one bad question spoils no other.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[list[Asked]], Sequence[Answered]],
+        *,
+        size: int,
+        wait: float,
+        worked: Callable[[int], None] = lambda count: None,
+    ) -> None:
+        """`worked` is told the size of every batch."""
+        self._work = work
+        self._size = size
+        self._wait = wait
+        self._worked = worked
+        self._queue: queue.SimpleQueue[tuple[Asked, Future[Answered]] | None] = queue.SimpleQueue()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="dragoman-batches", daemon=True)
+        self._thread.start()
+
+    async def ask(self, asked: Asked) -> Answered:
+        """The answer, once its batch is done. Whoever stops waiting leaves the batch if it has not begun."""
+        if self._closed:
+            raise RuntimeError("asked after close")
+        future: Future[Answered] = Future()
+        self._queue.put((asked, future))
+        return await asyncio.wrap_future(future)
+
+    def close(self) -> None:
+        """Finish what was asked, and stop the thread. Calling it twice is fine."""
+        self._closed = True
+        self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        going = True
+        while going:
+            first = self._queue.get()
+            if first is None:
+                return
+            batch = [first]
+            going = self._gather(batch)
+            wanted = [(asked, future) for asked, future in batch if future.set_running_or_notify_cancel()]
+            if wanted:
+                self._worked(len(wanted))
+                self._answer(wanted)
+
+    def _gather(self, batch: list[tuple[Asked, Future[Answered]]]) -> bool:
+        """Add what arrives in time; False where the end was called meanwhile."""
+        until = time.monotonic() + self._wait
+        while len(batch) < self._size:
+            try:
+                arrived = self._queue.get(timeout=max(0.0, until - time.monotonic()))
+            except queue.Empty:
+                return True
+            if arrived is None:
+                return False
+            batch.append(arrived)
+        return True
+
+    def _answer(self, batch: Sequence[tuple[Asked, Future[Answered]]]) -> None:
+        try:
+            answers = self._work([asked for asked, _ in batch])
+            assert len(answers) == len(batch), f"{len(answers)} answers to {len(batch)}"
+        except Exception as error:
+            if len(batch) == 1:
+                batch[0][1].set_exception(error)
+                return
+            for one in batch:
+                self._answer([one])
+            return
+        for (_, future), answer in zip(batch, answers, strict=True):
+            future.set_result(answer)

@@ -1,0 +1,91 @@
+"""Bodies of requests: strict JSON, or a form with a file."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from fastapi import Request
+from pydantic import ValidationError
+from pydantic_core import from_json
+from starlette.datastructures import UploadFile
+
+from dragoman.service import schemas
+from dragoman.service.problems import Problem, field_errors
+
+Model = TypeVar("Model", bound=schemas.Request)
+MAX_PARTS = 20
+MAX_PART = 1 << 20
+"""Of a form, apart from its file: parts, and bytes of each."""
+
+
+class Body(NamedTuple, Generic[Model]):
+    """A request's body, and the bytes of its image."""
+
+    asked: Model
+    image: bytes | None
+
+
+async def read(request: Request, model: type[Model]) -> Body[Model]:
+    """The body as `model`. Raises Problem: 400 for what cannot be read, 415, 422 for what does not fit."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type == "application/json":
+        asked = _validated(model, await request.body())
+        return Body(asked, image_bytes(getattr(asked, "image", None)))
+    if media_type == "multipart/form-data" and "image" in model.model_fields:
+        return await _form(request, model)
+    raise Problem(
+        415,
+        "Expected Content-Type: application/json"
+        + (" or multipart/form-data." if "image" in model.model_fields else "."),
+    )
+
+
+def image_bytes(encoded: str | None) -> bytes | None:
+    """The bytes of base64. Raises Problem 422."""
+    if encoded is None:
+        return None
+    try:
+        return base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError):
+        raise Problem(422, "image is not base64.") from None
+
+
+def _validated(model: type[Model], content: bytes | dict[str, Any]) -> Model:
+    try:
+        if isinstance(content, bytes):
+            return model.model_validate_json(content)
+        return model.model_validate(content)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False, include_context=False)
+        if found[0]["type"] == "json_invalid":
+            raise Problem(400, "The body is not JSON.", errors=field_errors(found)) from None
+        raise Problem(422, "The body does not fit.", errors=field_errors(found)) from None
+
+
+async def _form(request: Request, model: type[Model]) -> Body[Model]:
+    async with request.form(max_files=1, max_fields=MAX_PARTS, max_part_size=MAX_PART) as form:
+        fields: dict[str, Any] = {}
+        image: bytes | None = None
+        for name, value in form.multi_items():
+            if name in fields:
+                raise Problem(422, "The form has a field twice.")
+            if isinstance(value, UploadFile):
+                if name != "image":
+                    raise Problem(422, "The file of the form must be in the field image.")
+                image = await value.read()
+            elif name == "image":
+                image = image_bytes(value)
+            else:
+                fields[name] = _from_form(model, name, value)
+    return Body(_validated(model, fields), image)
+
+
+def _from_form(model: type[schemas.Request], name: str, value: str) -> Any:
+    if name not in model.json_fields:
+        return value
+    try:
+        return from_json(value, allow_inf_nan=False)
+    except ValueError:
+        raise Problem(422, f"The field {name} of the form is not JSON.") from None

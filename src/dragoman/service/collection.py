@@ -1,0 +1,126 @@
+"""A collection: one open index, and what the service asks of it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from dragoman.errors import UserError
+from dragoman.index import Backend, Filter, parse
+from dragoman.index._filters import And, Compare, In, Not, Or
+from dragoman.records import Entry
+from dragoman.search.answer import Answer, Query
+from dragoman.service.batching import Batcher
+from dragoman.service.config import ServiceConfig
+from dragoman.service.facets import Facets
+from dragoman.service.metrics import Metrics
+from dragoman.service.problems import Problem
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+log = logging.getLogger(__name__)
+
+
+class Info(Protocol):
+    """What an index says of itself."""
+
+    @property
+    def folder(self) -> Path: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def fingerprint(self) -> str: ...
+    @property
+    def width(self) -> int: ...
+    @property
+    def languages(self) -> tuple[str, ...]: ...
+    @property
+    def calibration(self) -> Mapping[str, object] | None: ...
+
+
+class Searcher(Protocol):
+    """What the service needs of an open index; methods may be called from several threads."""
+
+    @property
+    def info(self) -> Info: ...
+    @property
+    def backend(self) -> Backend: ...
+    def search_many(self, queries: Sequence[Query]) -> list[Answer]: ...
+    def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]: ...
+    def media_file(self, entry: Entry) -> Path | None: ...
+    def add(self, entry: Entry, image: Image) -> Any: ...
+    def delete(self, item_ids: Sequence[str]) -> int: ...
+    def close(self) -> None: ...
+
+
+class Collection:
+    """A searcher under a name, with its queries and texts gathered into batches."""
+
+    def __init__(self, name: str, searcher: Searcher, config: ServiceConfig, metrics: Metrics) -> None:
+        self.name = name
+        self.searcher = searcher
+        self.languages = tuple(searcher.info.languages)
+        """What the model was trained on, as of the last search."""
+        self.facets = Facets(limit=config.facet_items, seconds=config.facet_seconds)
+        wait = config.batch_wait_ms / 1000
+        self.queries: Batcher[Query, Answer] = Batcher(
+            self._answers, size=config.batch_size, wait=wait, worked=metrics.batched
+        )
+        self.texts: Batcher[str, NDArray[np.float32]] = Batcher(
+            self._vectors, size=config.batch_size, wait=wait
+        )
+
+    @property
+    def info(self) -> Info:
+        """What the index says now. Raises Problem 503 where it cannot be opened as it is now."""
+        try:
+            return self.searcher.info
+        except (UserError, OSError) as error:
+            # Nothing that was asked is at fault, and the reason names folders.
+            log.error("collection %s: %s", self.name, error)
+            raise Problem(503, f"The collection {self.name} cannot be searched at the moment.") from None
+
+    @property
+    def model(self) -> str:
+        """Name of its model: the folder's, without the way there."""
+        return Path(self.info.model).name
+
+    def _answers(self, queries: list[Query]) -> list[Answer]:
+        self.languages = tuple(self.info.languages)
+        return self.searcher.search_many(queries)
+
+    def _vectors(self, texts: list[str]) -> list[NDArray[np.float32]]:
+        _ = self.info
+        return list(self.searcher.encode_text(texts))
+
+    def close(self) -> None:
+        """Finish what was asked and close the index."""
+        self.queries.close()
+        self.texts.close()
+        self.searcher.close()
+
+
+def filter_of(text: str | None) -> Filter | None:
+    """The filter that a request gives. Raises UserError or Problem 422."""
+    if not text or not text.strip():
+        return None
+    found = parse(text)
+    if "path" in _fields(found):
+        # Comparisons could spell out, letter by letter, where the files of this computer lie.
+        raise Problem(422, "path is not a field that this service filters by.")
+    return found
+
+
+def _fields(filter: Filter) -> set[str]:
+    match filter:
+        case Compare(field, _, _) | In(field, _):
+            return {field}
+        case Not(part):
+            return _fields(part)
+        case And(parts) | Or(parts):
+            return set().union(*map(_fields, parts))

@@ -1,0 +1,48 @@
+"""What the service allows, and what it spends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from dragoman.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceConfig:
+    """Limits of the service. Every one of them answers with a status that says which."""
+
+    max_body_mb: float = 20.0
+    """Of a request, uploaded image included; more is refused while it comes in (413)."""
+    max_megapixels: float = 50.0
+    """Of an uploaded image, and of a picture that a thumbnail is made of (422)."""
+    max_query_length: int = 1000
+    """Characters of a query's text (422)."""
+    max_filter_length: int = 2000
+    """Characters of a filter (422)."""
+    max_k: int = 200
+    """Hits of one query (422)."""
+    max_batch: int = 64
+    """Queries of one batch request, and texts of one embeddings request (422)."""
+    request_seconds: float = 30.0
+    """Until an answer begins (504)."""
+    max_requests: int = 128
+    """Worked on or waiting at once; more are sent away (503 with Retry-After)."""
+    decoding: int = 4
+    """Images decoded at once; with `max_megapixels` this bounds their memory."""
+    batch_size: int = 32
+    """Queries that are encoded and searched together at most."""
+    batch_wait_ms: float = 5.0
+    """For how long a query waits for others to join it."""
+    thumbnail_cache_mb: float = 64.0
+    """Memory for thumbnails that were made."""
+    facet_items: int = 20_000
+    """Entries that are read to say which fields and values a collection has."""
+    facet_seconds: float = 60.0
+    """For how long that is remembered."""
+    drain_seconds: float = 20.0
+    """After SIGTERM, for requests that are being worked on."""
+
+    def __post_init__(self) -> None:
+        for one in fields(self):
+            if not getattr(self, one.name) > 0:
+                raise UserError(f"{one.name} must be above 0, got {getattr(self, one.name)}.")

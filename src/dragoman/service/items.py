@@ -1,0 +1,226 @@
+"""`/v1/items`: entries, their thumbnails and originals; added and deleted."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import Query as Parameter
+from fastapi import Request
+from fastapi.responses import FileResponse, JSONResponse, Response
+
+from dragoman.encoders.images import ImageError, open_image
+from dragoman.errors import UserError
+from dragoman.records import Entry
+from dragoman.service import bodies, schemas, thumbnails, uploads
+from dragoman.service.collection import Collection, filter_of
+from dragoman.service.problems import Problem, first_sentence
+from dragoman.service.schemas import item_of
+from dragoman.service.state import State, address_of, in_thread, state_of
+
+Of = Annotated[str | None, Parameter(alias="collection", max_length=100)]
+MEDIA_TYPES = {
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".png": "image/png",
+    ".webp": "image/webp",
+    ".avif": "image/avif",
+    ".gif": "image/gif",
+    ".tif": "image/tiff",
+    ".tiff": "image/tiff",
+    ".bmp": "image/bmp",
+    ".mp4": "video/mp4",
+    ".webm": "video/webm",
+}
+"""All others are sent as bytes without a type, for saving."""
+PRIVATE = "private, max-age=0, must-revalidate"
+
+
+async def page(
+    request: Request,
+    of: Of = None,
+    cursor: Annotated[str | None, Parameter(max_length=1000)] = None,
+    limit: Annotated[int, Parameter(ge=1, le=1000)] = 100,
+    filter: Annotated[str | None, Parameter(max_length=2000)] = None,
+) -> schemas.ItemPage:
+    """Items by id, a page at a time; pass `next_cursor` on as `cursor` until it is null."""
+    collection = state_of(request).collection(of)
+    chosen, after = filter_of(filter), _after(cursor)
+    entries = await in_thread(lambda: collection.searcher.backend.scan(after, limit + 1, chosen))
+    shown = entries[:limit]
+    return schemas.ItemPage(
+        items=[_item(request, collection, entry) for entry in shown],
+        next_cursor=_cursor(shown[-1].item_id) if len(entries) > limit else None,
+    )
+
+
+async def get(request: Request, item_id: str, of: Of = None) -> schemas.Item:
+    """One item."""
+    collection = state_of(request).collection(of)
+    return _item(request, collection, await _entry(collection, item_id))
+
+
+async def put(request: Request, item_id: str, of: Of = None) -> JSONResponse:
+    """Add an image under an id, or replace what is there."""
+    state = state_of(request)
+    collection = state.collection(of)
+    _check_id(item_id)
+    body = await bodies.read(request, schemas.ItemRequest)
+    if body.image is None:
+        raise Problem(422, "Give the image: base64 in the field image, or a file of that name in a form.")
+    async with state.decoding:
+        created, entry = await in_thread(_store, state, collection, item_id, body.asked, body.image)
+    collection.facets.forget()
+    return JSONResponse(
+        _item(request, collection, entry).model_dump(),
+        201 if created else 200,
+        {"location": address_of(request, collection, item_id)[0]},
+    )
+
+
+async def delete(request: Request, item_id: str, of: Of = None) -> Response:
+    """Take an item out of the index; a file that was uploaded goes with it."""
+    collection = state_of(request).collection(of)
+    entry = await _entry(collection, item_id)
+    await in_thread(_remove, collection, entry)
+    collection.facets.forget()
+    return Response(status_code=204)
+
+
+async def thumbnail(
+    request: Request, item_id: str, of: Of = None, size: Annotated[int, Parameter(ge=1, le=4096)] = 256
+) -> Response:
+    """A small version of an item's picture, upright, WebP where that is accepted, else JPEG."""
+    state = state_of(request)
+    collection = state.collection(of)
+    format = "webp" if "image/webp" in request.headers.get("accept", "") else "jpeg"
+    side = thumbnails.size_for(size)
+    entry, file = await _media(collection, item_id)
+    try:
+        tag = await in_thread(thumbnails.tag, file, entry.source, side, format)
+        headers = {"etag": f'"{tag}"', "cache-control": PRIVATE, "vary": "Accept"}
+        if f'"{tag}"' in request.headers.get("if-none-match", ""):
+            return Response(status_code=304, headers=headers)
+        content = state.thumbnails.get(tag)
+        if content is None:
+            async with state.decoding:
+                content = await in_thread(thumbnails.render, file, side, format, state.config.max_megapixels)
+            state.thumbnails.put(tag, content)
+    except ImageError as error:
+        raise Problem(404, f"The item's picture cannot be shown: {_reason(error)}.") from None
+    except OSError:
+        raise Problem(404, "The item's file is not there.") from None
+    return Response(content, media_type=thumbnails.FORMATS[format], headers=headers)
+
+
+async def media(request: Request, item_id: str, of: Of = None) -> Response:
+    """The original file; ranges are served."""
+    _, file = await _media(state_of(request).collection(of), item_id)
+    try:
+        state = await in_thread(file.stat)
+        with await in_thread(file.open, "rb"):
+            pass
+    except OSError:
+        raise Problem(404, "The item's file is not there.") from None
+    media_type = MEDIA_TYPES.get(file.suffix.lower())
+    return FileResponse(
+        file,
+        stat_result=state,
+        media_type=media_type or "application/octet-stream",
+        filename=file.name,
+        content_disposition_type="inline" if media_type else "attachment",
+        headers={"cache-control": PRIVATE, "content-security-policy": "default-src 'none'; sandbox"},
+    )
+
+
+def _store(
+    state: State, collection: Collection, item_id: str, asked: schemas.ItemRequest, image: bytes
+) -> tuple[bool, Entry]:
+    """Whether the item is new, and its entry, once it is found by searches."""
+    try:
+        opened = open_image(image, state.config.max_megapixels)
+    except ImageError as error:
+        raise Problem(422, f"The image cannot be used: {_reason(error)}.") from None
+    folder = collection.info.folder
+    (before,) = collection.searcher.backend.get([item_id])
+    file = uploads.keep(folder, item_id, image)
+    entry = Entry(
+        item_id=item_id,
+        path=str(file.absolute()),
+        metadata={
+            name: tuple(value) if isinstance(value, list) else value for name, value in asked.metadata.items()
+        },
+        captions=asked.captions,
+        source=uploads.source_of(image),
+    )
+    try:
+        collection.searcher.add(entry, opened)
+    except UserError as error:
+        uploads.forget(folder, entry, unless=before)
+        raise _unwritten(error) from None
+    uploads.forget(folder, before, unless=entry)
+    return before is None, entry
+
+
+def _remove(collection: Collection, entry: Entry) -> None:
+    folder = collection.info.folder
+    try:
+        collection.searcher.delete([entry.item_id])
+    except UserError as error:
+        raise _unwritten(error) from None
+    uploads.forget(folder, entry)
+
+
+def _unwritten(error: UserError) -> Problem:
+    """What was asked was checked before, so the index is at fault: most often, another process writes."""
+    return Problem(503, f"Not changed: {first_sentence(error)}", headers={"retry-after": "5"})
+
+
+def _item(request: Request, collection: Collection, entry: Entry) -> schemas.Item:
+    return schemas.Item(**item_of(entry, *address_of(request, collection, entry.item_id)))
+
+
+async def _entry(collection: Collection, item_id: str) -> Entry:
+    _check_id(item_id)
+    (entry,) = await in_thread(lambda: collection.searcher.backend.get([item_id]))
+    if entry is None:
+        raise Problem(404, "There is no such item.")
+    return entry
+
+
+async def _media(collection: Collection, item_id: str) -> tuple[Entry, Path]:
+    entry = await _entry(collection, item_id)
+    file = await in_thread(collection.searcher.media_file, entry)
+    if file is None:
+        raise Problem(404, "The item has no file on this computer.")
+    return entry, file
+
+
+def _check_id(item_id: str) -> None:
+    """Raise Problem 404 for what no index takes as an id."""
+    printable = not any(ord(letter) < 32 or 127 <= ord(letter) < 160 for letter in item_id)
+    if not item_id or not printable or len(item_id.encode("utf-8", "replace")) > schemas.MAX_ID:
+        raise Problem(404, "This is no id of an item: at most 512 bytes, without control characters.")
+
+
+def _cursor(item_id: str) -> str:
+    return base64.urlsafe_b64encode(item_id.encode()).decode().rstrip("=")
+
+
+def _after(cursor: str | None) -> str:
+    if cursor is None:
+        return ""
+    try:
+        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
+        after = base64.b64decode(padded, altchars=b"-_", validate=True).decode()
+    except (binascii.Error, ValueError):
+        raise Problem(422, "This is no cursor: pass next_cursor of the page before.") from None
+    _check_id(after)
+    return after
+
+
+def _reason(error: ImageError) -> str:
+    # Nobody who asks over HTTP can pass an option of the command line.
+    return error.reason.partition(" (a decompression bomb")[0]

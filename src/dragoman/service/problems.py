@@ -1,0 +1,104 @@
+"""Errors as problem details (RFC 9457). They never show a path of this computer or a traceback."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.types import Scope
+
+from dragoman.errors import UserError
+
+log = logging.getLogger(__name__)
+
+REQUEST_ID = "dragoman.request_id"
+"""Key of the scope under which the id of a request is kept."""
+MEDIA_TYPE = "application/problem+json"
+SHOWN = 10
+"""Validation errors that one answer lists."""
+_PATH = re.compile(r"(?<![\w<])(?:/[^\s/:,;'\"]+){2,}/?|[A-Za-z]:\\\S+")
+
+
+class Problem(HTTPException):
+    """A request that is answered with problem details; `detail` is one sentence for the person behind it."""
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        errors: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        super().__init__(status, detail, headers)
+        self.errors = errors
+
+
+def problem_response(
+    scope: Scope,
+    status: int,
+    detail: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    errors: Sequence[Mapping[str, Any]] = (),
+) -> JSONResponse:
+    """The response of a problem; `errors` says of each field what is wrong."""
+    content: dict[str, Any] = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "instance": f"urn:dragoman:request:{scope.get(REQUEST_ID, '')}",
+    }
+    if errors:
+        content["errors"] = list(errors)
+    return JSONResponse(content, status, headers, MEDIA_TYPE)
+
+
+def install_handlers(app: FastAPI) -> None:
+    """Let every exception that a route raises end as a problem."""
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(UserError, _user)
+
+
+def field_errors(found: Sequence[Any]) -> list[dict[str, str]]:
+    """What pydantic found, without the values: they may be long, secret or binary."""
+    return [
+        {"field": ".".join(map(str, one["loc"]))[:100], "message": one["msg"][:300]} for one in found[:SHOWN]
+    ]
+
+
+def first_sentence(error: Exception) -> str:
+    """What happened, for somebody who has no shell here; paths are left out."""
+    sentence = re.split(r"(?<=[.?!])\s", str(error).strip().replace("\n", " "), maxsplit=1)[0]
+    return _PATH.sub("…", sentence)[:500]
+
+
+async def _http(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    return problem_response(
+        request.scope,
+        error.status_code,
+        str(error.detail),
+        headers=error.headers,
+        errors=getattr(error, "errors", ()),
+    )
+
+
+async def _invalid(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    found = field_errors(error.errors())
+    return problem_response(request.scope, 422, "The request's parameters do not fit.", errors=found)
+
+
+async def _user(request: Request, error: Exception) -> JSONResponse:
+    """A UserError of a part below is about what was asked."""
+    return problem_response(request.scope, 422, first_sentence(error))

@@ -1,0 +1,100 @@
+"""Running the service: collections from the command line, the socket, and a stop that finishes its work."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import socket
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+
+from dragoman.errors import UserError
+from dragoman.service.config import ServiceConfig
+
+MAX_HEADERS = 32_768
+"""Bytes of a request's head."""
+
+
+def collections_of(given: Sequence[str]) -> dict[str, str]:
+    """Index folders by the name of their collection: `name=folder`, or the folder's own name."""
+    found: dict[str, str] = {}
+    for one in given:
+        name, equals, folder = one.partition("=")
+        if not equals or "/" in name:
+            name, folder = Path(one).resolve().name, one
+        if not name.isprintable() or not 1 <= len(name) <= 100:
+            raise UserError(f"{one!r} gives no name for a collection. Name it: name=folder")
+        if name in found:
+            raise UserError(
+                f"Two collections are called {name!r}: {found[name]} and {folder}. Name one: other={folder}"
+            )
+        found[name] = folder
+    return found
+
+
+def config_of(settings: Sequence[str]) -> ServiceConfig:
+    """The limits, some of them given as `name=value`. Raises UserError for what is no limit or no number."""
+    kinds = {name: type(value) for name, value in asdict(ServiceConfig()).items()}
+    given: dict[str, Any] = {}
+    for setting in settings:
+        name, _, value = setting.partition("=")
+        if name not in kinds:
+            raise UserError(f"No limit {name!r}. Known: {', '.join(kinds)}.")
+        try:
+            given[name] = kinds[name](value)
+        except ValueError:
+            raise UserError(f"{name} must be a number, got {value!r}. Write for example: {name}=10") from None
+    return ServiceConfig(**given)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this computer can reach it."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that others can connect to from now on. Raises UserError where that cannot be."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host.strip("[]"), port), family=family, backlog=2048)
+    except OSError as error:
+        why = "is taken by another program" if error.errno == errno.EADDRINUSE else f"({error.strerror})"
+        raise UserError(f"Cannot listen on {host}, port {port}: {why}. Choose another: --port 8001") from None
+
+
+def address(bound: socket.socket) -> str:
+    """What to type into a browser on this computer."""
+    host, port = bound.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+
+
+def serve(app: FastAPI, bound: socket.socket, config: ServiceConfig, root_path: str) -> None:
+    """Answer requests until SIGTERM or SIGINT; then take no more, and finish those that are there."""
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=True,
+            root_path=root_path,
+            h11_max_incomplete_event_size=MAX_HEADERS,
+            timeout_graceful_shutdown=max(1, round(config.drain_seconds)),
+            # Its own forwarding of headers would let any client name another address or scheme.
+            proxy_headers=False,
+            http="h11",
+            ws="none",
+            lifespan="on",
+        )
+    )
+    server.run(sockets=[bound])

@@ -1,0 +1,239 @@
+"""What requests and answers look like; OpenAPI is made from it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from dragoman.records import KINDS, Entry, Hit, Kind
+from dragoman.search.answer import Answer
+
+LANGUAGE = r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,4}$"
+MAX_FIELDS = 100
+MAX_TEXT = 10_000
+"""Of one text of metadata or one caption."""
+MAX_ID = 512
+
+
+def _printable(text: str) -> str:
+    if any((ord(letter) < 32 and letter not in "\t\n\r") or ord(letter) == 127 for letter in text):
+        raise ValueError("control characters are not allowed")
+    return text
+
+
+def _whole(value: Scalar) -> Scalar:
+    if isinstance(value, int) and abs(value) >= 2**63:
+        raise ValueError("whole numbers must fit into 64 bits")
+    return value
+
+
+Text = Annotated[str, AfterValidator(_printable)]
+Tag = Annotated[str, Field(pattern=LANGUAGE, description="BCP 47")]
+ItemId = Annotated[str, Field(min_length=1, max_length=MAX_ID), AfterValidator(_printable)]
+Name = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_printable)]
+Long = Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(_printable)]
+Scalar = Long | bool | int | float
+Checked = Annotated[Scalar, AfterValidator(_whole)]
+Metadata = Annotated[dict[Name, Checked | list[Checked]], Field(max_length=MAX_FIELDS)]
+Captions = Annotated[dict[Tag, Long], Field(max_length=MAX_FIELDS)]
+
+
+class Request(BaseModel):
+    """A body that is exactly this: no further fields, no text for a number, no NaN."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+    json_fields: ClassVar[frozenset[str]] = frozenset()
+    """Fields that are written as JSON in a form, where everything is a text."""
+
+
+class SearchRequest(Request):
+    """A text, an image, an item of the collection, or several of them together."""
+
+    json_fields = frozenset({"k", "min_score"})
+
+    text: Text = Field("", description="In any language; `+word` and `-word` add and subtract")
+    image: str | None = Field(None, description="Base64 of an image file; in a form, the file itself")
+    item_id: ItemId | None = Field(None, description="More like this one")
+    collection: Name | None = Field(None, description="Default: the first one")
+    k: int = Field(10, ge=1, description="Hits at most")
+    lang: Tag | None = Field(None, description="Language of the text; detected where not given")
+    filter: Text | None = Field(None, description="As in: year>=2010 and place in (Porto, Lisboa)")
+    min_score: float | None = Field(None, ge=-1, le=1, description="Hits of a lower relevance are left out")
+
+
+class BatchRequest(Request):
+    """Several queries, answered in their order."""
+
+    queries: list[SearchRequest] = Field(min_length=1)
+
+
+class EmbeddingsRequest(Request):
+    """The request of OpenAI's embeddings API."""
+
+    input: Text | list[Text] = Field(description="One text or several; token numbers are not taken")
+    model: Name | None = Field(None, description="A collection, whose model is used. Default: the first one")
+    encoding_format: Literal["float", "base64"] = "float"
+    dimensions: int | None = Field(None, ge=1, description="Only the width that the model has")
+    user: str | None = Field(None, description="Ignored")
+
+
+class ItemRequest(Request):
+    """An image to add, or to replace, under an id."""
+
+    json_fields = frozenset({"metadata", "captions"})
+
+    image: str | None = Field(None, description="Base64 of an image file; in a form, the file itself")
+    metadata: Metadata = Field(default_factory=dict)
+    captions: Captions = Field(default_factory=dict)
+
+
+class Item(BaseModel):
+    """An item of a collection."""
+
+    item_id: str
+    kind: Kind = Field(description=" or ".join(KINDS))
+    metadata: dict[str, Any]
+    captions: dict[str, str] = Field(description="One text a language")
+    thumbnail: str = Field(description="Path of its thumbnail on this service")
+    media: str = Field(description="Path of the original on this service")
+
+
+class Found(Item):
+    """A hit."""
+
+    score: float = Field(description="Cosine of query and item")
+    relevance: float | None = Field(
+        description="Estimated probability that it answers; null if not calibrated"
+    )
+
+
+class SpokenLanguage(BaseModel):
+    """The language of a query."""
+
+    code: str
+    confidence: float
+    given: bool
+    trained: bool = Field(description="Whether the model was trained on captions in it")
+
+
+class SearchResponse(BaseModel):
+    """The answer to one query."""
+
+    collection: str
+    hits: list[Found]
+    language: SpokenLanguage | None
+    match: bool | None = Field(description="False: nothing here is likely to answer; null if not calibrated")
+    warnings: list[str]
+    seconds: dict[str, float]
+
+
+class BatchResponse(BaseModel):
+    """Answers in the order of the queries."""
+
+    answers: list[SearchResponse]
+
+
+class Embedding(BaseModel):
+    """One vector: numbers, or base64 of little-endian float32."""
+
+    object: Literal["embedding"] = "embedding"
+    index: int
+    embedding: list[float] | str
+
+
+class Usage(BaseModel):
+    """Words, as this service does not count in tokens of any other model."""
+
+    prompt_tokens: int
+    total_tokens: int
+
+
+class EmbeddingsResponse(BaseModel):
+    """The response of OpenAI's embeddings API."""
+
+    object: Literal["list"] = "list"
+    data: list[Embedding]
+    model: str
+    usage: Usage
+
+
+class ItemPage(BaseModel):
+    """Some items, by id, and where the next page begins."""
+
+    items: list[Item]
+    next_cursor: str | None
+
+
+class FieldValue(BaseModel):
+    """A value of a field, and how many items have it."""
+
+    value: str | bool | int | float
+    count: int
+
+
+class MetadataField(BaseModel):
+    """A field that filters can use."""
+
+    name: str
+    type: Literal["text", "number", "boolean", "mixed"]
+    items: int = Field(description="Items that have it, of those that were read")
+    values: list[FieldValue] | None = Field(description="All of them where they are few, most frequent first")
+    minimum: float | None = None
+    maximum: float | None = None
+
+
+class CollectionSummary(BaseModel):
+    """A collection in the list of all."""
+
+    name: str
+    items: int
+
+
+class CollectionDetails(CollectionSummary):
+    """A collection, its model and its metadata."""
+
+    model: str
+    revision: str
+    width: int
+    languages: list[str] = Field(description="Those that the model was trained on")
+    calibrated: bool = Field(description="Whether hits have a relevance")
+    writable: bool = Field(description="Whether this service takes changes at all")
+    caption_languages: list[str]
+    fields: list[MetadataField]
+    fields_read_from: int = Field(description="Items that were read to find the fields")
+
+
+class CollectionList(BaseModel):
+    """All collections, the default one first."""
+
+    collections: list[CollectionSummary]
+
+
+def item_of(entry: Entry, address: str, query: str) -> dict[str, Any]:
+    """The fields of `Item`; `address` is the path of the item, `query` what must follow it."""
+    return {
+        "item_id": entry.item_id,
+        "kind": entry.kind,
+        "metadata": {
+            name: list(value) if isinstance(value, tuple) else value for name, value in entry.metadata.items()
+        },
+        "captions": dict(entry.captions),
+        "thumbnail": f"{address}/thumbnail{query}",
+        "media": f"{address}/media{query}",
+    }
+
+
+def found_of(hit: Hit, address: str, query: str) -> dict[str, Any]:
+    """The fields of `Found`."""
+    return item_of(hit.entry, address, query) | {"score": hit.score, "relevance": hit.relevance}
+
+
+def language_of(answer: Answer) -> SpokenLanguage | None:
+    """What is said of a query's language."""
+    spoken = answer.language
+    if spoken is None:
+        return None
+    return SpokenLanguage(
+        code=spoken.code, confidence=spoken.confidence, given=spoken.given, trained=spoken.trained
+    )

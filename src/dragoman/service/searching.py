@@ -1,0 +1,143 @@
+"""`/v1/search`, `/v1/search/batch` and `/v1/embeddings`."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import numpy as np
+from fastapi import Request
+
+from dragoman.encoders.images import open_image
+from dragoman.search.answer import Answer, Query
+from dragoman.service import bodies, schemas
+from dragoman.service.collection import Collection, filter_of
+from dragoman.service.config import ServiceConfig
+from dragoman.service.problems import Problem
+from dragoman.service.schemas import found_of, language_of
+from dragoman.service.state import State, address_of, in_thread, state_of
+
+
+async def search(request: Request) -> schemas.SearchResponse:
+    """Search by text, by image, by an item, or by several of them together."""
+    body = await bodies.read(request, schemas.SearchRequest)
+    return await _answer(request, body.asked, body.image)
+
+
+async def search_batch(request: Request) -> schemas.BatchResponse:
+    """Several searches in one request; one that does not fit refuses all."""
+    state = state_of(request)
+    asked = (await bodies.read(request, schemas.BatchRequest)).asked.queries
+    _check_count("queries", len(asked), state.config)
+    images = [bodies.image_bytes(one.image) for one in asked]
+    for one in asked:
+        _check(one, state)
+    answers = await asyncio.gather(*[_answer(request, *pair) for pair in zip(asked, images, strict=True)])
+    return schemas.BatchResponse(answers=list(answers))
+
+
+async def embeddings(request: Request) -> schemas.EmbeddingsResponse:
+    """Vectors of texts, in the shape of OpenAI's embeddings API."""
+    state = state_of(request)
+    asked = (await bodies.read(request, schemas.EmbeddingsRequest)).asked
+    texts = [asked.input] if isinstance(asked.input, str) else asked.input
+    _check_count("texts", len(texts), state.config)
+    for text in texts:
+        _check_text(text, state.config)
+        if not text.strip():
+            raise Problem(422, "A text of the input is empty.")
+    collection = await _by_model(asked.model, state)
+    info = await in_thread(lambda: collection.info)
+    if asked.dimensions not in (None, info.width):
+        raise Problem(422, f"This model's vectors have {info.width} dimensions, and cannot be shortened.")
+    vectors = await asyncio.gather(*[collection.texts.ask(text) for text in texts])
+    words = sum(len(text.split()) for text in texts)
+    return schemas.EmbeddingsResponse(
+        data=[
+            schemas.Embedding(index=row, embedding=_written(vector, asked.encoding_format))
+            for row, vector in enumerate(vectors)
+        ],
+        model=Path(info.model).name,
+        usage=schemas.Usage(prompt_tokens=words, total_tokens=words),
+    )
+
+
+async def _answer(
+    request: Request, asked: schemas.SearchRequest, image: bytes | None
+) -> schemas.SearchResponse:
+    state = state_of(request)
+    _check(asked, state, has_image=image is not None)
+    collection = state.collection(asked.collection)
+    async with AsyncExitStack() as held:
+        opened = None
+        if image is not None:
+            # Decoded, an image takes far more memory than its file: it counts until it is answered.
+            await held.enter_async_context(state.decoding)
+            opened = await in_thread(open_image, image, state.config.max_megapixels)
+        query = Query(
+            text=asked.text,
+            image=opened,
+            item_id=asked.item_id,
+            lang=asked.lang,
+            k=asked.k,
+            filter=filter_of(asked.filter),
+            min_score=asked.min_score,
+        )
+        answer = await collection.queries.ask(query)
+    state.metrics.answered(query, answer, collection.languages)
+    return _response(request, collection, answer)
+
+
+def _response(request: Request, collection: Collection, answer: Answer) -> schemas.SearchResponse:
+    hits = [found_of(hit, *address_of(request, collection, hit.entry.item_id)) for hit in answer.hits]
+    return schemas.SearchResponse(
+        collection=collection.name,
+        hits=[schemas.Found(**hit) for hit in hits],
+        language=language_of(answer),
+        match=answer.match,
+        warnings=list(answer.warnings),
+        seconds=answer.seconds,
+    )
+
+
+def _check(asked: schemas.SearchRequest, state: State, has_image: bool | None = None) -> None:
+    """Raise Problem for what the limits do not allow, before anything is decoded or encoded."""
+    config = state.config
+    _check_text(asked.text, config)
+    if asked.k > config.max_k:
+        raise Problem(422, f"k is {asked.k}, but at most {config.max_k} hits are given.")
+    if asked.filter is not None and len(asked.filter) > config.max_filter_length:
+        raise Problem(422, f"The filter is longer than {config.max_filter_length} characters.")
+    if not (asked.text.strip() or asked.image is not None or has_image or asked.item_id is not None):
+        raise Problem(422, "Give a text, an image or an item_id.")
+    state.collection(asked.collection)
+    filter_of(asked.filter)
+
+
+def _check_text(text: str, config: ServiceConfig) -> None:
+    if len(text) > config.max_query_length:
+        raise Problem(422, f"A text has {len(text)} characters; at most {config.max_query_length} are read.")
+
+
+def _check_count(what: str, count: int, config: ServiceConfig) -> None:
+    if not 1 <= count <= config.max_batch:
+        raise Problem(422, f"Expected 1 to {config.max_batch} {what} in one request, got {count}.")
+
+
+async def _by_model(name: str | None, state: State) -> Collection:
+    """The collection of this name, or the first whose model has it."""
+    if name is None or name in state.collections:
+        return state.collection(name)
+    for collection in state.collections.values():
+        if await in_thread(lambda one=collection: one.model) == name:
+            return collection
+    known = ", ".join(state.collections)
+    raise Problem(404, f"There is no such model. Name a collection, whose model is used: {known}.")
+
+
+def _written(vector: np.ndarray, encoding: str) -> list[float] | str:
+    if encoding == "base64":
+        return base64.b64encode(vector.astype("<f4").tobytes()).decode()
+    return [float(number) for number in vector]

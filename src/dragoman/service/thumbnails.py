@@ -1,0 +1,75 @@
+"""Small versions of pictures, made when somebody asks for them and kept in bounded memory."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import threading
+from collections import OrderedDict
+from pathlib import Path
+
+from PIL import Image
+
+from dragoman.encoders.images import open_image
+
+SIZES = (64, 128, 256, 384, 512, 768, 1024)
+"""Longer side in pixels; what is asked for is rounded up to one of them, so that few versions exist."""
+QUALITY = 80
+FORMATS = {"webp": "image/webp", "jpeg": "image/jpeg"}
+
+
+def size_for(asked: int) -> int:
+    """The size that is made where `asked` pixels are wanted."""
+    return next((size for size in SIZES if size >= asked), SIZES[-1])
+
+
+def tag(file: Path, source: str, size: int, format: str) -> str:
+    """An entity tag that changes with the file, the digest of its entry, size and format.
+
+    Raises OSError where the file is not there.
+    """
+    state = file.stat()
+    said = f"{file}\0{state.st_mtime_ns}\0{state.st_size}\0{source}\0{size}\0{format}"
+    return hashlib.sha256(said.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+def render(file: Path, size: int, format: str, max_megapixels: float) -> bytes:
+    """The picture upright, its longer side at most `size`; never enlarged, without metadata.
+
+    Raises ImageError for what cannot be shown.
+    """
+    # A JPEG is decoded to twice the size that is wanted, or more, and then scaled down well.
+    image = open_image(file, max_megapixels, at_least=2 * size)
+    image.thumbnail((size, size), Image.Resampling.LANCZOS)
+    content = io.BytesIO()
+    # A colour profile matters to how a photo looks; place, date and camera stay in the file.
+    profile = image.info.get("icc_profile")
+    kept = {"icc_profile": profile} if profile and profile[16:20] == b"RGB " else {}
+    image.save(content, format, quality=QUALITY, **kept)
+    return content.getvalue()
+
+
+class Thumbnails:
+    """A cache of rendered thumbnails by their tag; the longest unused leave first."""
+
+    def __init__(self, megabytes: float) -> None:
+        self._room = int(megabytes * 1e6)
+        self._kept: OrderedDict[str, bytes] = OrderedDict()
+        self._size = 0
+        self._lock = threading.Lock()
+
+    def get(self, tag: str) -> bytes | None:
+        """The thumbnail, if it is still there."""
+        with self._lock:
+            if (content := self._kept.get(tag)) is not None:
+                self._kept.move_to_end(tag)
+            return content
+
+    def put(self, tag: str, content: bytes) -> None:
+        """Keep it, and drop others until all of it fits."""
+        with self._lock:
+            self._size += len(content) - len(self._kept.pop(tag, b""))
+            self._kept[tag] = content
+            while self._size > self._room:
+                _, dropped = self._kept.popitem(last=False)
+                self._size -= len(dropped)

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from shelf import make_shelf, open_shelf
+from starlette.testclient import TestClient
+
+from dragoman.service.app import create_app
+from dragoman.service.config import ServiceConfig
+
+
+@pytest.fixture(scope="session")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An index that no test changes."""
+    return make_shelf(tmp_path_factory.mktemp("shelf"))
+
+
+@pytest.fixture
+def own_shelf(tmp_path: Path) -> Path:
+    """An index for a test that changes it."""
+    return make_shelf(tmp_path, items=12)
+
+
+@pytest.fixture
+def service(shelf: Path) -> Iterator[Callable[..., TestClient]]:
+    """A client of an application over the shelf; keywords are limits, or what `create_app` takes."""
+    with ExitStack() as opened:
+
+        def start(index: Path = shelf, limits: dict[str, Any] | None = None, **more: Any) -> TestClient:
+            searcher = opened.enter_context(open_shelf(index))
+            app = create_app({"shelf": searcher}, ServiceConfig(**(limits or {})), **more)
+            client = TestClient(app, base_url="http://127.0.0.1:8000", raise_server_exceptions=False)
+            return opened.enter_context(client)
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def client(shelf: Path) -> Iterator[TestClient]:
+    """Of an application with all defaults, that every test shares."""
+    with open_shelf(shelf) as searcher:
+        app = create_app({"shelf": searcher}, ServiceConfig())
+        with TestClient(app, base_url="http://127.0.0.1:8000", raise_server_exceptions=False) as client:
+            yield client

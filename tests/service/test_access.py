@@ -1,0 +1,158 @@
+"""Who may ask what, and under which name."""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from starlette.testclient import TestClient
+
+from dragoman.cli import dragoman
+from dragoman.errors import UserError
+from dragoman.service.keys import KeyFile, new_key
+from dragoman.service.run import is_loopback
+
+SEARCH = {"text": "a red car", "k": 1}
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {key}"}
+
+
+def test_a_new_key_is_shown_once_and_kept_as_a_hash(tmp_path: Path) -> None:
+    file = tmp_path / "deep" / "keys.txt"
+    done = CliRunner().invoke(dragoman, ["serve", "--new-key", str(file)])
+    key = done.stdout.strip()
+    assert done.exit_code == 0
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert key not in file.read_text()
+    assert file.read_text().split()[0] == hashlib.sha256(key.encode()).hexdigest()
+    second = new_key(file)
+    keys = KeyFile(file)
+    assert [keys.holds(one) for one in (key, second, key[:-1], "")] == [True, True, False, False]
+
+
+def test_a_key_is_revoked_by_deleting_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "keys.txt"
+    first, second = new_key(file), new_key(file)
+    keys = KeyFile(file)
+    file.write_text("# those who may\n" + file.read_text().splitlines()[1] + "\n")
+    assert [keys.holds(one) for one in (first, second)] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [("", "holds no key"), ("secret\n", "line 1: expected the SHA-256 of a key")]
+)
+def test_a_file_without_keys_is_refused(tmp_path: Path, content: str, said: str) -> None:
+    (tmp_path / "keys.txt").write_text(content)
+    with pytest.raises(UserError, match=said):
+        KeyFile(tmp_path / "keys.txt")
+    with pytest.raises(UserError, match="Make a key: dragoman serve --new-key"):
+        KeyFile(tmp_path / "none.txt")
+
+
+def test_with_keys_everything_but_page_and_health_needs_one(
+    service: Callable[..., TestClient], tmp_path: Path
+) -> None:
+    key = new_key(tmp_path / "keys.txt")
+    client = service(keys=KeyFile(tmp_path / "keys.txt"))
+    answer = client.post("/v1/search", json=SEARCH)
+    assert (answer.status_code, answer.headers["www-authenticate"]) == (401, 'Bearer realm="dragoman"')
+    for headers in (bearer("dragoman_wrong"), {"authorization": key}, {"authorization": f"Basic {key}"}):
+        assert client.post("/v1/search", json=SEARCH, headers=headers).status_code == 401
+    assert client.post("/v1/search", json=SEARCH, headers=bearer(key)).status_code == 200
+    closed = ["/v1/collections", "/v1/items/001.jpg/thumbnail", "/metrics", "/openapi.json", "/nowhere"]
+    assert [client.get(path).status_code for path in closed] == [401] * 5
+    assert [client.get(path).status_code for path in ("/", "/healthz", "/readyz")] == [200] * 3
+
+
+def test_public_search_opens_searching_but_neither_changes_nor_metrics(
+    service: Callable[..., TestClient], own_shelf: Path, tmp_path: Path
+) -> None:
+    key = new_key(tmp_path / "keys.txt")
+    client = service(own_shelf, keys=KeyFile(tmp_path / "keys.txt"), public_search=True)
+    assert client.post("/v1/search", json=SEARCH).status_code == 200
+    assert client.get("/v1/items/001.jpg/thumbnail").status_code == 200
+    assert [client.delete("/v1/items/001.jpg").status_code, client.get("/metrics").status_code] == [401, 401]
+    assert client.delete("/v1/items/001.jpg", headers=bearer(key)).status_code == 204
+
+
+def test_a_key_file_that_has_gone_opens_nothing(service: Callable[..., TestClient], tmp_path: Path) -> None:
+    key = new_key(tmp_path / "keys.txt")
+    client = service(keys=KeyFile(tmp_path / "keys.txt"))
+    (tmp_path / "keys.txt").unlink()
+    assert client.post("/v1/search", json=SEARCH, headers=bearer(key)).status_code == 401
+
+
+def test_without_keys_nothing_is_changed_unless_that_was_allowed(client: TestClient) -> None:
+    answer = client.delete("/v1/items/001.jpg")
+    assert (answer.status_code, "--allow-writes" in answer.json()["detail"]) == (403, True)
+    assert client.get("/v1/items/001.jpg").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost", 200),
+        ("127.0.0.1:8000", 200),
+        ("[::1]:8000", 200),
+        ("LOCALHOST:1", 200),
+        ("attacker.example", 421),
+        ("localhost.attacker.example:8000", 421),
+        ("", 421),
+    ],
+)
+def test_a_page_of_another_name_cannot_ask(client: TestClient, host: str, status: int) -> None:
+    assert client.get("/healthz", headers={"host": host}).status_code == status
+
+
+def test_other_origins_may_ask_only_where_that_was_allowed(
+    client: TestClient, service: Callable[..., TestClient]
+) -> None:
+    ask = {"origin": "https://museum.example", "access-control-request-method": "POST"}
+    assert "access-control-allow-origin" not in client.options("/v1/search", headers=ask).headers
+    allowing = service(cors=["https://museum.example"])
+    assert allowing.options("/v1/search", headers=ask).headers["access-control-allow-origin"] == ask["origin"]
+    other = ask | {"origin": "https://attacker.example"}
+    assert "access-control-allow-origin" not in allowing.options("/v1/search", headers=other).headers
+
+
+def test_every_answer_carries_its_id_and_the_headers_of_a_careful_page(client: TestClient) -> None:
+    for path in ("/", "/v1/collections", "/nowhere"):
+        headers = client.get(path, headers={"x-request-id": "abc-1.2_3"}).headers
+        assert headers["x-request-id"] == "abc-1.2_3"
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["content-security-policy"].startswith("default-src 'none'; script-src 'self';")
+    for unsafe in ("a b", "x" * 65, "é".encode(), "<script>"):
+        given = client.get("/healthz", headers={"x-request-id": unsafe}).headers["x-request-id"]
+        assert len(given) == 32
+        assert given.isalnum()
+
+
+@pytest.mark.parametrize(
+    ("host", "local"),
+    [("127.0.0.1", True), ("127.8.8.8", True), ("::1", True), ("localhost", True)]
+    + [(host, False) for host in ("0.0.0.0", "::", "192.168.1.2", "example.org", "")],
+)
+def test_which_addresses_only_this_computer_reaches(host: str, local: bool) -> None:
+    assert is_loopback(host) is local
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--host", "0.0.0.0"], "0.0.0.0 can be reached by others, so the service wants keys."),
+        (["--set", "max_bodies=3"], "No limit 'max_bodies'. Known: max_body_mb, "),
+        (["--set", "max_k=many"], "max_k must be a number, got 'many'."),
+        (["--set", "max_k=0"], "max_k must be above 0, got 0."),
+        (["other/shelf"], "Two collections are called 'shelf'"),
+    ],
+)
+def test_a_command_line_that_does_not_fit(shelf: Path, arguments: list[str], said: str) -> None:
+    done = CliRunner().invoke(dragoman, ["serve", str(shelf), *arguments])
+    assert isinstance(done.exception, UserError)
+    assert said in str(done.exception)

@@ -1,0 +1,222 @@
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from starlette.testclient import TestClient
+
+from dragoman.service import thumbnails
+from dragoman.service.thumbnails import Thumbnails
+
+
+def png(colour: str, size: tuple[int, int] = (40, 30)) -> bytes:
+    content = io.BytesIO()
+    Image.new("RGB", size, colour).save(content, "PNG")
+    return content.getvalue()
+
+
+def opened(content: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(content))
+
+
+def test_pages_of_items_hold_each_once_in_order(client: TestClient) -> None:
+    found: list[str] = []
+    cursor: dict[str, str] = {}
+    while True:
+        page = client.get("/v1/items", params={"limit": "10", "filter": "year<2020", **cursor}).json()
+        found += [item["item_id"] for item in page["items"]]
+        if page["next_cursor"] is None:
+            break
+        cursor = {"cursor": page["next_cursor"]}
+    assert found == [f"{number:03d}.jpg" for number in range(30)]
+
+
+@pytest.mark.parametrize("cursor", ["%", "ä", "AA=A", "//79"])
+def test_a_cursor_that_is_none_is_refused(client: TestClient, cursor: str) -> None:
+    assert client.get("/v1/items", params={"cursor": cursor}).status_code in (404, 422)
+
+
+def test_an_item_says_what_it_is_but_not_where(client: TestClient) -> None:
+    item = client.get("/v1/items/004.jpg").json()
+    assert item["metadata"]["year"] == 1994
+    assert item["thumbnail"] == "/v1/items/004.jpg/thumbnail"
+    assert sorted(item) == ["captions", "item_id", "kind", "media", "metadata", "thumbnail"]
+
+
+@pytest.mark.parametrize(
+    "item_id", ["nowhere.jpg", "..%2F..%2Fetc%2Fpasswd", "%2Fetc%2Fpasswd", "a%00b", "x" * 600, "%FF"]
+)
+@pytest.mark.parametrize("of", ["", "/thumbnail", "/media"])
+def test_an_item_that_is_not_there_is_a_404(client: TestClient, item_id: str, of: str) -> None:
+    answer = client.get(f"/v1/items/{item_id}{of}")
+    assert answer.status_code == 404
+    assert answer.json()["title"] == "Not Found"
+
+
+def test_a_thumbnail_is_small_typed_and_not_sent_twice(client: TestClient, shelf: Path) -> None:
+    answer = client.get("/v1/items/002.jpg/thumbnail?size=100", headers={"accept": "image/webp,*/*"})
+    assert (answer.headers["content-type"], answer.headers["vary"]) == ("image/webp", "Accept")
+    assert opened(answer.content).size == (128, 128)
+    again = client.get(
+        "/v1/items/002.jpg/thumbnail?size=128",
+        headers={"accept": "image/webp", "if-none-match": answer.headers["etag"]},
+    )
+    assert (again.status_code, again.content) == (304, b"")
+    jpeg = client.get("/v1/items/002.jpg/thumbnail?size=1024")
+    assert (jpeg.headers["content-type"], opened(jpeg.content).size) == ("image/jpeg", (192, 192))
+
+
+def test_a_thumbnail_stands_upright_and_says_nothing_of_the_camera(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "A camera"
+    Image.new("RGB", (600, 300), "teal").save(tmp_path / "lying.jpg", exif=exif)
+    small = opened(thumbnails.render(tmp_path / "lying.jpg", 128, "jpeg", 50))
+    assert small.size == (64, 128)
+    assert dict(small.getexif()) == {}
+
+
+def test_the_cache_of_thumbnails_drops_the_longest_unused() -> None:
+    cache = Thumbnails(10e-6)
+    cache.put("a", b"1234")
+    cache.put("b", b"5678")
+    assert cache.get("a") == b"1234"
+    cache.put("c", b"90ab")
+    assert (cache.get("a"), cache.get("b"), cache.get("c")) == (b"1234", None, b"90ab")
+    cache.put("d", b"x" * 11)
+    assert [cache.get(tag) for tag in "abcd"] == [None] * 4
+
+
+def test_an_original_is_served_whole_and_in_ranges(client: TestClient, shelf: Path) -> None:
+    original = (shelf.parent / "photos" / "005.jpg").read_bytes()
+    whole = client.get("/v1/items/005.jpg/media")
+    assert (whole.content, whole.headers["content-type"]) == (original, "image/jpeg")
+    assert "sandbox" in whole.headers["content-security-policy"]
+    part = client.get("/v1/items/005.jpg/media", headers={"range": "bytes=10-19"})
+    assert (part.status_code, part.content) == (206, original[10:20])
+    assert part.headers["content-range"] == f"bytes 10-19/{len(original)}"
+
+
+def test_a_file_that_has_gone_is_a_404(service: Callable[..., TestClient], own_shelf: Path) -> None:
+    client = service(own_shelf)
+    (own_shelf.parent / "photos" / "001.jpg").unlink()
+    for of in ("thumbnail", "media"):
+        answer = client.get(f"/v1/items/001.jpg/{of}")
+        assert (answer.status_code, answer.json()["detail"]) == (404, "The item's file is not there.")
+
+
+def test_a_picture_that_is_broken_is_a_404_that_says_so(
+    service: Callable[..., TestClient], own_shelf: Path
+) -> None:
+    client = service(own_shelf)
+    (own_shelf.parent / "photos" / "001.jpg").write_bytes(b"\xff\xd8\xff\xe0 no more")
+    answer = client.get("/v1/items/001.jpg/thumbnail")
+    assert answer.status_code == 404
+    assert answer.json()["detail"].startswith("The item's picture cannot be shown: ")
+    assert str(own_shelf.parent) not in answer.text
+
+
+@pytest.mark.parametrize("way", ["base64", "form"])
+def test_an_item_is_added_found_replaced_and_deleted(
+    service: Callable[..., TestClient], own_shelf: Path, way: str
+) -> None:
+    client = service(own_shelf, allow_writes=True)
+    address = "/v1/items/new%2Fphoto%20%C3%A9.png"
+
+    def put(image: bytes, metadata: dict[str, Any]) -> Any:
+        if way == "form":
+            form = {"metadata": json.dumps(metadata), "captions": '{"pt": "um quadrado"}'}
+            return client.put(address, files={"image": ("../../x.php", image)}, data=form)
+        body = {
+            "image": base64.b64encode(image).decode(),
+            "metadata": metadata,
+            "captions": {"pt": "um quadrado"},
+        }
+        return client.put(address, json=body)
+
+    added = put(png("red"), {"year": 2026, "tags": ["square", "test"]})
+    assert (added.status_code, added.headers["location"]) == (201, address)
+    assert added.json() == client.get(address).json()
+    assert added.json()["item_id"] == "new/photo é.png"
+    assert added.json()["metadata"] == {"year": 2026, "tags": ["square", "test"]}
+    found = client.post("/v1/search", json={"text": "a", "filter": "tags=square"}).json()["hits"]
+    assert [hit["item_id"] for hit in found] == ["new/photo é.png"]
+    assert client.get(f"{address}/media").content == png("red")
+
+    assert put(png("blue"), {"year": 2027}).status_code == 200
+    assert client.get(f"{address}/media").content == png("blue")
+    assert client.get(address).json()["metadata"] == {"year": 2027}
+    assert len(list((own_shelf / "uploads").iterdir())) == 1
+
+    assert client.delete(address).status_code == 204
+    assert client.get(address).status_code == 404
+    assert client.delete(address).status_code == 404
+    assert list((own_shelf / "uploads").iterdir()) == []
+    assert client.get("/v1/collections/shelf").json()["items"] == 12
+
+
+def test_deleting_an_item_leaves_a_file_that_was_not_uploaded(
+    service: Callable[..., TestClient], own_shelf: Path
+) -> None:
+    assert service(own_shelf, allow_writes=True).delete("/v1/items/001.jpg").status_code == 204
+    assert (own_shelf.parent / "photos" / "001.jpg").exists()
+
+
+def test_what_cannot_be_an_item_leaves_nothing_behind(
+    service: Callable[..., TestClient], own_shelf: Path
+) -> None:
+    client = service(own_shelf, allow_writes=True, limits={"max_megapixels": 0.001})
+    image = base64.b64encode(png("red")).decode()
+    for body, detail in [
+        ({}, "Give the image"),
+        ({"image": base64.b64encode(b"GIF89a").decode()}, "The image cannot be used"),
+        ({"image": image}, "40x30 is 0.0 megapixels, more than the limit of 0.001."),
+        ({"image": image, "metadata": {"a": {"b": 1}}}, "does not fit"),
+        ({"image": image, "metadata": {"a": 2**63}}, "does not fit"),
+        ({"image": image, "metadata": {"a\n\x00": 1}}, "does not fit"),
+        ({"image": image, "captions": {"not a tag": "x"}}, "does not fit"),
+    ]:
+        answer = client.put("/v1/items/new", json=body)
+        assert (answer.status_code, detail in answer.json()["detail"]) == (422, True), answer.json()
+    assert not (own_shelf / "uploads").exists()
+    assert client.get("/v1/items/new").status_code == 404
+
+
+def test_while_another_process_writes_nothing_is_changed(
+    service: Callable[..., TestClient], own_shelf: Path
+) -> None:
+    from dragoman.folders import sole_writer
+
+    client = service(own_shelf, allow_writes=True)
+    with sole_writer(own_shelf):
+        answers = [client.delete("/v1/items/001.jpg"), client.put("/v1/items/x", files={"image": png("red")})]
+    for answer in answers:
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+        assert answer.json()["detail"].startswith("Not changed:")
+        assert str(own_shelf) not in answer.text
+    assert list((own_shelf / "uploads").iterdir()) == []
+    assert client.get("/v1/items/001.jpg").status_code == 200
+
+
+def test_items_of_a_second_collection_carry_its_name(
+    service: Callable[..., TestClient], own_shelf: Path, shelf: Path
+) -> None:
+    from shelf import open_shelf
+
+    from dragoman.service.app import create_app
+    from dragoman.service.config import ServiceConfig
+
+    with open_shelf(shelf) as one, open_shelf(own_shelf) as two:
+        app = create_app({"one": one, "two & more": two}, ServiceConfig())
+        with TestClient(app, base_url="http://localhost") as client:
+            counts = client.get("/v1/collections").json()["collections"]
+            assert counts == [{"name": "one", "items": 36}, {"name": "two & more", "items": 12}]
+            asked = {"text": "a", "collection": "two & more", "k": 1}
+            (hit,) = client.post("/v1/search", json=asked).json()["hits"]
+            assert hit["media"].endswith("/media?collection=two+%26+more")
+            assert client.get(hit["media"]).status_code == 200

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from dragoman.errors import UserError
+from dragoman.service.config import ServiceConfig
+from dragoman.service.problems import first_sentence
+
+SEARCH = {"text": "a red car"}
+
+
+def searcher_of(client: TestClient) -> Any:
+    return client.app.state.service.collections["shelf"].searcher  # type: ignore[attr-defined]
+
+
+def test_a_body_that_says_it_is_too_large_is_refused(service: Callable[..., TestClient]) -> None:
+    client = service(limits={"max_body_mb": 0.001})
+    answer = client.post("/v1/search", json={"text": "a" * 2000})
+    assert (answer.status_code, answer.json()["detail"]) == (
+        413,
+        "The request's body is larger than 0.001 MB.",
+    )
+
+
+def test_a_body_that_grows_too_large_is_refused_while_it_comes(service: Callable[..., TestClient]) -> None:
+    client = service(limits={"max_body_mb": 0.001})
+    sent: list[int] = []
+
+    def chunks() -> Iterator[bytes]:
+        for number in range(1000):
+            sent.append(number)
+            yield b"a" * 100
+
+    answer = client.post("/v1/search", content=chunks(), headers={"content-type": "application/json"})
+    assert answer.status_code == 413
+
+
+def test_an_answer_that_does_not_come_in_time_is_a_504(
+    service: Callable[..., TestClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = service(limits={"request_seconds": 0.05})
+    never = threading.Event()
+    monkeypatch.setattr(searcher_of(client), "search_many", lambda queries: never.wait(10))
+    answer = client.post("/v1/search", json=SEARCH)
+    never.set()
+    assert (answer.status_code, answer.json()["detail"]) == (504, "No answer within 0.05 seconds.")
+
+
+def test_more_requests_than_allowed_are_sent_away_and_may_come_again(
+    service: Callable[..., TestClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = service(limits={"max_requests": 2})
+    searcher, go, asked = searcher_of(client), threading.Event(), threading.Semaphore(0)
+    real = searcher.search_many
+
+    def held(queries: Any) -> Any:
+        asked.release()
+        assert go.wait(10)
+        return real(queries)
+
+    monkeypatch.setattr(searcher, "search_many", held)
+    with ThreadPoolExecutor(2) as pool:
+        waiting = [pool.submit(client.post, "/v1/search", json=SEARCH) for _ in range(2)]
+        assert asked.acquire(timeout=10)
+        while client.app.state.service.metrics.in_flight._value.get() < 2:  # type: ignore[attr-defined]
+            threading.Event().wait(0.005)
+        full = client.get("/v1/collections")
+        watched = client.get("/metrics")
+        go.set()
+        assert [one.result().status_code for one in waiting] == [200, 200]
+    assert (full.status_code, full.headers["retry-after"]) == (503, "1")
+    assert watched.status_code == 200
+    assert client.get("/v1/collections").status_code == 200
+
+
+def test_an_image_of_too_many_pixels_is_refused(service: Callable[..., TestClient], shelf: Path) -> None:
+    client = service(limits={"max_megapixels": 0.01})
+    photo = (shelf.parent / "photos" / "001.jpg").read_bytes()
+    answer = client.post("/v1/search", files={"image": photo})
+    assert (answer.status_code, "192x192 is 0.0 megapixels" in answer.json()["detail"]) == (422, True)
+
+
+def test_an_unexpected_error_is_a_500_that_tells_nothing(
+    service: Callable[..., TestClient], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = service()
+
+    def broken(queries: Any) -> Any:
+        raise RuntimeError("cannot read /srv/secret/file")
+
+    monkeypatch.setattr(searcher_of(client), "search_many", broken)
+    answer = client.post("/v1/search", json=SEARCH, headers={"x-request-id": "look-me-up"})
+    assert answer.status_code == 500
+    assert "secret" not in answer.text
+    assert answer.json()["instance"] == "urn:dragoman:request:look-me-up"
+    assert "request look-me-up failed" in caplog.text
+    assert "cannot read /srv/secret/file" in caplog.text
+
+
+def test_an_index_that_cannot_be_opened_any_more_is_a_503_that_tells_nothing(
+    service: Callable[..., TestClient], own_shelf: Path
+) -> None:
+    client = service(own_shelf)
+    (own_shelf / "manifest.json").write_text('{"format": "dragoman-index"}')
+    for answer in (client.post("/v1/search", json=SEARCH), client.get("/readyz")):
+        assert (answer.status_code, answer.json()["detail"]) == (
+            503,
+            "The collection shelf cannot be searched at the moment.",
+        )
+        assert str(own_shelf) not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        ("The index holds no item 'a/b'. Give the id.", "The index holds no item 'a/b'."),
+        ("/srv/data/index holds 3-wide vectors. Rebuild it: dragoman", "… holds 3-wide vectors."),
+        ("Cannot read /home/a/b.jpg: damaged", "Cannot read …: damaged"),
+        ("k must lie in 1..10, got 11.", "k must lie in 1..10, got 11."),
+    ],
+)
+def test_what_is_told_of_an_error_is_its_first_sentence_without_paths(message: str, told: str) -> None:
+    assert first_sentence(UserError(message)) == told
+
+
+def test_limits_must_be_above_zero() -> None:
+    with pytest.raises(UserError, match=r"request_seconds must be above 0, got -1\."):
+        ServiceConfig(request_seconds=-1)

@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import base64
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from shelf import letters, open_shelf
+from starlette.testclient import TestClient
+
+from dragoman.index import parse
+from dragoman.search.answer import Query
+
+PORTUGUESE = "duas casas verdes em um gramado"
+
+
+def ids(answer: Any) -> list[str]:
+    return [hit["item_id"] for hit in answer["hits"]]
+
+
+def test_a_search_answers_what_the_searcher_answers(client: TestClient, shelf: Path) -> None:
+    asked = {"text": PORTUGUESE, "k": 4, "lang": "pt", "filter": "year>=1995 and not ground=room"}
+    got = client.post("/v1/search", json=asked).json()
+    with open_shelf(shelf) as searcher:
+        expected = searcher.search(PORTUGUESE, k=4, lang="pt", filter=parse("year>=1995 and not ground=room"))
+    assert ids(got) == [hit.entry.item_id for hit in expected.hits]
+    assert [hit["score"] for hit in got["hits"]] == pytest.approx([hit.score for hit in expected.hits])
+    assert got["hits"][0]["captions"] == dict(expected.hits[0].entry.captions)
+    assert got["hits"][0]["metadata"] == dict(expected.hits[0].entry.metadata)
+    assert got["language"] == {"code": "pt", "confidence": 1.0, "given": True, "trained": True}
+    assert (got["collection"], got["match"], got["warnings"]) == ("shelf", None, [])
+
+
+def test_a_language_outside_training_brings_its_warning(client: TestClient) -> None:
+    got = client.post("/v1/search", json={"text": "سيارة حمراء على الشاطئ"}).json()
+    assert (got["language"]["code"], got["language"]["trained"]) == ("ar", False)
+    assert len(got["warnings"]) == 1
+
+
+@pytest.mark.parametrize("way", ["base64", "form"])
+def test_a_photo_finds_itself(client: TestClient, shelf: Path, way: str) -> None:
+    photo = (shelf.parent / "photos" / "007.jpg").read_bytes()
+    if way == "form":
+        answer = client.post("/v1/search", files={"image": ("p.jpg", photo)}, data={"k": "3"})
+    else:
+        answer = client.post("/v1/search", json={"image": base64.b64encode(photo).decode(), "k": 3})
+    assert answer.status_code == 200
+    assert ids(answer.json())[0] == "007.jpg"
+    assert len(ids(answer.json())) == 3
+    assert answer.json()["language"] is None
+
+
+def test_more_like_this_leaves_out_this(client: TestClient) -> None:
+    got = client.post("/v1/search", json={"item_id": "003.jpg", "k": 36}).json()
+    assert sorted(ids(got)) == [f"{number:03d}.jpg" for number in range(36) if number != 3]
+
+
+def test_a_batch_answers_in_order_what_each_query_answers_alone(client: TestClient) -> None:
+    queries = [{"text": PORTUGUESE, "k": 3}, {"item_id": "001.jpg"}, {"text": "a red car", "k": 1}]
+    together = client.post("/v1/search/batch", json={"queries": queries}).json()["answers"]
+    alone = [client.post("/v1/search", json=query).json() for query in queries]
+    assert [ids(answer) for answer in together] == [ids(answer) for answer in alone]
+    assert [answer["hits"] for answer in together] == [answer["hits"] for answer in alone]
+
+
+def test_queries_of_many_clients_are_worked_on_together_and_answered_apart(
+    service: Callable[..., TestClient], shelf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = service(limits={"batch_wait_ms": 100.0})
+    searcher = client.app.state.service.collections["shelf"].searcher  # type: ignore[attr-defined]
+    sizes: list[int] = []
+    real = searcher.search_many
+
+    def counted(queries: list[Query]) -> Any:
+        sizes.append(len(queries))
+        return real(queries)
+
+    monkeypatch.setattr(searcher, "search_many", counted)
+    texts = [f"{colour} {thing}" for colour in ("red", "green") for thing in ("car", "tree", "hat", "book")]
+    ready = threading.Barrier(len(texts))
+
+    def ask(text: str) -> Any:
+        ready.wait()
+        return client.post("/v1/search", json={"text": text, "k": 5, "lang": "en"}).json()
+
+    with ThreadPoolExecutor(len(texts)) as pool:
+        answers = list(pool.map(ask, texts))
+    assert sum(sizes) == len(texts)
+    assert max(sizes) > 1
+    with open_shelf(shelf) as alone:
+        for text, answer in zip(texts, answers, strict=True):
+            expected = alone.search(text, k=5, lang="en").hits
+            assert ids(answer) == [hit.entry.item_id for hit in expected]
+
+
+def test_one_bad_query_spoils_no_other_of_its_batch(service: Callable[..., TestClient]) -> None:
+    client = service(limits={"batch_wait_ms": 100.0})
+    ready = threading.Barrier(2)
+
+    def ask(body: dict[str, str]) -> Any:
+        ready.wait()
+        return client.post("/v1/search", json=body)
+
+    with ThreadPoolExecutor(2) as pool:
+        good, bad = pool.map(ask, [{"text": "a red car"}, {"item_id": "nowhere.jpg"}])
+    assert good.status_code == 200
+    assert (bad.status_code, bad.json()["detail"]) == (422, "The index holds no item 'nowhere.jpg'.")
+
+
+def test_embeddings_have_the_shape_that_openai_clients_read(client: TestClient) -> None:
+    texts = ["a red car", "um carro vermelho"]
+    numbers = client.post("/v1/embeddings", json={"input": texts, "model": "shelf"}).json()
+    packed = client.post(
+        "/v1/embeddings", json={"input": texts, "model": "run", "encoding_format": "base64"}
+    ).json()
+    assert numbers["object"] == "list"
+    assert [(one["object"], one["index"]) for one in numbers["data"]] == [("embedding", 0), ("embedding", 1)]
+    np.testing.assert_allclose([one["embedding"] for one in numbers["data"]], letters(texts), atol=1e-6)
+    unpacked = [np.frombuffer(base64.b64decode(one["embedding"]), "<f4") for one in packed["data"]]
+    np.testing.assert_array_equal(unpacked, letters(texts))
+    assert (numbers["model"], numbers["usage"]) == ("run", {"prompt_tokens": 6, "total_tokens": 6})
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "detail"),
+    [
+        ({"dimensions": 128}, 422, "256 dimensions"),
+        ({"dimensions": 256}, 200, None),
+        ({"model": "text-embedding-3-small"}, 404, "Name a collection, whose model is used: shelf."),
+        ({"input": [1, 2, 3]}, 422, "does not fit"),
+        ({"input": ["", "a"]}, 422, "empty"),
+        ({"input": ["a"] * 65}, 422, "Expected 1 to 64 texts in one request, got 65."),
+    ],
+)
+def test_embeddings_that_cannot_be(
+    client: TestClient, change: dict[str, Any], status: int, detail: str | None
+) -> None:
+    answer = client.post("/v1/embeddings", json={"input": "a red car"} | change)
+    assert answer.status_code == status
+    assert detail is None or detail in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        ({}, "Give a text, an image or an item_id."),
+        ({"text": "  "}, "Give a text, an image or an item_id."),
+        ({"text": "a" * 1001}, "A text has 1001 characters; at most 1000 are read."),
+        ({"text": "a", "k": 201}, "k is 201, but at most 200 hits are given."),
+        ({"text": "a", "filter": "year>=" + "1" * 2000}, "The filter is longer than 2000 characters."),
+        ({"text": "a", "filter": "year>>1"}, "The filter stops making sense at character 6"),
+        ({"text": "a", "filter": 'not (path>"/a")'}, "path is not a field that this service filters by."),
+        ({"image": "?"}, "image is not base64."),
+        ({"image": "bm90IGFuIGltYWdl"}, "not an image of a known format"),
+    ],
+)
+def test_a_query_that_does_not_fit_is_told_why(client: TestClient, body: dict[str, Any], detail: str) -> None:
+    answer = client.post("/v1/search", json=body)
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert detail in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"text": 3}, "text"),
+        ({"text": "a", "k": "10"}, "k"),
+        ({"text": "a", "k": 0}, "k"),
+        ({"text": "a\x00b"}, "text"),
+        ({"text": "a", "lang": "not a language"}, "lang"),
+        ({"text": "a", "min_score": 2}, "min_score"),
+        ({"text": "a", "url": "http://127.0.0.1/secret"}, "url"),
+    ],
+)
+def test_a_field_that_does_not_fit_is_named(client: TestClient, body: dict[str, Any], field: str) -> None:
+    answer = client.post("/v1/search", json=body)
+    assert answer.status_code == 422
+    assert [error["field"] for error in answer.json()["errors"]] == [field]
+
+
+@pytest.mark.parametrize(
+    ("content", "media_type", "status"),
+    [
+        (b'{"text": "a", "min_score": NaN}', "application/json", 422),
+        (b'{"text": "a"', "application/json", 400),
+        (b'{"text": "\\ud800"}', "application/json", 400),
+        (b'{"text": "\xff"}', "application/json", 400),
+        (b"[" * 100_000, "application/json", 400),
+        (b"", "application/json", 400),
+        (b'{"text": "a"}', "text/plain", 415),
+        (b"text=a", "application/x-www-form-urlencoded", 415),
+        (b"--x", "multipart/form-data; boundary=x", 422),
+        (b"--x\r\n\r\n\x00--x--", "multipart/form-data; boundary=x", 400),
+        (b"x", "multipart/form-data", 400),
+    ],
+)
+def test_a_body_that_cannot_be_read(client: TestClient, content: bytes, media_type: str, status: int) -> None:
+    answer = client.post("/v1/search", content=content, headers={"content-type": media_type})
+    assert answer.status_code == status
+    assert answer.json()["status"] == status
+
+
+def test_an_unknown_collection_is_told_the_known_ones(client: TestClient) -> None:
+    answer = client.post("/v1/search", json={"text": "a", "collection": "maps"})
+    assert (answer.status_code, answer.json()["detail"]) == (
+        404,
+        "There is no such collection. Known: shelf.",
+    )
