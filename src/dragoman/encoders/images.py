@@ -69,6 +69,14 @@ def format_of(content: bytes) -> str:
         return str(image.format)
 
 
+def image_header(content: bytes) -> Image.Image:
+    """An image of which nothing is decoded yet: its size as stored, and its tags. Raises ImageError."""
+    try:
+        return _open_header(content)
+    except Exception as error:
+        raise ImageError("image", f"its header cannot be read ({_first_line(error)})") from None
+
+
 class _RefusedError(Exception):
     pass
 

@@ -6,6 +6,7 @@ re-ranking.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +29,7 @@ from dragoman.encoders.model_folder import load_model
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from torch import Tensor
 
     from dragoman.encoders.vision import VisionTower
 
@@ -46,6 +48,7 @@ class Retriever:
         self._folder = folder
         self._vision = vision
         self._tower: VisionTower | None = None
+        self._loading = threading.Lock()
         self.config = config
         """Source and target languages, feature set, recipe, seed: what the model was trained with."""
 
@@ -105,6 +108,17 @@ class Retriever:
         vectors = tower.encode([open_image(image) for image in images])
         # Features are stored as float16; the same rounding here gives the same vectors.
         return vectors.reshape(len(images), -1, tower.width).astype(np.float16)
+
+    def prepare_image(self, image: Image) -> dict[str, Tensor]:
+        """What `encode_prepared` takes of one RGB image (`open_image`); safe to call in several threads."""
+        return self._load_tower().prepare(image)
+
+    def encode_prepared(self, prepared: Sequence[dict[str, Tensor]]) -> NDArray[np.float32]:
+        """[N, J] as `encode_image`, of images that were prepared ahead, in one forward pass."""
+        tower = self._load_tower()
+        vectors = tower.embed(prepared).reshape(len(prepared), -1, tower.width)[:, 0]
+        with np.errstate(over="ignore"):
+            return self.encode_features(vectors.astype(np.float16))
 
     @torch.inference_mode()
     def encode_features(self, vectors: NDArray[np.floating], batch_size: int = 1024) -> NDArray[np.float32]:
@@ -191,34 +205,38 @@ class Retriever:
         return fusion
 
     def _load_tower(self) -> VisionTower:
+        with self._loading:
+            if self._tower is None:
+                self._tower = self._find_tower()
+            return self._tower
+
+    def _find_tower(self) -> VisionTower:
         from dragoman.encoders.vision import VisionTower
 
-        if self._tower is None:
-            known = self.config.get("vision")
-            # Vectors made by other means than a tower carry a name at most.
-            trained_on = known if isinstance(known, dict) else {}
-            path = self._vision or trained_on.get("path")
-            if path is None:
-                raise UserError(
-                    f"The run was trained on the vectors {self.config['features']!r} and does not know which "
-                    "vision tower made them. Name it: Retriever.load(run, vision=FOLDER)"
-                )
-            if self._vision is None and Path(path).is_absolute() and not Path(path).is_dir():
-                raise UserError(
-                    f"The vision tower of this run is no longer in {path}. "
-                    "Say where it is now: Retriever.load(run, vision=FOLDER)"
-                )
-            grid = int(trained_on.get("grid", 0))
-            tower = VisionTower.load(path, str(self._model.feature_mean.device), grid)
-            expected = trained_on.get("fingerprint")
-            if (expected and tower.fingerprint != expected) or tower.width != self._model.feature_width:
-                raise UserError(
-                    f"{path} is not the vision tower of this run (width {tower.width}, expected "
-                    f"{self._model.feature_width}; or other weights or preprocessing). Give the tower that "
-                    f"made the feature set {self.config['features']!r}: Retriever.load(run, vision=FOLDER)"
-                )
-            self._tower = tower
-        return self._tower
+        known = self.config.get("vision")
+        # Vectors made by other means than a tower carry a name at most.
+        trained_on = known if isinstance(known, dict) else {}
+        path = self._vision or trained_on.get("path")
+        if path is None:
+            raise UserError(
+                f"The run was trained on the vectors {self.config['features']!r} and does not know which "
+                "vision tower made them. Name it: Retriever.load(run, vision=FOLDER)"
+            )
+        if self._vision is None and Path(path).is_absolute() and not Path(path).is_dir():
+            raise UserError(
+                f"The vision tower of this run is no longer in {path}. "
+                "Say where it is now: Retriever.load(run, vision=FOLDER)"
+            )
+        grid = int(trained_on.get("grid", 0))
+        tower = VisionTower.load(path, str(self._model.feature_mean.device), grid)
+        expected = trained_on.get("fingerprint")
+        if (expected and tower.fingerprint != expected) or tower.width != self._model.feature_width:
+            raise UserError(
+                f"{path} is not the vision tower of this run (width {tower.width}, expected "
+                f"{self._model.feature_width}; or other weights or preprocessing). Give the tower that "
+                f"made the feature set {self.config['features']!r}: Retriever.load(run, vision=FOLDER)"
+            )
+        return tower
 
 
 def _require_list(values: object, method: str, what: str) -> None:

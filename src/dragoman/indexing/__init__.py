@@ -1,1 +1,18 @@
 """From a model and media to an index: embedded once, kept up to date, swapped whole."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dragoman.indexing.job import IndexReport, index_media
+
+__all__ = ["IndexReport", "index_media"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        from dragoman.indexing import job
+
+        return getattr(job, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

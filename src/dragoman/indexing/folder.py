@@ -19,12 +19,14 @@ from typing import Any
 
 from dragoman import plugins
 from dragoman.errors import UserError
-from dragoman.folders import MANIFEST, read_manifest, write_manifest
+from dragoman.folders import MANIFEST, read_manifest, write_json, write_manifest
 from dragoman.index import BACKENDS, Backend
 
 FORMAT = "dragoman-index"
 FORMAT_VERSION = 1
 METRIC = "cosine"
+ABOUT = "about.json"
+"""Backend and settings of a generation."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +42,8 @@ class IndexInfo:
     """Of that model (`encoders.identity`)."""
     image_fingerprint: str
     """Of its image side: while it stays, so do the vectors of the index."""
+    vision: str | None
+    """Folder of the vision tower, where the model does not know it."""
     width: int
     backend: str
     settings: Mapping[str, object]
@@ -80,14 +84,14 @@ def read_info(folder: Path) -> IndexInfo:
     return info
 
 
-def write_info(info: IndexInfo, inputs: Mapping[str, str]) -> None:
+def write_info(info: IndexInfo) -> None:
     """Replace the manifest: from here on the index is what `info` says."""
     details = {name: value for name, value in asdict(info).items() if name != "folder"}
     write_manifest(
         info.folder,
         format=FORMAT,
         format_version=FORMAT_VERSION,
-        inputs=inputs,
+        inputs={"model": info.fingerprint},
         metric=METRIC,
         **details,
     )
@@ -98,13 +102,13 @@ def backend_module(name: str) -> ModuleType:
     return plugins.load(BACKENDS, name, "index backend")
 
 
-def open_generation(
-    folder: Path, generation: str, backend: str, settings: Mapping[str, Any], width: int
-) -> Backend:
-    """The backend of one generation; what is missing is made."""
-    module = backend_module(backend)
-    config = module.Config(**settings)
-    opened: Backend = module.open_backend(folder / "generations" / generation, config, width, generation)
+def open_generation(info: IndexInfo) -> Backend:
+    """The backend of the generation that `info` names; what is missing is made."""
+    module = backend_module(info.backend)
+    config = module.Config(**info.settings)
+    if not (info.place / ABOUT).is_file():
+        write_json(info.place / ABOUT, {"backend": info.backend, "settings": info.settings})
+    opened: Backend = module.open_backend(info.place, config, info.width, info.generation)
     return opened
 
 
@@ -126,10 +130,24 @@ def other_generations(info: IndexInfo) -> list[Path]:
 
 
 def remove_leftovers(info: IndexInfo) -> None:
-    """Remove what the manifest no longer names."""
+    """Remove what the manifest no longer names, also what a server keeps of it."""
     for path in other_generations(info):
-        shutil.rmtree(path)
+        _drop(path)
+        # Renamed first: of a folder that is half gone nothing must be found again under its name.
+        removed = path.with_name(f".{path.name.strip('.')}")
+        path.rename(removed)
+        shutil.rmtree(removed)
     named = (info.calibration or {}).get("file")
     for path in info.folder.glob("calibration-*.json"):
         if path.name != named:
             path.unlink()
+
+
+def _drop(place: Path) -> None:
+    """Let a backend that is a server forget a generation; what lies in the folder goes with it."""
+    if not (place / ABOUT).is_file():
+        return
+    about = json.loads((place / ABOUT).read_text(encoding="utf-8"))
+    module = backend_module(about["backend"])
+    if hasattr(module, "drop_backend"):
+        module.drop_backend(place, module.Config(**about["settings"]), place.name)

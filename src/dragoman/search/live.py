@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from dragoman.encoders.identity import image_fingerprint, model_fingerprint
+from dragoman.encoders.loading import Encoder, load_encoder
 from dragoman.errors import UserError
 from dragoman.folders import MANIFEST
 from dragoman.index import Backend
 from dragoman.indexing.folder import IndexInfo, open_generation, read_info
 from dragoman.search.calibration import Calibration
-from dragoman.search.model import Encoder, load_encoder
 
 T = TypeVar("T")
 
@@ -112,8 +112,7 @@ class LiveIndex:
         if before and before.info.generation == info.generation:
             store = before.store
         else:
-            place = (info.generation, info.backend, info.settings, info.width)
-            store = _Store(open_generation(self.folder, *place))
+            store = _Store(open_generation(info))
         calibration = info.calibration and Calibration.read(self.folder / str(info.calibration["file"]))
         return Opened(info=info, model=model, calibration=calibration or None, store=store, stamp=stamp)
 
@@ -143,4 +142,4 @@ def _load_model(info: IndexInfo, given: str | Path | None, device: str) -> Encod
             f"({found[:12]}), so their vectors differ in kind. Search with {info.model}, or let the index "
             f"follow the model ({cost}): dragoman index {folder} {info.media or 'MEDIA'} --out {info.folder}"
         )
-    return load_encoder(folder, device)
+    return load_encoder(folder, device, info.vision)

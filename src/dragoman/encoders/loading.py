@@ -1,4 +1,4 @@
-"""The model that reads queries: a run in PyTorch, or an export in ONNX.
+"""The model of an index: a run in PyTorch, or an export in ONNX.
 
 N texts or images, D width of the vision vectors, J joint width.
 """
@@ -44,8 +44,10 @@ class Encoder(Protocol):
 def load_encoder(folder: str | Path, device: str = "cpu", vision: str | Path | None = None) -> Encoder:
     """The model of a run folder or of an export. Raises UserError where there is none.
 
-    `vision` is where the vision tower of a run is, if the run does not know it or it has moved.
+    `device` may be "auto": cuda where there is one. `vision` is where the vision tower of a run is, if the
+    run does not know it or it has moved.
     """
     from dragoman.encoders.retriever import Retriever
+    from dragoman.encoders.vision import checked_device
 
-    return Retriever.load(folder, device, vision=vision)
+    return Retriever.load(folder, checked_device(device), vision=vision)

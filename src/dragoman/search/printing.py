@@ -1,0 +1,93 @@
+"""Answers on a terminal, and for other programs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import unicodedata
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from dragoman.records import Hit
+from dragoman.search.answer import Answer, Query
+from dragoman.search.languages import UNKNOWN, language_name
+
+if TYPE_CHECKING:
+    from dragoman.search.searcher import Searcher
+
+
+def lines(searcher: Searcher, answer: Answer) -> Iterator[str]:
+    """Rank, relevance where it is known, cosine, path, and the caption in the language of the query."""
+    lang = answer.language.code.split("-")[0] if answer.language else ""
+    for rank, hit in enumerate(answer.hits, 1):
+        relevance = "" if hit.relevance is None else f"{hit.relevance:4.0%}  "
+        caption = next((text for tag, text in hit.entry.captions.items() if tag.split("-")[0] == lang), "")
+        shown = f"{rank:3}  {relevance}{hit.score:6.3f}  {plain(_path(searcher, hit))}"
+        yield f"{shown}  {plain(caption)}" if caption else shown
+
+
+def remarks(answer: Answer) -> Iterator[str]:
+    """What a person should know about the answer: language, warnings, and whether there is a good match."""
+    if answer.language and answer.language.code != UNKNOWN:
+        sure = "" if answer.language.given else f", {answer.language.confidence:.0%} sure (--lang says it)"
+        yield f"Language: {language_name(answer.language.code)}{sure}"
+    for warning in answer.warnings:
+        yield f"Warning: {plain(warning)}"
+    if not answer.hits:
+        yield "Nothing found."
+    elif answer.match is False:
+        yield "No good match: probably nothing in the index answers this; these are the nearest."
+
+
+def as_json(searcher: Searcher, query: Query, answer: Answer) -> str:
+    """One object on one line."""
+    asked = {"text": query.text, "item_id": query.item_id, "lang": query.lang, "k": query.k}
+    if query.image is not None:
+        asked["image"] = str(query.image)
+    hits = [
+        {
+            "rank": rank,
+            "item_id": hit.entry.item_id,
+            "score": round(hit.score, 6),
+            "relevance": None if hit.relevance is None else round(hit.relevance, 4),
+            "file": _path(searcher, hit),
+            "metadata": dict(hit.entry.metadata),
+            "captions": dict(hit.entry.captions),
+        }
+        for rank, hit in enumerate(answer.hits, 1)
+    ]
+    said = {
+        "query": asked,
+        "language": dataclasses.asdict(answer.language) if answer.language else None,
+        "match": answer.match,
+        "warnings": answer.warnings,
+        "seconds": {name: round(value, 4) for name, value in answer.seconds.items()},
+        "hits": hits,
+    }
+    return json.dumps(said, ensure_ascii=False)
+
+
+def paths(searcher: Searcher, answer: Answer) -> Iterator[str]:
+    """The files of the hits, best first."""
+    return (_path(searcher, hit) for hit in answer.hits)
+
+
+def plain(text: str) -> str:
+    """The text with control and format characters escaped, as \\x1b, so that it cannot steer a terminal.
+
+    Joiners stay: Persian and Indic scripts, and emoji, need them.
+    """
+    return "".join(_shown(character) for character in text)
+
+
+def _shown(character: str) -> str:
+    steers = unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
+    if not steers or character in "\u200c\u200d":
+        return character
+    return character.encode("unicode_escape", "surrogatepass").decode()
+
+
+def _path(searcher: Searcher, hit: Hit) -> str:
+    """The file where there is one on this computer, else what the entry says, else its id."""
+    file = searcher.media_file(hit.entry)
+    return str(file) if file is not None else hit.entry.path or hit.entry.item_id
