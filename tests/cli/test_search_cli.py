@@ -1,0 +1,163 @@
+"""`dragoman index` and `dragoman search`, typed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "indexing"))
+
+from toy_model import load_toy, save_model, save_picture
+
+from dragoman.cli import dragoman
+from dragoman.errors import REJECTED, USAGE, UserError
+from dragoman.indexing import job
+from dragoman.search import live
+from dragoman.search.printing import plain
+
+INDEXING = Path(__file__).parents[1] / "indexing"
+
+
+@pytest.fixture(autouse=True)
+def toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(job, "load_encoder", load_toy)
+    monkeypatch.setattr(live, "load_encoder", load_toy)
+    save_model(tmp_path / "run")
+    for colour in ("red", "green", "blue"):
+        save_picture(tmp_path / "photos" / f"{colour}.png", colour)
+    (tmp_path / "photos" / "red.pt.txt").write_text("um quadrado vermelho\x1b[2J", encoding="utf-8")
+    (tmp_path / "photos" / "metadata.csv").write_text("path,year\nred.png,2001\nblue.png,2012\n")
+    monkeypatch.chdir(tmp_path)
+
+
+def typed(*arguments: object, **options: object) -> Result:
+    return CliRunner().invoke(dragoman, [str(one) for one in arguments], **options)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def indexed() -> None:
+    assert typed("index", "run", "photos", "--out", "index").exit_code == 0
+
+
+def test_an_index_is_made_and_kept_up_to_date() -> None:
+    done = typed("index", "run", "photos", "--out", "index")
+    assert (done.exit_code, done.stdout) == (0, "index: 3 items, 3 added\n")
+    shutil.copy("photos/red.png", "photos/copy.png")
+    Path("photos/green.png").rename("photos/verde.png")
+    Path("photos/torn\x7f.png").write_bytes(b"")
+    Path("photos/torn.png").write_bytes(b"torn")
+    done = typed("index", "run", "photos", "--out", "index", "--reject-file", "rejects.jsonl")
+    assert done.exit_code == REJECTED
+    assert done.stdout == "index: 4 items, 2 added, 1 moved among them, 1 removed, 2 rejected\n"
+    assert "rejected torn\\x7f.png: its name holds a control character" in done.stderr
+    assert "rejected torn.png: not an image of a known format" in done.stderr
+    assert len(Path("rejects.jsonl").read_text().splitlines()) == 2
+
+
+def test_what_it_will_take_is_said_before_the_work() -> None:
+    done = typed("index", "run", "photos", "--out", "index")
+    assert "index: 3 items, 3 to look at. Takes about 0.1 MB on the disk" in done.stderr
+
+
+@pytest.mark.usefixtures("indexed")
+def test_hits_are_lines_with_rank_score_path_and_caption() -> None:
+    done = typed("search", "index", "um quadrado vermelho", "-k", 2)
+    assert done.exit_code == 0
+    first, second = done.stdout.splitlines()
+    root = Path("photos").resolve()
+    assert first == f"  1   1.000  {root}/red.png  um quadrado vermelho\\x1b[2J"
+    assert second.split()[0] == "2"
+    assert done.stderr.startswith("Language: Portuguese (pt), 9")
+
+
+@pytest.mark.usefixtures("indexed")
+def test_json_is_one_object_a_query() -> None:
+    Path("queries.txt").write_text("red square\n\nazul\n", encoding="utf-8")
+    done = typed("search", "index", "--queries", "queries.txt", "--json", "-k", 1)
+    red, blue = map(json.loads, done.stdout.splitlines())
+    assert (red["query"]["text"], blue["query"]["text"]) == ("red square", "azul")
+    (hit,) = red["hits"]
+    assert {name: hit[name] for name in ("rank", "item_id", "relevance")} == {
+        "rank": 1,
+        "item_id": "red.png",
+        "relevance": None,
+    }
+    assert hit["file"] == str(Path("photos/red.png").resolve())
+    assert hit["metadata"]["year"] == 2001
+    assert blue["hits"][0]["item_id"] == "blue.png"
+    assert red["match"] is None
+    piped = typed("search", "index", "--queries", "-", "--json", "-k", 1, input="azul\n")
+    assert json.loads(piped.stdout)["hits"] == blue["hits"]
+
+
+@pytest.mark.usefixtures("indexed")
+def test_paths_are_for_other_programs() -> None:
+    paths = [str(Path(f"photos/{name}.png").resolve()) for name in ("red", "green", "blue")]
+    done = typed("search", "index", "red", "--print0")
+    assert set(done.stdout_bytes.split(b"\0")) == {*map(os.fsencode, paths), b""}
+    assert typed("search", "index", "red", "--paths", "-k", 1).stdout == f"{paths[0]}\n"
+
+
+@pytest.mark.usefixtures("indexed")
+def test_nothing_found_is_status_1_as_with_grep() -> None:
+    done = typed("search", "index", "red", "--filter", "year>2050")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.endswith("Nothing found.\n")
+    assert typed("search", "index", "red", "--min-score", "0.9").stdout.count("\n") == 1
+
+
+@pytest.mark.usefixtures("indexed")
+def test_images_and_items_are_queries_too() -> None:
+    done = typed("search", "index", "--image", "photos/blue.png", "--paths", "-k", 1)
+    assert done.stdout.endswith("blue.png\n")
+    done = typed("search", "index", "--like", "blue.png", "--paths")
+    assert "blue.png" not in done.stdout
+    assert done.stdout.count("\n") == 2
+
+
+@pytest.mark.usefixtures("indexed")
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["index", "red", "--filter", "year>"], "stops making sense"),
+        (["index", "red", "--queries", "queries.txt"], "--queries holds all queries"),
+        (["index"], "The query is empty"),
+        (["nowhere", "red"], "nowhere does not exist"),
+    ],
+)
+def test_what_does_not_fit_is_said(arguments: list[str], said: str) -> None:
+    Path("queries.txt").write_text("red\n")
+    done = typed("search", *arguments)
+    assert isinstance(done.exception, UserError)
+    assert done.exception.exit_code == USAGE
+    assert said in str(done.exception)
+
+
+@pytest.mark.usefixtures("indexed")
+def test_a_pipe_that_closes_is_no_error() -> None:
+    Path("queries.txt").write_text("red\n" * 3000)
+    script = f"import sys; sys.path.insert(0, {str(INDEXING)!r}); import toy_model; toy_model.install()\n"
+    script += "from dragoman.cli import main; sys.argv[0] = 'dragoman'; main()"
+    arguments = ["search", "index", "--queries", "queries.txt", "--json", "--lang", "en"]
+    with subprocess.Popen(
+        [sys.executable, "-c", script, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        complaint = process.stderr.read()
+    assert process.returncode == 0, complaint
+    assert b"Traceback" not in complaint
+
+
+def test_text_of_others_cannot_steer_a_terminal() -> None:
+    assert plain("a\x1b[31m\n\u202eb\ud800") == "a\\x1b[31m\\n\\u202eb\\ud800"
+    assert plain("cão 狗 می\u200cخواهم") == "cão 狗 می\u200cخواهم"
