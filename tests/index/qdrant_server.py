@@ -57,6 +57,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._answer()
 
+    def do_DELETE(self) -> None:
+        self._answer()
+
     def do_PUT(self) -> None:
         self._answer()
 
@@ -108,6 +111,8 @@ def answer(store: Any, action: str, name: str, body: Any) -> object:
             return store.create_collection(name, vectors_config=asked.vectors)
         case "GET":
             return plain(store.get_collection(name))
+        case "DELETE":
+            return store.delete_collection(name)
         case "PUT/index":
             return {"operation_id": 0, "status": "completed"}
         case "PUT/points":

@@ -18,10 +18,11 @@ from postgres_server import url
 from dragoman.errors import MissingExtraError, UserError
 from dragoman.index import Backend, parse
 from dragoman.index._servers import table_name
-from dragoman.index.postgres import Config, open_backend
+from dragoman.index.postgres import Config, drop_backend, open_backend
 from dragoman.records import Entry
 
 psycopg = pytest.importorskip("psycopg")
+from dragoman.index import _postgres_graph  # noqa: E402
 
 
 @pytest.fixture
@@ -113,7 +114,7 @@ def test_a_password_comes_from_the_environment_and_is_not_described(
         said = dict(index.describe())
     assert "h1dden" not in repr(said)
     assert (said["table"], said["server"]) == (f"public.{table_name(name)}", "18.4")
-    assert "graph" not in said
+    assert said["search"] == "exact"
 
 
 def test_an_address_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,10 +184,12 @@ def test_a_graph_takes_no_more_than_2000_numbers() -> None:
 @pytest.fixture
 def graph(name: str) -> tuple[Backend, Oracle]:
     """600 entries behind a graph that a search leaves early."""
-    settings = Config(url=url(), approximate=True, m=4, ef_construction=8, ef_search=10)
+    settings = Config(url=url(), approximate=True, least=500, m=4, ef_construction=8, ef_search=10)
     entries, vectors, oracle = make_entries(600), draw_vectors(600), Oracle()
     with open_backend(Path(), settings, 16, name) as index:
-        index.add(entries, vectors)
+        index.add(entries[:500], vectors[:500])
+        index.build()
+        index.add(entries[500:], vectors[500:])
         oracle.put(entries, vectors)
         yield index, oracle
 
@@ -200,7 +203,44 @@ def test_the_graph_finds_most_of_the_best_with_their_exact_scores(graph: tuple[B
         assert len(found) == 10
         hits += len({item_id for item_id, _ in found} & {item_id for item_id, _ in every[:10]})
     assert hits >= 140
-    assert index.describe()["graph"] == {"m": 4, "ef_construction": 8, "ef_search": 10}
+
+
+def test_the_graph_is_built_when_there_are_entries_enough_and_its_recall_is_measured(name: str) -> None:
+    settings = Config(url=url(), approximate=True, least=50, m=4, ef_construction=8, build_memory="16MB")
+    with open_backend(Path(), settings, 16, name) as index:
+        index.add(make_entries(49), draw_vectors(49))
+        index.build()
+        assert index.describe()["search"] == "exact"
+        index.add([Entry(item_id="fiftieth")], draw_vectors(1, seed=1))
+        index.build()
+        said = dict(index.describe())
+        assert (said["search"], said["m"], said["ef_construction"], said["ef_search"]) == (
+            "approximate",
+            4,
+            8,
+            100,
+        )
+        # So many candidates are all there are.
+        assert (said["recall@10"], said["measured_with"]) == (1.0, "20 stored vectors")
+        index.build(draw_vectors(3, seed=2))
+        assert index.describe()["measured_with"] == "3 queries"
+
+
+def test_recall_is_the_share_of_the_best_that_is_found(
+    graph: tuple[Backend, Oracle], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index, _ = graph
+    genuine = _postgres_graph.search_nearby
+    monkeypatch.setattr(_postgres_graph, "search_nearby", lambda *given: genuine(*given)[:0])
+    index.build(draw_vectors(4, seed=1))
+    assert index.describe()["recall@10"] == 0.0
+
+
+def test_a_table_can_be_dropped(index: Backend, name: str) -> None:
+    index.add([Entry(item_id="a")], draw_vectors(1))
+    for _ in range(2):
+        drop_backend(Path(), Config(url=url()), name)
+    assert run_sql(f"SELECT to_regclass('{table_name(name)}')") == [(None,)]
 
 
 def test_a_filter_that_few_entries_pass_finds_them_all_beside_a_graph(graph: tuple[Backend, Oracle]) -> None:
@@ -214,7 +254,7 @@ def test_a_filter_that_few_entries_pass_finds_them_all_beside_a_graph(graph: tup
 def test_exact_search_never_takes_the_graph_and_approximate_search_does(
     graph: tuple[Backend, Oracle], name: str
 ) -> None:
-    from dragoman.index._postgres_table import _EXACT, _NEAR
+    from dragoman.index._postgres_search import _EXACT, _NEAR
 
     vector = "'[" + ",".join(["0.25"] * 16) + "]'"
     plans = {}

@@ -17,7 +17,7 @@ from qdrant_server import KEY, KEY_NAME, Stand, stand
 
 from dragoman.errors import MissingExtraError, UserError
 from dragoman.index import Backend, parse
-from dragoman.index.qdrant import Config, open_backend
+from dragoman.index.qdrant import Config, drop_backend, open_backend
 from dragoman.records import Entry
 
 pytest.importorskip("qdrant_client")
@@ -38,7 +38,7 @@ def connected(server: Stand, **settings: object) -> Backend:
 @pytest.fixture
 def small_requests(monkeypatch: pytest.MonkeyPatch) -> int:
     """Entries of a request, so that few are several requests."""
-    monkeypatch.setattr("dragoman.index._qdrant_collection.REQUEST_BYTES", 10 * (22 * 16 + 2000))
+    monkeypatch.setattr("dragoman.index._qdrant_points.PAGE", 10)
     return 10
 
 
@@ -91,7 +91,7 @@ def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch)
     ("settings", "message"),
     [
         ({"shards": 0}, "shards must be at least 1, got 0"),
-        ({"quantize": True}, "set approximate=true as well"),
+        ({"quantize": True}, "Set both: --set approximate=true"),
         ({"url": "https://me:secret@host:6333"}, "export QDRANT_API_KEY=…"),
     ],
 )
@@ -182,21 +182,21 @@ import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from index_world import draw_vectors, make_entries
-from dragoman.index import _qdrant_collection as collection
+from dragoman.index import _qdrant_points as points, _qdrant_requests as requests
 from dragoman.index.qdrant import Config, open_backend
 
-collection.REQUEST_BYTES = 10 * (22 * 16 + 2000)
+points.PAGE = 10
 index = open_backend(Path(), Config(url={url!r}, api_key_env={key!r}), 16, "photos")
 index.add(make_entries(25, "first"), draw_vectors(25))
 print("acknowledged", flush=True)
-genuine, entries = collection._payload, 0
+genuine, entries = requests.payload_of, 0
 def deadly(*arguments):
     global entries
     entries += 1
     if entries > 25:
         os.kill(os.getpid(), signal.SIGKILL)
     return genuine(*arguments)
-collection._payload = deadly
+requests.payload_of = deadly
 index.add(make_entries(30, "second"), draw_vectors(30))
 """
 
@@ -256,6 +256,32 @@ def test_many_entries_with_one_vector_come_in_the_order_of_their_ids(server: Sta
         (found,) = index.search(draw_vectors(1), 3, parse("item_id>=photo-09"))
         ids = sorted(entry.item_id for entry in entries if entry.item_id >= "photo-09")
         assert [match.item_id for match in found] == ids[:3]
+
+
+def test_recall_is_measured_and_described(server: Stand) -> None:
+    with connected(server, approximate=True) as index:
+        index.add(make_entries(60), draw_vectors(60))
+        server.seen.clear()
+        index.build(draw_vectors(30, seed=1))
+        exact = [
+            asked.body["params"]["exact"] for asked in server.seen if asked.action == "POST/points/query"
+        ]
+        assert exact == [False] * 20 + [True] * 20
+        # The stand-in is always exact.
+        assert (index.describe()["recall@10"], index.describe()["measured_with"]) == (1.0, "20 queries")
+        index.build()
+        assert index.describe()["measured_with"] == "20 stored vectors"
+    with connected(server) as index:
+        index.build()
+        assert "recall@10" not in index.describe()
+
+
+def test_a_collection_can_be_dropped(server: Stand) -> None:
+    config = Config(url=server.url, api_key_env=KEY_NAME)
+    connected(server).close()
+    for _ in range(2):
+        drop_backend(Path(), config, "photos")
+        assert not server.store.collection_exists("dragoman_photos")
 
 
 # The library leaves its lock file open where it is taken.

@@ -10,12 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dragoman.errors import UserError
+from dragoman.index import Match
 from dragoman.index._servers import (
     Found,
     best,
     entry_of,
     fields_of,
     plain,
+    recall,
     record_of,
     require_no_password,
     table_name,
@@ -91,6 +93,12 @@ def test_the_best_are_those_of_double_precision(
     served.sort(key=lambda one: -one.score)
     right = sorted((-float(score), f"{i:02}") for i, score in enumerate(exact))[:k]
     assert best(query, k, lambda count: served[:count]) == [(item_id, -score) for score, item_id in right]
+
+
+def test_recall_is_the_share_of_the_right_answers() -> None:
+    a, b, c = (Match(name, 1.0) for name in "abc")
+    assert recall([[a, b], [c]], [[a, c], [c, b]]) == 0.5
+    assert recall([], []) == recall([[]], [[]]) == 1.0
 
 
 def test_candidates_are_fetched_until_they_are_enough_or_too_many() -> None:

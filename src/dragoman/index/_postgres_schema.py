@@ -29,16 +29,12 @@ CREATE TABLE {table} (
 )
 """
 _FIELDS = "CREATE INDEX ON {table} USING gin (fields jsonb_path_ops)"
-_GRAPH = """
-CREATE INDEX {graph} ON {table} USING hnsw (vector vector_ip_ops) WITH (m = {m}, ef_construction = {ef})
-"""
 
 
 def prepare(connection: Connection, config: Config, width: int, table: str) -> None:
-    """Make pgvector, the schema, the table and the graph where they are missing. Raises UserError where that
-    cannot be done or the table holds vectors of another width."""
-    # Two processes that open a new index at once would otherwise both make it.
-    connection.execute("SELECT pg_advisory_xact_lock(hashtext('dragoman'))")
+    """Make pgvector, the schema and the table where they are missing. Raises UserError where that cannot be
+    done or the table holds vectors of another width."""
+    lock(connection)
     _require_pgvector(connection)
     place = sql.Identifier(config.schema, table)
     found = _one(
@@ -53,13 +49,16 @@ def prepare(connection: Connection, config: Config, width: int, table: str) -> N
             f"The table {config.schema}.{table} holds vectors {found} wide, and these are {width} wide. "
             "Write to another index folder, or to another schema: --set schema=NAME"
         )
-    graph = f"{table}_graph"
-    if config.approximate and not _one(
-        connection, "SELECT to_regclass(%s)", sql.Identifier(config.schema, graph).as_string(connection)
-    ):
-        names = {"graph": sql.Identifier(graph), "table": place}
-        numbers = {"m": sql.Literal(config.m), "ef": sql.Literal(config.ef_construction)}
-        connection.execute(sql.SQL(_GRAPH).format(**names, **numbers))
+
+
+def lock(connection: Connection) -> None:
+    """Until the transaction ends: of two processes that open a new index at once, only one makes it."""
+    connection.execute("SELECT pg_advisory_xact_lock(hashtext('dragoman'))")
+
+
+def drop(connection: Connection, config: Config, table: str) -> None:
+    """Remove a table, where it is there."""
+    connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(config.schema, table)))
 
 
 def _make_table(connection: Connection, schema: str, place: sql.Identifier, width: int) -> None:

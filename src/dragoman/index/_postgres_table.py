@@ -5,6 +5,7 @@ N entries, Q queries, D width of the vectors.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -24,24 +25,17 @@ from dragoman.index._checks import (
 )
 from dragoman.index._filters import Filter
 from dragoman.index._postgres_filters import condition_of
+from dragoman.index._postgres_graph import Graph
 from dragoman.index._postgres_pool import Connection, Pool
-from dragoman.index._servers import Found, best, entry_of, fields_of, possible, record_of
+from dragoman.index._postgres_schema import lock
+from dragoman.index._postgres_search import look_at, search_exactly, search_nearby
+from dragoman.index._servers import entry_of, fields_of, possible, record_of
 from dragoman.records import Entry
 
 if TYPE_CHECKING:
     from dragoman.index.postgres import Config
 
-MOST_CANDIDATES = 1000
-
-# Ordered by an expression that no graph is kept for, so that this is exact where there is one, too.
-_EXACT = """
-SELECT item_id, -(vector <#> %s) AS score, vector FROM {table} WHERE {where}
-ORDER BY score DESC, item_id LIMIT %s
-"""
-_NEAR = """
-SELECT item_id, -(vector <#> %s) AS score, vector FROM {table} WHERE {where}
-ORDER BY vector <#> %s LIMIT %s
-"""
+log = logging.getLogger(__name__)
 
 
 class Table(Backend):
@@ -53,6 +47,7 @@ class Table(Backend):
         self._config = config
         self._table = f"{config.schema}.{table}"
         self._place = sql.Identifier(config.schema, table)
+        self._graph = Graph(config, table)
 
     def add(self, entries: Sequence[Entry], vectors: NDArray[np.float32]) -> None:
         check_entries(entries)
@@ -94,14 +89,11 @@ class Table(Backend):
 
     def search(self, vectors: NDArray[np.float32], k: int, filter: Filter | None = None) -> list[list[Match]]:
         vectors_QD = checked_queries(vectors, self.width)
+        search = search_nearby if self._config.approximate else search_exactly
         with self._pool.transaction() as connection:
             if self._config.approximate:
-                connection.execute(
-                    "SELECT set_config('hnsw.ef_search', %s, true),"
-                    " set_config('hnsw.iterative_scan', 'relaxed_order', true)",
-                    [str(self._config.ef_search)],
-                )
-            return [self._nearest(connection, vector_D, k, filter) for vector_D in vectors_QD]
+                look_at(connection, self._config.ef_search)
+            return [search(connection, self._place, vector_D, k, filter) for vector_D in vectors_QD]
 
     def get(self, item_ids: Sequence[str]) -> list[Entry | None]:
         with self._pool.transaction() as connection:
@@ -145,37 +137,28 @@ class Table(Backend):
                 "SELECT extversion FROM pg_extension WHERE extname = 'vector'"
             ).fetchone()
             server = connection.info.parameter_status("server_version")
-        found: dict[str, object] = {
-            "table": self._table,
-            "server": server,
-            "pgvector": version and version[0],
-        }
-        if self._config.approximate:
-            graph = {name: getattr(self._config, name) for name in ("m", "ef_construction", "ef_search")}
-            found["graph"] = graph
-        return {**found, "place": self._pool.place}
+            graph = self._graph.describe(connection) if self._config.approximate else {"search": "exact"}
+        place = {"place": self._pool.place, "table": self._table}
+        return {**graph, **place, "server": server, "pgvector": version and version[0]}
+
+    def build(self, queries: NDArray[np.float32] | None = None) -> None:
+        """Make the graph of approximate search where it is missing and there are entries enough for one, and
+        measure its recall. Entries cannot be written meanwhile, but searched."""
+        if not self._config.approximate:
+            return
+        given_QD = None if queries is None else checked_queries(queries, self.width)
+        with self._pool.transaction() as connection:
+            lock(connection)
+            due = self._graph.is_due(connection)
+            if due:
+                log.info("building the graph of %s", self._table)
+                self._graph.build(connection)
+        if due or given_QD is not None:
+            with self._pool.transaction() as connection:
+                self._graph.measure(connection, given_QD)
 
     def close(self) -> None:
         self._pool.close()
-
-    def _nearest(
-        self, connection: Connection, query_D: NDArray[np.float32], k: int, filter: Filter | None
-    ) -> list[Match]:
-        where, parameters = condition_of(filter)
-
-        def exact(count: int) -> list[Found]:
-            bound = [query_D, *parameters, count]
-            rows = connection.execute(self._sql(_EXACT, where=where), bound, binary=True)
-            return [Found(item_id, score, vector.to_numpy()) for item_id, score, vector in rows]
-
-        def near(count: int) -> list[Found]:
-            bound = [query_D, *parameters, query_D, count]
-            rows = connection.execute(self._sql(_NEAR, where=where), bound, binary=True)
-            found = [Found(item_id, score, vector.to_numpy()) for item_id, score, vector in rows]
-            # The graph is never searched whole: where few entries pass, it finds too few of them.
-            return sorted(found, key=lambda one: -one.score) if len(found) == count else exact(count)
-
-        return best(query_D, k, near if self._config.approximate else exact, MOST_CANDIDATES)
 
     def _known(self, connection: Connection, entries: Sequence[Entry]) -> set[str]:
         query = self._sql("SELECT item_id FROM {table} WHERE item_id = ANY(%s)")

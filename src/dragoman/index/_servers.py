@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -50,6 +50,15 @@ def fields_of(entry: Entry) -> dict[str, list[Scalar]]:
 def plain(value: Scalar) -> Scalar:
     """Equal numbers become the same text: 2.0 is 2, also where a database has but one kind of number."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def recall(found: Sequence[Sequence[Match]], right: Sequence[Sequence[Match]]) -> float:
+    """Share of the right answers that were found, over all queries; 1 where there are none."""
+    hits = [
+        len({one.item_id for one in a} & {one.item_id for one in b})
+        for a, b in zip(found, right, strict=True)
+    ]
+    return sum(hits) / max(1, sum(map(len, right))) if any(right) else 1.0
 
 
 def possible(item_ids: Iterable[str]) -> list[str]:

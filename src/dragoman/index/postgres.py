@@ -7,6 +7,7 @@ from `url` or from DRAGOMAN_POSTGRES_URL; passwords from the latter, PGPASSWORD 
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,25 +29,30 @@ class Config:
     schema: str = "public"
     approximate: bool = False
     """Search an HNSW graph: faster over many entries, and it misses some of the best."""
+    least: int = 20_000
+    """Entries from which there is a graph; fewer are searched exactly."""
     m: int = 16
     """Of the graph: neighbours a node."""
     ef_construction: int = 64
     """Of the graph: candidates looked at while a node is put in; at least twice m."""
     ef_search: int = 100
     """Candidates looked at by a search; more find more and take longer."""
+    build_memory: str = ""
+    """Of the server while it builds the graph, such as 4GB: much faster where the vectors fit."""
     connections: int = 4
     """At most, of one process."""
 
     def __post_init__(self) -> None:
         require_no_password(self.url, f"give the whole address in {ADDRESS}, or the password in ~/.pgpass.")
         for name, low, high in (
+            ("least", 1, 2**31),
             ("m", 2, 100),
             ("ef_construction", 2 * self.m, 1000),
             ("ef_search", 1, 1000),
             ("connections", 1, 1000),
         ):
             if not low <= getattr(self, name) <= high:
-                raise ValueError(f"{name} must lie in [{low}, {high}], got {getattr(self, name)}")
+                raise UserError(f"{name} must lie in [{low}, {high}], got {getattr(self, name)}")
 
 
 def open_backend(folder: Path, config: Config, width: int, name: str) -> Backend:
@@ -54,29 +60,46 @@ def open_backend(folder: Path, config: Config, width: int, name: str) -> Backend
 
     Raises UserError where the server is out of reach, lacks pgvector or holds vectors of another width.
     """
-    try:
-        from dragoman.index._postgres_pool import Pool
-        from dragoman.index._postgres_schema import prepare
-        from dragoman.index._postgres_table import Table
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(error.name or "psycopg", "postgres", "The index backend 'postgres'") from None
     if config.approximate and width > WIDEST_GRAPH:
         raise UserError(
             f"The vectors are {width} wide; approximate search in PostgreSQL takes at most {WIDEST_GRAPH}. "
             "Search exactly instead: --set approximate=false"
         )
+    _require_packages()
+    from dragoman.index._postgres_pool import Pool
+    from dragoman.index._postgres_schema import prepare
+    from dragoman.index._postgres_table import Table
+
+    url, table = _address(config), table_name(name)
+    # Its connection was opened before the type of vectors was there, perhaps.
+    with closing(Pool(url, 1)) as making, making.transaction() as connection:
+        prepare(connection, config, width, table)
+    return Table(Pool(url, config.connections), config, width, table)
+
+
+def drop_backend(folder: Path, config: Config, name: str) -> None:
+    """Remove the table of generation `name` from the server, where it is there."""
+    _require_packages()
+    from dragoman.index._postgres_pool import Pool
+    from dragoman.index._postgres_schema import drop
+
+    with closing(Pool(_address(config), 1)) as pool, pool.transaction() as connection:
+        drop(connection, config, table_name(name))
+
+
+def _require_packages() -> None:
+    try:
+        import pgvector  # noqa: F401
+        import psycopg  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(error.name or "psycopg", "postgres", "The index backend 'postgres'") from None
+
+
+def _address(config: Config) -> str:
     url = config.url or os.environ.get(ADDRESS, "")
     if not url:
         raise UserError(
             "The index backend 'postgres' needs the address of a server. "
             f"Set it: export {ADDRESS}=postgresql://user@host:5432/database"
         )
-    table = table_name(name)
-    # Its connections were opened before the type of vectors was there, perhaps.
-    making = Pool(url, 1)
-    try:
-        with making.transaction() as connection:
-            prepare(connection, config, width, table)
-    finally:
-        making.close()
-    return Table(Pool(url, config.connections), config, width, table)
+    return url

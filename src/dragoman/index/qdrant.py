@@ -11,12 +11,17 @@ nothing.
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dragoman.errors import MissingExtraError, UserError
 from dragoman.index._backend import Backend
 from dragoman.index._servers import require_no_password, table_name
+
+if TYPE_CHECKING:
+    from dragoman.index._qdrant_client import Client
 
 ADDRESS = "DRAGOMAN_QDRANT_URL"
 LOCAL = (":memory:", ":folder:")
@@ -51,9 +56,9 @@ class Config:
         require_no_password(self.url, f"set it as a key: export {self.api_key_env}=…")
         for name in ("timeout", "shards", "replicas", "m", "ef_construction", "ef_search"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+                raise UserError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.quantize and not self.approximate:
-            raise ValueError("quantize is for approximate search; set approximate=true as well")
+            raise UserError("quantize is for approximate search only. Set both: --set approximate=true")
 
 
 def open_backend(folder: Path, config: Config, width: int, name: str) -> Backend:
@@ -61,9 +66,25 @@ def open_backend(folder: Path, config: Config, width: int, name: str) -> Backend
 
     Raises UserError where the server is out of reach, refuses the key or holds vectors of another width.
     """
+    client = _connected(folder, config)
+    from dragoman.index._qdrant_collection import Collection
+
+    try:
+        return Collection(client, config, width, table_name(name))
+    except BaseException:
+        client.close()
+        raise
+
+
+def drop_backend(folder: Path, config: Config, name: str) -> None:
+    """Remove the collection of generation `name` from the server, where it is there."""
+    with closing(_connected(folder, config)) as client, client.calling() as server:
+        server.delete_collection(table_name(name))
+
+
+def _connected(folder: Path, config: Config) -> Client:
     try:
         from dragoman.index._qdrant_client import Client
-        from dragoman.index._qdrant_collection import Collection
     except ModuleNotFoundError as error:
         raise MissingExtraError(
             error.name or "qdrant-client", "qdrant", "The index backend 'qdrant'"
@@ -74,11 +95,4 @@ def open_backend(folder: Path, config: Config, width: int, name: str) -> Backend
             "The index backend 'qdrant' needs the address of a server that begins with http:// or https://. "
             f"Set it: export {ADDRESS}=https://host:6333"
         )
-    client = Client(url, os.environ.get(config.api_key_env), config, folder / "qdrant")
-    collection = Collection(client, config, width, table_name(name))
-    try:
-        collection.prepare()
-    except BaseException:
-        client.close()
-        raise
-    return collection
+    return Client(url, os.environ.get(config.api_key_env), config, folder / "qdrant")
