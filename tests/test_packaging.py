@@ -26,7 +26,7 @@ OF_CUDA = ("nvidia-", "cuda-", "triton")
 WITHOUT_EXTRAS = """
 import sys
 extras = "torch transformers tokenizers accelerate safetensors sentencepiece huggingface_hub".split()
-extras += "sacrebleu ctranslate2 lingua matplotlib ir_measures".split()
+extras += "sacrebleu ctranslate2 lingua matplotlib ir_measures onnx onnxscript onnxruntime".split()
 extras += "fastapi uvicorn prometheus_client python_multipart".split()
 class Absent:
     def find_spec(self, name, path=None, target=None):
@@ -138,6 +138,8 @@ def test_the_core_builds_and_translates_a_corpus(core: Path) -> None:
         ("features corpus --encoder tower", "torch", "train"),
         ("evaluate run corpus --languages pt --out report", "torch", "train"),
         ("demo --out demo", "torch", "train"),
+        ("export run --to onnx --out new", "torch", "train"),
+        ("export run --to sentence-transformers --out new", "torch", "train"),
         ("translate corpus --to es --engine transformers:m", "torch", "train"),
         ("translate corpus --to es --engine ctranslate2:m", "ctranslate2", "ctranslate2"),
         ("serve index", "fastapi", "serve"),

@@ -21,6 +21,12 @@ class UserError(ValueError):
     exit_code = USAGE
 
 
+class CheckFailedError(UserError):
+    """What was made does not pass its own check, so nothing of it was kept."""
+
+    exit_code = CHECK_FAILED
+
+
 class MissingExtraError(UserError):
     """An optional dependency is not installed; the message holds the command that installs it."""
 

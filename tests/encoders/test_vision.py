@@ -92,7 +92,7 @@ def test_images_as_thin_as_a_colour_is_deep_keep_their_colour(tmp_path: Path) ->
 def test_weights_in_half_precision_compute_in_single(tmp_path: Path) -> None:
     folder = save_tower(tmp_path / "vit", "vit")
     transformers.ViTModel.from_pretrained(folder).half().save_pretrained(folder)
-    assert VisionTower.load(folder)._model.dtype == torch.float32
+    assert VisionTower.load(folder).model.dtype == torch.float32
 
 
 def test_the_fingerprint_follows_weights_and_preprocessing_only(tmp_path: Path) -> None:

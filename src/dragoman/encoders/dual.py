@@ -225,6 +225,10 @@ class DualEncoder(nn.Module):
         )
         return TextViews(**found, mask=moved["mask"] if tokens else None)
 
+    def read(self, embedded_TL: Tensor, mask_TL: Tensor) -> Tensor:
+        """Unit vectors [T, J] of what `trunk.embed` gave, in one piece instead of buckets."""
+        return self._run_texts(False)(embedded_TL, mask_TL)["vector"]
+
     def teach(self, source: TextViews, target: TextViews) -> Tensor:
         """Teacher vectors [N, J]: target content seen from the source, beside the target itself (3.2)."""
         assert source.projected is not None and target.projected is not None

@@ -64,7 +64,12 @@ class HuggingFaceText(TextEncoder):
         self.trunk: Any = trunk
         self.tokenizer = tokenizer
         self.width = int(trunk.config.hidden_size)
-        self._max_length = min(config.max_length, tokenizer.model_max_length, _positions(trunk.config))
+        self.max_length = min(config.max_length, tokenizer.model_max_length, _positions(trunk.config))
+        """Tokens of a text at most, special ones included."""
+        self.end_id = int(tokenizer.eos_token_id or tokenizer.sep_token_id or 0)
+        """What an empty text is read as, where the tokenizer adds no special tokens."""
+        pad = tokenizer.pad_token_id
+        self.pad_id = self.end_id if pad is None else int(pad)
         _train_only(trunk, config)
 
     @classmethod
@@ -84,7 +89,7 @@ class HuggingFaceText(TextEncoder):
         """`input_ids` and `mask`, both [T, L]."""
         rows = self._token_ids(texts)
         mask = torch.zeros(len(rows), max(map(len, rows), default=0), dtype=torch.bool)
-        input_ids = torch.full(mask.shape, _pad_id(self.tokenizer), dtype=torch.long)
+        input_ids = torch.full(mask.shape, self.pad_id, dtype=torch.long)
         for row, ids in enumerate(rows):
             input_ids[row, : len(ids)] = torch.tensor(ids)
             mask[row, : len(ids)] = True
@@ -146,9 +151,9 @@ class HuggingFaceText(TextEncoder):
             return []
         # The same options in every call, and padding done elsewhere: fast tokenizers store the options, and
         # changing them while another thread tokenizes fails.
-        rows = self.tokenizer(list(texts), truncation=True, max_length=self._max_length)["input_ids"]
+        rows = self.tokenizer(list(texts), truncation=True, max_length=self.max_length)["input_ids"]
         # Tokenizers without special tokens give nothing for an empty text.
-        return [list(ids) or [_end_id(self.tokenizer)] for ids in rows]
+        return [list(ids) or [self.end_id] for ids in rows]
 
 
 def folded(tokenizer: Any) -> list[str]:
@@ -270,11 +275,3 @@ def _trunk_of(model: Any) -> nn.Module:
     # T5 keeps its word embeddings under two names; safetensors refuse tensors that share memory.
     trunk: nn.Module = model.encoder if hasattr(model, "shared") else model
     return trunk
-
-
-def _pad_id(tokenizer: Any) -> int:
-    return int(_end_id(tokenizer) if tokenizer.pad_token_id is None else tokenizer.pad_token_id)
-
-
-def _end_id(tokenizer: Any) -> int:
-    return int(tokenizer.eos_token_id or tokenizer.sep_token_id or 0)

@@ -45,8 +45,13 @@ def load_encoder(folder: str | Path, device: str = "cpu", vision: str | Path | N
     """The model of a run folder or of an export. Raises UserError where there is none.
 
     `device` may be "auto": cuda where there is one. `vision` is where the vision tower of a run is, if the
-    run does not know it or it has moved.
+    run does not know it or it has moved; an export brings its own.
     """
+    from dragoman.encoders.identity import model_config
+    from dragoman.encoders.onnx_retriever import MODEL_TYPE, OnnxRetriever
+
+    if model_config(Path(folder)).get("model_type") == MODEL_TYPE:
+        return OnnxRetriever.load(folder, device)
     from dragoman.encoders.retriever import Retriever
     from dragoman.encoders.vision import checked_device
 

@@ -44,7 +44,8 @@ class Retriever:
         vision: str | Path | None,
         folder: Path | None = None,
     ) -> None:
-        self._model = model
+        self.model = model
+        """The dual encoder, in eval mode."""
         self._folder = folder
         self._vision = vision
         self._tower: VisionTower | None = None
@@ -72,14 +73,14 @@ class Retriever:
     @property
     def width(self) -> int:
         """J."""
-        return self._model.joint
+        return self.model.joint
 
     @torch.inference_mode()
     def encode_text(self, texts: Sequence[str], batch_size: int = 256) -> NDArray[np.float32]:
         """[N, J] unit vectors; equal texts are encoded once, so that they get equal vectors."""
         _require_list(texts, "encode_text", "texts")
         different, row_of_text = unique_texts(texts)
-        model = self._model
+        model = self.model
         # Sorted by length, a batch holds texts of similar length and its size bounds the memory.
         order = np.argsort(model.trunk.lengths(different), kind="stable")
         vectors = np.empty((len(different), self.width), np.float32)
@@ -104,18 +105,18 @@ class Retriever:
         from dragoman.encoders.images import open_image
 
         _require_list(images, "see", "images")
-        tower = self._load_tower()
+        tower = self.tower()
         vectors = tower.encode([open_image(image) for image in images])
         # Features are stored as float16; the same rounding here gives the same vectors.
         return vectors.reshape(len(images), -1, tower.width).astype(np.float16)
 
     def prepare_image(self, image: Image) -> dict[str, Tensor]:
         """What `encode_prepared` takes of one RGB image (`open_image`); safe to call in several threads."""
-        return self._load_tower().prepare(image)
+        return self.tower().prepare(image)
 
     def encode_prepared(self, prepared: Sequence[dict[str, Tensor]]) -> NDArray[np.float32]:
         """[N, J] as `encode_image`, of images that were prepared ahead, in one forward pass."""
-        tower = self._load_tower()
+        tower = self.tower()
         vectors = tower.embed(prepared).reshape(len(prepared), -1, tower.width)[:, 0]
         with np.errstate(over="ignore"):
             return self.encode_features(vectors.astype(np.float16))
@@ -123,23 +124,23 @@ class Retriever:
     @torch.inference_mode()
     def encode_features(self, vectors: NDArray[np.floating], batch_size: int = 1024) -> NDArray[np.float32]:
         """[N, J] unit vectors of frozen vision vectors [N, D] of the feature set the run was trained on."""
-        if vectors.ndim != 2 or vectors.shape[1] != self._model.feature_width:
+        if vectors.ndim != 2 or vectors.shape[1] != self.model.feature_width:
             raise UserError(
                 f"These vectors have shape {vectors.shape}, but the model reads [N, "
-                f"{self._model.feature_width}] of the feature set {self.config['features']!r}. "
+                f"{self.model.feature_width}] of the feature set {self.config['features']!r}. "
                 "Extract that feature set (dragoman features), or train a model on this one."
             )
         encoded = np.empty((len(vectors), self.width), np.float32)
         for start in range(0, len(vectors), batch_size):
             block = torch.from_numpy(np.asarray(vectors[start : start + batch_size], np.float32))
-            found = self._model.encode_image(block.to(self._model.feature_mean.device))
+            found = self.model.encode_image(block.to(self.model.feature_mean.device))
             encoded[start : start + batch_size] = found.float().cpu().numpy()
         return encoded
 
     @property
     def regions(self) -> int:
         """R of the images that `rerank` reads; 0 where the model has no fusion encoder."""
-        return 0 if self._model.fusion is None else self._model.fusion.regions
+        return 0 if self.model.fusion is None else self.model.fusion.regions
 
     @torch.inference_mode()
     def rerank(
@@ -158,7 +159,7 @@ class Retriever:
         Raises UserError for a model without a fusion encoder, or trained on other regions.
         """
         _require_list(texts, "rerank", "texts")
-        model, fusion = self._model, self._require_fusion(regions)
+        model, fusion = self.model, self._require_fusion(regions)
         different, row_of_text = unique_texts(texts)
         if pairs is None:
             pairs = np.indices((len(texts), len(regions))).reshape(2, -1).T
@@ -189,22 +190,23 @@ class Retriever:
         return scores
 
     def _require_fusion(self, regions: NDArray[np.floating]) -> Fusion:
-        fusion = self._model.fusion
+        fusion = self.model.fusion
         if fusion is None:
             raise UserError(
                 "This model has no fusion encoder, so it cannot re-rank. Train one: dragoman train CORPUS "
                 "--recipe one_to_k --set loss.mitm_weight=1"
             )
         found = regions.shape[1] if regions.ndim == 3 else 1
-        if found != fusion.regions or regions.shape[-1] != self._model.feature_width:
+        if found != fusion.regions or regions.shape[-1] != self.model.feature_width:
             raise UserError(
                 f"These regions have shape {regions.shape}, but the model reads [images, {fusion.regions}, "
-                f"{self._model.feature_width}] of the feature set {self.config['features']!r}. Give its "
+                f"{self.model.feature_width}] of the feature set {self.config['features']!r}. Give its "
                 "vectors with their regions (FeatureSet.parts)."
             )
         return fusion
 
-    def _load_tower(self) -> VisionTower:
+    def tower(self) -> VisionTower:
+        """The vision tower of the run, loaded once. Raises UserError where it is unknown or another one."""
         with self._loading:
             if self._tower is None:
                 self._tower = self._find_tower()
@@ -228,12 +230,12 @@ class Retriever:
                 "Say where it is now: Retriever.load(run, vision=FOLDER)"
             )
         grid = int(trained_on.get("grid", 0))
-        tower = VisionTower.load(path, str(self._model.feature_mean.device), grid)
+        tower = VisionTower.load(path, str(self.model.feature_mean.device), grid)
         expected = trained_on.get("fingerprint")
-        if (expected and tower.fingerprint != expected) or tower.width != self._model.feature_width:
+        if (expected and tower.fingerprint != expected) or tower.width != self.model.feature_width:
             raise UserError(
                 f"{path} is not the vision tower of this run (width {tower.width}, expected "
-                f"{self._model.feature_width}; or other weights or preprocessing). Give the tower that "
+                f"{self.model.feature_width}; or other weights or preprocessing). Give the tower that "
                 f"made the feature set {self.config['features']!r}: Retriever.load(run, vision=FOLDER)"
             )
         return tower

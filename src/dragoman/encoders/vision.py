@@ -49,7 +49,7 @@ class VisionTower:
         self.preprocessing: dict[str, Any] = processor.to_dict()
         # Convolutions on a CPU run up to twice as fast on this layout; it leaves transformers as they are.
         model = model.to(device=device, memory_format=torch.channels_last)
-        self._model = model.eval().requires_grad_(False)
+        self.model = model.eval().requires_grad_(False)
         self._processor = processor
         self._device = device
         self.shape = self.embed([self.prepare(_grey())]).shape[1:]
@@ -90,10 +90,25 @@ class VisionTower:
         return np.concatenate(vectors)
 
     def _vectors(self, inputs: dict[str, Tensor]) -> Tensor:
-        dual = hasattr(self._model, "get_image_features")
-        output = self._model.get_image_features(**inputs) if dual else self._model(**inputs)
-        vectors_ND = _vector(self._model, output)
-        return with_regions(self._model, inputs, output, vectors_ND, self.grid) if self.grid else vectors_ND
+        output = run_tower(self.model, inputs)
+        vectors_ND = image_vectors(self.model, output)
+        return with_regions(self.model, inputs, output, vectors_ND, self.grid) if self.grid else vectors_ND
+
+
+def run_tower(model: Any, inputs: dict[str, Tensor]) -> Any:
+    """What a tower gives for prepared images, before the rule that picks a vector."""
+    return model.get_image_features(**inputs) if hasattr(model, "get_image_features") else model(**inputs)
+
+
+def image_vectors(model: Any, output: Any) -> Tensor:
+    """[N, D] of the output of a tower, by the rule above."""
+    if isinstance(output, Tensor):  # the embedding of a dual tower in transformers 4
+        return output
+    for name in ("image_embeds", "pooler_output"):
+        found: Tensor | None = getattr(output, name, None)
+        if found is not None:
+            return found.flatten(1)
+    return _pooled(output.last_hidden_state, has_class_token=_has_class_token(model))
 
 
 def tower_fingerprint(folder: Path) -> str:
@@ -175,17 +190,6 @@ def _load_processor(folder: Path) -> Any:
     return transformers.AutoImageProcessor.from_pretrained(
         folder, local_files_only=True, trust_remote_code=False, **backend
     )
-
-
-def _vector(model: Any, output: Any) -> Tensor:
-    """[N, D]."""
-    if isinstance(output, Tensor):  # the embedding of a dual tower in transformers 4
-        return output
-    for name in ("image_embeds", "pooler_output"):
-        found: Tensor | None = getattr(output, name, None)
-        if found is not None:
-            return found.flatten(1)
-    return _pooled(output.last_hidden_state, has_class_token=_has_class_token(model))
 
 
 def _pooled(state: Tensor, has_class_token: bool) -> Tensor:

@@ -1,0 +1,91 @@
+"""Preprocessing of images as plain data, executed with Pillow and NumPy: what an exported vision tower needs.
+
+H, W height and width of what the tower reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dragoman.errors import UserError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preprocessing:
+    """Resize, crop, scale, normalise: in this order, each where it is asked for."""
+
+    size: tuple[int, int] | None = None
+    """Resize to this height and width, whatever the shape of the image was."""
+    shortest_edge: int | None = None
+    """Or resize so that the shorter edge is so long, and keep the shape; the longer edge is rounded down."""
+    resample: int = 2
+    """Filter of the resizing, by Pillow's number: 0 nearest, 2 bilinear, 3 bicubic, …"""
+    crop: tuple[int, int] | None = None
+    """Cut this height and width out of the middle; what lies outside of the image is black."""
+    scale: float = 1 / 255
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    deviation: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    """A value is (scale * pixel - mean) / deviation, by channel in the order of `channels`."""
+    channels: Literal["rgb", "bgr"] = "rgb"
+
+    def __post_init__(self) -> None:
+        if self.size is not None and self.shortest_edge is not None:
+            raise UserError("Images are resized to a size or to a shortest edge, but both are given.")
+        if self.size is None and self.crop is None:
+            raise UserError("Neither size nor crop is given, so images would differ in shape.")
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(3, H, W)."""
+        height, width = self.crop or self.size or (0, 0)
+        return 3, height, width
+
+    def __call__(self, image: Image) -> NDArray[np.float32]:
+        """[3, H, W] of an RGB image."""
+        pixels_HWC = np.asarray(self._cropped(self._resized(image)))
+        if self.channels == "bgr":
+            pixels_HWC = pixels_HWC[:, :, ::-1]
+        return np.stack([self._values[channel][pixels_HWC[:, :, channel]] for channel in range(3)])
+
+    def as_json(self) -> dict[str, Any]:
+        """What `from_json` reads."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Preprocessing:
+        """Of what `as_json` gave and JSON has kept. Raises TypeError for unknown fields."""
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
+        return cls(**fields)
+
+    @cached_property
+    def _values(self) -> NDArray[np.float32]:
+        # [3, 256]: there are no more values than that, so nothing is computed per pixel.
+        scaled = (np.arange(256) * self.scale).astype(np.float32)
+        mean, deviation = (np.array(one, np.float32)[:, None] for one in (self.mean, self.deviation))
+        return (scaled - mean) / deviation
+
+    def _resized(self, image: Image) -> Image:
+        if self.size is not None:
+            height, width = self.size
+        elif self.shortest_edge is not None:
+            short = min(image.size)
+            width, height = (int(self.shortest_edge * edge / short) for edge in image.size)
+        else:
+            return image
+        return image.resize((width, height), resample=self.resample)
+
+    def _cropped(self, image: Image) -> Image:
+        if self.crop is None:
+            return image
+        height, width = self.crop
+        left, top = (image.width - width) // 2, (image.height - height) // 2
+        return image.crop((left, top, left + width, top + height))
