@@ -112,6 +112,8 @@ def index_media(
                 )
             if swapped and before is not None:
                 _embed_added(before, info, store, eye, update)
+            if before is None or swapped or 2 * update.done.added > store.count():
+                store.build()
             info = dataclasses.replace(info, count=store.count(), described=dict(store.describe()))
         _write_rejected([folder / REJECTED, *([Path(reject_file)] if reject_file else [])], update.rejected)
         info = _with_calibration(info, model)
