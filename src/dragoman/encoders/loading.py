@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from dragoman.encoders.identity import model_config
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -47,10 +49,13 @@ def load_encoder(folder: str | Path, device: str = "cpu", vision: str | Path | N
     `device` may be "auto": cuda where there is one. `vision` is where the vision tower of a run is, if the
     run does not know it or it has moved; an export brings its own.
     """
-    from dragoman.encoders.identity import model_config
     from dragoman.encoders.onnx_retriever import MODEL_TYPE, OnnxRetriever
 
     if model_config(Path(folder)).get("model_type") == MODEL_TYPE:
+        return OnnxRetriever.load(folder, device)
+    if model_config(Path(folder))["model_type"] == "dragoman-onnx":
+        from dragoman.encoders.onnx_retriever import OnnxRetriever
+
         return OnnxRetriever.load(folder, device)
     from dragoman.encoders.retriever import Retriever
     from dragoman.encoders.vision import checked_device
