@@ -18,6 +18,7 @@ pytest.importorskip("torch", reason="the demo trains")
 from dragoman.cli import dragoman
 from dragoman.demo import SMALLEST, DemoResult, run_demo
 from dragoman.demo.table import comparison_lines
+from dragoman.search.searcher import Searcher
 
 IMAGES = 60
 CHANCE = 100 * 10 / IMAGES
@@ -78,7 +79,13 @@ def test_the_contact_sheet_shows_every_query(shown: tuple[Path, DemoResult]) -> 
 
 def test_a_second_run_does_nothing_again_and_says_the_same(shown: tuple[Path, DemoResult]) -> None:
     folder, result = shown
-    slow = ["world/captions.parquet", "world/media/s00000.png", "world/features/grid/vectors.npy"]
+    slow = [
+        "index/manifest.json",
+        "nrccr/run/model/calibration.json",
+        "world/captions.parquet",
+        "world/media/s00000.png",
+        "world/features/grid/vectors.npy",
+    ]
     slow += [
         f"{recipe}/{file}"
         for recipe in result.reports
@@ -89,7 +96,26 @@ def test_a_second_run_does_nothing_again_and_says_the_same(shown: tuple[Path, De
     assert done.exit_code == 0, done.output
     assert {name: (folder / name).stat().st_mtime_ns for name in slow} == before
     lines = list(comparison_lines(result.reports, result.differences))
-    assert done.stdout.splitlines() == [*lines, f"Look at {result.page} and {result.sheet}"]
+    assert done.stdout.splitlines() == [
+        *lines,
+        f"Look at {result.page} and {result.sheet}",
+        f'Next: dragoman search {result.index} "um cão"',
+    ]
+
+
+def test_the_index_of_the_demonstration_finds_pictures(shown: tuple[Path, DemoResult]) -> None:
+    corpus = Corpus.open(shown[0] / "world")
+    with Searcher.open(shown[1].index) as searcher:
+        assert searcher.info.count == len(corpus.items) == searcher.backend.count()
+        assert searcher.info.calibration is not None
+        caption = next(row for row in corpus.captions.to_pylist() if row["item_id"].endswith("0"))
+        answer = searcher.search(caption["text"], lang=caption["lang"], k=3, filter="split=test")
+        assert len(answer.hits) == 3
+        assert answer.match in (True, False)
+        for hit in answer.hits:
+            assert hit.entry.metadata["split"] == "test"
+            assert hit.relevance is not None
+            assert searcher.media_file(hit.entry).is_file()  # type: ignore[union-attr]
 
 
 def test_a_folder_of_another_demonstration_is_refused(shown: tuple[Path, DemoResult]) -> None:

@@ -9,7 +9,7 @@ import click
 @click.option("--out", default="demo", show_default=True, type=click.Path(file_okay=False), help="Folder.")
 @click.option("--smallest", is_flag=True, help="A tiny world and few steps, as the tests do.")
 def command(out: str, smallest: bool) -> None:
-    """Generate a world, translate it, train two models, evaluate them, and show what they find.
+    """Generate a world, translate it, train two models, evaluate them, show what they find, and index it.
 
     Needs no download and no Apertium: its translations are recorded. A second run reuses what is finished.
 
@@ -28,3 +28,4 @@ def command(out: str, smallest: bool) -> None:
     for line in comparison_lines(result.reports, result.differences):
         click.echo(line)
     click.echo(f"Look at {result.page} and {result.sheet}")
+    click.echo(f'Next: dragoman search {result.index} "um cão"')

@@ -36,7 +36,8 @@ def command(run: Path, media: Path, out: Path, settings: tuple[str, ...], **opti
 
     Only what is new or changed is embedded; what is gone is removed, and what moved is recognised. The same
     command goes on where it was stopped. With another model, the old index is searched until the new one is
-    complete. Broken images are listed in rejected.jsonl with their reasons; the exit status is then 3.
+    complete. With a corpus, a run is calibrated as by `dragoman calibrate`, if it is not. Broken images are
+    listed in rejected.jsonl with their reasons; the exit status is then 3.
     """
     import warnings
 
@@ -55,6 +56,10 @@ def command(run: Path, media: Path, out: Path, settings: tuple[str, ...], **opti
         raise MissingExtraError(str(error.name), "train", "Indexing") from None
     # Pillow warns of every odd tag in a file; what cannot be read is rejected by name.
     warnings.filterwarnings("ignore", module="PIL")
+    if (media / "captions.parquet").is_file():
+        from dragoman.search.calibrate import calibrate_once
+
+        calibrate_once(run, media, str(options["device"]))
     report = index_media(run, media, out, settings=given, **options)  # type: ignore[arg-type]
     done = report.done
     for one in report.rejected[:SHOWN]:

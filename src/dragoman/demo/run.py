@@ -14,11 +14,13 @@ from dragoman.demo.page import write_page
 from dragoman.demo.sheet import draw_sheet, find_examples
 from dragoman.errors import UserError
 from dragoman.folders import MANIFEST, sole_writer
+from dragoman.indexing import index_media
 from dragoman.recipes import load_recipe
 from dragoman.reporting import evaluate
 from dragoman.reporting import model as models
 from dragoman.reporting.comparison import Difference, compare
 from dragoman.scenes.world import RECORDED, SOURCE, WorldConfig, write_world
+from dragoman.search.calibrate import calibrate_once
 from dragoman.training import train
 from dragoman.translation import score_trust, translate
 from dragoman.translation.trust_report_html import write_report as write_trust_report
@@ -72,10 +74,13 @@ class DemoResult:
     """Of nrccr to translate_train, on the same queries."""
     page: Path
     sheet: Path
+    index: Path
+    """Of all pictures, by the model of nrccr: `dragoman search` and `dragoman serve` open it."""
 
 
 def run_demo(out: str | Path, config: DemoConfig) -> DemoResult:
-    """Run every stage into `out`: world/, <recipe>/run, <recipe>/report, report.html, contact_sheet.png.
+    """Run every stage into `out`: world/, <recipe>/run, <recipe>/report, report.html,
+    contact_sheet.png, index/.
 
     A stage that is finished is not done again, and one that was interrupted goes on where it was. Raises
     UserError if `out` holds a demonstration of another configuration.
@@ -83,24 +88,30 @@ def run_demo(out: str | Path, config: DemoConfig) -> DemoResult:
     folder = Path(out)
     with sole_writer(folder):
         world = folder / "world"
-        log.info("1/5 world")
+        log.info("1/6 world")
         write_world(world, WorldConfig(items=config.items, seed=config.seed))
-        log.info("2/5 translate (recorded Apertium) and score trust")
+        log.info("2/6 translate (recorded Apertium) and score trust")
         _translate(world, config)
         reports = {}
         for recipe in (BASELINE, ROBUST):
-            log.info("3/5 train %s", recipe)
+            log.info("3/6 train %s", recipe)
             _train(world, folder, recipe, config)
         for recipe in (BASELINE, ROBUST):
-            log.info("4/5 evaluate %s", recipe)
+            log.info("4/6 evaluate %s", recipe)
             reports[recipe] = _evaluate(world, folder, recipe, config)
         differences = compare([folder / BASELINE / "report"], [folder / ROBUST / "report"])
-        log.info("5/5 look")
+        log.info("5/6 look")
         corpus = Corpus.open(world)
         examples = find_examples(folder / ROBUST / "run", corpus, config.languages)
         sheet = draw_sheet(folder / "contact_sheet.png", corpus, examples)
         page = write_page(folder / "report.html", reports, differences, corpus, examples)
-    return DemoResult(reports=reports, differences=differences, page=page, sheet=sheet)
+        log.info("6/6 index")
+        run = folder / ROBUST / "run"
+        calibrate_once(run, world, "cpu")
+        index_media(run, world, folder / "index", device="cpu")
+    return DemoResult(
+        reports=reports, differences=differences, page=page, sheet=sheet, index=folder / "index"
+    )
 
 
 def _translate(world: Path, config: DemoConfig) -> None:

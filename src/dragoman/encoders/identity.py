@@ -20,6 +20,8 @@ OF_IMAGES = ("feature_mean", "feature_scale", "image_")
 """How the names of tensors begin that decide the vectors of images."""
 ORIGIN = ("_name_or_path", "name_or_path", "transformers_version", "path", "layers", "embeddings")
 """Keys of a text encoder's assets that say where it came from and what of it was trained."""
+CALIBRATION = "calibration.json"
+"""What `dragoman calibrate` learns of a finished model, and writes into its folder."""
 BLOCK = 1 << 20
 
 

@@ -20,7 +20,13 @@ from typing import Any
 
 from dragoman.corpus.store import FORMAT as CORPUS
 from dragoman.corpus.store import Corpus
-from dragoman.encoders.identity import image_fingerprint, model_config, model_fingerprint, model_in
+from dragoman.encoders.identity import (
+    CALIBRATION,
+    image_fingerprint,
+    model_config,
+    model_fingerprint,
+    model_in,
+)
 from dragoman.encoders.images import MAX_MEGAPIXELS, ImageError
 from dragoman.encoders.loading import load_encoder
 from dragoman.errors import UserError
@@ -49,7 +55,6 @@ log = logging.getLogger(__name__)
 
 DEFAULT_BACKEND = "exact"
 REJECTED = "rejected.jsonl"
-CALIBRATION = "calibration.json"
 BYTES_OF_AN_ENTRY = 1000
 """On the disk beside its vector, as measured with short captions and metadata; for the forecast."""
 
@@ -105,18 +110,16 @@ def index_media(
             update = Update(collection, store, plan, eye)
             with bar(len(plan.look), folder.name or "index", "images") as progress:
                 update.run(
-                    batch_size=batch_size or _batch_size(device),
+                    batch_size=batch_size or _batch_size(model, device),
                     workers=workers or min(os.cpu_count() or 1, 8),
                     max_megapixels=max_megapixels,
                     progress=progress.update,
                 )
             if swapped and before is not None:
                 _embed_added(before, info, store, eye, update)
-            if before is None or swapped or 2 * update.done.added > store.count():
-                store.build()
             info = dataclasses.replace(info, count=store.count(), described=dict(store.describe()))
         _write_rejected([folder / REJECTED, *([Path(reject_file)] if reject_file else [])], update.rejected)
-        info = _with_calibration(info, model)
+        info = _with_calibration(info, model, before)
         if before is None or info != dataclasses.replace(before, updated=info.updated):
             write_info(info)
         remove_leftovers(info)
@@ -232,20 +235,24 @@ def _size(count: int) -> str:
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{max(count / 1e6, 0.1):.1f} MB"
 
 
-def _batch_size(device: str) -> int:
+def _batch_size(model: Path, device: str) -> int:
     """As for features: on a CPU, larger batches are slower."""
-    if device == "cpu":
+    if device == "cpu" or model_config(model)["model_type"] == "dragoman-onnx":
         return 4
     from dragoman.encoders.vision import checked_device
 
     return 4 if checked_device(device) == "cpu" else 64
 
 
-def _with_calibration(info: IndexInfo, model: Path) -> IndexInfo:
-    """The calibration of the model, copied to the index under the name of its content."""
+def _with_calibration(info: IndexInfo, model: Path, before: IndexInfo | None) -> IndexInfo:
+    """The calibration of the model, copied to the index under the name of its content.
+
+    An export has none of its own: what the index had of the same model stays.
+    """
     source = model_in(model) / CALIBRATION
     if not source.is_file():
-        return info
+        same = before is not None and before.fingerprint == info.fingerprint
+        return dataclasses.replace(info, calibration=before.calibration) if before and same else info
     content = source.read_text(encoding="utf-8")
     stored = json.loads(content)
     if stored.get("fingerprint") != info.fingerprint:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from dragoman.corpus.features import FeatureSet
 from dragoman.corpus.store import Corpus
+from dragoman.encoders.identity import CALIBRATION
 from dragoman.errors import UserError
 from dragoman.folders import sha256
 from dragoman.progress import bar
@@ -46,11 +47,13 @@ def load(run: str | Path | Model) -> Model:
 
 
 def fingerprint(run: str | Path | Model) -> dict[str, str]:
-    """Content hashes of the model's files; those of an object are unknown."""
+    """Content hashes of the model's files; those of an object are unknown. What `dragoman calibrate` learnt
+    of the finished model is none of them."""
     if not isinstance(run, str | Path):
         return {"model": f"object of class {type(run).__name__}"}
     folder = Path(run) / "model" if (Path(run) / "model").is_dir() else Path(run)
-    return {f"model/{path.name}": sha256(path) for path in sorted(folder.iterdir()) if path.is_file()}
+    files = (path for path in sorted(folder.iterdir()) if path.is_file() and path.name != CALIBRATION)
+    return {f"model/{path.name}": sha256(path) for path in files}
 
 
 def encode_texts(model: Model, texts: Sequence[str], label: str) -> NDArray[np.float32]:

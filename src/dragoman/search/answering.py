@@ -158,7 +158,7 @@ def _answer(
     match: bool | None = None
     # What was calibrated are texts: a picture is far closer to pictures than any text is.
     if opened.calibration is not None and read.text_alone and read.language is not None:
-        hits, match = opened.calibration.judged(hits, vector_J, read.language.code)
+        hits, match = opened.calibration.judged(hits, vector_J, read.language.code, opened.info.count)
     least = read.query.min_score
     if least is not None:
         hits = [hit for hit in hits if (hit.score if hit.relevance is None else hit.relevance) >= least]

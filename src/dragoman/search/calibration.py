@@ -1,27 +1,138 @@
-"""From cosines to an estimated probability that a hit answers the query.
+"""From cosines to an estimated probability that a hit answers the query, alike in every language.
+
+Two things are read of a hit: its cosine, and by how many standard deviations it lies above what the query
+scores on a fixed sample of pictures, so that a query which is close to everything is not believed. Logistic
+regression turns them into relevance, with weights of the query's language.
 
 K hits, J width of the vectors, B background images.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dragoman.errors import UserError
+from dragoman.folders import write_json
 from dragoman.records import Hit
 
+FORMAT_VERSION = 1
+_PLAIN = ("fingerprint", "collection", "growth", "false_accepts")
+Floats = NDArray[np.floating]
 
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """How the scores of one language are read."""
+
+    weights: tuple[float, float, float]
+    """Constant, per tenth of cosine, per standard deviation above the background."""
+    threshold: float
+    """Relevance of the best hit from which on there is a match."""
+    queries: int
+    """It was learnt from."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """What `dragoman calibrate` learnt."""
+    """What `dragoman calibrate` learnt of a model."""
+
+    fingerprint: str
+    """Of that model."""
+    shared: Judgement
+    """For languages without captions of their own."""
+    languages: Mapping[str, Judgement]
+    background: NDArray[np.float32]
+    """[B, J] unit vectors of images."""
+    collection: int
+    """Images among which nothing answered."""
+    growth: float
+    """What the log odds of the best hit gain where nothing answers, as those become e times as many."""
+    false_accepts: float
+    """Share of queries without an answer that are taken to have one, in every language."""
+
+    def judged(self, hits: Sequence[Hit], vector_J: Floats, lang: str, count: int) -> tuple[list[Hit], bool]:
+        """The hits of a query with their relevance, and whether any is likely to answer it.
+
+        The more images an index has (`count`), the better the best of those that do not answer.
+        """
+        judgement = self.judgement(lang)
+        cosine_K = np.array([hit.score for hit in hits])
+        relevance_K = relevance(evidence(cosine_K, self.background @ vector_J), judgement.weights)
+        found = [replace(hit, relevance=float(one)) for hit, one in zip(hits, relevance_K, strict=True)]
+        more = self.growth * np.log(max(count, 1) / self.collection)
+        return found, bool(len(found) and odds_of(relevance_K.max()) >= odds_of(judgement.threshold) + more)
+
+    def judgement(self, lang: str) -> Judgement:
+        """Of a BCP 47 tag, or of its language without region."""
+        return self.languages.get(lang) or self.languages.get(lang.split("-")[0]) or self.shared
+
+    def write(self, file: Path) -> None:
+        """Write `calibration.json`."""
+        half = self.background.astype("<f2")
+        stored = {
+            "format": "dragoman-calibration",
+            "format_version": FORMAT_VERSION,
+            **{name: getattr(self, name) for name in _PLAIN},
+            "shared": asdict(self.shared),
+            "languages": {lang: asdict(one) for lang, one in sorted(self.languages.items())},
+            "background": {"shape": half.shape, "float16": base64.b64encode(half.tobytes()).decode()},
+        }
+        write_json(file, stored)
 
     @classmethod
     def read(cls, file: Path) -> Calibration:
-        """Read `calibration.json`. Raises UserError where it is damaged."""
-        raise NotImplementedError
+        """Read `calibration.json`. Raises UserError where it is missing, damaged or of a newer format."""
+        try:
+            stored = json.loads(file.read_text(encoding="utf-8"))
+            if stored["format_version"] > FORMAT_VERSION:
+                raise ValueError(f"format version {stored['format_version']}")
+            content = base64.b64decode(stored["background"]["float16"], validate=True)
+            background = np.frombuffer(content, "<f2").reshape(stored["background"]["shape"])
+            return cls(
+                fingerprint=str(stored["fingerprint"]),
+                shared=_judgement(stored["shared"]),
+                languages={lang: _judgement(one) for lang, one in stored["languages"].items()},
+                background=background.astype(np.float32),
+                collection=int(stored["collection"]),
+                growth=float(stored["growth"]),
+                false_accepts=float(stored["false_accepts"]),
+            )
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"{file} cannot be read ({error!r}). Make it anew: dragoman calibrate RUN CORPUS"
+            ) from None
 
-    def judged(self, hits: Sequence[Hit], vector_J: NDArray[np.float32], lang: str) -> tuple[list[Hit], bool]:
-        """The hits with their relevance, and whether any of them is likely to answer the query."""
-        raise NotImplementedError
+
+def evidence(cosine_K: Floats, background_B: Floats) -> Floats:
+    """[K, 3]: a constant, tenths of cosine, deviations above the query's scores on the background."""
+    deviation = max(float(np.std(background_B)), 1e-6)
+    above_K = (cosine_K - float(np.mean(background_B))) / deviation
+    return np.stack([np.ones_like(above_K), 10 * cosine_K, above_K], axis=1)
+
+
+def relevance(evidence_K3: Floats, weights: Sequence[float]) -> Floats:
+    """[K] in 0..1."""
+    odds_K: Floats = evidence_K3 @ np.asarray(weights)
+    found: Floats = 1 / (1 + np.exp(-np.clip(odds_K, -50, 50)))
+    return found
+
+
+def odds_of(probability: float) -> float:
+    """The logarithm of the odds."""
+    clipped = min(max(float(probability), 1e-9), 1 - 1e-9)
+    return float(np.log(clipped / (1 - clipped)))
+
+
+def _judgement(stored: Mapping[str, Any]) -> Judgement:
+    first, second, third = map(float, stored["weights"])
+    return Judgement(
+        weights=(first, second, third), threshold=float(stored["threshold"]), queries=int(stored["queries"])
+    )

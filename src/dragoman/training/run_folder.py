@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dragoman.encoders.hf_text import HuggingFaceTextConfig
+from dragoman.encoders.identity import CALIBRATION
 from dragoman.encoders.spelling import SmallTextConfig
 from dragoman.errors import UserError
 from dragoman.folders import read_manifest, sha256
@@ -42,9 +43,10 @@ def read_config(run: Path) -> TrainConfig:
 
 
 def model_hash(run: Path) -> str:
-    """Content hash of the run's model: weights, vocabulary and configuration."""
+    """Content hash of the run's model: weights, vocabulary and configuration, not its calibration."""
     folder = run / "model"
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    found = (path for path in folder.rglob("*") if path.is_file() and path.name != CALIBRATION)
+    files = sorted(found)
     listed = [f"{path.relative_to(folder).as_posix()} {sha256(path)}\n" for path in files]
     return hashlib.sha256("".join(listed).encode()).hexdigest()
 

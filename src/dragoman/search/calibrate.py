@@ -1,0 +1,271 @@
+"""Learning what a score is worth: queries whose answer is known, and the same queries without their answer.
+
+For every caption of a split, the best hits are looked up twice: among all images of the split, where its own
+image is the answer, and among the half of the images that look least like it, where nothing is. To take away
+its own image alone would leave many that answer as well. Hits other than the own image count as wrong, so
+relevance is rather too low than too high.
+
+Q queries, I images, K best hits, J width of the vectors, F kinds of evidence.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from dragoman.corpus.store import Corpus
+from dragoman.encoders.identity import CALIBRATION, model_config, model_fingerprint, model_in
+from dragoman.encoders.loading import load_encoder
+from dragoman.errors import UserError
+from dragoman.indexing.corpus_items import features_of
+from dragoman.search.calibration import Calibration, Judgement, evidence, odds_of, relevance
+
+log = logging.getLogger(__name__)
+
+Floats = NDArray[np.floating]
+
+HITS = 10
+"""Of a query that are learnt from."""
+FALSE_ACCEPTS = 0.1
+BACKGROUND = 256
+PART = 8
+"""Of the images, to see how the best score grows with their number."""
+IMAGES, QUERIES = 5000, 1000
+"""At most, of the split and of each language."""
+FEWEST = 20
+"""Images of a split, and captions of a language, to learn from."""
+SPREAD = 0.5
+"""Standard deviation by which the weights of languages are expected to differ from the shared ones."""
+SHARED_QUERIES = 50
+"""So many queries the shared threshold counts as, beside a language's own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """Queries of one language with their best hits."""
+
+    present: Floats
+    """[Q, K, F] evidence of the best hits among all images."""
+    right: NDArray[np.bool_]
+    """[Q, K] whether that hit is the image of the caption."""
+    absent: Floats
+    """[Q, K, F] evidence of the best hits where nothing answers."""
+    fewer: Floats
+    """[Q, 1, F] of the best hit among every `PART`-th image of those."""
+
+
+def calibrate(
+    run: str | Path,
+    corpus: str | Path,
+    *,
+    split: str = "val",
+    languages: Sequence[str] = (),
+    false_accepts: float = FALSE_ACCEPTS,
+    device: str = "auto",
+) -> Calibration:
+    """Learn from the captions of a split what the scores of a run are worth; writes `model/calibration.json`.
+
+    `languages` defaults to all that have captions there: human ones, or machine captions where there are
+    none. Raises UserError where the corpus lacks the feature set of the model, or captions.
+    """
+    if not 0 < false_accepts < 1:
+        raise UserError(f"false accepts must lie between 0 and 1, got {false_accepts}")
+    folder, opened = Path(run), Corpus.open(corpus)
+    trained = model_config(folder)["trained"]
+    images, vectors_ID = images_of(opened, trained, split)
+    captions = captions_of(opened, images, languages, str(trained.get("source", "")))
+    encoder = load_encoder(folder, device)
+    image_IJ = encoder.encode_features(vectors_ID)
+    step = max(len(images) // BACKGROUND, 1)
+    background_BJ = image_IJ[::step][:BACKGROUND].astype(np.float16).astype(np.float32)
+    unlike_II = unlike(vectors_ID)
+    asked = {
+        lang: ask(encoder.encode_text(texts), own_Q, image_IJ, background_BJ, unlike_II)
+        for lang, (texts, own_Q) in captions.items()
+    }
+    shared, judgements = learn(asked, false_accepts)
+    calibration = Calibration(
+        fingerprint=model_fingerprint(folder),
+        shared=shared,
+        languages=judgements,
+        background=background_BJ,
+        collection=len(images) // 2,
+        growth=growth_of(asked, shared.weights),
+        false_accepts=false_accepts,
+    )
+    calibration.write(model_in(folder) / CALIBRATION)
+    return calibration
+
+
+def calibrate_once(run: str | Path, corpus: str | Path, device: str = "auto") -> bool:
+    """Calibrate a run that is not yet, where the corpus has what it takes; returns whether it is then.
+
+    An export is as calibrated as its index, and is left as it is.
+    """
+    folder = Path(run)
+    stored = model_in(folder) / CALIBRATION
+    if stored.is_file() and Calibration.read(stored).fingerprint == model_fingerprint(folder):
+        return True
+    if "fingerprint" in model_config(folder):
+        return False
+    try:
+        calibrate(run, corpus, device=device)
+    except UserError as error:
+        log.info("Scores stay cosines: %s", error)
+        return False
+    return True
+
+
+def ask(
+    text_QJ: Floats,
+    own_Q: NDArray[np.int64],
+    image_IJ: Floats,
+    background_BJ: Floats,
+    unlike_II: NDArray[np.bool_],
+) -> Asked:
+    """The best hits of queries, `own_Q` the row of the image of each, and among the images unlike its own."""
+    score_QI = np.asarray(text_QJ @ image_IJ.T, np.float64)
+    background_QB = text_QJ @ background_BJ.T
+
+    def seen(score_QI: Floats, hits: int = HITS) -> tuple[Floats, NDArray[np.int64]]:
+        best_QK = np.argsort(-score_QI, axis=1, kind="stable")[:, :hits]
+        found = [
+            evidence(score_I[best_K], background_B)
+            for score_I, best_K, background_B in zip(score_QI, best_QK, background_QB, strict=True)
+        ]
+        return np.stack(found), best_QK
+
+    present, best_QK = seen(score_QI)
+    others_QI = np.where(unlike_II[own_Q], score_QI, -1.0)
+    absent, _ = seen(others_QI)
+    fewer, _ = seen(others_QI[:, ::PART], 1)
+    return Asked(present=present, right=best_QK == own_Q[:, None], absent=absent, fewer=fewer)
+
+
+def unlike(vectors_ID: Floats) -> NDArray[np.bool_]:
+    """[I, I] for each image the half of the others that look least like it, by frozen vision vectors."""
+    centred = np.asarray(vectors_ID, np.float32) - np.asarray(vectors_ID, np.float32).mean(axis=0)
+    centred /= np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-6)
+    like_II = centred @ centred.T
+    return np.asarray(like_II < np.median(like_II, axis=1, keepdims=True))
+
+
+def learn(asked: Mapping[str, Asked], false_accepts: float) -> tuple[Judgement, dict[str, Judgement]]:
+    """The shared judgement, and that of every language."""
+    shared_F, own = fit(asked)
+    best = {lang: best_without(one, own[lang]) for lang, one in asked.items()}
+    shared_best = np.concatenate([best_without(one, shared_F) for one in asked.values()])
+    shared_odds = odds_of(float(np.quantile(shared_best, 1 - false_accepts)))
+    judgements = {}
+    for lang, one in asked.items():
+        count = len(one.right)
+        odds = odds_of(float(np.quantile(best[lang], 1 - false_accepts)))
+        mixed = (count * odds + SHARED_QUERIES * shared_odds) / (count + SHARED_QUERIES)
+        judgements[lang] = _judgement(own[lang], mixed, count)
+    total = sum(len(one.right) for one in asked.values())
+    return _judgement(shared_F, shared_odds, total), judgements
+
+
+def growth_of(asked: Mapping[str, Asked], weights: Sequence[float]) -> float:
+    """What the log odds of the best hit gain where nothing answers, as the images become e times as many."""
+    gains = [(one.absent[:, 0] - one.fewer[:, 0]) @ np.asarray(weights) for one in asked.values()]
+    return float(np.concatenate(gains).mean() / np.log(PART))
+
+
+def fit(asked: Mapping[str, Asked]) -> tuple[Floats, dict[str, Floats]]:
+    """Weights [F] of all languages together, and of each: shared ones and a deviation, which costs.
+
+    A query counts 1, half of it with its image and half without, as if half of all queries had an answer.
+    """
+    names = list(asked)
+    rows = [
+        np.concatenate([one.present, one.absent]).reshape(-1, one.present.shape[-1]) for one in asked.values()
+    ]
+    label = [np.concatenate([one.right, np.zeros_like(one.right)]).ravel() for one in asked.values()]
+    weight = [1 / (2 * one.right.shape[1]) for one in asked.values()]
+    width = rows[0].shape[1]
+
+    def cost(flat: Floats) -> tuple[float, Floats]:
+        shared_F, own_LF = flat[:width], flat[width:].reshape(-1, width)
+        total = float((own_LF**2).sum()) / (2 * SPREAD**2)
+        slope = np.zeros_like(flat)
+        slope[width:] = (own_LF / SPREAD**2).ravel()
+        for at, (seen, right, each) in enumerate(zip(rows, label, weight, strict=True)):
+            odds = seen @ (shared_F + own_LF[at])
+            total += each * float((np.logaddexp(0, odds) - right * odds).sum())
+            change_F = each * (seen.T @ (relevance(odds[:, None], [1.0]) - right))
+            slope[:width] += change_F
+            slope[width * (at + 1) : width * (at + 2)] += change_F
+        return total, slope
+
+    start = np.zeros(width * (len(names) + 1))
+    found = minimize(cost, start, jac=True, method="L-BFGS-B", options={"maxiter": 1000}).x
+    shared_F = found[:width]
+    return shared_F, {
+        lang: shared_F + found[width * (at + 1) : width * (at + 2)] for at, lang in enumerate(names)
+    }
+
+
+def best_without(one: Asked, weights_F: Floats) -> Floats:
+    """[Q] relevance of the best hit where nothing answers."""
+    return relevance(one.absent[:, 0], list(weights_F))
+
+
+def _judgement(weights_F: Floats, odds: float, queries: int) -> Judgement:
+    first, second, third = map(float, weights_F)
+    return Judgement(
+        weights=(first, second, third), threshold=float(1 / (1 + np.exp(-odds))), queries=queries
+    )
+
+
+def images_of(corpus: Corpus, trained: Mapping[str, Any], split: str) -> tuple[list[str], Floats]:
+    """Ids and frozen vectors of the images of a split, evenly spaced where there are too many."""
+    features = features_of(corpus, trained)
+    if features is None:
+        raise UserError(
+            f"{corpus.folder} lacks the feature set {trained.get('features')!r} that the model reads. "
+            f"Make it: dragoman features {corpus.folder} --encoder FOLDER --name {trained.get('features')}"
+        )
+    have = set(features.ids)
+    ids = [
+        one for one in corpus.items.filter(pc.field("split") == split)["item_id"].to_pylist() if one in have
+    ]
+    ids = ids[:: -(-len(ids) // IMAGES)] if ids else []
+    if len(ids) < FEWEST:
+        raise UserError(
+            f"{corpus.folder} has {len(ids)} images with vectors in its split {split!r}; at least {FEWEST} "
+            "are needed to tell good scores from bad ones. Name another split: --split test"
+        )
+    return ids, np.asarray(features.whole(features.rows(ids)))
+
+
+def captions_of(
+    corpus: Corpus, images: Sequence[str], languages: Sequence[str], source: str
+) -> dict[str, tuple[list[str], NDArray[np.int64]]]:
+    """Texts of each language, and the rows of their images."""
+    row_of = {item_id: row for row, item_id in enumerate(images)}
+    table = corpus.captions.filter(pc.field("role") != "back")
+    found: dict[str, tuple[list[str], NDArray[np.int64]]] = {}
+    for lang in languages or sorted(table["lang"].unique().to_pylist()):
+        rows = table.filter(pc.field("lang") == lang).select(["item_id", "role", "text"]).to_pylist()
+        rows = [row for row in rows if row["item_id"] in row_of]
+        human = [row for row in rows if row["role"] == "human"]
+        # Of the source language, what machines wrote is the way back from a person's caption in another.
+        chosen = human if len(human) >= FEWEST or lang == source else rows
+        chosen = chosen[:: -(-len(chosen) // QUERIES)] if chosen else []
+        if len(chosen) >= FEWEST:
+            own_Q = np.array([row_of[row["item_id"]] for row in chosen], np.int64)
+            found[lang] = ([row["text"] for row in chosen], own_Q)
+        elif languages:
+            raise UserError(f"There are {len(chosen)} captions in {lang!r}; at least {FEWEST} are needed.")
+    if not found:
+        raise UserError(f"No language of {corpus.folder} has {FEWEST} captions of these images.")
+    return found
