@@ -36,8 +36,16 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[all,dev]'
 	@touch $@
 
-# The tests of the Apertium engine need the real program. Without root they are skipped, with this reason.
+# The tests of the Apertium engine and of the web page need the real programs. Without root they are skipped,
+# with this reason.
 system:
+	@if command -v chromium >/dev/null; then :; \
+	elif test "$$(id -u)" = 0 && command -v apt-get >/dev/null; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium || \
+	    echo "Chromium could not be installed; the tests of the page will be skipped."; \
+	else \
+	  echo "Chromium is missing; the tests of the page will be skipped. Install it: sudo apt-get install chromium"; \
+	fi
 	@if test "$$(apertium -l 2>/dev/null | grep -cxE ' *(eng-spa|es-pt|eng-cat)')" = 3; then :; \
 	elif test "$$(id -u)" = 0 && command -v apt-get >/dev/null; then \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(APERTIUM) || \

@@ -3,48 +3,22 @@
 from __future__ import annotations
 
 import http.client
-import os
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
 import pytest
+from running import STAND_IN, serving, threaded
 
 from dragoman.service.run import address, listen
-
-STAND_IN = Path(__file__).parent / "serve_shelf.py"
-
-
-@contextmanager
-def serving(index: Path, *options: str, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """The process, and its address once it is ready."""
-    process = subprocess.Popen(
-        [sys.executable, str(STAND_IN), "serve", str(index), "--port", "0", *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | environment,
-    )
-    try:
-        assert process.stdout is not None
-        url = process.stdout.readline().strip()
-        assert url, process.stderr.read() if process.stderr else ""
-        # The socket is open already: this waits in its queue until the service has started.
-        assert httpx2.get(f"{url}readyz", timeout=60).json() == {"status": "ready"}
-        yield process, url
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def test_sigterm_finishes_what_was_begun_and_takes_no_more(shelf: Path) -> None:
     # The first query waits a second for others to join it: long enough to be caught by the signal.
-    with serving(shelf, "--set", "batch_wait_ms=1500") as (process, url):
+    with serving(str(shelf), "--set", "batch_wait_ms=1500") as (process, url):
         where = httpx2.URL(url)
         connection = http.client.HTTPConnection(where.host, where.port, timeout=30)
         body = b'{"text": "a red car", "k": 1}'
@@ -62,7 +36,8 @@ def test_sigterm_finishes_what_was_begun_and_takes_no_more(shelf: Path) -> None:
 
 
 def test_what_is_no_http_or_too_long_a_head_is_refused(shelf: Path) -> None:
-    with serving(shelf) as (_, url):
+    with threaded(shelf=shelf) as start:
+        url, _ = start()
         where = httpx2.URL(url)
         for request in (b"\x16\x03\x01 hello\r\n\r\n", b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\n\r\n"):
             with socket.create_connection((where.host, where.port), timeout=30) as connection:

@@ -94,4 +94,4 @@ def command(
             cors=cors,
         )
         click.echo(run.address(bound))
-        run.serve(app, bound, config, root_path)
+        run.server(app, config, root_path).run(sockets=[bound])

@@ -78,23 +78,21 @@ def address(bound: socket.socket) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 
 
-def serve(app: FastAPI, bound: socket.socket, config: ServiceConfig, root_path: str) -> None:
-    """Answer requests until SIGTERM or SIGINT; then take no more, and finish those that are there."""
-    server = uvicorn.Server(
+def server(app: FastAPI, config: ServiceConfig, root_path: str) -> uvicorn.Server:
+    """What answers requests until SIGTERM or SIGINT; then it takes no more, and finishes what it has."""
+    return uvicorn.Server(
         uvicorn.Config(
             app,
             log_config=None,
             access_log=False,
             server_header=False,
-            date_header=True,
             root_path=root_path,
             h11_max_incomplete_event_size=MAX_HEADERS,
             timeout_graceful_shutdown=max(1, round(config.drain_seconds)),
-            # Its own forwarding of headers would let any client name another address or scheme.
+            # Forwarded headers would let any client name another address or scheme.
             proxy_headers=False,
             http="h11",
             ws="none",
             lifespan="on",
         )
     )
-    server.run(sockets=[bound])

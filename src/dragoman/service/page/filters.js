@@ -1,0 +1,81 @@
+// Controls for the fields of a collection: boxes for few values, two ends for numbers.
+
+import { number, say } from "./strings.js";
+
+const MOST_SHOWN = 12;
+
+/** Fill `form` for `fields`; `changed(field, choice or null)` is called on every change. */
+export function showFilters(form, fields, chosen, changed) {
+  form.replaceChildren();
+  for (const field of fields) {
+    const group = field.values && field.values.length > 1 ? boxes(field, chosen, changed)
+      : field.minimum !== null && field.minimum < field.maximum ? ends(field, chosen, changed) : null;
+    if (group) form.append(group);
+  }
+  return form.childElementCount;
+}
+
+function fieldset(field) {
+  const group = document.createElement("fieldset");
+  const legend = document.createElement("legend");
+  legend.textContent = field.name.replaceAll("_", " ");
+  legend.dir = "auto";
+  group.append(legend);
+  return group;
+}
+
+function boxes(field, chosen, changed) {
+  const group = fieldset(field);
+  const now = chosen.get(field.name)?.values ?? [];
+  const list = document.createElement("div");
+  list.className = field.values.length > MOST_SHOWN ? "boxes many" : "boxes";
+  for (const { value, count } of field.values) {
+    const label = document.createElement("label");
+    const box = document.createElement("input");
+    box.type = "checkbox";
+    box.checked = now.includes(value);
+    box.addEventListener("change", () => {
+      const values = field.values.map((one) => one.value).filter((_, at) => list.querySelectorAll("input")[at].checked);
+      changed(field.name, values.length ? { values } : null);
+    });
+    const name = document.createElement("span");
+    name.dir = "auto";
+    name.textContent = typeof value === "boolean" ? say(value ? "yes" : "no") : String(value);
+    const many = document.createElement("span");
+    many.className = "many-of";
+    many.textContent = number(count);
+    label.append(box, name, many);
+    list.append(label);
+  }
+  group.append(list);
+  return group;
+}
+
+function ends(field, chosen, changed) {
+  const group = fieldset(field);
+  const row = document.createElement("div");
+  row.className = "ends";
+  const inputs = ["least", "most"].map((end) => {
+    const label = document.createElement("label");
+    const input = document.createElement("input");
+    input.type = "number";
+    input.step = "any";
+    input.min = field.minimum;
+    input.max = field.maximum;
+    input.placeholder = end === "least" ? field.minimum : field.maximum;
+    input.value = chosen.get(field.name)?.[end] ?? "";
+    const name = document.createElement("span");
+    name.textContent = say(end);
+    label.append(name, input);
+    row.append(label);
+    return input;
+  });
+  for (const input of inputs) {
+    input.addEventListener("input", () => {
+      const [least, most] = inputs.map((one) => (one.value === "" ? null : one.valueAsNumber));
+      if (![least, most].some(Number.isNaN)) changed(field.name, least === null && most === null ? null : { least, most });
+    });
+  }
+  group.append(row);
+  return group;
+}

@@ -1,0 +1,336 @@
+"""The page in a real browser.
+
+With DRAGOMAN_SCREENSHOTS=docs/images the pictures of the documentation are taken on the way.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import chromium
+import pytest
+from chromium import Page, browser, tab
+from PIL import Image
+from running import threaded
+from shelf import make_shelf, open_shelf
+
+from dragoman.service.keys import KeyFile, new_key
+
+pytestmark = pytest.mark.skipif(
+    chromium.PROGRAM is None, reason="Chromium is missing; install it: sudo apt-get install chromium"
+)
+IDS = "[...document.querySelectorAll('#results li')].map((row) => row.item.item_id)"
+QUIET = "!document.body.classList.contains('busy') && document.querySelector('#count').textContent"
+PORTUGUESE = "três carros lilases na rua"
+ARABIC = "سيارات أرجوانية صغيرة"
+HOLD_THE_RED_ONE = """
+const real = fetch;
+window.held = 0;
+window.fetch = async (...all) => {
+  const answer = await real(all[0], {...all[1], signal: undefined});
+  if ((all[1]?.body ?? "").includes("red")) {
+    held += 1;
+    await new Promise((done) => (window.release = done));
+    held = 100;
+  }
+  return answer;
+};
+document.querySelector("#query").focus();
+"""
+PASTE = """(async () => {
+  const bytes = await (await fetch("v1/items/011.jpg/media")).blob();
+  const clip = new DataTransfer();
+  clip.items.add(new File([bytes], "x.jpg", {type: "image/jpeg"}));
+  document.dispatchEvent(new ClipboardEvent("paste", {clipboardData: clip, bubbles: true, cancelable: true}));
+})()"""
+
+
+@pytest.fixture(scope="module")
+def debugger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with browser(tmp_path_factory.mktemp("chromium")) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def url(shelf: Path) -> Iterator[str]:
+    with threaded(shelf=shelf) as start:
+        yield start()[0]
+
+
+@pytest.fixture
+def page(debugger: str) -> Iterator[Page]:
+    with tab(debugger) as opened:
+        opened.look(1200, 820)
+        yield opened
+
+
+def keep(page: Page, name: str) -> None:
+    """For the documentation, where that is asked for."""
+    folder = os.environ.get("DRAGOMAN_SCREENSHOTS")
+    if folder:
+        shot = page.picture().convert("RGB")
+        shot.quantize(200, dither=Image.Dither.NONE).save(Path(folder, f"page_{name}.png"), optimize=True)
+
+
+def expected(shelf: Path, text: str, **more: object) -> list[str]:
+    with open_shelf(shelf) as searcher:
+        return [hit.entry.item_id for hit in searcher.search(text, k=48, **more).hits]  # type: ignore[arg-type]
+
+
+def answered(page: Page, ids: list[str]) -> None:
+    """Wait until the page shows exactly these."""
+    page.wait(f"{QUIET} && JSON.stringify({IDS}) === JSON.stringify({ids})")
+
+
+def test_typing_portuguese_shows_pictures_as_one_types(page: Page, url: str, shelf: Path) -> None:
+    page.go(url)
+    assert page.ask("document.querySelector('#heading').textContent") == "From the collection"
+    page.press("/")
+    page.type(PORTUGUESE)
+    answered(page, expected(shelf, PORTUGUESE))
+    assert page.ask("document.querySelector('#lang').selectedOptions[0].text") == "Detected: Portuguese"
+    first = page.ask(
+        "(({lang, dir, textContent}) => [lang, dir, textContent])"
+        "(document.querySelector('#results .caption'))"
+    )
+    assert first == ["pt", "auto", "Uma foto de três carros lilases no centro na rua"]
+    assert page.ask("document.querySelector('#results img').alt") == first[2]
+    assert page.ask("document.querySelector('#count').textContent") == "Results: 36"
+    assert page.ask("new URLSearchParams(location.search).get('q')") == PORTUGUESE
+    keep(page, "search")
+    page.send("Page.reload")
+    answered(page, expected(shelf, PORTUGUESE))
+    assert page.ask("document.querySelector('#query').value") == PORTUGUESE
+    assert page.failures == []
+
+
+def test_a_page_in_arabic_runs_from_right_to_left_and_warns_of_the_language(
+    page: Page, url: str, shelf: Path
+) -> None:
+    page.look(1200, 820, language="ar-EG")
+    page.go(url)
+    page.click("#query")
+    page.type(ARABIC)
+    answered(page, expected(shelf, ARABIC))
+    assert page.ask("[document.documentElement.dir, document.documentElement.lang]") == ["rtl", "ar"]
+    assert page.ask("getComputedStyle(document.querySelector('#query')).direction") == "rtl"
+    assert page.ask("document.querySelector('#results .caption').lang") == "ar"
+    assert page.ask("document.querySelectorAll('#notice p').length") == 1
+    lefts = "[...document.querySelectorAll('#results li')].slice(0, 2).map((row) => row.offsetLeft)"
+    right, left = page.ask(lefts)
+    assert right > left
+    keep(page, "arabic")
+    page.press("ArrowDown", "ArrowLeft")
+    assert page.ask("document.activeElement.closest('li').item.item_id") == expected(shelf, ARABIC)[1]
+
+
+def test_nothing_is_looked_for_while_an_input_method_composes(page: Page, url: str, shelf: Path) -> None:
+    page.go(url)
+    page.wait(QUIET)
+    page.ask(
+        "window.asked = []; const real = fetch; window.fetch = (...all) => "
+        "{ asked.push(all[1]?.body ?? ''); return real(...all); }; document.querySelector('#query').focus()"
+    )
+    page.compose("q", "qi", "qiche", "汽车")
+    page.ask("new Promise((done) => setTimeout(done, 600))")
+    assert page.ask("asked") == []
+    page.commit("汽车")
+    answered(page, expected(shelf, "汽车"))
+    assert page.ask("asked.map((body) => JSON.parse(body).text)") == ["汽车"]
+
+
+def test_only_the_last_answer_is_shown(page: Page, url: str, shelf: Path) -> None:
+    page.go(url)
+    page.wait(QUIET)
+    # The first answer is held back until the second has come.
+    page.ask(HOLD_THE_RED_ONE)
+    page.type("red")
+    page.wait("held === 1")
+    page.ask("document.querySelector('#query').select()")
+    page.type("snow")
+    answered(page, expected(shelf, "snow"))
+    page.ask("release()")
+    page.wait("held === 100")
+    page.ask("new Promise((done) => setTimeout(done, 100))")
+    assert page.ask(IDS) == expected(shelf, "snow")
+
+
+@pytest.mark.parametrize("way", ["pick", "drop", "paste"])
+def test_searching_by_a_photo_and_then_by_photo_and_words(
+    page: Page, url: str, shelf: Path, way: str
+) -> None:
+    photo = shelf.parent / "photos" / "011.jpg"
+    page.go(url)
+    page.wait(QUIET)
+    if way == "pick":
+        page.choose_file("#file", photo)
+    elif way == "drop":
+        page.drop_file(photo)
+    else:
+        page.ask(PASTE)
+    answered(page, expected(shelf, "", image=photo))
+    assert page.ask(f"{IDS}[0]") == "011.jpg"
+    page.click("#query")
+    page.type("apple")
+    answered(page, expected(shelf, "apple", image=photo))
+    keep(page, "photo") if way == "drop" else None
+    page.click("#detach")
+    answered(page, expected(shelf, "apple"))
+
+
+def test_more_like_this_and_back(page: Page, url: str, shelf: Path) -> None:
+    page.go(f"{url}?q=green")
+    answered(page, expected(shelf, "green"))
+    first = expected(shelf, "green")[0]
+    page.click("#results .like")
+    answered(page, expected(shelf, "", item_id=first))
+    assert page.ask("document.querySelector('#heading').textContent") == "More like this picture"
+    page.ask("history.back()")
+    answered(page, expected(shelf, "green"))
+
+
+def test_filters_come_from_the_metadata_and_combine(page: Page, url: str, shelf: Path) -> None:
+    page.go(f"{url}?q=car")
+    page.wait(QUIET)
+    page.click("#toggle")
+    legends = page.ask("[...document.querySelectorAll('#filters legend')].map((one) => one.textContent)")
+    assert legends == ["colour", "ground", "loan", "thing", "year"]
+    page.ask(
+        "[...document.querySelectorAll('#filters label')].find((l) => l.textContent.startsWith('beach'))"
+        ".querySelector('input').click()"
+    )
+    answered(page, expected(shelf, "car", filter="ground=beach"))
+    page.ask("document.querySelector('#filters .ends input').focus()")
+    page.type("2000")
+    answered(page, expected(shelf, "car", filter="ground=beach and year>=2000"))
+    assert page.ask("document.querySelector('#active').textContent") == "2"
+    page.ask("scrollTo(0, 0)")
+    keep(page, "filters")
+    page.ask("document.querySelector('#filters .ends input').focus()")
+    page.type("99")
+    page.wait("!document.querySelector('#empty').hidden")
+    assert page.ask("document.querySelector('#empty p').textContent") == "No picture passes these filters."
+    page.click("#empty button")
+    answered(page, expected(shelf, "car"))
+
+
+def test_an_error_is_told_and_can_be_tried_again(page: Page, shelf: Path) -> None:
+    with threaded(shelf=shelf) as start:
+        address, stop = start()
+        page.go(f"{address}?f.year=%7B%22least%22:1e999%7D&f.none=not+json")
+        page.wait(QUIET)
+        assert page.ask("document.querySelector('#failure').hidden")
+        stop()
+        page.ask("document.querySelector('#query').focus()")
+        page.type("boat")
+        page.wait("!document.querySelector('#failure').hidden")
+        told = page.ask("document.querySelector('#failure').textContent")
+        assert told == "The service cannot be reached.Try again"
+        assert page.ask("document.querySelector('#failure').getAttribute('role')") == "alert"
+
+
+def test_an_error_of_the_service_is_shown_in_its_words(page: Page, url: str) -> None:
+    page.go(url)
+    page.wait(QUIET)
+    page.ask("history.pushState(null, '', '?like=nowhere.jpg'); dispatchEvent(new PopStateEvent('popstate'))")
+    page.wait("!document.querySelector('#failure').hidden")
+    assert "The index holds no item 'nowhere.jpg'." in page.ask(
+        "document.querySelector('#failure').textContent"
+    )
+
+
+def test_the_keyboard_does_everything(page: Page, url: str, shelf: Path) -> None:
+    page.go(url)
+    page.press("/")
+    page.type("tree")
+    found = expected(shelf, "tree")
+    answered(page, found)
+    columns = page.ask(
+        "(() => { const rows = [...document.querySelectorAll('#results li')];"
+        " return rows.filter((row) => row.offsetTop === rows[0].offsetTop).length; })()"
+    )
+    here = "document.activeElement.closest('li')?.item.item_id"
+    page.press("ArrowDown", "ArrowRight")
+    assert page.ask(here) == found[1]
+    page.press("ArrowDown")
+    assert page.ask(here) == found[1 + columns]
+    page.press("End")
+    assert page.ask(here) == found[-1]
+    page.press("Home", "Enter")
+    page.wait("document.querySelector('#detail').open && document.querySelector('#detail img').complete")
+    assert page.ask("document.querySelectorAll('#detail .captions dt').length") == 4
+    keep(page, "detail")
+    page.press("Escape")
+    page.wait("!document.querySelector('#detail').open")
+    assert page.ask(here) == found[0]
+    page.press("m")
+    answered(page, expected(shelf, "", item_id=found[0]))
+    page.press("ArrowDown", "Escape")
+    assert page.ask("document.activeElement.id") == "query"
+
+
+def test_a_screen_reader_finds_names_and_roles(page: Page, url: str) -> None:
+    page.go(f"{url}?q=boat")
+    page.wait(QUIET)
+    page.wait("document.querySelectorAll('#results img.there').length > 3")
+    nodes = page.send("Accessibility.getFullAXTree")["nodes"]
+    named = {(n["role"]["value"], n.get("name", {}).get("value", "")) for n in nodes if not n.get("ignored")}
+    roles = {role for role, _ in named}
+    assert ("searchbox", "What to look for") in named
+    assert ("button", "Search by a photo") in named
+    assert {"search", "main", "status", "list", "listitem"} <= roles
+    captions = page.ask("[...document.querySelectorAll('#results img')].slice(0, 4).map((i) => i.alt)")
+    assert {("button", caption) for caption in captions} <= named
+    assert [
+        name for role, name in named if role in ("button", "link", "image", "combobox") and not name
+    ] == []
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_narrow_screen_needs_no_scrolling_sideways(page: Page, url: str, dark: bool) -> None:
+    page.look(360, 740, dark=dark, language="es-MX" if dark else "pt-PT")
+    page.go(f"{url}?q=casa")
+    page.wait(QUIET)
+    page.click("#toggle")
+    assert page.ask("document.documentElement.scrollWidth") == 360
+    page.click("#toggle")
+    page.ask("scrollTo(0, 0)")
+    tops = page.ask("[...document.querySelectorAll('#results li')].slice(0, 3).map((row) => row.offsetTop)")
+    assert tops[0] == tops[1] < tops[2]
+    red, green, blue = page.picture().convert("RGB").getpixel((2, 300))  # type: ignore[misc]
+    assert (max(red, green, blue) < 60) is dark
+    keep(page, "narrow_dark" if dark else "narrow")
+
+
+def test_a_page_behind_a_key_asks_for_it_and_then_shows_pictures(
+    page: Page, tmp_path: Path, shelf: Path
+) -> None:
+    key = new_key(tmp_path / "keys.txt")
+    with threaded(shelf=shelf) as start:
+        address, _ = start(keys=KeyFile(tmp_path / "keys.txt"))
+        page.go(address)
+        page.wait("document.querySelector('#asking').open")
+        page.type("wrong")
+        page.press("Enter")
+        page.wait("document.querySelector('#asking p').textContent === 'This key does not fit.'")
+        page.type(key)
+        page.press("Enter")
+        page.wait("document.querySelectorAll('#results img.there').length > 3")
+        assert page.ask("document.querySelector('#results img').src.startsWith('blob:')")
+        assert page.ask("document.querySelector('#asking').open") is False
+
+
+def test_two_collections_can_be_chosen_between(page: Page, shelf: Path, tmp_path: Path) -> None:
+    small = make_shelf(tmp_path / "small", items=12)
+    with threaded(shelf=shelf, **{"small one": small}) as start:
+        address, _ = start()
+        page.go(f"{address}?q=car")
+        answered(page, expected(shelf, "car"))
+        page.ask(
+            "(() => { const s = document.querySelector('#collection'); s.value = 'small one';"
+            " s.dispatchEvent(new Event('change')); })()"
+        )
+        answered(page, expected(small, "car"))
+        assert page.ask("new URLSearchParams(location.search).get('c')") == "small one"
