@@ -103,6 +103,7 @@ def make_shelf(folder: Path, items: int = 36) -> Path:
         model=MODEL,
         fingerprint=Spelling.fingerprint,
         image_fingerprint="i" * 64,
+        vision=None,
         width=WIDTH,
         backend="exact",
         settings={},
@@ -114,9 +115,9 @@ def make_shelf(folder: Path, items: int = 36) -> Path:
         created="2026-01-01T00:00:00Z",
         updated="2026-01-01T00:00:00Z",
     )
-    with open_generation(index, info.generation, info.backend, {}, WIDTH) as backend:
+    with open_generation(info) as backend:
         backend.add(entries, _vectors(items))
-    write_info(info, inputs={})
+    write_info(info)
     return index
 
 
