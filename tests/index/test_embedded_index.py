@@ -79,12 +79,14 @@ def test_vectors_are_on_the_disk_before_they_are_named(
     index: Embedded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a crash of the computer may keep: nothing that was not synced."""
+    filled(index, 2)  # so that the file is there, and its folder is synced
     events: list[str] = []
     fsync = _matrix.os.fsync
     monkeypatch.setattr(_matrix.os, "fsync", lambda handle: (events.append("fsync"), fsync(handle))[1])
     connection = index._store._idle[-1]
     connection.set_trace_callback(lambda statement: events.append(statement.split(" ")[0]))
     index.add([Entry(item_id="a")], draw_vectors(1))
+    assert events.count("fsync") == 1
     assert events.index("BEGIN") < events.index("fsync") < events.index("COMMIT")
     assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
 

@@ -227,6 +227,15 @@ def test_a_reader_sees_what_another_handle_built(tmp_path: Path) -> None:
         assert reader.search(rows[3:4], 1)[0][0].item_id == "000003"
 
 
+def test_a_reader_with_an_old_view_does_not_hide_the_new_index(tmp_path: Path) -> None:
+    with open_index(tmp_path) as writer, open_index(tmp_path) as reader:
+        with reader._store.reading() as view:
+            old = view.state
+        writer.add(entries(0, 600), clustered(600))
+        assert reader._current(old) is None
+        assert reader.describe()["search"] == "approximate"
+
+
 def test_two_do_not_build_at_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with open_index(tmp_path) as index, sole_writer(tmp_path / "building"):
         with caplog.at_level(logging.WARNING):

@@ -30,7 +30,7 @@ ROWS_PER_LIST = 50
 ADDED_AT_ONCE = 16_384
 MEASURED_QUERIES = 200
 MEASURED_HITS = 10
-NOISE = 0.5
+NOISE = 1.0
 """Length of what is added to the sample of vectors that recall is measured with."""
 
 
@@ -96,10 +96,10 @@ def import_faiss() -> Any:
     return faiss
 
 
-def load(folder: Path, state: Snapshot) -> Ivf | None:
-    """The approximate index of a folder, mapped into memory; None where there is none for this state."""
+def load(folder: Path) -> Ivf | None:
+    """The approximate index of a folder, mapped into memory; None where there is none that can be read."""
     description = described(folder)
-    if description is None or not description.matches(state):
+    if description is None:
         return None
     faiss = import_faiss()
     try:
@@ -134,7 +134,9 @@ def build(
     faiss = import_faiss()
     living_N = ~state.dead
     count = int(np.count_nonzero(living_N))
-    old = load(folder, state)
+    old = load(folder)
+    if old is not None and not old.description.matches(state):
+        old = None
     wanted = lists or max(1, round(2 * math.sqrt(count)))
     if old and (lists in (0, old.description.lists)) and count <= 2 * old.description.trained_on:
         # Read again: what is mapped cannot grow.

@@ -153,11 +153,11 @@ class Approximate(Embedded):
         except FileNotFoundError:
             return None
         known, ivf = self._loaded
-        if known != mark or (ivf is not None and not ivf.description.matches(state)):
+        if known != mark:
             with self._loading:
-                ivf = _ivf.load(self._store.folder, state)
+                ivf = _ivf.load(self._store.folder)
                 self._loaded = (mark, ivf)
-        return ivf
+        return ivf if ivf is not None and ivf.description.matches(state) else None
 
     def _keep_up(self) -> None:
         """Build where the part that is searched exactly has become large."""
