@@ -132,6 +132,19 @@ def test_a_filter_costs_no_recall(index: Approximate, rows: np.ndarray, filter: 
     assert recall(index, queries, right, filter) >= (1.0 if filter == "part=3" else 0.95)
 
 
+def test_what_the_probed_lists_lack_is_found_exactly(tmp_path: Path) -> None:
+    """One list is probed, and the filter lets nothing pass that is near the query."""
+    rows = clustered(2000)
+    query = draw_vectors(60, width=WIDTH)[:1]
+    far = rows @ query[0] < -0.1
+    marked = [Entry(item_id=f"{i:06}", metadata={"far": bool(one)}) for i, one in enumerate(far)]
+    with open_index(tmp_path, recall=0.01, lists=60) as index:
+        index.add(marked, rows)
+        assert index.describe()["probes"] == 1
+        (found,) = index.search(query, 10, parse("far=true"))
+    assert [int(match.item_id) for match in found] == right_answers(rows, query, 10, far)[0].tolist()
+
+
 def test_more_hits_than_were_measured_are_found_exactly(index: Approximate, rows: np.ndarray) -> None:
     query = clustered(1, seed=9)
     (found,) = index.search(query, 150)
