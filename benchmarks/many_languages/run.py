@@ -78,7 +78,7 @@ ARMS = {
     "dragoman-lexicon": Arm("dragoman", "without the lexicon", (*SMALL, "synonyms=0", "renderings=0")),
     "dragoman-images": Arm("dragoman", "without extra images", (*SMALL, "extra_images=0")),
     "dragoman-trust": Arm("dragoman", "without trust", (*SMALL, "trust.weight=false")),
-    "dragoman~trust": Arm("dragoman", "trust dealt out at random", (*SMALL, "trust.shuffled=true")),
+    "dragoman, shuffled trust": Arm("dragoman", "trust dealt out at random", (*SMALL, "trust.shuffled=true")),
     "dragoman+ties": Arm(
         "dragoman",
         "with source captions, distillation and bridge",
