@@ -153,7 +153,9 @@ def main() -> None:
         "| images | same threshold: FA | threshold that grows (`Calibration.growth`): FA |",
         "|---|---|---|",
     ]
-    for size, same, grown in by_size(encoder, corpus, shared, background, growth_of(val, shared.weights)):
+    for size, same, grown in by_size(
+        encoder, corpus, shared, background, growth_of(val, shared.weights, FALSE_ACCEPTS)
+    ):
         lines.append(f"| {size:,} | {same:.1%} | {grown:.1%} |")
     options.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print("\n".join(lines))

@@ -50,7 +50,7 @@ def test_relevance_is_the_logistic_of_the_evidence() -> None:
 
 
 def test_fitting_finds_the_chance_that_hits_were_drawn_with() -> None:
-    one = drawn(4000, 1.0, seed=1)
+    one = drawn(1500, 1.0, seed=1)
     # Queries without an answer: the same evidence, and never right. Relevance is the share over both.
     shared, own = fit({"en": Asked(present=one.present, right=one.right, absent=one.absent, fewer=one.fewer)})
     seen = np.concatenate([one.present, one.absent]).reshape(-1, 3)
@@ -70,12 +70,13 @@ def test_the_best_of_more_images_that_do_not_answer_is_better() -> None:
     one = ask(texts, own, images, images[:64], np.ones((800, 800), bool))
     weights = (-4.0, 0.5, 1.0)
     best, fewer = (seen[:, 0] @ np.array(weights) for seen in (one.absent, one.fewer))
-    assert growth_of({"en": one}, weights) == pytest.approx((best - fewer).mean() / np.log(8))
-    assert growth_of({"en": one}, weights) > 0.1
+    gain = np.quantile(best, 0.9) - np.quantile(fewer, 0.9)
+    assert growth_of({"en": one}, weights, 0.1) == pytest.approx(gain / np.log(8))
+    assert gain > 0.1
 
 
 def test_few_queries_of_a_language_stay_near_the_shared_weights() -> None:
-    shared, own = fit({"en": drawn(3000, 1.0, 1), "pt": drawn(3000, 0.4, 2), "gl": drawn(30, 0.1, 3)})
+    shared, own = fit({"en": drawn(1000, 1.0, 1), "pt": drawn(1000, 0.4, 2), "gl": drawn(30, 0.1, 3)})
     few, many = (np.linalg.norm(own[lang] - shared) for lang in ("gl", "pt"))
     assert few < 0.5
     assert own["pt"][2] < own["en"][2] - 0.1
@@ -83,7 +84,7 @@ def test_few_queries_of_a_language_stay_near_the_shared_weights() -> None:
 
 
 def test_thresholds_give_every_language_the_same_false_accepts() -> None:
-    asked = {"en": drawn(2000, 1.0, 1), "pt": drawn(2000, 0.3, 2)}
+    asked = {"en": drawn(1000, 1.0, 1), "pt": drawn(1000, 0.3, 2)}
     _, own = learn(asked, 0.1)
     for lang, one in asked.items():
         best = relevance(one.absent[:, 0], own[lang].weights)

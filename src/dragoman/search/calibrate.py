@@ -11,7 +11,7 @@ Q queries, I images, K best hits, J width of the vectors, F kinds of evidence.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,7 +98,7 @@ def calibrate(
         languages=judgements,
         background=background_BJ,
         collection=len(images) // 2,
-        growth=growth_of(asked, shared.weights),
+        growth=growth_of(asked, shared.weights, false_accepts),
         false_accepts=false_accepts,
     )
     calibration.write(model_in(folder) / CALIBRATION)
@@ -174,10 +174,16 @@ def learn(asked: Mapping[str, Asked], false_accepts: float) -> tuple[Judgement, 
     return _judgement(shared_F, shared_odds, total), judgements
 
 
-def growth_of(asked: Mapping[str, Asked], weights: Sequence[float]) -> float:
-    """What the log odds of the best hit gain where nothing answers, as the images become e times as many."""
-    gains = [(one.absent[:, 0] - one.fewer[:, 0]) @ np.asarray(weights) for one in asked.values()]
-    return float(np.concatenate(gains).mean() / np.log(PART))
+def growth_of(asked: Mapping[str, Asked], weights: Sequence[float], false_accepts: float) -> float:
+    """What the threshold gains, in log odds, as the images where nothing answers become e times as many."""
+
+    def threshold(best: Iterable[Floats]) -> float:
+        odds_Q = np.concatenate([seen_QF @ np.asarray(weights) for seen_QF in best])
+        return float(np.quantile(odds_Q, 1 - false_accepts))
+
+    whole = threshold(one.absent[:, 0] for one in asked.values())
+    part = threshold(one.fewer[:, 0] for one in asked.values())
+    return (whole - part) / float(np.log(PART))
 
 
 def fit(asked: Mapping[str, Asked]) -> tuple[Floats, dict[str, Floats]]:

@@ -54,7 +54,7 @@ class Calibration:
     collection: int
     """Images among which nothing answered."""
     growth: float
-    """What the log odds of the best hit gain where nothing answers, as those become e times as many."""
+    """What the thresholds gain, in log odds, as those become e times as many."""
     false_accepts: float
     """Share of queries without an answer that are taken to have one, in every language."""
 
