@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 
 import anyio
 from fastapi import FastAPI
+from fastapi.datastructures import Default
 from fastapi.middleware.cors import CORSMiddleware
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from dragoman.search.answer import Query
@@ -31,19 +33,20 @@ GET_HEAD = ("GET", "HEAD")
 
 
 class Route(NamedTuple):
-    """`body` is what the route reads by itself; `documented`, whether OpenAPI lists it."""
+    """`body` and `answer` are what the route reads and writes by itself; `documented`: listed by OpenAPI."""
 
     method: Sequence[str]
     path: str
     endpoint: Callable[..., Any]
     body: type[schemas.Request] | None = None
+    answer: type[BaseModel] | None = None
     documented: bool = True
 
 
 # Thumbnails and originals come before the items whose ids may hold slashes.
 ROUTES = (
-    Route(("POST",), "/v1/search", searching.search, schemas.SearchRequest),
-    Route(("POST",), "/v1/search/batch", searching.search_batch, schemas.BatchRequest),
+    Route(("POST",), "/v1/search", searching.search, schemas.SearchRequest, schemas.SearchResponse),
+    Route(("POST",), "/v1/search/batch", searching.search_batch, schemas.BatchRequest, schemas.BatchResponse),
     Route(("POST",), "/v1/embeddings", searching.embeddings, schemas.EmbeddingsRequest),
     Route(GET, "/v1/collections", status.collections),
     Route(GET, "/v1/collections/{name}", status.collection),
@@ -138,6 +141,7 @@ def _add(app: FastAPI, route: Route) -> None:
         route.endpoint,
         methods=list(route.method),
         include_in_schema=route.documented,
+        response_model=route.answer or Default(None),
         openapi_extra=extra if route.documented else None,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -15,9 +16,11 @@ MAX_TEXT = 10_000
 """Of one text of metadata or one caption."""
 MAX_ID = 512
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+
 
 def _printable(text: str) -> str:
-    if any((ord(letter) < 32 and letter not in "\t\n\r") or ord(letter) == 127 for letter in text):
+    if _CONTROL.search(text):
         raise ValueError("control characters are not allowed")
     return text
 
