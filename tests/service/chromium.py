@@ -18,7 +18,7 @@ from PIL import Image
 from websockets.sync.client import ClientConnection, connect
 
 PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-PATIENCE = 20.0
+PATIENCE = 40.0
 """Seconds until something that should happen counts as missing."""
 KEYS = {
     "Enter": 13,
