@@ -31,7 +31,7 @@ NEIGHBOURS = {
     ("folders", "errors"),
     ("plugins", "errors"),
 }
-LIGHT = {"evaluation": {"numpy", "scipy"}, "records.py": set()}
+LIGHT = {"evaluation": {"numpy"}, "records.py": set()}
 
 
 def imported(file: Path) -> set[str]:

@@ -26,7 +26,7 @@ OF_CUDA = ("nvidia-", "cuda-", "triton")
 WITHOUT_EXTRAS = """
 import sys
 extras = "torch transformers tokenizers accelerate safetensors sentencepiece huggingface_hub".split()
-extras += "sacrebleu ctranslate2 lingua matplotlib ir_measures onnx onnxscript onnxruntime".split()
+extras += "sacrebleu ctranslate2 lingua matplotlib ir_measures scipy onnx onnxscript onnxruntime".split()
 extras += "fastapi uvicorn prometheus_client python_multipart".split()
 class Absent:
     def find_spec(self, name, path=None, target=None):

@@ -1,4 +1,4 @@
-"""Ranks, retrieval metrics, consistency, score fusion and significance; NumPy and SciPy only."""
+"""Ranks, retrieval metrics, consistency, score fusion and significance; NumPy only."""
 
 from dragoman.evaluation.consistency import mean_rank_variance
 from dragoman.evaluation.instances import Joined, Ranked, common_ids, join_ranks

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import product
+from math import comb
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import binom
 
 RESAMPLES = 2_000
 FLIPS = 10_000
@@ -93,7 +93,10 @@ def sign_flip(differences_NM: ArrayLike, *, seed: int, flips: int = FLIPS) -> ND
 def mcnemar(hit_a_Q: NDArray[np.bool_], hit_b_Q: NDArray[np.bool_]) -> float:
     """Exact two-sided McNemar test: do the queries that only one system answers fall evenly?"""
     only_a, only_b = int((hit_a_Q & ~hit_b_Q).sum()), int((hit_b_Q & ~hit_a_Q).sum())
-    return min(1.0, 2 * float(binom.cdf(min(only_a, only_b), only_a + only_b, 0.5)))
+    fewer, all_ = min(only_a, only_b), only_a + only_b
+    # Whole numbers until the last division, so nothing is rounded on the way.
+    ways = sum(comb(all_, hits) for hits in range(fewer + 1))
+    return min(1.0, 2 * ways / (1 << all_))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -19,12 +19,11 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 from dragoman.corpus.store import Corpus
 from dragoman.encoders.identity import CALIBRATION, model_config, model_fingerprint, model_in
 from dragoman.encoders.loading import load_encoder
-from dragoman.errors import UserError
+from dragoman.errors import MissingExtraError, UserError
 from dragoman.indexing.corpus_items import features_of
 from dragoman.search.calibration import Calibration, Judgement, evidence, odds_of, relevance
 
@@ -212,6 +211,11 @@ def fit(asked: Mapping[str, Asked]) -> tuple[Floats, dict[str, Floats]]:
             slope[width * (at + 1) : width * (at + 2)] += change_F
         return total, slope
 
+    try:
+        # Serving has no need of SciPy, which is a quarter of an installation without PyTorch.
+        from scipy.optimize import minimize
+    except ImportError:
+        raise MissingExtraError("scipy", "train", "Calibrating scores") from None
     start = np.zeros(width * (len(names) + 1))
     found = minimize(cost, start, jac=True, method="L-BFGS-B", options={"maxiter": 1000}).x
     shared_F = found[:width]

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
-from scipy.sparse.linalg import lsqr
 
+from dragoman.errors import MissingExtraError
 from dragoman.translation.signals import words
 
 ENOUGH = 500
@@ -36,7 +36,8 @@ def expected(sources: Sequence[str], texts: Sequence[str], items: Sequence[str],
     has = np.isfinite(agreement)
     if has.sum() < ENOUGH:
         return result
-    features_CF = _features(sources, texts)
+    csr_array, lsqr = _sparse()
+    features_CF = csr_array(*_features(sources, texts))
     fold = np.array([hashlib.sha256(item.encode()).digest()[0] % FOLDS for item in items])
     for judged in range(FOLDS):
         learn = has & (fold != judged)
@@ -50,8 +51,18 @@ def expected(sources: Sequence[str], texts: Sequence[str], items: Sequence[str],
     return result
 
 
-def _features(sources: Sequence[str], texts: Sequence[str]) -> csr_array:
-    """1 where a caption has a word in its source or in its translation [C, F]; the two sides differ."""
+def _sparse() -> tuple[Any, Any]:
+    try:
+        from scipy.sparse import csr_array
+        from scipy.sparse.linalg import lsqr
+    except ImportError:
+        raise MissingExtraError("scipy", "mt", "Learning from the agreement of other engines") from None
+    return csr_array, lsqr
+
+
+def _features(sources: Sequence[str], texts: Sequence[str]) -> tuple[Any, tuple[int, int]]:
+    """A sparse matrix and its shape: 1 where a caption has a word in its source or in its translation [C, F];
+    the two sides differ."""
     number: dict[tuple[int, str], int] = {}
     columns: list[int] = []
     ends = [0]
@@ -59,4 +70,4 @@ def _features(sources: Sequence[str], texts: Sequence[str]) -> csr_array:
         found = {(side, word.casefold()): None for side, text in enumerate(pair) for word in words(text)}
         columns += [number.setdefault(feature, len(number)) for feature in found]
         ends.append(len(columns))
-    return csr_array((np.ones(len(columns)), columns, ends), shape=(len(texts), len(number)))
+    return (np.ones(len(columns)), columns, ends), (len(texts), len(number))

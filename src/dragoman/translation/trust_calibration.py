@@ -10,7 +10,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
 Good = Literal["high", "low", "usual"]
 GOOD: dict[str, Good] = {
@@ -73,7 +72,7 @@ def trust_of(signals: Mapping[str, Floats], engines: Ints | None = None) -> Floa
     """
     odds_N = (EVEN + WEIGHT * quality_of(signals) - alarm_of(signals, engines)) / SCALE
     present_N = np.any([np.isfinite(values) for values in signals.values()], axis=0)
-    return np.where(present_N, expit(odds_N), np.nan)
+    return np.where(present_N, 0.5 * (1 + np.tanh(odds_N / 2)), np.nan)
 
 
 def alarm_of(signals: Mapping[str, Floats], engines: Ints | None = None) -> Floats:
