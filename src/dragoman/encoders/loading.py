@@ -49,10 +49,6 @@ def load_encoder(folder: str | Path, device: str = "cpu", vision: str | Path | N
     `device` may be "auto": cuda where there is one. `vision` is where the vision tower of a run is, if the
     run does not know it or it has moved; an export brings its own.
     """
-    from dragoman.encoders.onnx_retriever import MODEL_TYPE, OnnxRetriever
-
-    if model_config(Path(folder)).get("model_type") == MODEL_TYPE:
-        return OnnxRetriever.load(folder, device)
     if model_config(Path(folder))["model_type"] == "dragoman-onnx":
         from dragoman.encoders.onnx_retriever import OnnxRetriever
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 MODEL_TYPE = "dragoman-onnx"
 FORMAT_VERSION = 1
+TOKENS = 2048
+"""Of a batch of texts, padding among them."""
 GOLDEN_TOLERANCE = {"fp32": 1e-3, "int8": 2e-2}
 """Largest difference from the golden vectors. Integers are exact everywhere, but what is rounded to them
 differs a little between processors."""
@@ -83,10 +85,7 @@ class OnnxRetriever:
         row_of_text = [rows.setdefault(text, len(rows)) for text in texts]
         different = list(rows)
         vectors = np.empty((len(different), self.width), np.float32)
-        # Sorted by length, a batch holds texts of similar length and its size bounds the memory.
-        order = np.argsort(self._reader.lengths(different), kind="stable")
-        for start in range(0, len(order), batch_size):
-            batch = order[start : start + batch_size]
+        for batch in _batches(self._reader.lengths(different), batch_size):
             vectors[batch] = self._text.run(self._reader.prepare([different[row] for row in batch]))
         return vectors[row_of_text]
 
@@ -209,6 +208,18 @@ def golden_pixels(shape: tuple[int, int, int]) -> NDArray[np.float32]:
     channel, row, column = np.indices(shape)
     waves: NDArray[np.float64] = np.sin(0.05 * (channel + 1) * row + 0.08 * column + channel)
     return waves.astype(np.float32)
+
+
+def _batches(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
+    """Row numbers by ascending length, so that little is computed on padding and memory is bounded."""
+    batch: list[int] = []
+    for row in np.argsort(lengths, kind="stable").tolist():
+        if batch and (len(batch) == batch_size or (len(batch) + 1) * lengths[row] > TOKENS):
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch
 
 
 def _require_list(values: object, method: str, what: str) -> None:
