@@ -28,7 +28,7 @@ REAL_TOWER = Path(__file__).parents[3] / "shared" / "models" / "mobilenet_v2_ima
 
 WITHOUT_TORCH = """
 import json, sys
-absent = "torch transformers safetensors accelerate onnx onnxscript".split()
+absent = "torch transformers safetensors accelerate onnx onnxscript scipy".split()
 class Absent:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in absent:
@@ -42,12 +42,27 @@ seen = model.encode_image([picture] if picture else [])
 print(json.dumps([model.encode_text(texts).tolist(), seen.tolist()]))
 """
 
+SEARCHED_WITHOUT_TORCH = (
+    WITHOUT_TORCH[: WITHOUT_TORCH.index("import dragoman")]
+    + """
+from dragoman.indexing import index_media
+from dragoman.search.searcher import Searcher
+model, media, index = sys.argv[1:]
+index_media(model, media, index, device="cpu")
+with Searcher.open(index) as searcher:
+    found = searcher.search("um cão corre na praia", k=3)
+print(json.dumps([[hit.entry.item_id, hit.score] for hit in found.hits]))
+"""
+)
+
 
 @pytest.fixture(scope="module")
 def seeing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `run`, `tower`, and the run's export `onnx`."""
     root = tmp_path_factory.mktemp("seeing")
-    export(save_seeing_run(root), to="onnx", out=root / "onnx")
+    run = save_seeing_run(root)
+    (run / "model" / "calibration.json").write_text('{"fingerprint": "of another"}')
+    export(run, to="onnx", out=root / "onnx")
     return root
 
 
@@ -99,6 +114,8 @@ def test_an_export_says_which_model_it_is(seeing: Path) -> None:
     assert exported.fingerprint == model.fingerprint == model_fingerprint(seeing / "onnx")
     assert image_fingerprint(seeing / "onnx") == image_fingerprint(seeing / "run")
     assert (exported.width, exported.config, exported.precision) == (16, model.config, "fp32")
+    for name in ("README.md", "calibration.json"):
+        assert (seeing / "onnx" / name).read_text() == (seeing / "run" / "model" / name).read_text()
 
 
 def test_search_loads_either_kind_of_folder(seeing: Path) -> None:
@@ -131,6 +148,25 @@ def test_neither_torch_nor_transformers_is_needed(
     np.testing.assert_allclose(texts, exported.encode_text(TEXTS), atol=1e-6)
     if world == "seeing":
         np.testing.assert_allclose(seen, exported.encode_image([photo]), atol=1e-6)
+
+
+def test_photos_are_indexed_and_searched_without_torch(seeing: Path, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    for number in range(4):
+        picture(number).save(tmp_path / "photos" / f"{number}.png")
+    folders = [str(seeing / "onnx"), str(tmp_path / "photos"), str(tmp_path / "index")]
+    done = subprocess.run(
+        [sys.executable, "-c", SEARCHED_WITHOUT_TORCH, *folders], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    model = Retriever.load(seeing / "run")
+    images = model.encode_image([tmp_path / "photos" / f"{number}.png" for number in range(4)])
+    scores = (images @ model.encode_text(["um cão corre na praia"])[0]).tolist()
+    expected = sorted(((f"{number}.png", score) for number, score in enumerate(scores)), key=lambda x: -x[1])
+    assert [found for found, _ in json.loads(done.stdout)] == [name for name, _ in expected[:3]]
+    assert [score for _, score in json.loads(done.stdout)] == pytest.approx(
+        [score for _, score in expected[:3]], abs=1e-3
+    )
 
 
 def test_texts_alone_load_one_graph(copied: Path) -> None:

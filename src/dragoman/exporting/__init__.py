@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from dragoman import plugins
 from dragoman.corpus.staging import staged
-from dragoman.encoders.identity import model_in
+from dragoman.encoders.identity import CALIBRATION, model_in
 from dragoman.errors import UserError
 from dragoman.folders import MANIFEST, read_manifest, sha256, write_json, write_manifest
 
@@ -74,10 +74,11 @@ def export(run: str | Path, *, to: str, out: str | Path, **settings: Any) -> Exp
     return Export(folder=folder, parity=parity, sizes=sizes)
 
 
-def copy_card(model: Path, folder: Path) -> None:
-    """The model card goes where the model goes."""
-    if (model / "README.md").is_file():
-        shutil.copy(model / "README.md", folder)
+def copy_beside(model: Path, folder: Path) -> None:
+    """The model card, and what its scores are worth, go where the model goes."""
+    for name in ("README.md", CALIBRATION):
+        if (model / name).is_file():
+            shutil.copy(model / name, folder)
 
 
 def _require_free(out: Path) -> None:

@@ -31,7 +31,7 @@ from dragoman.encoders.preprocessing import Preprocessing
 from dragoman.encoders.retriever import Retriever
 from dragoman.encoders.small import SmallText
 from dragoman.encoders.vision import VisionTower
-from dragoman.exporting import _graphs, copy_card
+from dragoman.exporting import _graphs, copy_beside
 from dragoman.exporting._parity import Agreement, Encoded, Precision, Samples, agreements, require
 from dragoman.exporting._preprocessing import preprocessing_of
 from dragoman.exporting._quantise import quantise
@@ -77,7 +77,7 @@ def write(model: Path, folder: Path, config: Config) -> list[Agreement]:
             if (folder / name).exists():
                 quantise(folder / name)
         rows += _checked(folder, described, "int8", preprocess, sample, expected)
-    copy_card(model, folder)
+    copy_beside(model, folder)
     return rows
 
 
