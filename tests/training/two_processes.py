@@ -1,11 +1,13 @@
 """Run as a script, twice, with RANK 0 and 1: what two processes exchange and compute together.
 
 Arguments: what to do, then its own. `gradients CORPUS OUT` stores those of every case, and what was gathered;
-`run CORPUS OUT [STEP]` trains, and with a step, the second process alone gets a signal after it.
+`run CORPUS OUT [STEP]` trains, and with a step, the second process alone gets a signal after it. A thread of
+gloo that is left at the exit is named on stderr.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
@@ -74,6 +76,12 @@ def run(corpus: Path, out: Path, step: str = "0") -> None:
     train(corpus, tiny("nrccr", **SETTINGS), out, device="cpu", on_step=on_step)
 
 
+def threads() -> list[str]:
+    names = [Path(task, "comm").read_text().strip() for task in Path("/proc/self/task").iterdir()]
+    return [name for name in names if "gloo" in name]
+
+
 if __name__ == "__main__":
+    atexit.register(lambda: sys.stderr.write("".join(threads())))
     what = {"gradients": all_gradients, "run": run}[sys.argv[1]]
     what(*map(Path, sys.argv[2:4]), *sys.argv[4:])  # type: ignore[operator]

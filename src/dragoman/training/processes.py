@@ -8,6 +8,7 @@ which scales the encoders' gradients by one over the processes, and not the temp
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -15,6 +16,7 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
+import torch.distributed.nn  # Imported later, its default arguments would hold the group open.
 from accelerate import PartialState
 from torch import Tensor
 
@@ -34,6 +36,16 @@ class Processes:
     def __init__(self) -> None:
         self.rank, self.count = dist.get_rank(), dist.get_world_size()
         self._control = dist.new_group(backend="gloo", timeout=PATIENCE)
+        atexit.register(self._leave)
+
+    def _leave(self) -> None:
+        """Stop the threads of gloo while Python still lives: one that outlives it can abort the process.
+
+        NCCL's group is left to torchrun, as destroying it waits for processes that may have failed.
+        """
+        control, self._control = self._control, None
+        if dist.is_initialized():
+            dist.destroy_process_group(control if dist.get_backend() == "nccl" else None)
 
     @property
     def first(self) -> bool:
