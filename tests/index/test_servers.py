@@ -95,6 +95,15 @@ def test_the_best_are_those_of_double_precision(
     assert best(query, k, lambda count: served[:count]) == [(item_id, -score) for score, item_id in right]
 
 
+def test_scores_that_differ_by_rounding_only_are_ties() -> None:
+    row = np.array([0.6, 0.8], np.float32)
+    # The server's sums go down as the ids do, by less than single precision can tell.
+    served = [Found(f"{29 - i:02}", 1.0 - i * 2.0**-26, row) for i in range(30)]
+    found = best(row, 2, lambda count: served[:count])
+    assert [match.item_id for match in found] == ["00", "01"]
+    assert found[0].score == found[1].score
+
+
 def test_recall_is_the_share_of_the_right_answers() -> None:
     a, b, c = (Match(name, 1.0) for name in "abc")
     assert recall([[a, b], [c]], [[a, c], [c, b]]) == 0.5

@@ -18,16 +18,17 @@ if TYPE_CHECKING:
 OLDEST_PGVECTOR = (0, 8)
 """Which goes on searching the graph until enough entries pass the filter."""
 
-# Rows of vectors of up to about 1900 numbers stay whole (MAIN): exact search reads them all, and following a
-# pointer for each takes longer than the product.
 _TABLE = """
 CREATE TABLE {table} (
   item_id text COLLATE "C" PRIMARY KEY,
   entry json NOT NULL,
   fields jsonb NOT NULL,
-  vector vector({width}) STORAGE MAIN NOT NULL
+  vector vector({width}) NOT NULL
 )
 """
+# Rows of up to about 1900 numbers then stay whole: exact search reads them all, and following a pointer for
+# each takes longer than the product.
+_WHOLE = "ALTER TABLE {table} ALTER COLUMN vector SET STORAGE MAIN"
 _FIELDS = "CREATE INDEX ON {table} USING gin (fields jsonb_path_ops)"
 
 
@@ -65,6 +66,7 @@ def _make_table(connection: Connection, schema: str, place: sql.Identifier, widt
     if _one(connection, "SELECT to_regnamespace(%s)", sql.Identifier(schema).as_string(connection)) is None:
         connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
     connection.execute(sql.SQL(_TABLE).format(table=place, width=sql.Literal(width)))
+    connection.execute(sql.SQL(_WHOLE).format(table=place))
     connection.execute(sql.SQL(_FIELDS).format(table=place))
 
 

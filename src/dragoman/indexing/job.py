@@ -117,6 +117,8 @@ def index_media(
                 )
             if swapped and before is not None:
                 _embed_added(before, info, store, eye, update)
+            if before is None or swapped or 2 * update.done.added > store.count():
+                store.build()
             info = dataclasses.replace(info, count=store.count(), described=dict(store.describe()))
         _write_rejected([folder / REJECTED, *([Path(reject_file)] if reject_file else [])], update.rejected)
         info = _with_calibration(info, model, before)
@@ -247,7 +249,7 @@ def _batch_size(model: Path, device: str) -> int:
 def _with_calibration(info: IndexInfo, model: Path, before: IndexInfo | None) -> IndexInfo:
     """The calibration of the model, copied to the index under the name of its content.
 
-    An export has none of its own: what the index had of the same model stays.
+    Where the model has none, what the index had of the same model stays.
     """
     source = model_in(model) / CALIBRATION
     if not source.is_file():
