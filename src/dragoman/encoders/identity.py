@@ -57,21 +57,26 @@ def model_in(folder: Path) -> Path:
 
 def model_config(folder: Path) -> dict[str, Any]:
     """`config.json` of a run, its model folder, or an export. Raises UserError where there is none."""
+    config = read_config(folder)
+    if not isinstance(config.get("trained"), dict):
+        raise UserError(
+            f"{folder} holds another kind of model. Give the folder that dragoman train wrote, or an export."
+        )
+    return config
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """`config.json` of a run or its model folder, of whatever kind. Raises UserError where there is none."""
     file = model_in(folder) / "config.json"
     try:
-        config = json.loads(file.read_text(encoding="utf-8"))
+        return dict(json.loads(file.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise UserError(
             f"{folder} holds no trained model (no config.json). "
             "Give the folder that dragoman train wrote: dragoman train CORPUS --out RUN"
         ) from None
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise UserError(f"{file} is damaged ({error}). Copy the whole folder again.") from None
-    if not isinstance(config, dict) or not isinstance(config.get("trained"), dict):
-        raise UserError(
-            f"{folder} holds another kind of model. Give the folder that dragoman train wrote, or an export."
-        )
-    return config
 
 
 def _fingerprint(folder: Path, config: dict[str, Any], beginnings: str | tuple[str, ...]) -> str:

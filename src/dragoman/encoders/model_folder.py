@@ -21,6 +21,7 @@ from torch import Tensor
 from dragoman.encoders.dual import DualConfig, DualEncoder
 from dragoman.encoders.fusion import FusionConfig
 from dragoman.encoders.hf_text import HuggingFaceText
+from dragoman.encoders.identity import read_config
 from dragoman.encoders.small import SmallText
 from dragoman.encoders.text import TextEncoder
 from dragoman.errors import UserError
@@ -108,17 +109,12 @@ def load_model(folder: Path) -> tuple[DualEncoder, dict[str, Any]]:
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
-    path = folder / "config.json"
-    if not path.is_file():
+    config = read_config(folder)
+    kind, version = config.get("model_type"), config.get("format_version", 0)
+    if not isinstance(version, int):
         raise UserError(
-            f"{folder} holds no trained model (no config.json). "
-            "Give the folder that dragoman train wrote: dragoman train CORPUS --out RUN"
+            f"{folder / 'config.json'} is damaged (format_version {version!r}). Copy the whole folder again."
         )
-    try:
-        config = dict(json.loads(path.read_text(encoding="utf-8")))
-        kind, version = config.get("model_type"), int(config.get("format_version", 0))
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{path} is damaged ({error}). Copy the whole folder again.") from None
     if kind != MODEL_TYPE:
         raise UserError(
             f"{folder} holds a model of type {kind!r}, expected {MODEL_TYPE!r}. "

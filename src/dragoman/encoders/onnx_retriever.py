@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dragoman.encoders.inputs import require_list, require_width
 from dragoman.encoders.onnx_graph import AGAIN, Graph, damaged, providers
 from dragoman.encoders.onnx_text import READERS, TextReader
 from dragoman.encoders.preprocessing import Preprocessing
@@ -80,7 +81,7 @@ class OnnxRetriever:
 
     def encode_text(self, texts: Sequence[str], batch_size: int = 256) -> NDArray[np.float32]:
         """[N, J] unit vectors; equal texts are encoded once, so that they get equal vectors."""
-        _require_list(texts, "encode_text", "texts")
+        require_list(texts, "encode_text", "texts")
         rows: dict[str, int] = {}
         row_of_text = [rows.setdefault(text, len(rows)) for text in texts]
         different = list(rows)
@@ -91,7 +92,7 @@ class OnnxRetriever:
 
     def encode_image(self, images: Sequence[str | Path | Image], batch_size: int = 32) -> NDArray[np.float32]:
         """[N, J] unit vectors of image files or PIL images, through the vision tower and the image head."""
-        _require_list(images, "encode_image", "images")
+        require_list(images, "encode_image", "images")
         if not len(images):
             return np.empty((0, self.width), np.float32)
         blocks = [images[start : start + batch_size] for start in range(0, len(images), batch_size)]
@@ -101,7 +102,7 @@ class OnnxRetriever:
         """[N, 1, D] what the vision tower makes of image files or PIL images."""
         from dragoman.encoders.images import open_image
 
-        _require_list(images, "see", "images")
+        require_list(images, "see", "images")
         preprocess, tower = self._preprocessing, self._tower
         pixels = np.stack([preprocess(open_image(image)) for image in images])
         # Features are stored as float16; the same rounding here gives the same vectors.
@@ -110,13 +111,7 @@ class OnnxRetriever:
 
     def encode_features(self, vectors: NDArray[np.floating], batch_size: int = 1024) -> NDArray[np.float32]:
         """[N, J] unit vectors of frozen vision vectors [N, D] of the feature set the run was trained on."""
-        width = int(self._description["feature_width"])
-        if vectors.ndim != 2 or vectors.shape[1] != width:
-            raise UserError(
-                f"These vectors have shape {vectors.shape}, but the model reads [N, {width}] of the feature "
-                f"set {self.config['features']!r}. Extract that feature set (dragoman features), or train a "
-                "model on this one."
-            )
+        require_width(vectors, int(self._description["feature_width"]), self.config["features"])
         encoded = np.empty((len(vectors), self.width), np.float32)
         for start in range(0, len(vectors), batch_size):
             block = np.asarray(vectors[start : start + batch_size], np.float32)
@@ -220,9 +215,3 @@ def _batches(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
         batch.append(row)
     if batch:
         yield batch
-
-
-def _require_list(values: object, method: str, what: str) -> None:
-    # A single string is a sequence too, of letters.
-    if isinstance(values, str | Path):
-        raise UserError(f"{method} takes a list of {what}, got {values!r}. Write {method}([{values!r}])")

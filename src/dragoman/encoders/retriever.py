@@ -25,6 +25,7 @@ except ImportError:
 from dragoman.encoders.dual import DualEncoder, unique_texts
 from dragoman.encoders.fusion import Fusion
 from dragoman.encoders.identity import model_fingerprint, model_in
+from dragoman.encoders.inputs import require_list, require_width
 from dragoman.encoders.model_folder import load_model
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class Retriever:
     @torch.inference_mode()
     def encode_text(self, texts: Sequence[str], batch_size: int = 256) -> NDArray[np.float32]:
         """[N, J] unit vectors; equal texts are encoded once, so that they get equal vectors."""
-        _require_list(texts, "encode_text", "texts")
+        require_list(texts, "encode_text", "texts")
         different, row_of_text = unique_texts(texts)
         model = self.model
         # Sorted by length, a batch holds texts of similar length and its size bounds the memory.
@@ -93,7 +94,7 @@ class Retriever:
 
     def encode_image(self, images: Sequence[str | Path | Image], batch_size: int = 32) -> NDArray[np.float32]:
         """[N, J] unit vectors of image files or PIL images, through the vision tower and the image head."""
-        _require_list(images, "encode_image", "images")
+        require_list(images, "encode_image", "images")
         vectors = [np.empty((0, self.width), np.float32)]
         for start in range(0, len(images), batch_size):
             vectors.append(self.encode_features(self.see(images[start : start + batch_size])[:, 0]))
@@ -104,7 +105,7 @@ class Retriever:
         `rerank` takes. R is 1 where the feature set of the run has no regions."""
         from dragoman.encoders.images import open_image
 
-        _require_list(images, "see", "images")
+        require_list(images, "see", "images")
         tower = self.tower()
         vectors = tower.encode([open_image(image) for image in images])
         # Features are stored as float16; the same rounding here gives the same vectors.
@@ -124,12 +125,7 @@ class Retriever:
     @torch.inference_mode()
     def encode_features(self, vectors: NDArray[np.floating], batch_size: int = 1024) -> NDArray[np.float32]:
         """[N, J] unit vectors of frozen vision vectors [N, D] of the feature set the run was trained on."""
-        if vectors.ndim != 2 or vectors.shape[1] != self.model.feature_width:
-            raise UserError(
-                f"These vectors have shape {vectors.shape}, but the model reads [N, "
-                f"{self.model.feature_width}] of the feature set {self.config['features']!r}. "
-                "Extract that feature set (dragoman features), or train a model on this one."
-            )
+        require_width(vectors, self.model.feature_width, self.config["features"])
         encoded = np.empty((len(vectors), self.width), np.float32)
         for start in range(0, len(vectors), batch_size):
             block = torch.from_numpy(np.asarray(vectors[start : start + batch_size], np.float32))
@@ -158,7 +154,7 @@ class Retriever:
         Returns [P], or [T, I]. Memory holds the token states of the texts and `batch_size` fused pairs.
         Raises UserError for a model without a fusion encoder, or trained on other regions.
         """
-        _require_list(texts, "rerank", "texts")
+        require_list(texts, "rerank", "texts")
         model, fusion = self.model, self._require_fusion(regions)
         different, row_of_text = unique_texts(texts)
         if pairs is None:
@@ -239,9 +235,3 @@ class Retriever:
                 f"made the feature set {self.config['features']!r}: Retriever.load(run, vision=FOLDER)"
             )
         return tower
-
-
-def _require_list(values: object, method: str, what: str) -> None:
-    # A single string is a sequence too, of letters.
-    if isinstance(values, str | Path):
-        raise UserError(f"{method} takes a list of {what}, got {values!r}. Write {method}([{values!r}])")

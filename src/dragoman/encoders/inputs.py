@@ -1,0 +1,25 @@
+"""What every model asks of the lists and vectors it is given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dragoman.errors import UserError
+
+
+def require_list(values: object, method: str, what: str) -> None:
+    """Raise UserError for a single string or path, which is a sequence too, of letters."""
+    if isinstance(values, str | Path):
+        raise UserError(f"{method} takes a list of {what}, got {values!r}. Write {method}([{values!r}])")
+
+
+def require_width(vectors: NDArray[np.floating], width: int, features: str) -> None:
+    """Raise UserError unless the vectors are [N, width], as those of the feature set that is named."""
+    if vectors.ndim != 2 or vectors.shape[1] != width:
+        raise UserError(
+            f"These vectors have shape {vectors.shape}, but the model reads [N, {width}] of the feature set "
+            f"{features!r}. Extract that feature set (dragoman features), or train a model on this one."
+        )
