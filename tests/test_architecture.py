@@ -13,7 +13,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "dragoman"
 
 # Each layer may import itself and those above it, never one below.
 LAYERS = [
-    {"records", "errors", "folders", "progress", "plugins"},
+    {"records", "errors", "folders", "databases", "progress", "plugins"},
     {"corpus"},
     {"translation", "encoders", "objectives", "evaluation", "index", "scenes"},
     {"training", "indexing", "exporting", "search"},
@@ -29,6 +29,7 @@ NEIGHBOURS = {
     ("scenes", "translation"),
     ("search", "indexing"),
     ("folders", "errors"),
+    ("databases", "errors"),
     ("plugins", "errors"),
 }
 LIGHT = {"evaluation": {"numpy"}, "records.py": set()}

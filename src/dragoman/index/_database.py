@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
+from dragoman import databases
 from dragoman.errors import UserError
 
 FORMAT_VERSION = 1
@@ -64,21 +63,14 @@ def make_tables(database: sqlite3.Connection, path: Path, width: int) -> None:
         )
 
 
-@contextmanager
-def explained(path: Path) -> Iterator[None]:
+def explained(path: Path) -> AbstractContextManager[None]:
     """Say in words what SQLite complains of."""
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        if "full" in str(error):
-            raise OSError(errno.ENOSPC, "no space left on the device", str(path)) from None
-        raise UserError(
-            f"The index {path} cannot be used ({error}). Check that the folder can be written by this user."
-        ) from None
-    except sqlite3.DatabaseError as error:
-        raise UserError(
-            f"The index {path} is damaged ({error}). Restore it from a backup, or make the index again."
-        ) from None
+    return databases.explained(
+        path,
+        "The index",
+        unusable="Check that the folder can be written by this user.",
+        damaged="Restore it from a backup, or make the index again.",
+    )
 
 
 def _version(database: sqlite3.Connection) -> int:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
+from dragoman.databases import explained
 from dragoman.errors import UserError
 from dragoman.translation.engine import Engine, Rejected
 from dragoman.translation.lines import Outcome
@@ -116,18 +116,10 @@ def _prepare(database: sqlite3.Connection, path: Path) -> None:
     database.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
 
 
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        if "full" in str(error):
-            raise OSError(errno.ENOSPC, "no space left on the device", str(path)) from None
-        raise UserError(
-            f"The translation cache {path} cannot be used ({error}). Give another folder: --cache DIR"
-        ) from None
-    except sqlite3.DatabaseError as error:
-        raise UserError(
-            f"The translation cache {path} is damaged ({error}). Delete the file, or give another folder: "
-            "--cache DIR"
-        ) from None
+def _explained(path: Path) -> AbstractContextManager[None]:
+    return explained(
+        path,
+        "The translation cache",
+        unusable="Give another folder: --cache DIR",
+        damaged="Delete the file, or give another folder: --cache DIR",
+    )
