@@ -8,12 +8,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dragoman.errors import UserError
-from dragoman.records import KINDS, Entry
+from dragoman.records import KINDS, Entry, Value
 
 MAX_ID_BYTES = 512
 MAX_NAME_BYTES = 256
@@ -78,6 +79,11 @@ def checked_queries(vectors: NDArray[np.float32], width: int) -> NDArray[np.floa
         row = int(np.flatnonzero(~np.isfinite(vectors_QD).all(axis=1))[0])
         raise UserError(f"The query vector {row} is not finite. Encode the query again.")
     return vectors_QD
+
+
+def metadata_of(read: Mapping[str, Any]) -> dict[str, Value]:
+    """The metadata of an entry that were read from JSON, which has lists where entries have tuples."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in read.items()}
 
 
 def is_possible_id(item_id: str) -> bool:

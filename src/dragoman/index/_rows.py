@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dragoman.index._checks import is_possible_id
+from dragoman.index._checks import is_possible_id, metadata_of
 from dragoman.records import Entry, Scalar, Value
 
 COLUMNS = "item_id, kind, path, metadata, captions, source"
@@ -35,10 +35,7 @@ def entry_of(row: Sequence[Any]) -> Entry:
         item_id=item_id,
         kind=kind,
         path=path,
-        metadata={
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in json.loads(metadata).items()
-        },
+        metadata=metadata_of(json.loads(metadata)),
         captions=json.loads(captions),
         source=source,
     )

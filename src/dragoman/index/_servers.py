@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dragoman.errors import UserError
 from dragoman.index._backend import Match
 from dragoman.index._best import scores
-from dragoman.index._checks import is_possible_id
+from dragoman.index._checks import is_possible_id, metadata_of
 from dragoman.index._filters import values_of
 from dragoman.records import Entry, Scalar
 
@@ -35,10 +35,7 @@ def record_of(entry: Entry) -> dict[str, Any]:
 
 def entry_of(item_id: str, record: Mapping[str, Any]) -> Entry:
     """The entry of a record that was read from JSON."""
-    metadata = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in record["metadata"].items()
-    }
-    return Entry(item_id=item_id, **{**record, "metadata": metadata})
+    return Entry(item_id=item_id, **{**record, "metadata": metadata_of(record["metadata"])})
 
 
 def fields_of(entry: Entry) -> dict[str, list[Scalar]]:
