@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import re
 import resource
 import subprocess
@@ -23,6 +22,7 @@ from pathlib import Path
 
 import faiss
 import numpy as np
+from computer import commit_and_computer
 from vectors import CHUNK, World
 
 from dragoman.index import Backend
@@ -167,28 +167,19 @@ def page(found: list[dict], width: int) -> str:
 
 
 def circumstances(width: int) -> list[str]:
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
-    threads = os.environ.get("OMP_NUM_THREADS", "all")
     return [
         f"Vectors of width {width} in clusters (`vectors.py`), {K} hits, {QUERIES} queries that are not in",
         "the index and lie farther from the centres. Made by",
         "",
         "    python benchmarks/search/approximate.py --out benchmarks/search/approximate.md",
         "",
-        f"at commit {commit.stdout.strip()}, {time.strftime('%Y-%m-%d')}, on",
-        f"{len(os.sched_getaffinity(0))} cores ({processor()}, threads: {threads}),",
-        f"Python {platform.python_version()}, NumPy {np.__version__}, faiss {faiss.__version__}.",
+        f"{commit_and_computer()},",
+        f"NumPy {np.__version__}, faiss {faiss.__version__}.",
         "",
         "Approximate and exact search in turn in one process, medians. The recall that the index states was",
         "measured when it was built, with its own vectors and noise. Memory: what opening the index and 500",
         "queries add, without pages of files; while building, with the mapped vectors.",
     ]
-
-
-def processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,7 @@ from pathlib import Path
 
 import faiss
 import numpy as np
+from computer import commit_and_computer
 from vectors import CHUNK, World
 
 from dragoman.index.exact import Config, open_backend
@@ -158,27 +158,18 @@ def page(found: list[dict], width: int) -> str:
 
 
 def circumstances(width: int) -> list[str]:
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
-    threads = os.environ.get("OMP_NUM_THREADS", "all")
     return [
         f"Vectors of width {width}, {K} hits; see `vectors.py` for how they are made. Made by",
         "",
         "    python benchmarks/search/exact.py --out benchmarks/search/exact.md",
         "",
-        f"at commit {commit.stdout.strip()}, {time.strftime('%Y-%m-%d')}, on",
-        f"{len(os.sched_getaffinity(0))} cores ({processor()}, threads: {threads}),",
-        f"Python {platform.python_version()}, NumPy {np.__version__}, faiss {faiss.__version__}.",
+        f"{commit_and_computer()},",
+        f"NumPy {np.__version__}, faiss {faiss.__version__}.",
         "",
         "All versions in random order in one process, medians. The default answers with ids from the file,",
         "which the system had in memory, as a transaction; the others with positions from memory. The ratio",
         "is to the faster of the two others. To open is until the count is known.",
     ]
-
-
-def processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from computer import commit_and_computer
 from PIL import Image
 
 SECRETS = ("Traceback", "site-packages", 'File "', ".py")
@@ -382,7 +383,8 @@ def main() -> None:
         "# Malformed requests",
         "",
         f"`python benchmarks/search/hostile.py URL --requests {given.requests} --seed {given.seed}`: "
-        f"{given.requests} requests, {bad} of them without a 4xx or with a path in the answer.",
+        f"{given.requests} requests, {bad} of them without a 4xx or with a path in the answer; "
+        f"{commit_and_computer()}.",
         "",
         "| kind | statuses |",
         "|---|---|",

@@ -13,8 +13,6 @@ import argparse
 import http.client
 import json
 import math
-import os
-import platform
 import random
 import re
 import threading
@@ -23,6 +21,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
+
+from computer import commit_and_computer
 
 
 class Sample(NamedTuple):
@@ -132,9 +132,8 @@ def report(
         "# Load on the service",
         "",
         f"`python benchmarks/search/load.py URL --clients {given.clients} --seconds {given.seconds:g}`, "
-        f"a collection of {about['items']:,} items, on loopback; {os.cpu_count()} cores "
-        f"({platform.processor() or platform.machine()}), shared by clients and service; load average at the "
-        f"end {os.getloadavg()[0]:.1f}.",
+        f"a collection of {about['items']:,} items, on loopback; clients and service share "
+        f"the computer: {commit_and_computer()}.",
         "",
         "| | |",
         "|---|---|",
