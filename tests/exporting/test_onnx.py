@@ -169,6 +169,20 @@ def test_photos_are_indexed_and_searched_without_torch(seeing: Path, tmp_path: P
     )
 
 
+def test_a_run_that_is_indexed_without_torch_is_refused_with_the_way_out(
+    seeing: Path, tmp_path: Path
+) -> None:
+    picture(1).save(tmp_path / "1.png")
+    folders = (seeing / "run", tmp_path, tmp_path / "index")
+    done = subprocess.run(
+        [sys.executable, "-c", SEARCHED_WITHOUT_TORCH, *folders], capture_output=True, text=True
+    )
+    said = done.stderr.splitlines()[-1]
+    assert "Loading a trained model needs the package 'torch', which is not installed." in said
+    assert said.endswith("Install it: pip install 'dragoman[train]'")
+    assert not (tmp_path / "index" / "manifest.json").exists()
+
+
 def test_texts_alone_load_one_graph(copied: Path) -> None:
     expected = OnnxRetriever.load(copied).encode_text(TEXTS)
     for name in ("image.onnx", "head.onnx", "preprocess.json"):
