@@ -135,6 +135,25 @@ def test_a_call_that_does_not_fit_is_explained(folder: Path, words: list[str], m
     assert not (folder / "out").exists()
 
 
+def test_frames_are_named_after_vectors_and_counted(folder: Path) -> None:
+    (folder / "clips").mkdir()
+    for count, name in ((3, "i"), (1500, "j")):
+        np.save(folder / "clips" / f"{name}.npy", np.ones((count, 2)))
+    given = ["--features", "v.npy", "--feature-ids", "ids.txt", "--frames", "clips"]
+    names = ["--feature-name", "first", "--feature-name", "second"]
+    assert dragoman("corpus", "jsonl", "c.jsonl", *given, *names, "--out", "out", at=folder)[0] == 0
+    _, out, _ = dragoman("corpus", "show", "out", "--samples", "0", at=folder)
+    expected = """\
+features  width  items  frames
+first         3      2       -
+second        2      2   1,503
+"""
+    assert out.endswith(expected)
+    status, _, err = dragoman("corpus", "jsonl", "c.jsonl", *given, *names[:2], "--out", "two", at=folder)
+    assert status == 2
+    assert "--features and --frames stand 2 times and --feature-name 1 times" in err
+
+
 @pytest.mark.parametrize("verb", ["jsonl", "csv", "folder", "show"])
 def test_help_shows_an_example(folder: Path, verb: str) -> None:
     status, out, _ = dragoman("corpus", verb, "--help", at=folder)

@@ -36,8 +36,11 @@ def _items(found: Summary) -> str:
         "none": "without path",
     }
     files = ", ".join(f"{count:,} {words[key]}" for key, count in found.files.items() if count)
-    features = [["features", "width", "items"]]
-    features += [[name, f"{f['width']:,}", f"{f['items']:,}"] for name, f in found.features.items()]
+    columns = ["width", "items"]
+    columns += ["frames"] if any("frames" in sizes for sizes in found.features.values()) else []
+    features = [["features", *columns]]
+    for name, sizes in found.features.items():
+        features.append([name, *(f"{sizes[c]:,}" if c in sizes else "-" for c in columns)])
     lines = f"items: {files}" if files else "items: none"
     return f"{lines}\n\n{_table(features, left=1)}" if found.features else f"{lines}\nfeatures: none"
 

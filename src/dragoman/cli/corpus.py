@@ -23,7 +23,15 @@ _SHARED = [
         "--feature-ids", type=FILE, multiple=True, help="Item ids, line i for row i; one file may serve all."
     ),
     click.option(
-        "--feature-name", multiple=True, help="Name of the feature set.  [default: stem of the file]"
+        "--frames",
+        type=FILE,
+        multiple=True,
+        help="Frame features: a folder of .npy, HDF5, or NRCCR's layout; repeatable.",
+    ),
+    click.option(
+        "--feature-name",
+        multiple=True,
+        help="Name of the feature set, --features before --frames.  [default: stem of the file]",
     ),
     click.option("--lang", help="Language of captions that name none, as BCP 47 tag: en, pt-BR."),
     click.option("--role", help="Role of captions that name none: human, mt or back.  [default: human]"),
@@ -159,27 +167,31 @@ def show(corpus: Path, samples: int, seed: int, as_json: bool) -> None:
 
 
 def _build_options(given: dict[str, Any]) -> BuildOptions:
-    from dragoman.corpus import BuildOptions, GivenFeatures
+    from dragoman.corpus import BuildOptions, GivenFeatures, GivenFrames
 
     vectors, ids, names = given.pop("features"), given.pop("feature_ids"), given.pop("feature_name")
+    frames = given.pop("frames")
     if (vectors or ids) and len(ids) not in (1, len(vectors)):
         raise errors.UserError(
             f"--features stands {len(vectors)} times and --feature-ids {len(ids)} times. "
             "Give one file of ids for all, or one for each."
         )
-    if len(names) not in (0, len(vectors)):
+    sets = len(vectors) + len(frames)
+    if len(names) not in (0, sets):
+        stand = "--features and --frames stand" if frames else "--features stands"
         raise errors.UserError(
-            f"--features stands {len(vectors)} times and --feature-name {len(names)} times. Name all or none."
+            f"{stand} {sets} times and --feature-name {len(names)} times. Name all or none."
         )
     ids = ids * len(vectors) if len(ids) == 1 else ids
-    names = names or [""] * len(vectors)
-    features = tuple(
-        GivenFeatures(vectors=v, ids=i, name=name) for v, i, name in zip(vectors, ids, names, strict=True)
-    )
+    named = iter(names or [""] * sets)
+    features: list[GivenFeatures | GivenFrames] = [
+        GivenFeatures(vectors=v, ids=i, name=next(named)) for v, i in zip(vectors, ids, strict=True)
+    ]
+    features += [GivenFrames(path=path, name=next(named)) for path in frames]
     if given["split_fractions"] is not None:
         given["split_fractions"] = _shares(given["split_fractions"])
     chosen = {key: value for key, value in given.items() if value is not None}
-    return BuildOptions(features=features, **chosen)
+    return BuildOptions(features=tuple(features), **chosen)
 
 
 def _shares(text: str) -> tuple[float, ...]:

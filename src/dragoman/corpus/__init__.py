@@ -8,7 +8,9 @@ from dragoman.corpus.build import (
     build_records,
 )
 from dragoman.corpus.features import FeatureSet
+from dragoman.corpus.frames import FrameSet
 from dragoman.corpus.given_features import GivenFeatures
+from dragoman.corpus.given_frames import GivenFrames
 from dragoman.corpus.options import BuildOptions
 from dragoman.corpus.store import Corpus
 from dragoman.corpus.triples import Triples, triples
@@ -18,7 +20,9 @@ __all__ = [
     "BuildReport",
     "Corpus",
     "FeatureSet",
+    "FrameSet",
     "GivenFeatures",
+    "GivenFrames",
     "Triples",
     "build_csv",
     "build_folder",

@@ -22,7 +22,7 @@ from dragoman.corpus.splits import split_by_hash
 from dragoman.corpus.staging import staged
 from dragoman.corpus.store import FORMAT, FORMAT_VERSION, Corpus, write_corpus_manifest
 from dragoman.errors import UserError
-from dragoman.folders import MANIFEST, atomic_path, read_manifest, sha256
+from dragoman.folders import MANIFEST, atomic_path, read_manifest
 from dragoman.records import Caption, Item
 
 log = logging.getLogger(__name__)
@@ -192,8 +192,7 @@ def _with_media(items: pa.Table, root: Path, pattern: str) -> pa.Table:
 
 
 def _hashes(options: BuildOptions) -> dict[str, str]:
-    files = [path for given in options.features for path in (given.vectors, given.ids)]
-    return {str(path): sha256(path) for path in files if path.is_file()}
+    return {path: digest for given in options.features for path, digest in given.inputs.items()}
 
 
 def _noted(options: BuildOptions) -> dict[str, Any]:

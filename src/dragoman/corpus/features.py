@@ -1,7 +1,7 @@
 """Frozen vision vectors of a corpus: `vectors.npy` (memory-mapped), `ids.txt`, `manifest.json`.
 
 N items, R regions, D width. A set holds one vector an item, [N, D], or several, [N, R, D]: the vector of the
-whole image, then those of its regions.
+whole image, then those of its regions. Sets of the frames of videos are in `frames.py`.
 """
 
 from __future__ import annotations
@@ -41,9 +41,12 @@ class FeatureSet:
     @classmethod
     def open(cls, folder: str | Path) -> FeatureSet:
         """Open a feature folder; the vectors stay on disk until they are indexed."""
+        from dragoman.corpus.frames import FRAMES_VERSION, FrameSet
+
         path = Path(folder)
         make = "dragoman features CORPUS --encoder FOLDER"
-        return cls(path, read_manifest(path, format=FORMAT, format_version=FORMAT_VERSION, make=make))
+        manifest = read_manifest(path, format=FORMAT, format_version=FRAMES_VERSION, make=make)
+        return FrameSet(path, manifest) if "frames" in manifest else cls(path, manifest)
 
     @cached_property
     def ids(self) -> list[str]:
@@ -59,6 +62,11 @@ class FeatureSet:
     def regions(self) -> int:
         """R, the vector of the whole image among them; 1 where a set holds nothing else."""
         return int(self.vectors.shape[1]) if self.vectors.ndim == 3 else 1
+
+    @property
+    def per_item(self) -> int:
+        """Vectors of an item in `whole`; more than 1 where these are frames."""
+        return 1
 
     def whole(self, rows: NDArray[np.int64]) -> NDArray[np.floating]:
         """[n, D] of some rows: what a dual encoder reads of an image."""

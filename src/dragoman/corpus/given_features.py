@@ -1,13 +1,14 @@
 """Vectors that come with the captions: `vectors.npy`, and `ids.txt` that names their rows.
 
-N vectors, D width, I items of the corpus.
+N vectors, D width, I items of the corpus; F frames, where a row is a video.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dragoman.corpus.features import BLOCK, write_features
+from dragoman.corpus.frames import write_frames
 from dragoman.corpus.lines import numbered_lines
 from dragoman.errors import UserError
 from dragoman.folders import sha256
@@ -24,7 +26,10 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 @dataclass(frozen=True, kw_only=True)
 class GivenFeatures:
-    """Row i of `vectors` (.npy) belongs to the item on line i of `ids`; the name is the file's stem."""
+    """Row i of `vectors` (.npy) belongs to the item on line i of `ids`; the name is the file's stem.
+
+    A row is one vector, [N, D], or the frames of a video, [N, F, D], shorter ones filled up with NaN.
+    """
 
     vectors: Path
     ids: Path
@@ -33,12 +38,12 @@ class GivenFeatures:
     def __post_init__(self) -> None:
         object.__setattr__(self, "vectors", Path(self.vectors))
         object.__setattr__(self, "ids", Path(self.ids))
-        object.__setattr__(self, "name", self.name or self.vectors.stem)
-        if not _NAME.fullmatch(self.name):
-            raise UserError(
-                f"The feature set cannot be named {self.name!r}: it names a folder, so letters, digits, '.', "
-                "'_' and '-' were expected. Give another name with --feature-name."
-            )
+        object.__setattr__(self, "name", require_name(self.name or self.vectors.stem))
+
+    @cached_property
+    def inputs(self) -> Mapping[str, str]:
+        """Content hashes of what is read, where it is there."""
+        return {str(path): sha256(path) for path in (self.vectors, self.ids) if path.is_file()}
 
     def write(self, folder: Path, item_ids: Sequence[str]) -> None:
         """Write the vectors of these items, in this order, as float16 into `folder`.
@@ -46,8 +51,8 @@ class GivenFeatures:
         Raises UserError where a file is damaged, rows and ids differ in number, an id stands twice, a vector
         is not finite in float16, or an item has none.
         """
-        vectors_ND = self._load()
-        row_of = self._rows(len(vectors_ND))
+        vectors = self._load()
+        row_of = self._rows(len(vectors))
         missing = [item_id for item_id in item_ids if item_id not in row_of]
         if missing:
             shown = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
@@ -56,9 +61,23 @@ class GivenFeatures:
                 "Extract the missing vectors, or leave these items out of the corpus."
             )
         row_I = np.fromiter((row_of[item_id] for item_id in item_ids), np.int64, len(item_ids))
-        self._require_finite(vectors_ND, row_I, item_ids)
-        inputs = {str(path): sha256(path) for path in (self.vectors, self.ids)}
-        write_features(folder, item_ids, vectors_ND, inputs=inputs, rows=row_I, source="given")
+        if vectors.ndim == 3:
+            videos = (self._frames(vectors[row], name) for row, name in zip(row_I, item_ids, strict=True))
+            write_frames(folder, item_ids, videos, inputs=self.inputs, source="given")
+        else:
+            self._require_finite(vectors, row_I, item_ids)
+            write_features(folder, item_ids, vectors, inputs=self.inputs, rows=row_I, source="given")
+
+    def _frames(self, row_FD: NDArray[np.floating[Any]], item_id: str) -> NDArray[np.float16]:
+        """Frames of a video without those that fill it up."""
+        absent_F = np.isnan(row_FD).all(axis=1)
+        count = len(row_FD) - int(np.logical_and.accumulate(absent_F[::-1]).sum())
+        if not count:
+            raise UserError(
+                f"{self.vectors} holds NaN alone for item {item_id!r}, but one frame or more was expected. "
+                "Extract it anew, or leave this item out of the corpus."
+            )
+        return halved(row_FD[:count], item_id, self.vectors)
 
     def _load(self) -> NDArray[np.floating[Any]]:
         fix = "Save a matrix of floats, one row an item: numpy.save('vectors.npy', matrix)"
@@ -70,10 +89,10 @@ class GivenFeatures:
             raise UserError(f"{self.vectors} is no readable .npy file ({error}). {fix}") from None
         if not isinstance(loaded, np.ndarray):
             raise UserError(f"{self.vectors} is an archive of several arrays, not one .npy array. {fix}")
-        if loaded.ndim != 2 or loaded.dtype.kind != "f" or loaded.shape[1] == 0:
+        if loaded.ndim not in (2, 3) or loaded.dtype.kind != "f" or 0 in loaded.shape[1:]:
             raise UserError(
                 f"{self.vectors} holds {loaded.dtype} of shape {loaded.shape}, but floats of shape "
-                f"(items, width) were expected. {fix}"
+                f"(items, width), or (items, frames, width), were expected. {fix}"
             )
         return loaded
 
@@ -113,3 +132,26 @@ class GivenFeatures:
                     "that is not finite in float16 (NaN, infinite, or beyond 65504). Extract it anew, or "
                     "scale all vectors."
                 )
+
+
+def require_name(name: str) -> str:
+    """The name of a feature set, which is that of a folder. Raises UserError where it cannot be."""
+    if not _NAME.fullmatch(name):
+        raise UserError(
+            f"The feature set cannot be named {name!r}: it names a folder, so letters, digits, '.', "
+            "'_' and '-' were expected. Give another name with --feature-name."
+        )
+    return name
+
+
+def halved(video_FD: NDArray[Any], item_id: str, path: Path) -> NDArray[np.float16]:
+    """Frames as float16. Raises UserError that names the frame whose vector is not finite there."""
+    with np.errstate(over="ignore"):
+        half_FD = video_FD.astype(np.float16)
+    bad_F = ~np.isfinite(half_FD).all(axis=1)
+    if bad_F.any():
+        raise UserError(
+            f"{path}, frame {int(bad_F.argmax()) + 1} of item {item_id!r} holds a value that is not finite "
+            "in float16 (NaN, infinite, or beyond 65504). Extract it anew, or scale all vectors."
+        )
+    return half_FD

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dragoman.corpus.given_features import GivenFeatures
+from dragoman.corpus.given_frames import GivenFrames
 from dragoman.corpus.languages import canonical_tag
 from dragoman.corpus.rows import CAPTION_KEYS, ITEM_KEYS
 from dragoman.errors import UserError
@@ -16,7 +17,7 @@ from dragoman.records import ROLES, SPLITS, Role, Split
 class BuildOptions:
     """How a corpus is built, whatever the reader."""
 
-    features: tuple[GivenFeatures, ...] = ()
+    features: tuple[GivenFeatures | GivenFrames, ...] = ()
     """Feature sets that come with the captions; each must cover every item."""
     media_root: Path | None = None
     """Where relative paths of items begin; by default the folder of the file that names them."""

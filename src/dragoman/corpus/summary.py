@@ -10,6 +10,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dragoman.corpus.features import FeatureSet
+from dragoman.corpus.frames import FrameSet
 from dragoman.corpus.store import Corpus
 from dragoman.records import SPLITS
 
@@ -45,7 +47,7 @@ class Summary:
     captions: list[CaptionCount]
     """By language, then human before machine, then engine."""
     features: dict[str, dict[str, int]]
-    """By name: `width`, and the number of `items` with a vector."""
+    """By name: `width`, and the number of `items` with a vector; of videos also that of all `frames`."""
     samples: list[Sample]
 
 
@@ -56,13 +58,14 @@ def summarize(corpus: Corpus, *, samples: int, seed: int) -> Summary:
         items={split: by_split.count(split) for split in SPLITS},
         files=_files(corpus),
         captions=_counts(corpus),
-        features={
-            name: {"width": found.width, "items": len(found.ids)}
-            for name in corpus.feature_names
-            for found in [corpus.features(name)]
-        },
+        features={name: _size(corpus.features(name)) for name in corpus.feature_names},
         samples=_samples(corpus, samples, random.Random(seed)),
     )
+
+
+def _size(found: FeatureSet) -> dict[str, int]:
+    frames = {"frames": len(found.vectors)} if isinstance(found, FrameSet) else {}
+    return {"width": found.width, "items": len(found.ids)} | frames
 
 
 def _files(corpus: Corpus) -> dict[str, int]:
