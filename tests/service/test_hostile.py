@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import pytest
 from running import threaded
 from shelf import MODEL, make_shelf
 
@@ -35,3 +36,13 @@ def test_a_good_answer_or_one_with_a_path_counts_as_a_fault() -> None:
     assert faults(Answer(404, b"nothing here"), ["/srv"]) == []
     assert faults(Answer(500, b"oh"), []) == ["status 500"]
     assert faults(Answer(422, b"cannot read /srv/a"), ["/srv"]) == ["shows '/srv'"]
+
+
+def test_a_body_that_is_no_http_fills_no_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    index = make_shelf(tmp_path, items=12)
+    head = b"POST /v1/search HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with threaded(shelf=index) as start:
+        url, _ = start()
+        port = int(url.rstrip("/").rpartition(":")[2])
+        assert [send("127.0.0.1", port, head + b"zz\r\n").status for _ in range(5)] == [400] * 5
+    assert [one.getMessage() for one in caplog.records if one.exc_info] == []

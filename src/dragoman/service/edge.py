@@ -7,6 +7,7 @@ import re
 import uuid
 from collections.abc import Collection
 
+from h11 import LocalProtocolError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -74,6 +75,9 @@ class Edge:
             await self.app(scope, receive, send_with_headers)
         except ClientDisconnect:
             log.debug("request %s: the client went away", scope[REQUEST_ID])
+        except LocalProtocolError:
+            # The server has refused the rest of the request by a 400 of its own, and closes.
+            log.debug("request %s: its body was no HTTP", scope[REQUEST_ID])
         except Exception:
             log.exception("request %s failed", scope[REQUEST_ID])
             if not begun:
