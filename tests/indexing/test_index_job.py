@@ -182,6 +182,22 @@ def test_a_renamed_file_keeps_its_vector(run: Path, photos: Path) -> None:
         assert backend.search(np.eye(3, dtype=np.float32)[1:2], 1)[0][0].item_id == "moved.png"
 
 
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_files_that_trade_names_trade_vectors(run: Path, photos: Path, batch_size: int) -> None:
+    index(run, photos)
+    a, c, d = (photos / name for name in ("a.png", "b/c.png", "b/d.png"))
+    with opened(run) as backend:
+        before = backend.vectors(["a.png", "b/c.png", "b/d.png"])
+    for old, new in ((a, photos / "x.png"), (c, a), (d, c), (photos / "x.png", d)):
+        old.rename(new)
+    (photos / "new.png").write_bytes(c.read_bytes())
+    report = index(run, photos, batch_size=batch_size)
+    assert counts(report) == {"changed": 3, "added": 1, "copies": 1}
+    with opened(run) as backend:
+        after = backend.vectors(["b/d.png", "a.png", "b/c.png", "new.png"])
+    np.testing.assert_allclose(after, before[[0, 1, 2, 2]], atol=1e-6)
+
+
 def test_copies_are_embedded_once(run: Path, photos: Path) -> None:
     shutil.copy(photos / "a.png", photos / "copy.png")
     shutil.copy(photos / "a.png", photos / "z.png")

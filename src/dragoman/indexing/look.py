@@ -10,7 +10,6 @@ import re
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from collections.abc import Collection as Container
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -33,6 +32,10 @@ if TYPE_CHECKING:
 _EXIF, _TAKEN, _STORED, _ORIENTATION = 0x8769, 0x9003, 0x0132, 0x0112
 _ON_ITS_SIDE = (5, 6, 7, 8)
 _DATE = re.compile(r"(1[89]\d\d|20\d\d):(0[1-9]|1[0-2]):(0[1-9]|[12]\d|3[01])\b")
+
+
+Knows = Callable[[str, str], bool]
+"""Whether the vector of a content is known, by the id of an item that has it and its digest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,9 +79,9 @@ class Eye:
 
 
 def look_at(
-    collection: Collection, item_id: str, known: Container[str], eye: Eye, max_megapixels: float
+    collection: Collection, item_id: str, knows: Knows, eye: Eye, max_megapixels: float
 ) -> Looked | Rejected:
-    """Read an item; its picture is decoded only where the digest of its file is not `known`."""
+    """Read an item; its picture is decoded only where the index does not know the vector of its content."""
     path = collection.path(item_id)
     try:
         notes = collection.notes(item_id)
@@ -86,8 +89,9 @@ def look_at(
         if vector_D is not None:
             state = vector_state(vector_D, notes_digest(notes, path))
             entry = _entry(collection, item_id, state, notes, {})
-            return Looked(entry=entry, state=state, inputs=None if state.digest in known else vector_D)
-        return _look_at_file(collection, item_id, notes, known, eye, max_megapixels)
+            inputs = None if knows(item_id, state.digest) else vector_D
+            return Looked(entry=entry, state=state, inputs=inputs)
+        return _look_at_file(collection, item_id, notes, knows, eye, max_megapixels)
     except ImageError as error:
         return Rejected(item_id, path, error.reason)
     except NotesError as error:
@@ -131,7 +135,7 @@ def _look_at_file(
     collection: Collection,
     item_id: str,
     notes: Notes,
-    known: Container[str],
+    knows: Knows,
     eye: Eye,
     max_megapixels: float,
 ) -> Looked | Rejected:
@@ -151,7 +155,7 @@ def _look_at_file(
     digest = hashlib.sha256(content).hexdigest()
     state = State("file", digest, len(content), stat.st_mtime_ns, notes_digest(notes, path))
     entry = _entry(collection, item_id, state, notes, _seen(content))
-    if digest in known:
+    if knows(item_id, digest):
         return Looked(entry=entry, state=state, inputs=None)
     image = open_image(content, max_megapixels)
     try:

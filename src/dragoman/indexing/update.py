@@ -49,8 +49,9 @@ class Update:
         self._plan = plan
         self._eye = eye
         self._writer = Writer(backend)
+        # Of what is gone and, later, of what this run embeds. An entry whose content changed is no origin:
+        # its vector may have been replaced when another item turns out to have its former content.
         self._known = {digest: item_id for item_id, digest in plan.gone.items()}
-        self._known |= {state.digest: item_id for item_id, state in plan.before.items()}
         self._gone = list(plan.gone)
 
     def run(
@@ -59,13 +60,16 @@ class Update:
         """Do what the plan says; `progress` is told of finished items."""
         twice = self._sizes_of_several()
         look = partial(
-            look_at, self._collection, known=self._known, eye=self._eye, max_megapixels=max_megapixels
+            look_at, self._collection, knows=self._knows, eye=self._eye, max_megapixels=max_megapixels
         )
         waiting: dict[bool, list[Looked]] = {True: [], False: []}
         most = {True: FEATURES_AT_ONCE, False: batch_size}
         for looked in ahead(look, self._plan.look, workers, 2 * batch_size):
             if isinstance(looked, Rejected):
                 self._reject(looked)
+            elif self._is_unchanged(looked.entry.item_id, looked.state.digest):
+                self._writer.reword(looked.entry)
+                self.done.reworded += 1
             elif looked.inputs is None or looked.state.digest in self._known:
                 self._copy(looked)
             else:
@@ -123,13 +127,17 @@ class Update:
         else:
             self.done.changed += 1
 
+    def _knows(self, item_id: str, digest: str) -> bool:
+        """Whether the index has the vector of a content that an item has."""
+        return digest in self._known or self._is_unchanged(item_id, digest)
+
+    def _is_unchanged(self, item_id: str, digest: str) -> bool:
+        before = self._plan.before.get(item_id)
+        return before is not None and before.digest == digest
+
     def _copy(self, looked: Looked) -> None:
-        """An entry whose content the index knows: its own, that of a file that moved, or of another copy."""
+        """An entry whose content the index knows: that of a file that moved, or of another copy."""
         origin = self._known[looked.state.digest]
-        if origin == looked.entry.item_id:
-            self._writer.reword(looked.entry)
-            self.done.reworded += 1
-            return
         self._put(looked, self._writer.vector(origin))
         if origin in self._plan.gone:
             self.done.moved += 1
