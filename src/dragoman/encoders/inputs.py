@@ -16,7 +16,7 @@ def require_list(values: object, method: str, what: str) -> None:
         raise UserError(f"{method} takes a list of {what}, got {values!r}. Write {method}([{values!r}])")
 
 
-def require_width(vectors: NDArray[np.floating], width: int, features: str) -> None:
+def require_width(vectors: NDArray[np.floating], width: int, features: str | None) -> None:
     """Raise UserError unless the vectors are [N, width], as those of the feature set that is named."""
     if vectors.ndim != 2 or vectors.shape[1] != width:
         raise UserError(

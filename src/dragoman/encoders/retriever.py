@@ -125,7 +125,7 @@ class Retriever:
     @torch.inference_mode()
     def encode_features(self, vectors: NDArray[np.floating], batch_size: int = 1024) -> NDArray[np.float32]:
         """[N, J] unit vectors of frozen vision vectors [N, D] of the feature set the run was trained on."""
-        require_width(vectors, self.model.feature_width, self.config["features"])
+        require_width(vectors, self.model.feature_width, self.config.get("features"))
         encoded = np.empty((len(vectors), self.width), np.float32)
         for start in range(0, len(vectors), batch_size):
             block = torch.from_numpy(np.asarray(vectors[start : start + batch_size], np.float32))
