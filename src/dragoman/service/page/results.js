@@ -50,7 +50,8 @@ function tile(item, place, collection, lang, act) {
   image.decoding = "async";
   frame.append(image);
   const text = document.createElement("span");
-  text.className = "caption";
+  // Without a caption the name of the file stands there, on one line: cut short rather than broken.
+  text.className = caption.lang ? "caption" : "caption name";
   text.dir = "auto";
   text.lang = caption.lang;
   text.textContent = caption.text;
