@@ -286,6 +286,9 @@ def test_items_get_the_media_file_that_exists(tmp_path: Path) -> None:
     other = HUMAN | {"caption_id": "k", "item_id": "k"}
     corpus = built(tmp_path, HUMAN, other, media_root=tmp_path / "photos", media_pattern="{item_id}.jpg")
     assert corpus.items["path"].to_pylist() == [str(tmp_path / "photos/i.jpg"), None]
+    (tmp_path / "photos" / "i.jpg").unlink()
+    nothing = built(tmp_path, HUMAN, other, media_root=tmp_path / "photos", overwrite=True)
+    assert nothing.items["path"].to_pylist() == [None, None]
     with pytest.raises(UserError, match="is no folder"):
         built(tmp_path, HUMAN, media_root=tmp_path / "nowhere")
 

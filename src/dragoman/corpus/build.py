@@ -188,7 +188,8 @@ def _with_media(items: pa.Table, root: Path, pattern: str) -> pa.Table:
     missing = paths.count(None)
     if missing:
         log.info("%d of %d items have no media file in %s", missing, len(items), root)
-    return items.set_column(items.schema.get_field_index("path"), items.schema.field("path"), [paths])
+    column = pa.array(paths, pa.string())
+    return items.set_column(items.schema.get_field_index("path"), items.schema.field("path"), column)
 
 
 def _hashes(options: BuildOptions) -> dict[str, str]:
