@@ -1,4 +1,4 @@
-"""What every corpus reader keeps: sound rows, and a corpus whose ids join and whose splits are disjoint."""
+"""What every reader with options of its own keeps: sound rows, ids that join, splits that are disjoint."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dragoman import plugins
-from dragoman.corpus import BuildOptions
+from dragoman.corpus import BuildOptions, datasets
 from dragoman.corpus.build import build
 from dragoman.corpus.readers import csv, folder, jsonl
 from dragoman.corpus.rows import Source
@@ -37,7 +36,7 @@ EXAMPLES: dict[str, Callable[[Path], Source]] = {
 }
 
 
-@pytest.mark.parametrize("name", plugins.names("dragoman.corpus.readers"))
+@pytest.mark.parametrize("name", datasets.FORMATS)
 def test_a_reader_gives_sound_rows_and_a_sound_corpus(name: str, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     rows = list(EXAMPLES[name](tmp_path / "in").captions)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from dragoman import errors
+from dragoman.cli import _corpus_readers
 
 if TYPE_CHECKING:
     from dragoman.corpus import BuildOptions, BuildReport
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 FILE = click.Path(path_type=Path)
 
-_SHARED = [
+_OUTCOME = [
     click.option("--out", type=FILE, required=True, help="The corpus folder to make."),
     click.option("--features", type=FILE, multiple=True, help="Vectors (.npy), one row an item; repeatable."),
     click.option(
@@ -33,6 +34,10 @@ _SHARED = [
         multiple=True,
         help="Name of the feature set, --features before --frames.  [default: stem of the file]",
     ),
+    click.option("--reject-file", type=FILE, help="Collect bad records here, go on, and exit with 3."),
+    click.option("--overwrite", is_flag=True, help="Replace the corpus that --out holds, with all in it."),
+]
+_STAND_INS = [
     click.option("--lang", help="Language of captions that name none, as BCP 47 tag: en, pt-BR."),
     click.option("--role", help="Role of captions that name none: human, mt or back.  [default: human]"),
     click.option("--split", help="Split of items that name none: train, val or test."),
@@ -42,8 +47,17 @@ _SHARED = [
         help="Or: shares of train, val and test, drawn by hash of the id.",
     ),
     click.option("--seed", type=int, help="Seed of that hash.  [default: 0]"),
-    click.option("--reject-file", type=FILE, help="Collect bad records here, go on, and exit with 3."),
-    click.option("--overwrite", is_flag=True, help="Replace the corpus that --out holds, with all in it."),
+]
+_SHARED = [*_OUTCOME, *_STAND_INS]
+_FOUND = [
+    click.option(
+        "--images",
+        "--videos",
+        "media_root",
+        type=FILE,
+        help="Folder of the media files, found by their published names in it and below.",
+    ),
+    *_OUTCOME,
 ]
 _MEDIA = [
     click.option("--media-root", type=FILE, help="Folder of the media files."),
@@ -63,14 +77,30 @@ def _options(options: Sequence[Callable[[Any], Any]]) -> Callable[[F], F]:
     return add
 
 
-@click.group()
+class Readers(click.Group):
+    """The verbs of this file, and one for each further reader, found by its name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), *_corpus_readers.names()])
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        command = super().get_command(ctx, name)
+        if command is None and name in _corpus_readers.names():
+            command = _corpus_readers.verb(name, _FOUND, _STAND_INS, _tell, _build_options)
+        return command
+
+
+@click.group(cls=Readers)
 def command() -> None:
     """Build a corpus from captions, or look at one.
+
+    Besides the formats, a published data set is read by its name, from its files as they are published.
 
     \b
     dragoman corpus jsonl captions.jsonl --features vectors.npy --feature-ids ids.txt --out corpus/
     dragoman corpus csv table.csv --column text=caption --column item_id=image --lang en --out corpus/
     dragoman corpus folder photos/ --lang en --out corpus/
+    dragoman corpus multi30k-task1 multi30k/ --languages en,de,cs --out corpus/
     dragoman corpus show corpus/
     """
 
@@ -206,6 +236,8 @@ def _shares(text: str) -> tuple[float, ...]:
 def _tell(report: BuildReport, given: dict[str, Any]) -> None:
     unchanged = " (as before: same inputs, same options)" if report.unchanged else ""
     click.echo(f"{report.corpus.folder}: {report.items:,} items, {report.captions:,} captions{unchanged}")
+    for note in report.notes:
+        click.echo(f"  {note}")
     if report.rejected:
         where = given["reject_file"] or "an earlier build's reject file"
         click.echo(f"rejected: {report.rejected:,} (see {where})", err=True)

@@ -7,6 +7,7 @@ from dragoman.corpus.build import (
     build_jsonl,
     build_records,
 )
+from dragoman.corpus.datasets import build_dataset
 from dragoman.corpus.features import FeatureSet
 from dragoman.corpus.frames import FrameSet
 from dragoman.corpus.given_features import GivenFeatures
@@ -25,6 +26,7 @@ __all__ = [
     "GivenFrames",
     "Triples",
     "build_csv",
+    "build_dataset",
     "build_folder",
     "build_jsonl",
     "build_records",

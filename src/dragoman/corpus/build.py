@@ -41,6 +41,8 @@ class BuildReport:
     rejected: int
     unchanged: bool
     """The folder held this corpus already, from the same inputs and options, and was left as it was."""
+    notes: tuple[str, ...] = ()
+    """What was odd about a published data set, and what was left out of it."""
 
 
 def build_jsonl(
@@ -128,7 +130,10 @@ def build(source: Source, out: str | Path, options: BuildOptions, **reader: Any)
                 pq.write_table(table, temporary, compression="zstd")
         for given in options.features:
             given.write(staging / "features" / given.name, items["item_id"].to_pylist())
-        write_corpus_manifest(staging, inputs=inputs, seed=options.seed, options=noted, rejected=len(rejects))
+        notes = [] if source.findings is None else source.findings(items, captions)
+        write_corpus_manifest(
+            staging, inputs=inputs, seed=options.seed, options=noted, rejected=len(rejects), notes=notes
+        )
     log.info("%s: %d items, %d captions", target, len(items), len(captions))
     return _report(Corpus.open(target), unchanged=False)
 
@@ -140,6 +145,7 @@ def _report(corpus: Corpus, *, unchanged: bool) -> BuildReport:
         captions=len(corpus.captions),
         rejected=int(corpus.manifest["rejected"]),
         unchanged=unchanged,
+        notes=tuple(corpus.manifest.get("notes", ())),
     )
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import json
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from dragoman.errors import UserError
 
@@ -45,3 +47,38 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
             f"{path}: the compressed data is damaged after line {number} ({error}). "
             f"Fetch the file anew and check it: gzip -t {path}"
         ) from None
+
+
+class TextLine(NamedTuple):
+    """A line as text without surrounding blanks, or why it is none."""
+
+    number: int
+    raw: bytes
+    text: str
+    fault: str | None
+
+
+def text_lines(path: Path) -> Iterator[TextLine]:
+    """Lines as `numbered_lines` gives them, decoded."""
+    for number, raw in numbered_lines(path):
+        try:
+            yield TextLine(number, raw, raw.decode("utf-8").strip(), None)
+        except UnicodeDecodeError as error:
+            yield TextLine(number, raw, "", _not_utf8(raw, error))
+
+
+def json_object(raw: bytes) -> tuple[dict[str, object], str | None]:
+    """A line as one JSON object, or no fields and why."""
+    try:
+        value = json.loads(raw.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        return {}, _not_utf8(raw, error)
+    except (ValueError, RecursionError) as error:
+        return {}, f"no valid JSON ({error}). One JSON object a line was expected."
+    if not isinstance(value, dict):
+        return {}, f"a JSON {type(value).__name__}, but an object with keys was expected."
+    return value, None
+
+
+def _not_utf8(raw: bytes, error: UnicodeDecodeError) -> str:
+    return f"byte {error.start + 1} ({raw[error.start]:#04x}) is not UTF-8. Save the file as UTF-8."

@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from dragoman.corpus.languages import canonical_tag
 from dragoman.corpus.rejects import RecordError
 from dragoman.records import ROLES
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 CAPTION_KEYS = frozenset({"caption_id", "item_id", "lang", "role", "text", "source_id", "engine", "trust"})
 ITEM_KEYS = frozenset({"item_id", "split", "kind", "path"})
@@ -37,12 +40,14 @@ class Row(NamedTuple):
 class Source:
     """What a reader gives: items of their own (or None, where captions imply them), then captions.
 
-    `inputs` maps what was read to a content hash.
+    `inputs` maps what was read to a content hash. `findings` tells, from the finished tables of items and
+    captions, what was odd about them and what was left out.
     """
 
     captions: Iterable[Row]
     items: Iterable[Row] | None = None
     inputs: Mapping[str, str] = field(default_factory=dict)
+    findings: Callable[[pa.Table, pa.Table], list[str]] | None = None
 
 
 class CaptionValues(NamedTuple):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from dragoman.corpus.lines import numbered_lines
+from dragoman.corpus.lines import json_object, numbered_lines
 from dragoman.corpus.rows import CAPTION_KEYS, ITEM_KEYS, Row, Source
 from dragoman.folders import sha256
 
@@ -33,7 +32,7 @@ def _rows(path: Path, known: frozenset[str] | None, ignore: frozenset[str]) -> I
     for number, raw in numbered_lines(path):
         if not raw.strip():
             continue
-        fields, fault = _parse(raw)
+        fields, fault = json_object(raw)
         if known is not None and not fields.keys() <= known:
             fields = {key: value for key, value in fields.items() if key not in ignore}
             unknown = sorted(fields.keys() - known)
@@ -43,15 +42,3 @@ def _rows(path: Path, known: frozenset[str] | None, ignore: frozenset[str]) -> I
                     f"pass --metadata {unknown[0]} to keep it with the item, or --ignore {unknown[0]}."
                 )
         yield Row(name, number, raw, fields, fault)
-
-
-def _parse(raw: bytes) -> tuple[dict[str, object], str | None]:
-    try:
-        value = json.loads(raw.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        return {}, f"byte {error.start + 1} ({raw[error.start]:#04x}) is not UTF-8. Save the file as UTF-8."
-    except (ValueError, RecursionError) as error:
-        return {}, f"no valid JSON ({error}). One JSON object a line was expected."
-    if not isinstance(value, dict):
-        return {}, f"a JSON {type(value).__name__}, but an object with keys was expected."
-    return value, None

@@ -1,0 +1,70 @@
+"""Verbs of `dragoman corpus` that are found by the name of their reader: published data sets and formats."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+FILE = click.Path(path_type=Path)
+Tell = Callable[[Any, dict[str, Any]], None]
+Options = list[Callable[[Any], Any]]
+
+
+def names() -> list[str]:
+    """Of the verbs, as they are typed."""
+    from dragoman.corpus import datasets
+
+    return datasets.names()
+
+
+def verb(
+    name: str, fixed: Options, free: Options, tell: Tell, options: Callable[[dict[str, Any]], Any]
+) -> click.Command:
+    """The command that builds a corpus from the data set `name`.
+
+    It takes the options `fixed`, and also `free` where the files leave languages or splits to the user.
+    """
+    from dragoman.corpus import datasets
+
+    reader = datasets.load(name)
+
+    def run(
+        root: Path, out: Path, languages: str | None = None, test: str | None = None, **given: Any
+    ) -> None:
+        chosen = None if languages is None else [tag.strip() for tag in languages.split(",") if tag.strip()]
+        # Options that a published data set does not take are absent, not unset.
+        absent = dict.fromkeys(("split_fractions",))
+        report = datasets.build_dataset(name, root, out, options(absent | given), languages=chosen, test=test)
+        tell(report, given)
+
+    command: Any = run
+    for option in reversed([*_own(reader.ABOUT), *fixed, *(free if reader.ABOUT.free else [])]):
+        command = option(command)
+    return click.command(name=name, help=_help(name, reader))(click.argument("root", type=FILE)(command))
+
+
+def _own(about: Any) -> Options:
+    own = []
+    if len(about.languages) != 1:
+        known = f" Known: {', '.join(about.languages)}." if about.languages else ""
+        own.append(
+            click.option(
+                "--languages", metavar="A,B,…", help=f"Languages to read.{known}  [default: all there are]"
+            )
+        )
+    if about.tests:
+        known = f" One of {', '.join(about.tests)}." if about.tests else ""
+        default = f"  [default: {about.tests[0]}]" if about.tests else ""
+        own.append(click.option("--test", metavar="NAME", help=f"The test set to read.{known}{default}"))
+    return own
+
+
+def _help(name: str, reader: Any) -> str:
+    where = "".join(
+        f"\n\nPublished{f' ({start}…)' if start else ''}: {address}"
+        for start, address in reader.ABOUT.where.items()
+    )
+    return f"{(reader.__doc__ or '').strip()}{where}\n\n\b\ndragoman corpus {name} ROOT --out corpus/"

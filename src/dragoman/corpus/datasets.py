@@ -1,0 +1,128 @@
+"""Building a corpus from a published data set, by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dragoman import plugins
+from dragoman.corpus.build import DEFAULTS, BuildReport, build
+from dragoman.corpus.media import Media
+from dragoman.corpus.options import BuildOptions
+from dragoman.corpus.published import Published, Wanted, choose, choose_test
+from dragoman.corpus.rows import Row
+from dragoman.records import SPLITS
+
+READERS = "dragoman.corpus.readers"
+FORMATS = ("csv", "folder", "jsonl")
+"""Readers with verbs and options of their own."""
+
+
+def names() -> list[str]:
+    """Names of the data sets and formats that `build_dataset` reads."""
+    return [name.replace("_", "-") for name in plugins.names(READERS) if name not in FORMATS]
+
+
+def load(name: str) -> ModuleType:
+    """The reader of that name. Raises UserError that lists the known ones."""
+    module = name.replace("-", "_")
+    return plugins.load(READERS, module if name in names() else name, "data set")
+
+
+def build_dataset(
+    name: str,
+    root: str | Path,
+    out: str | Path,
+    options: BuildOptions = DEFAULTS,
+    *,
+    languages: Sequence[str] | None = None,
+    test: str | None = None,
+) -> BuildReport:
+    """Build a corpus from the files of a data set as its authors publish them, below `root`.
+
+    `languages` are by default all of which files are there, `test` the first test set of the data set. Media
+    files are looked up by name below `options.media_root`; an item whose file is not there has no path. What
+    was odd about the files, and what was left out, stands in the notes of the report.
+
+    Raises UserError that names every missing file and where it is published.
+    """
+    reader = load(name)
+    about: Published = reader.ABOUT
+    test = choose_test(name, about, test)
+    chosen, files = choose(name, about, reader.needed(test), Path(root), languages)
+    wanted = Wanted(files=files, languages=chosen, test=test)
+    source = reader.read(wanted)
+    media = Media(options.media_root)
+    assert source.items is not None, f"{name} gives no items"
+    source = replace(
+        source,
+        items=_placed(source.items, media),
+        inputs=files.hashes() | dict(source.inputs),
+        findings=_findings(about, wanted),
+    )
+    return build(source, out, options, reader=name, languages=list(chosen), test=test or None)
+
+
+def _placed(rows: Iterator[Row], media: Media) -> Iterator[Row]:
+    """Items whose path is the file that is there; the published name is kept as metadata `file`."""
+    for row in rows:
+        published = row.fields.get("path")
+        if not isinstance(published, str):
+            yield row
+            continue
+        found = media.find(published, str(row.fields.get("item_id")))
+        address = "://" in published
+        fields = {**row.fields, "path": found or (published if address else None)}
+        yield row._replace(fields=fields if address else fields | {"file": published})
+
+
+def _findings(about: Published, wanted: Wanted) -> Callable[[pa.Table, pa.Table], list[str]]:
+    def findings(items: pa.Table, captions: pa.Table) -> list[str]:
+        return [
+            *wanted.defects.lines(),
+            *_counted(about, wanted.test, items),
+            *_uneven(items, captions),
+            *_repeated(items, captions),
+        ]
+
+    return findings
+
+
+def _counted(about: Published, test: str, items: pa.Table) -> Iterator[str]:
+    splits = items["split"].to_pylist()
+    for split in SPLITS:
+        published = about.items.get(f"test {test}" if split == "test" and test else split)
+        published = about.items.get(split) if published is None else published
+        if published is not None and published != splits.count(split):
+            yield f"{split} holds {splits.count(split):,} items, but {published:,} are published"
+
+
+def _uneven(items: pa.Table, captions: pa.Table) -> Iterator[str]:
+    """Whether every test item has a human caption in every language, which consistency needs."""
+    tests, human = _human_tests(items, captions)
+    languages = human["lang"].unique().to_pylist()
+    if len(languages) > 1:
+        counted = human.group_by("item_id").aggregate([("lang", "count_distinct")])
+        complete = pc.sum(pc.equal(counted["lang_count_distinct"], len(languages))).as_py() or 0
+        if complete != tests:
+            yield f"test items with captions in all {len(languages)} languages: {complete:,} of {tests:,}"
+
+
+def _repeated(items: pa.Table, captions: pa.Table) -> Iterator[str]:
+    _, human = _human_tests(items, captions)
+    counted = human.group_by(["lang", "text"]).aggregate([([], "count_all")])
+    counted = counted.filter(pc.greater(counted["count_all"], 1))
+    for lang in sorted(counted["lang"].unique().to_pylist()):
+        counts = counted.filter(pc.equal(counted["lang"], lang))["count_all"]
+        yield f"test captions that repeat another, {lang}: {pc.sum(counts).as_py() - len(counts):,}"
+
+
+def _human_tests(items: pa.Table, captions: pa.Table) -> tuple[int, pa.Table]:
+    ids = items.filter(pc.equal(items["split"], "test"))["item_id"].combine_chunks()
+    human = captions.filter(pc.equal(captions["role"], "human"))
+    return len(ids), human.filter(pc.is_in(human["item_id"], value_set=ids))

@@ -1,0 +1,106 @@
+"""The tables of docs/datasets.md, made from what the readers say of themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from dragoman.corpus import Corpus, datasets
+from dragoman.corpus.published import Published
+from dragoman.corpus.summary import summarize
+
+COUNTS = ["| data set | counted | train | val | test |", "|---|---|---|---|---|"]
+"""Head of the table of counts."""
+PAGE = Path(__file__).parents[2] / "docs" / "datasets.md"
+
+
+def readers() -> list[str]:
+    """One row for each data set: what it is, its files, where they are, counts, defects."""
+    lines = [
+        "| verb | data set | files, below ROOT | published at | languages | items: train, val, test |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name in datasets.names():
+        reader = datasets.load(name)
+        about: Published = reader.ABOUT
+        needed = reader.needed(about.tests[0] if about.tests else "")
+        shown = [*needed.get("", ()), *next((paths for lang, paths in needed.items() if lang), ())]
+        first = next((lang for lang in needed if lang), "")
+        files = _paths(shown) + (f" (so for each language; here {first})" if first else "")
+        where = "; ".join(
+            f"{f'`{start}…`: ' if start else ''}{_link(at)}" for start, at in about.where.items()
+        )
+        languages = ", ".join(about.languages) or "as the files say"
+        cells = [
+            f"`dragoman corpus {name}`",
+            about.title,
+            files or about.title,
+            where,
+            languages,
+            _items(about),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def defects() -> list[str]:
+    """Known defects, and what is done about them, by data set."""
+    known = [(name, datasets.load(name).ABOUT.defects) for name in datasets.names()]
+    return [f"- `{name}`: {'; '.join(found)}." for name, found in known if found]
+
+
+def counts(name: str, corpus: Corpus) -> list[str]:
+    """Rows of the table of counts: items, then captions by language and engine, equal rows as one."""
+    found = summarize(corpus, samples=0, seed=0)
+    rows: dict[tuple[int, ...], list[str]] = {}
+    for count in found.captions:
+        engine = f" by {count.engine}" if count.engine else ""
+        rows.setdefault(tuple(count.splits.values()), []).append(f"{count.lang}{engine}")
+    lines = [_counted(name, "items", tuple(found.items.values()))]
+    return lines + [_counted(name, ", ".join(langs), splits) for splits, langs in rows.items()]
+
+
+def block(name: str, page: str) -> list[str]:
+    """The lines of the page between `<!-- name -->` and `<!-- end -->`."""
+    return page.split(f"<!-- {name} -->\n\n")[1].split("\n\n<!-- end -->")[0].split("\n")
+
+
+def replaced(name: str, page: str, lines: Iterable[str]) -> str:
+    """The page with other lines in that block."""
+    before, rest = page.split(f"<!-- {name} -->\n\n")
+    return "\n".join(
+        [f"{before}<!-- {name} -->\n", *lines, "\n<!-- end -->" + rest.split("\n\n<!-- end -->", 1)[1]]
+    )
+
+
+def _counted(name: str, what: str, splits: tuple[int, ...]) -> str:
+    numbers = " | ".join(f"{count:,}" if count else "–" for count in splits)
+    return f"| `{name}` | {what} | {numbers} |"
+
+
+def _paths(names: Iterable[str]) -> str:
+    """Paths folder by folder; of many files of a folder the first and the last."""
+    folders: dict[str, list[str]] = {}
+    for name in names:
+        folder, slash, file = name.rpartition("/")
+        folders.setdefault(folder + slash, []).append(f"`{folder + slash}{file}`")
+    short = [
+        ", ".join(paths) if len(paths) < 4 else f"{paths[0]} … {paths[-1]} ({len(paths)} files)"
+        for paths in folders.values()
+    ]
+    return ", ".join(short)
+
+
+def _items(about: Published) -> str:
+    tests = [
+        f"{name.removeprefix('test ')}: {n:,}" for name, n in about.items.items() if name.startswith("test ")
+    ]
+    plain = [f"{about.items[split]:,}" if split in about.items else "–" for split in ("train", "val", "test")]
+    if tests:
+        plain[2] = f"({', '.join(tests)})"
+    return " / ".join(plain) if about.items else "as the files say"
+
+
+def _link(address: str) -> str:
+    url, _, rest = address.partition(" ")
+    return f"<{url}>{f' {rest}' if rest else ''}"
