@@ -2,8 +2,8 @@
 
     python benchmarks/search/calibration.py RUN CORPUS [--out benchmarks/search/calibration.md]
 
-Learns on val as `dragoman calibrate` does, and asks human captions of test. A query with its image in the
-collection should be accepted, the same query without it should not.
+Learns on val as `dragoman calibrate` does, and asks human captions of test, whole and a few words of them. A
+query with its image in the collection should be accepted, the same query without it should not.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from dragoman.corpus.store import Corpus
 from dragoman.encoders.identity import model_config
 from dragoman.encoders.loading import Encoder, load_encoder
+from dragoman.encoders.spelling import unspaced, words
 from dragoman.indexing.corpus_items import features_of
 from dragoman.search.calibrate import (
     BACKGROUND,
@@ -33,6 +34,11 @@ from dragoman.search.calibrate import (
 )
 from dragoman.search.calibration import Judgement, evidence, odds_of, relevance
 
+LENGTHS = (1, 2, 3)
+SHORT = 400
+"""Short queries of a length and language."""
+COMMON = 0.4
+"""Words that more captioned images have say nothing."""
 SIZES = (100, 300, 1000, 3000)
 BINS = 10
 
@@ -106,6 +112,41 @@ def by_size(
         yield size, float(same.mean()), float(grown.mean())
 
 
+def by_length(
+    encoder: Encoder, corpus: Corpus, judgement: Judgement, background: np.ndarray, lang: str
+) -> Iterator[tuple[int, float, float, float]]:
+    """Of queries of few words: whether the best image has a caption with all of them, true accepts, and false
+    ones among images without such a caption that look least like the one they were taken from."""
+    images, vectors = images_of(corpus, encoder.config, "test")
+    texts, own = captions_of(corpus, images, (lang,), lang)[lang]
+    image_IJ, unlike_II = encoder.encode_features(vectors), unlike(vectors)
+    said: dict[str, list[set[str]]] = {item_id: [] for item_id in images}
+    table = corpus.captions.filter((pc.field("lang") == lang) & (pc.field("role") != "back"))
+    for item_id, text in zip(table["item_id"].to_pylist(), table["text"].to_pylist(), strict=True):
+        if item_id in said:
+            said[item_id].append({word.lower() for word in words(text)})
+    draw = np.random.default_rng(1)
+    for length in LENGTHS:
+        found: list[tuple[bool, bool, bool]] = []
+        while len(found) < SHORT:
+            row = int(draw.integers(len(texts)))
+            spelled = words(texts[row])
+            start = int(draw.integers(max(1, len(spelled) - length + 1)))
+            span = spelled[start : start + length]
+            wanted = {word.lower() for word in span}
+            has_I = np.array([any(wanted <= caption for caption in captions) for captions in said.values()])
+            if len(span) < length or has_I.mean() > COMMON:
+                continue
+            query = encoder.encode_text(["".join(span) if unspaced(span[0]) else " ".join(span)])[0]
+            score_I, seen = image_IJ @ query, background @ query
+            lacks_I = unlike_II[own[row]] & ~has_I
+            best = evidence(np.array([score_I.max(), score_I[lacks_I].max()]), seen)
+            there, away = relevance(best, judgement.weights) >= judgement.threshold
+            found.append((bool(has_I[score_I.argmax()]), bool(there), bool(away)))
+        right, there, away = np.mean(found, axis=0)
+        yield length, float(right), float(there), float(away)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path)
@@ -157,6 +198,15 @@ def main() -> None:
         encoder, corpus, shared, background, growth_of(val, shared.weights, FALSE_ACCEPTS)
     ):
         lines.append(f"| {size:,} | {same:.1%} | {grown:.1%} |")
+    lines += ["", "## Short queries", ""]
+    lines += [
+        f"{SHORT} queries of so many words in a row, drawn from captions by people. Right: the best image"
+    ]
+    lines += ["has a caption with all of the words. FA: among unlike images without such a caption.", ""]
+    lines += ["| language | words | right | TA | FA |", "|---|---|---|---|---|"]
+    for lang in (lang for lang in test if lang in languages):
+        for length, right, there, away in by_length(encoder, corpus, own.get(lang, shared), background, lang):
+            lines.append(f"| {lang} | {length} | {right:.1%} | {there:.1%} | {away:.1%} |")
     options.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print("\n".join(lines))
 
