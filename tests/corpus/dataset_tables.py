@@ -8,6 +8,7 @@ from pathlib import Path
 from dragoman.corpus import Corpus, datasets
 from dragoman.corpus.published import Published
 from dragoman.corpus.summary import summarize
+from dragoman.records import SPLITS
 
 COUNTS = ["| data set | counted | train | val | test |", "|---|---|---|---|---|"]
 """Head of the table of counts."""
@@ -92,13 +93,14 @@ def _paths(names: Iterable[str]) -> str:
 
 
 def _items(about: Published) -> str:
-    tests = [
-        f"{name.removeprefix('test ')}: {n:,}" for name, n in about.items.items() if name.startswith("test ")
-    ]
-    plain = [f"{about.items[split]:,}" if split in about.items else "–" for split in ("train", "val", "test")]
-    if tests:
-        plain[2] = f"({', '.join(tests)})"
-    return " / ".join(plain) if about.items else "as the files say"
+    if not about.items:
+        return "as the files say"
+    cells = []
+    for split in SPLITS:
+        own = {name: count for name, count in about.items.items() if name.split(" ")[0] == split}
+        named = [f"{n:,} ({name.partition(' ')[2]})" if " " in name else f"{n:,}" for name, n in own.items()]
+        cells.append(", ".join(named) or "–")
+    return " / ".join(cells)
 
 
 def _link(address: str) -> str:

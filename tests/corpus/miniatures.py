@@ -137,11 +137,200 @@ def xtd10(root: Path) -> Expected:
     return Expected(expected)
 
 
+def karpathy(root: Path) -> list[tuple[str, str, str, str, str]]:
+    """`dataset_coco.json` with four images, of the numbers 1 to 4."""
+    images, expected = [], []
+    parts = [("train", "train2014", "train"), ("restval", "val2014", "train"), ("val", "val2014", "val")]
+    parts.append(("test", "val2014", "test"))
+    for number, (part, place, split) in enumerate(parts, 1):
+        name = f"COCO_{place}_{number:012}"
+        texts = [f"en {slot} of {number}" for slot in range(6 if part == "test" else 2)]
+        sentences = [{"tokens": ["a"], "raw": f"{t} ", "imgid": number, "sentid": 7} for t in texts]
+        image = {"filepath": place, "sentids": [7], "filename": f"{name}.jpg", "imgid": number, "split": part}
+        images.append(image | {"sentences": sentences, "cocoid": number})
+        expected += [(name, split, "en", "human", text) for text in texts]
+    put(root, {"dataset_coco.json": json.dumps({"images": images, "dataset": "coco"})})
+    return expected
+
+
+def coco_en(root: Path) -> Expected:
+    return Expected(karpathy(root))
+
+
+def coco_zh(root: Path) -> Expected:
+    names = {"train": "COCO_train2014_000000000001", "val": "COCO_val2014_000000000003"}
+    names["test"] = "COCO_val2014_000000000002"
+    put_lines(root, {f"coco-cn_{split}.txt": [name] for split, name in names.items()})
+    written = [f"{name}#{slot}\t写 {split} {slot}" for split, name in names.items() for slot in (0, 1)]
+    put_lines(root, {"imageid.human-written-caption.txt": [*written, "COCO_val2014_9#0\t没有"]})
+    put_lines(root, {"imageid.manually-translated-caption.txt": [f"{names['test']}#0\t译"]})
+    split_of = {name: split for split, name in names.items()}
+    english = [(n, split_of[n], lang, role, t) for n, _, lang, role, t in karpathy(root) if n in split_of]
+    chinese = [(n, split, "zh", "human", f"写 {split} {k}") for split, n in names.items() for k in (0, 1)]
+    return Expected([*english, *chinese])
+
+
+def coco_ja_stair(root: Path) -> Expected:
+    english = karpathy(root)
+    split_of = {name: split for name, split, *_ in english}
+    expected = list(english)
+    for part, numbers in (("train", [1]), ("val", [2, 3, 4, 99])):
+        notes = []
+        for number in numbers:
+            notes += [{"image_id": number, "id": k, "caption": f"{number} の {k}"} for k in range(2)]
+        images = [{"license": 1, "file_name": "x.jpg", "id": number} for number in numbers]
+        document = {"info": {}, "licenses": [[]], "images": images, "annotations": notes}
+        put(root, {f"stair_captions_v1.2_{part}.json": json.dumps(document, ensure_ascii=False)})
+    for name, split in split_of.items():
+        number = int(name[-12:])
+        expected += [(name, split, "ja", "human", f"{number} の {k}") for k in range(2)]
+    return Expected(expected)
+
+
+def coco_ja_yj(root: Path) -> Expected:
+    # The first 64 bits of sha256("0:COCO_train2014_000000000001") lie in the last 1,000 of 26,500 parts.
+    names = {"COCO_train2014_000000000001": "test", "COCO_train2014_000000000005": "train"}
+    notes = [{"image_id": int(n[-1]), "id": k, "caption": f"{n} の {k}"} for n in names for k in range(2)]
+    images = [{"id": int(name[-1]), "file_name": f"{name}.jpg"} for name in names]
+    put(root, {"yjcaptions26k_clean.json": json.dumps({"images": images, "annotations": notes})})
+    expected = [(n, split, "ja", "human", f"{n} の {k}") for n, split in names.items() for k in range(2)]
+    expected += [(n, names[n], lang, role, text) for n, _, lang, role, text in karpathy(root) if n in names]
+    return Expected(expected)
+
+
+LOCALES = (
+    "ar", "bn", "cs", "da", "de", "el", "en", "es", "fa", "fi", "fil", "fr", "he", "hi", "hr", "hu", "id", "it",
+    "ja", "ko", "mi", "nl", "no", "pl", "pt", "quz", "ro", "ru", "sv", "sw", "te", "th", "tr", "uk", "vi", "zh",
+)  # fmt: skip
+
+
+def xm3600(root: Path) -> Expected:
+    records: list[dict[str, Any]] = []
+    for key in ("0a1b", "2c3d"):
+        texts = {lang: [f"{lang} one of {key}", f"{lang} two"] for lang in LOCALES}
+        record = {lang: {"caption": t, "caption/tokenized": ["x"]} for lang, t in texts.items()}
+        records.append({"image/key": key, "image/locale": "fil"} | record)
+    put_records(root, {"captions.jsonl": records})
+    return Expected(
+        [(key, "test", lang, "human", f"{lang} one of {key}") for key in ("0a1b", "2c3d") for lang in LOCALES]
+    )
+
+
+def vatex(root: Path) -> Expected:
+    expected = []
+    files = {
+        "training_v1.0": ("train", "t"),
+        "validation_v1.0": ("test", "v"),
+        "public_test_english_v1.1": ("", "p"),
+    }
+    for part, (split, letter) in files.items():
+        records = []
+        for number in range(2):
+            name = f"{letter}-{number}.x_000010_000020"
+            record: dict[str, Any] = {"videoID": name, "enCap": [f"en {k} of {name}" for k in range(3)]}
+            if part != "public_test_english_v1.1":
+                record["chCap"] = [f"zh {k} of {name}" for k in range(3)]
+            records.append(record)
+            if split:
+                expected += [
+                    (name, split, lang, "human", f"{lang} {k} of {name}")
+                    for lang in ("en", "zh")
+                    for k in range(3)
+                ]
+        put(root, {f"vatex_{part}.json": json.dumps(records)})
+    for half, number in (("val", 0), ("test", 1)):
+        put_lines(root, {f"TextData/vatex{half}_zh.caption.txt": [f"v-{number}.x_000010_000020#zh#0 x"]})
+    return Expected(expected)
+
+
+def msrvtt(root: Path) -> Expected:
+    expected, videos, sentences = [], [], []
+    for number, (part, split) in enumerate([("train", "train"), ("validate", "val"), ("test", "test")]):
+        name = f"video{number}"
+        videos.append(
+            {"video_id": name, "split": part, "category": number, "url": "u", "start time": 1.5, "id": number}
+        )
+        sentences += [{"caption": f"{k} of {name}", "video_id": name, "sen_id": k} for k in range(2)]
+        expected += [(name, split, "en", "human", f"{k} of {name}") for k in range(2)]
+    for file, places in (("train_val", [0, 1]), ("test", [2])):
+        document = {"info": {}, "videos": [videos[p] for p in places]}
+        document["sentences"] = [s for s in sentences if int(s["video_id"][5:]) in places]  # type: ignore[index]
+        put(root, {f"{file}_videodatainfo.json": json.dumps(document)})
+    put(root, {"MSRVTT_data.json": json.dumps({"info": {}, "videos": videos, "sentences": sentences})})
+    put_lines(root, {"MSRVTT_train.9k.csv": ["video_id", "video0"]})
+    put_lines(
+        root, {"MSRVTT_JSFUSION_test.csv": ["key,vid_key,video_id,sentence", 'ret0,msr1,video1,"a, b"']}
+    )
+    return Expected(expected)
+
+
+def nrccr_files(root: Path, collection: str, human: str, names: dict[str, str]) -> Expected:
+    """Caption files with English training captions, Chinese val and test captions, and translations."""
+    expected = []
+    texts = {f"{collection}train{human}": ("train", "enc", "en", "human")}
+    texts[f"{collection}train_google_enc2zh"] = ("train", "enc2zh", "zh", "mt")
+    texts[f"{collection}train_google_enc2zh2enc"] = ("train", "enc2zh2enc", "en", "back")
+    for split in ("val", "test"):
+        texts[f"{collection}{split}_zh"] = (split, "zh", "zh", "human")
+        texts[f"{collection}{split}_google_zh2enc"] = (split, "zh2enc", "en", "mt")
+    for file, (split, tag, lang, role) in texts.items():
+        name = names[split]
+        put_lines(root, {f"{file}.caption.txt": [f"{name}#{tag}#{k} {tag} {k} of {split}" for k in range(2)]})
+        item_id = name.removesuffix(".jpg")
+        expected += [(item_id, split, lang, role, f"{tag} {k} of {split}") for k in range(2)]
+    return Expected(expected)
+
+
+def nrccr(root: Path) -> Expected:
+    return nrccr_files(
+        root / "TextData", "multi30k", "_enc", {"train": "1.jpg", "val": "2.jpg", "test": "3.jpg"}
+    )
+
+
+def msrvtt_cn(root: Path) -> Expected:
+    return nrccr_files(
+        root / "TextData", "msrvttcn", "", {"train": "video1", "val": "video2", "test": "video3"}
+    )
+
+
+def ccrk(root: Path) -> Expected:
+    expected = []
+    for lang in ("en", "ja"):
+        train = [
+            {"caption": f"{lang} {k} ", "image": "coco/val2014/COCO_val2014_1.jpg", "image_id": 1}
+            for k in range(2)
+        ]
+        put(root, {f"{lang}.train.json": json.dumps(train)})
+        expected += [("COCO_val2014_1", "train", lang, "human", f"{lang} {k}") for k in range(2)]
+        for part, split in (("valid", "val"), ("1k_test", "test")):
+            texts = [f"{lang} {part} {k}" for k in range(2)]
+            put(
+                root,
+                {
+                    f"{lang}.{part}.json": json.dumps(
+                        [{"image": f"coco/{part}.jpg", "caption": texts, "image_id": 2}]
+                    )
+                },
+            )
+            expected += [(part, split, lang, "human", text) for text in texts]
+    return Expected(expected)
+
+
 MINIATURES: dict[str, Callable[[Path], Expected]] = {
+    "ccrk": ccrk,
+    "coco-en": coco_en,
+    "coco-ja-stair": coco_ja_stair,
+    "coco-ja-yj": coco_ja_yj,
+    "coco-zh": coco_zh,
     "flickr8k-cn": flickr8k_cn,
+    "msrvtt": msrvtt,
+    "msrvtt-cn": msrvtt_cn,
     "multi30k-task1": multi30k_task1,
     "multi30k-task2": multi30k_task2,
+    "nrccr": nrccr,
+    "vatex": vatex,
     "wit": wit,
     "xflickrco": xflickrco,
+    "xm3600": xm3600,
     "xtd10": xtd10,
 }

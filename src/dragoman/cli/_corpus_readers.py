@@ -55,7 +55,7 @@ def _own(about: Any) -> Options:
                 "--languages", metavar="A,B,…", help=f"Languages to read.{known}  [default: all there are]"
             )
         )
-    if about.tests:
+    if about.tests or about.names_tests:
         known = f" One of {', '.join(about.tests)}." if about.tests else ""
         default = f"  [default: {about.tests[0]}]" if about.tests else ""
         own.append(click.option("--test", metavar="NAME", help=f"The test set to read.{known}{default}"))

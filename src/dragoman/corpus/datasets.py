@@ -57,6 +57,8 @@ def build_dataset(
     chosen, files = choose(name, about, reader.needed(test), Path(root), languages)
     wanted = Wanted(files=files, languages=chosen, test=test)
     source = reader.read(wanted)
+    if options.split is None and options.split_fractions is None:
+        options = replace(options, split_fractions=about.shares)
     media = Media(options.media_root)
     assert source.items is not None, f"{name} gives no items"
     source = replace(
@@ -96,8 +98,7 @@ def _findings(about: Published, wanted: Wanted) -> Callable[[pa.Table, pa.Table]
 def _counted(about: Published, test: str, items: pa.Table) -> Iterator[str]:
     splits = items["split"].to_pylist()
     for split in SPLITS:
-        published = about.items.get(f"test {test}" if split == "test" and test else split)
-        published = about.items.get(split) if published is None else published
+        published = about.items.get(f"{split} {test}", about.items.get(split))
         if published is not None and published != splits.count(split):
             yield f"{split} holds {splits.count(split):,} items, but {published:,} are published"
 

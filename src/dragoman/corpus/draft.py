@@ -131,7 +131,7 @@ class Draft:
                 "Give every caption an id of its own."
             )
         self._join(item_id, row)
-        self._place_of[caption_id] = f"{row.file}, line {row.line}"
+        self._place_of[caption_id] = _place(row)
         raw = row.raw if self.rejects.file is not None else None
         if isinstance(raw, bytes):
             raw = raw.decode("utf-8", "backslashreplace")
@@ -157,7 +157,7 @@ class Draft:
         if split is None and self._split_of is not None:
             split = self._split_of(item_id)
         return _Claims(
-            place=f"{row.file}, line {row.line}" if row.line else row.file,
+            place=_place(row),
             split=required(split, "split", ", or pass --split or --split-fractions"),
             kind=one_of(row.fields, "kind", KINDS),
             path=self._path(row),
@@ -205,6 +205,10 @@ class Draft:
         arrays = [pa.array(column, kind.type) for column, kind in zip(columns, _PLACED, strict=True)]
         self._batches.append(pa.RecordBatch.from_arrays(arrays, schema=_PLACED))
         self._rows.clear()
+
+
+def _place(row: Row) -> str:
+    return f"{row.file}, line {row.line}" if row.line else row.file
 
 
 def _item_table(items: Mapping[str, _Claims]) -> pa.Table:

@@ -53,7 +53,8 @@ class TextLine(NamedTuple):
     """A line as text without surrounding blanks, or why it is none."""
 
     number: int
-    raw: bytes
+    """From 1; 0 where the place is known otherwise."""
+    raw: str | bytes
     text: str
     fault: str | None
 
@@ -64,15 +65,15 @@ def text_lines(path: Path) -> Iterator[TextLine]:
         try:
             yield TextLine(number, raw, raw.decode("utf-8").strip(), None)
         except UnicodeDecodeError as error:
-            yield TextLine(number, raw, "", _not_utf8(raw, error))
+            yield TextLine(number, raw, "", _not_utf8(error))
 
 
-def json_object(raw: bytes) -> tuple[dict[str, object], str | None]:
+def json_object(raw: bytes | str) -> tuple[dict[str, object], str | None]:
     """A line as one JSON object, or no fields and why."""
     try:
-        value = json.loads(raw.decode("utf-8"))
+        value = json.loads(raw.decode("utf-8") if isinstance(raw, bytes) else raw)
     except UnicodeDecodeError as error:
-        return {}, _not_utf8(raw, error)
+        return {}, _not_utf8(error)
     except (ValueError, RecursionError) as error:
         return {}, f"no valid JSON ({error}). One JSON object a line was expected."
     if not isinstance(value, dict):
@@ -80,5 +81,5 @@ def json_object(raw: bytes) -> tuple[dict[str, object], str | None]:
     return value, None
 
 
-def _not_utf8(raw: bytes, error: UnicodeDecodeError) -> str:
-    return f"byte {error.start + 1} ({raw[error.start]:#04x}) is not UTF-8. Save the file as UTF-8."
+def _not_utf8(error: UnicodeDecodeError) -> str:
+    return f"byte {error.start + 1} ({error.object[error.start]:#04x}) is not UTF-8. Save the file as UTF-8."

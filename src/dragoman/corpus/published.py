@@ -32,11 +32,15 @@ class Published:
     tests: tuple[str, ...] = ()
     """Names for `--test`, the default first; none where there is no choice."""
     items: Mapping[str, int] = field(default_factory=dict)
-    """Published number of items, by split, or by `test <name>` where the test sets differ."""
+    """Published number of items, by split, or by split and test set as in `test 1k` where these differ."""
     defects: tuple[str, ...] = ()
     """What is known to be odd about the files, and what is done about it."""
     free: bool = False
-    """Whether the user says what the files do not: languages, splits, paths."""
+    """Whether the user says what the files do not: language, role, split."""
+    shares: tuple[float, float, float] | None = None
+    """Of train, val and test, drawn by hash, where no split is published and the user names none."""
+    names_tests: bool = False
+    """Whether the files say which test sets there are."""
 
 
 class Defects:
@@ -99,7 +103,14 @@ class Wanted:
     defects: Defects = field(default_factory=Defects)
 
     def caption(
-        self, file: Path, line: TextLine, item_id: str, lang: str, slot: int, text: object, **more: object
+        self,
+        file: Path | str,
+        line: TextLine,
+        item_id: str,
+        lang: str,
+        slot: int,
+        text: object,
+        **more: object,
     ) -> Iterator[Row]:
         """A human caption as a row, under the id `item#lang#slot`; none, and a note, where it is empty."""
         if isinstance(text, str):
@@ -113,7 +124,7 @@ class Wanted:
         yield Row(str(file), line.number, line.raw, fields | more)
 
 
-def item(file: Path, line: int, item_id: str, split: Split, path: str | None, **more: object) -> Row:
+def item(file: Path | str, line: int, item_id: str, split: Split, path: str | None, **more: object) -> Row:
     """An item as a row; `path` is the published file name or address."""
     return Row(str(file), line, "", {"item_id": item_id, "split": split, "path": path} | more)
 
@@ -123,7 +134,7 @@ def stem(name: str) -> str:
     return PurePosixPath(name).stem
 
 
-def faulty(file: Path, line: TextLine, fault: str) -> Row:
+def faulty(file: Path | str, line: TextLine, fault: str) -> Row:
     """A line that is no record."""
     return Row(str(file), line.number, line.raw, {}, fault)
 
@@ -157,7 +168,7 @@ def choose_test(name: str, about: Published, test: str | None) -> str:
     """The test set to read, by default the first."""
     if test is None:
         return about.tests[0] if about.tests else ""
-    if not about.tests and about.free:
+    if about.names_tests:
         return test
     if test not in about.tests:
         known = ", ".join(about.tests) or "none to choose from"

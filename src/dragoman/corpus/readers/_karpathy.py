@@ -1,0 +1,81 @@
+"""The split of COCO by Karpathy, which `dataset_coco.json` holds together with the English captions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from dragoman.corpus.lines import TextLine
+from dragoman.corpus.published import Wanted, faulty, item, stem
+from dragoman.corpus.readers._documents import entries
+from dragoman.corpus.rows import Row
+from dragoman.records import Split
+
+FILE = "dataset_coco.json"
+WHERE = "https://cs.stanford.edu/people/karpathy/deepimagesent/caption_datasets.zip"
+TESTS = ("5k", "1k")
+ITEMS = {"train": 113_287, "val": 5_000, "test 5k": 5_000, "test 1k": 1_000}
+DEFECTS = (
+    "`restval` joins train, as is usual",
+    "the metadata column `fold` of a test image is 0 to 4, for the mean over five folds of 1,000; "
+    "`--test 1k` keeps fold 0 alone",
+)
+FOLD = 1_000
+_SPLITS: dict[object, Split] = {"train": "train", "restval": "train", "val": "val", "test": "test"}
+
+
+class Image(NamedTuple):
+    """One image of the split file; where `line.fault` is set, the rest means nothing."""
+
+    place: str
+    line: TextLine
+    item_id: str
+    path: str
+    number: int
+    split: Split
+    fold: int | None
+    sentences: list[object]
+
+
+def images(file: Path, test: str) -> Iterator[Image]:
+    """The images of the split file, in its order; of the test set those of `test`."""
+    tests = 0
+    for place, line, fields in entries(file, "images"):
+        name, split, number = fields.get("filename"), fields.get("split"), fields.get("cocoid")
+        sentences, folder = fields.get("sentences"), fields.get("filepath")
+        sound = isinstance(name, str) and isinstance(sentences, list) and type(number) is int
+        if line.fault is None and not (sound and isinstance(split, str) and split in _SPLITS):
+            line = line._replace(fault="filename, split, cocoid or sentences are not as published.")
+        if line.fault is not None or not isinstance(name, str) or not isinstance(sentences, list):
+            yield Image(place, line, "", "", 0, "train", None, [])
+            continue
+        fold = None
+        if _SPLITS[split] == "test":
+            fold, tests = tests // FOLD, tests + 1
+            if test == "1k" and fold:
+                continue
+        path = f"{folder}/{name}" if isinstance(folder, str) else name
+        yield Image(place, line, stem(name), path, int(str(number)), _SPLITS[split], fold, sentences)
+
+
+def items(found: Iterator[Image]) -> Iterator[Row]:
+    """Images as items, with `coco_id` and, in the test set, `fold`."""
+    for image in found:
+        if image.line.fault is None:
+            more: dict[str, object] = {"coco_id": image.number}
+            if image.fold is not None:
+                more["fold"] = image.fold
+            yield item(image.place, 0, image.item_id, image.split, image.path, **more)
+
+
+def english(wanted: Wanted, found: Iterator[Image]) -> Iterator[Row]:
+    """The English captions of images."""
+    for image in found:
+        if image.line.fault:
+            yield faulty(image.place, image.line, image.line.fault)
+        if len(image.sentences) > 5:
+            wanted.defects.note(f"image with more than five English captions, {image.split}", image.item_id)
+        for slot, sentence in enumerate(image.sentences):
+            text = sentence.get("raw") if isinstance(sentence, dict) else None
+            yield from wanted.caption(image.place, image.line, image.item_id, "en", slot, text)
