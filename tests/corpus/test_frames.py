@@ -28,7 +28,7 @@ def stored(folder: Path, *videos: np.ndarray, times: np.ndarray | None = None) -
 
 def test_videos_lie_below_one_another_as_float16(tmp_path: Path) -> None:
     found = stored(tmp_path, A, B)
-    assert (found.ids, found.width, found.most, found.regions) == (["v0", "v1"], 2, 3, 1)
+    assert (found.ids, found.width, found.most, found.regions) == (["v0", "v1"], 2, 3, MOST_FRAMES)
     np.testing.assert_array_equal(found.vectors, np.concatenate([A, B]).astype(np.float16), strict=True)
     assert found.offsets.tolist() == [0, 3, 4]
     assert (found.manifest["frames"], found.manifest["format_version"]) == (4, 2)

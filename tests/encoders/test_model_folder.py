@@ -91,8 +91,8 @@ def test_weights_that_are_not_numbers_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_newer_format_asks_for_a_newer_dragoman(folder: Path) -> None:
-    edit_config(folder, format_version=3)
-    with pytest.raises(UserError, match=r"has format version 3, but this dragoman reads up to 2. Upgrade it"):
+    edit_config(folder, format_version=4)
+    with pytest.raises(UserError, match=r"has format version 4, but this dragoman reads up to 3. Upgrade it"):
         load_model(folder)
 
 

@@ -12,12 +12,14 @@ from export_world import save_hugging_run, save_run, save_seeing_run
 from tiny_duals import DETAILS, FEATURES, TEXTS, dual
 from tiny_towers import picture
 
+from dragoman.encoders.dual import DualConfig, DualEncoder
 from dragoman.encoders.identity import image_fingerprint, model_fingerprint
 from dragoman.encoders.loading import load_encoder
 from dragoman.encoders.model_folder import save_model
 from dragoman.encoders.onnx_graph import Graph
 from dragoman.encoders.onnx_retriever import OnnxRetriever
 from dragoman.encoders.retriever import Retriever
+from dragoman.encoders.video import VideoConfig
 from dragoman.encoders.vision import VisionTower
 from dragoman.errors import UserError
 from dragoman.exporting import _graphs, export, onnx
@@ -270,6 +272,15 @@ def test_a_model_whose_vectors_depend_on_the_batch_is_refused(tmp_path: Path) ->
 
     save_model(tmp_path / "run" / "model", dual(pool="all"), DETAILS)
     with pytest.raises(UserError, match=r"averages over padding .* --set dual\.pool=masked"):
+        export(tmp_path / "run", to="onnx", out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_of_videos_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    shape = DualConfig(joint=16, hidden=16, heads=2, key_width=8)
+    model = DualEncoder(shape, dual().trunk, FEATURES, video=VideoConfig(pooling="mean"))
+    save_model(tmp_path / "run" / "model", model.eval(), DETAILS)
+    with pytest.raises(UserError, match=r"reads the frames of videos.* --to sentence-transformers"):
         export(tmp_path / "run", to="onnx", out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -16,6 +16,7 @@ from dragoman.encoders.dual import DualConfig
 from dragoman.encoders.fusion import FusionConfig
 from dragoman.encoders.hf_text import HuggingFaceTextConfig
 from dragoman.encoders.spelling import SmallTextConfig
+from dragoman.encoders.video import VideoConfig
 from dragoman.training import TrainConfig
 from dragoman.training.extension_config import ExtensionConfig
 from dragoman.training.trust_use import TrustUse
@@ -27,6 +28,7 @@ GROUPS: dict[str, Any] = {
     "text (hf).": HuggingFaceTextConfig,
     "dual.": DualConfig,
     "fusion.": FusionConfig,
+    "video.": VideoConfig,
     "trust.": TrustUse,
     "extension.": ExtensionConfig,
 }

@@ -54,7 +54,8 @@ class FrameSet(FeatureSet):
 
     @property
     def regions(self) -> int:
-        return 1
+        """Most frames that `parts` can give."""
+        return MOST_FRAMES
 
     @cached_property
     def most(self) -> int:

@@ -1,8 +1,8 @@
 """The dual encoder: texts and frozen vision vectors into one joint space of unit vectors.
 
 Text branch and teacher follow NRCCR (arXiv 2208.12526, section 3.2): trunk, token projection, positions,
-shared attention, masked mean, head. T texts, L tokens, H hidden width, N pairs, B items, R regions, D width
-of the vision vectors, J joint width.
+shared attention, masked mean, head. T texts, L tokens, H hidden width, N pairs, B items, R regions, F frames,
+D width of the vision vectors, J joint width.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from dragoman.encoders.attention import SharedAttention, masked_mean
 from dragoman.encoders.buckets import TOKENS_PER_BUCKET, run_by_length
 from dragoman.encoders.fusion import Fusion, FusionConfig, WordHead
 from dragoman.encoders.text import TextEncoder
+from dragoman.encoders.video import FrameEncoder, VideoConfig, present
 from dragoman.errors import UserError
 
 
@@ -127,8 +128,10 @@ class DualEncoder(nn.Module):
         *,
         fusion: FusionConfig | None = None,
         regions: int = 1,
+        video: VideoConfig | None = None,
     ) -> None:
-        """With `fusion`, texts can be fused with `regions` vision vectors of an image."""
+        """With `fusion`, texts can be fused with `regions` vision vectors of an image. With `video`, items
+        are frames of videos, and an image is a video of one frame."""
         super().__init__()
         self._still: tuple[nn.Module, ...] = ()
         self.config = config
@@ -155,13 +158,22 @@ class DualEncoder(nn.Module):
         self.text_head = Head(config.hidden, joint, config.head_dropout, config.head_batch_norm)
         self.register_buffer("feature_mean", torch.zeros(feature_width))
         self.register_buffer("feature_scale", torch.ones(feature_width))
+        self.image_frames = None
+        if video is not None:
+            self.image_frames = FrameEncoder(video, feature_width, released_scale=config.released_scale)
+        seen = feature_width if self.image_frames is None else self.image_frames.width
+        if config.image_head == "none" and video is not None and video.pooling == "nrccr":
+            raise UserError(
+                "dual.image_head=none keeps the space of the vision vectors, which video.pooling=nrccr "
+                "leaves. Choose one that stays in it: --set video.pooling=temporal, or mean"
+            )
         self.image_trunk = (
-            nn.Sequential(nn.Linear(feature_width, joint * 2), nn.ReLU())
+            nn.Sequential(nn.Linear(seen, joint * 2), nn.ReLU())
             if config.image_head == "mlp"
             else nn.Identity()
         )
         self.image_dropout = nn.Dropout(config.image_dropout)
-        width = joint * 2 if config.image_head == "mlp" else feature_width
+        width = joint * 2 if config.image_head == "mlp" else seen
         self.image_head = (
             None
             if config.image_head == "none"
@@ -170,7 +182,9 @@ class DualEncoder(nn.Module):
         # Last, so that the dual encoder begins with the same weights with and without it.
         self.fusion: Fusion | None = None
         if fusion is not None:
-            self.fusion = Fusion(fusion, config.hidden, regions=regions, region_width=feature_width)
+            self.fusion = Fusion(
+                fusion, config.hidden, regions=regions, region_width=feature_width, frames=video is not None
+            )
             self.word_head = WordHead(config.hidden, trunk.label_table(fusion.words))
 
     @torch.no_grad()
@@ -188,7 +202,7 @@ class DualEncoder(nn.Module):
 
     def freeze_images(self) -> None:
         """The image side does not learn: vectors of images stay what they are, bit for bit."""
-        parts = (self.image_trunk, self.image_dropout, self.image_head)
+        parts = (self.image_frames, self.image_trunk, self.image_dropout, self.image_head)
         self.freeze(*(part for part in parts if part is not None))
 
     def train(self, mode: bool = True) -> DualEncoder:
@@ -197,17 +211,26 @@ class DualEncoder(nn.Module):
             part.eval()
         return self
 
-    def encode_image(self, features_BD: Tensor) -> Tensor:
-        """Unit vectors [B, J] of frozen vision vectors."""
+    def encode_image(self, features: Tensor) -> Tensor:
+        """Unit vectors [B, J] of frozen vision vectors [B, D]; of videos [B, F, D], absent frames NaN."""
+        if self.image_frames is None:
+            seen_BD = self._standard(features)
+        else:
+            frames_BFD, mask_BF = present(features)
+            seen_BD = self.image_frames(self._standard(frames_BFD), mask_BF)
         if self.image_head is None:
-            return F.normalize(features_BD, dim=-1)
-        vector: Tensor = self.image_head(self.image_dropout(self.image_trunk(self._standard(features_BD))))
+            return F.normalize(seen_BD, dim=-1)
+        vector: Tensor = self.image_head(self.image_dropout(self.image_trunk(seen_BD)))
         return vector
 
     def encode_regions(self, regions_BRD: Tensor) -> Tensor:
-        """What the fusion encoder reads of images, [B, R, H]."""
+        """What the fusion encoder reads of images, [B, R, H]; absent frames of videos stay NaN."""
         assert self.fusion is not None
         return self.fusion.read(self.image_dropout(self._standard(regions_BRD)))
+
+    def whole(self, regions_BRD: Tensor) -> Tensor:
+        """What `encode_image` reads of images with their regions, or of videos."""
+        return regions_BRD[:, 0] if self.image_frames is None else regions_BRD
 
     def encode_text(self, inputs: dict[str, Tensor], *, tokens: bool = False) -> TextViews:
         """One length-bucketed pass over all texts of a step, whatever their role.

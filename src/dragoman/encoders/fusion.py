@@ -52,12 +52,16 @@ class FusionConfig:
 class Fusion(nn.Module):
     """Token states and regions in, fused token states out; two heads read them."""
 
-    def __init__(self, config: FusionConfig, width: int, *, regions: int, region_width: int) -> None:
+    def __init__(
+        self, config: FusionConfig, width: int, *, regions: int, region_width: int, frames: bool = False
+    ) -> None:
+        """With `frames`, the regions of a video are its frames, at most so many, and absent ones are NaN."""
         super().__init__()
         if width % config.heads:
             raise UserError(f"dual.hidden {width} must be a multiple of fusion.heads {config.heads}")
         self.config = config
         self.regions = regions
+        self.frames = frames
         self.region_in = nn.Sequential(nn.Linear(region_width, width), nn.LayerNorm(width))
         # Where a region lies: without it, "left of" could not be read from a grid.
         self.places = nn.Parameter(0.02 * torch.randn(regions, width))
@@ -83,14 +87,26 @@ class Fusion(nn.Module):
         self.lean = nn.Parameter(torch.tensor([1.0, -0.3]))
 
     def read(self, regions_BRD: Tensor) -> Tensor:
-        """What texts attend to of each image, [B, R, H]."""
-        memory_BRH: Tensor = self.region_in(regions_BRD) + self.places
-        return memory_BRH
+        """What texts attend to of each image, [B, R, H]; absent frames of videos stay NaN."""
+        places_RH = self.places[: regions_BRD.shape[1]]
+        if not self.frames:
+            memory_BRH: Tensor = self.region_in(regions_BRD) + places_RH
+            return memory_BRH
+        absent_BR1 = regions_BRD[..., :1].isnan()
+        # Through the projection, NaN would reach the gradient of its weights.
+        memory_BRH = self.region_in(regions_BRD.masked_fill(absent_BR1, 0.0)) + places_RH
+        return memory_BRH.masked_fill(absent_BR1, torch.nan)
 
     def forward(self, states_NLH: Tensor, mask_NL: Tensor, memory_NRH: Tensor) -> Tensor:
         """Fused token states [N, L, H]; those of padding are garbage."""
+        absent_NR = None
+        if self.frames:
+            absent_NR = memory_NRH[..., 0].isnan()
+            memory_NRH = memory_NRH.masked_fill(absent_NR.unsqueeze(-1), 0.0)
         for layer in self.layers:
-            states_NLH = layer(states_NLH, memory_NRH, tgt_key_padding_mask=~mask_NL)
+            states_NLH = layer(
+                states_NLH, memory_NRH, tgt_key_padding_mask=~mask_NL, memory_key_padding_mask=absent_NR
+            )
         fused_NLH: Tensor = self.norm(states_NLH)
         return fused_NLH
 

@@ -101,6 +101,8 @@ def _settings(config: dict[str, Any], beginnings: str | tuple[str, ...]) -> byte
     if beginnings:
         kept = {"feature_width": kept["feature_width"], "joint": kept["joint"]}
         kept |= {name: config["dual"].get(name) for name in ("image_head", "head_batch_norm")}
+    if "video" in config:
+        kept["video"] = config["video"]
     return _canonical(kept | {"vision": eye})
 
 

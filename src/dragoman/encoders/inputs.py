@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dragoman.corpus.frames import MOST_FRAMES
 from dragoman.errors import UserError
 
 
@@ -22,4 +23,20 @@ def require_width(vectors: NDArray[np.floating], width: int, features: str | Non
         raise UserError(
             f"These vectors have shape {vectors.shape}, but the model reads [N, {width}] of the feature set "
             f"{features!r}. Extract that feature set (dragoman features), or train a model on this one."
+        )
+
+
+def require_frames(vectors: NDArray[np.floating], width: int, features: str | None) -> None:
+    """Raise UserError unless the vectors are [N, F, width], each video with a frame or more."""
+    if vectors.shape[2] != width or not 1 <= vectors.shape[1] <= MOST_FRAMES:
+        raise UserError(
+            f"These vectors have shape {vectors.shape}, but the model reads [N, up to {MOST_FRAMES} frames, "
+            f"{width}] of the feature set {features!r}. Take them from there (FrameSet.whole), or train a "
+            "model on this one."
+        )
+    empty_N = np.isnan(vectors[:, 0, 0])
+    if empty_N.any():
+        raise UserError(
+            f"Video {int(empty_N.argmax())} of {len(vectors)}, counted from 0, begins with NaN, which stands "
+            "for a frame that is not there, but one frame or more was expected. Leave it out."
         )

@@ -24,12 +24,14 @@ from dragoman.encoders.hf_text import HuggingFaceText
 from dragoman.encoders.identity import read_config
 from dragoman.encoders.small import SmallText
 from dragoman.encoders.text import TextEncoder
+from dragoman.encoders.video import VideoConfig
 from dragoman.errors import UserError
 from dragoman.folders import atomic_path, write_json, write_text
 
 MODEL_TYPE = "dragoman-dual"
-FORMAT_VERSION = 2
-"""2 may hold a fusion encoder; models without one are still written, and read elsewhere, as 1."""
+FORMAT_VERSION = 3
+"""2 may hold a fusion encoder, 3 an encoder of frames; models without are still written, and read elsewhere,
+as 1."""
 TRUNKS: Mapping[str, type[SmallText] | type[HuggingFaceText]] = {
     "small": SmallText,
     "huggingface": HuggingFaceText,
@@ -54,7 +56,7 @@ def save_model(folder: Path, model: DualEncoder, details: Mapping[str, Any]) -> 
     config = {
         "model_type": MODEL_TYPE,
         "architectures": ["DualEncoder"],
-        "format_version": 1 if model.fusion is None else FORMAT_VERSION,
+        "format_version": _version(model),
         "dual": asdict(model.config),
         "text": _kind(model.trunk),
         "feature_width": model.feature_width,
@@ -64,6 +66,8 @@ def save_model(folder: Path, model: DualEncoder, details: Mapping[str, Any]) -> 
     if model.fusion is not None:
         config["fusion"] = asdict(model.fusion.config)
         config["regions"] = model.fusion.regions
+    if model.image_frames is not None:
+        config["video"] = asdict(model.image_frames.config)
     write_json(folder / "config.json", config)
 
 
@@ -84,6 +88,7 @@ def load_model(folder: Path) -> tuple[DualEncoder, dict[str, Any]]:
             config["feature_width"],
             fusion=fusion,
             regions=config.get("regions", 1),
+            video=VideoConfig(**config["video"]) if "video" in config else None,
         )
         with safe_open(folder / "model.safetensors", "pt") as stored:
             golden = json.loads(stored.metadata()["golden"])
@@ -135,6 +140,12 @@ def _golden(model: DualEncoder, texts: Sequence[str]) -> Tensor:
     vectors = model.encode_text(model.trunk.prepare(list(texts))).vector.cpu()
     model.train(training)
     return vectors
+
+
+def _version(model: DualEncoder) -> int:
+    if model.image_frames is not None:
+        return FORMAT_VERSION
+    return 1 if model.fusion is None else 2
 
 
 def _kind(trunk: TextEncoder) -> str:

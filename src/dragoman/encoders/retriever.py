@@ -1,7 +1,7 @@
 """The trained model as a user holds it: texts and images in, unit vectors out.
 
-N texts or images, R regions, D width of the vision vectors, J joint width; T texts, I images and P pairs of
-re-ranking.
+N texts or images, R regions, F frames, D width of the vision vectors, J joint width; T texts, I images and P
+pairs of re-ranking.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ except ImportError:
 from dragoman.encoders.dual import DualEncoder, unique_texts
 from dragoman.encoders.fusion import Fusion
 from dragoman.encoders.identity import model_fingerprint, model_in
-from dragoman.encoders.inputs import require_list, require_width
+from dragoman.encoders.inputs import require_frames, require_list, require_width
 from dragoman.encoders.model_folder import load_model
 
 if TYPE_CHECKING:
@@ -124,13 +124,23 @@ class Retriever:
 
     @torch.inference_mode()
     def encode_features(self, vectors: NDArray[np.floating], batch_size: int = 1024) -> NDArray[np.float32]:
-        """[N, J] unit vectors of frozen vision vectors [N, D] of the feature set the run was trained on."""
-        require_width(vectors, self.model.feature_width, self.config.get("features"))
+        """[N, J] unit vectors of frozen vision vectors [N, D] of the feature set the run was trained on.
+
+        A model of videos reads [N, F, D], absent frames being NaN (`FrameSet.whole`, `padded`), and takes
+        [N, D] for videos of one frame. At most `batch_size` vectors are encoded at a time.
+        """
+        per_item = 1
+        if self.model.image_frames is not None and vectors.ndim == 3:
+            require_frames(vectors, self.model.feature_width, self.config.get("features"))
+            per_item = vectors.shape[1]
+        else:
+            require_width(vectors, self.model.feature_width, self.config.get("features"))
+        size = max(1, batch_size // per_item)
         encoded = np.empty((len(vectors), self.width), np.float32)
-        for start in range(0, len(vectors), batch_size):
-            block = torch.from_numpy(np.asarray(vectors[start : start + batch_size], np.float32))
+        for start in range(0, len(vectors), size):
+            block = torch.from_numpy(np.asarray(vectors[start : start + size], np.float32))
             found = self.model.encode_image(block.to(self.model.feature_mean.device))
-            encoded[start : start + batch_size] = found.float().cpu().numpy()
+            encoded[start : start + size] = found.float().cpu().numpy()
         return encoded
 
     @property
@@ -169,11 +179,11 @@ class Retriever:
         for start in range(0, len(pairs), batch_size):
             text_P, image_P = pairs[start : start + batch_size].T
             images, place_P = np.unique(image_P, return_inverse=True)
-            read = np.asarray(regions[images], np.float32).reshape(len(images), fusion.regions, -1)
+            read = np.asarray(regions[images], np.float32).reshape(len(images), -1, model.feature_width)
             read_BRD = torch.from_numpy(read).to(device)
             text_row_P = row_of_text[torch.from_numpy(text_P)].to(device)
             image_row_P = torch.from_numpy(place_P).to(device)
-            image_PJ = model.encode_image(read_BRD[:, 0])[image_row_P]
+            image_PJ = model.encode_image(model.whole(read_BRD))[image_row_P]
             logits_P2 = fusion.match_pairs(
                 views.states,
                 views.mask,
@@ -193,7 +203,8 @@ class Retriever:
                 "--recipe one_to_k --set loss.mitm_weight=1"
             )
         found = regions.shape[1] if regions.ndim == 3 else 1
-        if found != fusion.regions or regions.shape[-1] != self.model.feature_width:
+        fits = found <= fusion.regions if fusion.frames else found == fusion.regions
+        if not fits or regions.shape[-1] != self.model.feature_width:
             raise UserError(
                 f"These regions have shape {regions.shape}, but the model reads [images, {fusion.regions}, "
                 f"{self.model.feature_width}] of the feature set {self.config['features']!r}. Give its "

@@ -60,6 +60,7 @@ def write(model: Path, folder: Path, config: Config) -> list[Agreement]:
     """Fill `folder`; the agreement of the fp32 graphs with the model, and that of int8 where asked for."""
     retriever = Retriever.load(model, vision=config.vision)
     _refuse_padding(retriever)
+    _refuse_frames(retriever)
     tower = retriever.tower() if _knows_tower(retriever, config.vision) else None
     preprocess = None if tower is None else preprocessing_of(tower)
     sample = samples(config.corpus, retriever.config, _made_up(retriever))
@@ -169,4 +170,12 @@ def _refuse_padding(retriever: Retriever) -> None:
             "This model averages over padding (pool=all, as the released NRCCR code does), so the vector of "
             "a text depends on its batch, and an export could not agree with it. Train with pool=masked: "
             "dragoman train CORPUS --set dual.pool=masked"
+        )
+
+
+def _refuse_frames(retriever: Retriever) -> None:
+    if retriever.model.image_frames is not None:
+        raise UserError(
+            "This model reads the frames of videos, for which there is no graph. Its text side can be "
+            "exported: dragoman export RUN --to sentence-transformers --out FOLDER"
         )

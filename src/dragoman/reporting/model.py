@@ -81,11 +81,11 @@ def encode_images(
 ) -> NDArray[np.float32]:
     """[N, D] of items, from the named feature set or the one that the model was trained on."""
     stored = feature_set(model, corpus, features)
-    row_N = stored.rows(items)
+    row_N, size = stored.rows(items), max(1, CHUNK // stored.per_item)
     parts = []
     with bar(len(row_N), "Encoding images", "images") as progress:
-        for start in range(0, len(row_N), CHUNK):
-            parts.append(model.encode_features(np.asarray(stored.whole(row_N[start : start + CHUNK]))))
+        for start in range(0, len(row_N), size):
+            parts.append(model.encode_features(np.asarray(stored.whole(row_N[start : start + size]))))
             progress.update(len(parts[-1]))
     return np.concatenate(parts)
 

@@ -16,6 +16,7 @@ from dragoman.encoders.dual import DualConfig
 from dragoman.encoders.fusion import FusionConfig
 from dragoman.encoders.hf_text import HuggingFaceTextConfig
 from dragoman.encoders.spelling import SmallTextConfig
+from dragoman.encoders.video import VideoConfig
 from dragoman.errors import UserError
 from dragoman.training.extension_config import ExtensionConfig
 from dragoman.training.trust_use import TrustUse
@@ -42,6 +43,7 @@ class TrainConfig:
     text: SmallTextConfig | HuggingFaceTextConfig = field(default_factory=SmallTextConfig)
     dual: DualConfig = field(default_factory=DualConfig)
     fusion: FusionConfig = field(default_factory=FusionConfig)
+    video: VideoConfig = field(default_factory=VideoConfig)
     extension: ExtensionConfig | None = None
     """Set by `--init` and `--add`: the run starts from the model of another and learns further languages."""
     engines: tuple[str, ...] = ()

@@ -54,6 +54,7 @@ def extended_config(run: str | Path, add: Sequence[str], recipe: TrainConfig | N
         text=before.text,
         dual=before.dual,
         fusion=before.fusion,
+        video=before.video,
         extension=ExtensionConfig(added=tuple(add), learn="vocabulary" if small else "text"),
     )
 
@@ -63,10 +64,11 @@ class Extension:
 
     def __init__(self, run: Path, config: TrainConfig) -> None:
         before = read_config(run)
-        shape = (before.text, before.dual, before.fusion)
-        if config.extension is None or (config.text, config.dual, config.fusion) != shape:
+        shape = (before.text, before.dual, before.fusion, before.video)
+        if config.extension is None or (config.text, config.dual, config.fusion, config.video) != shape:
             raise UserError(
-                f"The model comes from {run} as it is: --add languages; set nothing of text, dual, fusion."
+                f"The model comes from {run} as it is: --add languages; set nothing of text, dual, fusion, "
+                "video."
             )
         if "fused" in config.loss.needs and "fused" not in before.loss.needs:
             raise UserError(f"The model of {run} has no fusion encoder, which this objective reads.")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dragoman import plugins
-from dragoman.corpus import Corpus, FeatureSet
+from dragoman.corpus import Corpus, FeatureSet, FrameSet
 from dragoman.encoders.dual import DualEncoder
 from dragoman.encoders.hf_text import HuggingFaceText
 from dragoman.encoders.small import SmallText
@@ -78,6 +78,7 @@ class TrainState:
                 self.features.width,
                 fusion=None if self.matching is None else config.fusion,
                 regions=self.features.regions,
+                video=config.video if isinstance(self.features, FrameSet) else None,
             )
             model.fit_features(*_moments(self.features, samples.item_id))
         build = plugins.load(OBJECTIVES, config.objective, "objective").build
@@ -166,11 +167,11 @@ class TrainState:
 
     def _features(self, item_ids: Sequence[str]) -> Tensor:
         found = self.vectors(item_ids) if self.matching is None else self.regions(item_ids)
-        return torch.from_numpy(found).to(self.accelerator.device)
+        return torch.from_numpy(np.asarray(found, np.float32)).to(self.accelerator.device)
 
-    def vectors(self, item_ids: Sequence[str]) -> NDArray[np.float32]:
-        """[B, D] vision vectors of items."""
-        return np.asarray(self.features.whole(self.features.rows(item_ids)), np.float32)
+    def vectors(self, item_ids: Sequence[str]) -> NDArray[np.floating]:
+        """[B, D] vision vectors of items, or [B, F, D] of their frames, as they are stored."""
+        return self.features.whole(self.features.rows(item_ids))
 
     def regions(self, item_ids: Sequence[str]) -> NDArray[np.float32]:
         """[B, R, D] vision vectors of items and their regions."""
@@ -217,13 +218,19 @@ def _trunk(config: TrainConfig, samples: Samples, known_words: Mapping[str, tupl
 
 
 def _moments(features: FeatureSet, item_ids: list[str]) -> tuple[Tensor, Tensor]:
-    """Mean and deviation [D] over the training items, in blocks: the vectors may exceed the memory."""
+    """Mean and deviation [D] over the training items, or over their frames, in blocks: the vectors may exceed
+    the memory."""
     rows = np.sort(features.rows(sorted(set(item_ids))))
     total, squares = np.zeros(features.width), np.zeros(features.width)
-    for start in range(0, len(rows), 8192):
-        block = np.asarray(features.whole(rows[start : start + 8192]), np.float64)
-        total += block.sum(0)
-        squares += np.square(block).sum(0)
-    mean = total / len(rows)
-    deviation = np.sqrt(np.maximum(squares / len(rows) - np.square(mean), 0))
+    count, size = 0, max(1, 8192 // features.per_item)
+    for start in range(0, len(rows), size):
+        block = np.asarray(features.whole(rows[start : start + size]), np.float64)
+        vectors = block.reshape(-1, features.width)
+        # Frames that are not there are NaN.
+        vectors = vectors[~np.isnan(vectors[:, 0])]
+        count += len(vectors)
+        total += vectors.sum(0)
+        squares += np.square(vectors).sum(0)
+    mean = total / count
+    deviation = np.sqrt(np.maximum(squares / count - np.square(mean), 0))
     return torch.from_numpy(mean).float(), torch.from_numpy(deviation).float()

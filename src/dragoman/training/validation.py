@@ -29,12 +29,15 @@ class Validation:
     """Language to texts and their item ids."""
     items: list[str]
 
-    def score(self, model: DualEncoder, features_BD: NDArray[np.floating]) -> dict[str, float]:
-        """`sum_r` of each language, 0 to 600, and their mean under `mean`."""
+    def score(self, model: DualEncoder, features: NDArray[np.floating]) -> dict[str, float]:
+        """`sum_r` of each language, 0 to 600, and their mean under `mean`.
+
+        `features` are the vision vectors of `items`, [B, D], or [B, F, D] of their frames.
+        """
         training = model.training
         model.eval()
         retriever = Retriever(model, {}, None)
-        images_BJ = retriever.encode_features(features_BD)
+        images_BJ = retriever.encode_features(features)
         found = {
             lang: _sum_r(retriever.encode_text(texts), images_BJ, item_ids, self.items)
             for lang, (texts, item_ids) in self.queries.items()

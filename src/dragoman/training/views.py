@@ -37,10 +37,10 @@ def compute_views(
 ) -> tuple[Views, Batch]:
     """Encode every different text once, then hand out its vector to each caption that has this text.
 
-    `features` gives the vision vectors of N items, [N, D] or, with regions, [N, R, D]. About `chunk` texts
-    and images are encoded at a time, and memory holds the graph of so many only; without a number it holds
-    all. Each process encodes its share and gets the views of the whole step. `matching` says what the view
-    `fused` holds; without it there is none.
+    `features` gives the vision vectors of N items, [N, D] or, with regions or frames, [N, R, D]. About
+    `chunk` texts and images are encoded at a time, and memory holds the graph of so many only; without a
+    number it holds all. Each process encodes its share and gets the views of the whole step. `matching` says
+    what the view `fused` holds; without it there is none.
     """
     device = model.feature_mean.device
     taught = _taught(step) if "teacher" in needs else []
@@ -49,8 +49,8 @@ def compute_views(
     mine = processes.share(len(step.items))
     # What is fused may be any image of the step.
     regions_BRD = None if matching is None else features(step.items)
-    features_ND = features(step.items[mine]) if regions_BRD is None else regions_BRD[mine, 0]
-    images = torch.split(features_ND, chunk or max(1, len(features_ND)))
+    whole_N = features(step.items[mine]) if regions_BRD is None else model.whole(regions_BRD[mine])
+    images = torch.split(whole_N, chunk or max(1, len(whole_N)))
     vectors = [
         recomputed(partial(model.encode_image, part), model.feature_mean, len(images)) for part in images
     ]
