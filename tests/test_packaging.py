@@ -103,9 +103,10 @@ def test_the_pins_are_what_everything_needs_and_nothing_more() -> None:
 
 @pytest.fixture(scope="module")
 def core(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a translated corpus and an empty run, made without any extra."""
+    """A folder with a translated corpus and the beginning of a run, made without any extra."""
     folder = tmp_path_factory.mktemp("core")
     (folder / "run").mkdir()
+    (folder / "run" / "config.json").write_text('{"model_type": "dragoman-dual", "trained": {}}')
     (folder / "c.jsonl").write_text('{"item_id": "1", "lang": "en", "text": "a dog", "split": "train"}\n')
     for name, text, translation in (("pt", "a dog", "um cão"), ("en", "um cão", "one dog")):
         line = json.dumps({"text": text, "translation": translation})

@@ -94,6 +94,14 @@ class Corpus:
             )
         return FeatureSet.open(self.folder / "features" / name)
 
+    def features_of(self, tower: Mapping[str, Any] | None) -> str | None:
+        """The name of a feature set that a vision tower made, by the `fingerprint` it has; None for none."""
+        for name in self.feature_names:
+            made_by = FeatureSet.open(self.folder / "features" / name).manifest.get("encoder")
+            if tower and isinstance(made_by, dict) and made_by.get("fingerprint") == tower["fingerprint"]:
+                return name
+        return None
+
     def fingerprint(self) -> dict[str, str]:
         """Content hashes of both tables, for the manifests of what is made from them."""
         return {name: sha256(self.folder / name) for name in ("items.parquet", "captions.parquet")}

@@ -1,4 +1,4 @@
-"""Which model it is: a hash over what decides its vectors. Standard library only.
+"""Which model it is: a hash over what decides its vectors. Standard library only, but for public models.
 
 An index is searched with the model that filled it, or one that gives the same vectors. Weights, vocabulary,
 shape and vision tower decide; the card, the golden vectors, and how it was trained do not.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +55,22 @@ def model_in(folder: Path) -> Path:
     return folder / "model" if (folder / "model").is_dir() else folder
 
 
+def languages_of(trained: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a model was trained on, by the `trained` of its `config.json`; nothing where that is not known."""
+    known = trained.get("languages")
+    return tuple(dict.fromkeys([trained["source"], *trained["targets"]] if known is None else known))
+
+
 def model_config(folder: Path) -> dict[str, Any]:
-    """`config.json` of a run, its model folder, or an export. Raises UserError where there is none."""
+    """`config.json` of a run, its model folder, or an export; what it would say of a public model.
+
+    Raises UserError where there is none.
+    """
     config = read_config(folder)
+    if "trained" not in config and "transformers_version" in config:
+        from dragoman.encoders.public import describe
+
+        return describe(folder)
     if not isinstance(config.get("trained"), dict):
         raise UserError(
             f"{folder} holds another kind of model. Give the folder that dragoman train wrote, or an export."

@@ -1,4 +1,4 @@
-"""The model of an index: a run in PyTorch, or an export in ONNX.
+"""The model of an index: a run in PyTorch, an export in ONNX, or a public dual encoder.
 
 N texts or images, D width of the vision vectors, J joint width.
 """
@@ -44,15 +44,20 @@ class Encoder(Protocol):
 
 
 def load_encoder(folder: str | Path, device: str = "cpu", vision: str | Path | None = None) -> Encoder:
-    """The model of a run folder or of an export. Raises UserError where there is none.
+    """The model of a run folder, an export, or a public one. Raises UserError where there is none.
 
     `device` may be "auto": cuda where there is one. `vision` is where the vision tower of a run is, if the
     run does not know it or it has moved; an export brings its own.
     """
-    if model_config(Path(folder))["model_type"] == "dragoman-onnx":
+    kind = model_config(Path(folder))["model_type"]
+    if kind == "dragoman-onnx":
         from dragoman.encoders.onnx_retriever import OnnxRetriever
 
         return OnnxRetriever.load(folder, device)
+    if kind == "public":
+        from dragoman.encoders.public import PublicDual
+
+        return PublicDual.load(folder, device)
     from dragoman.encoders.retriever import Retriever
     from dragoman.encoders.vision import checked_device
 

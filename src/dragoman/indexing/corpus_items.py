@@ -62,7 +62,7 @@ class CorpusItems(Collection):
 
 def features_of(corpus: Corpus, trained: Mapping[str, Any]) -> FeatureSet | None:
     """The feature set that a model was trained on, if the corpus has it, made by the same vision tower."""
-    name = trained.get("features")
+    name = trained.get("features") or corpus.features_of(trained.get("vision"))
     if name not in corpus.feature_names:
         return None
     found = corpus.features(str(name))

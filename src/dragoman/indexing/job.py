@@ -23,6 +23,7 @@ from dragoman.corpus.store import Corpus
 from dragoman.encoders.identity import (
     CALIBRATION,
     image_fingerprint,
+    languages_of,
     model_config,
     model_fingerprint,
     model_in,
@@ -178,7 +179,7 @@ def _next_info(
         described={},
         count=0,
         media=str(root),
-        languages=tuple(dict.fromkeys([trained["source"], *trained["targets"]])),
+        languages=languages_of(trained),
         calibration=None,
         created=before.created if before else now,
         updated=now,

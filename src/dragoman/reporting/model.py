@@ -6,7 +6,7 @@ N texts or images, D width of the joint space.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,7 +27,7 @@ class Model(Protocol):
     """What evaluation needs of `dragoman.Retriever`."""
 
     @property
-    def config(self) -> dict[str, Any]:
+    def config(self) -> Mapping[str, Any]:
         """`source`, `targets`, `features`, and what else describes the run."""
 
     def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -38,12 +38,12 @@ class Model(Protocol):
 
 
 def load(run: str | Path | Model) -> Model:
-    """The model of a run folder; any other object is taken as a model itself."""
+    """The model of a run, an export or a public folder; any other object is taken as a model itself."""
     if not isinstance(run, str | Path):
         return run
-    from dragoman.encoders.retriever import Retriever
+    from dragoman.encoders.loading import load_encoder
 
-    return Retriever.load(run)
+    return load_encoder(run)
 
 
 def fingerprint(run: str | Path | Model) -> dict[str, str]:
@@ -69,8 +69,14 @@ def encode_texts(model: Model, texts: Sequence[str], label: str) -> NDArray[np.f
 
 
 def feature_set(model: Model, corpus: Corpus, features: str | None) -> FeatureSet:
-    """The named feature set, or the one that the model was trained on."""
-    name = features or model.config.get("features")
+    """The named feature set, or the one that the model was trained on or whose tower it has."""
+    name = features or model.config.get("features") or corpus.features_of(model.config.get("vision"))
+    if name is None and model.config.get("vision"):
+        path = model.config["vision"]["path"]
+        raise UserError(
+            f"{corpus.folder} lacks the image vectors of {path}. Make them: dragoman features "
+            f"{corpus.folder} --encoder {path} --name {Path(path).name.lower()}"
+        )
     if name is None:
         raise UserError("The model names no feature set. Say which one holds the images: --features NAME")
     return corpus.features(name)

@@ -89,8 +89,11 @@ def language_of(text: str, trained: Sequence[str], given: str | None = None) -> 
 
 
 def language_warning(language: Language, trained: Sequence[str]) -> str | None:
-    """What a person should know who asks in a language outside training, or None."""
-    if language.trained or language.code == UNKNOWN or language.confidence < UNSURE:
+    """What a person should know who asks in a language outside training, or None.
+
+    Of public models nobody knows what they were trained on: `trained` is empty.
+    """
+    if not trained or language.trained or language.code == UNKNOWN or language.confidence < UNSURE:
         return None
     return (
         f"The model was not trained on {language_name(language.code)}; results may be poor. "

@@ -1,0 +1,77 @@
+"""A public model, without training: from a folder of pictures to hits, and from a corpus to a report."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "encoders"))
+
+from test_public import TEXTS, save_dual
+from tiny_towers import picture, save_photo_corpus
+
+from dragoman.corpus.store import CAPTIONS
+from dragoman.encoders.extract import extract_features
+from dragoman.encoders.loading import load_encoder
+from dragoman.errors import UserError
+from dragoman.indexing import index_media
+from dragoman.reporting import evaluate
+from dragoman.search.searcher import Searcher
+
+COUNT = 9
+
+
+@pytest.fixture(scope="module")
+def public(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_dual(tmp_path_factory.mktemp("models") / "clip", "clip")
+
+
+def test_a_folder_of_pictures_is_searched_without_training(public: Path, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    for number in range(COUNT):
+        picture(number).save(tmp_path / "photos" / f"{number}.png")
+    report = index_media(public, tmp_path / "photos", tmp_path / "index", device="cpu")
+    assert (report.info.count, report.info.languages) == (COUNT, ())
+    model = load_encoder(public)
+    images = model.encode_image([picture(number) for number in range(COUNT)])
+    with Searcher.open(tmp_path / "index") as searcher:
+        for text in TEXTS:
+            scores = images @ model.encode_text([text])[0]
+            answer = searcher.search(text, k=3)
+            assert [hit.entry.item_id for hit in answer.hits] == [
+                f"{number}.png" for number in np.argsort(-scores)[:3]
+            ]
+            assert answer.hits[0].score == pytest.approx(scores.max(), abs=1e-3)
+            assert answer.warnings == ()
+    assert index_media(public, tmp_path / "photos", tmp_path / "index", device="cpu").done.added == 0
+
+
+def test_a_report_of_a_public_model_encodes_images_once(public: Path, tmp_path: Path) -> None:
+    corpus = save_photo_corpus(tmp_path / "corpus", COUNT)
+    rows = [
+        {"caption_id": f"{number}#{lang}", "item_id": f"item{number}", "lang": lang, "role": "human"}
+        | {"text": f"{start} {'casa ' * number}".strip()}
+        for number in range(COUNT)
+        for lang, start in (("en", "a dog"), ("pt", "um cão"))
+    ]
+    pq.write_table(pa.Table.from_pylist(rows, schema=CAPTIONS), corpus / "captions.parquet")
+    ask = {"languages": ["en", "pt"], "out": tmp_path / "report"}
+    with pytest.raises(UserError, match=r"lacks the image vectors of .*dragoman features .* --name clip"):
+        evaluate(public, corpus, **ask)
+    extract_features(corpus, encoder=public, device="cpu")
+    report = evaluate(public, corpus, **ask)
+    model = load_encoder(public)
+    images = model.encode_image([picture(number) for number in range(COUNT)])
+    for lang in ("en", "pt"):
+        texts = model.encode_text([row["text"] for row in rows if row["lang"] == lang])
+        scores = texts @ images.T
+        rank = (scores > scores.diagonal()[:, None] + 1e-6).sum(1) + 1
+        found = report["results"][lang]["direct"]["text_to_image"]
+        assert found["recall@1"] == pytest.approx(100 * np.mean(rank <= 1))
+        assert found["recall@5"] == pytest.approx(100 * np.mean(rank <= 5))
+    assert report["system"]["name"] == "zero-shot clip"
