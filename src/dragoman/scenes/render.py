@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from PIL import Image, ImageFilter
 
 from dragoman.scenes.backdrops import backdrop
@@ -38,6 +40,24 @@ FORMATION: dict[int, tuple[Point, ...]] = {
 """Places within a group, in units of the radius."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stance:
+    """How one group stands, a little different every time: its size, where exactly, and how things lean."""
+
+    radius: float
+    offset: Point
+    tilts: tuple[float, ...]
+
+
+def draw_stance(group: Group, draws: Draws) -> Stance:
+    """A random stance of `group`."""
+    return Stance(
+        radius=RADIUS[group.size] * draws.uniform(0.94, 1.04),
+        offset=(draws.uniform(-0.018, 0.018), draws.uniform(-0.018, 0.018)),
+        tilts=tuple(draws.uniform(-6, 6) for _ in range(group.count)),
+    )
+
+
 def render(scene: Scene, draws: Draws) -> Image.Image:
     """An RGB picture of `scene`, SIDE pixels square; draws vary ground, places and tilt a little."""
     picture = backdrop(scene.ground, SIDE, draws).convert("RGBA")
@@ -50,21 +70,35 @@ def render(scene: Scene, draws: Draws) -> Image.Image:
 
 
 def _put_group(picture: Image.Image, group: Group, centre: Point, draws: Draws) -> None:
-    radius = RADIUS[group.size] * draws.uniform(0.94, 1.04)
-    x, y = (axis + draws.uniform(-0.018, 0.018) for axis in centre)
-    for right, down in FORMATION[group.count]:
-        thing = sprite(group.kind, group.colour, round(2 * radius * SIDE), draws.uniform(-6, 6))
-        at = (x + right * radius - radius) * SIDE, (y + down * radius - radius) * SIDE
-        _put(picture, thing, (round(at[0]), round(at[1])))
+    stance = draw_stance(group, draws)
+    size = thing_size(stance, picture.width)
+    for tilt, at in zip(stance.tilts, corners(group, stance, centre, picture.width), strict=True):
+        put(picture, sprite(group.kind, group.colour, size, tilt), at, size)
 
 
-def _put(picture: Image.Image, thing: Image.Image, at: tuple[int, int]) -> None:
+def thing_size(stance: Stance, side: int) -> int:
+    """Pixels along one thing in a picture of `side` pixels."""
+    return round(2 * stance.radius * side)
+
+
+def corners(group: Group, stance: Stance, centre: Point, side: int) -> list[tuple[int, int]]:
+    """The upper left corner of each thing of a group around `centre`, in pixels."""
+    x, y = (axis + offset for axis, offset in zip(centre, stance.offset, strict=True))
+    radius = stance.radius
+    return [
+        (round((x + right * radius - radius) * side), round((y + down * radius - radius) * side))
+        for right, down in FORMATION[group.count]
+    ]
+
+
+def put(picture: Image.Image, thing: Image.Image, at: tuple[int, int], size: int) -> None:
+    """Put a thing and its shadow, which is as long as things of `size` pixels cast it, onto `picture`."""
     side = thing.width
     shade = Image.new("L", (side * 2, side * 2))
     shade.paste(
-        thing.getchannel("A").point(lambda alpha: alpha // 3), (side // 2 + side // 16, side // 2 + side // 8)
+        thing.getchannel("A").point(lambda alpha: alpha // 3), (side // 2 + size // 16, side // 2 + size // 8)
     )
-    blurred = shade.filter(ImageFilter.GaussianBlur(side / 14))
+    blurred = shade.filter(ImageFilter.GaussianBlur(size / 14))
     shadow = Image.merge(
         "RGBA", [*(Image.new("L", shade.size, channel) for channel in (30, 30, 50)), blurred]
     )

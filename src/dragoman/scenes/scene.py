@@ -48,10 +48,10 @@ class Group:
     count: int
 
     def __post_init__(self) -> None:
-        _require(self.kind in KINDS, "kind", self.kind, KINDS)
-        _require(self.colour in COLOURS, "colour", self.colour, COLOURS)
-        _require(self.size in SIZES, "size", self.size, SIZES)
-        _require(self.count in COUNTS, "count", self.count, COUNTS)
+        require_known(self.kind in KINDS, "kind", self.kind, KINDS)
+        require_known(self.colour in COLOURS, "colour", self.colour, COLOURS)
+        require_known(self.size in SIZES, "size", self.size, SIZES)
+        require_known(self.count in COUNTS, "count", self.count, COUNTS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +68,7 @@ class Scene:
     relation: Relation | None = None
 
     def __post_init__(self) -> None:
-        _require(self.ground in GROUNDS, "ground", self.ground, GROUNDS)
+        require_known(self.ground in GROUNDS, "ground", self.ground, GROUNDS)
         if (self.second is None) != (self.relation is None) or (self.place is None) == (self.second is None):
             raise UserError("A scene has either a place, or a second group and its relation to the first.")
         if self.second is not None and self.second.kind == self.first.kind:
@@ -79,13 +79,11 @@ class Scene:
 
 def draw_scene(draws: Draws) -> Scene:
     """A random scene; half of the scenes hold two groups."""
-    ground, first = draws.pick(GROUNDS), _draw_group(draws, KINDS)
+    ground, first = draws.pick(GROUNDS), draw_group(draws, KINDS)
     if draws.chance(0.5):
         return Scene(ground=ground, first=first, place=draws.pick(PLACES))
     others = tuple(kind for kind in KINDS if kind != first.kind)
-    return Scene(
-        ground=ground, first=first, second=_draw_group(draws, others), relation=draws.pick(RELATIONS)
-    )
+    return Scene(ground=ground, first=first, second=draw_group(draws, others), relation=draws.pick(RELATIONS))
 
 
 def distinct_scenes(number: int, seed: int) -> list[Scene]:
@@ -96,15 +94,17 @@ def distinct_scenes(number: int, seed: int) -> list[Scene]:
     return list(found)
 
 
-def _draw_group(draws: Draws, kinds: tuple[str, ...]) -> Group:
+def draw_group(draws: Draws, kinds: tuple[str, ...], counts: tuple[int, ...] = COUNTS) -> Group:
+    """A random group of one of these kinds and counts."""
     return Group(
         kind=draws.pick(kinds),
         colour=draws.pick(COLOURS),
         size=draws.pick(SIZES),
-        count=draws.pick(COUNTS),
+        count=draws.pick(counts),
     )
 
 
-def _require(ok: bool, field: str, value: object, known: tuple[object, ...]) -> None:
+def require_known(ok: bool, field: str, value: object, known: tuple[object, ...]) -> None:
+    """Raise UserError, with what is known, unless `ok`."""
     if not ok:
         raise UserError(f"A scene has no {field} {value!r}. Known: {', '.join(map(str, known))}.")

@@ -235,13 +235,17 @@ KIND_OF: dict[str, Callable[[Brush], None]] = {
 }
 
 
-def sprite(kind: str, colour: str, side: int, tilt: float = 0.0) -> Image.Image:
-    """A lit and outlined RGBA picture of one thing, `side` pixels square, turned by `tilt` degrees."""
+def sprite(kind: str, colour: str, side: int, tilt: float = 0.0, *, whole: bool = False) -> Image.Image:
+    """A lit and outlined RGBA picture of one thing, turned by `tilt` degrees, anticlockwise.
+
+    It is `side` pixels square, and what turns out of it is cut off; where `whole`, the square grows instead.
+    """
     large = side * OVERSAMPLING
     brush = Brush(large, PALETTE[colour])
     KIND_OF[kind](brush)
-    drawn = brush.image.rotate(tilt, Image.Resampling.BICUBIC)
-    return _outlined(_lit(drawn), brush.tone(0.45)).resize((side, side), Image.Resampling.BOX)
+    drawn = brush.image.rotate(tilt, Image.Resampling.BICUBIC, expand=whole)
+    grown = round(side * drawn.width / large)
+    return _outlined(_lit(drawn), brush.tone(0.45)).resize((grown, grown), Image.Resampling.BOX)
 
 
 def _lit(drawn: Image.Image) -> Image.Image:
