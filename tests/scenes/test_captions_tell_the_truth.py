@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
+from dragoman.scenes.clip import REVERSED, distinct_clips
 from dragoman.scenes.draws import Draws
 from dragoman.scenes.grammars import caption
-from dragoman.scenes.plan import draw_plan
+from dragoman.scenes.plan import draw_clip_plan, draw_plan
 from dragoman.scenes.scene import Group, Scene, distinct_scenes
 
 SCENES = distinct_scenes(500, seed=7)
+CLIPS = distinct_clips(300, seed=7)
 
 ENGLISH_KIND = {"mug": "cup", "boxes": "box", "fish": "fish"}
 ENGLISH_SIZE = {"little": "small", "large": "big"}
@@ -132,6 +135,58 @@ def test_chinese_captions_tell_nothing_but_the_truth() -> None:
                 side = CHINESE_SIDE[spot[1]]
                 assert {"above": "top", "below": "bottom"}.get(side, side) == scene.place, text
     assert min(relations, places) > 150 and grounds > 500
+
+
+ENGLISH_EVENT = {
+    r"appears?\b": "appear", r"(disappears?|vanish(es)?)\b": "disappear", r"(move|goe?)s? up|rises?\b": "up",
+    r"(move|goe?)s? down|sinks?\b": "down", r"moves? (to the )?left|from right to left": "left",
+    r"moves? (to the )?right|from left to right": "right", r"(turn|rotate)s? clockwise": "clockwise",
+    r"(turn|rotate)s? (counter|anti)clockwise": "anticlockwise", r"meet\b|come together|towards each": "meet",
+    r"part\b(?! of)|move apart|away from each": "part",
+}  # fmt: skip
+CHINESE_EVENT = {
+    "出现": "appear", "消失|不见": "disappear", "向左|往左": "left", "向右|往右": "right", "向上|上升": "up",
+    "向下|下降": "down", "顺时针": "clockwise", "逆时针": "anticlockwise", "相遇|靠近": "meet",
+    "分开|远离": "part",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_captions_of_clips_tell_what_happens_and_to_what(lang: str) -> None:
+    kind_of = {"en": lambda match: ENGLISH_KIND.get(match[4], match[4]), "zh": lambda m: CHINESE_KIND[m[5]]}
+    group, events = {"en": (ENGLISH_GROUP, ENGLISH_EVENT), "zh": (CHINESE_GROUP, CHINESE_EVENT)}[lang]
+    for number, clip in enumerate(CLIPS):
+        for place in range(3):
+            draws = Draws("truth", number, lang, place)
+            text = caption(lang, draw_clip_plan(clip, draws), draws)
+            line = re.sub("^a clip in which ", "", text[0].lower() + text[1:])
+            matches = list(group.finditer(line))
+            kinds = {kind_of[lang](match) for match in matches}
+            assert kinds == {one.kind for one in (clip.first, clip.second) if one}, text
+            if lang == "en":
+                for match in matches:
+                    said = next(g for g in (clip.first, clip.second) if g and g.kind == kind_of[lang](match))
+                    assert (match[1] in ("a", "an")) == (said.count == 1), text
+                    assert match[3] is None or match[3].replace("violet", "purple") == said.colour, text
+            rest = group.sub("G", line)
+            found = {
+                event
+                for words, event in events.items()
+                if re.search(rf"\b(?:{words})" if lang == "en" else words, rest)
+            }
+            assert found == {clip.event}, text
+
+
+@pytest.mark.parametrize("lang", ["ar", "de", "en", "es", "fr", "gl", "pt", "zh"])
+def test_a_clip_and_its_reversal_are_never_said_alike(lang: str) -> None:
+    for number, clip in enumerate(CLIPS):
+        for place in range(3):
+            one, other = (
+                caption(lang, draw_clip_plan(shown, draws), draws)
+                for shown in (clip, replace(clip, event=REVERSED[clip.event]))
+                for draws in [Draws("pair", number, lang, place)]
+            )
+            assert one != other
 
 
 @pytest.mark.parametrize("lang", ["ar", "de", "es", "fr", "gl", "pt", "zh"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dragoman.scenes.clip import Clip, Event
 from dragoman.scenes.draws import Draws
 from dragoman.scenes.scene import Group, Place, Relation, Scene, Size
 
@@ -24,13 +25,17 @@ class Mention:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """The facts of one caption. With `second` but no `relation`, both groups are joined by "and"."""
+    """The facts of one caption. With `second` but no `relation`, both groups are joined by "and".
+
+    With an `event` it is the caption of a clip: it says what both of them, or the first, do.
+    """
 
     first: Mention
     second: Mention | None = None
     relation: Relation | None = None
     place: Place | None = None
     ground: str | None = None
+    event: Event | None = None
 
 
 COLOUR_SAID, SIZE_SAID, EXACT, GROUND_SAID, PLACE_SAID, SECOND_SAID, RELATION_SAID = (
@@ -61,6 +66,20 @@ def draw_plan(scene: Scene, draws: Draws) -> Plan:
         return Plan(first=first, ground=ground)
     said = relation if draws.chance(RELATION_SAID) else None
     return Plan(first=first, second=_mention(other, draws), relation=said, ground=ground)
+
+
+def draw_clip_plan(clip: Clip, draws: Draws) -> Plan:
+    """What one captioner mentions of `clip`: the event always, and both things where two meet or part.
+
+    Equal draws give the same plan of a clip and of its reversal, but for the event.
+    """
+    ground = clip.ground if draws.chance(GROUND_SAID) else None
+    place = clip.place if clip.place and draws.chance(PLACE_SAID) else None
+    groups = [clip.first] if clip.second is None else [clip.first, clip.second]
+    if len(groups) == 2 and draws.chance(0.5):
+        groups.reverse()
+    first, *rest = (_mention(group, draws) for group in groups)
+    return Plan(first=first, second=rest[0] if rest else None, place=place, ground=ground, event=clip.event)
 
 
 def _mention(group: Group, draws: Draws) -> Mention:

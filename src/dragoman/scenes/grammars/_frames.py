@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from dragoman.scenes.clip import Event
 from dragoman.scenes.draws import Draws
 from dragoman.scenes.plan import Mention, Plan
 
@@ -13,7 +15,8 @@ from dragoman.scenes.plan import Mention, Plan
 class Frame:
     """A sentence with the slots `{what}` and `{where}`; `many` is used for more than one thing.
 
-    `case` is the case in which the language puts `{what}`.
+    The sentence of an event has `{verb}` and `{how}` besides ("moves", "to the left"): the verb agrees by
+    itself, and `{how}` may stay empty. `case` is the case in which the language puts `{what}`.
     """
 
     one: str
@@ -39,6 +42,20 @@ def draw_what(
     return what + link + phrase(plan.second, case, draws)
 
 
+def draw_event(events: Mapping[Event, Sequence[str]], plan: Plan, draws: Draws) -> dict[str, str]:
+    """The slots of an event, none without one.
+
+    A synonym is "moves|move|to the left": the verb with one thing, with several, and how. Two that meet or
+    part are several.
+
+    An event has as many synonyms as its reversal, so that equal draws say both alike.
+    """
+    if plan.event is None:
+        return {}
+    one, many, how = draws.pick(events[plan.event]).split("|")
+    return {"verb": many if plan.first.count > 1 or plan.second else one, "how": how}
+
+
 def in_either_order(parts: Sequence[str], draws: Draws) -> str:
     """The parts that are there, joined by spaces, in a random order."""
     said = [part for part in parts if part]
@@ -46,6 +63,6 @@ def in_either_order(parts: Sequence[str], draws: Draws) -> str:
 
 
 def finish(text: str) -> str:
-    """One line with single spaces that starts with a capital where the script has any."""
-    line = " ".join(text.split())
+    """One line with single spaces, none before a stop, and a capital first where the script has any."""
+    line = re.sub(r" (?=[.,])", "", " ".join(text.split()))
     return line[:1].upper() + line[1:]

@@ -6,8 +6,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from dragoman.scenes.clip import Event
 from dragoman.scenes.draws import Draws
-from dragoman.scenes.grammars._frames import Frame, draw_frame, draw_what, finish, in_either_order
+from dragoman.scenes.grammars._frames import (
+    Frame,
+    draw_event,
+    draw_frame,
+    draw_what,
+    finish,
+    in_either_order,
+)
 from dragoman.scenes.plan import Mention, Plan
 
 Words = Mapping[str, tuple[str, ...]]
@@ -20,8 +28,9 @@ class Romance:
     `nouns`: "singular plural gender", gender m or f; "small" behind it marks a diminutive, which says the
     size by itself. `colours` and `sizes`: an adjective in one form (invariable; `_` for a blank within), two
     (singular, plural), or four (m., f., m. plural, f. plural); a size that starts with `<` stands before the
-    noun. `numerals`: "m. f." for 1, 2, 3; `some`: the same for an unsaid number above two. `contractions`:
-    regular expressions and replacements, applied to the whole sentence in order.
+    noun. `numerals`: "m. f." for 1, 2, 3; `some`: the same for an unsaid number above two. `events`: as
+    `draw_event` reads them, said in one of the `event_frames`. `contractions`: regular expressions and
+    replacements, applied to the whole sentence in order.
     """
 
     nouns: Words
@@ -34,14 +43,18 @@ class Romance:
     places: Words
     relations: Words
     frames: tuple[Frame, ...]
+    events: Mapping[Event, tuple[str, ...]]
+    event_frames: tuple[Frame, ...]
     contractions: tuple[tuple[str, str], ...] = ()
 
     def caption(self, plan: Plan, draws: Draws) -> str:
         """One caption that says the facts of `plan`."""
         where = self._where(plan, draws)
-        frame = draw_frame(self.frames, where, draws)
+        frame = draw_frame(self.event_frames if plan.event else self.frames, where, draws)
         what = draw_what(plan, frame.case, draws, self._phrase, self.link)
-        line = finish(frame.text(plan.first.count).format(what=what, where=where)).replace("_", " ")
+        doing = draw_event(self.events, plan, draws)
+        said = frame.text(plan.first.count).format(what=what, where=where, **doing)
+        line = finish(said).replace("_", " ")
         for pattern, replacement in self.contractions:
             line = re.sub(pattern, replacement, line)
         return line

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dragoman.scenes.clip import Event
 from dragoman.scenes.draws import Draws
 from dragoman.scenes.grammars._frames import Frame, draw_frame, draw_what, finish, in_either_order
 from dragoman.scenes.plan import Mention, Plan
@@ -74,14 +75,58 @@ FRAMES = (
     Frame("هناك {what}"),
     Frame("صورة ل{what}", case="gen"),
 )
+EVENTS: dict[Event, tuple[str, ...]] = {
+    "appear": ("يظهر تظهر يظهران تظهران|", "يظهر تظهر يظهران تظهران|فجأة"),
+    "disappear": ("يختفي تختفي يختفيان تختفيان|", "يختفي تختفي يختفيان تختفيان|فجأة"),
+    "left": ("يتحرك تتحرك يتحركان تتحركان|نحو اليسار", "ينتقل تنتقل ينتقلان تنتقلان|من اليمين إلى اليسار"),
+    "right": ("يتحرك تتحرك يتحركان تتحركان|نحو اليمين", "ينتقل تنتقل ينتقلان تنتقلان|من اليسار إلى اليمين"),
+    "up": ("يتحرك تتحرك يتحركان تتحركان|نحو الأعلى", "يصعد تصعد يصعدان تصعدان|إلى الأعلى"),
+    "down": ("يتحرك تتحرك يتحركان تتحركان|نحو الأسفل", "ينزل تنزل ينزلان تنزلان|إلى الأسفل"),
+    "clockwise": (
+        "يدور تدور يدوران تدوران|مع عقارب الساعة",
+        "يدور تدور يدوران تدوران|في اتجاه عقارب الساعة",
+    ),
+    "anticlockwise": (
+        "يدور تدور يدوران تدوران|عكس عقارب الساعة",
+        "يدور تدور يدوران تدوران|عكس اتجاه عقارب الساعة",
+    ),
+    "meet": ("يلتقي تلتقي يلتقيان تلتقيان|", "يقترب تقترب يقتربان تقتربان|من بعضهما"),
+    "part": ("يفترق تفترق يفترقان تفترقان|", "يبتعد تبتعد يبتعدان تبتعدان|عن بعضهما"),
+}
+"""The verb with one masculine, one feminine, two with a masculine among them, two feminine; and how."""
+EVENT_FRAMES = (
+    Frame("{first_verb} {what} {how} {where}"),
+    Frame("{first_verb} {what} {how} {where}"),
+    Frame("{what} {verb} {how} {where}"),
+    Frame("{where} {first_verb} {what} {how}"),
+    Frame("{first_verb} {what} {how}"),
+    Frame("{what} {verb} {how}"),
+)
+"""A verb before its subject does not take its number, and its gender from what is named next."""
 
 
 def caption(plan: Plan, draws: Draws) -> str:
     """One Arabic caption that says the facts of `plan`."""
     where = _where(plan, draws)
-    frame = draw_frame(FRAMES, where, draws)
-    what = draw_what(plan, frame.case, draws, _phrase, " و")
-    return finish(frame.one.format(what=what, where=where))
+    frame = draw_frame(EVENT_FRAMES if plan.event else FRAMES, where, draws)
+    feminine: list[bool] = []
+
+    def phrase(mention: Mention, case: str, draws: Draws) -> str:
+        said, is_feminine = _agreeing(mention, case, draws)
+        feminine.append(is_feminine)
+        return said
+
+    what = draw_what(plan, frame.case, draws, phrase, " و")
+    doing = _event(plan, feminine, draws)
+    return finish(frame.one.format(what=what, where=where, **doing))
+
+
+def _event(plan: Plan, feminine: list[bool], draws: Draws) -> dict[str, str]:
+    if plan.event is None:
+        return {}
+    verb, how = draws.pick(EVENTS[plan.event]).split("|")
+    forms, two = verb.split(), plan.first.count == 2 or plan.second is not None
+    return {"verb": forms[2 * two + all(feminine)], "first_verb": forms[feminine[0]], "how": how}
 
 
 def _where(plan: Plan, draws: Draws) -> str:
@@ -93,6 +138,11 @@ def _where(plan: Plan, draws: Draws) -> str:
 
 
 def _phrase(mention: Mention, case: str, draws: Draws) -> str:
+    return _agreeing(mention, case, draws)[0]
+
+
+def _agreeing(mention: Mention, case: str, draws: Draws) -> tuple[str, bool]:
+    """One mention, and whether what is said of it is feminine."""
     singular, plural, gender = draws.pick(NOUNS[mention.kind]).split()
     said = [draws.pick(COLOURS[mention.colour])] if mention.colour else []
     if mention.size:
@@ -101,11 +151,12 @@ def _phrase(mention: Mention, case: str, draws: Draws) -> str:
     feminine = gender == "f" or mention.count > 2
     adjectives = [pair.split()[feminine] for pair in said]
     if mention.count == 1:
-        return " ".join([singular, *adjectives])
-    if mention.count == 2:
-        return " ".join(_dual(word, case) for word in [singular, *adjectives])
-    number = THREE[gender] if mention.exact else draws.pick(("عدة", ""))
-    return " ".join([number, plural, *adjectives]).strip()
+        said = [singular, *adjectives]
+    elif mention.count == 2:
+        said = [_dual(word, case) for word in [singular, *adjectives]]
+    else:
+        said = [THREE[gender] if mention.exact else draws.pick(("عدة", "")), plural, *adjectives]
+    return " ".join(said).strip(), feminine
 
 
 def _dual(word: str, case: str) -> str:

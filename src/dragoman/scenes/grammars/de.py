@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from dragoman.scenes.clip import Event
 from dragoman.scenes.draws import Draws
-from dragoman.scenes.grammars._frames import Frame, draw_frame, draw_what, finish, in_either_order
+from dragoman.scenes.grammars._frames import (
+    Frame,
+    draw_event,
+    draw_frame,
+    draw_what,
+    finish,
+    in_either_order,
+)
 from dragoman.scenes.plan import Mention, Plan
 
 NOUNS = {
@@ -87,14 +95,37 @@ FRAMES = (
     Frame("man sieht {what}.", case="acc"),
     Frame("ein Bild von {what}", case="dat"),
 )
+EVENTS: dict[Event, tuple[str, ...]] = {
+    "appear": ("erscheint|erscheinen|", "taucht|tauchen|auf"),
+    "disappear": ("verschwindet|verschwinden|", "löst sich|lösen sich|in Luft auf"),
+    "left": ("bewegt sich|bewegen sich|nach links", "wandert|wandern|von rechts nach links"),
+    "right": ("bewegt sich|bewegen sich|nach rechts", "wandert|wandern|von links nach rechts"),
+    "up": ("bewegt sich|bewegen sich|nach oben", "steigt|steigen|in die Höhe"),
+    "down": ("bewegt sich|bewegen sich|nach unten", "sinkt|sinken|in die Tiefe"),
+    "clockwise": ("dreht sich|drehen sich|im Uhrzeigersinn", "rotiert|rotieren|im Uhrzeigersinn"),
+    "anticlockwise": (
+        "dreht sich|drehen sich|gegen den Uhrzeigersinn",
+        "rotiert|rotieren|gegen den Uhrzeigersinn",
+    ),
+    "meet": ("|bewegen sich|aufeinander zu", "|kommen|zusammen"),
+    "part": ("|bewegen sich|voneinander weg", "|entfernen sich|voneinander"),
+}
+EVENT_FRAMES = (
+    Frame("{what} {verb} {where} {how}."),
+    Frame("{what} {verb} {where} {how}."),
+    Frame("{where} {verb} {what} {how}."),
+    Frame("{what} {verb} {how}."),
+    Frame("hier {verb} {what} {how}."),
+)
 
 
 def caption(plan: Plan, draws: Draws) -> str:
     """One German caption that says the facts of `plan`."""
     where = _where(plan, draws)
-    frame = draw_frame(FRAMES, where, draws)
+    frame = draw_frame(EVENT_FRAMES if plan.event else FRAMES, where, draws)
     what = draw_what(plan, frame.case, draws, _phrase, " und ")
-    return finish(frame.text(plan.first.count).format(what=what, where=where))
+    doing = draw_event(EVENTS, plan, draws)
+    return finish(frame.text(plan.first.count).format(what=what, where=where, **doing))
 
 
 def _where(plan: Plan, draws: Draws) -> str:

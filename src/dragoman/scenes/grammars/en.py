@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from dragoman.scenes.clip import Event
 from dragoman.scenes.draws import Draws
-from dragoman.scenes.grammars._frames import Frame, draw_frame, draw_what, finish, in_either_order
+from dragoman.scenes.grammars._frames import (
+    Frame,
+    draw_event,
+    draw_frame,
+    draw_what,
+    finish,
+    in_either_order,
+)
 from dragoman.scenes.plan import Mention, Plan
 
 NOUNS = {
@@ -64,14 +72,36 @@ FRAMES = (
     Frame("A picture of {what}"),
     Frame("We see {what}."),
 )
+EVENTS: dict[Event, tuple[str, ...]] = {
+    "appear": ("appears|appear|", "appears|appear|out of nowhere"),
+    "disappear": ("disappears|disappear|", "vanishes|vanish|"),
+    "left": ("moves|move|to the left", "moves|move|left", "goes|go|from right to left"),
+    "right": ("moves|move|to the right", "moves|move|right", "goes|go|from left to right"),
+    "up": ("moves|move|up", "goes|go|up", "rises|rise|"),
+    "down": ("moves|move|down", "goes|go|down", "sinks|sink|"),
+    "clockwise": ("turns|turn|clockwise", "rotates|rotate|clockwise"),
+    "anticlockwise": ("turns|turn|counterclockwise", "rotates|rotate|anticlockwise"),
+    "meet": ("|meet|", "|come|together", "|move|towards each other"),
+    "part": ("|part|", "|move|apart", "|move|away from each other"),
+}
+EVENT_FRAMES = (
+    Frame("{what} {verb} {how} {where}."),
+    Frame("{what} {verb} {how} {where}."),
+    Frame("{where} {what} {verb} {how}."),
+    Frame("A clip in which {what} {verb} {how} {where}"),
+    Frame("{what} {verb} {how}."),
+    Frame("{what} {verb} {how}."),
+    Frame("A clip in which {what} {verb} {how}"),
+)
 
 
 def caption(plan: Plan, draws: Draws) -> str:
     """One English caption that says the facts of `plan`."""
     where = _where(plan, draws)
-    frame = draw_frame(FRAMES, where, draws)
+    frame = draw_frame(EVENT_FRAMES if plan.event else FRAMES, where, draws)
     what = draw_what(plan, frame.case, draws, _phrase, " and ")
-    return finish(frame.text(plan.first.count).format(what=what, where=where))
+    doing = draw_event(EVENTS, plan, draws)
+    return finish(frame.text(plan.first.count).format(what=what, where=where, **doing))
 
 
 def _where(plan: Plan, draws: Draws) -> str:

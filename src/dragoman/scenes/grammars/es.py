@@ -75,6 +75,28 @@ SPANISH = Romance(
         Frame("se ve {what}.", "se ven {what}."),
         Frame("una foto de {what}"),
     ),
+    events={
+        "appear": ("aparece|aparecen|", "surge|surgen|de la nada"),
+        "disappear": ("desaparece|desaparecen|", "se desvanece|se desvanecen|"),
+        "left": ("se mueve|se mueven|hacia la izquierda", "va|van|de derecha a izquierda"),
+        "right": ("se mueve|se mueven|hacia la derecha", "va|van|de izquierda a derecha"),
+        "up": ("se mueve|se mueven|hacia arriba", "sube|suben|"),
+        "down": ("se mueve|se mueven|hacia abajo", "baja|bajan|"),
+        "clockwise": ("gira|giran|en sentido horario", "gira|giran|en el sentido de las agujas del reloj"),
+        "anticlockwise": (
+            "gira|giran|en sentido antihorario",
+            "gira|giran|en sentido contrario a las agujas del reloj",
+        ),
+        "meet": ("|se juntan|", "|se acercan|cada vez más"),
+        "part": ("|se separan|", "|se alejan|cada vez más"),
+    },
+    event_frames=(
+        Frame("{what} {verb} {how} {where}."),
+        Frame("{where} {verb} {what} {how}."),
+        Frame("se ve cómo {what} {verb} {how} {where}."),
+        Frame("{what} {verb} {how}."),
+        Frame("se ve cómo {what} {verb} {how}."),
+    ),
 )
 
 caption = SPANISH.caption

@@ -75,6 +75,31 @@ FRENCH = Romance(
         Frame("on voit {what}."),
         Frame("une photo de {what}"),
     ),
+    events={
+        "appear": ("apparaît|apparaissent|", "surgit|surgissent|"),
+        "disappear": ("disparaît|disparaissent|", "s'efface|s'effacent|"),
+        "left": ("se déplace|se déplacent|vers la gauche", "va|vont|de droite à gauche"),
+        "right": ("se déplace|se déplacent|vers la droite", "va|vont|de gauche à droite"),
+        "up": ("se déplace|se déplacent|vers le haut", "monte|montent|"),
+        "down": ("se déplace|se déplacent|vers le bas", "descend|descendent|"),
+        "clockwise": (
+            "tourne|tournent|dans le sens des aiguilles d'une montre",
+            "tourne|tournent|dans le sens horaire",
+        ),
+        "anticlockwise": (
+            "tourne|tournent|dans le sens inverse des aiguilles d'une montre",
+            "tourne|tournent|dans le sens antihoraire",
+        ),
+        "meet": ("|se rapprochent|", "|se rejoignent|"),
+        "part": ("|s'éloignent|", "|se séparent|"),
+    },
+    event_frames=(
+        Frame("{what} {verb} {how} {where}."),
+        Frame("{where}, {what} {verb} {how}."),
+        Frame("{where}, on voit {what} qui {verb} {how}."),
+        Frame("{what} {verb} {how}."),
+        Frame("on voit {what} qui {verb} {how}."),
+    ),
     contractions=(
         (r"\bde des\b", "de"),
         # Before an adjective, and only there, the indefinite plural "des" becomes "de".

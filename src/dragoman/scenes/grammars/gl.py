@@ -75,6 +75,27 @@ GALICIAN = Romance(
         Frame("vese {what}.", "vense {what}."),
         Frame("unha foto de {what}"),
     ),
+    events={
+        "appear": ("aparece|aparecen|", "xorde|xorden|da nada"),
+        "disappear": ("desaparece|desaparecen|", "esvaécese|esvaécense|"),
+        "left": ("móvese|móvense|cara á esquerda", "vai|van|de dereita a esquerda"),
+        "right": ("móvese|móvense|cara á dereita", "vai|van|de esquerda a dereita"),
+        "up": ("móvese|móvense|cara arriba", "sobe|soben|"),
+        "down": ("móvese|móvense|cara abaixo", "baixa|baixan|"),
+        "clockwise": ("xira|xiran|en sentido horario", "xira|xiran|no sentido das agullas do reloxo"),
+        "anticlockwise": (
+            "xira|xiran|en sentido antihorario",
+            "xira|xiran|en sentido contrario ás agullas do reloxo",
+        ),
+        "meet": ("|xúntanse|", "|achéganse|cada vez máis"),
+        "part": ("|sepáranse|", "|afástanse|cada vez máis"),
+    },
+    event_frames=(
+        Frame("{what} {verb} {how} {where}."),
+        Frame("{where} {verb} {what} {how}."),
+        Frame("{what} {verb} {how}."),
+        Frame("no vídeo, {what} {verb} {how}."),
+    ),
     contractions=(
         (r"\ben (?=(a|o|un|unha)\b)", "n"),
         (r"\bEn (?=(a|o|un|unha)\b)", "N"),

@@ -75,6 +75,28 @@ PORTUGUESE = Romance(
         Frame("vê-se {what}.", "veem-se {what}."),
         Frame("uma foto de {what}"),
     ),
+    events={
+        "appear": ("aparece|aparecem|", "surge|surgem|do nada"),
+        "disappear": ("desaparece|desaparecem|", "some|somem|"),
+        "left": ("se move|se movem|para a esquerda", "vai|vão|da direita para a esquerda"),
+        "right": ("se move|se movem|para a direita", "vai|vão|da esquerda para a direita"),
+        "up": ("se move|se movem|para cima", "sobe|sobem|"),
+        "down": ("se move|se movem|para baixo", "desce|descem|"),
+        "clockwise": ("gira|giram|no sentido horário", "gira|giram|no sentido dos ponteiros do relógio"),
+        "anticlockwise": (
+            "gira|giram|no sentido anti-horário",
+            "gira|giram|no sentido contrário ao dos ponteiros do relógio",
+        ),
+        "meet": ("|se encontram|", "|se aproximam|"),
+        "part": ("|se separam|", "|se afastam|"),
+    },
+    event_frames=(
+        Frame("{what} {verb} {how} {where}."),
+        Frame("{where}, {what} {verb} {how}."),
+        Frame("um vídeo em que {what} {verb} {how} {where}"),
+        Frame("{what} {verb} {how}."),
+        Frame("um vídeo em que {what} {verb} {how}"),
+    ),
 )
 
 caption = PORTUGUESE.caption

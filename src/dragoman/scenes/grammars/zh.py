@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dragoman.scenes.clip import Event
 from dragoman.scenes.draws import Draws
 from dragoman.scenes.grammars._frames import Frame, draw_frame, draw_what, finish
 from dragoman.scenes.plan import Mention, Plan
@@ -71,6 +72,25 @@ FRAMES = (
     Frame("图中有{what}。"),
     Frame("一张{what}的照片"),
 )
+EVENTS: dict[Event, tuple[str, ...]] = {
+    "appear": ("出现了", "突然出现"),
+    "disappear": ("消失了", "突然不见了"),
+    "left": ("向左移动", "从右往左移动"),
+    "right": ("向右移动", "从左往右移动"),
+    "up": ("向上移动", "上升"),
+    "down": ("向下移动", "下降"),
+    "clockwise": ("顺时针转动", "顺时针旋转"),
+    "anticlockwise": ("逆时针转动", "逆时针旋转"),
+    "meet": ("相遇了", "互相靠近"),
+    "part": ("分开了", "互相远离"),
+}
+"""Verbs do not agree with anything."""
+EVENT_FRAMES = (
+    Frame("{what}在{where}{verb}。"),
+    Frame("{where}，{what}{verb}。"),
+    Frame("{what}{verb}。"),
+    Frame("视频里，{what}{verb}。"),
+)
 
 
 def caption(plan: Plan, draws: Draws) -> str:
@@ -82,9 +102,10 @@ def caption(plan: Plan, draws: Draws) -> str:
     else:
         spot = draws.pick(PLACES[plan.place]) if plan.place else ""
         topic, where = "", "的".join(part for part in (ground, spot) if part)
-    frame = draw_frame(FRAMES, where, draws)
+    frame = draw_frame(EVENT_FRAMES if plan.event else FRAMES, where, draws)
     what = draw_what(plan, frame.case, draws, _phrase, "和")
-    return finish(topic + frame.one.format(what=what, where=where))
+    verb = draws.pick(EVENTS[plan.event]) if plan.event else ""
+    return finish(topic + frame.one.format(what=what, where=where, verb=verb))
 
 
 def _phrase(mention: Mention, case: str, draws: Draws) -> str:
