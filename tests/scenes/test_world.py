@@ -13,8 +13,9 @@ from PIL import Image
 
 from dragoman.corpus.store import CAPTIONS, Corpus
 from dragoman.errors import UserError
-from dragoman.scenes import world as world_module
-from dragoman.scenes.world import RECORDED, WorldConfig, human_captions, split_of, write_world
+from dragoman.scenes import media
+from dragoman.scenes.entries import split_of
+from dragoman.scenes.world import RECORDED, WorldConfig, human_captions, write_world
 
 SMALL = WorldConfig(items=24, languages=("pt", "zh"))
 
@@ -75,14 +76,14 @@ def test_an_interrupted_world_goes_on_and_ends_the_same(
     folder = tmp_path / "world"
     with monkeypatch.context() as patch:
         calls = iter(range(10))
-        real = world_module.render
+        real = media.render
 
         def stop_after_ten(*arguments: object) -> Image.Image:
             if next(calls, None) is None:
                 raise KeyboardInterrupt
             return real(*arguments)  # type: ignore[arg-type]
 
-        patch.setattr(world_module, "render", stop_after_ten)
+        patch.setattr(media, "render", stop_after_ten)
         with pytest.raises(KeyboardInterrupt):
             write_world(folder, SMALL)
     kept = {path: path.stat().st_mtime_ns for path in folder.glob("media/*.png")}
