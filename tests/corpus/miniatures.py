@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 
 class Expected(NamedTuple):
@@ -317,19 +323,126 @@ def ccrk(root: Path) -> Expected:
     return Expected(expected)
 
 
+def coco_json(root: Path) -> Expected:
+    expected = []
+    for part, split, number in (("train2017", "train", 1), ("val2017", "val", 2)):
+        notes = [{"image_id": number, "id": k, "caption": f"{part} {k}"} for k in range(2)]
+        images = [
+            {"id": number, "file_name": f"{part}/{number}.jpg"},
+            {"id": number + 8, "file_name": f"{number}9.jpg"},
+        ]
+        document = {"info": {}, "images": images, "licenses": [], "annotations": notes}
+        put(root, {f"annotations/captions_{part}.json": json.dumps(document)})
+        expected += [(str(number), split, "en", "human", f"{part} {k}") for k in range(2)]
+    put(root, {"annotations/instances_val2017.json": "{}"})
+    return Expected(expected, silent=("19", "29"))
+
+
+def put_tar(path: Path, files: dict[str, bytes]) -> None:
+    """Write a tar."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as tar:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+
+
+def webdataset(root: Path) -> Expected:
+    first = {"0001.jpg": b"J1", "0001.txt": b"a dog", "0001.pt.txt": "um cão".encode(), "0002.png": b"P2"}
+    first["0002.json"] = json.dumps({"caption": ["a boat", "two boats"], "width": 7}).encode()
+    put_tar(root / "train" / "00000.tar", first | {"0003.jpg": b"J3", "0003.json": b"{}"})
+    put_tar(root / "validation-00000.tar", {"deep/0004.v2.jpg": b"J4", "deep/0004.txt": b"a cat"})
+    expected = [
+        ("00000/0001", "train", "en", "human", "a dog"),
+        ("00000/0001", "train", "pt", "human", "um cão"),
+    ]
+    expected += [("00000/0002", "train", "en", "human", text) for text in ("a boat", "two boats")]
+    expected += [("validation-00000/deep/0004", "val", "en", "human", "a cat")]
+    return Expected(expected, silent=("00000/0003",))
+
+
+def put_parquet(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Write a Parquet file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(rows), path)
+
+
+def img2dataset(root: Path) -> Expected:
+    done = {"status": "success", "error_message": None, "width": 10, "height": 20, "sha256": "x"}
+    rows = [
+        {"key": f"00000000{k}", "caption": f"text {k}", "url": f"https://a.b/{k}.jpg", **done}
+        for k in range(3)
+    ]
+    rows[1] |= {"status": "failed_to_download", "width": None}
+    put_parquet(root / "00000.parquet", rows)
+    put_parquet(root / "00001.parquet", [rows[0] | {"key": "000010000"}])
+    put(root, {"00000_stats.json": "{}"})
+    found = [("000000000", "text 0"), ("000000002", "text 2"), ("000010000", "text 0")]
+    return Expected([(key, "train", "en", "human", text) for key, text in found])
+
+
+def clip_retrieval(root: Path) -> Expected:
+    for shard in (0, 1):
+        rows = [{"image_path": f"/photos/{shard}{k}.jpg", "caption": f"text {shard}{k}"} for k in range(2)]
+        put_parquet(root / "metadata" / f"metadata_{shard}.parquet", rows)
+        (root / "img_emb").mkdir(exist_ok=True)
+        np.save(root / "img_emb" / f"img_emb_{shard}.npy", np.full((2, 3), shard + 1, np.float16))
+    return Expected([(f"{s}{k}", "train", "en", "human", f"text {s}{k}") for s in (0, 1) for k in range(2)])
+
+
+def put_saved(folder: Path, rows: list[dict[str, Any]], indices: list[int] | None = None) -> None:
+    """Write one split as `datasets` does with `save_to_disk`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    state: dict[str, Any] = {
+        "_data_files": [{"filename": "data-00000-of-00001.arrow"}],
+        "_split": folder.name,
+    }
+    tables = {"data-00000-of-00001.arrow": pa.Table.from_pylist(rows)}
+    if indices is not None:
+        state["_indices_files"] = [{"filename": "indices.arrow"}]
+        tables["indices.arrow"] = pa.table({"indices": pa.array(indices, pa.uint64())})
+    for name, table in tables.items():
+        with pa.OSFile(str(folder / name), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
+    (folder / "state.json").write_text(json.dumps(state))
+
+
+def huggingface(root: Path) -> Expected:
+    rows = [
+        {
+            "image": {"bytes": b"J", "path": f"{k}.jpg"},
+            "image_id": k,
+            "captions": [f"{k} a", f"{k} b"],
+            "likes": k,
+        }
+        for k in range(3)
+    ]
+    put_saved(root / "train", rows, [2, 0])
+    put_saved(root / "validation", [rows[0] | {"image_id": 9, "image": {"bytes": b"J", "path": "9.jpg"}}])
+    (root / "dataset_dict.json").write_text('{"splits": ["train", "validation"]}')
+    found = [("2", "train", 2), ("0", "train", 0), ("9", "val", 0)]
+    return Expected([(i, split, "en", "human", f"{k} {x}") for i, split, k in found for x in "ab"])
+
+
 MINIATURES: dict[str, Callable[[Path], Expected]] = {
     "ccrk": ccrk,
+    "clip-retrieval": clip_retrieval,
     "coco-en": coco_en,
     "coco-ja-stair": coco_ja_stair,
     "coco-ja-yj": coco_ja_yj,
+    "coco-json": coco_json,
     "coco-zh": coco_zh,
     "flickr8k-cn": flickr8k_cn,
+    "huggingface": huggingface,
+    "img2dataset": img2dataset,
     "msrvtt": msrvtt,
     "msrvtt-cn": msrvtt_cn,
     "multi30k-task1": multi30k_task1,
     "multi30k-task2": multi30k_task2,
     "nrccr": nrccr,
     "vatex": vatex,
+    "webdataset": webdataset,
     "wit": wit,
     "xflickrco": xflickrco,
     "xm3600": xm3600,

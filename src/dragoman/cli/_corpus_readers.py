@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
+
+from dragoman import errors
 
 FILE = click.Path(path_type=Path)
 Tell = Callable[[Any, dict[str, Any]], None]
@@ -32,12 +34,27 @@ def verb(
     reader = datasets.load(name)
 
     def run(
-        root: Path, out: Path, languages: str | None = None, test: str | None = None, **given: Any
+        root: Path,
+        out: Path,
+        languages: str | None = None,
+        test: str | None = None,
+        column: tuple[str, ...] = (),
+        extract: Path | None = None,
+        **given: Any,
     ) -> None:
         chosen = None if languages is None else [tag.strip() for tag in languages.split(",") if tag.strip()]
         # Options that a published data set does not take are absent, not unset.
         absent = dict.fromkeys(("split_fractions",))
-        report = datasets.build_dataset(name, root, out, options(absent | given), languages=chosen, test=test)
+        report = datasets.build_dataset(
+            name,
+            root,
+            out,
+            options(absent | given),
+            languages=chosen,
+            test=test,
+            columns=column_headers(column),
+            extract=extract,
+        )
         tell(report, given)
 
     command: Any = run
@@ -59,7 +76,33 @@ def _own(about: Any) -> Options:
         known = f" One of {', '.join(about.tests)}." if about.tests else ""
         default = f"  [default: {about.tests[0]}]" if about.tests else ""
         own.append(click.option("--test", metavar="NAME", help=f"The test set to read.{known}{default}"))
+    if about.columns:
+        own.append(
+            click.option(
+                "--column",
+                multiple=True,
+                metavar="KEY=HEADER",
+                help="Where a key stands, as text=caption; repeatable.",
+            )
+        )
+    if about.packed:
+        own.append(
+            click.option(
+                "--extract", type=FILE, help="Write the pictures that the files hold into this folder."
+            )
+        )
     return own
+
+
+def column_headers(pairs: Sequence[str]) -> dict[str, str]:
+    """Headers by key, of `KEY=HEADER`."""
+    columns = {}
+    for pair in pairs:
+        key, equals, header = pair.partition("=")
+        if not equals:
+            raise errors.UserError(f"--column {pair!r} has no '='. Write KEY=HEADER, as in text=caption.")
+        columns[key] = header
+    return columns
 
 
 def _help(name: str, reader: Any) -> str:

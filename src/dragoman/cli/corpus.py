@@ -141,12 +141,7 @@ def csv(table: Path, column: tuple[str, ...], delimiter: str | None, out: Path, 
     """
     from dragoman.corpus import build_csv
 
-    columns = {}
-    for pair in column:
-        key, equals, header = pair.partition("=")
-        if not equals:
-            raise errors.UserError(f"--column {pair!r} has no '='. Write KEY=HEADER, as in text=caption.")
-        columns[key] = header
+    columns = _corpus_readers.column_headers(column)
     delimiter = "\t" if delimiter == "\\t" else delimiter
     _tell(build_csv(table, out, _build_options(given), columns=columns, delimiter=delimiter), given)
 

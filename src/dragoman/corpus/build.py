@@ -17,7 +17,7 @@ from dragoman.corpus.draft import Draft
 from dragoman.corpus.options import BuildOptions
 from dragoman.corpus.readers import csv, folder, jsonl
 from dragoman.corpus.rejects import Rejects
-from dragoman.corpus.rows import ITEM_KEYS, Row, Source
+from dragoman.corpus.rows import ITEM_KEYS, Features, Row, Source
 from dragoman.corpus.splits import split_by_hash
 from dragoman.corpus.staging import staged
 from dragoman.corpus.store import FORMAT, FORMAT_VERSION, Corpus, write_corpus_manifest
@@ -106,7 +106,7 @@ def build(source: Source, out: str | Path, options: BuildOptions, **reader: Any)
     target, root = Path(out), options.media_root
     if root is not None and not root.is_dir():
         raise UserError(f"{root} is no folder. Give the folder of the media files with --media-root.")
-    inputs = dict(source.inputs) | _hashes(options)
+    inputs = dict(source.inputs) | _hashes([*options.features, *source.features])
     if options.reject_file is not None and options.reject_file.resolve() in {
         Path(p).resolve() for p in inputs
     }:
@@ -128,7 +128,7 @@ def build(source: Source, out: str | Path, options: BuildOptions, **reader: Any)
         for name, table in (("items.parquet", items), ("captions.parquet", captions)):
             with atomic_path(staging / name) as temporary:
                 pq.write_table(table, temporary, compression="zstd")
-        for given in options.features:
+        for given in (*options.features, *source.features):
             given.write(staging / "features" / given.name, items["item_id"].to_pylist())
         notes = [] if source.findings is None else source.findings(items, captions)
         write_corpus_manifest(
@@ -198,8 +198,8 @@ def _with_media(items: pa.Table, root: Path, pattern: str) -> pa.Table:
     return items.set_column(items.schema.get_field_index("path"), items.schema.field("path"), column)
 
 
-def _hashes(options: BuildOptions) -> dict[str, str]:
-    return {path: digest for given in options.features for path, digest in given.inputs.items()}
+def _hashes(features: Iterable[Features]) -> dict[str, str]:
+    return {path: digest for given in features for path, digest in given.inputs.items()}
 
 
 def _noted(options: BuildOptions) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -42,12 +43,16 @@ def build_dataset(
     *,
     languages: Sequence[str] | None = None,
     test: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    extract: str | Path | None = None,
 ) -> BuildReport:
     """Build a corpus from the files of a data set as its authors publish them, below `root`.
 
     `languages` are by default all of which files are there, `test` the first test set of the data set. Media
     files are looked up by name below `options.media_root`; an item whose file is not there has no path. What
-    was odd about the files, and what was left out, stands in the notes of the report.
+    was odd about the files, and what was left out, stands in the notes of the report. Where the files are
+    tables, `columns` maps a key, such as `text`, to its header; where they hold pictures, these are written
+    into `extract`.
 
     Raises UserError that names every missing file and where it is published.
     """
@@ -55,7 +60,8 @@ def build_dataset(
     about: Published = reader.ABOUT
     test = choose_test(name, about, test)
     chosen, files = choose(name, about, reader.needed(test), Path(root), languages)
-    wanted = Wanted(files=files, languages=chosen, test=test)
+    mapping, place = dict(columns or {}), None if extract is None else Path(extract)
+    wanted = Wanted(files=files, languages=chosen, test=test, columns=mapping, extract=place)
     source = reader.read(wanted)
     if options.split is None and options.split_fractions is None:
         options = replace(options, split_fractions=about.shares)
@@ -67,7 +73,9 @@ def build_dataset(
         inputs=files.hashes() | dict(source.inputs),
         findings=_findings(about, wanted),
     )
-    return build(source, out, options, reader=name, languages=list(chosen), test=test or None)
+    more = {"columns": mapping, "extract": None if place is None else str(place.absolute())}
+    own = {key: value for key, value in more.items() if value}
+    return build(source, out, options, reader=name, languages=list(chosen), test=test or None, **own)
 
 
 def _placed(rows: Iterator[Row], media: Media) -> Iterator[Row]:
@@ -77,10 +85,12 @@ def _placed(rows: Iterator[Row], media: Media) -> Iterator[Row]:
         if not isinstance(published, str):
             yield row
             continue
-        found = media.find(published, str(row.fields.get("item_id")))
         address = "://" in published
+        here = os.path.isabs(published) and os.path.isfile(published)  # noqa: PTH113, PTH117 -- for each item
+        found = published if here else media.find(published, str(row.fields.get("item_id")))
         fields = {**row.fields, "path": found or (published if address else None)}
-        yield row._replace(fields=fields if address else fields | {"file": published})
+        name = {} if address else {"file": os.path.basename(published) if here else published}  # noqa: PTH119
+        yield row._replace(fields=fields | name)
 
 
 def _findings(about: Published, wanted: Wanted) -> Callable[[pa.Table, pa.Table], list[str]]:

@@ -41,6 +41,10 @@ class Published:
     """Of train, val and test, drawn by hash, where no split is published and the user names none."""
     names_tests: bool = False
     """Whether the files say which test sets there are."""
+    columns: bool = False
+    """Whether the user says which column holds what."""
+    packed: bool = False
+    """Whether the files hold the pictures, which can be extracted."""
 
 
 class Defects:
@@ -100,6 +104,10 @@ class Wanted:
     files: Files
     languages: tuple[str, ...]
     test: str
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Header of a key, such as `text`, where it is not the usual one."""
+    extract: Path | None = None
+    """Where to write pictures that the files hold."""
     defects: Defects = field(default_factory=Defects)
 
     def caption(
@@ -147,7 +155,7 @@ def choose(
     By default these are the languages of which the root holds any file. Raises UserError that names every
     file that is missing, and where it is published.
     """
-    if not root.is_dir():
+    if not root.is_dir() and (needed or not root.is_file()):
         raise UserError(f"{root} is no folder. Give the folder that holds the files of {name}.")
     files = Files(root, [path for paths in needed.values() for path in paths])
     # Where languages have files of their own, one without any is not in this test set.

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from dragoman.corpus.languages import canonical_tag
 from dragoman.corpus.rejects import RecordError
@@ -36,6 +36,21 @@ class Row(NamedTuple):
     fault: str | None = None
 
 
+class Features(Protocol):
+    """Vectors that come with the captions."""
+
+    @property
+    def name(self) -> str:
+        """Of the feature set."""
+
+    @property
+    def inputs(self) -> Mapping[str, str]:
+        """Content hashes of what is read."""
+
+    def write(self, folder: Path, item_ids: Sequence[str]) -> None:
+        """Write the vectors of these items, in this order, into `folder`."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Source:
     """What a reader gives: items of their own (or None, where captions imply them), then captions.
@@ -48,6 +63,7 @@ class Source:
     items: Iterable[Row] | None = None
     inputs: Mapping[str, str] = field(default_factory=dict)
     findings: Callable[[pa.Table, pa.Table], list[str]] | None = None
+    features: tuple[Features, ...] = ()
 
 
 class CaptionValues(NamedTuple):

@@ -1,0 +1,51 @@
+"""Rows of Parquet and of Arrow files, some at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dragoman.errors import UserError
+
+BATCH = 1024
+
+
+def parquet_schema(file: Path) -> pa.Schema:
+    """The columns of a Parquet file."""
+    try:
+        return pq.read_schema(file)
+    except (pa.ArrowException, OSError) as error:
+        raise damaged(file, error) from None
+
+
+def column_names(file: Path) -> list[str]:
+    """Names of the columns of a Parquet file."""
+    names: list[str] = parquet_schema(file).names
+    return names
+
+
+def parquet_rows(
+    file: Path, columns: Sequence[str], batch_size: int = BATCH
+) -> Iterator[tuple[int, dict[str, object]]]:
+    """Number (from 1) and some columns of each row."""
+    number = 0
+    try:
+        with pq.ParquetFile(file) as parquet:
+            for batch in parquet.iter_batches(batch_size, columns=list(columns)):
+                for row in batch.to_pylist():
+                    number += 1
+                    yield number, row
+    except (pa.ArrowException, OSError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise damaged(file, error) from None
+
+
+def damaged(file: Path, error: Exception) -> UserError:
+    """What to tell of a file that cannot be read."""
+    return UserError(
+        f"{file} cannot be read ({str(error).splitlines()[0] if str(error) else error!r}). Fetch it anew."
+    )

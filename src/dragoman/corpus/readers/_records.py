@@ -1,0 +1,147 @@
+"""Records of formats that say themselves what they hold: an item, its captions, what else is known of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from dragoman.corpus.lines import TextLine
+from dragoman.corpus.published import Wanted, faulty
+from dragoman.corpus.rows import CAPTION_KEYS, ITEM_KEYS, Row
+from dragoman.errors import UserError
+from dragoman.folders import atomic_path
+from dragoman.records import Split
+
+KEYS = ("item_id", "text", "lang", "path", "split")
+_TEXTS = ("caption", "captions", "text", "texts", "TEXT", "sentence", "sentences", "description")
+_IDS = ("item_id", "image_id", "id", "key", "filename", "file_name", "image_path")
+_LANGS = ("lang", "language", "LANGUAGE", "locale")
+_SPLITS: dict[str, Split] = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "dev": "val",
+}
+_SPLITS |= {"validation": "val", "test": "test", "testing": "test"}
+
+
+class Record(NamedTuple):
+    """One item and its captions, by language (None where it is not told); a fault where it is none."""
+
+    place: str
+    line: TextLine
+    item_id: str
+    split: Split | None
+    path: str | None
+    captions: list[tuple[str | None, object]]
+    more: Mapping[str, object]
+
+
+def items(records: Iterable[Record]) -> Iterator[Row]:
+    """The items of records; one that several records name counts once, as long as they agree on its split."""
+    seen: set[tuple[str, Split | None]] = set()
+    for record in records:
+        if record.line.fault or (key := (record.item_id, record.split)) in seen:
+            continue
+        seen.add(key)
+        fields: dict[str, object] = {"item_id": record.item_id, "path": record.path, **record.more}
+        if record.split is not None:
+            fields["split"] = record.split
+        yield Row(record.place, record.line.number, "", fields)
+
+
+def captions(wanted: Wanted, records: Iterable[Record]) -> Iterator[Row]:
+    """The captions of records in the wanted languages; empty ones are left out and counted."""
+    for place, line, item_id, _, _, texts, _ in records:
+        if line.fault:
+            yield faulty(place, line, line.fault)
+        for lang, text in texts:
+            if isinstance(text, str) and not text.strip():
+                wanted.defects.note(f"empty caption left out{f', {lang}' if lang else ''}", item_id)
+            elif not wanted.languages or lang is None or lang in wanted.languages:
+                fields = {"item_id": item_id, "text": text} | ({"lang": lang} if lang else {})
+                yield Row(place, line.number, line.raw, fields)
+
+
+def texts_of(value: object, lang: str | None) -> list[tuple[str | None, object]]:
+    """Captions of a field: a text, a list of texts, or either by language."""
+    if value is None:
+        return []
+    if isinstance(value, dict):
+        return [found for tag, texts in value.items() for found in texts_of(texts, str(tag))]
+    return [(lang, text) for text in value] if isinstance(value, list) else [(lang, value)]
+
+
+def split_of(name: str) -> Split | None:
+    """The split that a name means, if it does: `validation` is val."""
+    return _SPLITS.get(name.lower())
+
+
+class Columns:
+    """Which columns of a table hold what: as the user says, or by their usual names."""
+
+    def __init__(self, wanted: Wanted, names: Iterable[str], table: str) -> None:
+        self._names = list(names)
+        unknown = sorted(set(wanted.columns) - set(KEYS))
+        if unknown:
+            raise UserError(f"--column {unknown[0]}=…: no such key here. Known: {', '.join(KEYS)}.")
+        absent = [name for name in wanted.columns.values() if name not in self._names]
+        if absent:
+            raise UserError(
+                f"{table}: no column {absent[0]!r}. The columns are: {', '.join(self._names)}. "
+                "Map them: --column KEY=HEADER."
+            )
+        self.text = self._of(wanted, "text", _TEXTS)
+        self.item_id = self._of(wanted, "item_id", _IDS)
+        self.lang = self._of(wanted, "lang", _LANGS)
+        self.split = self._of(wanted, "split", ("split",))
+        self.path = self._of(wanted, "path", ("path", "image_path"))
+        # A column called like a wanted language holds its captions.
+        self.languages = [tag for tag in wanted.languages if tag in self._names] if self.text is None else []
+        if self.text is None and not self.languages:
+            raise UserError(
+                f"{table}: no column of captions is known among: {', '.join(self._names)}. Name it with "
+                "--column text=HEADER, or columns called like languages with --languages."
+            )
+
+    def captions(self, row: Mapping[str, object]) -> list[tuple[str | None, object]]:
+        """Captions of a row."""
+        if self.text is None:
+            return [found for tag in self.languages for found in texts_of(row.get(tag), tag)]
+        lang = row.get(self.lang) if self.lang else None
+        return texts_of(row.get(self.text), lang if isinstance(lang, str) else None)
+
+    def used(self) -> set[str]:
+        """Columns that hold what is not metadata."""
+        named = (self.text, self.item_id, self.lang, self.split, self.path)
+        return {name for name in named if name is not None} | set(self.languages)
+
+    def _of(self, wanted: Wanted, key: str, usual: Iterable[str]) -> str | None:
+        return wanted.columns.get(key) or next((name for name in usual if name in self._names), None)
+
+
+def metadata(row: Mapping[str, object], left_out: set[str]) -> dict[str, object]:
+    """Plain values of a row that describe its item."""
+    taken = left_out | CAPTION_KEYS | ITEM_KEYS
+    return {
+        name: value
+        for name, value in row.items()
+        if name not in taken and type(value) in (str, int, float, bool) and value == value
+    }
+
+
+def extracted(folder: Path, name: str, data: bytes) -> str:
+    """Write a picture below a folder, unless it is there, and give its path.
+
+    Raises UserError where the name leads out of the folder.
+    """
+    path = (folder / name).absolute()
+    if not Path(os.path.normpath(path)).is_relative_to(folder.absolute()):
+        raise UserError(f"{name!r} would be written outside {folder}. Check where these files are from.")
+    if not path.is_file() or path.stat().st_size != len(data):
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(data)
+    return str(path)
