@@ -18,7 +18,7 @@ LAYERS = [
     {"translation", "encoders", "objectives", "evaluation", "index", "scenes"},
     {"training", "indexing", "exporting", "search"},
     {"recipes", "reporting"},
-    {"service", "demo"},
+    {"service", "demo", "benchmarking"},
     {"cli"},
     {"__main__"},
 ]

@@ -1,0 +1,5 @@
+"""Benchmarks by name: a published data set, prepared, trained on, measured, and set beside published rows."""
+
+from dragoman.benchmarking.run import BenchmarkConfig, BenchmarkResult, run_benchmark
+
+__all__ = ["BenchmarkConfig", "BenchmarkResult", "run_benchmark"]
