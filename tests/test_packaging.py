@@ -27,7 +27,7 @@ WITHOUT_EXTRAS = """
 import sys
 extras = "torch transformers tokenizers accelerate safetensors sentencepiece huggingface_hub".split()
 extras += "sacrebleu ctranslate2 lingua matplotlib ir_measures scipy onnx onnxscript onnxruntime".split()
-extras += "fastapi uvicorn prometheus_client python_multipart".split()
+extras += "fastapi uvicorn prometheus_client python_multipart h5py av".split()
 class Absent:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in extras:
@@ -143,6 +143,7 @@ def test_the_core_builds_and_translates_a_corpus(core: Path) -> None:
         ("export run --to sentence-transformers --out new", "torch", "train"),
         ("translate corpus --to es --engine transformers:m", "torch", "train"),
         ("translate corpus --to es --engine ctranslate2:m", "ctranslate2", "ctranslate2"),
+        ("corpus jsonl c.jsonl --frames f.h5 --out new", "h5py", "hdf5"),
         ("serve index", "fastapi", "serve"),
         ("trust corpus", "sacrebleu", "mt"),
         ("trust corpus --langid", "lingua-language-detector", "langid"),

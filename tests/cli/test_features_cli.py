@@ -11,6 +11,9 @@ import pytest
 import transformers
 from PIL import Image
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "encoders"))
+from tiny_videos import save_video
+
 from dragoman.corpus.store import CAPTIONS, ITEMS, Corpus, write_corpus_manifest
 
 
@@ -55,6 +58,21 @@ def test_features_are_written_and_a_broken_image_gives_status_3(tmp_path: Path, 
     done = dragoman("features", corpus, "--encoder", tower, "--batch-size", 2, "--device", "cpu")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{corpus}/features/vit: 1 vectors, 0 of them new\n"
+
+
+def test_frames_of_films_are_counted_and_sampled_as_asked(tmp_path: Path, tower: Path) -> None:
+    media = tmp_path / "media"
+    media.mkdir()
+    save_video(media / "a.mp4", ["red"] * 10)
+    save_video(media / "b.mkv", ["red"] * 5 + ["blue"] * 5)
+    assert dragoman("corpus", "folder", media, "--split", "test", "--out", tmp_path / "c").returncode == 0
+    for options, frames in ((["--every", "0.25"], 8), (["--scenes", "0.2"], 3), (["--most-frames", "1"], 2)):
+        name = options[0].strip("-")
+        done = dragoman("features", tmp_path / "c", "--encoder", tower, "--name", name, *options)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout == (f"{tmp_path}/c/features/{name}: 2 items of {frames} frames, 2 of them new\n")
+    done = dragoman("features", tmp_path / "c", "--encoder", tower, "--scenes", "3")
+    assert (done.returncode, done.stderr) == (2, "Error: scenes must lie between 0 and 1, got 3.0. Try 0.2\n")
 
 
 def test_a_folder_that_is_no_tower_is_one_line_and_status_2(tmp_path: Path) -> None:

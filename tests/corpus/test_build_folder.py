@@ -85,8 +85,11 @@ def test_the_hash_is_the_one_that_is_documented() -> None:
         ({"a_jpg": None, "a_txt": "\n \n"}, r"a\.txt: it holds no caption"),
         ({"a_jpg": None, "a_txt": b"ok\ncaf\xe9"}, r"a\.txt, line 2: byte 4 \(0xe9\) is not UTF-8"),
         ({"a_jpg": None, "a_txt": b"\x1f\x8bx"}, r"a\.txt: it cannot be read \(.*damaged"),
-        ({"a_jpg": None, "b_txt": "a boat"}, r"b\.txt: there is no image b beside it"),
-        ({"a_jpg": None, "a_english_txt": "x"}, r"a\.english\.txt: there is no image a\.english beside it"),
+        ({"a_jpg": None, "b_txt": "a boat"}, r"b\.txt: there is no image or video b beside it"),
+        (
+            {"a_jpg": None, "a_english_txt": "x"},
+            r"a\.english\.txt: there is no image or video a\.english beside it",
+        ),
         ({"a_txt": "a boat"}, "holds no images"),
         ({" a_jpg": None}, r"/ a\.jpg: item_id is ' a', but a name without"),
     ],

@@ -191,6 +191,10 @@ def test_other_data_sets_of_hdf5_are_named(tmp_path: Path) -> None:
     refused(tmp_path, frames, "has no frames of 1 of 1 items: group", "group")
 
 
+def test_absent_hdf5_is_named(tmp_path: Path) -> None:
+    refused(tmp_path, GivenFrames(path=tmp_path / "gone.h5"), r"gone\.h5 does not exist or is no file")
+
+
 @pytest.mark.parametrize("name", ["gone", "file.txt"])
 def test_what_holds_no_frames_is_named(tmp_path: Path, name: str) -> None:
     (tmp_path / "file.txt").touch()

@@ -150,7 +150,7 @@ def csv(table: Path, column: tuple[str, ...], delimiter: str | None, out: Path, 
 @click.argument("images", type=FILE)
 @_options(_SHARED)
 def folder(images: Path, out: Path, **given: Any) -> None:
-    """From a folder of images with captions in text files beside them.
+    """From a folder of images and videos with captions in text files beside them.
 
     photo.txt holds the captions of photo.jpg, one a line; photo.pt.txt those in Portuguese. Without --split
     or --split-fractions, items are drawn 80 : 10 : 10 into train, val and test.

@@ -1,4 +1,4 @@
-"""`dragoman features`: frozen vision vectors of every image of a corpus."""
+"""`dragoman features`: frozen vision vectors of every image and video of a corpus."""
 
 from __future__ import annotations
 
@@ -26,29 +26,50 @@ SHOWN = 5
 @click.option(
     "--workers", type=click.IntRange(min=1), help="Threads that decode images (default: the cores)."
 )
-def command(corpus: str, encoder: str, **options: object) -> None:
+@click.option("--every", type=float, help="Seconds between the frames of a video (default: 1).")
+@click.option(
+    "--scenes",
+    type=float,
+    help="Or a frame of every scene: the least difference of frames, 0 to 1, that begins one (try 0.2).",
+)
+@click.option(
+    "--most-frames", type=click.IntRange(min=1), help="Frames of a video, spread evenly (default: 1024)."
+)
+def command(
+    corpus: str,
+    encoder: str,
+    every: float | None,
+    scenes: float | None,
+    most_frames: int | None,
+    **options: object,
+) -> None:
     """Write the vectors of a vision tower to CORPUS/features/NAME/.
 
-    Only images without a vector are worked on, so a second run goes on where the first one was stopped.
-    Broken images are listed in rejected.jsonl with their reasons; the exit status is then 3.
+    Only items without a vector are worked on, so a second run goes on where the first one was stopped.
+    Broken images and videos are listed in rejected.jsonl with their reasons; the exit status is then 3.
 
     \b
     dragoman features corpus/ --encoder openai/clip-vit-base-patch32
     dragoman features corpus/ --encoder models/mobilenet_v2_imagenet --name mobilenet_v2
     dragoman features corpus/ --encoder models/mobilenet_v2_imagenet --name mobilenet_3x3 --grid 3
+    dragoman features clips/ --encoder openai/clip-vit-base-patch32 --every 0.5
     """
     import warnings
 
     from dragoman.encoders.extract import extract_features
+    from dragoman.encoders.videos import Sampling
 
     # Pillow warns of every odd tag in a file; what cannot be read is rejected by name.
     warnings.filterwarnings("ignore", module="PIL")
     given = {name: value for name, value in options.items() if value is not None}
-    report = extract_features(corpus, encoder=encoder, **given)  # type: ignore[arg-type]
+    frames = {"every": every, "scenes": scenes, "most": most_frames}
+    sampling = Sampling(**{name: value for name, value in frames.items() if value is not None})  # type: ignore[arg-type]
+    report = extract_features(corpus, encoder=encoder, sampling=sampling, **given)  # type: ignore[arg-type]
     for one in report.rejected[:SHOWN]:
         click.echo(f"rejected {one.item_id}: {one.path or 'no path'}: {one.reason}", err=True)
     rejected = f", {len(report.rejected)} items rejected" if report.rejected else ""
-    click.echo(f"{report.folder}: {report.total} vectors, {report.extracted} of them new{rejected}")
+    made = f"{report.total} items of {report.frames:,} frames" if report.frames else f"{report.total} vectors"
+    click.echo(f"{report.folder}: {made}, {report.extracted} of them new{rejected}")
     if report.rejected:
         click.echo(f"All rejected items: {report.folder / 'rejected.jsonl'}", err=True)
         click.get_current_context().exit(REJECTED)

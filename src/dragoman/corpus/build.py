@@ -73,7 +73,7 @@ def build_csv(
 
 
 def build_folder(images: str | Path, out: str | Path, options: BuildOptions = DEFAULTS) -> BuildReport:
-    """Build a corpus from a folder of images with captions in text files beside them.
+    """Build a corpus from a folder of images and videos with captions in text files beside them.
 
     Without `split` or `split_fractions`, items are drawn 80 : 10 : 10: training needs val, and test tells
     how good the result is.

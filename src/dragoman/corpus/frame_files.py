@@ -85,6 +85,8 @@ class Hdf5:
             import h5py
         except ImportError:
             raise MissingExtraError("h5py", "hdf5", "Reading HDF5") from None
+        if not file.is_file():
+            raise UserError(f"{file} does not exist or is no file. Check the path of the frame features.")
         with self._named():
             self._open = h5py.File(file, "r")
         self._kind = h5py.Dataset

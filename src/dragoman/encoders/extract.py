@@ -1,9 +1,12 @@
-"""Frozen vision vectors for a whole corpus: resumable, with broken images listed and not fatal.
+"""Frozen vision vectors for a whole corpus: resumable, with broken images and videos listed and not fatal.
 
 Finished shards lie in `features/.<name>/`, one atomic file each, always at whole batches: an interrupted job
 goes on at the same batch boundaries and so ends with the same bits. The feature set is assembled from them in
 `features/.<name>/new` and takes its name by a rename. Memory: the tower, one batch, the vectors of one shard,
 and per worker one decoded image (`max_megapixels` times 14 MB, measured).
+
+A corpus with videos gets the vectors of their frames (`extract_frames.py`); its images are videos of one
+frame.
 
 N images of a batch, R regions of an image, D width of the vectors.
 """
@@ -15,18 +18,21 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dragoman.corpus.store import Corpus
+from dragoman.encoders.extract_frames import LARGEST, Look, Medium, frame_shards
 from dragoman.encoders.feature_work import FeatureWork, Rejected, Shard, working_folder, write_rejected
+from dragoman.encoders.frame_work import FrameWork
 from dragoman.encoders.hub import model_folder
 from dragoman.encoders.images import MAX_MEGAPIXELS, ImageError, open_image
+from dragoman.encoders.videos import Sampling, pyav
 from dragoman.errors import UserError
 from dragoman.folders import sole_writer
 from dragoman.progress import bar
@@ -39,7 +45,7 @@ if TYPE_CHECKING:
 SHARD_SECONDS = 10.0
 """What a kill can cost. Where a shard ends does not change its vectors."""
 SHARD_IMAGES = 8192
-LARGEST = float(np.finfo(np.float16).max)
+SAMPLING = Sampling()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +56,10 @@ class ExtractionReport:
     extracted: int
     """Vectors made by this call."""
     total: int
-    """Vectors in the feature set."""
+    """Vectors in the feature set, or items that have frames."""
     rejected: tuple[Rejected, ...]
+    frames: int = 0
+    """Frames in the feature set, where the corpus holds videos."""
 
 
 def extract_features(
@@ -64,6 +72,7 @@ def extract_features(
     device: str = "auto",
     max_megapixels: float = MAX_MEGAPIXELS,
     workers: int | None = None,
+    sampling: Sampling = SAMPLING,
 ) -> ExtractionReport:
     """Write `corpus/features/<name>/`: float16 vectors of every item's image through the tower `encoder`.
 
@@ -71,8 +80,9 @@ def extract_features(
     1 + grid * grid vectors: that of the image, and those of the cells of the tower's map. Only items that
     have no vector yet are worked on, those rejected before among them. `batch_size` defaults to 4 on a CPU,
     where larger batches are slower, and to 64 elsewhere. `workers` threads decode images (default: one per
-    core, at most 8). Broken images end in `rejected.jsonl`. Raises UserError where the name belongs to the
-    vectors of another encoder or grid.
+    core, at most 8). Where the corpus holds videos, `sampling` says which of their frames are read. What is
+    broken ends in `rejected.jsonl`. Raises UserError where the name belongs to the vectors of another
+    encoder, grid or sampling.
     """
     from dragoman.encoders.vision import VisionTower, checked_device, preprocessing, tower_fingerprint
 
@@ -84,20 +94,38 @@ def extract_features(
         raise UserError(f"Batch size {batch_size}, limit {max_megapixels} megapixels: both must be above 0.")
     if grid < 0:
         raise UserError(f"grid must be 0 (no regions) or more, got {grid}")
+    videos = "video" in opened.items["kind"].unique().to_pylist()
+    if videos and grid:
+        raise UserError(
+            f"{corpus} holds videos, of whose frames no regions are kept. Extract without --grid, or build a "
+            "corpus of the images alone."
+        )
+    if videos:
+        pyav()
+    look = Look(sampling, max_megapixels)
     source = model_folder(encoder)
     # The path of a local folder, so that a search over images finds the tower again; a hub id as it is.
     place = str(source.resolve()) if Path(encoder).exists() else str(encoder)
     fingerprint = tower_fingerprint(source)
-    identity = {"path": place, "fingerprint": fingerprint} | ({"grid": grid} if grid else {})
+    identity: dict[str, Any] = {"path": place, "fingerprint": fingerprint} | ({"grid": grid} if grid else {})
+    identity |= {"sampling": asdict(sampling)} if videos else {}
+    workers = workers or _cores()
     with sole_writer(working_folder(final)):
-        work = FeatureWork(final, fingerprint, grid)
-        todo, rejected = _split(opened, work, max_megapixels)
+        work = FrameWork(final, fingerprint, sampling) if videos else FeatureWork(final, fingerprint, grid)
+        todo, rejected = _split(opened, work, look)
         if todo:
             tower = VisionTower.load(source, device, grid)
-            prepared = _prepared(tower, todo, max_megapixels, batch_size, workers or _cores())
-            with bar(len(todo), final.name, "images") as progress:
-                for shard in _shards(_batches(tower, prepared, batch_size), progress.update):
-                    work.add(shard)
+            with bar(len(todo), final.name, "items" if videos else "images") as progress:
+                if isinstance(work, FrameWork):
+                    sizes = {"batch_size": batch_size, "workers": workers, "most": SHARD_IMAGES}
+                    for frames in frame_shards(
+                        tower, todo, look, progress.update, seconds=SHARD_SECONDS, **sizes
+                    ):
+                        work.keep(frames)
+                else:
+                    prepared = _prepared(tower, todo, max_megapixels, batch_size, workers)
+                    for shard in _shards(_batches(tower, prepared, batch_size), progress.update):
+                        work.add(shard)
         return _finish(opened, work, rejected, encoder=identity, preprocessing=preprocessing(source))
 
 
@@ -109,42 +137,33 @@ def clean_name(name: str) -> str:
     return cleaned
 
 
-@dataclass(frozen=True)
-class _Image:
-    item_id: str
-    path: str
-    file: str
-
-
 def _cores() -> int:
     return min(os.cpu_count() or 1, 8)
 
 
-def _split(corpus: Corpus, work: FeatureWork, max_megapixels: float) -> tuple[list[_Image], list[Rejected]]:
-    """Images that need a vector, in corpus order, and items that cannot have one."""
+def _split(corpus: Corpus, work: FeatureWork, look: Look) -> tuple[list[Medium], list[Rejected]]:
+    """Media that need a vector, in corpus order, and items that cannot have one."""
     done = work.done
     before = {one.item_id for one in work.rejected_before}
-    todo: list[_Image] = []
+    todo: list[Medium] = []
     rejected: list[Rejected] = []
     columns = (corpus.items[name].to_pylist() for name in ("item_id", "kind", "path"))
     for item_id, kind, path in zip(*columns, strict=True):
         if item_id in done:
             continue
-        reason = _no_image_file(kind, path)
-        image = _Image(item_id, path or "", corpus.media_path(path or ""))
+        reason = _no_file(path)
+        medium = Medium(item_id, kind, path or "", corpus.media_path(path or ""))
         if reason is None and item_id in before:
             # Rejected by an earlier run: without a look first, each run would load the tower for it in vain.
-            reason = _refusal(image, max_megapixels)
+            reason = look.refusal(medium)
         if reason is None:
-            todo.append(image)
+            todo.append(medium)
         else:
             rejected.append(Rejected(item_id=item_id, path=path, reason=reason))
     return todo, rejected
 
 
-def _no_image_file(kind: str, path: str | None) -> str | None:
-    if kind != "image":
-        return f"a {kind}, and this tower reads images"
+def _no_file(path: str | None) -> str | None:
     if path is None:
         return "the item has no path"
     if "://" in path:
@@ -152,20 +171,12 @@ def _no_image_file(kind: str, path: str | None) -> str | None:
     return None
 
 
-def _refusal(image: _Image, max_megapixels: float) -> str | None:
-    try:
-        open_image(image.file, max_megapixels)
-    except ImageError as error:
-        return error.reason
-    return None
-
-
 def _prepared(
-    tower: VisionTower, images: Sequence[_Image], max_megapixels: float, batch_size: int, workers: int
-) -> Iterator[tuple[_Image, dict[str, Tensor] | str]]:
+    tower: VisionTower, images: Sequence[Medium], max_megapixels: float, batch_size: int, workers: int
+) -> Iterator[tuple[Medium, dict[str, Tensor] | str]]:
     """Tower input of every image, or the reason why there is none, in order, made ahead in threads."""
 
-    def prepare(image: _Image) -> dict[str, Tensor] | str:
+    def prepare(image: Medium) -> dict[str, Tensor] | str:
         try:
             return tower.prepare(open_image(image.file, max_megapixels))
         except ImageError as error:
@@ -173,7 +184,7 @@ def _prepared(
         except (ValueError, TypeError, RuntimeError) as error:
             return f"the tower's preprocessing failed ({error})"
 
-    waiting: deque[tuple[_Image, Future[dict[str, Tensor] | str]]] = deque()
+    waiting: deque[tuple[Medium, Future[dict[str, Tensor] | str]]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="images")
     try:
         for image in images:
@@ -188,7 +199,7 @@ def _prepared(
 
 
 def _batches(
-    tower: VisionTower, prepared: Iterable[tuple[_Image, dict[str, Tensor] | str]], batch_size: int
+    tower: VisionTower, prepared: Iterable[tuple[Medium, dict[str, Tensor] | str]], batch_size: int
 ) -> Iterator[Shard]:
     """One small shard a batch. A batch is `batch_size` items, broken ones included."""
     images = iter(prepared)
@@ -238,15 +249,20 @@ def _finish(
 ) -> ExtractionReport:
     """Assemble the feature set where there is something new, and report."""
     order = corpus.items["item_id"].to_pylist()
-    extracted = sum(len(shard.ids) for shard in work.shards)
+    extracted, now = work.new, work.rejected_now
     place = {item_id: position for position, item_id in enumerate(order)}
-    rejected = rejected + [one for shard in work.shards for one in shard.rejected if one.item_id in place]
+    rejected = rejected + [one for one in now if one.item_id in place]
     rejected.sort(key=lambda one: place[one.item_id])
-    if work.shards or work.old is None:
+    if extracted or now or work.old is None:
         inputs = {"items.parquet": corpus.fingerprint()["items.parquet"]}
         total = work.assemble(order, rejected, inputs=inputs, **manifest)
     else:
         total = len(work.old.ids)
         if rejected != work.rejected_before:
             write_rejected(work.final, rejected)
-    return ExtractionReport(folder=work.final, extracted=extracted, total=total, rejected=tuple(rejected))
+    frames = 0
+    if isinstance(work, FrameWork) and total:
+        frames = len(corpus.features(work.final.name).vectors)
+    return ExtractionReport(
+        folder=work.final, extracted=extracted, total=total, rejected=tuple(rejected), frames=frames
+    )

@@ -48,13 +48,14 @@ class FeatureWork:
     Hold `sole_writer` on the working folder. Opening it finishes a swap that a kill interrupted.
     """
 
-    def __init__(self, final: Path, fingerprint: str, grid: int = 0) -> None:
+    def __init__(self, final: Path, fingerprint: str, grid: int = 0, **how: Any) -> None:
+        """`how` is what else must be the same for vectors to be mixed, as the manifest says it."""
         self.final = final
         self.folder = working_folder(final)
         self._shards = self.folder / "shards"
         self._recover()
         self.old = FeatureSet.open(final) if (final / MANIFEST).is_file() else None
-        self.identity = {"fingerprint": fingerprint, "grid": grid}
+        self.identity = {"fingerprint": fingerprint, "grid": grid, **how}
         self._require_same_encoder()
 
     @cached_property
@@ -64,8 +65,7 @@ class FeatureWork:
 
     def add(self, shard: Shard) -> None:
         """Keep a finished shard, whatever happens next."""
-        if not self.shards:
-            write_json(self._shards / "encoder.json", self.identity)
+        self._note_identity()
         file = self._shards / f"shard-{len(self.shards):08d}.json"
         with atomic_path(file.with_suffix(".npy")) as temporary, temporary.open("wb") as handle:
             np.save(handle, shard.vectors, allow_pickle=False)
@@ -76,10 +76,19 @@ class FeatureWork:
     @property
     def done(self) -> set[str]:
         """Items that need no more work: they have a vector, or were rejected by an unfinished run."""
-        found = set(self.old.ids) if self.old else set()
-        for shard in self.shards:
-            found.update(shard.ids, (one.item_id for one in shard.rejected))
+        found = {item_id for ids in self._listed() for item_id in ids}
+        found.update(one.item_id for one in self.rejected_now)
         return found
+
+    @property
+    def rejected_now(self) -> list[Rejected]:
+        """What the shards list as rejected."""
+        return [one for shard in self.shards for one in shard.rejected]
+
+    @property
+    def new(self) -> int:
+        """Items of the shards that have a vector."""
+        return sum(len(shard.ids) for shard in self.shards)
 
     @cached_property
     def rejected_before(self) -> list[Rejected]:
@@ -99,21 +108,39 @@ class FeatureWork:
         new = self.folder / "new"
         write_rejected(new, rejected)
         if ids:
-            with atomic_path(new / "vectors.npy") as temporary:
-                self._write_vectors(temporary, [place[item_id] for item_id in ids])
-            write_text(new / "ids.txt", "".join(f"{item_id}\n" for item_id in ids))
-            write_manifest(new, format=FORMAT, format_version=FORMAT_VERSION, **manifest)
+            self._write(new, ids, [place[item_id] for item_id in ids], **manifest)
         self._swap()
         return len(ids)
+
+    def _begun(self) -> bool:
+        return any(self._shards.glob("shard-*.json"))
+
+    def _note_identity(self) -> None:
+        """Before the first shard: what its vectors are made with."""
+        if not self._begun():
+            write_json(self._shards / "encoder.json", self.identity)
 
     def _sources(self) -> list[NDArray[np.floating]]:
         return [*([self.old.vectors] if self.old else []), *(shard.vectors for shard in self.shards)]
 
+    def _listed(self) -> list[list[str]]:
+        """Ids of each source."""
+        return [*([self.old.ids] if self.old else []), *(shard.ids for shard in self.shards)]
+
     def _places(self) -> dict[str, tuple[int, int]]:
-        listed = [*([self.old.ids] if self.old else []), *(shard.ids for shard in self.shards)]
         return {
-            item_id: (source, row) for source, ids in enumerate(listed) for row, item_id in enumerate(ids)
+            item_id: (source, row)
+            for source, ids in enumerate(self._listed())
+            for row, item_id in enumerate(ids)
         }
+
+    def _write(
+        self, new: Path, ids: Sequence[str], places: Sequence[tuple[int, int]], **manifest: Any
+    ) -> None:
+        with atomic_path(new / "vectors.npy") as temporary:
+            self._write_vectors(temporary, places)
+        write_text(new / "ids.txt", "".join(f"{item_id}\n" for item_id in ids))
+        write_manifest(new, format=FORMAT, format_version=FORMAT_VERSION, **manifest)
 
     def _write_vectors(self, file: Path, places: Sequence[tuple[int, int]]) -> None:
         # Plain writes and no memory map: on a full disk a map kills the process by a signal.
@@ -134,13 +161,14 @@ class FeatureWork:
             self._shards.rename(self.folder / "used")
         self._remove_leftovers()
         self.__dict__.pop("shards", None)
+        self.__dict__.pop("stored", None)
 
     def _recover(self) -> None:
         if (self.folder / "old").exists() and not self.final.exists():
             (self.folder / "old").rename(self.final)
         self._remove_leftovers()
         # What a killed writer left of a file that had no name yet.
-        for torn in (*self._shards.glob(".*.tmp"), *self.final.glob(".*.tmp")):
+        for torn in (*self._shards.rglob(".*.tmp"), *self.final.glob(".*.tmp")):
             torn.unlink()
 
     def _remove_leftovers(self) -> None:
@@ -150,7 +178,7 @@ class FeatureWork:
     def _require_same_encoder(self) -> None:
         if self.old is not None:
             _same(self.identity, self.old.manifest.get("encoder"), self.final, self.final)
-        if self.shards:
+        if self._begun():
             note = json.loads((self._shards / "encoder.json").read_text("utf-8"))
             _same(self.identity, note, self.final, self.folder)
 
@@ -191,3 +219,13 @@ def _same(identity: dict[str, object], encoder: object, final: Path, place: Path
             f"{place} was made with --grid {found.get('grid', 0)}, not {identity['grid']} (0 keeps no "
             f"regions); they cannot be mixed. {remedy}"
         )
+    if found.get("sampling") != identity.get("sampling"):
+        there, here = (_frames(one.get("sampling")) for one in (found, identity))
+        raise UserError(f"{place} was made with {there}, not {here}; they cannot be mixed. {remedy}")
+
+
+def _frames(sampling: object) -> str:
+    if not isinstance(sampling, dict):
+        return "one vector an item"
+    listed = (f"{name} {value}" for name, value in sampling.items() if value is not None)
+    return f"frames of videos ({', '.join(listed)})"

@@ -22,6 +22,7 @@ try:
 except ImportError:
     raise MissingExtraError("torch", "train", "Loading a trained model") from None
 
+from dragoman.corpus.frames import padded, spread
 from dragoman.encoders.dual import DualEncoder, unique_texts
 from dragoman.encoders.fusion import Fusion
 from dragoman.encoders.identity import model_fingerprint, model_in
@@ -110,6 +111,37 @@ class Retriever:
         vectors = tower.encode([open_image(image) for image in images])
         # Features are stored as float16; the same rounding here gives the same vectors.
         return vectors.reshape(len(images), -1, tower.width).astype(np.float16)
+
+    def encode_video(self, videos: Sequence[str | Path]) -> NDArray[np.float32]:
+        """[N, J] unit vectors of video files, by the frames that the feature set of the run would hold."""
+        require_list(videos, "encode_video", "videos")
+        if self.model.image_frames is None:
+            raise UserError(
+                "This model reads images. Train one on the frames of videos: dragoman features and dragoman "
+                "train over a corpus that holds some"
+            )
+        vectors = [np.empty((0, self.width), np.float32)]
+        vectors += [self.encode_features(padded([self.watch(video)[0]])) for video in videos]
+        return np.concatenate(vectors)
+
+    def watch(
+        self, video: str | Path, batch_size: int = 4
+    ) -> tuple[NDArray[np.float16], NDArray[np.float64]]:
+        """[F, D] what the vision tower makes of the frames of a video file, and their times in seconds [F].
+
+        `encode_features(padded([vectors[start:end]]))` is the vector of a part.
+        """
+        from concurrent.futures import ThreadPoolExecutor
+
+        from dragoman.encoders.extract_frames import video_vectors
+        from dragoman.encoders.videos import Sampling, sampled_frames
+
+        made = self.config.get("vision")
+        sampling = Sampling(**(made.get("sampling") or {}) if isinstance(made, dict) else {})
+        with ThreadPoolExecutor(1) as pool:
+            vectors, times = video_vectors(self.tower(), sampled_frames(video, sampling), batch_size, pool)
+        chosen = spread(len(vectors), sampling.most)
+        return vectors[chosen].astype(np.float16), times[chosen]
 
     def prepare_image(self, image: Image) -> dict[str, Tensor]:
         """What `encode_prepared` takes of one RGB image (`open_image`); safe to call in several threads."""

@@ -1,4 +1,4 @@
-"""A folder of images with captions in text files beside them."""
+"""A folder of images and videos with captions in text files beside them."""
 
 from __future__ import annotations
 
@@ -15,27 +15,40 @@ from dragoman.errors import UserError
 SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".jp2"}
 )
-"""Of images, in lower case. The images are not opened here."""
+"""Of images, in lower case. Neither images nor videos are opened here."""
+VIDEO_SUFFIXES = frozenset(
+    {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".asf"}
+    | {".flv", ".ogv", ".3gp", ".mxf"}
+)
+"""Of videos, in lower case."""
 
 
 def read(folder: Path) -> Source:
     """`photo.txt` holds the captions of `photo.jpg`, one a line; `photo.pt.txt` those in Portuguese.
 
     Subfolders are searched, hidden files are not. The item id is the path below `folder` without suffix; an
-    image without captions is an item without captions. A text file without image is a fault.
+    image or video without captions is an item without captions. A text file without either is a fault.
     """
     if not folder.is_dir():
         raise UserError(f"{folder} is no folder. Give the folder that holds the images.")
     names = sorted(_files(folder))
-    images = [name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES]
+    media = [name for name in names if _kind(name) is not None]
     sidecars = [name for name in names if PurePosixPath(name).suffix.lower() == ".txt"]
-    if not images:
-        raise UserError(f"{folder} holds no images ({', '.join(sorted(SUFFIXES))}). Check the folder.")
+    if not media:
+        raise UserError(
+            f"{folder} holds no images ({', '.join(sorted(SUFFIXES))}) and no videos "
+            f"({', '.join(sorted(VIDEO_SUFFIXES))}). Check the folder."
+        )
     return Source(
-        items=_items(folder, images),
-        captions=_captions(folder, sidecars, {_stem(name) for name in images}),
-        inputs={str(folder): _fingerprint(folder, images, sidecars)},
+        items=_items(folder, media),
+        captions=_captions(folder, sidecars, {_stem(name) for name in media}),
+        inputs={str(folder): _fingerprint(folder, media, sidecars)},
     )
+
+
+def _kind(name: str) -> str | None:
+    suffix = PurePosixPath(name).suffix.lower()
+    return "image" if suffix in SUFFIXES else "video" if suffix in VIDEO_SUFFIXES else None
 
 
 def _files(folder: Path) -> Iterator[str]:
@@ -54,17 +67,17 @@ def _stem(name: str) -> str:
     return str(PurePosixPath(name).with_suffix(""))
 
 
-def _items(folder: Path, images: Sequence[str]) -> Iterator[Row]:
+def _items(folder: Path, media: Sequence[str]) -> Iterator[Row]:
     file_of: dict[str, str] = {}
-    for name in images:
+    for name in media:
         item_id = _stem(name)
         first = file_of.setdefault(item_id, name)
         fault = None
         if first != name:
             fault = f"it would share the item id {item_id!r} with {folder / first}. Rename or remove one."
-        yield Row(
-            str(folder / name), 0, "", {"item_id": item_id, "path": str((folder / name).absolute())}, fault
-        )
+        path = str((folder / name).absolute())
+        fields = {"item_id": item_id, "kind": _kind(name), "path": path}
+        yield Row(str(folder / name), 0, "", fields, fault)
 
 
 def _captions(folder: Path, sidecars: Sequence[str], items: set[str]) -> Iterator[Row]:
@@ -72,7 +85,8 @@ def _captions(folder: Path, sidecars: Sequence[str], items: set[str]) -> Iterato
         file = str(folder / name)
         item_id, lang = _whose(name, items)
         if item_id not in items:
-            reason = f"there is no image {_stem(name)} beside it. Add it, or move the text file elsewhere."
+            what = f"there is no image or video {_stem(name)} beside it"
+            reason = f"{what}. Add it, or move the text file elsewhere."
             yield Row(file, 0, "", {}, reason)
             continue
         count = 0
@@ -111,10 +125,10 @@ def _row(file: str, number: int, raw: bytes, item_id: str, lang: str | None) -> 
         return Row(file, number, raw, fields, reason)
 
 
-def _fingerprint(folder: Path, images: Sequence[str], sidecars: Sequence[str]) -> str:
-    """Hash of the image names and of the texts: what the corpus is made of."""
+def _fingerprint(folder: Path, media: Sequence[str], sidecars: Sequence[str]) -> str:
+    """Hash of the names of the media and of the texts: what the corpus is made of."""
     digest = hashlib.sha256()
-    for name in (*images, *sidecars):
+    for name in (*media, *sidecars):
         digest.update(os.fsencode(name) + b"\0")
     for name in sidecars:
         try:

@@ -1,0 +1,246 @@
+"""Frames of a video file that somebody else made: upright, RGB, at chosen times, one in memory at a time."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dragoman.corpus.frames import spread
+from dragoman.encoders.images import MAX_MEGAPIXELS, ImageError
+from dragoman.errors import MissingExtraError, UserError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+FORMATS = (
+    *("mov", "mp4", "m4a", "3gp", "3g2", "mj2", "matroska", "webm", "avi", "asf", "flv", "ogg", "mxf", "nut"),
+    *("mpegts", "mpeg", "mpegvideo", "m4v", "h264", "hevc", "ivf", "mp3", "aac", "flac", "wav", "aiff"),
+)
+"""Readers of FFmpeg that may be used, those of sound so that it is told from damage. Playlists are none: they
+name other files, and addresses."""
+LOOK = (32, 18)
+"""Width and height at which frames are compared to find scenes."""
+SLACK = 1e-6
+"""Seconds by which a time may miss a frame: containers count in fractions, which floats do not hold."""
+RATE = 25
+"""Frames a second of a video that does not say."""
+WHOLE = 0.9
+"""Share of its own length that a video must reach."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """Which frames of a video are looked at."""
+
+    every: float = 1.0
+    """Seconds between frames, the first of which is at 0."""
+    scenes: float | None = None
+    """Or the middle frame of every scene: a scene begins where a frame differs from the one before by more
+    than this share of full contrast, in the mean over its pixels."""
+    most: int = 1024
+    """Frames of a video. Where there would be more, so many are spread evenly over it."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.every < float("inf"):
+            raise UserError(f"every must be above 0 seconds, got {self.every}")
+        if self.scenes is not None and not 0 < self.scenes < 1:
+            raise UserError(f"scenes must lie between 0 and 1, got {self.scenes}. Try 0.2")
+        if self.most < 1:
+            raise UserError(f"most must be at least 1 frame, got {self.most}")
+
+
+def sampled_frames(
+    file: str | Path, sampling: Sampling, max_megapixels: float = MAX_MEGAPIXELS
+) -> Iterator[tuple[float, Image]]:
+    """Times in seconds from the first frame, and the frame that is shown then.
+
+    Raises ImageError for what is missing, no video, without pictures (audio, with or without a cover),
+    larger than `max_megapixels`, broken, or breaks off before its end; some frames may have come by then.
+    Frames that cannot be decoded are passed over: the one before is shown for longer, as in a player.
+    """
+    if sampling.scenes is not None:
+        middles = _middles(file, sampling.scenes, max_megapixels)
+        times: Iterable[float] = [middles[at] for at in spread(len(middles), sampling.most)]
+    with _opened(file, max_megapixels) as video:
+        if sampling.scenes is None:
+            interval = max(sampling.every, video.duration() / sampling.most)
+            times = (number * interval for number in itertools.count())
+        for time, frame in _shown_at(times, video.frames()):
+            yield time, _upright(frame, video.pixel_shape)
+
+
+class _Video:
+    """An open file and its stream of pictures."""
+
+    def __init__(self, file: str, container: Any, stream: Any) -> None:
+        self.file, self.container, self.stream = file, container, stream
+        shape = stream.sample_aspect_ratio
+        self.pixel_shape = float(shape) if shape else 1.0
+        """Width of a pixel over its height."""
+        self._errors = _errors()
+
+    def length(self) -> float | None:
+        """Seconds that the stream says it lasts, if it does."""
+        if self.stream.duration:
+            return float(self.stream.duration * self.stream.time_base)
+        # Matroska keeps it there.
+        hours, *rest = self.stream.metadata.get("DURATION", "").split(":")
+        try:
+            return int(hours) * 3600 + int(rest[0]) * 60 + float(rest[1])
+        except (ValueError, IndexError):
+            return None
+
+    def duration(self) -> float:
+        """As `length`, or of the whole file with its sound, or as the last picture stored says."""
+        known = self.length() or (self.container.duration or 0) / 1e6
+        return known if known > 0 else self._last_time()
+
+    def frames(self) -> Iterator[tuple[float, Any, float]]:
+        """Seconds from the first frame, the frame, and until when it is shown at least."""
+        begin, before, last, end = None, 0.0, -1.0, 0.0
+        step = 1 / float(self.stream.average_rate or RATE)
+        for frame in self._decoded():
+            if frame.pts is None:
+                seconds = last + step if last >= 0 else 0.0
+            else:
+                begin = frame.pts if begin is None else begin
+                seconds = float((frame.pts - begin) * frame.time_base)
+                before = float(begin * frame.time_base)
+            if seconds <= last:
+                continue
+            last = seconds
+            end = seconds + (float(frame.duration * frame.time_base) if frame.duration else step)
+            yield seconds, frame, end
+        if last < 0:
+            raise ImageError(self.file, "no frame of it can be decoded")
+        # Some containers count the time before the first frame, some do not.
+        length, end = self.length(), end + max(before, 0.0)
+        if length is not None and end < WHOLE * length and end + step < length:
+            raise ImageError(self.file, f"it breaks off after {end:.1f} of {length:.1f} seconds")
+
+    def _decoded(self) -> Iterator[Any]:
+        for packet in self._packets():
+            try:
+                yield from packet.decode()
+            except self._errors:
+                continue  # a player goes on as well; how far it came is looked at in the end
+
+    def _packets(self) -> Iterator[Any]:
+        try:
+            yield from self.container.demux(self.stream)
+        except self._errors:
+            return
+
+    def _last_time(self) -> float:
+        times = [packet.pts for packet in self._packets() if packet.pts is not None]
+        self.container.seek(0)
+        step = 1 / float(self.stream.average_rate or RATE)
+        return float((max(times) - min(times)) * self.stream.time_base) + step if times else 0.0
+
+
+@contextmanager
+def _opened(file: str | Path, max_megapixels: float) -> Iterator[_Video]:
+    path, reason = Path(file), None
+    av = pyav()
+    errors: tuple[type[Exception], ...] = (*_errors(), ValueError)
+    if not path.exists():
+        raise ImageError(str(file), "no such file")
+    if not path.is_file():
+        raise ImageError(str(file), "not a file")
+    if path.stat().st_size == 0:
+        raise ImageError(str(file), "the file is empty")
+    try:
+        options = {"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "file"}
+        container = av.open(f"file:{path.absolute()}", options=options)
+    except errors as error:
+        reason = f"not a video of a known format, or damaged at its beginning or end ({_first_line(error)})"
+    if reason is not None:
+        raise ImageError(str(file), reason)
+    with container:
+        yield _Video(str(file), container, _pictures(str(file), container, max_megapixels))
+
+
+def _pictures(file: str, container: Any, max_megapixels: float) -> Any:
+    """The first stream of moving pictures."""
+    from av.stream import Disposition
+
+    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    if not streams:
+        kind = "sound" if container.streams.audio else "no pictures"
+        cover = " and a cover picture" if container.streams.video else ""
+        raise ImageError(file, f"it has no video stream, only {kind}{cover}")
+    stream = streams[0]
+    if stream.codec_context is None:
+        raise ImageError(file, "its codec is not known here")
+    width, height = stream.codec_context.width, stream.codec_context.height
+    if width * height > max_megapixels * 1e6:
+        raise ImageError(
+            file,
+            f"{width}x{height} is {width * height / 1e6:.1f} megapixels, more than the limit of "
+            f"{max_megapixels:g} (raise --max-megapixels)",
+        )
+    stream.thread_type = "AUTO"
+    return stream
+
+
+def _shown_at(
+    times: Iterable[float], frames: Iterator[tuple[float, Any, float]]
+) -> Iterator[tuple[float, Any]]:
+    """The frame that is shown at each time; times ascend and may go on for ever."""
+    asked = iter(times)
+    time, shown, until = next(asked, None), None, 0.0
+    for seconds, frame, end in frames:
+        while shown is not None and time is not None and time < seconds - SLACK:
+            yield time, shown
+            time = next(asked, None)
+        if time is None:
+            return
+        shown, until = frame, end
+    while shown is not None and time is not None and time < until - SLACK:
+        yield time, shown
+        time = next(asked, None)
+
+
+def _middles(file: str | Path, threshold: float, max_megapixels: float) -> list[float]:
+    """The middle of every scene."""
+    cuts, before, end = [0.0], None, 0.0
+    with _opened(file, max_megapixels) as video:
+        for seconds, frame, until in video.frames():
+            small = frame.reformat(width=LOOK[0], height=LOOK[1], format="rgb24")
+            look = small.to_ndarray().astype(np.int16)
+            if before is not None and np.abs(look - before).mean() > threshold * 255:
+                cuts.append(seconds)
+            before, end = look, until
+    return [(start + stop) / 2 for start, stop in itertools.pairwise([*cuts, end])]
+
+
+def _upright(frame: Any, pixel_shape: float) -> Image:
+    image: Image = frame.to_image()
+    if abs(pixel_shape - 1) > 0.01:
+        image = image.resize((max(1, round(image.width * pixel_shape)), image.height))
+    return image.rotate(frame.rotation, expand=True) if frame.rotation else image
+
+
+def pyav() -> Any:
+    """The package that reads videos. Raises MissingExtraError where it is not installed."""
+    try:
+        import av
+    except ImportError:
+        raise MissingExtraError("av", "video", "Reading videos") from None
+    return av
+
+
+def _errors() -> tuple[type[Exception], ...]:
+    # Beside its own errors, the library raises those of Python that they stand for.
+    return (pyav().error.FFmpegError, OSError, EOFError)
+
+
+def _first_line(error: Exception) -> str:
+    text = str(getattr(error, "strerror", None) or error).strip().splitlines()
+    return text[0] if text else type(error).__name__
