@@ -191,11 +191,13 @@ def test_files_that_a_state_names_must_be_there(tmp_path: Path) -> None:
 
 
 def test_the_command_line_takes_columns_and_extracts(tmp_path: Path) -> None:
-    put_parquet(tmp_path / "in" / "x.parquet", [{"title": "a dog", "picture": {"bytes": b"J", "path": None}}])
+    put_parquet(
+        tmp_path / "in" / "x.parquet", [{"title": "a dog", "picture": {"bytes": b"\x89PNG", "path": None}}]
+    )
     words = ["huggingface", "in", "--column", "text=title", "--lang", "en", "--split", "train"]
     command = [sys.executable, "-c", "from dragoman.cli import main; main()", "-q", "corpus", *words]
     done = subprocess.run(
         [*command, "--extract", "media", "--out", "out"], capture_output=True, text=True, cwd=tmp_path
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "out: 1 items, 1 captions\n", "")
-    assert (tmp_path / "media/x-0.jpg").read_bytes() == b"J"
+    assert (tmp_path / "media/x-0.png").read_bytes() == b"\x89PNG"

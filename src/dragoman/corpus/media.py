@@ -34,5 +34,5 @@ class Media:
         """The file of that name or address, or else one that is named like the item, with any suffix."""
         address = unquote(urlsplit(published).path) if "://" in published else published
         name = PurePosixPath(address).name
-        names = (name, _COCO.sub("", name), PurePosixPath(name).stem, item_id, _COCO.sub("", item_id))
+        names = (name, PurePosixPath(name).stem, item_id, _COCO.sub("", item_id))
         return next((self._by_name[name] for name in names if name in self._by_name), None)

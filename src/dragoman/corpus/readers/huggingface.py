@@ -36,6 +36,7 @@ ABOUT = Published(
 )
 
 
+_SIGNATURES = {b"\x89PNG": ".png", b"RIFF": ".webp", b"GIF8": ".gif"}
 PICTURES = 16
 """Rows with pictures that are held at a time."""
 
@@ -155,7 +156,7 @@ def _path(wanted: Wanted, item_id: str, image: dict[str, object]) -> str | None:
     name, data = image["path"], image.get("bytes")
     name = name if isinstance(name, str) and name else None
     if isinstance(data, bytes) and wanted.extract is not None:
-        suffix = Path(name).suffix if name else ".jpg"
+        suffix = Path(name or "").suffix or _SIGNATURES.get(data[:4], ".jpg")
         return extracted(wanted.extract, f"{item_id}{suffix}", data)
     return name
 

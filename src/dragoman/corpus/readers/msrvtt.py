@@ -16,11 +16,15 @@ from dragoman.records import Split
 
 _FULL = ("train_val_videodatainfo.json", "test_videodatainfo.json")
 _DATA, _NINE, _TEST = "MSRVTT_data.json", "MSRVTT_train.9k.csv", "MSRVTT_JSFUSION_test.csv"
+_PAPER = (
+    "https://www.microsoft.com/en-us/research/publication/"
+    "msr-vtt-a-large-video-description-dataset-for-bridging-video-and-language/"
+)
 _CLIP4CLIP = "https://github.com/ArrowLuo/CLIP4Clip (msrvtt_data.zip)"
 
 ABOUT = Published(
     title="MSR-VTT",
-    where={"": "https://www.microsoft.com/en-us/research/publication/msr-vtt/", "MSRVTT_": _CLIP4CLIP},
+    where={"": _PAPER, "MSRVTT_": _CLIP4CLIP},
     languages=("en",),
     tests=("full", "1k-A"),
     items={
