@@ -15,7 +15,7 @@ from dragoman.corpus.store import CAPTIONS, Corpus
 from dragoman.errors import UserError
 from dragoman.scenes import media
 from dragoman.scenes.entries import split_of
-from dragoman.scenes.world import RECORDED, WorldConfig, human_captions, write_world
+from dragoman.scenes.world import RECORDED, RECORDED_MOTION, WorldConfig, human_captions, write_world
 
 SMALL = WorldConfig(items=24, languages=("pt", "zh"))
 
@@ -128,19 +128,22 @@ def test_the_command_line_writes_the_same_world(world: Corpus, tmp_path: Path) -
     assert content(folder) == content(world.folder)
 
 
-def test_the_recording_covers_the_default_world() -> None:
-    with gzip.open(RECORDED, "rt", encoding="utf-8") as lines:
+@pytest.mark.parametrize(
+    ("recorded", "config"), [(RECORDED, WorldConfig()), (RECORDED_MOTION, WorldConfig(motion=True))]
+)
+def test_the_recording_covers_the_default_world(recorded: Path, config: WorldConfig) -> None:
+    with gzip.open(recorded, "rt", encoding="utf-8") as lines:
         rows = [json.loads(line) for line in lines]
     assert set(rows[0]) == {"source_lang", "target_lang", "text", "translation", "engine"}
     known = {(row["source_lang"], row["target_lang"], row["text"]): row["translation"] for row in rows}
     assert len(known) == len(rows)
-    captions = human_captions(WorldConfig())
+    captions = human_captions(config)
     for target in ("es", "gl", "pt"):
         english = {c.text for c in captions if c.lang == "en"}
         assert all(("en", target, text) in known for text in english)
         assert all((target, "en", c.text) in known for c in captions if c.lang == target)
         assert all((target, "en", known["en", target, text]) in known for text in english)
-    assert RECORDED.stat().st_size < 1_000_000
+    assert recorded.stat().st_size < 1_000_000
 
 
 def test_the_world_carries_the_recording(world: Corpus) -> None:

@@ -21,7 +21,7 @@ from dragoman.errors import UserError
 from dragoman.scenes import media
 from dragoman.scenes.mp4 import pyav, read_mp4, write_mp4
 from dragoman.scenes.vision import describe
-from dragoman.scenes.world import WorldConfig, human_captions, write_world
+from dragoman.scenes.world import RECORDED, RECORDED_MOTION, WorldConfig, human_captions, write_world
 
 SMALL = WorldConfig(items=24, motion=True)
 
@@ -96,6 +96,10 @@ def test_captions_of_the_world_in_motion_never_change(world: Corpus) -> None:
 
 
 PINNED = "53b4a20635e935d5"
+
+
+def test_the_world_in_motion_carries_its_own_recording(world: Corpus) -> None:
+    assert (world.folder / RECORDED.name).read_bytes() == RECORDED_MOTION.read_bytes()
 
 
 def test_training_clips_have_english_captions_alone_unless_asked(world: Corpus) -> None:

@@ -1,4 +1,4 @@
-"""Records what Apertium makes of the default world, so that the demo needs no Apertium.
+"""Records what Apertium makes of the default worlds, so that the demo needs no Apertium.
 
 Run it where Apertium is installed (apt-get install apertium apertium-eng-spa apertium-es-pt apertium-en-gl):
 
@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from dragoman.folders import atomic_path
-from dragoman.scenes.world import RECORDED, SOURCE, WorldConfig, human_captions
+from dragoman.scenes.world import RECORDED, RECORDED_MOTION, SOURCE, WorldConfig, human_captions
 from dragoman.translation.batches import Settings, translate_texts
 from dragoman.translation.engine import Rejected, open_engine
 
@@ -68,3 +68,4 @@ def _lines(translations: dict[str, str], source: str, target: str) -> Iterable[s
 
 if __name__ == "__main__":
     record(RECORDED, WorldConfig())
+    record(RECORDED_MOTION, WorldConfig(motion=True))

@@ -24,6 +24,8 @@ from dragoman.scenes.plan import Plan, draw_clip_plan, draw_plan
 SOURCE = "en"
 RECORDED = Path(__file__).parent / "data" / "apertium.jsonl.gz"
 """Translations of the default world's captions, for the engine `recorded`."""
+RECORDED_MOTION = RECORDED.with_name("apertium_motion.jsonl.gz")
+"""The same of the default world in motion; both are `apertium.jsonl.gz` in their worlds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,8 +91,8 @@ def write_world(out: str | Path, config: WorldConfig) -> Corpus:
         else:
             write_pictures(folder, entries, config.seed)
             describe_pictures(folder, entries)
-            with atomic_path(folder / RECORDED.name) as temporary:
-                shutil.copyfile(RECORDED, temporary)
+        with atomic_path(folder / RECORDED.name) as temporary:
+            shutil.copyfile(RECORDED_MOTION if config.motion else RECORDED, temporary)
         write_corpus_manifest(folder, inputs={}, seed=config.seed, world=_as_json(config))
     return Corpus.open(folder)
 
