@@ -25,6 +25,7 @@ from dragoman.encoders.video import VideoConfig
 from dragoman.encoders.videos import Sampling, sampled_frames
 from dragoman.encoders.vision import VisionTower
 from dragoman.errors import MissingExtraError, UserError
+from dragoman.indexing.moments import moments
 
 RESULT = ("vectors.npy", "offsets.npy", "times.npy", "ids.txt", "rejected.jsonl")
 CLIPS = {"dawn": ["red"] * 10 + ["yellow"] * 15, "dusk": ["blue"] * 10, "noon": ["green"] * 32}
@@ -223,6 +224,9 @@ def test_the_retriever_watches_films_as_the_extraction_did(tmp_path: Path, tower
     still = retriever.encode_image([tmp_path / "media" / "still.png"])
     np.testing.assert_allclose(still, retriever.encode_features(features.frames("still")[0][None]), atol=1e-5)
     assert retriever.encode_video([]).shape == (0, 16)
+    # A film of one scene is one moment, encoded as the film.
+    (moment,) = moments(retriever, tmp_path / "media" / "noon.mp4", 100)
+    np.testing.assert_allclose(moment.vector, found[0], atol=1e-5)
 
 
 def test_a_model_of_images_watches_no_films(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tiny_videos import colour, save_sound, save_video
 
 from dragoman.encoders.images import ImageError
-from dragoman.encoders.videos import Sampling, sampled_frames
+from dragoman.encoders.videos import Sampling, frame_at, sampled_frames
 from dragoman.errors import UserError
 
 FOUR = [name for name in ("red", "green", "blue", "yellow") for _ in range(10)]
@@ -270,3 +270,21 @@ def test_no_damage_gives_anything_but_frames_or_a_reason(
             times = [time for time, _ in found]
             assert times == sorted(set(times)) and times[0] == 0
             assert all(image.mode == "RGB" and np.asarray(image).size for _, image in found)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".webm", ".avi", ".mpg"])
+def test_a_single_frame_is_the_one_that_is_shown_then(tmp_path: Path, suffix: str) -> None:
+    film = save_video(tmp_path / f"film{suffix}", ["red"] * 25 + ["green"] * 25 + ["blue"] * 10, rate=25)
+    times = [0.0, 0.5, 0.94, 1.06, 1.5, 2.1, 99.0]
+    assert [colour(frame_at(film, time)) for time in times] == ["red"] * 3 + ["green"] * 2 + ["blue"] * 2
+
+
+def test_a_single_frame_of_a_film_that_begins_late_counts_from_its_first(tmp_path: Path) -> None:
+    film = save_video(tmp_path / "late.mkv", ["red", "green"], times=[5.0, 6.0])
+    assert [colour(frame_at(film, time)) for time in (0, 0.9, 1)] == ["red", "red", "green"]
+
+
+def test_a_single_frame_of_what_is_no_film_is_refused(tmp_path: Path) -> None:
+    save_sound(tmp_path / "a.mp3")
+    with pytest.raises(ImageError, match="it has no video stream, only sound"):
+        frame_at(tmp_path / "a.mp3", 1.0)

@@ -6,6 +6,7 @@ With DRAGOMAN_SCREENSHOTS=docs/images the pictures of the documentation are take
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,12 @@ from PIL import Image
 from running import threaded
 from shelf import make_shelf, open_shelf
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "encoders"))
+
+from tiny_videos import save_video
+
+from dragoman.indexing.film import moment_id
+from dragoman.records import Entry
 from dragoman.service.keys import KeyFile, new_key
 
 pytestmark = pytest.mark.skipif(
@@ -334,3 +341,37 @@ def test_two_collections_can_be_chosen_between(page: Page, shelf: Path, tmp_path
         )
         answered(page, expected(small, "car"))
         assert page.ask("new URLSearchParams(location.search).get('c')") == "small one"
+
+
+def test_a_moment_of_a_video_is_played_from_its_beginning(page: Page, own_shelf: Path) -> None:
+    film = own_shelf.parent / "photos" / "film.webm"
+    save_video(film, ["red"] * 20 + ["green"] * 20)
+    with open_shelf(own_shelf) as searcher:
+        (vector,) = searcher.encode_text(["film"])
+        moment = Entry(
+            item_id=moment_id("film.webm", 2, 4),
+            kind="video",
+            path="film.webm",
+            metadata={"start": 2.0, "end": 4.0},
+            captions={"en": "a green film"},
+            source="digest",
+        )
+        searcher.backend.add([moment], vector[None])
+    with threaded(shelf=own_shelf) as start:
+        page.go(start()[0])
+        page.press("/")
+        page.type("film")
+        page.wait("document.querySelector('#results li')?.item.item_id === 'film.webm#t=2.00,4.00'")
+        assert page.ask("document.querySelector('#results .time').textContent") == "0:02\u20130:04"
+        page.wait("document.querySelector('#results img').naturalWidth === 64")
+        green = (
+            "(() => { const c = document.createElement('canvas').getContext('2d');"
+            "c.drawImage(document.querySelector('#results img'), 0, 0);"
+            "return [...c.getImageData(9, 9, 1, 1).data] })()"
+        )
+        red, lime, blue, _ = page.ask(green)
+        assert red < 60 and lime > 150 and blue < 60
+        page.ask("document.querySelector('#results .hit').click()")
+        page.wait("document.querySelector('#detail video')?.readyState > 0")
+        assert page.ask("document.querySelector('#detail video').src").endswith("#t=2,4")
+        page.wait("Math.abs(document.querySelector('#detail video').currentTime - 2) < 0.2")

@@ -28,6 +28,7 @@ AT_ONCE = 64
 @click.option("--filter", "filter_text", metavar="FILTER", help="Condition on metadata, as year>=2010.")
 @click.option("--image", type=click.Path(path_type=Path), help="Search by this image, or add it to the text.")
 @click.option("--like", "item_id", metavar="ITEM", help="More like this item, which is left out itself.")
+@click.option("--moments", is_flag=True, help="Every moment of a video, not its best one alone.")
 @click.option("--min-score", type=float, help="Leave out hits below: by relevance, else by cosine.")
 @click.option("--model", type=click.Path(path_type=Path), help="Run or export to read queries with.")
 @click.option("--queries", type=click.File(encoding="utf-8"), help="One query a line; - is standard input.")
@@ -43,6 +44,7 @@ def command(
     filter_text: str | None,
     image: Path | None,
     item_id: str | None,
+    moments: bool,
     min_score: float | None,
     model: Path | None,
     queries: IO[str] | None,
@@ -74,6 +76,7 @@ def command(
         raise UserError("--queries holds all queries; leave out TEXT, --image and --like.")
     chosen = parse(filter_text) if filter_text else None
     common: dict[str, Any] = {"k": k, "lang": lang, "filter": chosen, "min_score": min_score}
+    common["moments"] = moments
     batches = (
         [[Query(text=text, image=image, item_id=item_id, **common)]]
         if queries is None

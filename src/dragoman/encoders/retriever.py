@@ -176,6 +176,11 @@ class Retriever:
         return encoded
 
     @property
+    def reads_frames(self) -> bool:
+        """Whether it is a model of videos, which encodes frames together."""
+        return self.model.image_frames is not None
+
+    @property
     def regions(self) -> int:
         """R of the images that `rerank` reads; 0 where the model has no fusion encoder."""
         return 0 if self.model.fusion is None else self.model.fusion.regions

@@ -75,6 +75,18 @@ def sampled_frames(
             yield time, _upright(frame, video.pixel_shape)
 
 
+def frame_at(file: str | Path, seconds: float, max_megapixels: float = MAX_MEGAPIXELS) -> Image:
+    """The frame that is shown at a time, or the last one: found from the key frame before it.
+
+    Raises ImageError as `sampled_frames` does, but for a file that breaks off later.
+    """
+    with _opened(file, max_megapixels) as video:
+        shown = video.frame_at(seconds)
+        if shown is None:
+            raise ImageError(str(file), "no frame of it can be decoded there")
+        return _upright(shown, video.pixel_shape)
+
+
 class _Video:
     """An open file and its stream of pictures."""
 
@@ -123,6 +135,20 @@ class _Video:
         length, end = self.length(), end + max(before, 0.0)
         if length is not None and end < WHOLE * length and end + step < length:
             raise ImageError(self.file, f"it breaks off after {end:.1f} of {length:.1f} seconds")
+
+    def frame_at(self, seconds: float) -> Any | None:
+        """The last frame that begins no later, or the first that can be decoded."""
+        # Not what the stream says: Matroska does not say it.
+        begin = next((packet.pts for packet in self._packets() if packet.pts is not None), 0)
+        self.container.seek(begin + int(seconds / self.stream.time_base), stream=self.stream)
+        shown = None
+        for frame in self._decoded():
+            late = frame.pts is not None and float((frame.pts - begin) * frame.time_base) > seconds + SLACK
+            if shown is None or not late:
+                shown = frame
+            if late:
+                break
+        return shown
 
     def _decoded(self) -> Iterator[Any]:
         for packet in self._packets():

@@ -43,6 +43,8 @@ class Collection(ABC):
     """Absolute; the paths of entries are relative to it."""
     ids: Sequence[str]
     """Sorted by code points, without duplicates."""
+    videos: Sequence[str] = ()
+    """Paths of video files below `root`, sorted; they are no items, but their moments become entries."""
     faults: Sequence[Rejected]
     """What was found and is no item."""
 

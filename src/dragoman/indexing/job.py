@@ -35,6 +35,7 @@ from dragoman.folders import MANIFEST, sha256, sole_writer, write_text
 from dragoman.index import Backend
 from dragoman.indexing.collection import Collection, Rejected
 from dragoman.indexing.corpus_items import CorpusItems
+from dragoman.indexing.films import Films
 from dragoman.indexing.folder import (
     IndexInfo,
     generation_name,
@@ -116,6 +117,10 @@ def index_media(
                     max_megapixels=max_megapixels,
                     progress=progress.update,
                 )
+            films = Films(collection, store, plan.films, lambda: eye.encoder)
+            with bar(len(collection.videos), folder.name or "index", "videos") as progress:
+                films.run(update.done, max_megapixels=max_megapixels, progress=progress.update)
+            update.rejected += films.rejected
             if swapped and before is not None:
                 _embed_added(before, info, store, eye, update)
             if before is None or swapped or 2 * update.done.added > store.count():

@@ -1,4 +1,4 @@
-"""A folder of images as a collection, with what lies beside them.
+"""A folder of images and videos as a collection, with what lies beside them.
 
 `trip/dog.jpg` is the item `trip/dog.jpg`. Its captions are the first lines of `trip/dog.txt` and, in
 Portuguese, of `trip/dog.pt.txt`; its metadata is `trip/dog.json` (or `trip/dog.jpg.json`) and its record of
@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from dragoman.corpus.languages import canonical_tag
-from dragoman.corpus.readers.folder import SUFFIXES
+from dragoman.corpus.readers.folder import SUFFIXES, VIDEO_SUFFIXES
 from dragoman.errors import UserError
 from dragoman.indexing.collection import Collection, Notes, NotesError, Rejected, column_values, flat, present
 from dragoman.records import Value
@@ -30,24 +30,27 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class MediaFolder(Collection):
-    """All images below a folder; hidden files and folders are passed over, links to folders not followed."""
+    """All images and videos below a folder; hidden files and folders are passed over, links to folders not
+    followed."""
 
     def __init__(self, folder: Path, lang: str) -> None:
         """`lang` is the language of captions whose file names none. Raises UserError for what is no folder,
-        holds no image, or has a table that cannot be read."""
+        holds neither images nor videos, or has a table that cannot be read."""
         if not folder.is_dir():
             raise UserError(f"{folder} is no folder. Give a folder of images, or a corpus.")
         self.root = folder.resolve()
         self._lang = lang
-        names, self.faults = _images(self.root)
-        if not names:
+        found, self.faults = _media(self.root)
+        if not found:
             raise UserError(
-                f"{folder} holds no images ({', '.join(sorted(SUFFIXES))}). "
-                "Check the folder: is its disk there?"
+                f"{folder} holds no images ({', '.join(sorted(SUFFIXES))}) and no videos "
+                f"({', '.join(sorted(VIDEO_SUFFIXES))}). Check the folder: is its disk there?"
             )
+        names = [name for name in found if _suffix(name) in SUFFIXES]
         self.ids = sorted(names)
+        self.videos = sorted(set(found).difference(names))
         # An image `dog.old.jpg` owns `dog.old.txt`, though "old" might be a language.
-        self._dotted = {stem for name in names if "." in PurePosixPath(stem := _beside(name, "")).name}
+        self._dotted = {stem for name in found if "." in PurePosixPath(stem := _beside(name, "")).name}
         self._table = _read_tables(self.root)
 
     def path(self, item_id: str) -> str:
@@ -95,13 +98,13 @@ class MediaFolder(Collection):
         return self._listed[1]
 
 
-def _images(root: Path) -> tuple[list[str], list[Rejected]]:
+def _media(root: Path) -> tuple[list[str], list[Rejected]]:
     names: list[str] = []
     faults: list[Rejected] = []
     for parent, folders, files in os.walk(root, onerror=_unreadable):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in files:
-            if name.startswith(".") or PurePosixPath(name).suffix.lower() not in SUFFIXES:
+            if name.startswith(".") or _suffix(name) not in SUFFIXES | VIDEO_SUFFIXES:
                 continue
             file = Path(parent, name)
             path = file.relative_to(root).as_posix()
@@ -111,6 +114,10 @@ def _images(root: Path) -> tuple[list[str], list[Rejected]]:
             else:
                 names.append(path)
     return names, faults
+
+
+def _suffix(name: str) -> str:
+    return PurePosixPath(name).suffix.lower()
 
 
 def _unusable(file: Path, path: str, root: Path) -> str | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from dragoman.index import Backend
 from dragoman.indexing.collection import Collection, NotesError, Rejected
+from dragoman.indexing.film import Film, note_film
 from dragoman.indexing.state import State, notes_digest, vector_state
 from dragoman.records import Entry
 
@@ -30,6 +31,8 @@ class Plan:
     """Items of `look` and `reword` that the index holds."""
     gone: dict[str, str] = field(default_factory=dict)
     """Entries whose item is no longer there: id to digest."""
+    films: dict[str, Film] = field(default_factory=dict)
+    """What the index holds of videos, by path."""
     rejected: list[Rejected] = field(default_factory=list)
 
     @property
@@ -44,7 +47,7 @@ def make_plan(collection: Collection, backend: Backend) -> Plan:
     Entries that were added another way (`Searcher.add`) are left alone, unless their id is in the collection.
     """
     plan = Plan(rejected=list(collection.faults))
-    entries = walk(backend)
+    entries = (entry for entry in walk(backend) if not note_film(plan.films, entry))
     entry = next(entries, None)
     for item_id in collection.ids:
         while entry is not None and entry.item_id < item_id:

@@ -28,6 +28,8 @@ class Query:
     k: int = 10
     """Hits at most."""
     filter: Filter | None = None
+    moments: bool = False
+    """Every moment of a video that answers, not its best one alone."""
     min_score: float | None = None
     """Hits of a lower relevance are left out; of a lower cosine, where the index is not calibrated."""
 

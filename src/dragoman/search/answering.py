@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from dragoman.errors import UserError
 from dragoman.index import Backend, Filter, Match
+from dragoman.indexing.film import film_id
 from dragoman.records import Hit
 from dragoman.search.answer import Answer, Language, Query
 from dragoman.search.languages import language_of, language_warning
@@ -132,10 +133,30 @@ def _search(backend: Backend, reads: Sequence[_Read], vectors_QJ: Floats) -> lis
         groups[read.query.k + (read.query.item_id is not None), read.query.filter].append(row)
     found: list[list[Match]] = [[] for _ in reads]
     for (k, chosen), rows in groups.items():
-        for row, matches in zip(rows, backend.search(vectors_QJ[rows], k, chosen), strict=True):
-            query = reads[row].query
-            found[row] = [match for match in matches if match.item_id != query.item_id][: query.k]
+        asked = k
+        while rows:
+            answered = zip(rows, backend.search(vectors_QJ[rows], asked, chosen), strict=True)
+            rows = []
+            for row, matches in answered:
+                query = reads[row].query
+                found[row] = _best_moments(matches, query)[: query.k]
+                # Many moments of few videos: look farther for others.
+                if len(found[row]) < query.k and len(matches) == asked < MAX_HITS:
+                    rows.append(row)
+            asked = min(4 * asked, MAX_HITS)
     return found
+
+
+def _best_moments(matches: Sequence[Match], query: Query) -> list[Match]:
+    """Without the item that is asked with, and of a video its best moment alone, unless all are wanted."""
+    if query.moments:
+        return [match for match in matches if match.item_id != query.item_id]
+    best: dict[str, Match] = {}
+    for match in matches:
+        best.setdefault(film_id(match.item_id), match)
+    if query.item_id is not None:
+        best.pop(film_id(query.item_id), None)
+    return list(best.values())
 
 
 def _hits(backend: Backend, found: Sequence[Sequence[Match]]) -> list[list[Hit]]:

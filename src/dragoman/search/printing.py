@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from dragoman.indexing.film import END, START, film_of, seconds_of
 from dragoman.records import Hit
 from dragoman.search.answer import Answer, Query
 from dragoman.search.languages import UNKNOWN, language_name
@@ -22,7 +23,7 @@ def lines(searcher: Searcher, answer: Answer) -> Iterator[str]:
     for rank, hit in enumerate(answer.hits, 1):
         relevance = "" if hit.relevance is None else f"{hit.relevance:4.0%}  "
         caption = next((text for tag, text in hit.entry.captions.items() if tag.split("-")[0] == lang), "")
-        shown = f"{rank:3}  {relevance}{hit.score:6.3f}  {plain(_path(searcher, hit))}"
+        shown = f"{rank:3}  {relevance}{hit.score:6.3f}  {plain(_path(searcher, hit))}{_when(hit)}"
         yield f"{shown}  {plain(caption)}" if caption else shown
 
 
@@ -85,6 +86,19 @@ def _shown(character: str) -> str:
     if not steers or character in "\u200c\u200d":
         return character
     return character.encode("unicode_escape", "surrogatepass").decode()
+
+
+def _when(hit: Hit) -> str:
+    """From when to when, of a moment of a video."""
+    if film_of(hit.entry) is None:
+        return ""
+    start, end = (int(seconds_of(hit.entry, name)) for name in (START, END))
+    return f"  {_clock(start)}-{_clock(max(start + 1, end))}"
+
+
+def _clock(seconds: int) -> str:
+    minutes = f"{seconds // 60 % 60}:{seconds % 60:02}"
+    return minutes if seconds < 3600 else f"{seconds // 3600}:{minutes:0>5}"
 
 
 def _path(searcher: Searcher, hit: Hit) -> str:

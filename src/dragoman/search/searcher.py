@@ -67,11 +67,19 @@ class Searcher:
         lang: str | None = None,
         filter: Filter | str | None = None,
         min_score: float | None = None,
+        moments: bool = False,
     ) -> Answer:
         """The answer to one query (`Query`); `filter` may be its text, as in `year>=2010`."""
         chosen = parse(filter) if isinstance(filter, str) else filter
         query = Query(
-            text=text, image=image, item_id=item_id, k=k, lang=lang, filter=chosen, min_score=min_score
+            text=text,
+            image=image,
+            item_id=item_id,
+            k=k,
+            lang=lang,
+            filter=chosen,
+            moments=moments,
+            min_score=min_score,
         )
         return self.search_many([query])[0]
 

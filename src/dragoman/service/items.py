@@ -12,7 +12,8 @@ from fastapi import Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 
 from dragoman.encoders.images import ImageError, open_image
-from dragoman.errors import UserError
+from dragoman.errors import MissingExtraError, UserError
+from dragoman.indexing.film import middle_of
 from dragoman.records import Entry
 from dragoman.service import bodies, schemas, thumbnails, uploads
 from dragoman.service.collection import Collection, filter_of
@@ -32,6 +33,9 @@ MEDIA_TYPES = {
     ".tiff": "image/tiff",
     ".bmp": "image/bmp",
     ".mp4": "video/mp4",
+    ".m4v": "video/mp4",
+    ".mov": "video/quicktime",
+    ".ogv": "video/ogg",
     ".webm": "video/webm",
 }
 """All others are sent as bytes without a type, for saving."""
@@ -99,17 +103,22 @@ async def thumbnail(
     side = thumbnails.size_for(size)
     entry, file = await _media(collection, item_id)
     try:
-        tag = await in_thread(thumbnails.tag, file, entry.source, side, format)
+        at = middle_of(entry)
+        shown = entry.source if at is None else f"{entry.source} {at}"
+        tag = await in_thread(thumbnails.tag, file, shown, side, format)
         headers = {"etag": f'"{tag}"', "cache-control": PRIVATE, "vary": "Accept"}
         if f'"{tag}"' in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=headers)
         content = state.thumbnails.get(tag)
         if content is None:
             async with state.decoding:
-                content = await in_thread(thumbnails.render, file, side, format, state.config.max_megapixels)
+                most = state.config.max_megapixels
+                content = await in_thread(thumbnails.render, file, side, format, most, at)
             state.thumbnails.put(tag, content)
     except ImageError as error:
         raise Problem(404, f"The item's picture cannot be shown: {_reason(error)}.") from None
+    except MissingExtraError:
+        raise Problem(404, "Pictures of videos are not shown by this service.") from None
     except OSError:
         raise Problem(404, "The item's file is not there.") from None
     return Response(content, media_type=thumbnails.FORMATS[format], headers=headers)

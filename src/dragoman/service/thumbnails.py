@@ -11,6 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 from dragoman.encoders.images import open_image
+from dragoman.encoders.videos import frame_at
 
 SIZES = (64, 128, 256, 384, 512, 768, 1024)
 """Longer side in pixels; what is asked for is rounded up to one of them, so that few versions exist."""
@@ -33,13 +34,16 @@ def tag(file: Path, source: str, size: int, format: str) -> str:
     return hashlib.sha256(said.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
-def render(file: Path, size: int, format: str, max_megapixels: float) -> bytes:
+def render(file: Path, size: int, format: str, max_megapixels: float, at: float | None = None) -> bytes:
     """The picture upright, its longer side at most `size`; never enlarged, without metadata.
 
-    Raises ImageError for what cannot be shown.
+    Of a video, the frame `at` so many seconds. Raises ImageError for what cannot be shown.
     """
-    # A JPEG is decoded to twice the size that is wanted, or more, and then scaled down well.
-    image = open_image(file, max_megapixels, at_least=2 * size)
+    if at is None:
+        # A JPEG is decoded to twice the size that is wanted, or more, and then scaled down well.
+        image = open_image(file, max_megapixels, at_least=2 * size)
+    else:
+        image = frame_at(file, at, max_megapixels)
     image.thumbnail((size, size), Image.Resampling.LANCZOS)
     content = io.BytesIO()
     # A colour profile matters to how a photo looks; place, date and camera stay in the file.

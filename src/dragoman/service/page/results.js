@@ -6,6 +6,17 @@ import { languageName, locale, number, say } from "./strings.js";
 const THUMBNAIL = 384;
 const LARGE = 1024;
 
+/** Whether an item is a part of a video, from and to a second of it. */
+function isMoment(item) {
+  return item.kind === "video" && typeof item.metadata.start === "number" && typeof item.metadata.end === "number";
+}
+
+function clock(seconds) {
+  const whole = Math.floor(seconds);
+  const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, String(whole % 60).padStart(2, "0")];
+  return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${rest}` : `${minutes}:${rest}`;
+}
+
 /** The caption to show: in the language asked for, else in that of the page, else whatever there is. */
 export function captionOf(item, lang) {
   const languages = Object.keys(item.captions);
@@ -49,6 +60,12 @@ function tile(item, place, collection, lang, act) {
   image.loading = "lazy";
   image.decoding = "async";
   frame.append(image);
+  if (isMoment(item)) {
+    const time = document.createElement("span");
+    time.className = "time";
+    time.textContent = `${clock(item.metadata.start)}\u2013${clock(item.metadata.end)}`;
+    frame.append(time);
+  }
   const text = document.createElement("span");
   // Without a caption the name of the file stands there, on one line: cut short rather than broken.
   text.className = caption.lang ? "caption" : "caption name";
@@ -141,12 +158,15 @@ export async function showDetail(dialog, item, collection, lang) {
   fill(dialog.querySelector(".metadata"), [...Object.entries(item.metadata).map(([name, value]) => [
     name.replaceAll("_", " "), [value].flat().map(shown).join(", "), "",
   ]), ["id", item.item_id, ""]]);
-  const image = document.createElement("img");
-  image.alt = caption.text;
-  dialog.querySelector(".picture").replaceChildren(image);
   dialog.querySelector(".picture").classList.remove("broken");
   if (!dialog.open) dialog.showModal();
-  showPicture(image, picturePath(item, collection, "thumbnail", LARGE));
+  if (item.kind === "video") play(dialog.querySelector(".picture"), item, collection, caption);
+  else {
+    const image = document.createElement("img");
+    image.alt = caption.text;
+    dialog.querySelector(".picture").replaceChildren(image);
+    showPicture(image, picturePath(item, collection, "thumbnail", LARGE));
+  }
   const original = dialog.querySelector("#original");
   original.hidden = true;
   try {
@@ -154,6 +174,22 @@ export async function showDetail(dialog, item, collection, lang) {
     original.hidden = false;
   } catch {
     // An item without a file has no original to open.
+  }
+}
+
+/** Play a video from its moment on; a browser that does not know its format shows the picture of it. */
+async function play(place, item, collection, caption) {
+  const video = document.createElement("video");
+  video.controls = true;
+  video.preload = "metadata";
+  video.setAttribute("aria-label", caption.text);
+  video.poster = await pictureAddress(picturePath(item, collection, "thumbnail", LARGE)).catch(() => "");
+  place.replaceChildren(video);
+  try {
+    const part = isMoment(item) ? `#t=${item.metadata.start},${item.metadata.end}` : "";
+    video.src = (await pictureAddress(picturePath(item, collection, "media"))) + part;
+  } catch {
+    // An item without a file is shown by its picture alone.
   }
 }
 
