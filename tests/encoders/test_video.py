@@ -81,6 +81,14 @@ def test_whatever_stands_at_masked_frames_is_of_no_account(pooling: str) -> None
     torch.testing.assert_close(encoder(quiet, mask), encoder(loud, mask), rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_a_process_without_a_video_has_no_vector_and_no_error(pooling: str) -> None:
+    encoder = model(pooling).train()
+    vectors = encoder.encode_image(videos(()))
+    assert vectors.shape == (0, 16)
+    vectors.sum().backward()  # type: ignore[no-untyped-call]
+
+
 @torch.no_grad()
 def test_mean_pooling_by_hand() -> None:
     encoder = FrameEncoder(VideoConfig(pooling="mean"), 2)

@@ -137,7 +137,8 @@ class TemporalFrames(nn.Module):
 
     def forward(self, frames_BFD: Tensor, mask_BF: Tensor) -> Tensor:
         states_BFH = self.enter(frames_BFD) + self.positions[: mask_BF.shape[1]]
-        for layer in self.layers:
+        # Of a step with few videos a process may get none, for which PyTorch's layers have no shape.
+        for layer in self.layers if len(mask_BF) else ():
             states_BFH = layer(states_BFH, src_key_padding_mask=~mask_BF)
         return masked_mean(frames_BFD + self.leave(self.norm(states_BFH)), mask_BF)
 
