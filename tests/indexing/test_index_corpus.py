@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import toy_model
 from toy_model import load_toy, save_model, save_picture, unit
 
 from dragoman.corpus.features import write_features
+from dragoman.corpus.frames import write_frames
 from dragoman.corpus.store import CAPTIONS, ITEMS, write_corpus_manifest
 from dragoman.indexing import IndexReport, job
 from dragoman.indexing.folder import open_generation
@@ -117,3 +119,24 @@ def test_a_feature_set_of_another_tower_is_not_used(corpus: Path) -> None:
     report, entries, _ = index(corpus, vision={"path": "/tower", "fingerprint": "other"})
     assert set(entries) == {"d"}
     assert len(report.rejected) == 4
+
+
+def test_videos_of_a_corpus_are_encoded_by_their_frames(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of different lengths in one batch; the toy takes their mean."""
+    frames = {"b": [(3.0, 0, 0)], "a": [(0, 2.0, 0), (0, 0, 2.0), (0, 0, 2.0)], "c": [(0, 0, 1.0)] * 2}
+    shutil.rmtree(corpus / "features" / "toy")
+    videos = [np.array(some, np.float32) for some in frames.values()]
+    write_frames(corpus / "features" / "toy", list(frames), videos, inputs={})
+    shapes = []
+
+    def encode(self: object, vectors: np.ndarray) -> np.ndarray:
+        shapes.append(vectors.shape)
+        return unit(np.nanmean(vectors.astype(np.float32), axis=1))
+
+    monkeypatch.setattr(toy_model.ToyModel, "encode_features", encode)
+    _, _, vectors = index(corpus)
+    assert shapes == [(3, 3, 3)]
+    expected = {"b": (1, 0, 0), "a": unit(np.array([[0, 1, 2]]))[0], "c": (0, 0, 1)}
+    np.testing.assert_allclose(vectors, [expected[name] for name in "abc"], atol=1e-3)

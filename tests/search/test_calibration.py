@@ -112,6 +112,21 @@ def test_the_unlike_half_are_the_images_farthest_by_their_vectors() -> None:
     ]
 
 
+def test_a_video_looks_like_the_mean_of_its_frames() -> None:
+    nothing = [np.nan, np.nan]
+    videos = np.array(
+        [
+            [[2.0, 0.0], [0.0, 0.0]],
+            [[1.0, 0.2], nothing],
+            [[-1.0, 0.1], nothing],
+            [[-3.0, -0.6], [1.0, 0.0]],
+        ],
+        np.float16,
+    )
+    means = np.array([[1.0, 0.0], [1.0, 0.2], [-1.0, 0.1], [-1.0, -0.3]], np.float16)
+    assert unlike(videos).tolist() == unlike(means).tolist()
+
+
 def test_a_calibration_is_read_as_it_was_written(tmp_path: Path) -> None:
     background = toy_model.unit(np.random.default_rng(0).normal(size=(8, 3))).astype(np.float16)
     written = Calibration(

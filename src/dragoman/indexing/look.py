@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dragoman.corpus.frames import padded
 from dragoman.encoders.images import ImageError, image_header, open_image
 from dragoman.errors import UserError
 from dragoman.indexing.collection import Collection, Notes, NotesError, Rejected
@@ -45,7 +46,7 @@ class Looked:
     entry: Entry
     state: State
     inputs: Any
-    """A prepared image, or a frozen vector [D]; None where the vector is known."""
+    """A prepared image, a frozen vector [D], or those of frames [F, D]; None where the vector is known."""
 
 
 class Eye:
@@ -72,7 +73,9 @@ class Eye:
     def encode(self, inputs: Sequence[Any]) -> NDArray[np.float32]:
         """[N, J] of prepared images, or of frozen vectors."""
         if isinstance(inputs[0], np.ndarray):
-            return self.encoder.encode_features(np.stack(inputs))
+            # Videos have as many vectors as frames, images one.
+            several = padded(inputs) if inputs[0].ndim == 2 else np.stack(inputs)
+            return self.encoder.encode_features(several)
         encode = getattr(self.encoder, "encode_prepared", None) or self.encoder.encode_image
         found: NDArray[np.float32] = encode(inputs)
         return found

@@ -150,7 +150,12 @@ def ask(
 
 
 def unlike(vectors_ID: Floats) -> NDArray[np.bool_]:
-    """[I, I] for each image the half of the others that look least like it, by frozen vision vectors."""
+    """[I, I] for each image the half of the others that look least like it, by frozen vision vectors.
+
+    A video, [F, D] with NaN where it has no frame, looks like the mean of its frames.
+    """
+    if vectors_ID.ndim == 3:
+        vectors_ID = np.nanmean(np.asarray(vectors_ID, np.float32), axis=1)
     centred = np.asarray(vectors_ID, np.float32) - np.asarray(vectors_ID, np.float32).mean(axis=0)
     centred /= np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-6)
     like_II = centred @ centred.T
