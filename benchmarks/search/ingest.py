@@ -69,7 +69,7 @@ def main() -> None:
     lines = [
         "# From photos to an index",
         "",
-        f"{len(files)} photos of about 500 x 375 pixels, median of {TURNS} turns in one process.",
+        f"{len(files)} photos of 224 x 224 pixels, median of {TURNS} turns in one process.",
         "",
         "    python benchmarks/search/ingest.py RUN PHOTOS --vision TOWER",
         "",
