@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,15 @@ def loading(folder: Path, what: str) -> Iterator[None]:
         logging.set_verbosity(level)
         if bars:
             logging.enable_progress_bar()
+
+
+def require_trained(folder: Path, missing: Sequence[str]) -> None:
+    """Raise UserError where the weights of a folder lack parameters of its model."""
+    if missing:
+        raise UserError(
+            f"The weights of {folder} lack {len(missing)} of its parameters, such as {missing[0]}; "
+            "with random ones in their place the vectors would mean nothing. Download the model again."
+        )
 
 
 def _refuse_own_folder(folder: Path) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dragoman.encoders.hub import loading, model_folder
+from dragoman.encoders.hub import loading, model_folder, require_trained
 from dragoman.encoders.inputs import require_list, require_width
 from dragoman.errors import MissingExtraError, UserError
 
@@ -135,11 +135,7 @@ class _TextSide:
                 trust_remote_code=False,
                 output_loading_info=True,
             )
-        if missing := sorted(info["missing_keys"]):
-            raise UserError(
-                f"The weights of {folder} lack {len(missing)} of its parameters, such as {missing[0]}; with "
-                "random ones in their place the vectors would mean nothing. Download the model again."
-            )
+        require_trained(folder, sorted(info["missing_keys"]))
         # The image half is loaded apart, where it is needed.
         if hasattr(model, "vision_model"):
             del model.vision_model

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dragoman.encoders.hub import fingerprint, loading, model_folder, read_json
+from dragoman.encoders.hub import fingerprint, loading, model_folder, read_json, require_trained
 from dragoman.errors import MissingExtraError, UserError
 
 try:
@@ -168,11 +168,7 @@ def _load_model(folder: Path, model_class: Any) -> Any:
     )
     missing = sorted(info["missing_keys"])
     untrained = [name for name in missing if "pooler" not in name]
-    if untrained:
-        raise UserError(
-            f"The weights of {folder} lack {len(untrained)} of its parameters, such as {untrained[0]}; "
-            "with random ones in their place the vectors would mean nothing. Download the model again."
-        )
+    require_trained(folder, untrained)
     if missing:
         model.pooler = None
     # The text half of a dual tower is never called here, and often the larger part of the memory.
