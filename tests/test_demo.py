@@ -121,3 +121,20 @@ def test_the_index_of_the_demonstration_finds_pictures(shown: tuple[Path, DemoRe
 def test_a_folder_of_another_demonstration_is_refused(shown: tuple[Path, DemoResult]) -> None:
     with pytest.raises(UserError, match="holds another world"):
         run_demo(shown[0], replace(SMALLEST, items=252))
+
+
+def test_the_demo_goes_the_whole_way_on_clips(tmp_path: Path) -> None:
+    settings = {**SMALLEST.settings, "epochs": "3"}
+    result = run_demo(tmp_path, replace(SMALLEST, items=96, video=True, settings=settings))
+    corpus = Corpus.open(tmp_path / "world")
+    assert set(corpus.items["kind"].to_pylist()) == {"video"}
+    for report in result.reports.values():
+        assert report["results"]["en"]["direct"]["text_to_image"]["recall@10"] > 100 * 10 / 24
+    with Searcher.open(result.index) as searcher:
+        hits = searcher.search("um carro", k=96).hits
+        assert len(hits) == 96 and {hit.entry.kind for hit in hits} == {"video"}
+        file = searcher.media_file(hits[0].entry)
+        assert file is not None and file.suffix == ".mp4" and file.is_file()
+    with Image.open(result.sheet) as sheet:
+        assert len(set(sheet.resize((200, 100)).get_flattened_data())) > 500
+    assert (tmp_path / "nrccr" / "report" / "report.html").read_text().count("data:image/jpeg") > 20

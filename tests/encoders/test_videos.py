@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tiny_videos import colour, save_sound, save_video
 
 from dragoman.encoders.images import ImageError
-from dragoman.encoders.videos import Sampling, frame_at, sampled_frames
+from dragoman.encoders.videos import Sampling, frame_at, mosaic, sampled_frames
 from dragoman.errors import UserError
 
 FOUR = [name for name in ("red", "green", "blue", "yellow") for _ in range(10)]
@@ -288,3 +288,14 @@ def test_a_single_frame_of_what_is_no_film_is_refused(tmp_path: Path) -> None:
     save_sound(tmp_path / "a.mp3")
     with pytest.raises(ImageError, match="it has no video stream, only sound"):
         frame_at(tmp_path / "a.mp3", 1.0)
+
+
+def test_a_mosaic_shows_four_frames_in_the_order_of_reading(tmp_path: Path) -> None:
+    order = ["red", "green", "blue", "yellow"]
+    film = save_video(tmp_path / "film.mp4", [name for name in order for _ in range(20)])
+    square = mosaic(film, 40)
+    assert square.size == (40, 40)
+    corners = [(0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75)]
+    assert [colour(square, *corner) for corner in corners] == order
+    still = mosaic(save_video(tmp_path / "still.mp4", ["green"]), 40)
+    assert colour(still, 0.25, 0.25) == "green"

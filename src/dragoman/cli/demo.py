@@ -7,15 +7,19 @@ import click
 
 @click.command()
 @click.option("--out", default="demo", show_default=True, type=click.Path(file_okay=False), help="Folder.")
+@click.option("--video", is_flag=True, help="Clips in place of pictures; needs dragoman[video].")
 @click.option("--smallest", is_flag=True, help="A tiny world and few steps, as the tests do.")
-def command(out: str, smallest: bool) -> None:
+def command(out: str, video: bool, smallest: bool) -> None:
     """Generate a world, translate it, train two models, evaluate them, show what they find, and index it.
 
     Needs no download and no Apertium: its translations are recorded. A second run reuses what is finished.
 
     \b
     dragoman demo --out demo
+    dragoman demo --out demo-video --video
     """
+    from dataclasses import replace
+
     from dragoman.errors import MissingExtraError
 
     try:
@@ -24,7 +28,7 @@ def command(out: str, smallest: bool) -> None:
         raise MissingExtraError(str(error.name), "train", "The demo") from None
     from dragoman.demo.table import comparison_lines
 
-    result = run_demo(out, SMALLEST if smallest else DemoConfig())
+    result = run_demo(out, replace(SMALLEST if smallest else DemoConfig(), video=video))
     for line in comparison_lines(result.reports, result.differences):
         click.echo(line)
     click.echo(f"Look at {result.page} and {result.sheet}")

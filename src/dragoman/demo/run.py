@@ -35,6 +35,8 @@ class DemoConfig:
     """What the demonstration does; the default takes a few minutes on two cores."""
 
     items: int = WorldConfig.items
+    video: bool = False
+    """Clips in place of pictures, each beside its reversal: who reads them must heed the order of frames."""
     seed: int = 1
     target: str = "pt"
     """Learned from machine translations alone."""
@@ -89,7 +91,7 @@ def run_demo(out: str | Path, config: DemoConfig) -> DemoResult:
     with sole_writer(folder):
         world = folder / "world"
         log.info("1/6 world")
-        write_world(world, WorldConfig(items=config.items, seed=config.seed))
+        write_world(world, WorldConfig(items=config.items, motion=config.video, seed=config.seed))
         log.info("2/6 translate (recorded Apertium) and score trust")
         _translate(world, config)
         reports = {}

@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from dragoman.corpus import Corpus
 from dragoman.encoders.retriever import Retriever
+from dragoman.encoders.videos import mosaic
 from dragoman.folders import atomic_path
 
 PER_LANGUAGE, SHOWN = 4, 5
@@ -81,11 +82,18 @@ def draw_sheet(path: Path, corpus: Corpus, examples: Sequence[Example]) -> Path:
             x, y = left + place * (PICTURE + GAP), top + LINE
             if item_id == example.item_id:
                 pen.rectangle([x - 5, y - 5, x + PICTURE + 4, y + PICTURE + 4], fill=RIGHT)
-            with Image.open(picture_path(corpus, item_id)) as picture:
-                sheet.paste(picture.convert("RGB").resize((PICTURE, PICTURE)), (x, y))
+            sheet.paste(_picture(picture_path(corpus, item_id)), (x, y))
     with atomic_path(path) as temporary:
         sheet.save(temporary, "PNG")
     return path
+
+
+def _picture(file: Path) -> Image.Image:
+    """A picture, or four frames of a clip."""
+    if file.suffix == ".mp4":
+        return mosaic(file, PICTURE)
+    with Image.open(file) as picture:
+        return picture.convert("RGB").resize((PICTURE, PICTURE))
 
 
 def picture_path(corpus: Corpus, item_id: str) -> Path:

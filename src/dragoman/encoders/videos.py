@@ -87,6 +87,24 @@ def frame_at(file: str | Path, seconds: float, max_megapixels: float = MAX_MEGAP
         return _upright(shown, video.pixel_shape)
 
 
+def mosaic(file: str | Path, side: int, max_megapixels: float = MAX_MEGAPIXELS) -> Image:
+    """Four frames of a video, spread over it, in the order of reading: a square that shows what happens.
+
+    Raises what `sampled_frames` raises.
+    """
+    from PIL import Image, ImageOps
+
+    small = side // 2
+    found = [frame for _, frame in sampled_frames(file, Sampling(every=1e-3, most=4), max_megapixels)]
+    paper = Image.new("RGB", (2 * small, 2 * small), "white")
+    # Where a file understates its length, more frames come than were asked for.
+    for place, at in enumerate(spread(len(found), 4)):
+        # A pixel less, so that a line of paper parts them.
+        tile = ImageOps.fit(found[at], (small - 1, small - 1))
+        paper.paste(tile, (small * (place % 2) + place % 2, small * (place // 2) + place // 2))
+    return paper
+
+
 class _Video:
     """An open file and its stream of pictures."""
 
