@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +15,11 @@ from dragoman.errors import MissingExtraError
 from dragoman.index import Backend
 from dragoman.indexing.collection import Collection, NotesError, Rejected
 from dragoman.indexing.film import END, START, Film, moment_id, seconds_of
+from dragoman.indexing.look import named
 from dragoman.indexing.moments import moments
 from dragoman.indexing.state import State, notes_digest
 from dragoman.indexing.update import Done
-from dragoman.records import Entry, Value
+from dragoman.records import Entry
 
 
 class Films:
@@ -66,7 +67,7 @@ class Films:
             found = moments(self._load(), file, max_megapixels)
             times = [(one.start, one.end) for one in found]
             vectors = np.stack([one.vector for one in found])
-        metadata = {**_named(path), **notes.metadata}
+        metadata = {**named(path), **notes.metadata}
         entries = [
             Entry(
                 item_id=moment_id(path, start, end),
@@ -107,10 +108,3 @@ def _digest(file: Path) -> str:
     """sha256 of a file of any size."""
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
-
-
-def _named(path: str) -> dict[str, Value]:
-    """Folder and name, as images have them."""
-    pure = PurePosixPath(path)
-    folder = {} if str(pure.parent) == "." else {"folder": str(pure.parent)}
-    return {**folder, "file": pure.name}

@@ -172,7 +172,7 @@ def _look_at_file(
 
 def _entry(collection: Collection, item_id: str, state: State, notes: Notes, seen: dict[str, Value]) -> Entry:
     path = collection.path(item_id)
-    metadata = {**_named(path), **seen, **notes.metadata}
+    metadata = {**named(path), **seen, **notes.metadata}
     return Entry(
         item_id=item_id,
         kind=collection.kind(item_id),
@@ -183,7 +183,7 @@ def _entry(collection: Collection, item_id: str, state: State, notes: Notes, see
     )
 
 
-def _named(path: str | None) -> dict[str, Value]:
+def named(path: str | None) -> dict[str, Value]:
     """Folder and name of a file, for filters."""
     if path is None or "://" in path:
         return {}

@@ -13,6 +13,7 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 
 from dragoman.encoders.images import ImageError, open_image
 from dragoman.errors import MissingExtraError, UserError
+from dragoman.index._checks import metadata_of
 from dragoman.indexing.film import middle_of
 from dragoman.records import Entry
 from dragoman.service import bodies, schemas, thumbnails, uploads
@@ -158,9 +159,7 @@ def _store(
     entry = Entry(
         item_id=item_id,
         path=str(file.absolute()),
-        metadata={
-            name: tuple(value) if isinstance(value, list) else value for name, value in asked.metadata.items()
-        },
+        metadata=metadata_of(asked.metadata),
         captions=asked.captions,
         source=uploads.source_of(image),
     )
