@@ -7,6 +7,7 @@ captions, or images with all their captions), T texts, B different items.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -21,6 +22,7 @@ from dragoman.errors import UserError
 from dragoman.objectives._views import Batch
 from dragoman.records import ROLES
 from dragoman.training.config import TrainConfig
+from dragoman.training.neighbours import side_by_side
 from dragoman.training.samples import Choice, Samples
 from dragoman.training.wording import Wording
 
@@ -51,6 +53,8 @@ class StepPlan:
     back: bool
     """Whether back-translations join a step."""
     wording: Wording
+    nearest: NDArray[np.int64] | None = None
+    """[I, N] items that look alike, by place among the different ones, where they shall share steps."""
 
     @property
     def steps_per_epoch(self) -> int:
@@ -99,7 +103,7 @@ class StepPlan:
 
     def _units_of(self, epoch: int, position: int) -> list[int]:
         config = self.config
-        order_U = _order(config.seed, epoch, len(self.units))
+        order_U = self._order(epoch)
         if config.captions_per_step is None:
             chosen = order_U[position * config.batch_size : (position + 1) * config.batch_size]
         else:
@@ -109,6 +113,24 @@ class StepPlan:
             step_U = ((np.cumsum(sizes_U) - sizes_U) // config.captions_per_step).astype(np.int64)
             chosen = order_U[step_U == position]
         return [int(unit) for unit in chosen]
+
+    @cached_property
+    def _order(self) -> Callable[[int], NDArray[np.int64]]:
+        """The units in the order of an epoch; kept, as every step of the epoch asks for the same."""
+
+        @lru_cache(maxsize=2)
+        def order(epoch: int) -> NDArray[np.int64]:
+            order_U = np.random.default_rng([self.config.seed, epoch]).permutation(len(self.units))
+            if self.nearest is None:
+                return order_U
+            return side_by_side(order_U, self._item_of_unit, self.nearest)
+
+        return order
+
+    @cached_property
+    def _item_of_unit(self) -> NDArray[np.int64]:
+        place_of = {item_id: place for place, item_id in enumerate(self.samples.items)}
+        return np.array([place_of[self.samples.item_id[unit[0]]] for unit in self.units], np.int64)
 
     def _build(self, units: list[int], draws: Generator) -> Step:
         config, samples = self.config, self.samples
@@ -172,12 +194,8 @@ class StepPlan:
         count = self.config.extra_images
         if not count:
             return []
-        chosen = draws.permutation(len(self._items))[: count + len(taken)].tolist()
-        return [item_id for at in chosen if (item_id := self._items[at]) not in taken][:count]
-
-    @cached_property
-    def _items(self) -> list[str]:
-        return list(dict.fromkeys(self.samples.item_id))
+        chosen = draws.permutation(len(self.samples.items))[: count + len(taken)].tolist()
+        return [item_id for at in chosen if (item_id := self.samples.items[at]) not in taken][:count]
 
     def _draw_caption(self, unit: list[int], draws: Generator) -> int:
         return unit[int(draws.integers(len(unit)))] if len(unit) > 1 else unit[0]
@@ -202,9 +220,3 @@ def _translated(choices: list[tuple[Choice, ...]], caption: int, unit: list[int]
         return caption
     others = [other for other in unit if choices[other]]
     return others[int(draws.integers(len(others)))]
-
-
-@lru_cache(maxsize=2)
-def _order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
-    # Kept, as every step of an epoch asks for the same one.
-    return np.random.default_rng([seed, epoch]).permutation(count)

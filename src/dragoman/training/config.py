@@ -91,6 +91,10 @@ class TrainConfig:
     extra_images: int = 0
     """Images without a caption that join a step as further negatives of its texts, drawn from the training
     items. Where images enter as frozen vectors they cost next to nothing, however small the text budget."""
+    hard_negatives: bool = False
+    """In the order of an epoch every unit is followed by one whose image looks most alike, of those not yet
+    used, so that steps hold the hardest negatives. Nearness is that of the frozen vectors; of videos, of the
+    mean of their frames: what only the order of frames tells apart stands side by side."""
     back_share: float = 1.0
     """Share of the source captions of a step whose back-translations join it, where the objective reads
     them: fewer leave more of a text budget to other captions."""

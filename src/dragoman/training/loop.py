@@ -25,6 +25,7 @@ from dragoman.training.batches import StepPlan
 from dragoman.training.checkpoint import Progress
 from dragoman.training.config import TrainConfig
 from dragoman.training.extension import Extension, made_from
+from dragoman.training.neighbours import nearest_items
 from dragoman.training.optimizing import rate_factor
 from dragoman.training.processes import Processes, join_processes
 from dragoman.training.run_folder import FORMAT, FORMAT_VERSION
@@ -120,7 +121,10 @@ class _Run:
         known = wording.words_for(samples.source_text)
         self.state = TrainState(config, corpus, samples, device, known, extension, processes)
         self.val_vectors = self.state.vectors(self.validation.items)
-        self.plan = StepPlan(samples=samples, config=config, back=back, wording=wording)
+        nearest = None
+        if config.hard_negatives:
+            nearest = nearest_items(corpus.features(config.features), samples.items)
+        self.plan = StepPlan(samples=samples, config=config, back=back, wording=wording, nearest=nearest)
         self.steps = config.steps or config.epochs * self.plan.steps_per_epoch
         self.validate_steps = max(1, round(config.validate_every * self.plan.steps_per_epoch))
         self.checkpoint = folder / "checkpoints" / "last.pt"

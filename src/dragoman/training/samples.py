@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -58,6 +59,11 @@ class Samples:
 
     def __len__(self) -> int:
         return len(self.item_id)
+
+    @cached_property
+    def items(self) -> list[str]:
+        """The different items, by their first source captions."""
+        return list(dict.fromkeys(self.item_id))
 
     def all_texts(self) -> list[str]:
         """Every text that training can see, for fitting vocabularies."""
