@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
+import struct
 import subprocess
 import sys
 import tempfile
+import weakref
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
+import av
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_videos import colour, save_sound, save_video
+from PIL import Image
+from tiny_videos import BLUE, COLOURS, GREEN, RED, YELLOW, add_silence, colour, save_sound, save_video
 
+from dragoman.encoders import videos
 from dragoman.encoders.images import ImageError
 from dragoman.encoders.videos import Sampling, frame_at, mosaic, sampled_frames
 from dragoman.errors import UserError
@@ -92,6 +100,45 @@ def test_a_phone_held_upright_says_so_by_a_matrix(tmp_path: Path) -> None:
     assert (image.size, colour(image, 0.1), colour(image, 0.9)) == ((48, 64), "blue", "red")
 
 
+ONE = 1 << 16
+
+
+@pytest.mark.parametrize(
+    ("matrix", "top_left", "top_right", "bottom_left"),
+    [
+        ((ONE, 0, 0, 0, ONE), "red", "green", "blue"),
+        ((-ONE, 0, 0, 0, ONE), "green", "red", "yellow"),
+        ((ONE, 0, 0, 0, -ONE), "blue", "yellow", "red"),
+        ((-ONE, 0, 0, 0, -ONE), "yellow", "blue", "green"),
+        ((0, ONE, 0, ONE, 0), "red", "blue", "green"),
+        ((0, -ONE, 0, -ONE, 0), "yellow", "green", "blue"),
+        ((0, ONE, 0, -ONE, 0), "blue", "red", "yellow"),
+        ((0, -ONE, 0, ONE, 0), "green", "yellow", "red"),
+        ((0, 0, 0, 0, 0), "red", "green", "blue"),
+    ],
+)
+def test_mirrored_films_are_shown_as_a_player_shows_them(
+    tmp_path: Path, matrix: tuple[int, ...], top_left: str, top_right: str, bottom_left: str
+) -> None:
+    """A point (x, y) is shown at (a x + c y, b x + d y): the corners are worked out by hand."""
+    with av.open(str(tmp_path / "a.mp4"), "w") as container:
+        stream: Any = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        corners = np.array([[RED, GREEN], [BLUE, YELLOW]], np.uint8).repeat(24, 0).repeat(32, 1)
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(corners, format="rgb24")))
+        container.mux(stream.encode(None))
+    content = (tmp_path / "a.mp4").read_bytes()
+    place = content.index(struct.pack(">9i", ONE, 0, 0, 0, ONE, 0, 0, 0, 1 << 30), content.index(b"tkhd"))
+    written = struct.pack(">9i", *matrix, 0, 0, 0, 1 << 30)
+    (tmp_path / "a.mp4").write_bytes(content[:place] + written + content[place + 36 :])
+    [(_, image)] = sampled_frames(tmp_path / "a.mp4", Sampling())
+    found = (colour(image, 0.2, 0.2), colour(image, 0.8, 0.2), colour(image, 0.2, 0.8))
+    assert (image.size, found) == (
+        (48, 64) if matrix[1] else (64, 48),
+        (top_left, top_right, bottom_left),
+    )
+
+
 def test_pixels_that_are_not_square_are_stretched(tmp_path: Path) -> None:
     file = save_video(tmp_path / "a.mp4", ["red"], pixel_shape=Fraction(3, 2))
     [(_, image)] = sampled_frames(file, Sampling())
@@ -157,6 +204,65 @@ def test_films_that_are_too_large_are_refused_before_decoding(tmp_path: Path) ->
     file = save_video(tmp_path / "a.mp4", ["red"], size=(640, 480))
     with pytest.raises(ImageError, match=r"640x480 is 0\.3 megapixels, more than the limit of 0\.1"):
         next(sampled_frames(file, Sampling(), max_megapixels=0.1))
+
+
+@pytest.mark.parametrize("wide", [60_000, (1 << 31) - 1])
+def test_a_film_that_would_be_stretched_beyond_the_limit_is_refused(tmp_path: Path, wide: int) -> None:
+    file = save_video(tmp_path / "a.mp4", ["red"], pixel_shape=Fraction(3, 2))
+    content = file.read_bytes()
+    place = content.index(b"pasp") + 4
+    file.write_bytes(content[:place] + struct.pack(">II", wide, 1) + content[place + 8 :])
+    refused(file, rf"{64 * wide}x48 is .* megapixels, more than the limit of 100")
+
+
+def test_a_film_that_grows_beyond_the_limit_is_refused_where_it_does(tmp_path: Path) -> None:
+    small = save_video(tmp_path / "small.ts", FOUR)
+    large = save_video(tmp_path / "large.ts", FOUR, [4 + at / 10 for at in range(40)], size=(640, 480))
+    (tmp_path / "a.ts").write_bytes(small.read_bytes() + large.read_bytes())
+    found = []
+    with pytest.raises(ImageError, match=r"640x480 is 0\.3 megapixels, more than the limit of 0\.1"):
+        for time, image in sampled_frames(tmp_path / "a.ts", Sampling(), max_megapixels=0.1):
+            found.append((round(time, 3), colour(image)))
+    assert found == [(0, "red"), (1, "green"), (2, "blue"), (3, "yellow")]
+    assert [name for _, name in seen(tmp_path / "a.ts")] == ["red", "green", "blue", "yellow"] * 2
+
+
+@pytest.mark.parametrize("suffix", [".ts", ".mpg"])
+def test_films_in_one_file_with_two_clocks_are_refused_not_read_by_half(tmp_path: Path, suffix: str) -> None:
+    film = save_video(tmp_path / f"a{suffix}", [name for name in FOUR for _ in range(3)], rate=25)
+    film.write_bytes(film.read_bytes() * 2)
+    refused(film, r"after 4\.\d seconds its times go back to 0\.\d: damaged, or two films")
+
+
+def test_a_title_in_another_encoding_does_not_hinder(tmp_path: Path) -> None:
+    film = save_video(tmp_path / "a.avi", FOUR, title="Cafeteria")
+    film.write_bytes(film.read_bytes().replace(b"Cafeteria", b"Caf\xe9t\xe9ria"))
+    assert [name for _, name in seen(film)] == ["red", "green", "blue", "yellow"]
+
+
+def test_a_film_without_container_counts_its_frames(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "a.h264"), "w", format="h264") as container:
+        stream: Any = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for at in range(50):
+            pixels = np.full((48, 64, 3), RED if at < 25 else BLUE, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode(None))
+    film = (tmp_path / "a.h264").rename(tmp_path / "a.mp4")
+    assert seen(film, every=0.5) == [(0, "red"), (0.5, "red"), (1, "blue"), (1.5, "blue")]
+    assert [colour(frame_at(film, time)) for time in (0.9, 1.1)] == ["red", "blue"]
+
+
+def test_a_still_under_long_sound_is_a_film_of_one_frame(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "a.mkv"), "w") as container:
+        picture: Any = container.add_stream("libx264", rate=10)
+        picture.width, picture.height, picture.pix_fmt = 64, 48, "yuv420p"
+        sound: Any = container.add_stream("mp3", rate=48000)
+        pixels = np.full((48, 64, 3), GREEN, np.uint8)
+        container.mux(picture.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(picture.encode(None))
+        add_silence(container, sound, seconds=9)
+    assert seen(tmp_path / "a.mkv") == [(0, "green")]
 
 
 def noisy(file: Path, **options: str) -> Path:
@@ -284,6 +390,46 @@ def test_a_single_frame_of_a_film_that_begins_late_counts_from_its_first(tmp_pat
     assert [colour(frame_at(film, time)) for time in (0, 0.9, 1)] == ["red", "red", "green"]
 
 
+@pytest.mark.parametrize(
+    ("name", "codec", "encoder"),
+    [
+        ("a.ts", "libx264", {"bf": "3"}),
+        ("b.ts", "mpeg2video", {"g": "7", "bf": "2"}),
+        ("a.mp4", "mpeg4", {"bf": "2"}),
+        ("b.mp4", "libx264", {"bf": "3", "g": "12"}),
+        ("a.mkv", "libx264", {"bf": "3", "g": "12"}),
+    ],
+)
+def test_a_single_frame_is_that_of_a_film_decoded_from_its_beginning(
+    tmp_path: Path, name: str, codec: str, encoder: dict[str, str]
+) -> None:
+    order = itertools.product(COLOURS, COLOURS, COLOURS)
+    bands = ["/".join(three) for three in order][:100]
+    film = save_video(tmp_path / name, bands, rate=25, codec=codec, encoder=encoder)
+
+    def shown(image: Any) -> str:
+        return "/".join(colour(image, 0.5, down) for down in (1 / 6, 1 / 2, 5 / 6))
+
+    whole = [(time, shown(image)) for time, image in sampled_frames(film, Sampling(every=0.12))]
+    assert [name for _, name in whole] == bands[::3]
+    assert [shown(frame_at(film, time)) for time, _ in whole] == [name for _, name in whole]
+
+
+def test_a_single_frame_counts_from_where_an_edit_list_begins(tmp_path: Path) -> None:
+    film = save_video(tmp_path / "a.mp4", FOUR)
+    content = film.read_bytes()
+    place = content.index(b"elst") + 12
+    ticks = int.from_bytes(content[content.index(b"mdhd") + 16 :][:4], "big")
+    duration, begin = struct.unpack(">Ii", content[place : place + 8])
+    # A second and a half less, as trimming on a phone leaves it.
+    film.write_bytes(
+        content[:place] + struct.pack(">Ii", duration - 1500, begin + ticks * 3 // 2) + content[place + 8 :]
+    )
+    expected = [(0, "green"), (0.5, "blue"), (1, "blue"), (1.5, "yellow"), (2, "yellow")]
+    assert seen(film, every=0.5) == expected
+    assert [colour(frame_at(film, time)) for time, _ in expected] == [name for _, name in expected]
+
+
 def test_a_single_frame_of_what_is_no_film_is_refused(tmp_path: Path) -> None:
     save_sound(tmp_path / "a.mp3")
     with pytest.raises(ImageError, match="it has no video stream, only sound"):
@@ -299,3 +445,24 @@ def test_a_mosaic_shows_four_frames_in_the_order_of_reading(tmp_path: Path) -> N
     assert [colour(square, *corner) for corner in corners] == order
     still = mosaic(save_video(tmp_path / "still.mp4", ["green"]), 40)
     assert colour(still, 0.25, 0.25) == "green"
+
+
+def test_a_mosaic_of_a_film_that_understates_its_length_is_spread_over_it_and_holds_no_film(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    alive: set[int] = set()
+    most = []
+
+    def endless(*_: object) -> Iterator[tuple[float, Image.Image]]:
+        for at in range(1000):
+            image = Image.new("RGB", (40, 40), (RED, GREEN, BLUE, YELLOW)[at // 250])
+            alive.add(at)
+            weakref.finalize(image, alive.discard, at)
+            most.append(len(alive))
+            yield at / 1000, image
+
+    monkeypatch.setattr(videos, "sampled_frames", endless)
+    square = mosaic("film.mp4", 40)
+    corners = [(0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75)]
+    assert [colour(square, *corner) for corner in corners] == ["red", "green", "blue", "yellow"]
+    assert max(most) <= 3

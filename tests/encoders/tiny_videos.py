@@ -28,15 +28,21 @@ def save_video(
     audio: bool = False,
     pixel_shape: Fraction | None = None,
     options: Mapping[str, str] = MappingProxyType({}),
+    title: str = "",
+    codec: str = "",
+    encoder: Mapping[str, str] = MappingProxyType({}),
 ) -> Path:
     """Frames of `colours` ("red", or "red/blue" for red above blue), `rate` a second or at `times` (seconds).
 
-    `options` are those of the container.
+    `options` are those of the container, `encoder` those of the codec.
     """
     with av.open(str(file), "w", options=dict(options)) as container:
-        stream: Any = container.add_stream(CODECS.get(file.suffix, "libx264"), rate=rate)
+        if title:
+            container.metadata["title"] = title
+        codec = codec or CODECS.get(file.suffix, "libx264")
+        stream: Any = container.add_stream(codec, rate=rate, options=dict(encoder))
         stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
-        if file.suffix not in (".avi", ".mpg", ".wmv"):
+        if file.suffix not in (".avi", ".mpg", ".wmv") and codec != "mpeg2video":
             stream.codec_context.time_base = Fraction(1, 1000)
         if pixel_shape is not None:
             stream.codec_context.sample_aspect_ratio = pixel_shape
@@ -52,7 +58,7 @@ def save_video(
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
         if sound is not None:
-            _add_silence(container, sound, seconds=len(colours) / rate)
+            add_silence(container, sound, seconds=len(colours) / rate)
     return file
 
 
@@ -66,11 +72,11 @@ def save_sound(file: Path, cover: bool = False) -> Path:
             picture.disposition = av.stream.Disposition.attached_pic
             container.mux(picture.encode(_frame("red", (32, 32))))
             container.mux(picture.encode(None))
-        _add_silence(container, sound, seconds=0.5)
+        add_silence(container, sound, seconds=0.5)
     return file
 
 
-def _add_silence(container: Any, sound: Any, seconds: float) -> None:
+def add_silence(container: Any, sound: Any, seconds: float) -> None:
     for start in range(0, int(48000 * seconds), 1024):
         frame = av.AudioFrame.from_ndarray(np.zeros((2, 1024), np.float32), format="fltp", layout="stereo")
         frame.pts, frame.sample_rate, frame.time_base = start, 48000, Fraction(1, 48000)

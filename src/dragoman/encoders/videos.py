@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,6 +33,13 @@ RATE = 25
 """Frames a second of a video that does not say."""
 WHOLE = 0.9
 """Share of its own length that a video must reach."""
+JUMP = 1.0
+"""Seconds by which times may go back. Where they go back further, recordings were joined."""
+BACK = (0.0, 5.0, 30.0, math.inf)
+"""Seconds before a wanted frame at which decoding begins, one after the other until it is found: some
+containers are entered between key frames, or at one that is shown later."""
+TILES = 64
+"""Frames from which those of a mosaic are chosen."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +69,8 @@ def sampled_frames(
     """Times in seconds from the first frame, and the frame that is shown then.
 
     Raises ImageError for what is missing, no video, without pictures (audio, with or without a cover),
-    larger than `max_megapixels`, broken, or breaks off before its end; some frames may have come by then.
+    larger than `max_megapixels`, broken, joined of several recordings, or breaks off before its end; some
+    frames may have come by then.
     Frames that cannot be decoded are passed over: the one before is shown for longer, as in a player.
     """
     if sampling.scenes is not None:
@@ -80,11 +89,17 @@ def frame_at(file: str | Path, seconds: float, max_megapixels: float = MAX_MEGAP
 
     Raises ImageError as `sampled_frames` does, but for a file that breaks off later.
     """
-    with _opened(file, max_megapixels) as video:
-        shown = video.frame_at(seconds)
-        if shown is None:
-            raise ImageError(str(file), "no frame of it can be decoded there")
-        return _upright(shown, video.pixel_shape)
+    wanted = max(seconds, 0.0)
+    for back in BACK:
+        shown = None
+        with _opened(file, max_megapixels) as video:
+            for time, frame, _ in video.frames() if back >= wanted else video.frames_from(wanted - back):
+                if time > wanted + SLACK:
+                    break
+                shown = frame
+            if shown is not None:
+                return _upright(shown, video.pixel_shape)
+    raise ImageError(str(file), "no frame of it can be decoded there")
 
 
 def mosaic(file: str | Path, side: int, max_megapixels: float = MAX_MEGAPIXELS) -> Image:
@@ -94,37 +109,42 @@ def mosaic(file: str | Path, side: int, max_megapixels: float = MAX_MEGAPIXELS) 
     """
     from PIL import Image, ImageOps
 
-    small = side // 2
-    found = [frame for _, frame in sampled_frames(file, Sampling(every=1e-3, most=4), max_megapixels)]
+    small, tiles, step = side // 2, list["Image.Image"](), 1
+    for number, (_, frame) in enumerate(sampled_frames(file, Sampling(every=1e-3, most=4), max_megapixels)):
+        # Where a file understates its length, any number of frames comes, and every second is dropped.
+        if number % step == 0:
+            # A pixel less, so that a line of paper parts them.
+            tiles.append(ImageOps.fit(frame, (small - 1, small - 1)))
+        if len(tiles) == TILES:
+            tiles, step = tiles[::2], 2 * step
     paper = Image.new("RGB", (2 * small, 2 * small), "white")
-    # Where a file understates its length, more frames come than were asked for.
-    for place, at in enumerate(spread(len(found), 4)):
-        # A pixel less, so that a line of paper parts them.
-        tile = ImageOps.fit(found[at], (small - 1, small - 1))
-        paper.paste(tile, (small * (place % 2) + place % 2, small * (place // 2) + place // 2))
+    for place, at in enumerate(spread(len(tiles), 4)):
+        paper.paste(tiles[at], (small * (place % 2) + place % 2, small * (place // 2) + place // 2))
     return paper
 
 
 class _Video:
     """An open file and its stream of pictures."""
 
-    def __init__(self, file: str, container: Any, stream: Any) -> None:
+    def __init__(self, file: str, container: Any, stream: Any, max_megapixels: float) -> None:
         self.file, self.container, self.stream = file, container, stream
         shape = stream.sample_aspect_ratio
         self.pixel_shape = float(shape) if shape else 1.0
         """Width of a pixel over its height."""
+        self._max_megapixels = max_megapixels
         self._errors = _errors()
 
     def length(self) -> float | None:
         """Seconds that the stream says it lasts, if it does."""
-        if self.stream.duration:
-            return float(self.stream.duration * self.stream.time_base)
-        # Matroska keeps it there.
+        # Matroska keeps it there; where it holds a single frame, its duration is that of the sound.
         hours, *rest = self.stream.metadata.get("DURATION", "").split(":")
         try:
-            return int(hours) * 3600 + int(rest[0]) * 60 + float(rest[1])
+            told = int(hours) * 3600 + int(rest[0]) * 60 + float(rest[1])
         except (ValueError, IndexError):
-            return None
+            told = 0.0
+        if 0 < told < math.inf:
+            return told
+        return float(self.stream.duration * self.stream.time_base) if self.stream.duration else None
 
     def duration(self) -> float:
         """As `length`, or of the whole file with its sound, or as the last picture stored says."""
@@ -142,10 +162,17 @@ class _Video:
                 begin = frame.pts if begin is None else begin
                 seconds = float((frame.pts - begin) * frame.time_base)
                 before = float(begin * frame.time_base)
+            if seconds < last - JUMP:
+                raise ImageError(
+                    self.file,
+                    f"after {last:.1f} seconds its times go back to {seconds:.1f}: damaged, or two films "
+                    "in one file (keep them apart, or join them with a video editor)",
+                )
             if seconds <= last:
                 continue
             last = seconds
-            end = seconds + (float(frame.duration * frame.time_base) if frame.duration else step)
+            shown = float(frame.duration * frame.time_base) if frame.duration else step
+            end = seconds + max(shown, 2 * SLACK)
             yield seconds, frame, end
         if last < 0:
             raise ImageError(self.file, "no frame of it can be decoded")
@@ -154,26 +181,30 @@ class _Video:
         if length is not None and end < WHOLE * length and end + step < length:
             raise ImageError(self.file, f"it breaks off after {end:.1f} of {length:.1f} seconds")
 
-    def frame_at(self, seconds: float) -> Any | None:
-        """The last frame that begins no later, or the first that can be decoded."""
-        # Not what the stream says: Matroska does not say it.
-        begin = next((packet.pts for packet in self._packets() if packet.pts is not None), 0)
-        self.container.seek(begin + int(seconds / self.stream.time_base), stream=self.stream)
-        shown = None
+    def frames_from(self, start: float) -> Iterator[tuple[float, Any, float]]:
+        """As `frames`, from about `start` on; none where the file cannot be entered there."""
+        begin = next((frame.pts for frame in self._decoded()), None)
+        if begin is None:
+            return
+        try:
+            self.container.seek(begin + int(start / self.stream.time_base), stream=self.stream)
+        except self._errors:
+            return
         for frame in self._decoded():
-            late = frame.pts is not None and float((frame.pts - begin) * frame.time_base) > seconds + SLACK
-            if shown is None or not late:
-                shown = frame
-            if late:
-                break
-        return shown
+            if frame.pts is not None:
+                seconds = float((frame.pts - begin) * frame.time_base)
+                yield seconds, frame, seconds
 
     def _decoded(self) -> Iterator[Any]:
         for packet in self._packets():
             try:
-                yield from packet.decode()
+                frames = packet.decode()
             except self._errors:
                 continue  # a player goes on as well; how far it came is looked at in the end
+            for frame in frames:
+                # A film may change its size on the way.
+                _check_size(self.file, frame.width, frame.height, self.pixel_shape, self._max_megapixels)
+                yield frame
 
     def _packets(self) -> Iterator[Any]:
         try:
@@ -182,8 +213,9 @@ class _Video:
             return
 
     def _last_time(self) -> float:
-        times = [packet.pts for packet in self._packets() if packet.pts is not None]
-        self.container.seek(0)
+        # Opened once more: not every container can be wound back.
+        with _opened(self.file, self._max_megapixels) as again:
+            times = [packet.pts for packet in again._packets() if packet.pts is not None]
         step = 1 / float(self.stream.average_rate or RATE)
         return float((max(times) - min(times)) * self.stream.time_base) + step if times else 0.0
 
@@ -201,13 +233,15 @@ def _opened(file: str | Path, max_megapixels: float) -> Iterator[_Video]:
         raise ImageError(str(file), "the file is empty")
     try:
         options = {"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "file"}
-        container = av.open(f"file:{path.absolute()}", options=options)
+        # Titles in other encodings than UTF-8 are common, and nobody reads them here.
+        container = av.open(f"file:{path.absolute()}", options=options, metadata_errors="replace")
     except errors as error:
         reason = f"not a video of a known format, or damaged at its beginning or end ({_first_line(error)})"
     if reason is not None:
         raise ImageError(str(file), reason)
     with container:
-        yield _Video(str(file), container, _pictures(str(file), container, max_megapixels))
+        stream = _pictures(str(file), container, max_megapixels)
+        yield _Video(str(file), container, stream, max_megapixels)
 
 
 def _pictures(file: str, container: Any, max_megapixels: float) -> Any:
@@ -223,14 +257,21 @@ def _pictures(file: str, container: Any, max_megapixels: float) -> Any:
     if stream.codec_context is None:
         raise ImageError(file, "its codec is not known here")
     width, height = stream.codec_context.width, stream.codec_context.height
-    if width * height > max_megapixels * 1e6:
-        raise ImageError(
-            file,
-            f"{width}x{height} is {width * height / 1e6:.1f} megapixels, more than the limit of "
-            f"{max_megapixels:g} (raise --max-megapixels)",
-        )
+    _check_size(file, width, height, float(stream.sample_aspect_ratio or 1), max_megapixels)
+    # The decoder counts what it pads a frame with; what is beyond the limit itself is named by `_check_size`.
+    stream.codec_context.options = {"max_pixels": str(int(2e6 * max_megapixels) + (1 << 20))}
     stream.thread_type = "AUTO"
     return stream
+
+
+def _check_size(file: str, width: int, height: int, pixel_shape: float, max_megapixels: float) -> None:
+    shown = width * max(pixel_shape, 1.0)
+    if shown * height > max_megapixels * 1e6:
+        raise ImageError(
+            file,
+            f"{shown:.0f}x{height} is {shown * height / 1e6:.1f} megapixels, more than the limit of "
+            f"{max_megapixels:g} (raise --max-megapixels)",
+        )
 
 
 def _shown_at(
@@ -265,10 +306,21 @@ def _middles(file: str | Path, threshold: float, max_megapixels: float) -> list[
 
 
 def _upright(frame: Any, pixel_shape: float) -> Image:
+    from PIL.Image import Transpose
+
     image: Image = frame.to_image()
     if abs(pixel_shape - 1) > 0.01:
         image = image.resize((max(1, round(image.width * pixel_shape)), image.height))
-    return image.rotate(frame.rotation, expand=True) if frame.rotation else image
+    written = frame.side_data.get("DISPLAYMATRIX")
+    if written is None:
+        return image
+    # A pixel at (x, y) is shown at (a x + c y, b x + d y), but for where that begins. Cameras write quarter
+    # turns and mirrorings.
+    a, b, _, c, d = (float(number) for number in np.frombuffer(written, "=i4", 5))
+    if abs(b) + abs(c) > abs(a) + abs(d):
+        image, a, d = image.transpose(Transpose.TRANSPOSE), c, b
+    image = image.transpose(Transpose.FLIP_LEFT_RIGHT) if a < 0 else image
+    return image.transpose(Transpose.FLIP_TOP_BOTTOM) if d < 0 else image
 
 
 def pyav() -> Any:
