@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "encoders"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "indexing"))
 
+from tiny_videos import save_video
 from toy_model import load_toy, save_model, save_picture
 
 from dragoman.cli import dragoman
@@ -123,11 +125,31 @@ def test_images_and_items_are_queries_too() -> None:
 
 
 @pytest.mark.usefixtures("indexed")
+def test_a_video_or_a_part_of_one_is_a_query_too() -> None:
+    save_video(Path("clip.mp4"), ["red"] * 30 + ["blue"] * 10)
+    assert typed("search", "index", "--video", "clip.mp4", "--paths", "-k", 1).stdout.endswith("red.png\n")
+    done = typed("search", "index", "--video", "clip.mp4#t=3,4", "--json", "-k", 1)
+    found = json.loads(done.stdout)
+    assert (found["query"]["video"], found["hits"][0]["item_id"]) == ("clip.mp4#t=3,4", "blue.png")
+    assert (found["language"], found["match"]) == (None, None)
+    both = typed("search", "index", "green green", "--video", "clip.mp4#t=3,4", "--json")
+    assert {hit["item_id"]: round(hit["score"], 1) for hit in json.loads(both.stdout)["hits"]} == {
+        "blue.png": 0.7,
+        "green.png": 0.7,
+        "red.png": 0.0,
+    }
+
+
+@pytest.mark.usefixtures("indexed")
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["index", "red", "--filter", "year>"], "stops making sense"),
         (["index", "red", "--queries", "queries.txt"], "--queries holds all queries"),
+        (["index", "--video", "a.mp4", "--queries", "queries.txt"], "leave out TEXT, --image, --video and"),
+        (["index", "--video", "gone.mp4"], "gone.mp4: no such file"),
+        (["index", "--video", "clip.mp4#t=2,1"], "clip.mp4: the part from 2 to 1 seconds is empty"),
+        (["index", "--video", "photos/red.png"], "red.png: not a video of a known format"),
         (["index"], "The query is empty"),
         (["nowhere", "red"], "nowhere does not exist"),
     ],

@@ -155,7 +155,7 @@ def test_many_queries_are_answered_as_one_by_one(searcher: Searcher, world: Path
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({}, "The query is empty. Give a text, an image, or an item"),
+        ({}, "The query is empty. Give a text, an image, a video, or an item"),
         ({"text": " \n "}, "The query is empty"),
         ({"text": "-dog"}, "The query only subtracts"),
         ({"text": "a\0"}, r"U\+0000"),

@@ -20,13 +20,14 @@ AT_ONCE = 64
 """Queries of a file that are encoded together."""
 
 
-@click.command(short_help="Search an index by text, by image, or by both.")
+@click.command(short_help="Search an index by text, image or video.")
 @click.argument("index", type=click.Path(path_type=Path))
 @click.argument("text", default="")
 @click.option("-k", "k", type=click.IntRange(min=1), default=10, show_default=True, help="Hits at most.")
 @click.option("--lang", help="Language of the query, as BCP 47 tag.  [default: detected]")
 @click.option("--filter", "filter_text", metavar="FILTER", help="Condition on metadata, as year>=2010.")
 @click.option("--image", type=click.Path(path_type=Path), help="Search by this image, or add it to the text.")
+@click.option("--video", type=click.Path(), help="Search by this video, or by a part: clip.mp4#t=3,8.")
 @click.option("--like", "item_id", metavar="ITEM", help="More like this item, which is left out itself.")
 @click.option("--moments", is_flag=True, help="Every moment of a video, not its best one alone.")
 @click.option("--min-score", type=float, help="Leave out hits below: by relevance, else by cosine.")
@@ -43,6 +44,7 @@ def command(
     lang: str | None,
     filter_text: str | None,
     image: Path | None,
+    video: str | None,
     item_id: str | None,
     moments: bool,
     min_score: float | None,
@@ -57,6 +59,7 @@ def command(
     dragoman search index/ "um cão a correr na praia" -k 5
     dragoman search index/ "beach +sunset -people" --filter 'year>=2010 and place=Porto'
     dragoman search index/ --image photo.jpg
+    dragoman search index/ --video clip.mp4#t=3,8
     dragoman search index/ --like trip/dog.jpg --print0 | xargs -0 ls -l
     dragoman search index/ --queries queries.txt --json
 
@@ -72,13 +75,13 @@ def command(
         from dragoman.search.searcher import Searcher
     except ModuleNotFoundError as error:
         raise MissingExtraError(str(error.name), "train", "Searching") from None
-    if queries is not None and (text or image or item_id):
-        raise UserError("--queries holds all queries; leave out TEXT, --image and --like.")
+    if queries is not None and (text or image or video or item_id):
+        raise UserError("--queries holds all queries; leave out TEXT, --image, --video and --like.")
     chosen = parse(filter_text) if filter_text else None
     common: dict[str, Any] = {"k": k, "lang": lang, "filter": chosen, "min_score": min_score}
     common["moments"] = moments
     batches = (
-        [[Query(text=text, image=image, item_id=item_id, **common)]]
+        [[Query(text=text, image=image, video=video, item_id=item_id, **common)]]
         if queries is None
         else ([Query(text=line, **common) for line in lines] for lines in _batches(queries))
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import math
 from collections.abc import Iterable, Iterator
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dragoman.corpus.frames import spread
+from dragoman.encoders.clips import Clip
 from dragoman.encoders.images import MAX_MEGAPIXELS, ImageError
 from dragoman.errors import MissingExtraError, UserError
 
@@ -73,15 +75,31 @@ def sampled_frames(
     frames may have come by then.
     Frames that cannot be decoded are passed over: the one before is shown for longer, as in a player.
     """
+    return clip_frames(Clip(source=file, max_megapixels=max_megapixels), sampling)
+
+
+def clip_frames(clip: Clip, sampling: Sampling) -> Iterator[tuple[float, Image]]:
+    """As `sampled_frames`, of a clip: the first frame is the one that is shown when the clip begins.
+
+    Times count from the first frame of the video. What lies behind a part is not looked at, nor what lies far
+    before it. Raises ImageError also for a part that the video does not have, and for more seconds than the
+    clip allows.
+    """
     if sampling.scenes is not None:
-        middles = _middles(file, sampling.scenes, max_megapixels)
+        middles = _middles(clip, sampling.scenes)
         times: Iterable[float] = [middles[at] for at in spread(len(middles), sampling.most)]
-    with _opened(file, max_megapixels) as video:
+    with _entered(clip) as (video, frames):
         if sampling.scenes is None:
-            interval = max(sampling.every, video.duration() / sampling.most)
-            times = (number * interval for number in itertools.count())
-        for time, frame in _shown_at(times, video.frames()):
+            interval = max(sampling.every, clip.length(video.duration()) / sampling.most)
+            times = (clip.start + number * interval for number in itertools.count())
+        end = math.inf if clip.end is None else clip.end
+        times = itertools.takewhile(lambda time: time < end - SLACK, times)
+        nothing = True
+        for time, frame in _shown_at(times, frames):
+            nothing = False
             yield time, _upright(frame, video.pixel_shape)
+    if nothing:
+        raise ImageError(clip.name, f"no frame of it is shown from {clip.start:g} seconds on")
 
 
 def frame_at(file: str | Path, seconds: float, max_megapixels: float = MAX_MEGAPIXELS) -> Image:
@@ -89,17 +107,15 @@ def frame_at(file: str | Path, seconds: float, max_megapixels: float = MAX_MEGAP
 
     Raises ImageError as `sampled_frames` does, but for a file that breaks off later.
     """
-    wanted = max(seconds, 0.0)
-    for back in BACK:
-        shown = None
-        with _opened(file, max_megapixels) as video:
-            for time, frame, _ in video.frames() if back >= wanted else video.frames_from(wanted - back):
-                if time > wanted + SLACK:
-                    break
-                shown = frame
-            if shown is not None:
-                return _upright(shown, video.pixel_shape)
-    raise ImageError(str(file), "no frame of it can be decoded there")
+    clip, shown = Clip(source=file, start=max(seconds, 0.0), max_megapixels=max_megapixels), None
+    with _entered(clip) as (video, frames):
+        for time, frame, _ in frames:
+            if time > clip.start + SLACK:
+                break
+            shown = frame
+        if shown is None:
+            raise ImageError(clip.name, "no frame of it can be decoded there")
+        return _upright(shown, video.pixel_shape)
 
 
 def mosaic(file: str | Path, side: int, max_megapixels: float = MAX_MEGAPIXELS) -> Image:
@@ -126,12 +142,13 @@ def mosaic(file: str | Path, side: int, max_megapixels: float = MAX_MEGAPIXELS) 
 class _Video:
     """An open file and its stream of pictures."""
 
-    def __init__(self, file: str, container: Any, stream: Any, max_megapixels: float) -> None:
-        self.file, self.container, self.stream = file, container, stream
+    def __init__(self, clip: Clip, container: Any, stream: Any) -> None:
+        self.file, self.container, self.stream = clip.name, container, stream
         shape = stream.sample_aspect_ratio
         self.pixel_shape = float(shape) if shape else 1.0
         """Width of a pixel over its height."""
-        self._max_megapixels = max_megapixels
+        self._clip = clip
+        self._step = 1 / float(stream.average_rate or RATE)
         self._errors = _errors()
 
     def length(self) -> float | None:
@@ -154,10 +171,9 @@ class _Video:
     def frames(self) -> Iterator[tuple[float, Any, float]]:
         """Seconds from the first frame, the frame, and until when it is shown at least."""
         begin, before, last, end = None, 0.0, -1.0, 0.0
-        step = 1 / float(self.stream.average_rate or RATE)
         for frame in self._decoded():
             if frame.pts is None:
-                seconds = last + step if last >= 0 else 0.0
+                seconds = last + self._step if last >= 0 else 0.0
             else:
                 begin = frame.pts if begin is None else begin
                 seconds = float((frame.pts - begin) * frame.time_base)
@@ -170,15 +186,13 @@ class _Video:
                 )
             if seconds <= last:
                 continue
-            last = seconds
-            shown = float(frame.duration * frame.time_base) if frame.duration else step
-            end = seconds + max(shown, 2 * SLACK)
+            last, end = seconds, seconds + self._shown(frame)
             yield seconds, frame, end
         if last < 0:
             raise ImageError(self.file, "no frame of it can be decoded")
         # Some containers count the time before the first frame, some do not.
         length, end = self.length(), end + max(before, 0.0)
-        if length is not None and end < WHOLE * length and end + step < length:
+        if length is not None and end < WHOLE * length and end + self._step < length:
             raise ImageError(self.file, f"it breaks off after {end:.1f} of {length:.1f} seconds")
 
     def frames_from(self, start: float) -> Iterator[tuple[float, Any, float]]:
@@ -193,17 +207,22 @@ class _Video:
         for frame in self._decoded():
             if frame.pts is not None:
                 seconds = float((frame.pts - begin) * frame.time_base)
-                yield seconds, frame, seconds
+                yield seconds, frame, seconds + self._shown(frame)
+
+    def _shown(self, frame: Any) -> float:
+        """For how many seconds a frame is shown at least."""
+        return max(float(frame.duration * frame.time_base) if frame.duration else self._step, 2 * SLACK)
 
     def _decoded(self) -> Iterator[Any]:
         for packet in self._packets():
+            self._clip.check()
             try:
                 frames = packet.decode()
             except self._errors:
                 continue  # a player goes on as well; how far it came is looked at in the end
             for frame in frames:
                 # A film may change its size on the way.
-                _check_size(self.file, frame.width, frame.height, self.pixel_shape, self._max_megapixels)
+                _check_size(self._clip, frame.width, frame.height, self.pixel_shape)
                 yield frame
 
     def _packets(self) -> Iterator[Any]:
@@ -214,37 +233,67 @@ class _Video:
 
     def _last_time(self) -> float:
         # Opened once more: not every container can be wound back.
-        with _opened(self.file, self._max_megapixels) as again:
+        with _opened(self._clip) as again:
             times = [packet.pts for packet in again._packets() if packet.pts is not None]
-        step = 1 / float(self.stream.average_rate or RATE)
-        return float((max(times) - min(times)) * self.stream.time_base) + step if times else 0.0
+        return float((max(times) - min(times)) * self.stream.time_base) + self._step if times else 0.0
 
 
 @contextmanager
-def _opened(file: str | Path, max_megapixels: float) -> Iterator[_Video]:
-    path, reason = Path(file), None
-    av = pyav()
+def _entered(clip: Clip) -> Iterator[tuple[_Video, Iterator[tuple[float, Any, float]]]]:
+    """The video of a clip, and its frames from the one that is shown when the clip begins, or an earlier."""
+    for back in BACK:
+        with _opened(clip) as video:
+            if back >= clip.start:
+                yield video, _limited(clip, video.frames())
+                return
+            frames = _limited(clip, video.frames_from(clip.start - back))
+            first = next(frames, None)
+            if first is not None and first[0] <= clip.start + SLACK:
+                yield video, itertools.chain([first], frames)
+                return
+
+
+def _limited(clip: Clip, frames: Iterator[tuple[float, Any, float]]) -> Iterator[tuple[float, Any, float]]:
+    for seconds, frame, until in frames:
+        # The length that a file says of itself was looked at before; it may be wrong.
+        if clip.end is None or seconds < clip.end:
+            clip.require(seconds - clip.start)
+        yield seconds, frame, until
+
+
+@contextmanager
+def _opened(clip: Clip) -> Iterator[_Video]:
+    av, content, reason = pyav(), _content(clip), None
     errors: tuple[type[Exception], ...] = (*_errors(), ValueError)
-    if not path.exists():
-        raise ImageError(str(file), "no such file")
-    if not path.is_file():
-        raise ImageError(str(file), "not a file")
-    if path.stat().st_size == 0:
-        raise ImageError(str(file), "the file is empty")
     try:
         options = {"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "file"}
         # Titles in other encodings than UTF-8 are common, and nobody reads them here.
-        container = av.open(f"file:{path.absolute()}", options=options, metadata_errors="replace")
+        container = av.open(content, options=options, metadata_errors="replace")
     except errors as error:
         reason = f"not a video of a known format, or damaged at its beginning or end ({_first_line(error)})"
     if reason is not None:
-        raise ImageError(str(file), reason)
+        raise ImageError(clip.name, reason)
     with container:
-        stream = _pictures(str(file), container, max_megapixels)
-        yield _Video(str(file), container, stream, max_megapixels)
+        yield _Video(clip, container, _pictures(clip, container))
 
 
-def _pictures(file: str, container: Any, max_megapixels: float) -> Any:
+def _content(clip: Clip) -> str | io.BytesIO:
+    """What the library opens. Raises ImageError for what is missing or empty."""
+    if isinstance(clip.source, bytes):
+        if not clip.source:
+            raise ImageError(clip.name, "the file is empty")
+        return io.BytesIO(clip.source)
+    path = Path(clip.source)
+    if not path.exists():
+        raise ImageError(clip.name, "no such file")
+    if not path.is_file():
+        raise ImageError(clip.name, "not a file")
+    if path.stat().st_size == 0:
+        raise ImageError(clip.name, "the file is empty")
+    return f"file:{path.absolute()}"
+
+
+def _pictures(clip: Clip, container: Any) -> Any:
     """The first stream of moving pictures."""
     from av.stream import Disposition
 
@@ -252,25 +301,25 @@ def _pictures(file: str, container: Any, max_megapixels: float) -> Any:
     if not streams:
         kind = "sound" if container.streams.audio else "no pictures"
         cover = " and a cover picture" if container.streams.video else ""
-        raise ImageError(file, f"it has no video stream, only {kind}{cover}")
+        raise ImageError(clip.name, f"it has no video stream, only {kind}{cover}")
     stream = streams[0]
     if stream.codec_context is None:
-        raise ImageError(file, "its codec is not known here")
+        raise ImageError(clip.name, "its codec is not known here")
     width, height = stream.codec_context.width, stream.codec_context.height
-    _check_size(file, width, height, float(stream.sample_aspect_ratio or 1), max_megapixels)
+    _check_size(clip, width, height, float(stream.sample_aspect_ratio or 1))
     # The decoder counts what it pads a frame with; what is beyond the limit itself is named by `_check_size`.
-    stream.codec_context.options = {"max_pixels": str(int(2e6 * max_megapixels) + (1 << 20))}
+    stream.codec_context.options = {"max_pixels": str(int(2e6 * clip.max_megapixels) + (1 << 20))}
     stream.thread_type = "AUTO"
     return stream
 
 
-def _check_size(file: str, width: int, height: int, pixel_shape: float, max_megapixels: float) -> None:
+def _check_size(clip: Clip, width: int, height: int, pixel_shape: float) -> None:
     shown = width * max(pixel_shape, 1.0)
-    if shown * height > max_megapixels * 1e6:
+    if shown * height > clip.max_megapixels * 1e6:
         raise ImageError(
-            file,
+            clip.name,
             f"{shown:.0f}x{height} is {shown * height / 1e6:.1f} megapixels, more than the limit of "
-            f"{max_megapixels:g} (raise --max-megapixels)",
+            f"{clip.max_megapixels:g} (raise --max-megapixels)",
         )
 
 
@@ -292,16 +341,21 @@ def _shown_at(
         time = next(asked, None)
 
 
-def _middles(file: str | Path, threshold: float, max_megapixels: float) -> list[float]:
+def _middles(clip: Clip, threshold: float) -> list[float]:
     """The middle of every scene."""
-    cuts, before, end = [0.0], None, 0.0
-    with _opened(file, max_megapixels) as video:
-        for seconds, frame, until in video.frames():
+    cuts, before, end = [clip.start], None, clip.start
+    last = math.inf if clip.end is None else clip.end
+    with _entered(clip) as (_, frames):
+        for seconds, frame, until in frames:
+            if seconds >= last - SLACK:
+                break
+            if until <= clip.start + SLACK:
+                continue
             small = frame.reformat(width=LOOK[0], height=LOOK[1], format="rgb24")
             look = small.to_ndarray().astype(np.int16)
             if before is not None and np.abs(look - before).mean() > threshold * 255:
                 cuts.append(seconds)
-            before, end = look, until
+            before, end = look, min(until, last)
     return [(start + stop) / 2 for start, stop in itertools.pairwise([*cuts, end])]
 
 

@@ -5,21 +5,16 @@ F frames, D width of the vectors, J joint width.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from itertools import islice, pairwise
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dragoman.corpus.frames import padded
+from dragoman.encoders.film_vectors import frame_vectors, sampling_of, together
 from dragoman.encoders.loading import Encoder
-from dragoman.encoders.videos import Sampling, sampled_frames
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
+from dragoman.encoders.videos import sampled_frames
 
 LONGEST = 10.0
 """Seconds of a moment."""
@@ -28,7 +23,6 @@ MOST = 20_000
 OUTSTANDING, LEAST = 4.0, 0.1
 """A new scene begins where the cosine distance of two frames is so many times the median of the video, and no
 less than this."""
-BATCH = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,20 +44,15 @@ def moments(
     A model of videos encodes the frames of a moment as a video; of a model of images, a moment is the mean of
     its frames. Memory: one vector a frame. Raises ImageError as `sampled_frames`.
     """
-    known = encoder.config.get("vision")
-    sampling = Sampling(**(known.get("sampling") or {})) if isinstance(known, dict) else Sampling()
+    sampling = sampling_of(encoder)
     frames = sampled_frames(file, replace(sampling, most=MOST), max_megapixels)
-    # Of a model of videos the vectors of its tower are needed, as its frames are encoded together.
-    reads_frames = getattr(encoder, "reads_frames", False)
-    vectors_FD, times_F = _seen(encoder, frames, getattr(encoder, "see", None) if reads_frames else None)
+    vectors_FD, times_F = frame_vectors(encoder, frames)
     end = times_F[-1] + (float(np.median(np.diff(times_F))) if len(times_F) > 1 else sampling.every)
     found = []
     for first, last in parts(vectors_FD, times_F, longest):
-        inside = vectors_FD[first:last]
-        vector_J = encoder.encode_features(padded([inside]))[0] if reads_frames else inside.mean(axis=0)
         until = times_F[last] if last < len(times_F) else end
-        unit_J = np.asarray(vector_J / max(float(np.linalg.norm(vector_J)), 1e-9), np.float32)
-        found.append(Moment(float(times_F[first]), float(until), unit_J))
+        vector_J = together(encoder, vectors_FD[first:last])
+        found.append(Moment(float(times_F[first]), float(until), vector_J))
     return found
 
 
@@ -86,15 +75,3 @@ def parts(
         edges = np.linspace(first, last, pieces + 1).round().astype(int).tolist()
         found += pairwise(edges)
     return found
-
-
-def _seen(
-    encoder: Encoder, frames: Iterator[tuple[float, Image]], see: Callable[..., Any] | None
-) -> tuple[NDArray[np.floating], NDArray[np.float64]]:
-    """[F, D] of the frames by `see`, or [F, J] by the encoder, and their times."""
-    vectors, times = [], []
-    while batch := list(islice(frames, BATCH)):
-        times += [time for time, _ in batch]
-        pictures = [image for _, image in batch]
-        vectors.append(see(pictures)[:, 0] if see is not None else encoder.encode_image(pictures))
-    return np.concatenate(vectors), np.array(times)

@@ -11,16 +11,19 @@ from dragoman.records import Hit
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from dragoman.encoders.clips import Clip
     from dragoman.index import Filter
 
 
 @dataclass(frozen=True, kw_only=True)
 class Query:
-    """A text, an image, an item of the index, or a text and an image together."""
+    """A text, an image, a video, an item of the index, or several of them together."""
 
     text: str = ""
     """May hold `+word` and `-word`, which are added to and subtracted from the rest; a phrase in quotes."""
     image: str | Path | Image | None = None
+    video: str | Path | Clip | None = None
+    """A file, or a part of it from one second to another: `clip.mp4#t=3,8`."""
     item_id: str | None = None
     """More like this one, which is not among the answers itself."""
     lang: str | None = None

@@ -8,11 +8,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dragoman.encoders.clips import Clip
+from dragoman.encoders.film_vectors import clip_vector
+from dragoman.encoders.inputs import require_list
 from dragoman.errors import UserError
 from dragoman.index import Backend, Filter, Match
 from dragoman.indexing.film import film_id
@@ -24,7 +28,7 @@ from dragoman.search.text import MAX_CHARACTERS, QueryText, parse_text
 
 Floats = NDArray[np.float32]
 
-TEXT, ADDED, SUBTRACTED, IMAGE = 1.0, 1.0, -0.5, 1.0
+TEXT, ADDED, SUBTRACTED, SEEN = 1.0, 1.0, -0.5, 1.0
 """Weights of the unit vectors that a query is the sum of; the sum has unit length again."""
 MAX_HITS = 10_000
 """Largest k."""
@@ -41,7 +45,7 @@ class _Read:
 
     @property
     def text_alone(self) -> bool:
-        return self.language is not None and self.query.image is None and self.query.item_id is None
+        return self.language is not None and not _shows(self.query)
 
 
 def answers(queries: Sequence[Query], opened: Opened) -> list[Answer]:
@@ -61,13 +65,26 @@ def answers(queries: Sequence[Query], opened: Opened) -> list[Answer]:
     ]
 
 
+def vectors_of_videos(videos: Sequence[str | Path | Clip], opened: Opened) -> Floats:
+    """[Q, J] unit vectors of video files, or of parts of them."""
+    require_list(videos, "encode_video", "videos")
+    clips = [video if isinstance(video, Clip) else Clip.named(video) for video in videos]
+    none = np.empty((0, opened.info.width), np.float32)
+    return np.concatenate([none, *(clip_vector(opened.model, clip)[None] for clip in clips)])
+
+
+def _shows(query: Query) -> bool:
+    """Whether there is more to it than text."""
+    return any(part is not None for part in (query.image, query.video, query.item_id))
+
+
 def _read(query: Query, trained: Sequence[str]) -> _Read:
     if not 1 <= query.k <= MAX_HITS:
         raise UserError(f"k must lie in 1..{MAX_HITS}, got {query.k}.")
     text = parse_text(query.text)
-    if not text.wanted and query.image is None and query.item_id is None:
+    if not text.wanted and not _shows(query):
         only = "only subtracts" if text.subtracted else "is empty"
-        raise UserError(f"The query {only}. Give a text, an image, or an item to find more like it.")
+        raise UserError(f"The query {only}. Give a text, an image, a video, or an item to find more like it.")
     spoken = text.wanted or " ".join(text.subtracted)
     language = language_of(spoken, trained, query.lang) if spoken else None
     warnings = []
@@ -83,9 +100,9 @@ def _read(query: Query, trained: Sequence[str]) -> _Read:
 def _vectors(reads: Sequence[_Read], opened: Opened) -> Floats:
     """[Q, J] unit vectors: weighted sums of the parts of each query."""
     texts: list[str] = []
-    images, items = [], []
+    images, videos, items = [], [], []
     of_text: list[tuple[int, float]] = []
-    of_image, of_item = [], []
+    of_image, of_video, of_item = [], [], []
     for row, read in enumerate(reads):
         plain = [read.text.plain] if read.text.plain else []
         for weight, parts in ((TEXT, plain), (ADDED, read.text.added), (SUBTRACTED, read.text.subtracted)):
@@ -93,14 +110,18 @@ def _vectors(reads: Sequence[_Read], opened: Opened) -> Floats:
             of_text += [(row, weight)] * len(parts)
         if read.query.image is not None:
             images.append(read.query.image)
-            of_image.append((row, IMAGE))
+            of_image.append((row, SEEN))
+        if read.query.video is not None:
+            videos.append(read.query.video)
+            of_video.append((row, SEEN))
         if read.query.item_id is not None:
             items.append(read.query.item_id)
-            of_item.append((row, IMAGE))
+            of_item.append((row, SEEN))
     sum_QJ = np.zeros((len(reads), opened.info.width), np.float32)
     for places, vectors in (
         (of_text, opened.model.encode_text(texts) if texts else ()),
         (of_image, opened.model.encode_image(images) if images else ()),
+        (of_video, vectors_of_videos(videos, opened)),
         (of_item, _vectors_of_items(opened.backend, items)),
     ):
         for (row, weight), vector_J in zip(places, vectors, strict=True):

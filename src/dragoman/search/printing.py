@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from dragoman.encoders.clips import Clip
 from dragoman.indexing.film import END, START, film_of, seconds_of
 from dragoman.records import Hit
 from dragoman.search.answer import Answer, Query
@@ -45,6 +46,8 @@ def as_json(searcher: Searcher, query: Query, answer: Answer) -> str:
     asked = {"text": query.text, "item_id": query.item_id, "lang": query.lang, "k": query.k}
     if query.image is not None:
         asked["image"] = str(query.image)
+    if query.video is not None:
+        asked["video"] = query.video.name if isinstance(query.video, Clip) else str(query.video)
     hits = [
         {
             "rank": rank,

@@ -19,11 +19,13 @@ from dragoman.index import Backend, Filter, parse
 from dragoman.indexing.folder import IndexInfo
 from dragoman.records import Entry
 from dragoman.search.answer import Answer, Query
-from dragoman.search.answering import answers
+from dragoman.search.answering import answers, vectors_of_videos
 from dragoman.search.live import LiveIndex, Opened
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+    from dragoman.encoders.clips import Clip
 
 
 class Searcher:
@@ -62,6 +64,7 @@ class Searcher:
         text: str = "",
         *,
         image: str | Path | Image | None = None,
+        video: str | Path | Clip | None = None,
         item_id: str | None = None,
         k: int = 10,
         lang: str | None = None,
@@ -74,6 +77,7 @@ class Searcher:
         query = Query(
             text=text,
             image=image,
+            video=video,
             item_id=item_id,
             k=k,
             lang=lang,
@@ -86,7 +90,8 @@ class Searcher:
     def search_many(self, queries: Sequence[Query]) -> list[Answer]:
         """The answers to several queries, encoded together, and searched together where k and filter agree.
 
-        Raises UserError for an empty query, an unknown item, an unreadable image; none is answered then.
+        Raises UserError for an empty query, an unknown item, an unreadable image or video; none is answered
+        then.
         """
         return self._live.run(partial(answers, list(queries)))
 
@@ -97,6 +102,10 @@ class Searcher:
     def encode_image(self, images: Sequence[str | Path | Image]) -> NDArray[np.float32]:
         """[Q, J] unit vectors of image files or PIL images."""
         return self._live.run(lambda opened: opened.model.encode_image(images))
+
+    def encode_video(self, videos: Sequence[str | Path | Clip]) -> NDArray[np.float32]:
+        """[Q, J] unit vectors of video files, or of parts of them (`clip.mp4#t=3,8`), as of queries."""
+        return self._live.run(partial(vectors_of_videos, videos))
 
     def media_file(self, entry: Entry) -> Path | None:
         """Where the file of an entry should be, or None where it has none on this computer.
