@@ -6,6 +6,8 @@ import json
 import sys
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
@@ -75,3 +77,19 @@ def test_a_missing_run_says_how_to_make_one(place: Path) -> None:
     done = CliRunner().invoke(dragoman, ["evaluate", "no-run", "corpus", "--languages", "pt", "--out", "r"])
     assert "no-run does not exist. Train a model: dragoman train" in str(done.exception)
     assert not (place / "r").exists()
+
+
+def test_folds_are_evaluated_apart(place: Path) -> None:
+    items = pq.read_table(place / "corpus" / "items.parquet")
+    folds = pa.array([number % 2 for number in range(len(items))], pa.int64())
+    pq.write_table(items.append_column("fold", folds), place / "corpus" / "items.parquet")
+    done = CliRunner().invoke(
+        dragoman, ["evaluate", "run", "corpus", "--languages", "en", "--folds", "--out", "report"]
+    )
+    assert done.exit_code == 0, done.output
+    report = json.loads((place / "report" / "report.json").read_text())
+    halves = [json.loads((place / "report" / f"fold-{k}" / "report.json").read_text()) for k in (0, 1)]
+    sums = [half["results"]["en"]["direct"]["sum_r"] for half in halves]
+    assert report["results"]["en"]["direct"]["sum_r"] == pytest.approx(sum(sums) / 2)
+    assert done.stdout.splitlines()[-1] == "mean over 2 folds of 12 images, each a gallery of its own"
+    assert "Look at report/fold-…/report.html" in done.stderr

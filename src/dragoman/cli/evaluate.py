@@ -51,6 +51,11 @@ from dragoman.errors import UserError
     metavar="K",
     help="Also put the best K hits of each query into the order of the model's fusion encoder.",
 )
+@click.option(
+    "--folds",
+    is_flag=True,
+    help="The mean over the folds of the split, each a gallery of its own, as for COCO 1K.",
+)
 @click.option("--run-depth", type=click.IntRange(min=10), help="Hits per query in TREC runs (default: 100).")
 @click.option("--seed", type=int, help="Of the bootstrap and the shown examples (default: 0).")
 @click.option("--json", "as_json", is_flag=True, help="Print report.json instead of a table.")
@@ -63,6 +68,7 @@ def command(
     consistency: str | None,
     drop_untranslated: bool,
     translate_test_run: str | None,
+    folds: bool,
     as_json: bool,
     **options: object,
 ) -> None:
@@ -79,13 +85,14 @@ def command(
     """
     import json
 
-    from dragoman.reporting import evaluate
+    from dragoman.reporting import evaluate, evaluate_folds
+    from dragoman.reporting.folds import fold_lines
     from dragoman.reporting.lines import result_lines
 
     settings = {name: value for name, value in options.items() if value is not None}
     if drop_untranslated:
         settings["untranslated"] = "drop"
-    report = evaluate(
+    report = (evaluate_folds if folds else evaluate)(
         run,
         corpus,
         out=out,
@@ -98,9 +105,9 @@ def command(
     if as_json:
         click.echo(json.dumps(report, ensure_ascii=False, indent=2))
         return
-    for line in result_lines(report):
+    for line in fold_lines(report) if folds else result_lines(report):
         click.echo(line)
-    click.echo(f"Look at {out}/report.html", err=True)
+    click.echo(f"Look at {out}/{'fold-…/' if folds else ''}report.html", err=True)
 
 
 def _listed(languages: str | None) -> list[str] | None:

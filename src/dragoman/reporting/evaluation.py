@@ -45,7 +45,7 @@ MAKE = "dragoman evaluate run/ corpus/ --languages pt,en --out report/"
 
 def evaluate(
     run: str | Path | models.Model,
-    corpus: str | Path,
+    corpus: str | Path | Corpus,
     *,
     out: str | Path,
     languages: Sequence[str] | None = None,
@@ -67,7 +67,7 @@ def evaluate(
     model, other = models.load(run), None if translate_test_run is None else models.load(translate_test_run)
     trained_on = [*model.config.get("targets", []), model.config["source"]]
     chosen = Settings(languages=trained_on if languages is None else languages, **settings)
-    opened = Corpus.open(corpus)
+    opened = corpus if isinstance(corpus, Corpus) else Corpus.open(corpus)
     with replaced_folder(Path(out), format=FORMAT, format_version=FORMAT_VERSION, make=MAKE) as folder:
         provenance = describe_provenance(run, opened, translate_test_run, chosen)
         system = _System(model, opened, chosen, other, _matcher(model, opened, chosen))

@@ -17,6 +17,17 @@ HEADER = (
 
 def result_lines(report: dict[str, Any]) -> Iterator[str]:
     """Recalls and SumR of every language and row, then what the reader should know of them."""
+    yield from table_lines(report)
+    for language, details in report["languages"].items():
+        yield from notes(language, details)
+    for row, block in report["consistency"].items():
+        if "undefined" not in block:
+            yield _consistency_line(row, block)
+    yield from consistency_notes(report)
+
+
+def table_lines(report: dict[str, Any]) -> Iterator[str]:
+    """Recalls and SumR of every language and row."""
     yield from HEADER.split("\n")
     for language, rows in report["results"].items():
         for row, result in rows.items():
@@ -26,12 +37,6 @@ def result_lines(report: dict[str, Any]) -> Iterator[str]:
                 f"{language:<9}{row:<27}{recalls[0]}   {recalls[1]}{result['sum_r']:9.1f}"
                 f"  {low:.1f} to {high:.1f}"
             )
-    for language, details in report["languages"].items():
-        yield from notes(language, details)
-    for row, block in report["consistency"].items():
-        if "undefined" not in block:
-            yield _consistency_line(row, block)
-    yield from consistency_notes(report)
 
 
 def notes(language: str, details: dict[str, Any]) -> Iterator[str]:
