@@ -86,7 +86,8 @@ def test_a_row_holds_what_the_reports_say(done: tuple[Path, BenchmarkResult]) ->
         for way in ("text_to_image", "image_to_text")
     ]
     assert result.consistency == pytest.approx([statistics.mean(pair) for pair in zip(*ways, strict=True)])
-    assert result.circumstances["training text"] == "human"
+    assert result.circumstances["training text"] == "human, of each language"
+    assert result.circumstances["selection"] == "val (human captions)"
     assert result.circumstances["seeds"] == "2"
 
 
@@ -133,7 +134,7 @@ def test_translations_are_asked_for_where_the_files_have_none(published: Path, t
             target.parent.mkdir(exist_ok=True)
             text = (published / "data" / "task1" / kind).read_text()
             target.write_text("\n" * text.count("\n") if kind == "raw/train.de" else text)
-    with pytest.raises(UserError, match=r"no training captions in all of de\. Translate .*--engine"):
+    with pytest.raises(UserError, match=r"no training captions in de\. Translate .*--engine"):
         run_benchmark(config(published), tmp_path / "root", tmp_path / "out")
     lines = [
         json.dumps({"text": english, "translation": german})
@@ -151,7 +152,7 @@ def test_translations_are_asked_for_where_the_files_have_none(published: Path, t
     result = run_benchmark(
         config(published, engine=engine, seeds=(1,)), tmp_path / "root", tmp_path / "translated"
     )
-    assert result.circumstances["training text"] == f"machine ({engine})"
+    assert result.circumstances["training text"] == "machine (recorded:said.jsonl)"
     captions = Corpus.open(tmp_path / "translated" / "corpus").captions.to_pylist()
     machine = [one for one in captions if one["role"] == "mt"]
     assert len(machine) == SIZES["train"] + SIZES["val"]

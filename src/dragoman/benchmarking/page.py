@@ -23,6 +23,8 @@ def page(
     yield f"# {title}"
     yield ""
     yield f"{note[:1].upper()}{note[1:]}. {_made(made_by)}."
+    if "settings" in made_by:
+        yield f"Settings that are not the recipe's: {made_by['settings']}."
     if consistency:
         yield f"Consistency over the languages: mrv_std {_shown(consistency)}, mean of both directions."
     for name, values in figures.items():
@@ -41,7 +43,8 @@ def page(
 
 
 def _made(made_by: Mapping[str, str]) -> str:
-    return "; ".join(f"{name}: {made_by[name]}" for name in CIRCUMSTANCES if name in made_by)
+    shown = (*CIRCUMSTANCES, "models")
+    return "; ".join(f"{name}: {made_by[name]}" for name in shown if name in made_by)
 
 
 def _otherwise(row: Row, made_by: Mapping[str, str]) -> str:

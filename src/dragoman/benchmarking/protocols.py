@@ -6,7 +6,7 @@ A figure is read from `report.json`: `sum_r` and `mean_recall` (AR) of both dire
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from dragoman.errors import UserError
@@ -55,17 +55,29 @@ class Protocol:
     figures: tuple[Figure, ...]
     note: str = ""
     """What a reader of the row must know of the gallery or the captions."""
+    folds: Mapping[str, str] = field(default_factory=dict)
+    """Test sets that are a mean over the folds of another one, which the reader knows."""
+
+    def gallery(self, test: str) -> str:
+        """The gallery of a test set, where there is a choice."""
+        return "1,000 images, mean over five folds" if test in self.folds else "5,000 images"
 
 
+KARPATHY = "all 5,000 test images, or by --test 1k the mean over five folds of 1,000"
+FIVE_FOLDS = {"1k": "5k"}
 PROTOCOLS: Mapping[str, Protocol] = {
     "multi30k-task1": Protocol(figures=(SUM_R, AR), note="1,000 images, one caption a language"),
     "multi30k-task2": Protocol(
         figures=(SUM_R, AR), note="five captions an image; about 30 SumR above task 1 for one model"
     ),
     "flickr8k-cn": Protocol(figures=(SUM_R, AR), note="1,000 images, five captions"),
-    "coco-en": Protocol(figures=(SUM_R, AR), note="5K gallery, or 1K by --test 1k (fold 0 of five)"),
+    "coco-en": Protocol(figures=(SUM_R, AR), note=KARPATHY, folds=FIVE_FOLDS),
     "coco-zh": Protocol(figures=(SUM_R, AR), note="1,000 images, 1,053 captions"),
-    "coco-ja-stair": Protocol(figures=(SUM_R, AR), note="STAIR captions: not the test set of YJ Captions"),
+    "coco-ja-stair": Protocol(
+        figures=(SUM_R, AR),
+        note=f"STAIR captions: not the test set of YJ Captions; {KARPATHY}",
+        folds=FIVE_FOLDS,
+    ),
     "coco-ja-yj": Protocol(figures=(SUM_R, AR), note="YJ Captions: not the test set of STAIR"),
     "xflickrco": Protocol(figures=(R1_THERE, R1_BACK), note="mean of the languages but English"),
     "wit": Protocol(figures=(R1_THERE, R1_BACK), note="languages cover different images; names help"),
