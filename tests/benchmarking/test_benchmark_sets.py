@@ -132,13 +132,29 @@ def test_the_training_may_be_changed_until_it_has_begun(flickr8k: Path, tmp_path
     out = tmp_path / "out"
     with pytest.raises(UserError, match=r"no back-translation.*--set loss\.cycle=false"):
         run_benchmark(config(flickr8k, "flickr8k-cn", recipe="nrccr"), flickr8k, out)
-    with pytest.raises(UserError, match=r"another configuration \(languages"):
+    with pytest.raises(UserError, match=r"another configuration \(languages\)"):
         run_benchmark(config(flickr8k, "flickr8k-cn", recipe="nrccr", languages=("en",)), flickr8k, out)
     settings = TINY | {"epochs": "1", "loss.cycle": "false"}
     chosen = config(flickr8k, "flickr8k-cn", recipe="nrccr", settings=settings)
     assert set(run_benchmark(chosen, flickr8k, out).figures["SumR"]) == {"en", "zh"}
-    with pytest.raises(UserError, match=r"another configuration \(settings differ"):
+    with pytest.raises(UserError, match=r"another configuration \(settings\)"):
         run_benchmark(config(flickr8k, "flickr8k-cn", recipe="nrccr"), flickr8k, out)
+
+
+def test_a_mistake_in_the_first_command_costs_nothing(flickr8k: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(UserError, match=r"No recipe 'nosuch'\. Known: .*nrccr"):
+        run_benchmark(config(flickr8k, "flickr8k-cn", recipe="nosuch"), flickr8k, out)
+    wrong = config(flickr8k, "flickr8k-cn", languages=("zh",), settings={"ephocs": "1"})
+    with pytest.raises(UserError, match=r"No setting 'ephocs'"):
+        run_benchmark(wrong, flickr8k, out)
+    assert not out.exists()
+    with pytest.raises(UserError, match=r"has no de\. It has: en, zh"):
+        run_benchmark(config(flickr8k, "flickr8k-cn", languages=("de",)), flickr8k, out)
+    with pytest.raises(UserError, match=r"nowhere is no folder"):
+        run_benchmark(config(flickr8k, "flickr8k-cn"), flickr8k / "nowhere", out)
+    right = config(flickr8k, "flickr8k-cn", languages=("zh",))
+    assert "zh" in run_benchmark(right, flickr8k, out).figures["SumR"]
 
 
 def test_nrccr_gets_a_model_for_each_language(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from dragoman.benchmarking.config import SOURCE, BenchmarkConfig
 from dragoman.benchmarking.page import page
 from dragoman.benchmarking.protocols import Protocol, protocol_of, read_figures
 from dragoman.benchmarking.published import published_rows
-from dragoman.benchmarking.stages import Reports, Stages
+from dragoman.benchmarking.stages import Reports, Stages, require_recipe
 from dragoman.corpus import BuildOptions, Corpus, datasets
 from dragoman.corpus.languages import canonical_tag
 from dragoman.errors import UserError
@@ -50,11 +50,13 @@ def run_benchmark(config: BenchmarkConfig, root: str | Path, out: str | Path) ->
     where `out` holds a benchmark of another configuration.
     """
     folder, protocol = Path(out), protocol_of(config.name)
+    named = [canonical_tag(lang) for lang in config.languages]
+    if config.model is None:
+        require_recipe(config, [lang for lang in named if lang != SOURCE])
     with sole_writer(folder):
         _require_same(folder, config)
         corpus = _corpus(config, protocol, Path(root), folder / "corpus")
         tested = _languages(corpus, "test")
-        named = [canonical_tag(lang) for lang in config.languages]
         targets = [lang for lang in dict.fromkeys(named or tested) if lang != SOURCE]
         stages = Stages(config, protocol, corpus, folder)
         if config.model is not None:
@@ -73,11 +75,12 @@ def _require_same(folder: Path, config: BenchmarkConfig) -> None:
     said: dict[str, Any] = json.loads(json.dumps(asdict(config), default=str))
     del said["seeds"]
     if file.is_file() and (before := json.loads(file.read_text(encoding="utf-8"))) != said:
+        built = (folder / "corpus" / MANIFEST).is_file()
         begun = [*folder.glob("run-*/config.json"), *folder.glob(f"report*/{MANIFEST}")]
         differ = sorted(name for name in said if before.get(name) != said[name])
-        if begun or not set(differ) <= set(OF_TRAINING):
+        if begun or (built and not set(differ) <= set(OF_TRAINING)):
             raise UserError(
-                f"{folder} holds a benchmark of another configuration ({', '.join(differ)} differ). "
+                f"{folder} holds a benchmark of another configuration ({', '.join(differ)}). "
                 "Give another folder: --out"
             )
     write_json(file, said)

@@ -105,6 +105,13 @@ class Stages:
             measure(model, self.corpus.folder, out=report, languages=languages)
 
 
+def require_recipe(config: BenchmarkConfig, targets: Sequence[str]) -> None:
+    """Raise UserError for an unknown recipe or setting before hours are spent on what comes first."""
+    group = targets[:1] if _learns_alone(config.recipe) else targets
+    if group:
+        load_recipe(config.recipe)(SOURCE, tuple(group), "").with_settings(config.settings)
+
+
 def _learns_alone(recipe: str) -> bool:
     """Whether it learns one target language at a time, as NRCCR does."""
     chosen: TrainConfig = load_recipe(recipe)(SOURCE, ("xx",), "")
