@@ -9,10 +9,22 @@ import os
 import shutil
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "encoders"))
 
 import toy_model
+from tiny_videos import save_video
 
+from dragoman.corpus.frames import write_frames
+from dragoman.corpus.store import CAPTIONS, ITEMS, write_corpus_manifest
+from dragoman.index._embedded import Embedded
 from dragoman.indexing import job, writer
 from dragoman.indexing.folder import open_generation, read_info
 from dragoman.indexing.plan import walk
@@ -37,15 +49,20 @@ def run(model: Path, photos: Path, index: Path, kill_at: int | None) -> int:
         if event in CHANGES and str(index) in str(arguments):
             change()
 
-    stored = writer.Writer.flush
+    def counted(store: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            change()
+            found = store(*arguments)
+            change()
+            return found
 
-    def flush(self: writer.Writer) -> None:
-        change()
-        stored(self)
-        change()
+        return call
 
-    writer.Writer.flush = flush  # type: ignore[method-assign]
+    for name in ("add", "update", "delete"):
+        setattr(Embedded, name, counted(getattr(Embedded, name)))
     writer.ENTRIES = 2
+    # A slow computer must not store in other steps.
+    writer.SECONDS = float("inf")
     sys.addaudithook(hook)
     job.index_media(model, photos, index, device="cpu", batch_size=1, workers=1)
     (index.parent / "changes").write_text(str(changes))
@@ -70,6 +87,8 @@ def trial(model: Path, photos: Path, start: Path | None, folder: Path, kills: in
     index = folder / "index"
     before = content(start) if start else None
     usual = folder / "usual"
+    # Otherwise it would be made by the first job alone, which would then change more than the others.
+    folder.mkdir(exist_ok=True)
     prepare(start, usual)
     assert run(model, photos, usual, None) == 0
     expected = content(usual)
@@ -97,6 +116,27 @@ def prepare(start: Path | None, index: Path) -> None:
         shutil.copytree(start, index)
 
 
+def save_clips(folder: Path, clips: dict[str, str], year: int) -> Path:
+    """A corpus of videos: the colours of their frames, a letter a second, or none for a file of that name."""
+    shutil.rmtree(folder / "features", ignore_errors=True)
+    folder.mkdir(exist_ok=True)
+    items = [
+        {"item_id": name, "kind": "video", "path": None if colours else name, "split": "test", "year": year}
+        for name, colours in clips.items()
+    ]
+    schema = pa.schema([*ITEMS, pa.field("year", pa.int64())])
+    pq.write_table(pa.Table.from_pylist(items, schema=schema), folder / "items.parquet")
+    pq.write_table(CAPTIONS.empty_table(), folder / "captions.parquet")
+    stored = {name: colours for name, colours in clips.items() if colours}
+    frames = [
+        np.eye(3, dtype=np.float32)[["rgb".index(one) for one in colours]] for colours in stored.values()
+    ]
+    times = np.concatenate([np.arange(len(one), dtype=np.float64) for one in frames])
+    write_frames(folder / "features" / "toy", list(stored), frames, times=times, inputs={})
+    write_corpus_manifest(folder, inputs={})
+    return folder
+
+
 if __name__ == "__main__":
     root, kills = Path(sys.argv[1]), int(sys.argv[2])
     toy_model.install()
@@ -112,3 +152,13 @@ if __name__ == "__main__":
     toy_model.save_picture(root / "photos" / "new.png", "yellow")
     print(trial(root / "run", root / "photos", start, root / "second", kills))
     print(trial(root / "other", root / "photos", start, root / "third", kills))
+    clips = {"a": "rrrrbbb", "b": "ggg", "c": "r", "d": "bbbbbbrrrgggg", "film.mp4": ""}
+    corpus = save_clips(root / "corpus", clips, 1999)
+    save_video(corpus / "film.mp4", ["red"] * 10 + ["green"] * 10)
+    print(trial(root / "run", corpus, None, root / "fourth", kills))
+    start = root / "start of clips"
+    assert run(root / "run", corpus, start, None) == 0
+    # One gone, one renamed, two of other colours, and all with another year.
+    save_clips(corpus, {"a": "rrbbbbb", "c": "r", "moved": "ggg", "film.mp4": ""}, 2001)
+    save_video(corpus / "film.mp4", ["red"] * 10 + ["blue"] * 20)
+    print(trial(root / "run", corpus, start, root / "fifth", kills))

@@ -21,6 +21,7 @@ from dragoman.indexing.folder import open_generation, read_info
 from dragoman.indexing.job import IndexReport
 from dragoman.indexing.moments import parts
 from dragoman.indexing.state import State
+from dragoman.indexing.stretches import Frames
 from dragoman.records import Entry
 from dragoman.search import live
 from dragoman.search.printing import lines
@@ -201,24 +202,35 @@ def test_many_moments_of_one_video_do_not_hide_the_others(media: Path) -> None:
     ]
 
 
-def vectors(angles: list[float]) -> np.ndarray:
-    return np.stack([np.cos(angles), np.sin(angles)], axis=1)
+def seen(angles: list[float], edges: list[float] | None = None, scenes: bool = False) -> Frames:
+    vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    return Frames(vectors, np.array(edges or np.arange(len(angles) + 1.0)), scenes)
 
 
 def test_parts_begin_where_a_change_stands_out_and_are_cut_evenly() -> None:
-    still = vectors([0.0] * 25)
-    times = np.arange(25.0)
-    assert parts(still, times, 10.0) == [(0, 8), (8, 17), (17, 25)]
-    scene = vectors([0.0] * 4 + [1.5] * 6)
-    assert parts(scene, times[:10], 10.0) == [(0, 4), (4, 10)]
-    assert parts(scene[:1], times[:1], 10.0) == [(0, 1)]
+    assert parts(seen([0.0] * 25), 10.0) == [(0, 8), (8, 17), (17, 25)]
+    assert parts(seen([0.0] * 10), 10.0) == [(0, 10)]
+    assert parts(seen([0.0] * 11), 10.0) == [(0, 5), (5, 11)]
+    assert parts(seen([0.0] * 4 + [1.5] * 6), 10.0) == [(0, 4), (4, 10)]
+    assert parts(seen([0.0]), 10.0) == [(0, 1)]
     # Two frames, far apart in time: a moment has a frame at least.
-    assert parts(still[:2], np.array([0.0, 60.0]), 10.0) == [(0, 1), (1, 2)]
-    evenly = vectors([0.3 * number for number in range(8)])
-    assert parts(evenly, times[:8], 10.0) == [(0, 8)]
+    assert parts(seen([0.0, 0.0], [0, 60, 120]), 10.0) == [(0, 1), (1, 2)]
+    assert parts(seen([0.3 * number for number in range(8)]), 10.0) == [(0, 8)]
     # Half a right angle each time: far, but as usual.
-    fast = vectors([0.8 * number for number in range(8)])
-    assert parts(fast, times[:8], 10.0) == [(0, 8)]
+    assert parts(seen([0.8 * number for number in range(8)]), 10.0) == [(0, 8)]
+
+
+def test_parts_of_sparse_or_irregular_frames_are_no_longer_than_allowed() -> None:
+    # Even fifths of 44 seconds would be 2, 2, 3, 2 and 2 frames of four seconds.
+    sparse = [4.0 * number for number in range(12)]
+    assert parts(seen([0.0] * 11, sparse), 10.0) == [(0, 2), (2, 4), (4, 6), (6, 8), (8, 10), (10, 11)]
+    assert parts(seen([0.0] * 5, [0, 1, 2, 30, 31, 32]), 10.0) == [(0, 2), (2, 3), (3, 5)]
+
+
+def test_every_scene_that_a_frame_was_chosen_for_is_a_part() -> None:
+    assert parts(seen([0.0] * 3, [0, 2, 30, 31], scenes=True), 10.0) == [(0, 1), (1, 2), (2, 3)]
+    # Ids hold hundredths of a second.
+    assert parts(seen([0.0] * 3, [0, 2, 2.004, 3], scenes=True), 10.0) == [(0, 1), (1, 3)]
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ SHOWN = 5
 )
 @click.option("--vision", type=click.Path(path_type=Path), help="Vision tower, where the run knows none.")
 @click.option("--lang", help="Language of captions in text files that name none.  [default: the source's]")
+@click.option("--whole-videos", is_flag=True, help="One entry a video, not its moments; give it every time.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, or auto.")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Images a pass.  [default: 4 on a CPU, or 64]")
 @click.option("--workers", type=click.IntRange(min=1), help="Threads that decode images.  [default: cores]")

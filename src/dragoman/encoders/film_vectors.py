@@ -2,12 +2,13 @@
 
 A model of videos encodes frames together; of a model of images, several frames are their mean.
 
-F frames, D width of what is kept of a frame, J joint width.
+F frames, X width of what the model sees in a frame, D of what its tower makes of it; N videos or parts of
+them, J joint width.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -33,9 +34,15 @@ def clip_vector(encoder: Encoder, clip: Clip) -> NDArray[np.float32]:
     """
     sampling = sampling_of(encoder)
     frames = clip_frames(clip, replace(sampling, most=min(sampling.most, MOST_FRAMES)))
-    vectors_FD, _ = frame_vectors(encoder, frames)
+    vectors_FX, _ = frame_vectors(encoder, frames)
     # Where a file understates its length, more frames come than were asked for.
-    return together(encoder, vectors_FD[spread(len(vectors_FD), MOST_FRAMES)])
+    vector_J: NDArray[np.float32] = together(encoder, [vectors_FX[spread(len(vectors_FX), MOST_FRAMES)]])[0]
+    return vector_J
+
+
+def reads_frames(encoder: Encoder) -> bool:
+    """Whether it is a model of videos. It sees the vectors of its tower, one of images the joint vectors."""
+    return bool(getattr(encoder, "reads_frames", False))
 
 
 def sampling_of(encoder: Encoder) -> Sampling:
@@ -47,9 +54,9 @@ def sampling_of(encoder: Encoder) -> Sampling:
 def frame_vectors(
     encoder: Encoder, frames: Iterator[tuple[float, Image]]
 ) -> tuple[NDArray[np.floating], NDArray[np.float64]]:
-    """[F, D] of frames, as `together` takes them, and their times [F]. Raises what the frames raise."""
+    """[F, X] what the model sees in frames, and their times [F]. Raises what the frames raise."""
     # Of a model of videos the vectors of its tower are needed, as its frames are encoded together.
-    see = getattr(encoder, "see", None) if _reads_frames(encoder) else None
+    see = getattr(encoder, "see", None) if reads_frames(encoder) else None
     vectors, times = [], []
     while batch := list(islice(frames, BATCH)):
         times += [time for time, _ in batch]
@@ -58,14 +65,16 @@ def frame_vectors(
     return np.concatenate(vectors), np.array(times)
 
 
-def together(encoder: Encoder, vectors_FD: NDArray[np.floating]) -> NDArray[np.float32]:
-    """[J] of unit length: frames that belong together."""
-    if _reads_frames(encoder):
-        vector_J = encoder.encode_features(padded([vectors_FD]))[0]
+def recalled(encoder: Encoder, vectors_FD: NDArray[np.floating]) -> NDArray[np.floating]:
+    """[F, X] what the model sees in frames that its tower saw before."""
+    return vectors_FD if reads_frames(encoder) else encoder.encode_features(vectors_FD)
+
+
+def together(encoder: Encoder, videos: Sequence[NDArray[np.floating]]) -> NDArray[np.float32]:
+    """[N, J] of unit length: the frames [F, X] of each video or part."""
+    if reads_frames(encoder):
+        vectors_NJ = np.asarray(encoder.encode_features(padded(videos)))
     else:
-        vector_J = vectors_FD.mean(axis=0)
-    return np.asarray(vector_J / max(float(np.linalg.norm(vector_J)), 1e-9), np.float32)
-
-
-def _reads_frames(encoder: Encoder) -> bool:
-    return bool(getattr(encoder, "reads_frames", False))
+        vectors_NJ = np.stack([vectors_FJ.mean(axis=0) for vectors_FJ in videos])
+    length_N1 = np.maximum(np.linalg.norm(vectors_NJ, axis=1, keepdims=True), 1e-9)
+    return np.asarray(vectors_NJ / length_N1, np.float32)

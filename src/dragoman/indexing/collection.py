@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dragoman.indexing.stretches import Frames
 from dragoman.records import Kind, Scalar, Value
 
 _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?")
@@ -37,14 +38,14 @@ class NotesError(ValueError):
 
 
 class Collection(ABC):
-    """Items with a file or a vector each. Memory holds their ids, and tables of metadata."""
+    """Items with a file or a vector each, and videos. Memory holds their ids, and tables of metadata."""
 
     root: Path
     """Absolute; the paths of entries are relative to it."""
     ids: Sequence[str]
     """Sorted by code points, without duplicates."""
     videos: Sequence[str] = ()
-    """Paths of video files below `root`, sorted; they are no items, but their moments become entries."""
+    """Ids of videos, sorted, none of them among `ids`: their moments become entries."""
     faults: Sequence[Rejected]
     """What was found and is no item."""
 
@@ -62,6 +63,10 @@ class Collection(ABC):
 
     def feature(self, item_id: str) -> NDArray[np.floating] | None:
         """[D] the frozen vision vector of an item that has one; its file is not opened then."""
+        return None
+
+    def frames(self, video: str) -> Frames | None:
+        """Frozen vision vectors of the frames of one of `videos` that has them; no file is opened then."""
         return None
 
     def file(self, item_id: str) -> Path | None:

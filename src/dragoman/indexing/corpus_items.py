@@ -11,8 +11,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from dragoman.corpus.features import FeatureSet
+from dragoman.corpus.frames import FrameSet
 from dragoman.corpus.store import Corpus
+from dragoman.encoders.videos import Sampling
 from dragoman.indexing.collection import Collection, Notes, column_values, present
+from dragoman.indexing.stretches import Frames, frames
 from dragoman.records import KINDS, Kind, Value
 
 _OWN = {"item_id", "kind", "path"}
@@ -20,18 +23,18 @@ _OWN = {"item_id", "kind", "path"}
 
 
 class CorpusItems(Collection):
-    """All items of a corpus. Where the feature set of the model is there, no image is opened."""
+    """All items of a corpus. Where the feature set of the model is there, no image and no video is opened."""
 
-    def __init__(self, corpus: Corpus, trained: Mapping[str, Any]) -> None:
-        """`trained` is what the model was trained with (`config.json`)."""
+    def __init__(self, corpus: Corpus, trained: Mapping[str, Any], whole: bool = False) -> None:
+        """`trained` is what the model was trained with (`config.json`). If `whole`, videos are not cut."""
         self.root = corpus.folder.resolve()
         items = corpus.items
         order = pc.sort_indices(items["item_id"])
         # PyArrow compares bytes of UTF-8, whose order is that of code points.
         items = items.take(order)
-        self.ids = items["item_id"].to_pylist()
+        ids = items["item_id"].to_pylist()
         self.faults = ()
-        self._row = {item_id: row for row, item_id in enumerate(self.ids)}
+        self._row = {item_id: row for row, item_id in enumerate(ids)}
         self._paths: list[str | None] = items["path"].to_pylist()
         self._kinds: list[Kind] = [kind if kind in KINDS else "image" for kind in items["kind"].to_pylist()]
         names = [name for name in items.column_names if name not in _OWN]
@@ -40,6 +43,9 @@ class CorpusItems(Collection):
         self._features = features_of(corpus, trained)
         rows = {} if self._features is None else {one: row for row, one in enumerate(self._features.ids)}
         self._feature_row = rows
+        self.videos = [one for one in ids if self.kind(one) == "video" and self._is_film(one, whole)]
+        films = set(self.videos)
+        self.ids = [one for one in ids if one not in films]
 
     def path(self, item_id: str) -> str | None:
         return self._paths[self._row[item_id]]
@@ -58,6 +64,22 @@ class CorpusItems(Collection):
             return None
         found: NDArray[np.floating] = self._features.whole(np.array([row]))[0]
         return found
+
+    def frames(self, video: str) -> Frames | None:
+        if video not in self._feature_row:
+            return None
+        assert isinstance(self._features, FrameSet)
+        vectors, times = self._features.frames(video)
+        assert times is not None
+        sampling: Any = self._features.manifest.get("sampling") or {}
+        return frames(vectors, times, Sampling(**sampling))
+
+    def _is_film(self, item_id: str, whole: bool) -> bool:
+        """Whether it has frames with times to be cut by, or a file to take them from."""
+        if item_id not in self._feature_row:
+            return self.file(item_id) is not None
+        # Frames without times cannot be played from anywhere: such a video stays one entry.
+        return not whole and isinstance(self._features, FrameSet) and self._features.times is not None
 
 
 def features_of(corpus: Corpus, trained: Mapping[str, Any]) -> FeatureSet | None:

@@ -1,11 +1,13 @@
 """What an index holds of a video: its moments, entries under ids like `film.mp4#t=12.00,18.50`.
 
-The ids are media fragments (W3C Media Fragments URI 1.0, section 4.2.1), which players understand.
+The ids are media fragments (W3C Media Fragments URI 1.0, section 4.2.1), which players understand. Before the
+fragment stands the id of the video: of an item of a corpus, or the path of a file.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 from dataclasses import dataclass, field
 
 from dragoman.indexing.state import State
@@ -16,13 +18,13 @@ START, END = "start", "end"
 _FRAGMENT = re.compile(r"#t=\d+\.\d\d,\d+\.\d\d$")
 
 
-def moment_id(path: str, start: float, end: float) -> str:
-    """The id of a moment of the video at `path`, from and to seconds of it."""
-    return f"{path}#t={start:.2f},{end:.2f}"
+def moment_id(film: str, start: float, end: float) -> str:
+    """The id of a moment of the video `film`, from and to seconds of it."""
+    return f"{film}#t={start:.2f},{end:.2f}"
 
 
 def film_id(item_id: str) -> str:
-    """The path of the video that an id is a moment of; all other ids themselves."""
+    """The id of the video that an id is a moment of; all other ids themselves."""
     return _FRAGMENT.sub("", item_id)
 
 
@@ -39,11 +41,17 @@ class Film:
         """What its entries were made from."""
         return State.parse(next(iter(self.sources))) if len(self.sources) == 1 else None
 
+    def is_cut(self, film: str, whole: bool) -> bool:
+        """Whether these are the moments of the video `film`, or one entry under its own id if `whole`."""
+        return self.ids == [film] if whole else film not in self.ids
+
 
 def film_of(entry: Entry) -> str | None:
-    """The path of the video that an entry is a moment of; None for all others."""
-    is_moment = entry.kind == "video" and START in entry.metadata and END in entry.metadata
-    return entry.path if is_moment else None
+    """The id of the video that an entry is a moment of; None for all others."""
+    film = film_id(entry.item_id)
+    # Whole videos may have metadata of these names, of their own.
+    is_moment = film != entry.item_id and entry.kind == "video" and {START, END} <= entry.metadata.keys()
+    return film if is_moment else None
 
 
 def middle_of(entry: Entry) -> float | None:
@@ -62,12 +70,12 @@ def seconds_of(entry: Entry, name: str) -> float:
     return float(value)
 
 
-def note_film(films: dict[str, Film], entry: Entry) -> bool:
-    """Note an entry that the job made of a video; False for all others."""
-    path = film_of(entry)
-    if path is None or State.parse(entry.source) is None:
+def note_film(films: dict[str, Film], entry: Entry, videos: Container[str]) -> bool:
+    """Note an entry that the job made of a video, or that has the id of one of `videos`; False for others."""
+    film = entry.item_id if entry.item_id in videos else film_of(entry)
+    if film is None or (film != entry.item_id and State.parse(entry.source) is None):
         return False
-    film = films.setdefault(path, Film())
-    film.ids.append(entry.item_id)
-    film.sources.add(entry.source)
+    noted = films.setdefault(film, Film())
+    noted.ids.append(entry.item_id)
+    noted.sources.add(entry.source)
     return True

@@ -82,6 +82,7 @@ def index_media(
     device: str = "auto",
     vision: str | Path | None = None,
     lang: str | None = None,
+    whole_videos: bool = False,
     batch_size: int | None = None,
     workers: int | None = None,
     max_megapixels: float = MAX_MEGAPIXELS,
@@ -91,13 +92,14 @@ def index_media(
 
     `backend` and its `settings` default to those the index has, or `exact`. `vision` is the folder of the
     vision tower where the run does not know it. `lang` is the language of captions in text files that name
-    none (default: the source language of the model). What cannot be indexed is listed in `rejected.jsonl`
+    none (default: the source language of the model). Videos are cut into moments unless `whole_videos`. What
+    cannot be indexed is listed in `rejected.jsonl`
     of the index, and in `reject_file`. Raises UserError where something else is wrong; the index is then as
     it was.
     """
     folder, model = Path(out), Path(run).absolute()
     trained = model_config(model)["trained"]
-    collection = open_collection(Path(media), trained, lang)
+    collection = open_collection(Path(media), trained, lang, whole_videos)
     with sole_writer(folder):
         before = read_info(folder) if (folder / MANIFEST).is_file() else None
         _require_same_media(before, collection.root, folder)
@@ -108,7 +110,8 @@ def index_media(
             if swapped and before is not None:
                 _carry_over(before, info, store)
             plan = make_plan(collection, store)
-            _forecast(info, len(collection.ids), len(plan.look))
+            new = len(plan.look) + sum(video not in plan.films for video in collection.videos)
+            _forecast(info, len(collection.ids) + len(collection.videos), new)
             update = Update(collection, store, plan, eye)
             with bar(len(plan.look), folder.name or "index", "images") as progress:
                 update.run(
@@ -117,9 +120,9 @@ def index_media(
                     max_megapixels=max_megapixels,
                     progress=progress.update,
                 )
-            films = Films(collection, store, plan.films, lambda: eye.encoder)
+            films = Films(collection, store, plan.films, lambda: eye.encoder, update.done, whole=whole_videos)
             with bar(len(collection.videos), folder.name or "index", "videos") as progress:
-                films.run(update.done, max_megapixels=max_megapixels, progress=progress.update)
+                films.run(max_megapixels=max_megapixels, progress=progress.update)
             update.rejected += films.rejected
             if swapped and before is not None:
                 _embed_added(before, info, store, eye, update)
@@ -134,11 +137,13 @@ def index_media(
     return IndexReport(info=info, done=update.done, swapped=swapped, rejected=tuple(update.rejected))
 
 
-def open_collection(media: Path, trained: Mapping[str, Any], lang: str | None) -> Collection:
-    """A corpus, or any other folder as a folder of images."""
+def open_collection(
+    media: Path, trained: Mapping[str, Any], lang: str | None, whole_videos: bool = False
+) -> Collection:
+    """A corpus, or any other folder as a folder of images and videos."""
     manifest = media / MANIFEST
     if manifest.is_file() and CORPUS in manifest.read_text(encoding="utf-8", errors="replace"):
-        return CorpusItems(Corpus.open(media), trained)
+        return CorpusItems(Corpus.open(media), trained, whole_videos)
     return MediaFolder(media, lang or str(trained.get("source", "en")))
 
 

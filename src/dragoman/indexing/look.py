@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dragoman.corpus.frames import padded
+from dragoman.encoders.film_vectors import recalled, together
 from dragoman.encoders.images import ImageError, image_header, open_image
 from dragoman.errors import UserError
 from dragoman.indexing.collection import Collection, Notes, NotesError, Rejected
@@ -74,8 +74,10 @@ class Eye:
         """[N, J] of prepared images, or of frozen vectors."""
         if isinstance(inputs[0], np.ndarray):
             # Videos have as many vectors as frames, images one.
-            several = padded(inputs) if inputs[0].ndim == 2 else np.stack(inputs)
-            return self.encoder.encode_features(several)
+            if inputs[0].ndim == 2:
+                seen = [frames_FD[~np.isnan(frames_FD[:, 0])] for frames_FD in inputs]
+                return together(self.encoder, [recalled(self.encoder, one) for one in seen])
+            return self.encoder.encode_features(np.stack(inputs))
         encode = getattr(self.encoder, "encode_prepared", None) or self.encoder.encode_image
         found: NDArray[np.float32] = encode(inputs)
         return found
@@ -143,8 +145,6 @@ def _look_at_file(
     max_megapixels: float,
 ) -> Looked | Rejected:
     path, file = collection.path(item_id), collection.file(item_id)
-    if collection.kind(item_id) != "image":
-        return Rejected(item_id, path, f"a {collection.kind(item_id)} without a vector in the feature set")
     if file is None:
         reason = (
             "neither a file nor a vector in the feature set of the model"

@@ -1,6 +1,6 @@
-"""A video as moments: which of its frames belong together, and a vector for each such part.
+"""A video as moments: which of its frames belong together.
 
-F frames, D width of the vectors, J joint width.
+F frames, X width of what a model sees in a frame.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dragoman.encoders.film_vectors import frame_vectors, sampling_of, together
+from dragoman.encoders.film_vectors import frame_vectors, reads_frames, sampling_of
 from dragoman.encoders.loading import Encoder
 from dragoman.encoders.videos import sampled_frames
+from dragoman.indexing.stretches import Frames, Seconds, frames
 
 LONGEST = 10.0
 """Seconds of a moment."""
@@ -23,6 +24,8 @@ MOST = 20_000
 OUTSTANDING, LEAST = 4.0, 0.1
 """A new scene begins where the cosine distance of two frames is so many times the median of the video, and no
 less than this."""
+SLACK = 1e-6
+"""Seconds, for sums of floats."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,46 +35,65 @@ class Moment:
     start: float
     end: float
     """Seconds from the first frame."""
-    vector: NDArray[np.float32]
-    """[J], of unit length."""
+    seen: NDArray[np.floating]
+    """[F, X] what the model sees in its frames."""
 
 
-def moments(
-    encoder: Encoder, file: str | Path, max_megapixels: float, longest: float = LONGEST
-) -> list[Moment]:
-    """The moments of a video file, in order; they cover all of it.
+def watched(encoder: Encoder, file: str | Path, max_megapixels: float) -> Frames:
+    """What a model sees in a video file, by the sampling of its feature set.
 
-    A model of videos encodes the frames of a moment as a video; of a model of images, a moment is the mean of
-    its frames. Memory: one vector a frame. Raises ImageError as `sampled_frames`.
+    Memory: one vector a frame. Raises ImageError as `sampled_frames`.
     """
-    sampling = sampling_of(encoder)
-    frames = sampled_frames(file, replace(sampling, most=MOST), max_megapixels)
-    vectors_FD, times_F = frame_vectors(encoder, frames)
-    end = times_F[-1] + (float(np.median(np.diff(times_F))) if len(times_F) > 1 else sampling.every)
-    found = []
-    for first, last in parts(vectors_FD, times_F, longest):
-        until = times_F[last] if last < len(times_F) else end
-        vector_J = together(encoder, vectors_FD[first:last])
-        found.append(Moment(float(times_F[first]), float(until), vector_J))
-    return found
+    sampling = replace(sampling_of(encoder), most=MOST)
+    return frames(*frame_vectors(encoder, sampled_frames(file, sampling, max_megapixels)), sampling)
 
 
-def parts(
-    vectors_FD: NDArray[np.floating], times_F: NDArray[np.float64], longest: float
-) -> list[tuple[int, int]]:
+def moments(encoder: Encoder, seen: Frames, *, whole: bool, longest: float = LONGEST) -> list[Moment]:
+    """The moments of a video, in order; they cover all of it. Only one if `whole`."""
+    # A model of videos was trained on clips as they are, with all cuts among their frames.
+    is_clip = reads_frames(encoder) and seen.edges[-2] <= longest
+    found = [(0, len(seen.vectors))] if whole or is_clip else parts(seen, longest)
+    edges = seen.edges.tolist()
+    return [Moment(edges[first], edges[last], seen.vectors[first:last]) for first, last in found]
+
+
+def parts(seen: Frames, longest: float) -> list[tuple[int, int]]:
     """First frame, and the one behind the last, of each part: scenes, cut evenly to `longest` seconds.
 
-    A scene begins where the cosine distance to the frame before stands out from those of the whole video.
+    A scene begins with each frame that was chosen as that of a scene; else where the cosine distance to the
+    frame before stands out from those of the whole video.
     """
-    unit_FD = np.asarray(vectors_FD, np.float64)
-    unit_FD = unit_FD / np.maximum(np.linalg.norm(unit_FD, axis=1, keepdims=True), 1e-9)
-    change = 1 - (unit_FD[1:] * unit_FD[:-1]).sum(axis=1)
+    size = len(seen.vectors)
+    starts = np.arange(1, size) if seen.scenes else _changes(seen.vectors)
+    cuts = [0]
+    for at in starts.tolist():
+        # Ids tell moments apart by hundredths of a second.
+        if seen.edges[at] - seen.edges[cuts[-1]] > 0.01:
+            cuts.append(at)
+    return [piece for scene in pairwise([*cuts, size]) for piece in _evenly(seen.edges, *scene, longest)]
+
+
+def _changes(vectors_FX: NDArray[np.floating]) -> NDArray[np.int64]:
+    """Frames that differ from the one before much more than usual."""
+    unit_FX = np.asarray(vectors_FX, np.float64)
+    unit_FX = unit_FX / np.maximum(np.linalg.norm(unit_FX, axis=1, keepdims=True), 1e-9)
+    change = 1 - (unit_FX[1:] * unit_FX[:-1]).sum(axis=1)
     usual = float(np.median(change)) if len(change) else 0.0
-    cuts = [0, *(np.flatnonzero(change > max(OUTSTANDING * usual, LEAST)) + 1).tolist(), len(times_F)]
-    found: list[tuple[int, int]] = []
-    for first, last in pairwise(cuts):
-        until = times_F[last] if last < len(times_F) else times_F[-1]
-        pieces = min(max(1, int(np.ceil((until - times_F[first]) / longest))), last - first)
-        edges = np.linspace(first, last, pieces + 1).round().astype(int).tolist()
-        found += pairwise(edges)
-    return found
+    return np.flatnonzero(change > max(OUTSTANDING * usual, LEAST)) + 1
+
+
+def _evenly(edges: Seconds, first: int, last: int, longest: float) -> list[tuple[int, int]]:
+    """Pieces of `longest` seconds at most, or of one frame: even ones where the frames allow."""
+    start, end = float(edges[first]), float(edges[last])
+    number = max(1, int(np.ceil((end - start) / longest - SLACK)))
+    marks = np.linspace(start, end, number + 1)[1:-1]
+    after = np.searchsorted(edges[first + 1 : last], marks) + first + 1
+    nearest = after - (marks - edges[after - 1] <= edges[after] - marks)
+    pieces = list(pairwise(np.unique([first, *nearest, last]).tolist()))
+    if all(at - before == 1 or edges[at] - edges[before] <= longest + SLACK for before, at in pieces):
+        return pieces
+    cuts = [first]
+    for at in range(first + 1, last):
+        if edges[at + 1] - edges[cuts[-1]] > longest + SLACK:
+            cuts.append(at)
+    return list(pairwise([*cuts, last]))

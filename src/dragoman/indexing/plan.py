@@ -32,7 +32,7 @@ class Plan:
     gone: dict[str, str] = field(default_factory=dict)
     """Entries whose item is no longer there: id to digest."""
     films: dict[str, Film] = field(default_factory=dict)
-    """What the index holds of videos, by path."""
+    """What the index holds of videos, by their ids."""
     rejected: list[Rejected] = field(default_factory=list)
 
     @property
@@ -47,7 +47,8 @@ def make_plan(collection: Collection, backend: Backend) -> Plan:
     Entries that were added another way (`Searcher.add`) are left alone, unless their id is in the collection.
     """
     plan = Plan(rejected=list(collection.faults))
-    entries = (entry for entry in walk(backend) if not note_film(plan.films, entry))
+    videos = set(collection.videos)
+    entries = (entry for entry in walk(backend) if not note_film(plan.films, entry, videos))
     entry = next(entries, None)
     for item_id in collection.ids:
         while entry is not None and entry.item_id < item_id:

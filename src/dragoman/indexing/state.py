@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dragoman.indexing.collection import Notes
+from dragoman.indexing.stretches import Frames
 
 _LINE = re.compile(r"(file|vector) ([0-9a-f]{64}) (\d+) (-?\d+) ([0-9a-f]{16})")
 
@@ -55,3 +56,11 @@ def vector_state(vector_D: NDArray[np.floating], notes: str) -> State:
     """Of an item that has a frozen vision vector; `notes` is the digest of its notes."""
     content = np.ascontiguousarray(vector_D).tobytes()
     return State("vector", hashlib.sha256(content).hexdigest(), len(content), 0, notes)
+
+
+def frames_state(stored: Frames, notes: str) -> State:
+    """Of a video whose frames have frozen vision vectors."""
+    content = np.ascontiguousarray(stored.vectors)
+    digest = hashlib.sha256(content.tobytes())
+    digest.update(stored.edges.tobytes() + bytes([stored.scenes]))
+    return State("vector", digest.hexdigest(), content.nbytes, 0, notes)

@@ -6,9 +6,10 @@ import { languageName, locale, number, say } from "./strings.js";
 const THUMBNAIL = 384;
 const LARGE = 1024;
 
-/** Whether an item is a part of a video, from and to a second of it. */
+/** Whether an item is a part of a video, from and to a second of it; a whole one may have such metadata of its own. */
 function isMoment(item) {
-  return item.kind === "video" && typeof item.metadata.start === "number" && typeof item.metadata.end === "number";
+  const { start, end } = item.metadata;
+  return /#t=\d+\.\d\d,\d+\.\d\d$/.test(item.item_id) && typeof start === "number" && typeof end === "number";
 }
 
 function clock(seconds) {
