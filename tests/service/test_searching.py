@@ -147,8 +147,8 @@ def test_embeddings_that_cannot_be(
 @pytest.mark.parametrize(
     ("body", "detail"),
     [
-        ({}, "Give a text, an image or an item_id."),
-        ({"text": "  "}, "Give a text, an image or an item_id."),
+        ({}, "Give a text, an image, a video or an item_id."),
+        ({"text": "  "}, "Give a text, an image, a video or an item_id."),
         ({"text": "a" * 1001}, "A text has 1001 characters; at most 1000 are read."),
         ({"text": "a", "k": 201}, "k is 201, but at most 200 hits are given."),
         ({"text": "a", "filter": "year>=" + "1" * 2000}, "The filter is longer than 2000 characters."),

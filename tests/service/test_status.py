@@ -124,7 +124,7 @@ def test_openapi_describes_every_route_and_body(client: TestClient) -> None:
     ]
     schemas = described["components"]["schemas"]
     assert sorted(schemas["SearchRequest"]["properties"]) == sorted(
-        ["text", "image", "item_id", "collection", "k", "lang", "filter", "min_score"]
+        ["text", "image", "video", "item_id", "collection", "k", "lang", "filter", "min_score", "moments"]
     )
     references = set(re.findall(r"#/components/schemas/(\w+)", client.get("/openapi.json").text))
     assert references <= schemas.keys()

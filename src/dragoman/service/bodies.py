@@ -15,41 +15,52 @@ from dragoman.service import schemas
 from dragoman.service.problems import Problem, field_errors
 
 Model = TypeVar("Model", bound=schemas.Request)
+MEDIA = ("image", "video")
+"""Fields that hold a file: base64 of it in JSON."""
 MAX_PARTS = 20
 MAX_PART = 1 << 20
 """Of a form, apart from its file: parts, and bytes of each."""
 
 
 class Body(NamedTuple, Generic[Model]):
-    """A request's body, and the bytes of its image."""
+    """A request's body, and the bytes of its files."""
 
     asked: Model
     image: bytes | None
+    video: bytes | None
 
 
 async def read(request: Request, model: type[Model]) -> Body[Model]:
     """The body as `model`. Raises Problem: 400 for what cannot be read, 415, 422 for what does not fit."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type == "application/json":
-        asked = _validated(model, await request.body())
-        return Body(asked, image_bytes(getattr(asked, "image", None)))
-    if media_type == "multipart/form-data" and "image" in model.model_fields:
+        return of_json(_validated(model, await request.body()))
+    if media_type == "multipart/form-data" and media_fields(model):
         return await _form(request, model)
     raise Problem(
         415,
         "Expected Content-Type: application/json"
-        + (" or multipart/form-data." if "image" in model.model_fields else "."),
+        + (" or multipart/form-data." if media_fields(model) else "."),
     )
 
 
-def image_bytes(encoded: str | None) -> bytes | None:
-    """The bytes of base64. Raises Problem 422."""
+def of_json(asked: Model) -> Body[Model]:
+    """A body of JSON with its files decoded. Raises Problem 422."""
+    return Body(asked, *(_decoded(name, getattr(asked, name, None)) for name in MEDIA))
+
+
+def media_fields(model: type[schemas.Request]) -> list[str]:
+    """Names of the files that a body may hold."""
+    return [name for name in MEDIA if name in model.model_fields]
+
+
+def _decoded(name: str, encoded: str | None) -> bytes | None:
     if encoded is None:
         return None
     try:
         return base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError):
-        raise Problem(422, "image is not base64.") from None
+        raise Problem(422, f"{name} is not base64.") from None
 
 
 def _validated(model: type[Model], content: bytes | dict[str, Any]) -> Model:
@@ -65,21 +76,22 @@ def _validated(model: type[Model], content: bytes | dict[str, Any]) -> Model:
 
 
 async def _form(request: Request, model: type[Model]) -> Body[Model]:
-    async with request.form(max_files=1, max_fields=MAX_PARTS, max_part_size=MAX_PART) as form:
+    media = media_fields(model)
+    async with request.form(max_files=len(media), max_fields=MAX_PARTS, max_part_size=MAX_PART) as form:
         fields: dict[str, Any] = {}
-        image: bytes | None = None
+        files: dict[str, bytes | None] = {}
         for name, value in form.multi_items():
-            if name in fields:
+            if name in fields or name in files:
                 raise Problem(422, "The form has a field twice.")
             if isinstance(value, UploadFile):
-                if name != "image":
-                    raise Problem(422, "The file of the form must be in the field image.")
-                image = await value.read()
-            elif name == "image":
-                image = image_bytes(value)
+                if name not in media:
+                    raise Problem(422, f"A file of the form must be in the field {' or '.join(media)}.")
+                files[name] = await value.read()
+            elif name in media:
+                files[name] = _decoded(name, value)
             else:
                 fields[name] = _from_form(model, name, value)
-    return Body(_validated(model, fields), image)
+    return Body(_validated(model, fields), *map(files.get, MEDIA))
 
 
 def _from_form(model: type[schemas.Request], name: str, value: str) -> Any:

@@ -67,6 +67,7 @@ class Collection:
         self.languages = tuple(searcher.info.languages)
         """What the model was trained on, as of the last search."""
         self.facets = Facets(limit=config.facet_items, seconds=config.facet_seconds)
+        self._worked = metrics.batched
         wait = config.batch_wait_ms / 1000
         self.queries: Batcher[Query, Answer] = Batcher(
             self._answers, size=config.batch_size, wait=wait, worked=metrics.batched
@@ -89,6 +90,12 @@ class Collection:
     def model(self) -> str:
         """Name of its model: the folder's, without the way there."""
         return Path(self.info.model).name
+
+    def answer(self, query: Query) -> Answer:
+        """The answer to one query that others should not wait for."""
+        self._worked(1)
+        (found,) = self._answers([query])
+        return found
 
     def _answers(self, queries: list[Query]) -> list[Answer]:
         self.languages = tuple(self.info.languages)

@@ -12,9 +12,13 @@ class ServiceConfig:
     """Limits of the service. Every one of them answers with a status that says which."""
 
     max_body_mb: float = 20.0
-    """Of a request, uploaded image included; more is refused while it comes in (413)."""
+    """Of a request, uploaded files included; more is refused while it comes in (413)."""
     max_megapixels: float = 50.0
     """Of an uploaded image, and of a picture that a thumbnail is made of (422)."""
+    max_video_megapixels: float = 9.0
+    """Of the frames of an uploaded video, of which a decoder holds several (422)."""
+    max_video_seconds: float = 300.0
+    """Length of an uploaded video (422)."""
     max_query_length: int = 1000
     """Characters of a query's text (422)."""
     max_filter_length: int = 2000
@@ -28,7 +32,7 @@ class ServiceConfig:
     max_requests: int = 128
     """Worked on or waiting at once; more are sent away (503 with Retry-After)."""
     decoding: int = 4
-    """Images decoded at once; with `max_megapixels` this bounds their memory."""
+    """Images and videos decoded at once; with their megapixels this bounds their memory."""
     batch_size: int = 32
     """Queries that are encoded and searched together at most."""
     batch_wait_ms: float = 5.0

@@ -18,7 +18,7 @@ from dragoman.indexing.film import middle_of
 from dragoman.records import Entry
 from dragoman.service import bodies, schemas, thumbnails, uploads
 from dragoman.service.collection import Collection, filter_of
-from dragoman.service.problems import Problem, first_sentence
+from dragoman.service.problems import Problem, first_sentence, reason_of
 from dragoman.service.schemas import item_of
 from dragoman.service.state import State, address_of, in_thread, state_of
 
@@ -117,7 +117,7 @@ async def thumbnail(
                 content = await in_thread(thumbnails.render, file, side, format, most, at)
             state.thumbnails.put(tag, content)
     except ImageError as error:
-        raise Problem(404, f"The item's picture cannot be shown: {_reason(error)}.") from None
+        raise Problem(404, f"The item's picture cannot be shown: {reason_of(error)}.") from None
     except MissingExtraError:
         raise Problem(404, "Pictures of videos are not shown by this service.") from None
     except OSError:
@@ -152,7 +152,7 @@ def _store(
     try:
         opened = open_image(image, state.config.max_megapixels)
     except ImageError as error:
-        raise Problem(422, f"The image cannot be used: {_reason(error)}.") from None
+        raise Problem(422, f"The image cannot be used: {reason_of(error)}.") from None
     folder = collection.info.folder
     (before,) = collection.searcher.backend.get([item_id])
     file = uploads.keep(folder, item_id, image)
@@ -227,8 +227,3 @@ def _after(cursor: str | None) -> str:
         raise Problem(422, "This is no cursor: pass next_cursor of the page before.") from None
     _check_id(after)
     return after
-
-
-def _reason(error: ImageError) -> str:
-    # Nobody who asks over HTTP can pass an option of the command line.
-    return error.reason.partition(" (a decompression bomb")[0]

@@ -164,6 +164,5 @@ def _lang(answer: Answer, languages: tuple[str, ...]) -> str:
 def _modality(query: Query) -> str:
     if query.item_id is not None:
         return "item"
-    if query.image is None:
-        return "text"
-    return "text_image" if query.text else "image"
+    parts = {"text": query.text, "image": query.image, "video": query.video}
+    return "_".join(name for name, part in parts.items() if part) or "text"

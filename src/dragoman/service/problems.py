@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
+from dragoman.encoders.images import ImageError
 from dragoman.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -80,6 +81,11 @@ def first_sentence(error: Exception) -> str:
     """What happened, for somebody who has no shell here; paths are left out."""
     sentence = re.split(r"(?<=[.?!])\s", str(error).strip().replace("\n", " "), maxsplit=1)[0]
     return _PATH.sub("…", sentence)[:500]
+
+
+def reason_of(error: ImageError) -> str:
+    """Why an image or a video cannot be used, for somebody who cannot pass options of the command line."""
+    return re.sub(r" \((?:a decompression bomb, or )?raise --[^)]*\)", "", error.reason)
 
 
 async def _http(request: Request, error: Exception) -> JSONResponse:

@@ -51,18 +51,20 @@ class Request(BaseModel):
 
 
 class SearchRequest(Request):
-    """A text, an image, an item of the collection, or several of them together."""
+    """A text, an image, a video, an item of the collection, or several of them together."""
 
-    json_fields = frozenset({"k", "min_score"})
+    json_fields = frozenset({"k", "min_score", "moments"})
 
     text: Text = Field("", description="In any language; `+word` and `-word` add and subtract")
     image: str | None = Field(None, description="Base64 of an image file; in a form, the file itself")
+    video: str | None = Field(None, description="Base64 of a video file; in a form, the file itself")
     item_id: ItemId | None = Field(None, description="More like this one")
     collection: Name | None = Field(None, description="Default: the first one")
     k: int = Field(10, ge=1, description="Hits at most")
     lang: Tag | None = Field(None, description="Language of the text; detected where not given")
     filter: Text | None = Field(None, description="As in: year>=2010 and place in (Porto, Lisboa)")
     min_score: float | None = Field(None, ge=-1, le=1, description="Hits of a lower relevance are left out")
+    moments: bool = Field(False, description="Every moment of a video, not its best one alone")
 
 
 class BatchRequest(Request):

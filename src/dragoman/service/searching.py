@@ -20,12 +20,12 @@ from dragoman.service.config import ServiceConfig
 from dragoman.service.problems import Problem
 from dragoman.service.schemas import found_of, language_of
 from dragoman.service.state import State, address_of, in_thread, state_of
+from dragoman.service.watching import clip_of, watched
 
 
 async def search(request: Request) -> Response:
-    """Search by text, by image, by an item, or by several of them together."""
-    body = await bodies.read(request, schemas.SearchRequest)
-    return _json(await _answer(request, body.asked, body.image))
+    """Search by text, by image, by video, by an item, or by several of them together."""
+    return _json(await _answer(request, await bodies.read(request, schemas.SearchRequest)))
 
 
 async def search_batch(request: Request) -> Response:
@@ -33,10 +33,10 @@ async def search_batch(request: Request) -> Response:
     state = state_of(request)
     asked = (await bodies.read(request, schemas.BatchRequest)).asked.queries
     _check_count("queries", len(asked), state.config)
-    images = [bodies.image_bytes(one.image) for one in asked]
-    for one in asked:
+    each = [bodies.of_json(one) for one in asked]
+    for one in each:
         _check(one, state)
-    answers = await asyncio.gather(*[_answer(request, *pair) for pair in zip(asked, images, strict=True)])
+    answers = await asyncio.gather(*[_answer(request, one) for one in each])
     return _json(schemas.BatchResponse(answers=list(answers)))
 
 
@@ -66,28 +66,32 @@ async def embeddings(request: Request) -> schemas.EmbeddingsResponse:
     )
 
 
-async def _answer(
-    request: Request, asked: schemas.SearchRequest, image: bytes | None
-) -> schemas.SearchResponse:
-    state = state_of(request)
-    _check(asked, state, has_image=image is not None)
+async def _answer(request: Request, body: bodies.Body[schemas.SearchRequest]) -> schemas.SearchResponse:
+    state, asked = state_of(request), body.asked
+    _check(body, state)
     collection = state.collection(asked.collection)
     async with AsyncExitStack() as held:
         opened = None
-        if image is not None:
+        if body.image is not None or body.video is not None:
             # Decoded, an image takes far more memory than its file: it counts until it is answered.
             await held.enter_async_context(state.decoding)
-            opened = await in_thread(open_image, image, state.config.max_megapixels)
+        if body.image is not None:
+            opened = await in_thread(open_image, body.image, state.config.max_megapixels)
         query = Query(
             text=asked.text,
             image=opened,
+            video=clip_of(body.video, state.config),
             item_id=asked.item_id,
             lang=asked.lang,
             k=asked.k,
             filter=filter_of(asked.filter),
+            moments=asked.moments,
             min_score=asked.min_score,
         )
-        answer = await collection.queries.ask(query)
+        if query.video is None:
+            answer = await collection.queries.ask(query)
+        else:
+            answer = await watched(request, collection, query)
     state.metrics.answered(query, answer, collection.languages)
     return _response(request, collection, answer)
 
@@ -109,16 +113,17 @@ def _json(answer: BaseModel) -> Response:
     return Response(answer.model_dump_json(), media_type="application/json")
 
 
-def _check(asked: schemas.SearchRequest, state: State, has_image: bool | None = None) -> None:
+def _check(body: bodies.Body[schemas.SearchRequest], state: State) -> None:
     """Raise Problem for what the limits do not allow, before anything is decoded or encoded."""
-    config = state.config
+    asked, config = body.asked, state.config
     _check_text(asked.text, config)
     if asked.k > config.max_k:
         raise Problem(422, f"k is {asked.k}, but at most {config.max_k} hits are given.")
     if asked.filter is not None and len(asked.filter) > config.max_filter_length:
         raise Problem(422, f"The filter is longer than {config.max_filter_length} characters.")
-    if not (asked.text.strip() or asked.image is not None or has_image or asked.item_id is not None):
-        raise Problem(422, "Give a text, an image or an item_id.")
+    shown = any(part is not None for part in (body.image, body.video, asked.item_id))
+    if not (asked.text.strip() or shown):
+        raise Problem(422, "Give a text, an image, a video or an item_id.")
     state.collection(asked.collection)
     filter_of(asked.filter)
 

@@ -31,7 +31,7 @@ class State:
     metrics: Metrics
     thumbnails: Thumbnails
     decoding: anyio.CapacityLimiter
-    """Images that are decoded or held decoded at once."""
+    """Images that are decoded or held decoded at once, and videos that are watched."""
     writable: bool
 
     def collection(self, name: str | None) -> Collection:
