@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "encoders"))
 
 from miniatures import put_lines
 from test_public import save_dual
+from test_text_towers import save_pair, save_sentence_transformers
 from tiny_towers import picture
 from training_world import DE, EN, TINY
 
@@ -115,14 +116,18 @@ def test_a_finished_benchmark_is_not_done_again_and_takes_more_seeds(
         run_benchmark(config(published, recipe="nrccr"), published, out)
 
 
-def test_a_public_model_is_measured_without_training(published: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_public_model_is_measured_without_training(published: Path, tmp_path: Path, apart: bool) -> None:
     model = save_dual(tmp_path / "tiny-clip", "clip")
+    if apart:
+        model = save_pair(tmp_path / "pair", save_sentence_transformers(tmp_path / "text"), model)
     chosen = config(published, features=None, model=str(model), media=str(published / "photos"))
     result = run_benchmark(chosen, published, tmp_path / "out")
     report = json.loads((tmp_path / "out" / "report" / "report.json").read_text())
-    assert report["system"]["name"] == "zero-shot clip"
+    assert report["system"]["name"] == ("zero-shot text with tiny-clip" if apart else "zero-shot clip")
+    assert apart == (list(report["provenance"]["run"]) == ["model"])
     assert result.figures["SumR"]["en"] == [report["results"]["en"]["direct"]["sum_r"]]
-    assert result.circumstances["tower"] == "tiny-clip"
+    assert (result.circumstances["tower"], result.circumstances["resolution"]) == ("tiny-clip", "32")
     assert not list((tmp_path / "out").glob("run-*"))
 
 

@@ -13,6 +13,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "encoders"))
 
 from test_public import TEXTS, save_dual
+from test_text_towers import save_pair, save_sentence_transformers
 from tiny_towers import picture, save_photo_corpus
 
 from dragoman.corpus.store import CAPTIONS
@@ -26,9 +27,13 @@ from dragoman.search.searcher import Searcher
 COUNT = 9
 
 
-@pytest.fixture(scope="module")
-def public(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_dual(tmp_path_factory.mktemp("models") / "clip", "clip")
+@pytest.fixture(scope="module", params=["one folder", "two folders"])
+def public(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    models = tmp_path_factory.mktemp("models")
+    clip = save_dual(models / "clip", "clip")
+    if request.param == "one folder":
+        return clip
+    return save_pair(models / "pair", save_sentence_transformers(models / "text"), clip)
 
 
 def test_a_folder_of_pictures_is_searched_without_training(public: Path, tmp_path: Path) -> None:
@@ -74,4 +79,5 @@ def test_a_report_of_a_public_model_encodes_images_once(public: Path, tmp_path: 
         found = report["results"][lang]["direct"]["text_to_image"]
         assert found["recall@1"] == pytest.approx(100 * np.mean(rank <= 1))
         assert found["recall@5"] == pytest.approx(100 * np.mean(rank <= 5))
-    assert report["system"]["name"] == "zero-shot clip"
+    names = {"clip": "zero-shot clip", "pair": "zero-shot text with clip"}
+    assert report["system"]["name"] == names[public.name]

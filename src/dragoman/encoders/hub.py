@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from dragoman.encoders.identity import PAIR
 from dragoman.errors import MissingExtraError, UserError
 from dragoman.folders import MANIFEST
 
@@ -20,11 +21,14 @@ def model_folder(path_or_id: str | Path) -> Path:
     """A local folder with `config.json` and safetensors weights.
 
     A folder on disk wins; any other name is taken for a hub id and downloaded into the Hugging Face cache
-    (or only looked up there where HF_HUB_OFFLINE=1). Raises UserError that says what is wrong with it.
+    (or only looked up there where HF_HUB_OFFLINE=1). Of a pair it is the vision folder. Raises
+    UserError that says what is wrong with it.
     """
     folder = Path(path_or_id)
     if not folder.exists():
         folder = _download(str(path_or_id))
+    if is_pair(folder):
+        return model_folder(pair_part(folder, "vision"))
     if not folder.is_dir():
         raise UserError(f"{folder} is a file; the folder of a Hugging Face model was expected.")
     _refuse_own_folder(folder)
@@ -33,6 +37,31 @@ def model_folder(path_or_id: str | Path) -> Path:
             f"{folder} has no config.json, so it is no Hugging Face model folder. "
             "Give a folder written by save_pretrained(), or a hub id such as openai/clip-vit-base-patch32."
         )
+    require_safetensors(folder)
+    return folder
+
+
+def is_pair(folder: Path) -> bool:
+    """Whether a folder names the two folders of a public model."""
+    file = folder / "config.json"
+    # A damaged file is the complaint of whoever reads it as something else.
+    said = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
+    return PAIR in said and read_json(file).get("model_type") == PAIR
+
+
+def pair_part(folder: Path, name: str) -> Path:
+    """The `text` or the `vision` folder that a pair names."""
+    said = read_json(folder / "config.json").get(name)
+    if not isinstance(said, str) or not (folder / said).is_dir() or is_pair(folder / said):
+        raise UserError(
+            f"{folder / 'config.json'} says {name!r}: {said!r}, but the folder of a model was expected, "
+            f"absolute or seen from {folder}."
+        )
+    return (folder / said).resolve()
+
+
+def require_safetensors(folder: Path) -> None:
+    """Raise UserError where a folder has no weights, or pickled ones only."""
     if not any(folder.glob("*.safetensors")):
         pickled = [file.name for file in sorted(folder.glob("*.bin"))]
         found = f"only pickled weights ({', '.join(pickled)})" if pickled else "no weights"
@@ -41,7 +70,6 @@ def model_folder(path_or_id: str | Path) -> Path:
             "pickle can run any code. Load the model where you trust it and write it again with "
             "model.save_pretrained(folder, safe_serialization=True)."
         )
-    return folder
 
 
 def read_json(file: Path) -> dict[str, Any]:

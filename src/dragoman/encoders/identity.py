@@ -22,6 +22,8 @@ ORIGIN = ("_name_or_path", "name_or_path", "transformers_version", "path", "laye
 """Keys of a text encoder's assets that say where it came from and what of it was trained."""
 CALIBRATION = "calibration.json"
 """What `dragoman calibrate` learns of a finished model, and writes into its folder."""
+PAIR = "dragoman-pair"
+"""`model_type` of a folder that names the two folders of a public model: `text` and `vision`."""
 BLOCK = 1 << 20
 
 
@@ -67,7 +69,7 @@ def model_config(folder: Path) -> dict[str, Any]:
     Raises UserError where there is none.
     """
     config = read_config(folder)
-    if "trained" not in config and "transformers_version" in config:
+    if config.get("model_type") == PAIR or ("trained" not in config and "transformers_version" in config):
         from dragoman.encoders.public import describe
 
         return describe(folder)

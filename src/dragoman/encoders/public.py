@@ -1,7 +1,8 @@
 """Public dual encoders as their authors published them (CLIP, SigLIP 2, AltCLIP, …): search without training.
 
-Any folder that transformers loads as a model with `get_text_features` and `get_image_features`. Which
-languages it was trained on is not known, so nobody is warned of any. N texts or images, J joint width.
+Any folder that transformers loads as a model with `get_text_features` and `get_image_features`, or a pair of
+folders: a text tower (`text_towers.py`) and the vision tower into whose space it was trained. Which languages
+a model was trained on is not known, so nobody is warned of any. N texts or images, J joint width.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dragoman.encoders.hub import loading, model_folder, require_trained
+from dragoman.encoders.hub import is_pair, loading, model_folder, pair_part, require_trained
+from dragoman.encoders.identity import PAIR, read_config
 from dragoman.encoders.inputs import require_list, require_width
 from dragoman.errors import MissingExtraError, UserError
 
@@ -26,6 +28,14 @@ except ImportError:
     raise MissingExtraError("torch", "train", "Loading a public model") from None
 
 from dragoman.encoders.dual import unique_texts
+from dragoman.encoders.text_towers import (
+    MCLIP,
+    TextTower,
+    is_text_tower,
+    load_text_tower,
+    text_fingerprint,
+    text_width,
+)
 from dragoman.encoders.vision import VisionTower, checked_device, tower_fingerprint
 
 if TYPE_CHECKING:
@@ -47,7 +57,7 @@ class PublicDual:
         self._folder, self._device, self._description = folder, device, description
         self._locks = {"text": threading.Lock(), "vision": threading.Lock()}
         self._tower: VisionTower | None = None
-        self._text: _TextSide | None = None
+        self._text: _TextSide | TextTower | None = None
         self.config: dict[str, Any] = dict(description["trained"])
         """`source` and `targets` (no language is known beyond), and the vision tower."""
 
@@ -57,7 +67,8 @@ class PublicDual:
 
         Raises UserError for a folder that holds no such model, or pickled weights only.
         """
-        path = model_folder(folder)
+        path = Path(folder)
+        path = path if is_pair(path) else model_folder(path)
         return cls(path, checked_device(device), describe(path))
 
     @property
@@ -109,13 +120,18 @@ class PublicDual:
         """The image half, loaded once."""
         with self._locks["vision"]:
             if self._tower is None:
-                self._tower = VisionTower.load(self._folder, self._device)
+                self._tower = VisionTower.load(self.config["vision"]["path"], self._device)
             return self._tower
 
-    def _text_side(self) -> _TextSide:
+    def _text_side(self) -> _TextSide | TextTower:
         with self._locks["text"]:
             if self._text is None:
-                self._text = _TextSide(self._folder, self._device)
+                apart = self._description.get("text")
+                self._text = (
+                    _TextSide(self._folder, self._device)
+                    if apart is None
+                    else load_text_tower(Path(apart), self._device)
+                )
             return self._text
 
 
@@ -163,13 +179,50 @@ class _TextSide:
 
 def describe(folder: Path) -> dict[str, Any]:
     """What `config.json` says of our own models, of a public one. Raises UserError for one not dual."""
-    files = sorted(file for file in folder.iterdir() if file.is_file())
-    return _describe(model_folder(folder), tuple((file.name, file.stat().st_mtime_ns) for file in files))
+    if is_pair(folder):
+        text, vision = (pair_part(folder, name) for name in ("text", "vision"))
+        return _describe_pair(text, model_folder(vision), _stamps(text), _stamps(vision))
+    return _describe(model_folder(folder), _stamps(folder))
+
+
+Stamps = tuple[tuple[str, int], ...]
+
+
+def _stamps(folder: Path) -> Stamps:
+    """Names and times of the files of a folder and of those in it: what a cached description stands on."""
+    files = sorted(file for pattern in ("*", "*/*") for file in folder.glob(pattern) if file.is_file())
+    return tuple((str(file), file.stat().st_mtime_ns) for file in files)
 
 
 @cache
-def _describe(folder: Path, files: tuple[tuple[str, int], ...]) -> dict[str, Any]:
+def _describe_pair(text: Path, vision: Path, text_files: Stamps, vision_files: Stamps) -> dict[str, Any]:
+    if not is_text_tower(text):
+        raise UserError(
+            f"{text} is no text tower that is known: M-CLIP's folders (model_type M-CLIP) and those of "
+            "sentence-transformers (modules.json) are. A folder with both sides stands for itself."
+        )
+    joint = text_width(text)
+    with loading(vision, "vision tower"):
+        import transformers
+
+        seen = transformers.AutoConfig.from_pretrained(vision, local_files_only=True, trust_remote_code=False)
+    if joint != _joint(seen):
+        raise UserError(
+            f"{text} gives vectors of width {joint}, but {vision} of width {_joint(seen)}: they are not of "
+            "one space. Take the vision tower that the text tower's page names."
+        )
+    eye = tower_fingerprint(vision)
+    whole = hashlib.sha256((eye + text_fingerprint(text)).encode())
+    return _description(f"{text.name} with {vision.name}", joint, whole.hexdigest(), vision, eye) | {
+        "text": str(text)
+    }
+
+
+@cache
+def _describe(folder: Path, files: Stamps) -> dict[str, Any]:
     # Cached, as the weights are read for the fingerprint, and indexing asks several times.
+    if read_config(folder).get("model_type") == MCLIP:
+        raise _half(folder)
     with loading(folder, "dual encoder"):
         import transformers
 
@@ -178,6 +231,8 @@ def _describe(folder: Path, files: tuple[tuple[str, int], ...]) -> dict[str, Any
         )
         model_class = transformers.AutoModel._model_mapping[type(config)]
     if not all(hasattr(model_class, name) for name in ("get_text_features", "get_image_features")):
+        if is_text_tower(folder):
+            raise _half(folder)
         raise UserError(
             f"{folder} holds a {config.model_type} model, which has no text and image side in one space. "
             "Give a dual encoder (CLIP, SigLIP 2, AltCLIP, …), a folder that dragoman train wrote, or an "
@@ -187,18 +242,30 @@ def _describe(folder: Path, files: tuple[tuple[str, int], ...]) -> dict[str, Any
     whole = hashlib.sha256(eye.encode())
     for file in (folder / name for name in TOKENIZER):
         whole.update(hashlib.sha256(file.read_bytes() if file.is_file() else b"").digest())
+    return _description(str(config.model_type), _joint(config), whole.hexdigest(), folder, eye)
+
+
+def _half(folder: Path) -> UserError:
+    return UserError(
+        f"{folder} reads texts alone; the images of its space are read by another model. Name both in the "
+        f'config.json of a folder of their own: {{"model_type": "{PAIR}", "text": …, "vision": …}}, see '
+        "docs/public_models.md"
+    )
+
+
+def _description(name: str, joint: int, fingerprint: str, vision: Path, eye: str) -> dict[str, Any]:
     trained: dict[str, Any] = {
         "source": "en",
         "targets": [],
         "languages": [],
         "features": None,
-        "recipe": f"zero-shot {config.model_type}",
-        "vision": {"path": str(folder.absolute()), "fingerprint": eye},
+        "recipe": f"zero-shot {name}",
+        "vision": {"path": str(vision.absolute()), "fingerprint": eye},
     }
     return {
         "model_type": MODEL_TYPE,
-        "joint": _joint(config),
-        "fingerprint": whole.hexdigest(),
+        "joint": joint,
+        "fingerprint": fingerprint,
         "image_fingerprint": eye,
         "trained": trained,
     }
@@ -207,7 +274,7 @@ def _describe(folder: Path, files: tuple[tuple[str, int], ...]) -> dict[str, Any
 def _joint(config: Any) -> int:
     """The joint width; SigLIP's image side ends in it without a projection."""
     projected = getattr(config, "projection_dim", None)
-    return int(projected if projected is not None else config.vision_config.hidden_size)
+    return int(projected if projected is not None else getattr(config, "vision_config", config).hidden_size)
 
 
 def _positions(config: Any) -> int:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from dragoman.corpus.features import FeatureSet
 from dragoman.corpus.store import Corpus
-from dragoman.encoders.identity import CALIBRATION, model_in
+from dragoman.encoders.identity import CALIBRATION, PAIR, model_fingerprint, model_in, read_config
 from dragoman.errors import UserError
 from dragoman.folders import sha256
 from dragoman.progress import bar
@@ -51,6 +51,8 @@ def fingerprint(run: str | Path | Model) -> dict[str, str]:
     of the finished model is none of them."""
     if not isinstance(run, str | Path):
         return {"model": f"object of class {type(run).__name__}"}
+    if read_config(Path(run)).get("model_type") == PAIR:
+        return {"model": model_fingerprint(Path(run))}
     files = (
         path for path in sorted(model_in(Path(run)).iterdir()) if path.is_file() and path.name != CALIBRATION
     )
