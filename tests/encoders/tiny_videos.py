@@ -62,6 +62,22 @@ def save_video(
     return file
 
 
+def save_slides(file: Path, pictures: Sequence[Path], each: int = 10) -> Path:
+    """A second of each picture, all of one size."""
+    with av.open(str(file), "w") as container:
+        stream: Any = container.add_stream(CODECS.get(file.suffix, "libx264"), rate=10)
+        for number in range(len(pictures) * each):
+            pixels = np.asarray(Image.open(pictures[number // each]).convert("RGB"))
+            if not number:
+                stream.height, stream.width = pixels.shape[:2]
+                stream.pix_fmt, stream.bit_rate = "yuv420p", 2_000_000
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, 10)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return file
+
+
 def save_sound(file: Path, cover: bool = False) -> Path:
     """Half a second of silence, perhaps with a cover picture."""
     with av.open(str(file), "w") as container:

@@ -8,13 +8,11 @@ import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -26,26 +24,12 @@ from starlette.testclient import TestClient
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "encoders"))
 
-from tiny_videos import save_sound, save_video
+from tiny_videos import save_slides, save_sound, save_video
 
 from dragoman.encoders.clips import Clip
 from dragoman.indexing.film import moment_id
 from dragoman.records import Entry
 from dragoman.search import answering
-
-
-def save_film(file: Path, photos: Sequence[Path], each: int = 5) -> Path:
-    """Half a second of each photo."""
-    with av.open(str(file), "w") as container:
-        stream: Any = container.add_stream("libx264", rate=10)
-        stream.width, stream.height, stream.pix_fmt = 192, 192, "yuv420p"
-        for number in range(len(photos) * each):
-            pixels = np.asarray(Image.open(photos[number // each]).convert("RGB"))
-            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-            frame.pts, frame.time_base = number, Fraction(1, 10)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return file
 
 
 def ids(answer: Any) -> list[str]:
@@ -56,8 +40,8 @@ def ids(answer: Any) -> list[str]:
 @pytest.fixture(scope="module")
 def film(shelf: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of one photo of the shelf, then of another."""
-    photos = [shelf.parent / "photos" / f"{number:03d}.jpg" for number in (7, 7, 21, 21)]
-    return save_film(tmp_path_factory.mktemp("films") / "film.mp4", photos)
+    photos = [shelf.parent / "photos" / f"{number:03d}.jpg" for number in (7, 21)]
+    return save_slides(tmp_path_factory.mktemp("films") / "film.mp4", photos)
 
 
 def in_json(content: bytes, **more: Any) -> dict[str, Any]:
@@ -291,7 +275,8 @@ def test_so_many_videos_are_watched_at_once_as_images_are_decoded(
 ) -> None:
     client = service(limits={"decoding": 2})
     with ThreadPoolExecutor(5) as pool:
-        asked = [pool.submit(client.post, "/v1/search", **in_json(b"a film")) for _ in range(5)]
+        films = [in_json(b"a film %d" % number) for number in range(5)]
+        asked = [pool.submit(client.post, "/v1/search", **film) for film in films]
         assert held.began.acquire(timeout=10) and held.began.acquire(timeout=10)
         assert not held.began.acquire(timeout=0.3)
         held.go.set()

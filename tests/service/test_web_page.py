@@ -5,12 +5,14 @@ With DRAGOMAN_SCREENSHOTS=docs/images the pictures of the documentation are take
 
 from __future__ import annotations
 
+import base64
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import chromium
+import numpy as np
 import pytest
 from chromium import Page, browser, tab
 from PIL import Image
@@ -19,7 +21,7 @@ from shelf import make_shelf, open_shelf
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "encoders"))
 
-from tiny_videos import save_video
+from tiny_videos import save_slides, save_sound, save_video
 
 from dragoman.indexing.film import moment_id
 from dragoman.records import Entry
@@ -51,6 +53,21 @@ PASTE = """(async () => {
   const clip = new DataTransfer();
   clip.items.add(new File([bytes], "x.jpg", {type: "image/jpeg"}));
   document.dispatchEvent(new ClipboardEvent("paste", {clipboardData: clip, bubbles: true, cancelable: true}));
+})()"""
+
+PASTE_A_VIDEO = """(() => {
+  const bytes = Uint8Array.from(atob("%s"), (letter) => letter.charCodeAt(0));
+  const clip = new DataTransfer();
+  clip.items.add(new File([bytes], "a clip.webm", {type: "video/webm"}));
+  document.dispatchEvent(new ClipboardEvent("paste", {clipboardData: clip, bubbles: true, cancelable: true}));
+})()"""
+PIXEL = """(() => {
+  const drawn = document.createElement("canvas").getContext("2d");
+  const shown = %s;
+  drawn.canvas.width = shown.videoWidth;
+  drawn.canvas.height = shown.videoHeight;
+  drawn.drawImage(shown, 0, 0);
+  return [...drawn.getImageData(%d, %d, 1, 1).data].slice(0, 3);
 })()"""
 
 
@@ -187,6 +204,68 @@ def test_searching_by_a_photo_and_then_by_photo_and_words(
     answered(page, expected(shelf, "apple"))
 
 
+@pytest.mark.parametrize("way", ["pick", "drop", "paste"])
+def test_searching_by_a_video_and_then_by_video_and_words(
+    page: Page, url: str, shelf: Path, tmp_path: Path, way: str
+) -> None:
+    photo = shelf.parent / "photos" / "011.jpg"
+    clip = save_slides(tmp_path / "a clip.webm", [photo, photo])
+    page.go(url)
+    page.wait(QUIET)
+    if way == "pick":
+        page.choose_file("#file", clip)
+    elif way == "drop":
+        page.drop_file(clip)
+    else:
+        page.ask(PASTE_A_VIDEO % base64.b64encode(clip.read_bytes()).decode())
+    answered(page, expected(shelf, "", video=clip))
+    assert page.ask(f"{IDS}[0]") == "011.jpg"
+    # Its first frame is shown, and nothing is heard.
+    preview = "document.querySelector('#attached video')"
+    page.wait(f"{preview}.readyState >= 2")
+    assert page.ask(f"[{preview}.muted, {preview}.paused, {preview}.getAttribute('aria-label')]") == [
+        True,
+        True,
+        "a clip.webm",
+    ]
+    assert page.ask(f"[{preview}.hidden, {preview}.previousElementSibling.hidden]") == [False, True]
+    with Image.open(photo) as opened:
+        wanted = opened.convert("RGB").getpixel((96, 30))
+    assert np.abs(np.subtract(page.ask(PIXEL % (preview, 96, 30)), wanted)).max() < 40
+    page.click("#query")
+    page.type("apple")
+    answered(page, expected(shelf, "apple", video=clip))
+    keep(page, "video") if way == "drop" else None
+    # A photo takes its place, and either can be taken away.
+    page.choose_file("#file", photo)
+    answered(page, expected(shelf, "apple", image=photo))
+    assert page.ask(f"[{preview}.hidden, {preview}.hasAttribute('src')]") == [True, False]
+    page.choose_file("#file", clip)
+    answered(page, expected(shelf, "apple", video=clip))
+    page.click("#detach")
+    answered(page, expected(shelf, "apple"))
+    assert page.ask("document.querySelector('#attached').hidden")
+    assert page.failures == []
+
+
+def test_a_file_to_search_by_that_is_none_is_refused(
+    page: Page, url: str, shelf: Path, tmp_path: Path
+) -> None:
+    page.go(url)
+    page.wait(QUIET)
+    (tmp_path / "a.txt").write_text("words")
+    page.choose_file("#file", tmp_path / "a.txt")
+    page.wait("!document.querySelector('#notice').hidden")
+    told = "document.querySelector('#notice').textContent"
+    assert page.ask(told) == "This file is neither a picture nor a video."
+    page.choose_file("#file", save_sound(tmp_path / "a.mp3").rename(tmp_path / "sound.mp4"))
+    page.wait("!document.querySelector('#failure').hidden")
+    told = "document.querySelector('#failure').textContent"
+    assert page.ask(told) == "The video cannot be used: it has no video stream, only sound.Try again"
+    page.click("#detach")
+    page.wait("document.querySelector('#failure').hidden")
+
+
 def test_more_like_this_and_back(page: Page, url: str, shelf: Path) -> None:
     page.go(f"{url}?q=green")
     answered(page, expected(shelf, "green"))
@@ -286,7 +365,7 @@ def test_a_screen_reader_finds_names_and_roles(page: Page, url: str) -> None:
     named = {(n["role"]["value"], n.get("name", {}).get("value", "")) for n in nodes if not n.get("ignored")}
     roles = {role for role, _ in named}
     assert ("searchbox", "What to look for") in named
-    assert ("button", "Search by a photo") in named
+    assert ("button", "Search by a photo or a video") in named
     assert {"search", "main", "status", "list", "listitem"} <= roles
     captions = page.ask("[...document.querySelectorAll('#results img')].slice(0, 4).map((i) => i.alt)")
     assert {("button", caption) for caption in captions} <= named

@@ -54,16 +54,23 @@ export async function items(name, filter, limit, signal) {
   return (await ask(`v1/items?${wanted}`, { signal })).json();
 }
 
-/** `asked` has the fields of a search; `photo` is a file, or null. */
-export async function search(asked, photo, signal) {
+/** What a file is to a search: "image", "video", or null. */
+export function kindOf(file) {
+  // Not every browser knows every container.
+  if (!file.type && /\.(mkv|mp4|m4v|mov|webm|avi|mpe?g|m?ts|m2ts|wmv|asf|flv|ogv|3gp|mxf)$/i.test(file.name)) return "video";
+  return file.type.match(/^(image|video)\//)?.[1] ?? null;
+}
+
+/** `asked` has the fields of a search; `media` is a photo or a video, or null. */
+export async function search(asked, media, signal) {
   const wanted = Object.entries(asked).filter(([, value]) => value !== "" && value !== null);
-  if (!photo) {
+  if (!media) {
     const body = JSON.stringify(Object.fromEntries(wanted));
     return (await ask("v1/search", { method: "POST", headers: { "content-type": "application/json" }, body, signal })).json();
   }
   const form = new FormData();
   for (const [name, value] of wanted) form.append(name, value);
-  form.append("image", photo, "photo");
+  form.append(kindOf(media), media, "media");
   return (await ask("v1/search", { method: "POST", body: form, signal })).json();
 }
 

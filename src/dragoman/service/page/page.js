@@ -15,7 +15,7 @@ const act = { open, like };
 
 let state = emptyState();
 let about = null; // the collection, as the service describes it
-let photo = null;
+let media = null; // a photo or a video to search by
 let wanted = STEP;
 let running = null; // the AbortController of the question that is out
 let pause = 0;
@@ -62,6 +62,7 @@ async function look() {
   running?.abort();
   const mine = (running = new AbortController());
   document.body.classList.add("busy");
+  if (media && api.kindOf(media) === "video") $("count").textContent = say("searching"); // it takes seconds
   try {
     const filter = filterText(state.chosen);
     if (asking()) {
@@ -69,7 +70,7 @@ async function look() {
         text: state.text, item_id: state.like, lang: state.text ? state.lang : "", filter,
         k: Math.min(MOST, wanted), collection: about.name,
       };
-      const answer = await api.search(asked, photo, mine.signal);
+      const answer = await api.search(asked, media, mine.signal);
       if (mine === running) showAnswer(answer);
     } else {
       const page = await api.items(about.name, filter, wanted, mine.signal);
@@ -84,7 +85,7 @@ async function look() {
 }
 
 function asking() {
-  return state.text.trim() !== "" || state.like !== "" || photo !== null;
+  return state.text.trim() !== "" || state.like !== "" || media !== null;
 }
 
 function showAnswer(answer) {
@@ -173,10 +174,21 @@ function showActive() {
 }
 
 function showAttached() {
-  const image = $("attached").querySelector("img");
-  if (image.src.startsWith("blob:")) URL.revokeObjectURL(image.src);
-  $("attached").hidden = photo === null && !state.like;
-  if (photo) image.src = URL.createObjectURL(photo);
+  const [image, video] = ["img", "video"].map((name) => $("attached").querySelector(name));
+  for (const one of [image, video]) if (one.src.startsWith("blob:")) URL.revokeObjectURL(one.src.split("#")[0]);
+  const moves = media !== null && api.kindOf(media) === "video";
+  $("attached").hidden = media === null && !state.like;
+  $("attached").classList.toggle("moves", moves);
+  image.hidden = moves;
+  video.hidden = !moves;
+  if (moves) {
+    video.src = `${URL.createObjectURL(media)}#t=0.001`; // some browsers paint nothing until they are told a time
+    video.setAttribute("aria-label", media.name);
+    image.removeAttribute("src");
+    return;
+  }
+  video.removeAttribute("src");
+  if (media) image.src = URL.createObjectURL(media);
   else if (state.like) {
     const path = api.picturePath({ item_id: state.like }, about.name, "thumbnail", 64);
     api.pictureAddress(path).then((found) => (image.src = found), () => image.removeAttribute("src"));
@@ -218,7 +230,7 @@ function listen() {
     $("file").value = "";
   });
   $("detach").addEventListener("click", () => {
-    photo = null;
+    media = null;
     changed({ like: "" }, true);
     showAttached();
     query.focus();
@@ -249,7 +261,7 @@ function listen() {
   document.addEventListener("keydown", onKey);
   document.addEventListener("paste", onPaste);
   addEventListener("popstate", () => {
-    photo = null;
+    media = null;
     const before = state.collection;
     state = readAddress();
     wanted = STEP;
@@ -310,7 +322,7 @@ function open(item) {
 
 function like(item) {
   $("detail").close();
-  photo = null;
+  media = null;
   $("query").value = "";
   changed({ like: item.item_id, text: "" }, true);
   showAttached();
@@ -320,11 +332,11 @@ function like(item) {
 
 function attach(file) {
   if (!file) return;
-  if (!file.type.startsWith("image/")) {
-    notice([say("notPhoto")]);
+  if (!api.kindOf(file)) {
+    notice([say("notMedia")]);
     return;
   }
-  photo = file;
+  media = file;
   changed({ like: "" }, true);
   showAttached();
 }
@@ -356,7 +368,7 @@ function onKey(event) {
 }
 
 function onPaste(event) {
-  const file = [...event.clipboardData.files].find((one) => one.type.startsWith("image/"));
+  const file = [...event.clipboardData.files].find(api.kindOf);
   if (!file) return;
   event.preventDefault();
   attach(file);
