@@ -39,10 +39,11 @@ from dragoman.encoders.vision import VisionTower
 from dragoman.errors import UserError
 from dragoman.exporting import export
 from dragoman.indexing import index_media, job
-from dragoman.search import live
+from dragoman.search import live, watched
 from dragoman.search.answer import Answer, Query
 from dragoman.search.calibration import Calibration, Judgement
 from dragoman.search.searcher import Searcher
+from dragoman.search.watched import Watched
 
 CLIP = ["red"] * 10 + ["green/blue"] * 10 + ["yellow"] * 5
 ORDERS = {
@@ -244,6 +245,46 @@ def test_a_video_that_cannot_be_read_is_told_by_name(
     with pytest.raises(ImageError, match=said):
         searcher.search("red", video=media / name)
     assert ids(searcher.search(video=media / "blue.mp4", k=1)) == ["blue.mp4#t=0.00,2.00"]
+
+
+def test_clips_of_one_content_are_told_apart_by_part_limits_and_model(
+    media: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content, seen = (media / "three.mp4").read_bytes(), Watched()
+    model = toy_model.load_toy(media.parent / "run")
+    for start, name in ((0, "red"), (3, "green"), (6, "blue"), (3, "green"), (0, "red")):
+        vector = seen.vector(model, Clip(source=content, start=start, end=start + 3))
+        assert int(vector.argmax()) == toy_model.COLOURS[name]
+    assert sum(model.seen) == 9
+    whole = seen.vector(model, Clip(source=content))
+    np.testing.assert_array_equal(whole, clip_vector(model, Clip(source=content)))
+    with pytest.raises(ImageError, match=r"it lasts 9\.0 seconds, more than the limit of 8"):
+        seen.vector(model, Clip(source=content, max_seconds=8))
+    # What was asked for longest ago is forgotten first, and a file may have changed.
+    monkeypatch.setattr(watched, "KEPT", 1)
+    for clip, frames in (
+        (Clip(source=content, end=1), 1),
+        (Clip(source=content), 9),
+        (Clip(source=content), 0),
+    ):
+        before = sum(model.seen)
+        seen.vector(model, clip)
+        assert sum(model.seen) - before == frames
+    before = sum(model.seen)
+    for _ in range(2):
+        seen.vector(model, Clip(source=media / "blue.mp4"))
+    assert sum(model.seen) - before == 4
+
+
+def test_a_new_model_watches_a_video_anew(searcher: Searcher, media: Path) -> None:
+    clip = Clip(source=(media / "blue.mp4").read_bytes())
+    searcher.encode_video([clip])
+    loaded = len(toy_model.loaded)
+    toy_model.save_model(media.parent / "run", fingerprint="9" * 64)
+    index_media(media.parent / "run", media, media.parent / "index", device="cpu")
+    (vector,) = searcher.encode_video([clip])
+    assert int(vector.argmax()) == toy_model.COLOURS["blue"]
+    assert any(2 in model.seen for model in toy_model.loaded[loaded:])
 
 
 def test_vectors_of_videos_are_asked_for_in_a_list(searcher: Searcher, media: Path) -> None:

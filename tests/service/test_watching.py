@@ -29,7 +29,7 @@ from tiny_videos import save_slides, save_sound, save_video
 from dragoman.encoders.clips import Clip
 from dragoman.indexing.film import moment_id
 from dragoman.records import Entry
-from dragoman.search import answering
+from dragoman.search import watched
 
 
 def ids(answer: Any) -> list[str]:
@@ -200,7 +200,7 @@ def test_a_service_that_reads_no_videos_says_so(
     client: TestClient, film: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
-    answer = client.post("/v1/search", **in_json(film.read_bytes()))
+    answer = client.post("/v1/search", **in_json(film.read_bytes() + b"never sent before"))
     assert (answer.status_code, answer.json()["detail"]) == (
         501,
         "Reading videos needs the package 'av', which is not installed.",
@@ -255,7 +255,7 @@ class Held:
 @pytest.fixture
 def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[Held]:
     found = Held()
-    monkeypatch.setattr(answering, "clip_vector", found)
+    monkeypatch.setattr(watched, "clip_vector", found)
     yield found
     found.go.set()
 
@@ -303,6 +303,17 @@ def test_a_video_is_watched_no_longer_than_somebody_waits(shelf: Path, held: Hel
             connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
             assert held.began.acquire(timeout=10)
         assert held.ended.wait(10) and not held.go.is_set()
+
+
+def test_a_video_that_comes_again_with_a_word_is_not_watched_again(
+    service: Callable[..., TestClient], film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, content = service(), film.read_bytes()
+    told = {"text": "a green house", "k": 5}
+    expected = ids(client.post("/v1/search", **in_json(content, **told)))
+    monkeypatch.setitem(sys.modules, "av", None)
+    assert ids(client.post("/v1/search", **in_form(content, **told))) == expected
+    assert client.post("/v1/search", **in_json(content + b"more")).status_code == 501
 
 
 def test_no_file_stays_behind(

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dragoman.encoders.clips import Clip
-from dragoman.encoders.film_vectors import clip_vector
 from dragoman.encoders.inputs import require_list
 from dragoman.errors import UserError
 from dragoman.index import Backend, Filter, Match
@@ -70,7 +69,7 @@ def vectors_of_videos(videos: Sequence[str | Path | Clip], opened: Opened) -> Fl
     require_list(videos, "encode_video", "videos")
     clips = [video if isinstance(video, Clip) else Clip.named(video) for video in videos]
     none = np.empty((0, opened.info.width), np.float32)
-    return np.concatenate([none, *(clip_vector(opened.model, clip)[None] for clip in clips)])
+    return np.concatenate([none, *(opened.watched.vector(opened.model, clip)[None] for clip in clips)])
 
 
 def _shows(query: Query) -> bool:

@@ -16,6 +16,7 @@ from dragoman.folders import MANIFEST
 from dragoman.index import Backend
 from dragoman.indexing.folder import IndexInfo, open_generation, read_info
 from dragoman.search.calibration import Calibration
+from dragoman.search.watched import Watched
 
 T = TypeVar("T")
 
@@ -39,6 +40,7 @@ class Opened:
 
     info: IndexInfo
     model: Encoder
+    watched: Watched
     calibration: Calibration | None
     store: _Store
     stamp: tuple[int, ...]
@@ -106,15 +108,22 @@ class LiveIndex:
         stamp = _stamp(self.folder)
         info = read_info(self.folder)
         if before and before.info.fingerprint == info.fingerprint:
-            model = before.model
+            model, watched = before.model, before.watched
         else:
-            model = _load_model(info, self._model, self._device)
+            model, watched = _load_model(info, self._model, self._device), Watched()
         if before and before.info.generation == info.generation:
             store = before.store
         else:
             store = _Store(open_generation(info))
         calibration = info.calibration and Calibration.read(self.folder / str(info.calibration["file"]))
-        return Opened(info=info, model=model, calibration=calibration or None, store=store, stamp=stamp)
+        return Opened(
+            info=info,
+            model=model,
+            watched=watched,
+            calibration=calibration or None,
+            store=store,
+            stamp=stamp,
+        )
 
 
 def _stamp(folder: Path) -> tuple[int, ...]:
