@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dragoman.corpus import BuildOptions, Corpus, FrameSet, GivenFeatures, GivenFrames, build_jsonl
+from dragoman.corpus.frame_files import NrccrFolder
 from dragoman.errors import UserError
 
 VIDEOS = {
@@ -154,6 +156,7 @@ def test_nan_between_frames_of_a_stack_is_damage(tmp_path: Path) -> None:
         ("feature.bin", b"\0" * 44, r"feature\.bin has 44 bytes, but 6 frames of 2 float32 values have 48"),
         ("shape.txt", b"6", r"shape\.txt holds '6', but the number of frames and their width"),
         ("shape.txt", b"6 x", r"shape\.txt holds '6 x'"),
+        ("shape.txt", b"9" * 5000 + b" 2", r"shape\.txt holds '9{40}', but the number of frames"),
         ("shape.txt", b"7 2", "holds 6 ids, 6 of them different, but shape.txt says 7 frames"),
         ("id.txt", b"a a b c d e", "holds 6 ids, 5 of them different"),
         ("id.txt", b"a b c d e f", "video 'v0' has the frame 'v0_0', which id.txt does not name"),
@@ -161,12 +164,39 @@ def test_nan_between_frames_of_a_stack_is_damage(tmp_path: Path) -> None:
         ("video2frames.txt", b"print('hello')", "is no dictionary of frame ids by video"),
         ("video2frames.txt", b"{'v0': [1]}", "is no dictionary of lists of frame ids"),
         ("video2frames.txt", b"{'v0': []}", r"video 'v0' holds .* of shape \(0, 2\)"),
+        ("video2frames.txt", b"{'v0': [NaN]}", "is no dictionary of lists of frame ids"),
+        ("video2frames.txt", b"{'v0': [" + b"'x' " * 999 + b"]}", "video 'v0' has the frame 'x{60}', which"),
     ],
 )
 def test_a_damaged_file_of_nrccr_is_named(tmp_path: Path, name: str, content: bytes, message: str) -> None:
     frames = write_nrccr(tmp_path)
     (frames.path / name).write_bytes(content)
     refused(tmp_path, frames, message)
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["{'v0': ['a', 'b']}", '{"v0": ["a", "b"]}', "{'v0': ('a', \"b\",),}", "{'v\\x30': ['a', 'b']}"],
+)
+def test_a_dictionary_may_be_written_in_any_way(tmp_path: Path, written: str) -> None:
+    frames = write_nrccr(tmp_path)
+    (frames.path / "id.txt").write_text("a b c d e f")
+    (frames.path / "video2frames.txt").write_text(written)
+    rows = np.fromfile(frames.path / "feature.bin", "<f4").reshape(6, 2)[:2]
+    np.testing.assert_array_equal(built(tmp_path, ["v0"], frames).features("i3d").vectors, rows)
+
+
+def test_a_published_dictionary_is_small_in_memory(tmp_path: Path) -> None:
+    """Syntax trees of Python take forty times the size of the file."""
+    frames = write_nrccr(tmp_path)
+    published = {f"v{at}": [f"v{at}_{frame}" for frame in range(30)] for at in range(3000)}
+    text = (frames.path / "video2frames.txt").read_text()[:-1] + ", " + repr(published)[1:]
+    (frames.path / "video2frames.txt").write_text(text)
+    tracemalloc.start()
+    NrccrFolder(frames.path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 12 * len(text)
 
 
 @pytest.mark.parametrize("name", ["shape.txt", "id.txt", "video2frames.txt"])
@@ -187,8 +217,41 @@ def test_other_data_sets_of_hdf5_are_named(tmp_path: Path) -> None:
     with h5py.File(frames.path, "a") as file:
         file["text"] = "hello"
         file.create_group("group")
-    refused(tmp_path, frames, r"data set 'text' holds no single array", "text")
+    refused(tmp_path, frames, r"data set 'text' holds object of shape \(\)", "text")
     refused(tmp_path, frames, "has no frames of 1 of 1 items: group", "group")
+
+
+def test_a_data_set_that_lies_in_another_file_is_refused(tmp_path: Path) -> None:
+    """It could change without a trace in the manifest, and name any file of this computer."""
+    frames = write_hdf5(tmp_path)
+    (tmp_path / "raw").write_bytes(VIDEOS["v0"].tobytes())
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["linked"] = h5py.ExternalLink(str(frames.path), "v0")
+        file.create_dataset("raw", (3, 2), "f4", external=str(tmp_path / "raw"))
+        layout = h5py.VirtualLayout((3, 2), "f4")
+        layout[:] = h5py.VirtualSource(str(frames.path), "v0", (3, 2))
+        file.create_virtual_dataset("virtual", layout)
+    for name in ("linked", "raw", "virtual"):
+        other = GivenFrames(path=tmp_path / "other.h5")
+        refused(tmp_path, other, f"other.h5, data set '{name}' lies in another file", name)
+
+
+def test_what_no_memory_holds_is_told(tmp_path: Path) -> None:
+    frames = write_hdf5(tmp_path)
+    with h5py.File(frames.path, "a") as file:
+        file.create_dataset("vast", (10**10, 1000), "f4", chunks=(100, 100))
+        file.create_dataset("text", (10**10, 1000), "S8", chunks=(100, 100))
+    refused(tmp_path, frames, "cannot be read as HDF5 .Unable to allocate", "vast")
+    refused(tmp_path, frames, r"data set 'text' holds \|S8 of shape", "text")
+
+
+def test_only_files_are_frames(tmp_path: Path) -> None:
+    frames = write_npy_folder(tmp_path)
+    (frames.path / "folder.npy").mkdir()
+    (frames.path / "gone.npy").symlink_to("nowhere")
+    assert built(tmp_path, ["v0"], frames).features("i3d").ids == ["v0"]
+    (tmp_path / "folder").mkdir()
+    refused(tmp_path / "folder", GivenFrames(path=frames.path), "has no frames of 2 of 2", "folder", "gone")
 
 
 def test_absent_hdf5_is_named(tmp_path: Path) -> None:
