@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from miniatures import MINIATURES, put_lines
+from miniatures import MINIATURES, put_lines, put_records
 
 from dragoman.corpus import BuildOptions, BuildReport, build_dataset
 from dragoman.errors import UserError
@@ -163,6 +163,62 @@ def test_images_of_wit_are_joined_by_address_and_found_on_disk(tmp_path: Path) -
         "wit-test_ar": "https://upload.wikimedia.org/ar.svg",
     }
     assert captions(report)["wit-test_0#ar#1"] == "ar three"
+
+
+def placed(root: Path, *files: str) -> BuildReport:
+    """Multi30K with some media files; its images are 1, 2_a, 3, 4 and 5, all `.jpg`."""
+    MINIATURES["multi30k-task1"](root / "in")
+    for file in files:
+        (root / "media" / file).parent.mkdir(parents=True, exist_ok=True)
+        (root / "media" / file).touch()
+    return built("multi30k-task1", root, options={"media_root": root / "media"})
+
+
+def paths(report: BuildReport, root: Path) -> dict[str, str]:
+    found = {row["item_id"]: row["path"] for row in report.corpus.items.to_pylist() if row["path"]}
+    return {name: str(Path(path).relative_to(root / "media")) for name, path in found.items()}
+
+
+def test_what_lies_beside_a_picture_under_its_name_is_no_picture(tmp_path: Path) -> None:
+    report = placed(tmp_path, "1.json", "1.png", "3.npy", "4.JPEG", "4.JSON", "5.txt", "5.WebP")
+    assert paths(report, tmp_path) == {"1": "1.png", "4": "4.JPEG", "5": "5.WebP"}
+
+
+def test_several_files_of_a_name_are_told(tmp_path: Path) -> None:
+    report = placed(tmp_path, "full/1.jpg", "thumbs/1.jpg", "thumbs/3.jpg")
+    assert paths(report, tmp_path) == {"1": "full/1.jpg", "3": "thumbs/3.jpg"}
+    assert "several media files of that name, the first taken: 1 (1)" in report.notes
+
+
+def test_linked_folders_of_media_are_searched_once(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/1.jpg").touch()
+    (tmp_path / "elsewhere/back").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "media").mkdir()
+    (tmp_path / "media/linked").symlink_to(tmp_path / "elsewhere")
+    report = placed(tmp_path)
+    assert paths(report, tmp_path) == {"1": "linked/1.jpg"}
+    assert [note for note in report.notes if "media" in note] == []
+
+
+def test_published_folders_tell_files_of_one_name_apart(tmp_path: Path) -> None:
+    """Names of Wikimedia are unique within a folder alone."""
+    where = "https://upload.wikimedia.org/wikipedia/commons"
+    rows = [
+        {"image_url": f"{where}/{folder}/Logo.png", "wit_ix": name, "caption_reference_description": name}
+        for name, folder in (("one", "a/ab"), ("two", "b/bc"))
+    ]
+    put_records(tmp_path, {"in/annotations/test_en.jsonl": rows})
+    for folder in ("a/ab", "b/bc"):
+        (tmp_path / "media" / folder).mkdir(parents=True)
+        (tmp_path / "media" / folder / "Logo.png").touch()
+    options = {"media_root": tmp_path / "media"}
+    report = built("wit", tmp_path, options=options)
+    assert paths(report, tmp_path) == {"one": "a/ab/Logo.png", "two": "b/bc/Logo.png"}
+    assert not any("media" in note for note in report.notes)
+    (tmp_path / "media/b/bc/Logo.png").unlink()
+    report = built("wit", tmp_path, options=options | {"overwrite": True})
+    assert "media file of another item taken as well: 1 (two)" in report.notes
 
 
 def test_a_line_that_is_no_record_is_named_or_collected(tmp_path: Path) -> None:

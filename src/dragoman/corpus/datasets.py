@@ -65,7 +65,7 @@ def build_dataset(
     source = reader.read(wanted)
     if options.split is None and options.split_fractions is None:
         options = replace(options, split_fractions=about.shares)
-    media = Media(options.media_root)
+    media = Media(options.media_root, wanted.defects)
     assert source.items is not None, f"{name} gives no items"
     source = replace(
         source,
