@@ -56,7 +56,9 @@ def write_text(target: Path, text: str) -> None:
 
 def write_json(target: Path, value: object) -> None:
     """Replace `target` with `value` as indented JSON, atomically. NaN is refused: it is not JSON."""
-    write_text(target, json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+    text = json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+    # Names of files may be no valid Unicode; as escapes they can be written, and read again as they were.
+    write_text(target, text.encode("utf-8", "backslashreplace").decode())
 
 
 @contextmanager

@@ -106,6 +106,10 @@ def build(source: Source, out: str | Path, options: BuildOptions, **reader: Any)
     target, root = Path(out), options.media_root
     if root is not None and not root.is_dir():
         raise UserError(f"{root} is no folder. Give the folder of the media files with --media-root.")
+    if (shown := str(target.absolute()).encode("utf-8", "backslashreplace").decode()) != str(
+        target.absolute()
+    ):
+        raise UserError(f"{shown} is no name in UTF-8, which tables need. Give another --out.")
     inputs = dict(source.inputs) | _hashes([*options.features, *source.features])
     if options.reject_file is not None and options.reject_file.resolve() in {
         Path(p).resolve() for p in inputs

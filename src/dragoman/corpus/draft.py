@@ -135,7 +135,8 @@ class Draft:
         raw = row.raw if self.rejects.file is not None else None
         if isinstance(raw, bytes):
             raw = raw.decode("utf-8", "backslashreplace")
-        self._rows.append((caption_id, *values[1:], row.file, row.line, raw))
+        file = row.file.encode("utf-8", "backslashreplace").decode()
+        self._rows.append((caption_id, *values[1:], file, row.line, raw))
         if len(self._rows) == CHUNK:
             self._flush()
 
