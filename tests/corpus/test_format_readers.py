@@ -77,6 +77,57 @@ def test_captions_of_a_key_or_of_chosen_languages(tmp_path: Path) -> None:
         built("webdataset", tmp_path / "in", columns={"trust": "title"})
 
 
+def test_captions_without_language_are_in_the_one_that_is_said(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [{"id": "a", "caption": "a dog", "lang": "pt"}]
+    rows.append({"id": "b", "caption": "a boat", "lang": None})
+    put_parquet(tmp_path / "in/x.parquet", rows)
+    assert texts(built("huggingface", tmp_path / "in", languages=["pt"])) == {"a#pt#0": "a dog"}
+    assert texts(built("huggingface", tmp_path / "in", languages=["en"])) == {"b#en#0": "a boat"}
+    assert len(texts(built("huggingface", tmp_path / "in"))) == 2
+
+
+def test_files_of_a_sample_stand_together(tmp_path: Path) -> None:
+    """Else the sample would be two, and the first of them without a picture."""
+    put_tar(tmp_path / "in" / "a.tar", {"1.txt": b"a dog", "2.txt": b"a boat", "1.jpg": b"", "2.jpg": b""})
+    with pytest.raises(UserError, match=r"a\.tar: the files of 1 do not stand together.*tar --sort=name"):
+        built("webdataset", tmp_path / "in")
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("webdataset", "train/00000.tar.idx"),
+        ("coco-json", "annotations/captions_val2017.json.bak"),
+        ("img2dataset", "00002.parquet/"),
+        ("huggingface", "x.parquet/"),
+        ("ccrk", "part_0.data.bak"),
+    ],
+)
+def test_what_is_called_nearly_like_a_file_is_left_alone(name: str, other: str, tmp_path: Path) -> None:
+    MINIATURES[name](tmp_path / "in")
+    lang = {} if name == "ccrk" else {"lang": "en", "split": "test"}
+    before = texts(built(name, tmp_path / "in", options=lang))
+    if other.endswith("/"):
+        (tmp_path / "in" / other).mkdir()
+    else:
+        (tmp_path / "in" / other).write_text("{}")
+    assert texts(built(name, tmp_path / "in", options=lang)) == before
+
+
+def test_pictures_are_extracted_into_a_folder(tmp_path: Path) -> None:
+    MINIATURES["webdataset"](tmp_path / "in")
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"--extract .*file is a file\. Give a folder"):
+        built("webdataset", tmp_path / "in", extract=tmp_path / "file")
+
+
+def test_an_image_of_img2dataset_stands_once(tmp_path: Path) -> None:
+    row = {"key": "000000000", "status": "success", "caption": "a dog"}
+    put_parquet(tmp_path / "in/00000.parquet", [row, row | {"caption": "a boat"}])
+    with pytest.raises(UserError, match=r"item_id '000000000' stands in .*row 1 already"):
+        built("img2dataset", tmp_path / "in")
+
+
 def test_a_name_in_a_tar_never_leads_out_of_the_folder(tmp_path: Path) -> None:
     put_tar(tmp_path / "in" / "a.tar", {"../../../evil.jpg": b"x", "../../../evil.txt": b"a dog"})
     with pytest.raises(UserError, match=r"evil\.jpg' would be written outside"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -163,6 +164,29 @@ def test_images_of_wit_are_joined_by_address_and_found_on_disk(tmp_path: Path) -
         "wit-test_ar": "https://upload.wikimedia.org/ar.svg",
     }
     assert captions(report)["wit-test_0#ar#1"] == "ar three"
+
+
+def test_names_that_are_no_unicode_are_escaped(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    MINIATURES["xtd10"](folder / "in")
+    for unchanged in (False, True):
+        report = build_dataset("xtd10", folder / "in", tmp_path / "out")
+        assert (report.items, report.unchanged) == (2, unchanged)
+    assert str(folder / "in/XTD10/test_image_names.txt") in report.corpus.manifest["inputs"]
+    with pytest.raises(UserError, match=r"caf\\udce9/out is no name in UTF-8.* Give another --out"):
+        built("xtd10", folder)
+    MINIATURES["xflickrco"](tmp_path / "in")
+    with (tmp_path / "in/annotations/de/test.jsonl").open("a") as file:
+        file.write('{"img_path": "\\ud800.jpg", "sentences": [""]}\n')
+    report = built("xflickrco", tmp_path, options={"reject_file": tmp_path / "r.jsonl", "overwrite": True})
+    assert r"empty caption left out, de: 2 (77, \ud800)" in report.notes
+    assert report.rejected == 1
+
+
+def test_a_language_that_the_test_set_lacks_is_told(tmp_path: Path) -> None:
+    MINIATURES["vatex"](tmp_path / "in")
+    report = built("vatex", tmp_path, test="public")
+    assert "languages without any human caption of a test item: zh" in report.notes
 
 
 def placed(root: Path, *files: str) -> BuildReport:

@@ -170,6 +170,19 @@ def test_of_several_test_sets_of_ccrk_one_is_named(tmp_path: Path) -> None:
     assert texts(report)["y#en#0"] == "five"
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"test": "5k_test"}, r"--test is '5k_test', but the lists in .* have: 1k_test\. Give one"),
+        ({"languages": ["ja", "fr"]}, r"--languages ja,fr: .* has no list in fr\. It has: en, ja"),
+    ],
+)
+def test_a_choice_that_ccrk_lacks_is_named(tmp_path: Path, given: dict[str, Any], message: str) -> None:
+    MINIATURES["ccrk"](tmp_path / "in")
+    with pytest.raises(UserError, match=message):
+        built("ccrk", tmp_path, **given)
+
+
 def test_names_of_ccrk_may_end_with_the_language(tmp_path: Path) -> None:
     record = [{"image": "flickr30k-images/7.jpg", "caption": ["ein Hund"], "image_id": 0}]
     put(tmp_path / "in", {"test_2016_flickr.de.json": json.dumps(record)})

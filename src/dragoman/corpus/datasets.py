@@ -17,6 +17,7 @@ from dragoman.corpus.media import Media
 from dragoman.corpus.options import BuildOptions
 from dragoman.corpus.published import Published, Wanted, choose, choose_test
 from dragoman.corpus.rows import Row
+from dragoman.errors import UserError
 from dragoman.records import SPLITS
 
 READERS = "dragoman.corpus.readers"
@@ -58,10 +59,14 @@ def build_dataset(
     """
     reader = load(name)
     about: Published = reader.ABOUT
+    if extract is not None and Path(extract).exists() and not Path(extract).is_dir():
+        raise UserError(f"--extract {extract} is a file. Give a folder, which need not exist yet.")
     test = choose_test(name, about, test)
     chosen, files = choose(name, about, reader.needed(test), Path(root), languages)
     mapping, place = dict(columns or {}), None if extract is None else Path(extract)
-    wanted = Wanted(files=files, languages=chosen, test=test, columns=mapping, extract=place)
+    wanted = Wanted(
+        files=files, languages=chosen, test=test, lang=options.lang, columns=mapping, extract=place
+    )
     source = reader.read(wanted)
     if options.split is None and options.split_fractions is None:
         options = replace(options, split_fractions=about.shares)
@@ -117,6 +122,9 @@ def _uneven(items: pa.Table, captions: pa.Table) -> Iterator[str]:
     """Whether every test item has a human caption in every language, which consistency needs."""
     tests, human = _human_tests(items, captions)
     languages = human["lang"].unique().to_pylist()
+    elsewhere = set(captions.filter(pc.equal(captions["role"], "human"))["lang"].unique().to_pylist())
+    if languages and (absent := sorted(elsewhere - set(languages))):
+        yield f"languages without any human caption of a test item: {', '.join(absent)}"
     if len(languages) > 1:
         counted = human.group_by("item_id").aggregate([("lang", "count_distinct")])
         complete = pc.sum(pc.equal(counted["lang_count_distinct"], len(languages))).as_py() or 0

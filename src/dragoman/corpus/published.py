@@ -56,6 +56,8 @@ class Defects:
 
     def note(self, what: str, place: str) -> None:
         """Count one case; the same `what` is counted together."""
+        # Foreign ids may be no valid Unicode, and these lines are printed.
+        place = place.encode("utf-8", "backslashreplace").decode()
         self._counts[what] = self._counts.get(what, 0) + 1
         places = self._places.setdefault(what, [])
         if len(places) < 3 and place not in places:
@@ -104,6 +106,8 @@ class Wanted:
     files: Files
     languages: tuple[str, ...]
     test: str
+    lang: str | None = None
+    """Of captions that name none, where the user says it."""
     columns: Mapping[str, str] = field(default_factory=dict)
     """Header of a key, such as `text`, where it is not the usual one."""
     extract: Path | None = None

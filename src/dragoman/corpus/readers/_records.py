@@ -40,11 +40,15 @@ class Record(NamedTuple):
     more: Mapping[str, object]
 
 
-def items(records: Iterable[Record]) -> Iterator[Row]:
-    """The items of records; one that several records name counts once, as long as they agree on its split."""
+def items(records: Iterable[Record], *, once: bool = False) -> Iterator[Row]:
+    """The items of records; one that several records name counts once, as long as they agree on its split.
+
+    With `once` no other record may name it.
+    """
     seen: set[tuple[str, Split | None]] = set()
     for record in records:
-        if record.line.fault or (key := (record.item_id, record.split)) in seen:
+        key = (record.item_id, record.split)
+        if record.line.fault or (key in seen and not once):
             continue
         seen.add(key)
         fields: dict[str, object] = {"item_id": record.item_id, "path": record.path, **record.more}
@@ -61,7 +65,7 @@ def captions(wanted: Wanted, records: Iterable[Record]) -> Iterator[Row]:
         for lang, text in texts:
             if isinstance(text, str) and not text.strip():
                 wanted.defects.note(f"empty caption left out{f', {lang}' if lang else ''}", item_id)
-            elif not wanted.languages or lang is None or lang in wanted.languages:
+            elif not wanted.languages or (lang or wanted.lang) in (*wanted.languages, None):
                 fields = {"item_id": item_id, "text": text} | ({"lang": lang} if lang else {})
                 yield Row(place, line.number, line.raw, fields)
 

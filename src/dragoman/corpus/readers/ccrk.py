@@ -48,13 +48,14 @@ def needed(test: str) -> Needed:
 
 def read(wanted: Wanted) -> Source:
     root = wanted.files.root
-    lists = _of_languages(wanted, [found for path in _files(root, "*.json*") if (found := _parsed(path))])
-    lines = _files(root, "*.data*")
+    lists = [found for path in _files(root, "*.json*") if (found := _parsed(path))]
+    lines = [path for path in _files(root, "*.data*") if path.name.removesuffix(".gz").endswith(".data")]
     if not lists and not lines:
         raise UserError(
             f"{root} holds neither lists such as en.train.json or test_2016_flickr.de.json nor part_*.data. "
             f"How they are made is told at {ABOUT.where['']}."
         )
+    lists = _of_languages(wanted, lists, known_lines=bool(lines))
     for path in (*(found.path for found in lists), *lines):
         wanted.files.use(path)
     return Source(
@@ -78,13 +79,27 @@ def _parsed(path: Path) -> _List | None:
     return None
 
 
-def _of_languages(wanted: Wanted, lists: list[_List]) -> list[_List]:
+def _of_languages(wanted: Wanted, lists: list[_List], *, known_lines: bool) -> list[_List]:
+    there = sorted({found.lang for found in lists})
+    absent = [lang for lang in wanted.languages if lang not in there]
+    # Which languages the lines hold is told by each line alone.
+    if absent and not known_lines:
+        raise UserError(
+            f"--languages {','.join(wanted.languages)}: {wanted.files.root} has no list in "
+            f"{', '.join(absent)}. It has: {', '.join(there)}."
+        )
     lists = [found for found in lists if not wanted.languages or found.lang in wanted.languages]
     parts = {
         lang: [f.part for f in lists if (f.lang, f.split) == (lang, "test")]
         for lang in {f.lang for f in lists}
     }
     if wanted.test:
+        tests = sorted({name for names in parts.values() for name in names})
+        if wanted.test not in tests:
+            raise UserError(
+                f"--test is {wanted.test!r}, but the lists in {wanted.files.root} have: "
+                f"{', '.join(tests) or 'no test set'}. Give one of these, or leave it out."
+            )
         return [found for found in lists if found.split != "test" or found.part == wanted.test]
     several = sorted(lang for lang, names in parts.items() if len(names) > 1)
     if several:

@@ -48,7 +48,12 @@ def read(wanted: Wanted) -> Source:
 
 def _captioned(root: Path) -> list[Path]:
     folders = (root, root / "annotations")
-    return sorted(path for folder in folders for path in folder.glob("captions_*.json*") if path.is_file())
+    return sorted(
+        path
+        for folder in folders
+        for path in folder.glob("captions_*.json*")
+        if path.is_file() and path.name.removesuffix(".gz").endswith(".json")
+    )
 
 
 def _split(file: Path) -> Split | None:

@@ -104,7 +104,7 @@ def _index(row: dict[str, object]) -> int:
 
 
 def _parquets(root: Path) -> list[_Part]:
-    files = [root] if root.is_file() else sorted(root.rglob("*.parquet"))
+    files = [root] if root.is_file() else sorted(p for p in root.rglob("*.parquet") if p.is_file())
     parts = []
     for file in files:
         words = (*re.split(r"[-_.]", file.name)[:1], file.parent.name)

@@ -36,7 +36,7 @@ def needed(test: str) -> Needed:
 
 def read(wanted: Wanted) -> Source:
     root = wanted.files.root
-    shards = sorted(path for path in root.glob("*.parquet") if "_stats" not in path.name)
+    shards = sorted(p for p in root.glob("*.parquet") if "_stats" not in p.name and p.is_file())
     if not shards:
         raise UserError(
             f"{root} holds no .parquet of img2dataset ({ABOUT.where['']}). Give the folder that it wrote."
@@ -44,7 +44,9 @@ def read(wanted: Wanted) -> Source:
     for shard in shards:
         wanted.files.use(shard)
     return Source(
-        items=items(chain.from_iterable(_records(wanted, shard, pictures=True) for shard in shards)),
+        items=items(
+            chain.from_iterable(_records(wanted, shard, pictures=True) for shard in shards), once=True
+        ),
         captions=captions(
             wanted, chain.from_iterable(_records(wanted, shard, pictures=False) for shard in shards)
         ),

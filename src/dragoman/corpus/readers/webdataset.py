@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tarfile
 import zlib
 from collections.abc import Iterator
@@ -39,6 +40,7 @@ ABOUT = Published(
         "a sample without caption is an item without captions, and counted",
     ),
 )
+_TAR = re.compile(r"\.(tar|tgz|tar\.(gz|bz2|xz))$", re.IGNORECASE)
 _LARGEST = 1 << 24
 """Bytes of a caption or its JSON."""
 
@@ -49,7 +51,7 @@ def needed(test: str) -> Needed:
 
 def read(wanted: Wanted) -> Source:
     root = wanted.files.root
-    shards = [root] if root.is_file() else sorted(p for p in root.rglob("*.tar*") if p.is_file())
+    shards = [root] if root.is_file() else sorted(p for p in root.rglob("*") if _is_tar(p))
     if not shards:
         raise UserError(
             f"{root} holds no .tar. The format is told at {ABOUT.where['']}. Give a tar or a folder."
@@ -65,9 +67,14 @@ def read(wanted: Wanted) -> Source:
     )
 
 
+def _is_tar(path: Path) -> bool:
+    # Indices lie beside, as `00000.tar.idx`.
+    return _TAR.search(path.name) is not None and path.is_file()
+
+
 def _samples(wanted: Wanted, shard: Path, base: Path, *, pictures: bool) -> Iterator[Record]:
     """The samples of a shard: with their pictures, or with their captions."""
-    key, members = "", dict[str, bytes]()
+    key, members, seen = "", dict[str, bytes](), set[str]()
     for name, data in _members(wanted, shard, pictures=pictures):
         path = PurePosixPath(name)
         start, _, suffix = path.name.partition(".")
@@ -75,6 +82,12 @@ def _samples(wanted: Wanted, shard: Path, base: Path, *, pictures: bool) -> Iter
         if found != key and key:
             yield _sample(wanted, shard, base, key, members, pictures=pictures)
             members = {}
+        if found != key and found in seen:
+            raise UserError(
+                f"{shard}: the files of {found} do not stand together, as those of a sample must. "
+                "Pack them sorted: tar --sort=name"
+            )
+        seen.add(found)
         key = found
         members[suffix.lower()] = data
     if key:
