@@ -50,8 +50,9 @@ def defects() -> list[str]:
     return [f"- `{name}`: {'; '.join(found)}." for name, found in known if found]
 
 
-def counts(name: str, corpus: Corpus) -> list[str]:
+def counts(name: str, corpus: Corpus, test: str | None = None) -> list[str]:
     """Rows of the table of counts: items, then captions by language and engine, equal rows as one."""
+    name = f"{name} --test {test}" if test else name
     found = summarize(corpus, samples=0, seed=0)
     rows: dict[tuple[int, ...], list[str]] = {}
     for count in found.captions:

@@ -1,4 +1,4 @@
-"""The output folder of img2dataset: a Parquet file a shard, and the images in folders, tars or in it."""
+"""The output folder of img2dataset: Parquet files; images beside them, in a tar or tfrecord, or in them."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ from dragoman.corpus.lines import TextLine
 from dragoman.corpus.published import Needed, Published, Wanted
 from dragoman.corpus.readers._parquet import column_names, parquet_rows
 from dragoman.corpus.readers._records import Columns, Record, captions, extracted, items
+from dragoman.corpus.readers._tfrecord import examples
 from dragoman.corpus.rows import Source
 from dragoman.errors import UserError
 
 ABOUT = Published(
-    title="output of img2dataset, `00000.parquet` beside `00000/`, `00000.tar`, or with the images in it",
+    title="output of img2dataset, `00000.parquet` beside `00000/`, `00000.tar` or `00000.tfrecord`, or with "
+    "the images in it",
     where={"": "https://github.com/rom1504/img2dataset"},
     free=True,
     columns=True,
     packed=True,
     defects=(
         "images that were not downloaded are left out and counted by their status",
-        "an image has the path of its file in `00000/`; one in a Parquet file gets one by `--extract "
-        "FOLDER`, one in `00000.tar` by reading the folder as `webdataset`",
+        "an image has the path of its file in `00000/`; one in `00000.parquet` or `00000.tfrecord` gets one "
+        "by `--extract FOLDER`, one in `00000.tar` by reading the folder as `webdataset`",
         "the address is kept in the metadata column `url`",
     ),
 )
@@ -60,6 +62,7 @@ def _records(wanted: Wanted, shard: Path, *, pictures: bool) -> Iterator[Record]
     read = {name for name in (*columns.used(), "key", "status", *_METADATA) if name in names}
     if image and pictures and wanted.extract is not None:
         read.add(image)
+    packed = _pictures(wanted, shard) if pictures else {}
     for number, row in parquet_rows(shard, sorted(read)):
         place, line = f"{shard}, row {number}", TextLine(0, "", "", None)
         key, status = row.get("key"), row.get("status", "success")
@@ -69,11 +72,24 @@ def _records(wanted: Wanted, shard: Path, *, pictures: bool) -> Iterator[Record]
             if pictures:
                 wanted.defects.note(f"image left out, {status}", key)
         elif pictures:
-            path = _path(wanted, shard, key, row.get(image) if image else None, image)
+            path = packed.get(key) or _path(wanted, shard, key, row.get(image) if image else None, image)
             more = {name: row[name] for name in _METADATA if row.get(name) is not None}
             yield Record(place, line, key, None, path, [], more)
         else:
             yield Record(place, line, key, None, None, columns.captions(row), {})
+
+
+def _pictures(wanted: Wanted, shard: Path) -> dict[str, str]:
+    """Paths, by key, of the pictures that a `.tfrecord` beside the shard holds, once they are extracted."""
+    file, found = shard.with_suffix(".tfrecord"), {}
+    if wanted.extract is None or not file.is_file():
+        return {}
+    for example in examples(wanted.files.use(file)):
+        key = example.get("key", b"").decode(errors="replace")
+        for suffix in _SUFFIXES:
+            if suffix in example:
+                found[key] = extracted(wanted.extract, f"{shard.stem}/{key}.{suffix}", example[suffix])
+    return found
 
 
 def _path(wanted: Wanted, shard: Path, key: str, data: object, image: str | None) -> str:
