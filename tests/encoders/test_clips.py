@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -145,6 +146,30 @@ def test_frames_that_grow_on_the_way_are_refused(tmp_path: Path) -> None:
         seen(grown)
     allowed = [(at / 4, "red" if at < 4 else "green") for at in range(8)]
     assert seen(Clip(source=small + large), every=0.25) == allowed
+
+
+OPEN = """
+import resource, sys
+import av, numpy
+from dragoman.encoders.clips import Clip
+from dragoman.encoders.images import ImageError
+from dragoman.encoders.videos import Sampling, clip_frames
+clip = Clip(source=open(sys.argv[1], "rb").read(), max_megapixels=9.0)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    next(clip_frames(clip, Sampling()))
+except ImageError as error:
+    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024, error)
+"""
+
+
+def test_to_learn_that_a_video_is_too_large_no_frame_is_decoded(tmp_path: Path) -> None:
+    """A frame of it has 54 MB, of which a decoder holds several."""
+    file = save_video(tmp_path / "a.ts", ["red"], size=(6000, 6000), encoder={"preset": "ultrafast"})
+    done = subprocess.run([sys.executable, "-c", OPEN, file], capture_output=True, text=True)
+    grown, said = done.stdout.split(" ", 1)
+    assert said.startswith("video: 6000x6000 is 36.0 megapixels, more than the limit of 9")
+    assert int(grown) < 50
 
 
 def test_pictures_without_times_are_shown_at_the_usual_rate(tmp_path: Path) -> None:

@@ -266,7 +266,7 @@ def _opened(clip: Clip) -> Iterator[_Video]:
     av, content, reason = pyav(), _content(clip), None
     errors: tuple[type[Exception], ...] = (*_errors(), ValueError)
     try:
-        options = {"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "file"}
+        options = {"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "file", **_most(clip)}
         # Titles in other encodings than UTF-8 are common, and nobody reads them here.
         container = av.open(content, options=options, metadata_errors="replace")
     except errors as error:
@@ -307,10 +307,15 @@ def _pictures(clip: Clip, container: Any) -> Any:
         raise ImageError(clip.name, "its codec is not known here")
     width, height = stream.codec_context.width, stream.codec_context.height
     _check_size(clip, width, height, float(stream.sample_aspect_ratio or 1))
-    # The decoder counts what it pads a frame with; what is beyond the limit itself is named by `_check_size`.
-    stream.codec_context.options = {"max_pixels": str(int(2e6 * clip.max_megapixels) + (1 << 20))}
+    stream.codec_context.options = _most(clip)
     stream.thread_type = "AUTO"
     return stream
+
+
+def _most(clip: Clip) -> dict[str, str]:
+    """The decoder's own limit, also while the file is opened, for which it may decode a frame."""
+    # It counts what it pads a frame with; what is beyond the limit itself is named by `_check_size`.
+    return {"max_pixels": str(int(2e6 * clip.max_megapixels) + (1 << 20))}
 
 
 def _check_size(clip: Clip, width: int, height: int, pixel_shape: float) -> None:
