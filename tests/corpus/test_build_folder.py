@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -101,6 +104,22 @@ def test_a_file_that_does_not_fit_is_named(
     with pytest.raises(UserError, match=message):
         built(root)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_text_that_is_no_file_is_named_and_never_waited_for(tmp_path: Path) -> None:
+    root = photos(tmp_path, a_jpg=None, b_jpg=None)
+    os.mkfifo(root / "a.txt")
+    (root / "b.txt").symlink_to("nowhere")
+    # In a process of its own: to read from the pipe would never end.
+    words = ["-q", "corpus", "folder", str(root), "--lang", "en", "--reject-file", "r", "--out", "out"]
+    command = [sys.executable, "-c", "from dragoman.cli import main; main()", *words]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    assert (done.returncode, done.stdout) == (3, "out: 2 items, 0 captions\n")
+    found = [json.loads(line) for line in (tmp_path / "r").read_text().splitlines()]
+    assert [(Path(one["file"]).name, one["reason"][:10]) for one in found] == [
+        ("a.txt", "it is no f"),
+        ("b.txt", "it is no f"),
+    ]
 
 
 def test_captions_without_language_need_one(tmp_path: Path) -> None:

@@ -89,6 +89,9 @@ def _captions(folder: Path, sidecars: Sequence[str], items: set[str]) -> Iterato
             reason = f"{what}. Add it, or move the text file elsewhere."
             yield Row(file, 0, "", {}, reason)
             continue
+        if not (folder / name).is_file():
+            yield Row(file, 0, "", {}, "it is no file that can be read. Remove it, or move it elsewhere.")
+            continue
         count = 0
         try:
             for number, raw in numbered_lines(folder / name):
@@ -132,7 +135,9 @@ def _fingerprint(folder: Path, media: Sequence[str], sidecars: Sequence[str]) ->
         digest.update(os.fsencode(name) + b"\0")
     for name in sidecars:
         try:
-            digest.update(hashlib.sha256((folder / name).read_bytes()).digest())
+            # To read from a pipe would wait for ever.
+            text = (folder / name).read_bytes() if (folder / name).is_file() else b"no file"
+            digest.update(hashlib.sha256(text).digest())
         except OSError:
             digest.update(b"unreadable")
     return digest.hexdigest()
