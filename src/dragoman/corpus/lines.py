@@ -81,5 +81,13 @@ def json_object(raw: bytes | str) -> tuple[dict[str, object], str | None]:
     return value, None
 
 
+def json_lines(path: Path) -> Iterator[tuple[TextLine, dict[str, object]]]:
+    """Lines that are not blank, with the object that each is; where `fault` is set there are no fields."""
+    for line in text_lines(path):
+        if line.text or line.fault is not None:
+            fields, fault = json_object(line.raw)
+            yield line._replace(fault=fault), fields
+
+
 def _not_utf8(error: UnicodeDecodeError) -> str:
     return f"byte {error.start + 1} ({error.object[error.start]:#04x}) is not UTF-8. Save the file as UTF-8."

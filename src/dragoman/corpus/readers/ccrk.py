@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from dragoman.corpus.lines import json_object, text_lines
+from dragoman.corpus.lines import json_lines
 from dragoman.corpus.published import Needed, Published, Wanted, faulty, item, stem
 from dragoman.corpus.readers._documents import entries
 from dragoman.corpus.rows import Row, Source
@@ -149,10 +149,8 @@ class _Line(NamedTuple):
 
 
 def _lines(path: Path) -> Iterator[_Line]:
-    for line in text_lines(path):
-        if not line.text and line.fault is None:
-            continue
-        fields, fault = json_object(line.raw)
+    for line, fields in json_lines(path):
+        fault = line.fault
         texts = fields.get("caption")
         captions = [c for c in (texts if isinstance(texts, list) else [texts]) if isinstance(c, dict)]
         if fault is None and not captions:

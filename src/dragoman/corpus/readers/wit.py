@@ -8,7 +8,7 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from dragoman.corpus.lines import TextLine, json_object, text_lines
+from dragoman.corpus.lines import TextLine, json_lines
 from dragoman.corpus.published import Needed, Published, Wanted, faulty, item
 from dragoman.corpus.rows import Row, Source
 
@@ -75,12 +75,10 @@ def _without_scheme(address: str) -> str:
 
 
 def _records(file: Path) -> Iterator[_Record]:
-    for line in text_lines(file):
-        if not line.text and line.fault is None:
-            continue
-        fields, fault = json_object(line.raw)
+    for line, fields in json_lines(file):
         address, name = fields.get("image_url"), fields.get("wit_ix")
-        if fault is None and not (isinstance(address, str) and isinstance(name, str)):
-            fault = "image_url and wit_ix are missing or of another sort. Fetch the file anew."
-        text = fields.get("caption_reference_description")
-        yield _Record(line._replace(fault=fault), str(address), str(name), text)
+        if line.fault is None and not (isinstance(address, str) and isinstance(name, str)):
+            line = line._replace(
+                fault="image_url and wit_ix are missing or of another sort. Fetch the file anew."
+            )
+        yield _Record(line, str(address), str(name), fields.get("caption_reference_description"))

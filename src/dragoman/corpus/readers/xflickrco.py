@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from dragoman.corpus.lines import TextLine, json_object, text_lines
+from dragoman.corpus.lines import TextLine, json_lines
 from dragoman.corpus.published import Needed, Published, Wanted, faulty, item, stem
 from dragoman.corpus.rows import Row, Source
 from dragoman.records import Split
@@ -71,14 +71,10 @@ def _captions(wanted: Wanted, file: Path, lang: str) -> Iterator[Row]:
 
 
 def _records(file: Path) -> Iterator[_Record]:
-    for line in text_lines(file):
-        if not line.text and line.fault is None:
-            continue
-        fields, fault = json_object(line.raw)
+    for line, fields in json_lines(file):
         image, sentences = fields.get("img_path"), fields.get("sentences")
-        if fault is None and not (isinstance(image, str) and isinstance(sentences, list)):
-            fault = "img_path and sentences are missing or of another sort. Fetch the file anew."
-        if fault is not None or not isinstance(image, str) or not isinstance(sentences, list):
-            yield _Record(line._replace(fault=fault), "", [])
-        else:
+        if isinstance(image, str) and isinstance(sentences, list):
             yield _Record(line, image, sentences)
+        else:
+            fault = "img_path and sentences are missing or of another sort. Fetch the file anew."
+            yield _Record(line._replace(fault=line.fault or fault), "", [])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from dragoman.corpus.lines import TextLine, json_object, text_lines
+from dragoman.corpus.lines import TextLine, json_lines
 from dragoman.corpus.published import Needed, Published, Wanted, faulty, item
 from dragoman.corpus.rows import Row, Source
 
@@ -37,14 +37,11 @@ def read(wanted: Wanted) -> Source:
 
 
 def _records(file: Path) -> Iterator[tuple[TextLine, str, dict[str, object]]]:
-    for line in text_lines(file):
-        if not line.text and line.fault is None:
-            continue
-        fields, fault = json_object(line.raw)
+    for line, fields in json_lines(file):
         key = fields.get("image/key")
-        if fault is None and not isinstance(key, str):
-            fault = "image/key is missing or no string. Fetch the file anew."
-        yield line._replace(fault=fault), str(key), fields
+        if line.fault is None and not isinstance(key, str):
+            line = line._replace(fault="image/key is missing or no string. Fetch the file anew.")
+        yield line, str(key), fields
 
 
 def _items(file: Path) -> Iterator[Row]:
