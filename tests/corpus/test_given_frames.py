@@ -131,7 +131,7 @@ def test_frames_that_do_not_fit_are_named(tmp_path: Path, array: np.ndarray, mes
 
 @pytest.mark.parametrize("write", [write_npy_folder, write_hdf5, write_nrccr])
 def test_items_without_frames_are_named(tmp_path: Path, write: Callable[[Path], GivenFrames]) -> None:
-    refused(tmp_path, write(tmp_path), "has no frames of 1 of 2 items: v9", "v0", "v9")
+    refused(tmp_path, write(tmp_path), "has no frames for 1 of 2 items: v9", "v0", "v9")
 
 
 def test_a_stacked_video_needs_a_frame(tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_other_data_sets_of_hdf5_are_named(tmp_path: Path) -> None:
         file["text"] = "hello"
         file.create_group("group")
     refused(tmp_path, frames, r"data set 'text' holds object of shape \(\)", "text")
-    refused(tmp_path, frames, "has no frames of 1 of 1 items: group", "group")
+    refused(tmp_path, frames, "has no frames for 1 of 1 items: group", "group")
 
 
 def test_a_data_set_that_lies_in_another_file_is_refused(tmp_path: Path) -> None:
@@ -251,7 +251,7 @@ def test_only_files_are_frames(tmp_path: Path) -> None:
     (frames.path / "gone.npy").symlink_to("nowhere")
     assert built(tmp_path, ["v0"], frames).features("i3d").ids == ["v0"]
     (tmp_path / "folder").mkdir()
-    refused(tmp_path / "folder", GivenFrames(path=frames.path), "has no frames of 2 of 2", "folder", "gone")
+    refused(tmp_path / "folder", GivenFrames(path=frames.path), "has no frames for 2 of 2", "folder", "gone")
 
 
 def test_absent_hdf5_is_named(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ NRCCR = ("feature.bin", "shape.txt", "id.txt", "video2frames.txt")
 class FrameFiles(Protocol):
     """Frames of videos by item id. What is wrong with one of them shows when it is read."""
 
-    def __contains__(self, item_id: str) -> bool: ...
+    def __contains__(self, item_id: object) -> bool: ...
 
     def read(self, item_id: str) -> NDArray[Any]:
         """[F, D] as stored, or a UserError that names the file; memory-mapped where that can be."""
@@ -61,7 +61,7 @@ class NpyFolder:
         files = sorted(file for file in self.folder.rglob("*.npy") if file.is_file())
         return {file.relative_to(self.folder).with_suffix("").as_posix(): file for file in files}
 
-    def __contains__(self, item_id: str) -> bool:
+    def __contains__(self, item_id: object) -> bool:
         return item_id in self._files
 
     def read(self, item_id: str) -> NDArray[Any]:
@@ -94,7 +94,7 @@ class Hdf5:
             self._open = h5py.File(file, "r")
         self._kind = h5py.Dataset
 
-    def __contains__(self, item_id: str) -> bool:
+    def __contains__(self, item_id: object) -> bool:
         with self._named():
             return isinstance(self._open.get(item_id), self._kind)
 
@@ -174,7 +174,7 @@ class NrccrFolder:
             raise UserError(f"{file} is no dictionary of lists of frame ids by video. Fetch it anew.")
         return found
 
-    def __contains__(self, item_id: str) -> bool:
+    def __contains__(self, item_id: object) -> bool:
         return item_id in self._frames_of
 
     def read(self, item_id: str) -> NDArray[Any]:

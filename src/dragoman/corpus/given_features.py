@@ -6,7 +6,7 @@ N vectors, D width, I items of the corpus; F frames, where a row is a video.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -53,13 +53,7 @@ class GivenFeatures:
         """
         vectors = self._load()
         row_of = self._rows(len(vectors))
-        missing = [item_id for item_id in item_ids if item_id not in row_of]
-        if missing:
-            shown = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
-            raise UserError(
-                f"{self.ids} names no vector for {len(missing)} of {len(item_ids)} items: {shown}. "
-                "Extract the missing vectors, or leave these items out of the corpus."
-            )
+        require_all(item_ids, row_of, f"{self.ids} names no vector")
         row_I = np.fromiter((row_of[item_id] for item_id in item_ids), np.int64, len(item_ids))
         if vectors.ndim == 3:
             videos = (self._frames(vectors[row], name) for row, name in zip(row_I, item_ids, strict=True))
@@ -142,6 +136,17 @@ def require_name(name: str) -> str:
             "'_' and '-' were expected. Give another name with --feature-name."
         )
     return name
+
+
+def require_all(item_ids: Sequence[str], found: Container[str], lacks: str) -> None:
+    """Raise UserError, which begins with `lacks`, where an item of the corpus is not among the found ones."""
+    missing = [item_id for item_id in item_ids if item_id not in found]
+    if missing:
+        shown = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
+        raise UserError(
+            f"{lacks} for {len(missing)} of {len(item_ids)} items: {shown}. "
+            "Extract what is missing, or leave these items out of the corpus."
+        )
 
 
 def halved(video_FD: NDArray[Any], item_id: str, path: Path) -> NDArray[np.float16]:

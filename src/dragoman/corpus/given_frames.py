@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dragoman.corpus.frame_files import FrameFiles, frame_files
 from dragoman.corpus.frames import write_frames
-from dragoman.corpus.given_features import halved, require_name
+from dragoman.corpus.given_features import halved, require_all, require_name
 from dragoman.errors import UserError
 
 
@@ -39,13 +39,7 @@ class GivenFrames:
         item has no frames.
         """
         found = frame_files(self.path)
-        missing = [item_id for item_id in item_ids if item_id not in found]
-        if missing:
-            shown = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
-            raise UserError(
-                f"{self.path} has no frames of {len(missing)} of {len(item_ids)} items: {shown}. "
-                "Extract them, or leave these items out of the corpus."
-            )
+        require_all(item_ids, found, f"{self.path} has no frames")
         videos = _videos(found, item_ids, self.path)
         write_frames(folder, item_ids, videos, inputs=self.inputs, source="given")
 
