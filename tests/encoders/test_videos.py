@@ -67,6 +67,51 @@ def test_times_count_from_the_first_frame(tmp_path: Path) -> None:
     assert seen(file, every=1) == [(0, "red"), (1, "green")]
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts", ".flv", ".nut"])
+def test_films_may_begin_at_any_time_of_their_clock(tmp_path: Path, suffix: str) -> None:
+    """A million seconds are eleven days; 1,024 frames are not spread over those."""
+    film = save_video(tmp_path / f"a{suffix}", ["red", "green", "blue"], [1e6, 1e6 + 1, 1e6 + 2])
+    usual = [(0, "red"), (0.5, "red"), (1, "green"), (1.5, "green"), (2, "blue")]
+    assert seen(film, every=0.5) == usual
+    assert [colour(frame_at(film, time)) for time, _ in usual] == [name for _, name in usual]
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".ts", ".avi"])
+def test_films_may_begin_before_the_zero_of_their_clock(tmp_path: Path, suffix: str) -> None:
+    film = save_video(tmp_path / f"a{suffix}", ["red", "green", "blue"], [-2, -1, 0])
+    assert seen(film, every=0.5, most=9)[::2] == [(0, "red"), (1, "green"), (2, "blue")]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
+def test_frames_may_be_an_hour_apart(tmp_path: Path, suffix: str) -> None:
+    film = save_video(tmp_path / f"a{suffix}", ["red", "green", "blue"], [0, 3600, 7199.5])
+    assert seen(film, every=1800) == [(0, "red"), (1800, "red"), (3600, "green"), (5400, "green")]
+    assert [colour(frame_at(film, time)) for time in (3599.9, 3600, 7199.5)] == ["red", "green", "blue"]
+    found = seen(film, every=1, most=8)
+    # An eighth is 899.95 seconds or a little more or less; four of them end just before the hour.
+    assert [name for _, name in found] in (["red"] * 5 + ["green"] * 3, ["red"] * 4 + ["green"] * 4)
+    assert found[-1][0] == pytest.approx(7 / 8 * 7199.6, abs=0.5)
+
+
+def test_times_that_leap_by_a_mistake_are_refused_not_followed(tmp_path: Path) -> None:
+    """At 46 days, in a film that says it lasts three seconds; 1,024 frames of half a second are more."""
+    film = save_video(tmp_path / "a.mkv", ["red", "green", "blue"], [0, 1, 4e6])
+    content = film.read_bytes()
+    assert content.count(b"1111:06:40.1") == 1
+    film.write_bytes(content.replace(b"1111:06:40.1", b"0000:00:03.0"))
+    refused(film, "one frame of it, near second 514, is shown for longer than it says it lasts", every=0.5)
+
+
+def test_a_length_of_zero_is_measured(tmp_path: Path) -> None:
+    film = save_video(tmp_path / "a.mp4", FOUR)
+    content = bytearray(film.read_bytes())
+    for name, place in ((b"mvhd", 20), (b"tkhd", 24), (b"mdhd", 20)):
+        at = content.index(name) + place
+        content[at : at + 4] = bytes(4)
+    film.write_bytes(bytes(content))
+    assert seen(film, every=0.01, most=4) == [(0, "red"), (1, "green"), (2, "blue"), (3, "yellow")]
+
+
 @pytest.mark.parametrize(
     ("rotation", "top", "bottom", "left", "right"),
     [

@@ -189,6 +189,23 @@ def test_a_video_is_found_by_its_best_moment(media: Path) -> None:
         assert picture.hits[0].entry.item_id == "films/three.mp4#t=0.00,3.00"
 
 
+def test_times_beyond_an_hour_are_shown_with_hours(media: Path) -> None:
+    index(media)
+    with opened(media) as backend:
+        for start, end in ((3723.0, 3730.5), (5999.99, 6000.2), (7200.0, 36061.0)):
+            late = Entry(
+                item_id=moment_id("blue.mp4", start, end),
+                kind="video",
+                path="blue.mp4",
+                metadata={"start": start, "end": end},
+            )
+            backend.add([late], np.array([GREEN], np.float32))
+    with Searcher.open(media.parent / "index") as searcher:
+        answer = searcher.search("verde", k=9, moments=True, filter="start>10")
+        shown = {line.rsplit("  ", 1)[1] for line in lines(searcher, answer)}
+    assert shown == {"1:02:03-1:02:10", "1:39:59-1:40:00", "2:00:00-10:01:01"}
+
+
 def test_many_moments_of_one_video_do_not_hide_the_others(media: Path) -> None:
     save_video(media / "long.mp4", (["green"] * 10 + ["red"] * 10) * 30)
     index(media)

@@ -9,6 +9,7 @@ import base64
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import chromium
@@ -436,12 +437,22 @@ def test_a_moment_of_a_video_is_played_from_its_beginning(page: Page, own_shelf:
             source="digest",
         )
         searcher.backend.add([moment], vector[None])
+        times = {"start": 3723.0, "end": 36061.5}
+        late = replace(moment, item_id=moment_id("late.webm", 3723, 36061.5), metadata=times, captions={})
+        # A whole video may have such metadata of its own.
+        whole = replace(moment, item_id="whole.webm", captions={})
+        searcher.backend.add([late, whole], np.stack([vector, vector]))
     with threaded(shelf=own_shelf) as start:
         page.go(start()[0])
         page.press("/")
         page.type("film")
         page.wait("document.querySelector('#results li')?.item.item_id === 'film.webm#t=2.00,4.00'")
         assert page.ask("document.querySelector('#results .time').textContent") == "0:02\u20130:04"
+        shown = "Object.fromEntries([...document.querySelectorAll('#results li')].map(li => [li.item.item_id,"
+        shown += " li.querySelector('.time')?.textContent ?? null]))"
+        times_of = page.ask(shown)
+        assert times_of["late.webm#t=3723.00,36061.50"] == "1:02:03\u201310:01:01"
+        assert times_of["whole.webm"] is None
         page.wait("document.querySelector('#results img').naturalWidth === 64")
         green = (
             "(() => { const c = document.createElement('canvas').getContext('2d');"

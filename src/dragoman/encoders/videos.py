@@ -33,6 +33,8 @@ SLACK = 1e-6
 """Seconds by which a time may miss a frame: containers count in fractions, which floats do not hold."""
 RATE = 25
 """Frames a second of a video that does not say."""
+LATE = 10
+"""Where the first frame comes after a tenth of what a file says it lasts, the file is measured."""
 WHOLE = 0.9
 """Share of its own length that a video must reach."""
 JUMP = 1.0
@@ -94,11 +96,16 @@ def clip_frames(clip: Clip, sampling: Sampling) -> Iterator[tuple[float, Image]]
             times = (clip.start + number * interval for number in itertools.count())
         end = math.inf if clip.end is None else clip.end
         times = itertools.takewhile(lambda time: time < end - SLACK, times)
-        nothing = True
+        shown, again = None, 0
         for time, frame in _shown_at(times, frames):
-            nothing = False
+            again = again + 1 if frame is shown else 0
+            shown = frame
+            # Times that leap by a mistake of the file would ask for this frame a million times.
+            if again > sampling.most + 1:
+                reason = f"one frame of it, near second {time:.0f}, is shown for longer than it says it lasts"
+                raise ImageError(clip.name, f"{reason}: its times are damaged")
             yield time, _upright(frame, video.pixel_shape)
-    if nothing:
+    if shown is None:
         raise ImageError(clip.name, f"no frame of it is shown from {clip.start:g} seconds on")
 
 
@@ -166,7 +173,8 @@ class _Video:
     def duration(self) -> float:
         """As `length`, or of the whole file with its sound, or as the last picture stored says."""
         known = self.length() or (self.container.duration or 0) / 1e6
-        return known if known > 0 else self._last_time()
+        # Some containers count the time before the first frame, which may be longer than all the rest.
+        return known if known > LATE * self._first_time() and known > 0 else self._last_time()
 
     def frames(self) -> Iterator[tuple[float, Any, float]]:
         """Seconds from the first frame, the frame, and until when it is shown at least."""
@@ -230,6 +238,11 @@ class _Video:
             yield from self.container.demux(self.stream)
         except self._errors:
             return
+
+    def _first_time(self) -> float:
+        with _opened(self._clip) as again:
+            first = next((packet.pts for packet in again._packets() if packet.pts is not None), 0)
+        return float(first * self.stream.time_base)
 
     def _last_time(self) -> float:
         # Opened once more: not every container can be wound back.
