@@ -112,6 +112,11 @@ def test_a_finished_benchmark_is_not_done_again_and_takes_more_seeds(
     assert {file: file.stat().st_mtime_ns for file in stamps} == stamps
     assert again.figures["SumR"]["de"][:2] == result.figures["SumR"]["de"]
     assert len(again.figures["SumR"]["de"]) == 3
+    # As an older version would have written it.
+    settings = json.loads((out / "run-1" / "config.json").read_text())
+    del settings["config"]["chunk"]
+    (out / "run-1" / "config.json").write_text(json.dumps(settings))
+    assert run_benchmark(config(published, seeds=(1, 3)), published, out).circumstances["seeds"] == "2"
     with pytest.raises(UserError, match=r"another configuration \(recipe\)"):
         run_benchmark(config(published, recipe="nrccr"), published, out)
 

@@ -75,7 +75,9 @@ class Stages:
                 run, report = self.folder / f"run-{name}", self.folder / f"report-{name}"
                 chosen = load_recipe(config.recipe)(SOURCE, group, features)
                 chosen = chosen.with_settings({**fixed, **config.settings, "seed": str(seed)})
-                train(corpus.folder, chosen, run, device=config.device)
+                # A finished report stands whatever became of its run, or of the version that trained it.
+                if not (report / MANIFEST).is_file():
+                    train(corpus.folder, chosen, run, device=config.device)
                 # English is searched by as many models as there are languages: none of them is its own.
                 languages = [*group, *([SOURCE] if with_source and not alone else [])]
                 self._evaluate(run, languages, report)
