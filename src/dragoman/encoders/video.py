@@ -8,7 +8,6 @@ B videos, F frames, D width of the vision vectors, H hidden width.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -143,9 +142,14 @@ class TemporalFrames(nn.Module):
         return masked_mean(frames_BFD + self.leave(self.norm(states_BFH)), mask_BF)
 
 
+POSITION_SCALE = 0.5
+"""That of the frames that positions are added to: with far smaller ones a transformer learns no more than the
+mean of the frames for hundreds of steps (benchmarks/motion)."""
+
+
 def _positions(width: int) -> nn.Parameter:
-    """[MOST_FRAMES, width] at the scale of CLIP's vision towers, so that narrow ones see order as soon."""
-    return nn.Parameter(torch.randn(MOST_FRAMES, width) / math.sqrt(width))
+    """[MOST_FRAMES, width] before training."""
+    return nn.Parameter(torch.randn(MOST_FRAMES, width) * POSITION_SCALE)
 
 
 def present(frames: Tensor) -> tuple[Tensor, Tensor]:
