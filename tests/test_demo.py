@@ -124,7 +124,7 @@ def test_a_folder_of_another_demonstration_is_refused(shown: tuple[Path, DemoRes
 
 
 def test_the_demo_goes_the_whole_way_on_clips(tmp_path: Path) -> None:
-    settings = {**SMALLEST.settings, "epochs": "3"}
+    settings = {**SMALLEST.settings, "epochs": "6"}
     result = run_demo(tmp_path, replace(SMALLEST, items=96, video=True, settings=settings))
     corpus = Corpus.open(tmp_path / "world")
     assert set(corpus.items["kind"].to_pylist()) == {"video"}

@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--results", action="store_true", help="only write the page from what is finished")
     chosen = vars(parser.parse_args())
     only_results = chosen.pop("results")
-    options = Options(**chosen, recipes=RECIPES, seeds=("1", "2", "3"))
+    options = Options(**chosen, recipes=RECIPES, arms=(), seeds=("1", "2", "3"))
     if not only_results:
         damage(options)
         for job in jobs(options):
