@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "corpus"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
@@ -24,6 +25,7 @@ from dragoman.benchmarking import BenchmarkConfig, BenchmarkResult, run_benchmar
 from dragoman.benchmarking.page import page
 from dragoman.benchmarking.protocols import AR, PROTOCOLS, R1_THERE, protocol_of
 from dragoman.benchmarking.published import CIRCUMSTANCES, published_rows
+from dragoman.cli.benchmark import command
 from dragoman.corpus import Corpus, datasets
 from dragoman.corpus.given_features import GivenFeatures
 from dragoman.errors import UserError
@@ -90,6 +92,20 @@ def test_a_row_holds_what_the_reports_say(done: tuple[Path, BenchmarkResult]) ->
     assert result.circumstances["training text"] == "human, of each language"
     assert result.circumstances["selection"] == "val (human captions)"
     assert result.circumstances["seeds"] == "2"
+
+
+def test_the_command_prints_the_row_and_names_its_folder_itself(
+    published: Path, done: tuple[Path, BenchmarkResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = [part for one in (TINY | {"epochs": "2"}).items() for part in ("--set", "=".join(one))]
+    given = ["--languages", "de", "--recipe", "translate_train", "--seeds", "2", "--device", "cpu"]
+    vectors = ["--features", str(published / "toy.npy"), "--feature-ids", str(published / "ids.txt")]
+    arguments = ["multi30k-task1", "--root", str(published), *given, *vectors, *settings]
+    found = CliRunner().invoke(command, arguments, catch_exceptions=False)
+    assert found.exit_code == 0
+    page_of = (tmp_path / "multi30k-task1-translate_train" / "benchmark.md").read_text()
+    assert found.stdout.endswith(page_of) and page_of == "\n".join(done[1].lines) + "\n"
 
 
 def test_the_page_has_published_rows_and_what_differs(done: tuple[Path, BenchmarkResult]) -> None:

@@ -13,7 +13,7 @@ FILE = click.Path(path_type=Path)
 @click.command(short_help="Measure a recipe or a public model on a published data set.")
 @click.argument("name")
 @click.option("--root", type=FILE, required=True, help="Folder of the published files.")
-@click.option("--out", type=FILE, required=True, help="Folder of everything that is made.")
+@click.option("--out", type=FILE, help="Folder of everything that is made.  [default: NAME-RECIPE]")
 @click.option("--languages", default="", help="Languages beside English, with commas.  [default: all]")
 @click.option("--test", help="The test set, where there are several.")
 @click.option("--recipe", default="nrccr", show_default=True, help="A file of dragoman/recipes.")
@@ -31,7 +31,7 @@ FILE = click.Path(path_type=Path)
 def command(
     name: str,
     root: Path,
-    out: Path,
+    out: Path | None,
     languages: str,
     features: Path | None,
     feature_ids: Path | None,
@@ -75,7 +75,8 @@ def command(
         settings=changes,
         **given,
     )
-    for line in run_benchmark(config, root, out).lines:
+    folder = out or Path(f"{name}-{Path(config.model).name if config.model else config.recipe}")
+    for line in run_benchmark(config, root, folder).lines:
         click.echo(line)
 
 
