@@ -256,10 +256,11 @@ def page(everything: dict) -> Iterator[str]:
     yield (
         f"{everything['clips']} clips of the generated world (a quarter the test, half of them reversals), "
         f"features `{everything['features']}`, English captions and Apertium's {TARGET} of them for "
-        f"training, captions by grammars for the test; {settings}. Rows are recipe and `video.pooling`. "
-        "Mean ± sample standard deviation over the seeds. Choices are percent right between a clip and its "
-        "reversal, 50 by chance: every test caption chooses a clip, every test clip a caption. SumR = R@1 + "
-        "R@5 + R@10 in both directions, at most 600.\n"
+        f"training, captions by grammars for the test; {settings}. Rows are recipe and `video.pooling`; "
+        "steps hold hard negatives (`hard_negatives=true`) but for `easy`. Mean ± sample standard deviation "
+        "over the seeds. Choices are percent right between a clip and its reversal, 50 by chance: every test "
+        "caption chooses a clip, every test clip a caption. SumR = R@1 + R@5 + R@10 in both directions, at "
+        "most 600.\n"
     )
     yield f"Command: `{everything['command']}`. Computer: {everything['computer']}, one thread a run.\n"
     results = everything["results"]
