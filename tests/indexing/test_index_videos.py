@@ -237,6 +237,11 @@ def test_parts_begin_where_a_change_stands_out_and_are_cut_evenly() -> None:
     assert parts(seen([0.8 * number for number in range(8)]), 10.0) == [(0, 8)]
 
 
+@pytest.mark.parametrize("cut", [1, 511, 512, 513, 1024, 1099])
+def test_a_change_is_seen_wherever_it_lies_in_a_long_film(cut: int) -> None:
+    assert parts(seen([0.0] * cut + [1.5] * (1100 - cut)), 2000.0) == [(0, cut), (cut, 1100)]
+
+
 def test_parts_of_sparse_or_irregular_frames_are_no_longer_than_allowed() -> None:
     # Even fifths of 44 seconds would be 2, 2, 3, 2 and 2 frames of four seconds.
     sparse = [4.0 * number for number in range(12)]

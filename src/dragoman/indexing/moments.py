@@ -26,6 +26,8 @@ OUTSTANDING, LEAST = 4.0, 0.1
 less than this."""
 SLACK = 1e-6
 """Seconds, for sums of floats."""
+BLOCK = 512
+"""Frames that are compared at a time, in double precision."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,11 +77,18 @@ def parts(seen: Frames, longest: float) -> list[tuple[int, int]]:
 
 def _changes(vectors_FX: NDArray[np.floating]) -> NDArray[np.int64]:
     """Frames that differ from the one before much more than usual."""
-    unit_FX = np.asarray(vectors_FX, np.float64)
-    unit_FX = unit_FX / np.maximum(np.linalg.norm(unit_FX, axis=1, keepdims=True), 1e-9)
-    change = 1 - (unit_FX[1:] * unit_FX[:-1]).sum(axis=1)
+    starts = range(0, max(len(vectors_FX) - 1, 1), BLOCK)
+    change = np.concatenate([_distances(vectors_FX[start : start + BLOCK + 1]) for start in starts])
     usual = float(np.median(change)) if len(change) else 0.0
     return np.flatnonzero(change > max(OUTSTANDING * usual, LEAST)) + 1
+
+
+def _distances(vectors_FX: NDArray[np.floating]) -> NDArray[np.float64]:
+    """[F - 1] cosine distances of each vector to the next."""
+    unit_FX = np.asarray(vectors_FX, np.float64)
+    unit_FX = unit_FX / np.maximum(np.linalg.norm(unit_FX, axis=1, keepdims=True), 1e-9)
+    distance: NDArray[np.float64] = 1 - (unit_FX[1:] * unit_FX[:-1]).sum(axis=1)
+    return distance
 
 
 def _evenly(edges: Seconds, first: int, last: int, longest: float) -> list[tuple[int, int]]:
