@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,12 @@ def test_light_parts_import_only_what_they_may(place: str) -> None:
         roots = {name.split(".")[0] for name in imported(file)}
         foreign = roots - set(sys.stdlib_module_names) - {"dragoman"}
         assert foreign <= LIGHT[place], file
+
+
+def test_no_two_test_modules_have_one_name() -> None:
+    # Pytest imports them by their names alone: of two it would run one, where both run in one process.
+    counts = Counter(file.name for file in Path(__file__).parent.rglob("*.py"))
+    assert {name for name, count in counts.items() if count > 1} == {"conftest.py"}
 
 
 def test_help_imports_nothing_heavy() -> None:
