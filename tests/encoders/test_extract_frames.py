@@ -18,6 +18,7 @@ from dragoman.corpus import BuildOptions, Corpus, FrameSet, build_folder
 from dragoman.encoders import extract_frames
 from dragoman.encoders.dual import DualConfig, DualEncoder
 from dragoman.encoders.extract import extract_features
+from dragoman.encoders.film_vectors import together
 from dragoman.encoders.images import open_image
 from dragoman.encoders.model_folder import save_model
 from dragoman.encoders.retriever import Retriever
@@ -25,7 +26,7 @@ from dragoman.encoders.video import VideoConfig
 from dragoman.encoders.videos import Sampling, sampled_frames
 from dragoman.encoders.vision import VisionTower
 from dragoman.errors import MissingExtraError, UserError
-from dragoman.indexing.moments import moments
+from dragoman.indexing.moments import moments, watched
 
 RESULT = ("vectors.npy", "offsets.npy", "times.npy", "ids.txt", "rejected.jsonl")
 CLIPS = {"dawn": ["red"] * 10 + ["yellow"] * 15, "dusk": ["blue"] * 10, "noon": ["green"] * 32}
@@ -225,8 +226,9 @@ def test_the_retriever_watches_films_as_the_extraction_did(tmp_path: Path, tower
     np.testing.assert_allclose(still, retriever.encode_features(features.frames("still")[0][None]), atol=1e-5)
     assert retriever.encode_video([]).shape == (0, 16)
     # A film of one scene is one moment, encoded as the film.
-    (moment,) = moments(retriever, tmp_path / "media" / "noon.mp4", 100)
-    np.testing.assert_allclose(moment.vector, found[0], atol=1e-5)
+    seen = watched(retriever, tmp_path / "media" / "noon.mp4", 100)
+    (moment,) = moments(retriever, seen, whole=False)
+    np.testing.assert_allclose(together(retriever, [moment.seen])[0], found[0], atol=1e-5)
 
 
 def test_a_model_of_images_watches_no_films(tmp_path: Path) -> None:
