@@ -32,7 +32,8 @@ pytestmark = pytest.mark.skipif(
     chromium.PROGRAM is None, reason="Chromium is missing; install it: sudo apt-get install chromium"
 )
 IDS = "[...document.querySelectorAll('#results li')].map((row) => row.item.item_id)"
-QUIET = "!document.body.classList.contains('busy') && document.querySelector('#count').textContent"
+# While a page is loaded anew it has no body for a moment.
+QUIET = "document.body?.classList.contains('busy') === false && document.querySelector('#count')?.textContent"
 PORTUGUESE = "três carros lilases na rua"
 ARABIC = "سيارات أرجوانية صغيرة"
 HOLD_THE_RED_ONE = """
