@@ -78,7 +78,7 @@ def page(results: dict[str, BenchmarkResult], out: Path, seeds: int) -> Iterator
     )
     recipes = ",".join(results)
     yield (
-        f"Command: `python benchmarks/named/run.py --data ../shared/data --out WORK --recipes {recipes} "
+        f"Command: `python benchmarks/named/run.py --data DIR --out WORK --recipes {recipes} "
         f"--seeds {seeds}`. Computer: {platform.processor() or platform.machine()}, {os.cpu_count()} cores.\n"
     )
     yield "| recipe | seeds | other settings | zh SumR | zh AR | en SumR | en AR |"
