@@ -22,7 +22,12 @@ def start(corpus: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
     command += ["--to", "pt", "--engine", "apertium:eng-spa|spa-por", "--back", "apertium:por-spa|spa-eng"]
     command += ["--batch-size", str(BATCH), "--cache", str(corpus.parent / "cache")]
     return subprocess.Popen(
-        command, env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command,
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # A shell that starts jobs in the background lets them ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
 
 
