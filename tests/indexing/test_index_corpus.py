@@ -129,14 +129,7 @@ def test_videos_of_a_corpus_are_encoded_by_their_frames(
     shutil.rmtree(corpus / "features" / "toy")
     videos = [np.array(some, np.float32) for some in frames.values()]
     write_frames(corpus / "features" / "toy", list(frames), videos, inputs={})
-    shapes = []
-
-    def encode(self: object, vectors: np.ndarray) -> np.ndarray:
-        shapes.append(vectors.shape)
-        return unit(np.nanmean(vectors.astype(np.float32), axis=1))
-
-    monkeypatch.setattr(toy_model.ToyModel, "encode_features", encode)
-    monkeypatch.setattr(toy_model.ToyModel, "reads_frames", True, raising=False)
+    shapes = toy_model.read_frames(monkeypatch)
     _, _, vectors = index(corpus)
     assert shapes == [(3, 3, 3)]
     expected = {"b": (1, 0, 0), "a": unit(np.array([[0, 1, 2]]))[0], "c": (0, 0, 1)}

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "encoders"))
 
 import toy_model
 from tiny_videos import save_video
-from toy_model import load_toy, save_model, unit
+from toy_model import save_model, unit
 
 from dragoman.corpus.frames import write_frames
 from dragoman.corpus.store import CAPTIONS, ITEMS, write_corpus_manifest
@@ -32,7 +32,6 @@ from dragoman.indexing.moments import moments
 from dragoman.indexing.plan import walk
 from dragoman.indexing.stretches import Frames, frames, scene_edges, time_edges
 from dragoman.records import Entry
-from dragoman.search import live
 from dragoman.search.printing import lines
 from dragoman.search.searcher import Searcher
 
@@ -57,9 +56,7 @@ DECODED = {"new#t=0.00,3.00": RED, "new#t=3.00,5.00": GREEN}
 
 @pytest.fixture(autouse=True)
 def toys(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job, "load_encoder", load_toy)
-    monkeypatch.setattr(live, "load_encoder", load_toy)
-    toy_model.loaded.clear()
+    toy_model.stand_in(monkeypatch)
 
 
 @pytest.fixture
@@ -280,14 +277,7 @@ def test_scenes_of_a_feature_set_are_moments_from_end_to_end(corpus: Path) -> No
 def test_a_model_of_videos_takes_a_clip_as_it_is_and_cuts_what_is_longer(
     monkeypatch: pytest.MonkeyPatch, corpus: Path
 ) -> None:
-    shapes = []
-
-    def encode(self: object, vectors: np.ndarray) -> np.ndarray:
-        shapes.append(vectors.shape)
-        return unit(np.nanmean(vectors.astype(np.float32), axis=1))
-
-    monkeypatch.setattr(toy_model.ToyModel, "encode_features", encode)
-    monkeypatch.setattr(toy_model.ToyModel, "reads_frames", True, raising=False)
+    shapes = toy_model.read_frames(monkeypatch)
     save_items(corpus, {"clip": None, "film": None})
     save_frames(corpus, {"clip": [RED] * 6 + [BLUE] * 5, "film": [RED] * 6 + [BLUE] * 6})
     index(corpus)

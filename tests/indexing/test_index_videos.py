@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "encoders"))
 
 import toy_model
 from tiny_videos import save_sound, save_video
-from toy_model import load_toy, save_model, save_picture
+from toy_model import save_model, save_picture
 
 from dragoman.index import Backend
 from dragoman.indexing import job
@@ -23,16 +23,13 @@ from dragoman.indexing.moments import parts
 from dragoman.indexing.state import State
 from dragoman.indexing.stretches import Frames
 from dragoman.records import Entry
-from dragoman.search import live
 from dragoman.search.printing import lines
 from dragoman.search.searcher import Searcher
 
 
 @pytest.fixture(autouse=True)
 def toys(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job, "load_encoder", load_toy)
-    monkeypatch.setattr(live, "load_encoder", load_toy)
-    toy_model.loaded.clear()
+    toy_model.stand_in(monkeypatch)
 
 
 @pytest.fixture

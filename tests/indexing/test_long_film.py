@@ -12,19 +12,16 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "encoders"))
 
 import toy_model
 from tiny_videos import save_video
-from toy_model import load_toy, save_model
+from toy_model import save_model
 
 from dragoman.indexing import job
-from dragoman.search import live
 from dragoman.search.searcher import Searcher
 
 MINUTES, RATE = 25, 2
 
 
 def test_the_right_moment_of_a_long_film_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job, "load_encoder", load_toy)
-    monkeypatch.setattr(live, "load_encoder", load_toy)
-    toy_model.loaded.clear()
+    toy_model.stand_in(monkeypatch)
     # Red and blue by turns, 6 to 20 seconds each; once, after 17 minutes, seven seconds of green.
     draws, colours = np.random.default_rng(1), list[str]()
     while len(colours) < MINUTES * 60 * RATE:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from dragoman.encoders.images import open_image
@@ -70,6 +71,26 @@ def load_toy(folder: str | Path, device: str = "cpu", vision: str | Path | None 
 
 loaded: list[ToyModel] = []
 """All that were loaded in this process."""
+
+
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the job and the search of a test load toy models."""
+    monkeypatch.setattr(job, "load_encoder", load_toy)
+    monkeypatch.setattr(live, "load_encoder", load_toy)
+    loaded.clear()
+
+
+def read_frames(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
+    """Make the toy a model of videos, which takes the mean of their frames; the shapes that it will see."""
+    shapes: list[tuple[int, ...]] = []
+
+    def encode(self: object, vectors: np.ndarray) -> np.ndarray:
+        shapes.append(vectors.shape)
+        return unit(np.nanmean(vectors.astype(np.float32), axis=1))
+
+    monkeypatch.setattr(ToyModel, "encode_features", encode)
+    monkeypatch.setattr(ToyModel, "reads_frames", True, raising=False)
+    return shapes
 
 
 def install() -> None:
