@@ -22,10 +22,10 @@ import pyarrow.parquet as pq
 import torch
 
 from dragoman.corpus.store import CAPTIONS, ITEMS, write_corpus_manifest
-from dragoman.encoders.extract import extract_features
-from dragoman.encoders.images import open_image
-from dragoman.encoders.vision import VisionTower
+from dragoman.features.extract import extract_features
 from dragoman.folders import versions
+from dragoman.media.images import open_image
+from dragoman.models.vision import VisionTower
 
 
 def corpus_of(photos: Sequence[Path], folder: Path) -> Path:

@@ -162,7 +162,7 @@ def choices(run: Path, corpus: Path, features: str) -> dict[str, dict[str, float
     """Percent of right choices between a clip and its reversal: per language by the caption and by the clip,
     and per kind of event by the caption; a tie counts half."""
     from dragoman.corpus import Corpus
-    from dragoman.encoders.retriever import Retriever
+    from dragoman.retrievers.trained import Retriever
 
     opened, retriever = Corpus.open(corpus), Retriever.load(run)
     items = {row["item_id"]: row for row in opened.items.to_pylist() if row["split"] == "test"}

@@ -22,8 +22,9 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ |= {"MALLOC_MMAP_THRESHOLD_": str(1 << 32), "MALLOC_TRIM_THRESHOLD_": str(1 << 33)}
 
-from dragoman.benchmarking import BenchmarkConfig, BenchmarkResult, run_benchmark
 from dragoman.corpus.given_features import GivenFeatures
+from dragoman.pipelines.benchmark import BenchmarkResult, run_benchmark
+from dragoman.pipelines.benchmark_config import BenchmarkConfig
 
 HERE = Path(__file__).parent
 STEPS, CAPTIONS_PER_STEP = 600, 384

@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow.parquet as pq
 from scipy.stats import mannwhitneyu
 
-from dragoman.reporting.comparison import compare
-from dragoman.translation.trust_calibration import GOOD, goodness
+from dragoman.reports.comparison import compare
+from dragoman.trust.calibration import GOOD, goodness
 
 Differences = Mapping[str, Mapping[str, Mapping[str, Any]]]
 Curves = Mapping[str, Mapping[str, Mapping[str, Mapping[str, float]]]]

@@ -139,7 +139,7 @@ def train_all(chosen: list[Job], out: Path, workers: int) -> None:
 def run(job: Job, out: Path) -> float:
     """Train and evaluate, and keep the report only; the SumR."""
     from dragoman.recipes import load_recipe
-    from dragoman.reporting import evaluate
+    from dragoman.reports import evaluate
     from dragoman.training import train
 
     corpus, report, started = corpus_of(out, job.rate), job.report(out), time.process_time()

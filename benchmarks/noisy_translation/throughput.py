@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dragoman.corpus import Corpus, triples
-from dragoman.encoders.buckets import TOKENS_PER_BUCKET, run_by_length
-from dragoman.encoders.dual import DualConfig, DualEncoder, unique_texts
-from dragoman.encoders.small import SmallText
-from dragoman.encoders.spelling import SmallTextConfig
 from dragoman.evaluation import Positives, rank_queries, summarise
+from dragoman.models.buckets import TOKENS_PER_BUCKET, run_by_length
+from dragoman.models.dual import DualConfig, DualEncoder, unique_texts
+from dragoman.models.text.small import SmallText
+from dragoman.models.text.spelling import SmallTextConfig
 
 ROUNDS = 5
 BATCH = 128

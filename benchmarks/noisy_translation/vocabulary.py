@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dragoman.corpus import Corpus
-from dragoman.encoders.spelling import words
+from dragoman.models.text.spelling import words
 from dragoman.translation.lexicon import Lexicon
 
 RARE = 2

@@ -25,10 +25,10 @@ import numpy as np
 from computer import commit_and_computer
 from vectors import CHUNK, World
 
-from dragoman.index import Backend
-from dragoman.index import exact as exact_backend
-from dragoman.index import faiss as faiss_backend
 from dragoman.records import Entry
+from dragoman.stores import Backend
+from dragoman.stores import exact as exact_backend
+from dragoman.stores import faiss as faiss_backend
 
 K = 10
 QUERIES = 500

@@ -16,10 +16,10 @@ import numpy as np
 import pyarrow.compute as pc
 
 from dragoman.corpus.store import Corpus
-from dragoman.encoders.identity import model_config
-from dragoman.encoders.loading import Encoder, load_encoder
-from dragoman.encoders.spelling import unspaced, words
-from dragoman.indexing.corpus_items import features_of
+from dragoman.index.corpus_items import features_of
+from dragoman.models.identity import model_config
+from dragoman.models.text.spelling import unspaced, words
+from dragoman.retrievers.loading import Encoder, load_encoder
 from dragoman.search.calibrate import (
     BACKGROUND,
     FALSE_ACCEPTS,

@@ -22,10 +22,10 @@ import numpy as np
 import torch
 
 from dragoman.corpus.store import Corpus
-from dragoman.encoders.onnx_retriever import OnnxRetriever
-from dragoman.encoders.retriever import Retriever
-from dragoman.exporting import export
+from dragoman.export import export
 from dragoman.folders import versions
+from dragoman.retrievers.onnx import OnnxRetriever
+from dragoman.retrievers.trained import Retriever
 
 WARM = 3
 TURNS = {"1 text": 200, "256 texts": 15, "1 image": 30, "16 images": 7}

@@ -27,8 +27,8 @@ import numpy as np
 from computer import commit_and_computer
 from vectors import CHUNK, World
 
-from dragoman.index.exact import Config, open_backend
 from dragoman.records import Entry
+from dragoman.stores.exact import Config, open_backend
 
 K = 10
 BATCHES = (1, 64)

@@ -8,7 +8,7 @@ compared: what it held and what has not changed must be there, what is there mus
 the file had, and no file of the store may be torn. A last run must end as a new index would.
 
 The store: a process adds, updates and deletes as fast as it can and says when a write is done; see
-`tests/index/killed_writers.py`, which compares all of it, bit for bit.
+`tests/stores/killed_writers.py`, which compares all of it, bit for bit.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from pathlib import Path
 import numpy as np
 from computer import commit_and_computer
 
-from dragoman.encoders.loading import load_encoder
-from dragoman.index._embedded import Embedded
-from dragoman.indexing.folder import open_generation, read_info
-from dragoman.indexing.plan import walk
+from dragoman.index.folder import open_generation, read_info
+from dragoman.index.plan import walk
+from dragoman.retrievers.loading import load_encoder
+from dragoman.stores._embedded.store import Embedded
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "index"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "stores"))
 
 from killed_writers import Witness, killed_again
 

@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 from computer import commit_and_computer
 
-from dragoman.encoders.images import open_image
-from dragoman.encoders.retriever import Retriever
-from dragoman.indexing import index_media
+from dragoman.index import index_media
+from dragoman.media.images import open_image
+from dragoman.retrievers.trained import Retriever
 
 TURNS = 3
 BATCH = 4

@@ -22,7 +22,7 @@ from computer import commit_and_computer
 from encoding import texts_of
 from vectors import World
 
-from dragoman.exporting import export
+from dragoman.export import export
 from dragoman.records import Entry
 from dragoman.search.searcher import Searcher
 

@@ -38,11 +38,11 @@ from scipy.stats import ConstantInputWarning, rankdata, spearmanr
 
 from dragoman.corpus.store import Corpus
 from dragoman.folders import versions, write_text
-from dragoman.translation import Bridge, score_trust
-from dragoman.translation.noise import KINDS, NoiseConfig
-from dragoman.translation.noise_corpus import plant_noise
-from dragoman.translation.signals import round_trip
-from dragoman.translation.trust_calibration import FAILED, GOOD, goodness, trust_of
+from dragoman.trust import Bridge, score_trust
+from dragoman.trust.calibration import FAILED, GOOD, goodness, trust_of
+from dragoman.trust.noise import KINDS, NoiseConfig
+from dragoman.trust.noise_corpus import plant_noise
+from dragoman.trust.signals import round_trip
 
 ENGINE = "apertium:eng-spa|es-pt"
 BACK = "apertium:pt-es|spa-eng"

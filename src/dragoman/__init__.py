@@ -6,7 +6,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dragoman.encoders.retriever import Retriever
+    from dragoman.retrievers.trained import Retriever
     from dragoman.search.searcher import Searcher
 
 __all__ = ["Retriever", "Searcher", "__version__"]
@@ -16,7 +16,7 @@ __version__ = metadata.version("dragoman")
 def __getattr__(name: str) -> Any:
     # What these need is heavy; importing it on first use keeps `import dragoman` light.
     if name == "Retriever":
-        from dragoman.encoders.retriever import Retriever
+        from dragoman.retrievers.trained import Retriever
 
         return Retriever
     if name == "Searcher":

@@ -10,9 +10,15 @@ from dragoman.errors import UserError
 
 
 def names(package: str) -> list[str]:
-    """Names of the modules of `package`, sorted; those with a leading underscore are private."""
-    folder = importlib.import_module(package).__path__
-    return sorted(module.name for module in pkgutil.iter_modules(folder) if module.name[0] != "_")
+    """Names of the modules of `package` that a user can name, sorted.
+
+    Left out are modules with a leading underscore, and those that the package lists in `SHARED`: its contract
+    and what its implementations have in common.
+    """
+    home = importlib.import_module(package)
+    shared = getattr(home, "SHARED", ())
+    found = (module.name for module in pkgutil.iter_modules(home.__path__))
+    return sorted(name for name in found if name[0] != "_" and name not in shared)
 
 
 def load(package: str, name: str, what: str) -> ModuleType:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from reporting_world import FakeModel, write_world
 
 from dragoman.cli import dragoman
-from dragoman.reporting import evaluate
-
-sys.path.append(str(Path(__file__).parents[1] / "reporting"))
-from reporting_world import FakeModel, write_world
+from dragoman.reports import evaluate
 
 
 @pytest.fixture(scope="module")

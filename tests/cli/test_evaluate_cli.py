@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
+from reporting_world import FakeModel, write_world
 
 from dragoman.cli import dragoman
-
-sys.path.append(str(Path(__file__).parents[1] / "reporting"))
-from reporting_world import FakeModel, write_world
 
 
 @pytest.fixture
@@ -22,7 +19,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_world(tmp_path / "corpus")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.json").write_text("{}")
-    monkeypatch.setattr("dragoman.reporting.model.load", lambda run: FakeModel())
+    monkeypatch.setattr("dragoman.reports.model.load", lambda run: FakeModel())
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -10,8 +10,6 @@ import pyarrow.parquet as pq
 import pytest
 import transformers
 from PIL import Image
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "encoders"))
 from tiny_videos import save_video
 
 from dragoman.corpus.store import CAPTIONS, ITEMS, Corpus, write_corpus_manifest

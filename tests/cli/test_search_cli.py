@@ -11,20 +11,16 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "encoders"))
-sys.path.insert(0, str(Path(__file__).parents[1] / "indexing"))
-
 from tiny_videos import save_video
 from toy_model import load_toy, save_model, save_picture
 
 from dragoman.cli import dragoman
 from dragoman.errors import REJECTED, USAGE, UserError
-from dragoman.indexing import job
+from dragoman.index import job
 from dragoman.search import live
 from dragoman.search.printing import plain
 
-INDEXING = Path(__file__).parents[1] / "indexing"
+INDEXING = Path(__file__).parents[1] / "index"
 
 
 @pytest.fixture(autouse=True)

@@ -8,8 +8,6 @@ import time
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 from training_world import TINY, write_world
 
 DRAGOMAN = [sys.executable, "-c", "from dragoman.cli import main; main()"]

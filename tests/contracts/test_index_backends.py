@@ -1,6 +1,6 @@
 """What every file of `dragoman/index` keeps; a new backend is found by its name.
 
-A backend that needs a server, a package or a setting brings `tests/index/<name>_server.py` with
+A backend that needs a server, a package or a setting brings `tests/stores/<name>_server.py` with
 
     settings()   a context manager that yields the arguments of its `Config`; it may skip
     ALONE        True where only one handle at a time can open an index (False where it is missing)
@@ -12,7 +12,6 @@ import importlib
 import importlib.util
 import json
 import math
-import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -23,15 +22,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from index_world import WIDTH, Oracle, draw_vectors, make_entries, make_entry, typed, unit
 
 from dragoman import plugins
 from dragoman.errors import UserError
-from dragoman.index import BACKENDS, Backend, Filter, parse
-from dragoman.index._filters import Compare, In
 from dragoman.records import Entry
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "index"))
-from index_world import WIDTH, Oracle, draw_vectors, make_entries, make_entry, typed, unit
+from dragoman.stores import BACKENDS, Backend, Filter, parse
+from dragoman.stores.filters import Compare, In
 
 VARIANTS: dict[str, list[dict[str, Any]]] = {}
 CASES = [(name, more) for name in plugins.names(BACKENDS) for more in [{}, *VARIANTS.get(name, [])]]

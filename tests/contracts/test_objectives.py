@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from toy_views import gradients, leaves, make_batch, make_views, reorder
 
 from dragoman import plugins
 from dragoman.objectives._views import Objective
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "objectives"))
-from toy_views import gradients, leaves, make_batch, make_views, reorder
 
 PACKAGE = "dragoman.objectives"
 VARIANTS: dict[str, list[dict[str, Any]]] = {

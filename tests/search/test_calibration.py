@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "indexing"))
-sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
-
 import toy_model
 from toy_model import load_toy, save_model, save_picture
 from training_world import write_world
 
 from dragoman.errors import UserError
-from dragoman.indexing import job
+from dragoman.index import job
 from dragoman.records import Entry, Hit
 from dragoman.search import calibrate as learning
 from dragoman.search import live

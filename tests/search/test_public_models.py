@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "encoders"))
-
 from test_public import TEXTS, save_dual
 from test_text_towers import save_pair, save_sentence_transformers
 from tiny_towers import picture, save_photo_corpus
 
 from dragoman.corpus.store import CAPTIONS
-from dragoman.encoders.extract import extract_features
-from dragoman.encoders.loading import load_encoder
 from dragoman.errors import UserError
-from dragoman.indexing import index_media
-from dragoman.reporting import evaluate
+from dragoman.features.extract import extract_features
+from dragoman.index import index_media
+from dragoman.reports import evaluate
+from dragoman.retrievers.loading import load_encoder
 from dragoman.search.searcher import Searcher
 
 COUNT = 9

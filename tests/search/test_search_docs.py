@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import doctest
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "indexing"))
-
 from toy_model import load_toy, save_model, save_picture
 
-from dragoman.indexing import job
+from dragoman.index import job
 from dragoman.search import live
 
 PAGES = Path(__file__).parents[2] / "docs"

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "indexing"))
-
 import toy_model
+from PIL import Image
 from toy_model import load_toy, save_model, save_picture, unit
 
 import dragoman
 from dragoman.errors import UserError
 from dragoman.folders import sole_writer
-from dragoman.indexing import job
+from dragoman.index import job
 from dragoman.records import Entry
 from dragoman.search import live
 from dragoman.search.answer import Answer, Query

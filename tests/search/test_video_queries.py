@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,14 +12,9 @@ import av
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "encoders"))
-sys.path.insert(0, str(Path(__file__).parents[1] / "exporting"))
-sys.path.insert(0, str(Path(__file__).parents[1] / "indexing"))
-
 import toy_model
 from export_world import save_seeing_run
+from PIL import Image
 from test_public import save_dual
 from test_video import config
 from tiny_duals import DETAILS, small_text
@@ -28,17 +22,17 @@ from tiny_towers import save_tower
 from tiny_videos import COLOURS, save_sound, save_video
 from toy_model import load_toy, unit
 
-from dragoman.encoders.clips import Clip
-from dragoman.encoders.dual import DualConfig, DualEncoder
-from dragoman.encoders.film_vectors import clip_vector
-from dragoman.encoders.images import ImageError
-from dragoman.encoders.loading import load_encoder
-from dragoman.encoders.model_folder import save_model
-from dragoman.encoders.retriever import Retriever
-from dragoman.encoders.vision import VisionTower
 from dragoman.errors import UserError
-from dragoman.exporting import export
-from dragoman.indexing import index_media, job
+from dragoman.export import export
+from dragoman.index import index_media, job
+from dragoman.media.clips import Clip
+from dragoman.media.images import ImageError
+from dragoman.models.dual import DualConfig, DualEncoder
+from dragoman.models.folder import save_model
+from dragoman.models.vision import VisionTower
+from dragoman.retrievers.film_vectors import clip_vector
+from dragoman.retrievers.loading import load_encoder
+from dragoman.retrievers.trained import Retriever
 from dragoman.search import live, watched
 from dragoman.search.answer import Answer, Query
 from dragoman.search.calibration import Calibration, Judgement

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from export_world import save_seeing_run
 from starlette.testclient import TestClient
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "exporting"))
-
-from export_world import save_seeing_run
-
-from dragoman.indexing import index_media
+from dragoman.index import index_media
 from dragoman.search.searcher import Searcher
 from dragoman.service.app import create_app
 from dragoman.service.config import ServiceConfig

@@ -12,8 +12,8 @@ import pytest
 from shelf import letters, open_shelf
 from starlette.testclient import TestClient
 
-from dragoman.index import parse
 from dragoman.search.answer import Query
+from dragoman.stores import parse
 
 PORTUGUESE = "duas casas verdes em um gramado"
 

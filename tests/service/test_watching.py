@@ -21,13 +21,10 @@ from PIL import Image
 from running import threaded
 from shelf import open_shelf
 from starlette.testclient import TestClient
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "encoders"))
-
 from tiny_videos import save_slides, save_sound, save_video
 
-from dragoman.encoders.clips import Clip
-from dragoman.indexing.film import moment_id
+from dragoman.index.film import moment_id
+from dragoman.media.clips import Clip
 from dragoman.records import Entry
 from dragoman.search import watched
 

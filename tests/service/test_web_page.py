@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import os
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,12 +18,9 @@ from chromium import Page, browser, tab
 from PIL import Image
 from running import threaded
 from shelf import make_shelf, open_shelf
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "encoders"))
-
 from tiny_videos import save_slides, save_sound, save_video
 
-from dragoman.indexing.film import moment_id
+from dragoman.index.film import moment_id
 from dragoman.records import Entry
 from dragoman.service.keys import KeyFile, new_key
 

@@ -5,8 +5,8 @@ import json
 import pytest
 from training_world import tiny
 
-from dragoman.encoders.hf_text import HuggingFaceTextConfig
 from dragoman.errors import UserError
+from dragoman.models.text.huggingface import HuggingFaceTextConfig
 from dragoman.recipes import load_recipe
 from dragoman.training import TrainConfig, objective_config
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +12,15 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
+from tiny_encoders import save_encoder
 from torch import Tensor
 from training_world import TINY, edit_captions, tiny, write_world
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "encoders"))
-from tiny_encoders import save_encoder
 
 import dragoman
 from dragoman.corpus import Corpus
 from dragoman.corpus.features import write_features
-from dragoman.encoders.dual import unique_texts
 from dragoman.errors import UserError
+from dragoman.models.dual import unique_texts
 from dragoman.objectives._views import Batch, Objective, Views
 from dragoman.recipes import load_recipe
 from dragoman.records import ROLES

@@ -17,7 +17,7 @@ from training_world import WIDTH, tiny, write_world
 import dragoman
 from dragoman.corpus import Corpus
 from dragoman.corpus.features import write_features
-from dragoman.encoders.dual import DualEncoder
+from dragoman.models.dual import DualEncoder
 from dragoman.objectives import _masking, _matching
 from dragoman.objectives._masking import Masks
 from dragoman.objectives._matching import Draws

@@ -9,10 +9,10 @@ import pytest
 from training_world import DE, EN, PT, tiny, write_world
 
 from dragoman.corpus import Corpus
-from dragoman.encoders.model_folder import load_model
-from dragoman.encoders.small import SmallText
-from dragoman.encoders.spelling import SmallTextConfig
 from dragoman.errors import UserError
+from dragoman.models.folder import load_model
+from dragoman.models.text.small import SmallText
+from dragoman.models.text.spelling import SmallTextConfig
 from dragoman.training import train
 from dragoman.training.links import word_links
 from dragoman.training.samples import Choice, Samples, Target, load_samples

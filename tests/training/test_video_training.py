@@ -12,8 +12,8 @@ from training_world import tiny
 from video_world import VIDEO, write_video_world
 
 from dragoman.corpus import Corpus, FrameSet
-from dragoman.encoders.retriever import Retriever
-from dragoman.reporting.model import encode_images
+from dragoman.reports.model import encode_images
+from dragoman.retrievers.trained import Retriever
 from dragoman.training import train
 from dragoman.training.run_folder import read_config
 

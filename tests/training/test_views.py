@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,14 +10,12 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 from gradients import CASES, STILL, config_of, distance, gradients, prepared
+from tiny_encoders import save_encoder
 from torch.profiler import ProfilerActivity, profile
 from training_world import write_world
 
-from dragoman.encoders.hf_text import HuggingFaceTextConfig
+from dragoman.models.text.huggingface import HuggingFaceTextConfig
 from dragoman.training import chunks
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "encoders"))
-from tiny_encoders import save_encoder
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from training_world import DE, EN, PT, tiny, write_world
 
 from dragoman.corpus import Corpus
-from dragoman.encoders.small import SmallText
-from dragoman.encoders.spelling import SmallTextConfig, fit_pieces, pieces
 from dragoman.errors import UserError
+from dragoman.models.text.small import SmallText
+from dragoman.models.text.spelling import SmallTextConfig, fit_pieces, pieces
 from dragoman.training import train
 from dragoman.training.batches import BACK, HUMAN, MT, Step, StepPlan
 from dragoman.training.samples import Samples, load_samples

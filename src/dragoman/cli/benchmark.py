@@ -51,10 +51,11 @@ def command(
     The same command goes on where it was stopped, and further seeds can be added. Data sets: see
     `dragoman corpus --help`.
     """
-    from dragoman.benchmarking import BenchmarkConfig, run_benchmark
     from dragoman.corpus.given_features import GivenFeatures
     from dragoman.corpus.given_frames import GivenFrames
     from dragoman.errors import UserError
+    from dragoman.pipelines.benchmark import run_benchmark
+    from dragoman.pipelines.benchmark_config import BenchmarkConfig
 
     if (features is None) != (feature_ids is None) or (features and frames):
         raise UserError("--features needs --feature-ids, and --frames stands alone. Give one of the two.")

@@ -85,9 +85,9 @@ def command(
     """
     import json
 
-    from dragoman.reporting import evaluate, evaluate_folds
-    from dragoman.reporting.folds import fold_lines
-    from dragoman.reporting.lines import result_lines
+    from dragoman.reports import evaluate, evaluate_folds
+    from dragoman.reports.folds import fold_lines
+    from dragoman.reports.lines import result_lines
 
     settings = {name: value for name, value in options.items() if value is not None}
     if drop_untranslated:

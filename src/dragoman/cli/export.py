@@ -30,8 +30,8 @@ def command(run: str, to: str, out: str, as_json: bool, **options: object) -> No
     import json
     from dataclasses import asdict
 
-    from dragoman.exporting import export
-    from dragoman.exporting._lines import parity_lines, size_line
+    from dragoman.export import export
+    from dragoman.export._lines import parity_lines, size_line
 
     given = {name: value for name, value in options.items() if value is not None}
     made = export(run, to=to, out=out, **given)

@@ -56,8 +56,8 @@ def command(
     """
     import warnings
 
-    from dragoman.encoders.extract import extract_features
-    from dragoman.encoders.videos import Sampling
+    from dragoman.features.extract import extract_features
+    from dragoman.media.video import Sampling
 
     # Pillow warns of every odd tag in a file; what cannot be read is rejected by name.
     warnings.filterwarnings("ignore", module="PIL")

@@ -51,7 +51,7 @@ def command(run: Path, media: Path, out: Path, settings: tuple[str, ...], **opti
             raise UserError(f"--set takes NAME=VALUE, got {setting!r}. Example: --set wait=30")
         given[name] = value
     try:
-        from dragoman.indexing import index_media
+        from dragoman.index import index_media
         from dragoman.search.printing import plain
     except ModuleNotFoundError as error:
         raise MissingExtraError(str(error.name), "train", "Indexing") from None

@@ -46,8 +46,8 @@ def command(
     """
     from collections import Counter
 
-    from dragoman.translation.noise import NoiseConfig
-    from dragoman.translation.noise_corpus import plant_noise
+    from dragoman.trust.noise import NoiseConfig
+    from dragoman.trust.noise_corpus import plant_noise
 
     kinds = tuple(kind.split(",")) if kind is not None else None
     given = {"rate": rate, "strength": strength, "seed": seed, "kinds": kinds}

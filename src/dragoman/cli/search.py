@@ -68,7 +68,7 @@ def command(
     status is 1 where nothing was found.
     """
     from dragoman.errors import MissingExtraError, UserError
-    from dragoman.index import parse
+    from dragoman.stores import parse
 
     try:
         from dragoman.search.answer import Query

@@ -10,7 +10,7 @@ import click
 from dragoman.errors import UserError
 
 if TYPE_CHECKING:
-    from dragoman.translation.trust_evidence import Bridge
+    from dragoman.trust.evidence import Bridge
 
 
 @click.command()
@@ -51,9 +51,9 @@ def command(
     dragoman trust corpus/ --words pt=/usr/share/dict/brazilian --bridge es,pt=apertium:es-pt
     dragoman trust corpus/ --model run/
     """
-    from dragoman.translation.trust import score_trust
-    from dragoman.translation.trust_report import summary_lines, worst_lines
-    from dragoman.translation.trust_report_html import write_report
+    from dragoman.trust.report import summary_lines, worst_lines
+    from dragoman.trust.report_html import write_report
+    from dragoman.trust.score import score_trust
 
     retriever = None
     if model is not None:
@@ -76,7 +76,7 @@ def command(
 
 
 def _bridge(option: str) -> Bridge:
-    from dragoman.translation.trust_evidence import Bridge
+    from dragoman.trust.evidence import Bridge
 
     pair, engine = _given("--bridge", option, "FROM,TO=ENGINE")
     source, comma, target = pair.partition(",")

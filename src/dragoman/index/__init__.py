@@ -1,8 +1,18 @@
-"""Vector stores behind one contract; the file name of a backend is its name."""
+"""From a model and media to an index: embedded once, kept up to date, swapped whole."""
 
 from __future__ import annotations
 
-from dragoman.index._backend import BACKENDS, Backend, Match
-from dragoman.index._filters import Filter, parse
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["BACKENDS", "Backend", "Filter", "Match", "parse"]
+if TYPE_CHECKING:
+    from dragoman.index.job import IndexReport, index_media
+
+__all__ = ["IndexReport", "index_media"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        from dragoman.index import job
+
+        return getattr(job, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dragoman.encoders.spelling import SmallTextConfig
+from dragoman.models.text.spelling import SmallTextConfig
 from dragoman.training.config import TrainConfig, objective_config
 from dragoman.training.trust_use import TrustUse
 

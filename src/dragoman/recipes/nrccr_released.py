@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dragoman.encoders.dual import DualConfig
-from dragoman.encoders.spelling import SmallTextConfig
+from dragoman.models.dual import DualConfig
+from dragoman.models.text.spelling import SmallTextConfig
 from dragoman.training.config import TrainConfig, objective_config
 
 

@@ -11,8 +11,8 @@ from dragoman.records import Hit
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from dragoman.encoders.clips import Clip
-    from dragoman.index import Filter
+    from dragoman.media.clips import Clip
+    from dragoman.stores import Filter
 
 
 @dataclass(frozen=True, kw_only=True)

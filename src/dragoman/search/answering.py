@@ -14,16 +14,16 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from dragoman.encoders.clips import Clip
-from dragoman.encoders.inputs import require_list
 from dragoman.errors import UserError
-from dragoman.index import Backend, Filter, Match
-from dragoman.indexing.film import film_id
+from dragoman.index.film import film_id
+from dragoman.media.clips import Clip
+from dragoman.models.inputs import require_list
 from dragoman.records import Hit
 from dragoman.search.answer import Answer, Language, Query
 from dragoman.search.languages import language_of, language_warning
 from dragoman.search.live import Opened
 from dragoman.search.text import MAX_CHARACTERS, QueryText, parse_text
+from dragoman.stores import Backend, Filter, Match
 
 Floats = NDArray[np.float32]
 

@@ -21,10 +21,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from dragoman.corpus.store import Corpus
-from dragoman.encoders.identity import CALIBRATION, model_config, model_fingerprint, model_in
-from dragoman.encoders.loading import load_encoder
 from dragoman.errors import MissingExtraError, UserError
-from dragoman.indexing.corpus_items import features_of
+from dragoman.index.corpus_items import features_of
+from dragoman.models.identity import CALIBRATION, model_config, model_fingerprint, model_in
+from dragoman.retrievers.loading import load_encoder
 from dragoman.search.calibration import Calibration, Judgement, evidence, odds_of, relevance
 
 log = logging.getLogger(__name__)

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from dragoman.encoders.identity import image_fingerprint, model_fingerprint
-from dragoman.encoders.loading import Encoder, load_encoder
 from dragoman.errors import UserError
 from dragoman.folders import MANIFEST
-from dragoman.index import Backend
-from dragoman.indexing.folder import IndexInfo, open_generation, read_info
+from dragoman.index.folder import IndexInfo, open_generation, read_info
+from dragoman.models.identity import image_fingerprint, model_fingerprint
+from dragoman.retrievers.loading import Encoder, load_encoder
 from dragoman.search.calibration import Calibration
 from dragoman.search.watched import Watched
+from dragoman.stores import Backend
 
 T = TypeVar("T")
 

@@ -8,8 +8,8 @@ import unicodedata
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from dragoman.encoders.clips import Clip
-from dragoman.indexing.film import END, START, film_of, seconds_of
+from dragoman.index.film import END, START, film_of, seconds_of
+from dragoman.media.clips import Clip
 from dragoman.records import Hit
 from dragoman.search.answer import Answer, Query
 from dragoman.search.languages import UNKNOWN, language_name

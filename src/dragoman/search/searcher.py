@@ -15,17 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dragoman.folders import sole_writer
-from dragoman.index import Backend, Filter, parse
-from dragoman.indexing.folder import IndexInfo
+from dragoman.index.folder import IndexInfo
 from dragoman.records import Entry
 from dragoman.search.answer import Answer, Query
 from dragoman.search.answering import answers, vectors_of_videos
 from dragoman.search.live import LiveIndex, Opened
+from dragoman.stores import Backend, Filter, parse
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from dragoman.encoders.clips import Clip
+    from dragoman.media.clips import Clip
 
 
 class Searcher:

@@ -9,9 +9,9 @@ from collections import OrderedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from dragoman.encoders.clips import Clip
-from dragoman.encoders.film_vectors import clip_vector
-from dragoman.encoders.loading import Encoder
+from dragoman.media.clips import Clip
+from dragoman.retrievers.film_vectors import clip_vector
+from dragoman.retrievers.loading import Encoder
 
 KEPT = 256
 """Clips."""

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dragoman.errors import UserError
-from dragoman.index import Backend, Filter, parse
-from dragoman.index._filters import And, Compare, In, Not, Or
 from dragoman.records import Entry
 from dragoman.search.answer import Answer, Query
 from dragoman.service.batching import Batcher
@@ -17,6 +15,8 @@ from dragoman.service.config import ServiceConfig
 from dragoman.service.facets import Facets
 from dragoman.service.metrics import Metrics
 from dragoman.service.problems import Problem
+from dragoman.stores import Backend, Filter, parse
+from dragoman.stores.filters import And, Compare, In, Not, Or
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from dragoman.index import Backend
 from dragoman.records import Entry, Scalar
 from dragoman.service import schemas
+from dragoman.stores import Backend
 
 FEW = 24
 """Values that are listed; a field with more of them is not for choosing from a list."""

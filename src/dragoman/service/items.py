@@ -11,16 +11,16 @@ from fastapi import Query as Parameter
 from fastapi import Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 
-from dragoman.encoders.images import ImageError, open_image
 from dragoman.errors import MissingExtraError, UserError
-from dragoman.index._checks import metadata_of
-from dragoman.indexing.film import middle_of
+from dragoman.index.film import middle_of
+from dragoman.media.images import ImageError, open_image
 from dragoman.records import Entry
 from dragoman.service import bodies, schemas, thumbnails, uploads
 from dragoman.service.collection import Collection, filter_of
 from dragoman.service.problems import Problem, first_sentence, reason_of
 from dragoman.service.schemas import item_of
 from dragoman.service.state import State, address_of, in_thread, state_of
+from dragoman.stores.checks import metadata_of
 
 Of = Annotated[str | None, Parameter(alias="collection", max_length=100)]
 MEDIA_TYPES = {

@@ -14,8 +14,8 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
-from dragoman.encoders.images import ImageError
 from dragoman.errors import UserError
+from dragoman.media.images import ImageError
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from fastapi import Request
 from fastapi.responses import Response
 from pydantic import BaseModel
 
-from dragoman.encoders.images import open_image
+from dragoman.media.images import open_image
 from dragoman.search.answer import Answer, Query
 from dragoman.service import bodies, schemas
 from dragoman.service.collection import Collection, filter_of

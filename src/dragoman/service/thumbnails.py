@@ -10,8 +10,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from dragoman.encoders.images import open_image
-from dragoman.encoders.videos import frame_at
+from dragoman.media.images import open_image
+from dragoman.media.video import frame_at
 
 SIZES = (64, 128, 256, 384, 512, 768, 1024)
 """Longer side in pixels; what is asked for is rounded up to one of them, so that few versions exist."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from dragoman.encoders.images import format_of
 from dragoman.folders import atomic_path
+from dragoman.media.images import format_of
 from dragoman.records import Entry
 
 FOLDER = "uploads"

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 from fastapi import Request
 
-from dragoman.encoders.clips import Clip
-from dragoman.encoders.images import ImageError
 from dragoman.errors import MissingExtraError
+from dragoman.media.clips import Clip
+from dragoman.media.images import ImageError
 from dragoman.search.answer import Answer, Query
 from dragoman.service.collection import Collection
 from dragoman.service.config import ServiceConfig

@@ -17,8 +17,8 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dragoman.encoders.dual import unique_texts
 from dragoman.errors import UserError
+from dragoman.models.dual import unique_texts
 from dragoman.objectives._views import Batch
 from dragoman.records import ROLES
 from dragoman.training.config import TrainConfig

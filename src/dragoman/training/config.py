@@ -12,12 +12,12 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any, Literal, TypeVar
 
 from dragoman import plugins
-from dragoman.encoders.dual import DualConfig
-from dragoman.encoders.fusion import FusionConfig
-from dragoman.encoders.hf_text import HuggingFaceTextConfig
-from dragoman.encoders.spelling import SmallTextConfig
-from dragoman.encoders.video import VideoConfig
 from dragoman.errors import UserError
+from dragoman.models.dual import DualConfig
+from dragoman.models.fusion import FusionConfig
+from dragoman.models.temporal import VideoConfig
+from dragoman.models.text.huggingface import HuggingFaceTextConfig
+from dragoman.models.text.spelling import SmallTextConfig
 from dragoman.training.extension_config import ExtensionConfig
 from dragoman.training.trust_use import TrustUse
 

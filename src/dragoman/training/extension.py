@@ -18,11 +18,11 @@ import torch
 from torch import Tensor, nn
 
 from dragoman.corpus import FeatureSet
-from dragoman.encoders.dual import DualEncoder, unique_texts
-from dragoman.encoders.model_folder import load_model
-from dragoman.encoders.small import SmallText
-from dragoman.encoders.spelling import SmallTextConfig
 from dragoman.errors import UserError
+from dragoman.models.dual import DualEncoder, unique_texts
+from dragoman.models.folder import load_model
+from dragoman.models.text.small import SmallText
+from dragoman.models.text.spelling import SmallTextConfig
 from dragoman.objectives._views import Batch, Objective, Views
 from dragoman.training.batches import Step
 from dragoman.training.config import TrainConfig

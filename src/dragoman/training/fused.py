@@ -14,7 +14,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from dragoman.encoders.dual import DualEncoder, unique_texts
+from dragoman.models.dual import DualEncoder, unique_texts
 from dragoman.objectives._masking import Masks, draw_masks
 from dragoman.objectives._matching import Draws, Fused, MatchingConfig, draw
 from dragoman.objectives._views import Batch, Views

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from dragoman.encoders.spelling import SmallTextConfig, read, unspaced
+from dragoman.models.text.spelling import SmallTextConfig, read, unspaced
+from dragoman.training.alignment import align_words
 from dragoman.training.samples import Samples
-from dragoman.translation.alignment import align_words
 
 CAPTIONS = 30_000
 """Translations of a language that its links are learnt from; it bounds the memory to about 1 GB."""

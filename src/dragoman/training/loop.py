@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from dragoman.corpus import Corpus
-from dragoman.encoders.model_folder import save_model
 from dragoman.errors import UserError
 from dragoman.folders import MANIFEST, read_manifest, sole_writer, write_json, write_manifest, write_text
+from dragoman.models.folder import save_model
 from dragoman.progress import bar
 from dragoman.training.batches import StepPlan
 from dragoman.training.checkpoint import Progress

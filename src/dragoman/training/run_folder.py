@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from dragoman.encoders.hf_text import HuggingFaceTextConfig
-from dragoman.encoders.identity import CALIBRATION
-from dragoman.encoders.spelling import SmallTextConfig
 from dragoman.errors import UserError
 from dragoman.folders import read_manifest, sha256
+from dragoman.models.identity import CALIBRATION
+from dragoman.models.text.huggingface import HuggingFaceTextConfig
+from dragoman.models.text.spelling import SmallTextConfig
 from dragoman.training.config import TrainConfig, objective_config
 
 FORMAT = "dragoman-run"

@@ -17,12 +17,12 @@ from torch import Tensor
 
 from dragoman import plugins
 from dragoman.corpus import Corpus, FeatureSet, FrameSet
-from dragoman.encoders.dual import DualEncoder
-from dragoman.encoders.hf_text import HuggingFaceText
-from dragoman.encoders.small import SmallText
-from dragoman.encoders.spelling import SmallTextConfig
-from dragoman.encoders.text import TextEncoder
 from dragoman.errors import UserError
+from dragoman.models.dual import DualEncoder
+from dragoman.models.text.contract import TextEncoder
+from dragoman.models.text.huggingface import HuggingFaceText
+from dragoman.models.text.small import SmallText
+from dragoman.models.text.spelling import SmallTextConfig
 from dragoman.objectives._views import Objective
 from dragoman.training.batches import Step
 from dragoman.training.checkpoint import (

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dragoman.corpus import Corpus
-from dragoman.encoders.dual import DualEncoder
-from dragoman.encoders.retriever import Retriever
 from dragoman.errors import UserError
 from dragoman.evaluation import Positives, rank_queries, sum_r, summarise
+from dragoman.models.dual import DualEncoder
+from dragoman.retrievers.trained import Retriever
 from dragoman.training.config import TrainConfig
 from dragoman.training.samples import human_captions, load_samples
 from dragoman.training.trust_use import TrustUse

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dragoman.encoders.dual import DualEncoder
+from dragoman.models.dual import DualEncoder
 from dragoman.objectives._matching import MatchingConfig
 from dragoman.objectives._views import Batch, Views
 from dragoman.training.batches import Step

@@ -1,0 +1,145 @@
+"""The parts of a dual encoder as ONNX graphs.
+
+T texts, L tokens of the longest text, U different words, P their pieces, N images, D width of the vision
+vectors.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dragoman.errors import MissingExtraError
+from dragoman.models.dual import DualEncoder
+from dragoman.models.folder import GOLDEN_TEXTS
+from dragoman.models.text.small import SmallText
+from dragoman.models.vision import VisionTower, image_vectors, run_tower
+
+OPSET = 20
+"""Read by onnxruntime from 1.17 on."""
+LARGE = 1 << 30
+"""Bytes of weights from which they lie in a file beside the graph: one file can hold 2 GiB at most."""
+
+
+class WordsGraph(nn.Module):
+    """The text side over the `small` trunk."""
+
+    def __init__(self, model: DualEncoder, trunk: SmallText) -> None:
+        super().__init__()
+        self.model = model
+        self.trunk = trunk
+
+    def forward(self, words: Tensor, mask: Tensor, pieces: Tensor, owners: Tensor, sizes: Tensor) -> Tensor:
+        """What `Spelling.prepare` gives, and `owners` [P], the word of each piece."""
+        # EmbeddingBag has no counterpart in ONNX; a sum by index is the same.
+        pieces_PH = F.embedding(pieces, self.trunk.pieces.weight)
+        summed_UH = pieces_PH.new_zeros(sizes.shape[0], self.trunk.width).index_add(0, owners, pieces_PH)
+        words_TLH = F.embedding(words, summed_UH / sizes.unsqueeze(1))
+        return self.model.read(words_TLH + self.trunk.positions.weight[: words.shape[1]], mask)
+
+
+class TokensGraph(nn.Module):
+    """The text side over a Hugging Face trunk."""
+
+    def __init__(self, model: DualEncoder) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids: Tensor, mask: Tensor) -> Tensor:
+        return self.model.read(input_ids, mask)
+
+
+class HeadGraph(nn.Module):
+    """The image head."""
+
+    def __init__(self, model: DualEncoder) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.model.encode_image(features)
+
+
+class TowerGraph(nn.Module):
+    """A vision tower with its rule of which vector counts."""
+
+    def __init__(self, tower: nn.Module) -> None:
+        super().__init__()
+        self.tower = tower
+
+    def forward(self, pixel_values: Tensor) -> Tensor:
+        return image_vectors(self.tower, run_tower(self.tower, {"pixel_values": pixel_values}))
+
+
+def save_text(model: DualEncoder, path: Path) -> None:
+    """Write the text side: texts and tokens are dynamic."""
+    inputs = model.trunk.prepare(GOLDEN_TEXTS)
+    if isinstance(model.trunk, SmallText):
+        sizes = inputs["sizes"]
+        inputs["owners"] = torch.repeat_interleave(torch.arange(len(sizes)), sizes)
+        _save(WordsGraph(model, model.trunk), inputs, path)
+    else:
+        _save(TokensGraph(model), inputs, path)
+
+
+def save_head(model: DualEncoder, path: Path) -> None:
+    """Write the image head: `features` [N, D]."""
+    _save(HeadGraph(model), {"features": torch.zeros(2, model.feature_width)}, path, dynamic=1)
+
+
+def save_tower(tower: VisionTower, shape: tuple[int, int, int], path: Path) -> None:
+    """Write the vision tower: `pixel_values` [N, 3, H, W], only N is dynamic."""
+    _save(TowerGraph(tower.model), {"pixel_values": torch.zeros(2, *shape)}, path, dynamic=1)
+
+
+def _save(module: nn.Module, inputs: dict[str, Tensor], path: Path, dynamic: int | None = None) -> None:
+    """Trace `module` with `inputs`, of which the first `dynamic` dimensions (all) may differ."""
+    shapes = {
+        name: dict.fromkeys(range(min(value.ndim, dynamic or value.ndim)), torch.export.Dim.DYNAMIC)
+        for name, value in inputs.items()
+    }
+    with quiet(), torch.no_grad():
+        torch.onnx.export(
+            module.eval(),
+            (),
+            path,
+            kwargs=inputs,
+            dynamo=True,
+            opset_version=OPSET,
+            output_names=["vector"],
+            dynamic_shapes=shapes,
+            external_data=weight_bytes(module) > LARGE,
+            verbose=False,
+        )
+
+
+def weight_bytes(module: nn.Module) -> int:
+    """What the parameters of a module take."""
+    return sum(value.numel() * value.element_size() for value in module.parameters())
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Export without the chatter of the libraries, and with attention layers written out."""
+    try:
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError(error.name or "onnx", "export", "Exporting to ONNX") from None
+    # Fused layers of the fast path have no counterpart in ONNX.
+    fast, level = torch.backends.mha.get_fastpath_enabled(), logging.root.manager.disable
+    torch.backends.mha.set_fastpath_enabled(False)
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+        logging.disable(level)

@@ -1,0 +1,73 @@
+"""The preprocessing of a vision tower as data, checked against the tower's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from dragoman.errors import UserError
+from dragoman.export.onnx.samples import pictures
+from dragoman.models.preprocessing import Preprocessing
+from dragoman.models.vision import VisionTower
+
+TOLERANCE = 1e-5
+
+
+def preprocessing_of(tower: VisionTower) -> Preprocessing:
+    """What does the same as the image processor of `tower`, on pictures of odd sizes.
+
+    Raises UserError that names the processor where it does anything else.
+    """
+    told = tower.preprocessing
+    name = told.get("image_processor_type", "unknown")
+    try:
+        found = described(told)
+        gap = max(_gap(tower, found, seed) for seed in range(len(pictures())))
+    except (UserError, KeyError, TypeError, ValueError) as error:
+        raise _refusal(name, str(error)) from None
+    if not gap <= TOLERANCE:
+        raise _refusal(name, f"its values differ by up to {gap:.2g}, allowed {TOLERANCE:g}")
+    return found
+
+
+def described(told: Mapping[str, Any]) -> Preprocessing:
+    """What the configuration of an image processor says, of that which we can do."""
+    settings: dict[str, Any] = {"scale": 1.0}
+    if told.get("do_resize"):
+        size = told["size"]
+        if "shortest_edge" in size:
+            settings["shortest_edge"] = int(size["shortest_edge"])
+        else:
+            settings["size"] = (int(size["height"]), int(size["width"]))
+        settings["resample"] = int(told["resample"])
+    if told.get("do_center_crop"):
+        settings["crop"] = (int(told["crop_size"]["height"]), int(told["crop_size"]["width"]))
+    if told.get("do_rescale"):
+        settings["scale"] = float(told["rescale_factor"])
+    if told.get("do_normalize"):
+        settings["mean"] = tuple(map(float, told["image_mean"]))
+        settings["deviation"] = tuple(map(float, told["image_std"]))
+    if told.get("do_flip_channel_order"):
+        settings["channels"] = "bgr"
+    return Preprocessing(**settings)
+
+
+def _gap(tower: VisionTower, found: Preprocessing, number: int) -> float:
+    picture = pictures()[number]
+    expected = tower.prepare(picture)
+    if set(expected) != {"pixel_values"}:
+        raise ValueError(f"it gives {', '.join(sorted(expected))}, not pixel_values alone")
+    values, ours = expected["pixel_values"][0].numpy(), found(picture)
+    if values.shape != ours.shape:
+        raise ValueError(f"it makes {values.shape} of a picture of {picture.size}, expected {ours.shape}")
+    return float(np.abs(values - ours).max())
+
+
+def _refusal(name: str, reason: str) -> UserError:
+    return UserError(
+        f"The preprocessing of this vision tower ({name}) cannot be done without transformers: {reason}. "
+        "Export the text side alone and encode images with PyTorch, or train on another tower (CLIP, SigLIP, "
+        "DINOv2, ViT, MobileNet, …)."
+    )

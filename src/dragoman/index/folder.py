@@ -1,0 +1,153 @@
+"""The index folder: `manifest.json`, `generations/<name>/` with the backend's files, `calibration-*.json`.
+
+The manifest names the generation that is searched. Vectors of another model grow beside it, in a generation
+of their own, until the manifest is replaced, atomically: whoever searches sees the old index or the new one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import secrets
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from dragoman import plugins
+from dragoman.errors import UserError
+from dragoman.folders import MANIFEST, read_manifest, write_json, write_manifest
+from dragoman.stores import BACKENDS, Backend
+
+FORMAT = "dragoman-index"
+FORMAT_VERSION = 1
+METRIC = "cosine"
+ABOUT = "about.json"
+"""Backend and settings of a generation."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexInfo:
+    """What an index says of itself: its `manifest.json`."""
+
+    folder: Path
+    generation: str
+    """Folder below `generations/`, and the name that the backend knows it by."""
+    model: str
+    """Run or export folder whose model filled it."""
+    fingerprint: str
+    """Of that model (`encoders.identity`)."""
+    image_fingerprint: str
+    """Of its image side: while it stays, so do the vectors of the index."""
+    vision: str | None
+    """Folder of the vision tower, where the model does not know it."""
+    width: int
+    backend: str
+    settings: Mapping[str, object]
+    """All of the backend's settings."""
+    described: Mapping[str, object]
+    """What the backend says of itself: chosen parameters, and the recall of approximate search where it was
+    measured."""
+    count: int
+    """Entries when the job last finished; `Backend.count` counts now."""
+    media: str | None
+    """Absolute path that the paths of entries are relative to."""
+    languages: tuple[str, ...]
+    """What the model was trained on."""
+    calibration: Mapping[str, object] | None
+    """`file` in the index folder, and what it holds; None where scores are cosines only."""
+    created: str
+    updated: str
+    """UTC, ISO 8601."""
+
+    @property
+    def place(self) -> Path:
+        """Folder of the backend's files."""
+        return self.folder / "generations" / self.generation
+
+
+def read_info(folder: Path) -> IndexInfo:
+    """Read the manifest. Raises UserError where the folder holds no complete index, or a damaged one."""
+    make = f"dragoman index RUN MEDIA --out {folder}"
+    manifest = read_manifest(folder, format=FORMAT, format_version=FORMAT_VERSION, make=make)
+    names = [field.name for field in dataclasses.fields(IndexInfo) if field.name != "folder"]
+    try:
+        values = {name: manifest[name] for name in names} | {"languages": tuple(manifest["languages"])}
+        info = IndexInfo(folder=folder, **values)
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{folder / MANIFEST} is damaged ({error!r}). Rebuild the index: {make}") from None
+    if not info.place.is_dir():
+        raise UserError(f"{folder} lacks {info.place.relative_to(folder)}. Rebuild the index: {make}")
+    return info
+
+
+def write_info(info: IndexInfo) -> None:
+    """Replace the manifest: from here on the index is what `info` says."""
+    details = {name: value for name, value in asdict(info).items() if name != "folder"}
+    write_manifest(
+        info.folder,
+        format=FORMAT,
+        format_version=FORMAT_VERSION,
+        inputs={"model": info.fingerprint},
+        metric=METRIC,
+        **details,
+    )
+
+
+def backend_module(name: str) -> ModuleType:
+    """`index/<name>.py`."""
+    return plugins.load(BACKENDS, name, "index backend")
+
+
+def open_generation(info: IndexInfo) -> Backend:
+    """The backend of the generation that `info` names; what is missing is made."""
+    module = backend_module(info.backend)
+    config = module.Config(**info.settings)
+    if not (info.place / ABOUT).is_file():
+        write_json(info.place / ABOUT, {"backend": info.backend, "settings": info.settings})
+    opened: Backend = module.open_backend(info.place, config, info.width, info.generation)
+    return opened
+
+
+def generation_name(folder: Path, image_fingerprint: str, backend: str, settings: Mapping[str, Any]) -> str:
+    """The generation of this content: the one that was begun already, else a new name.
+
+    A name begins at random, because backends that are servers keep the collections of many indexes.
+    """
+    content = json.dumps([image_fingerprint, backend, settings], sort_keys=True, default=str)
+    ending = hashlib.sha256(content.encode()).hexdigest()[:12]
+    begun = sorted(path.name for path in (folder / "generations").glob(f"g????????_{ending}"))
+    return begun[0] if begun else f"g{secrets.token_hex(4)}_{ending}"
+
+
+def other_generations(info: IndexInfo) -> list[Path]:
+    """Folders of generations that are searched no longer, or never were."""
+    found = (info.folder / "generations").iterdir()
+    return sorted(path for path in found if path.is_dir() and path.name != info.generation)
+
+
+def remove_leftovers(info: IndexInfo) -> None:
+    """Remove what the manifest no longer names, also what a server keeps of it."""
+    for path in other_generations(info):
+        _drop(path)
+        # Renamed first: of a folder that is half gone nothing must be found again under its name.
+        removed = path.with_name(f".{path.name.strip('.')}")
+        path.rename(removed)
+        shutil.rmtree(removed)
+    named = (info.calibration or {}).get("file")
+    for path in info.folder.glob("calibration-*.json"):
+        if path.name != named:
+            path.unlink()
+
+
+def _drop(place: Path) -> None:
+    """Let a backend that is a server forget a generation; what lies in the folder goes with it."""
+    if not (place / ABOUT).is_file():
+        return
+    about = json.loads((place / ABOUT).read_text(encoding="utf-8"))
+    module = backend_module(about["backend"])
+    if hasattr(module, "drop_backend"):
+        module.drop_backend(place, module.Config(**about["settings"]), place.name)

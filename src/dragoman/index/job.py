@@ -1,0 +1,286 @@
+"""The job that fills an index and keeps it up to date. It can be killed at any time.
+
+What was embedded is stored every few seconds, in one transaction each; the next run looks at what is there
+and goes on. The manifest is replaced last. Memory: the model, one batch, per worker one decoded image, and
+the ids of the collection with their tables of metadata.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from dragoman.corpus.store import FORMAT as CORPUS
+from dragoman.corpus.store import Corpus
+from dragoman.errors import UserError
+from dragoman.folders import MANIFEST, sha256, sole_writer, write_text
+from dragoman.index.collection import Collection, Rejected
+from dragoman.index.corpus_items import CorpusItems
+from dragoman.index.films import Films
+from dragoman.index.folder import (
+    IndexInfo,
+    generation_name,
+    open_generation,
+    read_info,
+    remove_leftovers,
+    write_info,
+)
+from dragoman.index.look import Eye
+from dragoman.index.media import MediaFolder
+from dragoman.index.plan import PAGE, make_plan, walk
+from dragoman.index.settings import complete_settings
+from dragoman.index.state import State
+from dragoman.index.update import Done, Update
+from dragoman.media.images import MAX_MEGAPIXELS, ImageError
+from dragoman.models.identity import (
+    CALIBRATION,
+    image_fingerprint,
+    languages_of,
+    model_config,
+    model_fingerprint,
+    model_in,
+)
+from dragoman.progress import bar
+from dragoman.records import Entry
+from dragoman.retrievers.loading import load_encoder
+from dragoman.stores import Backend
+
+log = logging.getLogger(__name__)
+
+DEFAULT_BACKEND = "exact"
+REJECTED = "rejected.jsonl"
+BYTES_OF_AN_ENTRY = 1000
+"""On the disk beside its vector, as measured with short captions and metadata; for the forecast."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexReport:
+    """What one call did."""
+
+    info: IndexInfo
+    done: Done
+    swapped: bool
+    """Whether the index now holds vectors of another model, or another backend."""
+    rejected: tuple[Rejected, ...]
+
+
+def index_media(
+    run: str | Path,
+    media: str | Path,
+    out: str | Path,
+    *,
+    backend: str | None = None,
+    settings: Mapping[str, object] | None = None,
+    device: str = "auto",
+    vision: str | Path | None = None,
+    lang: str | None = None,
+    whole_videos: bool = False,
+    batch_size: int | None = None,
+    workers: int | None = None,
+    max_megapixels: float = MAX_MEGAPIXELS,
+    reject_file: str | Path | None = None,
+) -> IndexReport:
+    """Make the index `out` agree with `media`, a folder of images or a corpus, by the model of `run`.
+
+    `backend` and its `settings` default to those the index has, or `exact`. `vision` is the folder of the
+    vision tower where the run does not know it. `lang` is the language of captions in text files that name
+    none (default: the source language of the model). Videos are cut into moments unless `whole_videos`. What
+    cannot be indexed is listed in `rejected.jsonl`
+    of the index, and in `reject_file`. Raises UserError where something else is wrong; the index is then as
+    it was.
+    """
+    folder, model = Path(out), Path(run).absolute()
+    trained = model_config(model)["trained"]
+    collection = open_collection(Path(media), trained, lang, whole_videos)
+    with sole_writer(folder):
+        before = read_info(folder) if (folder / MANIFEST).is_file() else None
+        _require_same_media(before, collection.root, folder)
+        info = _next_info(folder, model, collection.root, before, backend, settings, vision)
+        eye = Eye(partial(load_encoder, model, device, info.vision))
+        swapped = before is not None and before.generation != info.generation
+        with open_generation(info) as store:
+            if swapped and before is not None:
+                _carry_over(before, info, store)
+            plan = make_plan(collection, store)
+            new = len(plan.look) + sum(video not in plan.films for video in collection.videos)
+            _forecast(info, len(collection.ids) + len(collection.videos), new)
+            update = Update(collection, store, plan, eye)
+            with bar(len(plan.look), folder.name or "index", "images") as progress:
+                update.run(
+                    batch_size=batch_size or _batch_size(model, device),
+                    workers=workers or min(os.cpu_count() or 1, 8),
+                    max_megapixels=max_megapixels,
+                    progress=progress.update,
+                )
+            films = Films(collection, store, plan.films, lambda: eye.encoder, update.done, whole=whole_videos)
+            with bar(len(collection.videos), folder.name or "index", "videos") as progress:
+                films.run(max_megapixels=max_megapixels, progress=progress.update)
+            update.rejected += films.rejected
+            if swapped and before is not None:
+                _embed_added(before, info, store, eye, update)
+            if before is None or swapped or 2 * update.done.added > store.count():
+                store.build()
+            info = dataclasses.replace(info, count=store.count(), described=dict(store.describe()))
+        _write_rejected([folder / REJECTED, *([Path(reject_file)] if reject_file else [])], update.rejected)
+        info = _with_calibration(info, model, before)
+        if before is None or info != dataclasses.replace(before, updated=info.updated):
+            write_info(info)
+        remove_leftovers(info)
+    return IndexReport(info=info, done=update.done, swapped=swapped, rejected=tuple(update.rejected))
+
+
+def open_collection(
+    media: Path, trained: Mapping[str, Any], lang: str | None, whole_videos: bool = False
+) -> Collection:
+    """A corpus, or any other folder as a folder of images and videos."""
+    manifest = media / MANIFEST
+    if manifest.is_file() and CORPUS in manifest.read_text(encoding="utf-8", errors="replace"):
+        return CorpusItems(Corpus.open(media), trained, whole_videos)
+    return MediaFolder(media, lang or str(trained.get("source", "en")))
+
+
+def _require_same_media(before: IndexInfo | None, root: Path, folder: Path) -> None:
+    # A folder that is gone has moved; one that is still there would lose all of its entries.
+    if before and before.media and Path(before.media) != root and Path(before.media).is_dir():
+        raise UserError(
+            f"{folder} is an index of {before.media}, not of {root}: its entries would all be removed. "
+            "Give the new index a folder of its own: --out"
+        )
+
+
+def _next_info(
+    folder: Path,
+    model: Path,
+    root: Path,
+    before: IndexInfo | None,
+    backend: str | None,
+    settings: Mapping[str, object] | None,
+    vision: str | Path | None,
+) -> IndexInfo:
+    """What the index will say of itself, counts aside."""
+    config = model_config(model)
+    trained = config["trained"]
+    chosen = backend or (before.backend if before else DEFAULT_BACKEND)
+    kept = before.settings if before and before.backend == chosen else {}
+    complete = complete_settings(chosen, {**kept, **(settings or {})})
+    images = image_fingerprint(model)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    tower = str(Path(vision).absolute()) if vision else None
+    if tower is None and before is not None and before.image_fingerprint == images:
+        tower = before.vision
+    return IndexInfo(
+        folder=folder,
+        generation=generation_name(folder, images, chosen, complete),
+        model=str(model),
+        fingerprint=model_fingerprint(model),
+        image_fingerprint=images,
+        vision=tower,
+        width=int(config["joint"]),
+        backend=chosen,
+        settings=complete,
+        described={},
+        count=0,
+        media=str(root),
+        languages=languages_of(trained),
+        calibration=None,
+        created=before.created if before else now,
+        updated=now,
+    )
+
+
+def _carry_over(before: IndexInfo, info: IndexInfo, store: Backend) -> None:
+    """Another backend, or other settings, for the same vectors: nothing is embedded again."""
+    if before.image_fingerprint != info.image_fingerprint:
+        return
+    with open_generation(before) as old:
+        page: list[Entry] = []
+        for entry in walk(old):
+            page.append(entry)
+            if len(page) == PAGE:
+                _copy(page, old, store)
+                page = []
+        _copy(page, old, store)
+
+
+def _copy(page: list[Entry], old: Backend, store: Backend) -> None:
+    there = store.get([entry.item_id for entry in page])
+    missing = [entry for entry, found in zip(page, there, strict=True) if found is None]
+    if missing:
+        store.add(missing, old.vectors([entry.item_id for entry in missing]))
+
+
+def _embed_added(before: IndexInfo, info: IndexInfo, store: Backend, eye: Eye, update: Update) -> None:
+    """Entries that came by `Searcher.add` belong to no collection: the new model reads their files."""
+    if before.image_fingerprint == info.image_fingerprint:
+        return
+    with open_generation(before) as old:
+        for entry in walk(old):
+            if State.parse(entry.source) is None and store.get([entry.item_id])[0] is None:
+                file = Path(info.media or "", entry.path or "")
+                try:
+                    store.add([entry], eye.encoder.encode_image([file]))
+                except ImageError as error:
+                    reason = f"added by hand, and its file is not there to be read again ({error.reason})"
+                    update.rejected.append(Rejected(entry.item_id, entry.path, reason))
+
+
+def _forecast(info: IndexInfo, entries: int, new: int) -> None:
+    vectors = entries * info.width * 4
+    log.info(
+        "%s: %s items, %s to look at. Takes about %s on the disk; a search maps %s of vectors into memory.",
+        info.folder,
+        f"{entries:,}",
+        f"{new:,}",
+        _size(vectors + entries * BYTES_OF_AN_ENTRY),
+        _size(vectors),
+    )
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{max(count / 1e6, 0.1):.1f} MB"
+
+
+def _batch_size(model: Path, device: str) -> int:
+    """As for features: on a CPU, larger batches are slower."""
+    if device == "cpu" or model_config(model)["model_type"] == "dragoman-onnx":
+        return 4
+    from dragoman.models.vision import checked_device
+
+    return 4 if checked_device(device) == "cpu" else 64
+
+
+def _with_calibration(info: IndexInfo, model: Path, before: IndexInfo | None) -> IndexInfo:
+    """The calibration of the model, copied to the index under the name of its content.
+
+    Where the model has none, what the index had of the same model stays.
+    """
+    source = model_in(model) / CALIBRATION
+    if not source.is_file():
+        same = before is not None and before.fingerprint == info.fingerprint
+        return dataclasses.replace(info, calibration=before.calibration) if before and same else info
+    content = source.read_text(encoding="utf-8")
+    stored = json.loads(content)
+    if stored.get("fingerprint") != info.fingerprint:
+        log.warning("%s is of another model and is left out. Make it anew: dragoman calibrate", source)
+        return info
+    file = f"calibration-{sha256(source)[:12]}.json"
+    if not (info.folder / file).is_file():
+        write_text(info.folder / file, content)
+    summary = {name: stored[name] for name in ("false_accepts", "collection")}
+    return dataclasses.replace(
+        info, calibration={"file": file, "languages": sorted(stored["languages"]), **summary}
+    )
+
+
+def _write_rejected(files: list[Path], rejected: list[Rejected]) -> None:
+    lines = [json.dumps(one._asdict(), ensure_ascii=False) + "\n" for one in rejected]
+    for file in files:
+        write_text(file, "".join(lines))

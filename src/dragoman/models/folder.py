@@ -1,0 +1,167 @@
+"""The model folder: `config.json`, `model.safetensors`, the text encoder's assets, a card.
+
+Safetensors and JSON only: nothing is unpickled. While a run improves its model, only `model.safetensors`
+changes, which holds the golden vectors as well: after a kill at any moment, or on a full disk, the folder is
+the old model or the new one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from dragoman.errors import UserError
+from dragoman.folders import atomic_path, write_json, write_text
+from dragoman.models.dual import DualConfig, DualEncoder
+from dragoman.models.fusion import FusionConfig
+from dragoman.models.identity import read_config
+from dragoman.models.temporal import VideoConfig
+from dragoman.models.text.contract import TextEncoder
+from dragoman.models.text.huggingface import HuggingFaceText
+from dragoman.models.text.small import SmallText
+
+MODEL_TYPE = "dragoman-dual"
+FORMAT_VERSION = 3
+"""2 may hold a fusion encoder, 3 an encoder of frames; models without are still written, and read elsewhere,
+as 1."""
+TRUNKS: Mapping[str, type[SmallText] | type[HuggingFaceText]] = {
+    "small": SmallText,
+    "huggingface": HuggingFaceText,
+}
+GOLDEN_TEXTS = ("a dog runs on the beach", "Um cão corre na praia", "一只狗在海滩上奔跑")
+GOLDEN_TOLERANCE = 1e-3
+
+
+def save_model(folder: Path, model: DualEncoder, details: Mapping[str, Any]) -> None:
+    """Write the model so that the folder is self-contained; `config.json` is written last.
+
+    `details` (languages, recipe, feature set, vision tower) is kept in `config.json` under `trained`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    model.trunk.save_assets(folder)
+    weights = {name: value.contiguous() for name, value in model.state_dict().items()}
+    golden = {"texts": GOLDEN_TEXTS, "vectors": _golden(model, GOLDEN_TEXTS).tolist()}
+    with atomic_path(folder / "model.safetensors") as temporary:
+        # Not save_file: on a full disk it raises an error of its own instead of OSError.
+        temporary.write_bytes(save(weights, metadata={"golden": json.dumps(golden)}))
+    write_text(folder / "README.md", _card(details))
+    config = {
+        "model_type": MODEL_TYPE,
+        "architectures": ["DualEncoder"],
+        "format_version": _version(model),
+        "dual": asdict(model.config),
+        "text": _kind(model.trunk),
+        "feature_width": model.feature_width,
+        "joint": model.joint,
+        "trained": dict(details),
+    }
+    if model.fusion is not None:
+        config["fusion"] = asdict(model.fusion.config)
+        config["regions"] = model.fusion.regions
+    if model.image_frames is not None:
+        config["video"] = asdict(model.image_frames.config)
+    write_json(folder / "config.json", config)
+
+
+def load_model(folder: Path) -> tuple[DualEncoder, dict[str, Any]]:
+    """The encoder in eval mode on the CPU, and its `trained` details.
+
+    Raises UserError for a folder of another kind, of a newer format, damaged, or whose golden vectors are
+    not met.
+    """
+    config = _read_config(folder)
+    try:
+        trained = dict(config["trained"])
+        trunk = TRUNKS[config["text"]].from_assets(folder)
+        fusion = FusionConfig(**config["fusion"]) if "fusion" in config else None
+        model = DualEncoder(
+            DualConfig(**config["dual"]),
+            trunk,
+            config["feature_width"],
+            fusion=fusion,
+            regions=config.get("regions", 1),
+            video=VideoConfig(**config["video"]) if "video" in config else None,
+        )
+        with safe_open(folder / "model.safetensors", "pt") as stored:
+            golden = json.loads(stored.metadata()["golden"])
+            model.load_state_dict({name: stored.get_tensor(name) for name in stored.keys()})  # noqa: SIM118
+        expected = torch.tensor(golden["vectors"])
+        gap = (_golden(model.eval(), golden["texts"]) - expected).abs().max().item()
+    except UserError:
+        raise
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+        # PyTorch names the tensors that do not fit on the lines after the first.
+        reason = " ".join(line.strip() for line in str(error).splitlines()[:2])
+        raise UserError(
+            f"{folder} is incomplete or damaged ({type(error).__name__}: {reason}). "
+            "Copy the whole folder again, or train it again: dragoman train"
+        ) from None
+    if not gap <= GOLDEN_TOLERANCE:
+        raise UserError(
+            f"{folder} does not reproduce its golden vectors (largest difference {gap:.2g}, allowed "
+            f"{GOLDEN_TOLERANCE}): weights and vocabulary do not belong together. "
+            "Copy the whole folder again."
+        )
+    return model, trained
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    config = read_config(folder)
+    kind, version = config.get("model_type"), config.get("format_version", 0)
+    if not isinstance(version, int):
+        raise UserError(
+            f"{folder / 'config.json'} is damaged (format_version {version!r}). Copy the whole folder again."
+        )
+    if kind != MODEL_TYPE:
+        raise UserError(
+            f"{folder} holds a model of type {kind!r}, expected {MODEL_TYPE!r}. "
+            "Give the folder that dragoman train wrote."
+        )
+    if version > FORMAT_VERSION:
+        raise UserError(
+            f"{folder} has format version {version}, but this dragoman reads up to "
+            f"{FORMAT_VERSION}. Upgrade it: pip install --upgrade dragoman"
+        )
+    return config
+
+
+@torch.no_grad()
+def _golden(model: DualEncoder, texts: Sequence[str]) -> Tensor:
+    training = model.training
+    model.eval()
+    vectors = model.encode_text(model.trunk.prepare(list(texts))).vector.cpu()
+    model.train(training)
+    return vectors
+
+
+def _version(model: DualEncoder) -> int:
+    if model.image_frames is not None:
+        return FORMAT_VERSION
+    return 1 if model.fusion is None else 2
+
+
+def _kind(trunk: TextEncoder) -> str:
+    return next(name for name, kind in TRUNKS.items() if isinstance(trunk, kind))
+
+
+def _card(details: Mapping[str, Any]) -> str:
+    languages = [details["source"], *details["targets"]]
+    listed = "".join(f"\n- {language}" for language in languages)
+    return (
+        f"---\nlanguage:{listed}\nlibrary_name: dragoman\npipeline_tag: feature-extraction\n---\n"
+        "# Text and image encoder for cross-lingual retrieval\n\n"
+        f"Trained by the recipe `{details['recipe']}` (seed {details['seed']}) on human captions in "
+        f"{details['source']} and {details['target_captions']} captions in "
+        f"{', '.join(details['targets']) or 'no other language'}. Images enter as vectors of the feature set "
+        f"`{details['features']}`.\n\n"
+        "```python\nimport dragoman\n\nretriever = dragoman.Retriever.load('.')\n"
+        "vectors = retriever.encode_text(['…'])\n```\n"
+    )

@@ -1,0 +1,162 @@
+"""Find a Hugging Face model folder, on disk first, and refuse what cannot be loaded safely."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dragoman.errors import MissingExtraError, UserError
+from dragoman.folders import MANIFEST
+from dragoman.models.identity import PAIR
+
+# Small files and safetensors of the repository's top level: no pickles, no code, no ONNX copies.
+WANTED = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
+
+
+def model_folder(path_or_id: str | Path) -> Path:
+    """A local folder with `config.json` and safetensors weights.
+
+    A folder on disk wins; any other name is taken for a hub id and downloaded into the Hugging Face cache
+    (or only looked up there where HF_HUB_OFFLINE=1). Of a pair it is the vision folder. Raises
+    UserError that says what is wrong with it.
+    """
+    folder = Path(path_or_id)
+    if not folder.exists():
+        folder = _download(str(path_or_id))
+    if is_pair(folder):
+        return model_folder(pair_part(folder, "vision"))
+    if not folder.is_dir():
+        raise UserError(f"{folder} is a file; the folder of a Hugging Face model was expected.")
+    _refuse_own_folder(folder)
+    if not (folder / "config.json").is_file():
+        raise UserError(
+            f"{folder} has no config.json, so it is no Hugging Face model folder. "
+            "Give a folder written by save_pretrained(), or a hub id such as openai/clip-vit-base-patch32."
+        )
+    require_safetensors(folder)
+    return folder
+
+
+def is_pair(folder: Path) -> bool:
+    """Whether a folder names the two folders of a public model."""
+    file = folder / "config.json"
+    # A damaged file is the complaint of whoever reads it as something else.
+    said = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
+    return PAIR in said and read_json(file).get("model_type") == PAIR
+
+
+def pair_part(folder: Path, name: str) -> Path:
+    """The `text` or the `vision` folder that a pair names."""
+    said = read_json(folder / "config.json").get(name)
+    if not isinstance(said, str) or not (folder / said).is_dir() or is_pair(folder / said):
+        raise UserError(
+            f"{folder / 'config.json'} says {name!r}: {said!r}, but the folder of a model was expected, "
+            f"absolute or seen from {folder}."
+        )
+    return (folder / said).resolve()
+
+
+def require_safetensors(folder: Path) -> None:
+    """Raise UserError where a folder has no weights, or pickled ones only."""
+    if not any(folder.glob("*.safetensors")):
+        pickled = [file.name for file in sorted(folder.glob("*.bin"))]
+        found = f"only pickled weights ({', '.join(pickled)})" if pickled else "no weights"
+        raise UserError(
+            f"{folder} holds {found}, but *.safetensors were expected: nothing is unpickled here, because a "
+            "pickle can run any code. Load the model where you trust it and write it again with "
+            "model.save_pretrained(folder, safe_serialization=True)."
+        )
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """A JSON object. Raises UserError that names the file where it is damaged."""
+    try:
+        value = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{file} is damaged ({error}). Download or save the model again.") from None
+    if not isinstance(value, dict):
+        raise UserError(f"{file} holds a {type(value).__name__}, but a JSON object was expected.")
+    return value
+
+
+def fingerprint(folder: Path, *settings: dict[str, Any]) -> str:
+    """sha256 over the safetensors weights, the model configuration, and further `settings`."""
+    config = read_json(folder / "config.json")
+    # Where a model came from and which library saved it do not change its vectors.
+    kept = {k: v for k, v in config.items() if k not in ("_name_or_path", "transformers_version")}
+    digest = hashlib.sha256(json.dumps([kept, *settings], sort_keys=True).encode())
+    for file in sorted(folder.glob("*.safetensors")):
+        with file.open("rb") as weights:
+            digest.update(hashlib.file_digest(weights, "sha256").digest())
+    return digest.hexdigest()
+
+
+@contextmanager
+def loading(folder: Path, what: str) -> Iterator[None]:
+    """Load a model quietly; whatever the libraries raise about the folder becomes one UserError."""
+    try:
+        from safetensors import SafetensorError
+        from transformers.utils import logging
+    except ImportError as error:
+        raise MissingExtraError(error.name or "transformers", "train", f"Loading a {what}") from None
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    except UserError:
+        raise
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise UserError(
+            f"{folder} cannot be loaded as a {what}: {reason[0]} "
+            "Check that the folder is complete, or download it again."
+        ) from error
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def require_trained(folder: Path, missing: Sequence[str]) -> None:
+    """Raise UserError where the weights of a folder lack parameters of its model."""
+    if missing:
+        raise UserError(
+            f"The weights of {folder} lack {len(missing)} of its parameters, such as {missing[0]}; "
+            "with random ones in their place the vectors would mean nothing. Download the model again."
+        )
+
+
+def _refuse_own_folder(folder: Path) -> None:
+    for place in (folder, folder.parent):
+        if not (place / MANIFEST).is_file():
+            continue
+        kind = str(read_json(place / MANIFEST).get("format", ""))
+        if kind.startswith("dragoman-") and (place == folder or kind == "dragoman-run"):
+            raise UserError(
+                f"{folder} belongs to a folder of Dragoman ({kind}), but the folder of a Hugging Face model "
+                "was expected, such as the one that the run's features were made with."
+            )
+
+
+def _download(name: str) -> Path:
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HFValidationError
+    except ImportError:
+        raise MissingExtraError("huggingface_hub", "train", f"Loading the model {name!r}") from None
+    try:
+        return Path(snapshot_download(name, allow_patterns=WANTED, ignore_patterns=["*/*"]))
+    except HFValidationError:
+        reason = "no such folder exists, and it is no hub id (owner/name)"
+    except Exception as error:
+        # The hub client raises errors of requests, httpx and its own, changing between its versions.
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    raise UserError(
+        f"No model {name!r}: {reason}. Give a local folder, or download it where there is a network: "
+        f"hf download {name}"
+    )

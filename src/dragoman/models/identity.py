@@ -1,0 +1,162 @@
+"""Which model it is: a hash over what decides its vectors. Standard library only, but for public models.
+
+An index is searched with the model that filled it, or one that gives the same vectors. Weights, vocabulary,
+shape and vision tower decide; the card, the golden vectors, and how it was trained do not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from dragoman.errors import UserError
+
+DECIDING = ("model_type", "dual", "text", "feature_width", "joint")
+"""Keys of `config.json` that decide vectors."""
+OF_IMAGES = ("feature_mean", "feature_scale", "image_")
+"""How the names of tensors begin that decide the vectors of images."""
+ORIGIN = ("_name_or_path", "name_or_path", "transformers_version", "path", "layers", "embeddings")
+"""Keys of a text encoder's assets that say where it came from and what of it was trained."""
+CALIBRATION = "calibration.json"
+"""What `dragoman calibrate` learns of a finished model, and writes into its folder."""
+PAIR = "dragoman-pair"
+"""`model_type` of a folder that names the two folders of a public model: `text` and `vision`."""
+BLOCK = 1 << 20
+
+
+def model_fingerprint(folder: Path) -> str:
+    """sha256 of a run folder or of its `model/`, equal for folders whose models give equal vectors.
+
+    An export says itself of which model it is one (`fingerprint` in its `config.json`). Raises UserError
+    where the folder holds no model, or a damaged one.
+    """
+    folder = model_in(folder)
+    config = model_config(folder)
+    if "fingerprint" in config:
+        return str(config["fingerprint"])
+    return _fingerprint(folder, config, "")
+
+
+def image_fingerprint(folder: Path) -> str:
+    """As `model_fingerprint`, of the image side alone: an index of images stays valid while it stays.
+
+    `dragoman train --init` adds languages without moving the image side.
+    """
+    folder = model_in(folder)
+    config = model_config(folder)
+    if "fingerprint" in config:
+        return str(config.get("image_fingerprint", config["fingerprint"]))
+    return _fingerprint(folder, config, OF_IMAGES)
+
+
+def model_in(folder: Path) -> Path:
+    """The model folder of a run; any other folder is one itself."""
+    return folder / "model" if (folder / "model").is_dir() else folder
+
+
+def languages_of(trained: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a model was trained on, by the `trained` of its `config.json`; nothing where that is not known."""
+    known = trained.get("languages")
+    return tuple(dict.fromkeys([trained["source"], *trained["targets"]] if known is None else known))
+
+
+def model_config(folder: Path) -> dict[str, Any]:
+    """`config.json` of a run, its model folder, or an export; what it would say of a public model.
+
+    Raises UserError where there is none.
+    """
+    config = read_config(folder)
+    if config.get("model_type") == PAIR or ("trained" not in config and "transformers_version" in config):
+        from dragoman.retrievers.public import describe
+
+        return describe(folder)
+    if not isinstance(config.get("trained"), dict):
+        raise UserError(
+            f"{folder} holds another kind of model. Give the folder that dragoman train wrote, or an export."
+        )
+    return config
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """`config.json` of a run or its model folder, of whatever kind. Raises UserError where there is none."""
+    file = model_in(folder) / "config.json"
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise UserError(
+            f"{folder} holds no trained model (no config.json). "
+            "Give the folder that dragoman train wrote: dragoman train CORPUS --out RUN"
+        ) from None
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{file} is damaged ({error}). Copy the whole folder again.") from None
+
+
+def _fingerprint(folder: Path, config: dict[str, Any], beginnings: str | tuple[str, ...]) -> str:
+    digest = hashlib.sha256()
+    try:
+        assets = _assets(folder) if beginnings == "" else iter(())
+        for part in (_settings(config, beginnings), *assets, *_tensors(folder, beginnings)):
+            digest.update(hashlib.sha256(part).digest())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{folder} is incomplete or damaged ({error!r}). Copy the whole folder again."
+        ) from None
+    return digest.hexdigest()
+
+
+def _settings(config: dict[str, Any], beginnings: str | tuple[str, ...]) -> bytes:
+    trained = config["trained"]
+    vision = trained.get("vision")
+    # Vectors that were given, not made by a tower, are known by the name of their feature set alone.
+    eye = vision.get("fingerprint") if isinstance(vision, dict) else trained.get("features")
+    kept = {name: config[name] for name in DECIDING}
+    if beginnings:
+        kept = {"feature_width": kept["feature_width"], "joint": kept["joint"]}
+        kept |= {name: config["dual"].get(name) for name in ("image_head", "head_batch_norm")}
+    if "video" in config:
+        kept["video"] = config["video"]
+    return _canonical(kept | {"vision": eye})
+
+
+def _assets(folder: Path) -> Iterator[bytes]:
+    """Vocabulary or tokenizer, file by file."""
+    for file in (folder / "ngrams.json", *sorted((folder / "hf_text").glob("*"))):
+        if not file.is_file():
+            continue
+        content = file.read_bytes()
+        if file.suffix == ".json":
+            value = json.loads(content)
+            if isinstance(value, dict):
+                value = {name: kept for name, kept in value.items() if name not in ORIGIN}
+            content = _canonical(value)
+        yield file.name.encode() + b"\0" + content
+
+
+def _tensors(folder: Path, beginnings: str | tuple[str, ...]) -> Iterator[bytes]:
+    """Name, type, shape and hash of every tensor that begins so, by name; the file's metadata is no part."""
+    file = folder / "model.safetensors"
+    with file.open("rb") as stored:
+        size = int.from_bytes(stored.read(8), "little")
+        if size > file.stat().st_size:
+            raise ValueError("the header of model.safetensors is torn")
+        header = json.loads(stored.read(size))
+        for name, tensor in sorted(header.items()):
+            if name == "__metadata__" or not name.startswith(beginnings):
+                continue
+            start, end = tensor["data_offsets"]
+            stored.seek(8 + size + start)
+            digest, left = hashlib.sha256(), end - start
+            while left:
+                block = stored.read(min(left, BLOCK))
+                if not block:
+                    raise ValueError("model.safetensors is torn")
+                digest.update(block)
+                left -= len(block)
+            yield _canonical([name, tensor["dtype"], tensor["shape"], digest.hexdigest()])
+
+
+def _canonical(value: object) -> bytes:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False).encode("utf-8", "surrogatepass")

@@ -1,0 +1,1 @@
+"""Text encoders behind one contract: a small one, Hugging Face trunks, published towers."""

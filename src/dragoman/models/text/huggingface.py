@@ -1,0 +1,277 @@
+"""A text trunk from any Hugging Face encoder: BERT, XLM-R, CLIP's text half, T5's encoder, …
+
+T texts, L tokens of the longest text in the batch, H width of the states.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dragoman.errors import UserError
+from dragoman.folders import write_json
+from dragoman.models.hub import loading, model_folder
+from dragoman.models.text.contract import TextEncoder
+
+log = logging.getLogger(__name__)
+
+ASSETS = "hf_text"
+_CONFIG = "dragoman.json"
+_LAYERS = re.compile(r"all|none|last:[1-9]\d*|(\d+)-(\d+)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class HuggingFaceTextConfig:
+    """Which encoder, and which part of it learns; everything else stays frozen."""
+
+    path: str
+    """A local folder or a hub id; the weights must be safetensors."""
+    layers: str = "last:4"
+    """`all`, `none`, `last:N` (at most N), or `A-B`: layers by index from 0, both ends included. A norm after
+    the last layer learns together with that layer."""
+    embeddings: bool = False
+    """Let word, position and type embeddings learn as well: in multilingual models most of the weights."""
+    max_length: int = 64
+    """Tokens of a text, special ones included; longer texts are cut. The model's own limit also holds."""
+
+    def __post_init__(self) -> None:
+        found = _LAYERS.fullmatch(self.layers)
+        if not found or (found[1] and int(found[1]) > int(found[2])):
+            raise UserError(f"layers must be all, none, last:N or A-B (such as 8-11), got {self.layers!r}")
+        if self.max_length < 3:
+            raise UserError(f"max_length must be at least 3 tokens, got {self.max_length}")
+
+
+class HuggingFaceText(TextEncoder):
+    """A Hugging Face encoder without its pooler. Frozen parameters have `requires_grad = False`.
+
+    Token states do not depend on batch-mates: padding is on the right, with the pad id that position ids are
+    computed from, and masked.
+    """
+
+    def __init__(self, config: HuggingFaceTextConfig, trunk: Any, tokenizer: Any) -> None:
+        super().__init__()
+        self.config = config
+        self.trunk: Any = trunk
+        self.tokenizer = tokenizer
+        self.width = int(trunk.config.hidden_size)
+        self.max_length = min(config.max_length, tokenizer.model_max_length, _positions(trunk.config))
+        """Tokens of a text at most, special ones included."""
+        self.end_id = int(tokenizer.eos_token_id or tokenizer.sep_token_id or 0)
+        """What an empty text is read as, where the tokenizer adds no special tokens."""
+        pad = tokenizer.pad_token_id
+        self.pad_id = self.end_id if pad is None else int(pad)
+        _train_only(trunk, config)
+
+    @classmethod
+    def load(cls, config: HuggingFaceTextConfig) -> HuggingFaceText:
+        """Load pretrained weights and tokenizer. Raises UserError for a folder of another kind."""
+        folder = model_folder(config.path)
+        with loading(folder, "text encoder"):
+            trunk, tokenizer = _load_trunk(folder), _load_tokenizer(folder)
+        for change in folded(tokenizer):
+            log.warning("The tokenizer of %s %s; texts that differ in nothing else are one.", folder, change)
+        return cls(config, trunk, tokenizer)
+
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        return [len(ids) for ids in self._token_ids(texts)]
+
+    def prepare(self, texts: Sequence[str]) -> dict[str, Tensor]:
+        """`input_ids` and `mask`, both [T, L]."""
+        rows = self._token_ids(texts)
+        mask = torch.zeros(len(rows), max(map(len, rows), default=0), dtype=torch.bool)
+        input_ids = torch.full(mask.shape, self.pad_id, dtype=torch.long)
+        for row, ids in enumerate(rows):
+            input_ids[row, : len(ids)] = torch.tensor(ids)
+            mask[row, : len(ids)] = True
+        return {"input_ids": input_ids, "mask": mask}
+
+    def forward(self, embedded: Tensor, mask: Tensor) -> Tensor:
+        states_TLH: Tensor = self.trunk(input_ids=embedded, attention_mask=mask.long()).last_hidden_state
+        return states_TLH
+
+    def labels(self, inputs: dict[str, Tensor], limit: int) -> Tensor:
+        """As declared; every token of the vocabulary can be predicted but the special ones."""
+        ids_TL = inputs["input_ids"]
+        special = torch.tensor(self.tokenizer.all_special_ids, device=ids_TL.device)
+        return ids_TL.masked_fill(torch.isin(ids_TL, special) | ~inputs["mask"], -1)
+
+    def label_table(self, limit: int) -> Tensor:
+        table_VW: Tensor = self.trunk.get_input_embeddings().weight
+        return table_VW
+
+    def corrupt(self, inputs: dict[str, Tensor], hidden_TL: Tensor, swapped_TL: Tensor) -> dict[str, Tensor]:
+        """As declared; a tokenizer without a mask token hides behind its unknown token."""
+        tokenizer = self.tokenizer
+        mask_id = tokenizer.unk_token_id if tokenizer.mask_token_id is None else tokenizer.mask_token_id
+        if mask_id is None:
+            raise UserError(
+                f"The tokenizer of {self.config.path} has neither a mask nor an unknown token to hide words "
+                "behind. Train without: --set loss.cmlm_weight=0"
+            )
+        special = set(tokenizer.all_special_ids)
+        others = torch.tensor([one for one in range(len(tokenizer)) if one not in special])
+        ids_TL = inputs["input_ids"].masked_fill(hidden_TL, mask_id)
+        drawn = others[torch.randint(len(others), (int(swapped_TL.sum()),))]
+        ids_TL[swapped_TL] = drawn.to(ids_TL.device)
+        return {"input_ids": ids_TL, "mask": inputs["mask"]}
+
+    def save_assets(self, folder: Path) -> None:
+        """Write `folder/hf_text/`: tokenizer, the trunk's configuration, and this encoder's own."""
+        assets = folder / ASSETS
+        self.trunk.config.save_pretrained(assets)
+        self.tokenizer.save_pretrained(assets)
+        write_json(assets / _CONFIG, asdict(self.config))
+
+    @classmethod
+    def from_assets(cls, folder: Path) -> HuggingFaceText:
+        """The module with random weights, from what `save_assets` wrote; the original path is not needed."""
+        assets = folder / ASSETS
+        if not (assets / _CONFIG).is_file():
+            raise UserError(
+                f"{assets} has no {_CONFIG}: the model folder is incomplete. Train or copy it anew."
+            )
+        config = HuggingFaceTextConfig(**json.loads((assets / _CONFIG).read_text(encoding="utf-8")))
+        with loading(assets, "text encoder"):
+            trunk_config = _load_config(assets)
+            trunk = _trunk_of(_encoder_class(assets, trunk_config)(trunk_config))
+            return cls(config, trunk, _load_tokenizer(assets))
+
+    def _token_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        if not texts:
+            return []
+        # The same options in every call, and padding done elsewhere: fast tokenizers store the options, and
+        # changing them while another thread tokenizes fails.
+        rows = self.tokenizer(list(texts), truncation=True, max_length=self.max_length)["input_ids"]
+        # Tokenizers without special tokens give nothing for an empty text.
+        return [list(ids) or [self.end_id] for ids in rows]
+
+
+def folded(tokenizer: Any) -> list[str]:
+    """What a tokenizer does to spelling: nothing, "lower-cases", "strips accents", or both."""
+    normalizer = getattr(getattr(tokenizer, "backend_tokenizer", None), "normalizer", None)
+    if normalizer is None:
+        return ["lower-cases"] if getattr(tokenizer, "do_lower_case", False) else []
+    case = unicodedata.normalize("NFC", normalizer.normalize_str("B"))
+    accent = unicodedata.normalize("NFC", normalizer.normalize_str("é"))
+    return [
+        change
+        for change, found in (("lower-cases", "b" in case), ("strips accents", "é" not in accent))
+        if found
+    ]
+
+
+def _train_only(trunk: nn.Module, config: HuggingFaceTextConfig) -> None:
+    """Set `requires_grad` of every parameter of the trunk."""
+    prefix, count = _layer_list(trunk)
+    chosen = _chosen_layers(config.layers, count)
+    for name, parameter in trunk.named_parameters():
+        if name.startswith(prefix + "."):
+            trained = int(name[len(prefix) + 1 :].split(".")[0]) in chosen
+        elif name.startswith(("pooler.", "head.")):
+            trained = False  # never called: only token states are read
+        elif "embed" in name:
+            trained = config.embeddings
+        else:
+            trained = count - 1 in chosen
+        parameter.requires_grad_(trained)
+
+
+def _layer_list(trunk: Any) -> tuple[str, int]:
+    """Name of the list of layers, and its length."""
+    count = int(trunk.config.num_hidden_layers)
+    for name, module in trunk.named_modules():
+        if isinstance(module, nn.ModuleList) and len(module) == count:
+            return name, count
+    raise UserError(
+        f"A {trunk.config.model_type} model keeps no list of {count} layers (ALBERT shares one), so layers "
+        "cannot be trained by index. Choose another encoder, such as xlm-roberta-base."
+    )
+
+
+def _chosen_layers(layers: str, count: int) -> range:
+    if layers == "none":
+        return range(0)
+    if layers == "all":
+        return range(count)
+    if layers.startswith("last:"):
+        return range(max(0, count - int(layers.removeprefix("last:"))), count)
+    first, last = (int(end) for end in layers.split("-"))
+    if last >= count:
+        raise UserError(f"layers {layers!r} were asked for, but the encoder has {count}: 0-{count - 1}.")
+    return range(first, last + 1)
+
+
+def _positions(config: Any) -> int:
+    """Longest input in tokens. RoBERTa's family counts positions from its pad id + 1."""
+    limit = getattr(config, "max_position_embeddings", None)
+    if limit is None:
+        return 1 << 20
+    taken = config.pad_token_id + 1 if "roberta" in config.model_type else 0
+    return int(limit) - taken
+
+
+def _load_config(folder: Path) -> Any:
+    from transformers import AutoConfig
+
+    return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+
+
+def _load_tokenizer(folder: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+
+
+def _load_trunk(folder: Path) -> nn.Module:
+    model, info = _encoder_class(folder, _load_config(folder)).from_pretrained(
+        folder,
+        dtype=torch.float32,
+        use_safetensors=True,
+        local_files_only=True,
+        output_loading_info=True,
+    )
+    untrained = sorted(name for name in info["missing_keys"] if "pooler" not in name)
+    if untrained:
+        raise UserError(
+            f"The weights of {folder} lack {len(untrained)} parameters of its text encoder, such as "
+            f"{untrained[0]}. Download the model again."
+        )
+    return _trunk_of(model)
+
+
+def _encoder_class(folder: Path, config: Any) -> Any:
+    """The class of the text half, without a decoder."""
+    import transformers
+
+    kind = type(getattr(config, "text_config", None) or config)
+    for auto in (transformers.AutoModelForTextEncoding, transformers.AutoModel):
+        if kind in auto._model_mapping:
+            found = auto._model_mapping[kind]
+            break
+    else:
+        raise UserError(f"{folder} holds a {config.model_type} model, of which no text encoder is known.")
+    decodes = config.is_encoder_decoder and not found.__name__.endswith("EncoderModel")
+    if decodes or found.main_input_name != "input_ids":
+        raise UserError(
+            f"{folder} holds a {config.model_type} model, which is no text encoder. "
+            "Give one such as xlm-roberta-base, a CLIP model, or an mT5 model."
+        )
+    return found
+
+
+def _trunk_of(model: Any) -> nn.Module:
+    if hasattr(model, "pooler"):
+        model.pooler = None
+    # T5 keeps its word embeddings under two names; safetensors refuse tensors that share memory.
+    trunk: nn.Module = model.encoder if hasattr(model, "shared") else model
+    return trunk

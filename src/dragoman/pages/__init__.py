@@ -1,0 +1,1 @@
+"""HTML pages: what reports and the demonstration show to a person."""

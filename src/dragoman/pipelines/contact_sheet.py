@@ -1,0 +1,118 @@
+"""The contact sheet: a few queries, and the first pictures that the model finds for each.
+
+Q queries, N pictures of the gallery, D width.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pyarrow.compute as pc
+from PIL import Image, ImageDraw, ImageFont
+
+from dragoman.corpus import Corpus
+from dragoman.folders import atomic_path
+from dragoman.media.video import mosaic
+from dragoman.retrievers.trained import Retriever
+
+PER_LANGUAGE, SHOWN = 4, 5
+PICTURE, GAP, LINE = 150, 10, 34
+PAPER, INK, FAINT, RIGHT = (252, 251, 248), (38, 38, 42), (150, 150, 150), (38, 150, 84)
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """One query and what was found for it."""
+
+    lang: str
+    text: str
+    item_id: str
+    """The picture that the query was written about."""
+    found: list[str]
+    """The best pictures, best first."""
+    rank: int
+    """Of the right picture, from 1."""
+
+
+def find_examples(run: str | Path, corpus: Corpus, languages: Sequence[str]) -> list[Example]:
+    """Human test captions, evenly spaced through the test set and not chosen by how well they do."""
+    retriever = Retriever.load(run)
+    gallery = corpus.items.filter(pc.field("split") == "test")["item_id"].to_pylist()
+    features = corpus.features(str(retriever.config["features"]))
+    images_ND = retriever.encode_features(np.asarray(features.whole(features.rows(gallery))))
+    examples = []
+    for number, lang in enumerate(languages):
+        captions = corpus.captions.filter(
+            (pc.field("lang") == lang) & (pc.field("role") == "human") & pc.field("item_id").isin(gallery)
+        ).to_pylist()
+        step = len(captions) // PER_LANGUAGE
+        # Another start for every language, so that the languages show different pictures.
+        chosen = captions[number % max(step, 1) :: step][:PER_LANGUAGE]
+        scores_QN = retriever.encode_text([caption["text"] for caption in chosen]) @ images_ND.T
+        for caption, scores_N in zip(chosen, scores_QN, strict=True):
+            order = np.argsort(-scores_N, kind="stable")
+            examples.append(
+                Example(
+                    lang=lang,
+                    text=caption["text"],
+                    item_id=caption["item_id"],
+                    found=[gallery[row] for row in order[:SHOWN]],
+                    rank=int(np.flatnonzero(order == gallery.index(caption["item_id"]))[0]) + 1,
+                )
+            )
+    return examples
+
+
+def draw_sheet(path: Path, corpus: Corpus, examples: Sequence[Example]) -> Path:
+    """Draw the examples as a PNG; the right picture has a green frame."""
+    width = SHOWN * (PICTURE + GAP) + GAP
+    sheet = Image.new("RGB", (2 * width + GAP, -(-len(examples) // 2) * (PICTURE + LINE + GAP) + GAP), PAPER)
+    pen, font = ImageDraw.Draw(sheet), _font(17)
+    for number, example in enumerate(examples):
+        left, top = GAP + number % 2 * (width + GAP), GAP + number // 2 * (PICTURE + LINE + GAP)
+        pen.text((left, top + 8), example.lang, fill=FAINT, font=font)
+        pen.text((left + 32, top + 8), _drawable(example.text, font), fill=INK, font=font)
+        for place, item_id in enumerate(example.found):
+            x, y = left + place * (PICTURE + GAP), top + LINE
+            if item_id == example.item_id:
+                pen.rectangle([x - 5, y - 5, x + PICTURE + 4, y + PICTURE + 4], fill=RIGHT)
+            sheet.paste(_picture(picture_path(corpus, item_id)), (x, y))
+    with atomic_path(path) as temporary:
+        sheet.save(temporary, "PNG")
+    return path
+
+
+def _picture(file: Path) -> Image.Image:
+    """A picture, or four frames of a clip."""
+    if file.suffix == ".mp4":
+        return mosaic(file, PICTURE)
+    with Image.open(file) as picture:
+        return picture.convert("RGB").resize((PICTURE, PICTURE))
+
+
+def picture_path(corpus: Corpus, item_id: str) -> Path:
+    """The file of an item."""
+    row = pc.index(corpus.items["item_id"], item_id).as_py()
+    return Path(corpus.media_path(corpus.items["path"][row].as_py()))
+
+
+def _font(size: int) -> Font:
+    """DejaVu Sans, which matplotlib brings along; else Pillow's own, which has no accents."""
+    spec = find_spec("matplotlib")
+    if spec and spec.origin:
+        file = Path(spec.origin).parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf"
+        if file.is_file():
+            return ImageFont.truetype(file, size)
+    return ImageFont.load_default(size)
+
+
+def _drawable(text: str, font: Font) -> str:
+    if isinstance(font, ImageFont.FreeTypeFont) and "DejaVu" in str(font.getname()[0]):
+        return text
+    return unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()

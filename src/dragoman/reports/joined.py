@@ -1,0 +1,170 @@
+"""Query files of several reports, joined by query id, never by line.
+
+Q queries, S seeds, M metrics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from dragoman.errors import UserError
+from dragoman.evaluation.consistency import rank_values
+from dragoman.evaluation.metrics import RECALLS, query_values
+from dragoman.folders import read_manifest
+from dragoman.reports.consistency import items_of, joined_part
+from dragoman.reports.evaluation import FORMAT, FORMAT_VERSION, MAKE
+from dragoman.reports.table import COMMON_QUERIES, QUERIES, part, ranks_of
+
+COMPARED = (*RECALLS, "map")
+CONSISTENCY = ("mrv_std", "mrv_var")
+BOTH: dict[tuple[str, ...], dict[str, list[float]]] = {
+    COMPARED: {"sum_r": [1, 1, 1, 0]},
+    CONSISTENCY: {"mrv_std": [0.5, 0], "mrv_var": [0, 0.5]},
+}
+"""What is made of the metrics of both directions: the weight of each, the same in either direction."""
+AMONG = "+"
+"""Joins the languages of a consistency: "en+pt"; no language tag holds it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What one system made of the queries of one language, row and direction, in the order of their ids.
+
+    Of several languages together: how far their ranks of each instance are apart.
+    """
+
+    folder: str
+    qids: list[str]
+    items: list[str]
+    galleries: set[int]
+    metrics: tuple[str, ...]
+    """`COMPARED`, or `CONSISTENCY` of several languages."""
+    values: NDArray[np.float64]
+    """[S, Q, M]: the metrics of every query under every seed."""
+
+    @property
+    def mean(self) -> NDArray[np.float64]:
+        """[Q, M], over seeds."""
+        mean_QM: NDArray[np.float64] = self.values.mean(axis=0)
+        return mean_QM
+
+    @property
+    def by_seed(self) -> NDArray[np.float64]:
+        """[S, M], over queries."""
+        mean_SM: NDArray[np.float64] = self.values.mean(axis=1)
+        return mean_SM
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Report:
+    """The ranks of one report."""
+
+    folder: str
+    queries: pa.Table
+    common: pa.Table | None
+    """Of what its languages have in common; null where that is nothing."""
+
+    def cells(self) -> set[tuple[str, str]]:
+        """Languages and rows, and languages together that a row compares."""
+        cells = _pairs_in(self.queries)
+        for row in {row for _, row in cells} if self.common is not None else ():
+            languages = sorted(language for language, other in _pairs_in(self.common) if other == row)
+            if len(languages) > 1:
+                cells.add((AMONG.join(languages), row))
+        return cells
+
+    def answers(self, language: str, row: str, direction: str) -> Answers:
+        """Of one language, or of several joined by `AMONG`."""
+        if AMONG in language:
+            return _consistency(self.folder, self.common, language.split(AMONG), row, direction)
+        return _answers(self.folder, part(self.queries, language, row, direction))
+
+
+@dataclass(frozen=True)
+class System:
+    """One report, or several of one recipe that differ in their seed."""
+
+    name: str
+    reports: list[Report]
+
+    @classmethod
+    def open(cls, folders: Sequence[str | Path]) -> System:
+        """Read report folders. Raises UserError where one is missing, torn or something else."""
+        if not folders:
+            raise UserError("A system without reports given. Write: dragoman compare a1,a2 b1,b2")
+        reports = []
+        for folder in folders:
+            read_manifest(Path(folder), format=FORMAT, format_version=FORMAT_VERSION, make=MAKE)
+            queries, common = Path(folder) / QUERIES, Path(folder) / COMMON_QUERIES
+            common_table = pq.read_table(common) if common.is_file() else None
+            reports.append(Report(folder=str(folder), queries=pq.read_table(queries), common=common_table))
+        return cls(",".join(map(str, folders)), reports)
+
+    def cells(self) -> set[tuple[str, str]]:
+        """Languages and rows that all of its reports have."""
+        return set.intersection(*(report.cells() for report in self.reports))
+
+    def answers(self, language: str, row: str, direction: str) -> Answers:
+        """Raises UserError where the reports of the system hold different queries."""
+        seeds = [report.answers(language, row, direction) for report in self.reports]
+        for other in seeds[1:]:
+            require_same_queries(seeds[0], other, f"{language} {direction}")
+        return replace(seeds[0], values=np.concatenate([one.values for one in seeds]))
+
+
+def require_same_queries(a: Answers, b: Answers, where: str) -> None:
+    """Raises UserError that names the queries, images or galleries in which two systems differ."""
+    for one, other in ((a, b), (b, a)):
+        if only := sorted(set(one.qids) - set(other.qids)):
+            raise UserError(
+                f"The reports hold different queries ({where}): {len(only)} of {len(one.qids)} in "
+                f"{one.folder} are not in {other.folder}, first {', '.join(only[:3])}. Evaluate both on the "
+                "same corpus, split and --match."
+            )
+    if a.items != b.items:
+        raise UserError(f"{a.folder} and {b.folder} name different images for the same queries ({where}).")
+    if a.galleries != b.galleries:
+        raise UserError(
+            f"The reports rank against different galleries ({where}): {_sizes(a)} entries in {a.folder}, "
+            f"{_sizes(b)} in {b.folder}. Evaluate both on the same corpus and split."
+        )
+
+
+def _answers(folder: str, lines: pa.Table) -> Answers:
+    by_metric = query_values(ranks_of(lines))
+    return Answers(
+        folder=folder,
+        qids=lines["qid"].to_pylist(),
+        items=lines["item_id"].to_pylist(),
+        galleries=set(lines["gallery"].to_pylist()),
+        metrics=COMPARED,
+        values=np.stack([by_metric[name] for name in COMPARED], axis=1)[None],
+    )
+
+
+def _consistency(folder: str, table: pa.Table, languages: Sequence[str], row: str, direction: str) -> Answers:
+    joined = joined_part(table, languages, row, direction)
+    by_metric = rank_values(joined.ranks)
+    return Answers(
+        folder=folder,
+        qids=[one if isinstance(one, str) else f"{one[0]} caption {one[1]}" for one in joined.ids],
+        items=items_of(joined),
+        galleries={joined.gallery},
+        metrics=CONSISTENCY,
+        values=np.stack([by_metric[name] for name in CONSISTENCY], axis=1)[None],
+    )
+
+
+def _pairs_in(table: pa.Table) -> set[tuple[str, str]]:
+    return set(zip(table["language"].to_pylist(), table["row"].to_pylist(), strict=True))
+
+
+def _sizes(answers: Answers) -> str:
+    return ", ".join(map(str, sorted(answers.galleries)))

@@ -1,0 +1,96 @@
+"""A report as lines of text for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from dragoman.evaluation.metrics import RECALLS
+from dragoman.reports.rows import DIRECTIONS
+
+HEADER = (
+    f"{'':8}{'':28}{'text to image':>21}{'image to text':>24}\n"
+    f"{'language':<9}{'row':<27}{'R@1':>7}{'R@5':>7}{'R@10':>7}   {'R@1':>7}{'R@5':>7}{'R@10':>7}"
+    f"{'SumR':>9}  95 % interval"
+)
+
+
+def result_lines(report: dict[str, Any]) -> Iterator[str]:
+    """Recalls and SumR of every language and row, then what the reader should know of them."""
+    yield from table_lines(report)
+    for language, details in report["languages"].items():
+        yield from notes(language, details)
+    for row, block in report["consistency"].items():
+        if "undefined" not in block:
+            yield _consistency_line(row, block)
+    yield from consistency_notes(report)
+
+
+def table_lines(report: dict[str, Any]) -> Iterator[str]:
+    """Recalls and SumR of every language and row."""
+    yield from HEADER.split("\n")
+    for language, rows in report["results"].items():
+        for row, result in rows.items():
+            low, high = report["intervals"][language][row]["sum_r"]
+            recalls = ["".join(f"{result[way][name]:7.1f}" for name in RECALLS) for way in DIRECTIONS]
+            yield (
+                f"{language:<9}{row:<27}{recalls[0]}   {recalls[1]}{result['sum_r']:9.1f}"
+                f"  {low:.1f} to {high:.1f}"
+            )
+
+
+def notes(language: str, details: dict[str, Any]) -> Iterator[str]:
+    """How many queries, where the fusion weight comes from, and which rows are missing and why."""
+    queries, gallery = details["queries"], details["gallery"]
+    only = f" (only {', '.join(details['match'])})" if details["match"] else ""
+    yield (
+        f"{language}: {queries['text_to_image']} captions{only} against {gallery['text_to_image']} images, "
+        f"{queries['image_to_text']} images against {gallery['image_to_text']} captions"
+    )
+    if details["dropped_untranslated"]:
+        yield f"{language}: {details['dropped_untranslated']} captions without translation were dropped"
+    if details["translation_engine"]:
+        yield f"{language}: translated by {details['translation_engine']}"
+    if fusion := details["fusion"]:
+        yield f"{language}: fusion weight {fusion['weight']} chosen on {fusion['chosen_on']}"
+    for row, reason in details["missing_rows"].items():
+        yield f"{language}: no row {row}: {reason}"
+
+
+def consistency_notes(report: dict[str, Any]) -> Iterator[str]:
+    """What consistency was measured on, and why it is missing where it is."""
+    common = report["common"]
+    if common["undefined"]:
+        yield f"no consistency: {common['undefined']}"
+        return
+    for row, block in report["consistency"].items():
+        if "undefined" in block:
+            yield f"no consistency of {row}: {block['undefined']}"
+    left_out = [
+        f"{language} {counts['items']} images and {counts['captions']} captions"
+        for language, counts in common["left_out"].items()
+        if any(counts.values())
+    ]
+    yield (
+        f"consistency is that on the {common['items']} images and {common['captions']} captions of each that "
+        f"{', '.join(common['languages'])} have in common"
+        + (f"; left out: {', '.join(left_out)}" if left_out else "")
+    )
+    order = {"position": "by their position", "drawn": "in an order drawn at random"}
+    yield (
+        f"captions of an image stand beside those of the other languages "
+        f"{order[common['captions_aligned_by']]}; whether they translate one another is not known"
+    )
+
+
+def _consistency_line(row: str, block: dict[str, Any]) -> str:
+    ways = []
+    for way in DIRECTIONS:
+        low, high = block[way]["intervals"]["mrv_std"]
+        ways.append(f"{block[way]['mrv_std']:.2f} ({low:.2f} to {high:.2f}) {way.replace('_', ' ')}")
+    lowest = block["spread"]["mean_recall"]
+    return (
+        f"consistency of {row} over {', '.join(block['languages'])}: mrv_std {'; '.join(ways)}; overlap@10 "
+        f"{block['mean']['overlap@10']:.2f}; mean recall {lowest['mean']:.1f}, lowest {lowest['min']:.1f} "
+        f"({lowest['min_language']})"
+    )

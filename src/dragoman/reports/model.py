@@ -1,0 +1,103 @@
+"""The model under evaluation: any object that encodes texts and frozen vision vectors.
+
+N texts or images, D width of the joint space.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dragoman.corpus.features import FeatureSet
+from dragoman.corpus.store import Corpus
+from dragoman.errors import UserError
+from dragoman.folders import sha256
+from dragoman.models.identity import CALIBRATION, PAIR, model_fingerprint, model_in, read_config
+from dragoman.progress import bar
+
+CHUNK = 4096
+
+
+class Model(Protocol):
+    """What evaluation needs of `dragoman.Retriever`."""
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """`source`, `targets`, `features`, and what else describes the run."""
+
+    def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """[N, D] unit vectors."""
+
+    def encode_features(self, vectors: NDArray[np.floating]) -> NDArray[np.float32]:
+        """[N, D] unit vectors of frozen vision vectors."""
+
+
+def load(run: str | Path | Model) -> Model:
+    """The model of a run, an export or a public folder; any other object is taken as a model itself."""
+    if not isinstance(run, str | Path):
+        return run
+    from dragoman.retrievers.loading import load_encoder
+
+    return load_encoder(run)
+
+
+def fingerprint(run: str | Path | Model) -> dict[str, str]:
+    """Content hashes of the model's files; those of an object are unknown. What `dragoman calibrate` learnt
+    of the finished model is none of them."""
+    if not isinstance(run, str | Path):
+        return {"model": f"object of class {type(run).__name__}"}
+    if read_config(Path(run)).get("model_type") == PAIR:
+        return {"model": model_fingerprint(Path(run))}
+    files = (
+        path for path in sorted(model_in(Path(run)).iterdir()) if path.is_file() and path.name != CALIBRATION
+    )
+    return {f"model/{path.name}": sha256(path) for path in files}
+
+
+def encode_texts(model: Model, texts: Sequence[str], label: str) -> NDArray[np.float32]:
+    """[N, D]; equal texts are encoded once, so that they tie exactly."""
+    unique, place_N = np.unique(np.array(texts, dtype=object), return_inverse=True)
+    parts = []
+    with bar(len(unique), f"Encoding {label}", "texts") as progress:
+        for start in range(0, len(unique), CHUNK):
+            parts.append(model.encode_text(unique[start : start + CHUNK].tolist()))
+            progress.update(len(parts[-1]))
+    return np.concatenate(parts)[place_N]
+
+
+def feature_set(model: Model, corpus: Corpus, features: str | None) -> FeatureSet:
+    """The named feature set, or the one that the model was trained on or whose tower it has."""
+    name = features or model.config.get("features") or corpus.features_of(model.config.get("vision"))
+    if name is None and model.config.get("vision"):
+        path = model.config["vision"]["path"]
+        raise UserError(
+            f"{corpus.folder} lacks the image vectors of {path}. Make them: dragoman features "
+            f"{corpus.folder} --encoder {path} --name {Path(path).name.lower()}"
+        )
+    if name is None:
+        raise UserError("The model names no feature set. Say which one holds the images: --features NAME")
+    return corpus.features(name)
+
+
+def encode_images(
+    model: Model, corpus: Corpus, items: Sequence[str], features: str | None
+) -> NDArray[np.float32]:
+    """[N, D] of items, from the named feature set or the one that the model was trained on."""
+    stored = feature_set(model, corpus, features)
+    row_N, size = stored.rows(items), max(1, CHUNK // stored.per_item)
+    parts = []
+    with bar(len(row_N), "Encoding images", "images") as progress:
+        for start in range(0, len(row_N), size):
+            parts.append(model.encode_features(np.asarray(stored.whole(row_N[start : start + size]))))
+            progress.update(len(parts[-1]))
+    return np.concatenate(parts)
+
+
+def digest(hashes: dict[str, str]) -> str:
+    """One hash of several, for display."""
+    return hashlib.sha256(repr(sorted(hashes.items())).encode()).hexdigest()[:16]

@@ -1,0 +1,157 @@
+"""The rows of a report: one way of scoring the same queries each.
+
+| row | scores |
+|---|---|
+| direct | the query itself |
+| translate_test | its machine translation into the source language, by the same model |
+| fused | weight x translate_test + (1 - weight) x direct, the weight chosen on validation |
+| translate_test_source_only | its machine translation, by another model that knows the source language only |
+| reranked | as direct; then the best hits of each query in the order of the fusion encoder |
+
+T texts, I images, D width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dragoman.evaluation import DotScores, Positives, rank_scores, rerank, sum_r, summarise
+from dragoman.evaluation.fusion import Channels, Normalisation, sweep
+from dragoman.evaluation.ranks import Ranks
+from dragoman.evaluation.scores import Scores
+from dragoman.reports.reranking import Matcher
+
+ROWS = ("direct", "translate_test", "fused", "translate_test_source_only", "reranked")
+DIRECTIONS = ("text_to_image", "image_to_text")
+WEIGHTS = tuple(round(0.1 * step, 1) for step in range(11))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Vectors:
+    """One language's captions, encoded, and the images they are ranked against."""
+
+    image_ids: list[str]
+    images: NDArray[np.float32]
+    """[I, D]"""
+    text_items: list[str]
+    texts: NDArray[np.float32]
+    """[T, D]"""
+    translations: NDArray[np.float32] | None = None
+    """[T, D]"""
+    other_images: NDArray[np.float32] | None = None
+    other_translations: NDArray[np.float32] | None = None
+    """Both of the second model, which need not share the width D."""
+    matched: Matched | None = None
+    """For the row `reranked`."""
+
+    def only(self, images: Sequence[int], texts: Sequence[int]) -> Vectors:
+        """Those of the images and captions at these places, in this order."""
+        image_I, text_T = np.asarray(images, np.int64), np.asarray(texts, np.int64)
+        return Vectors(
+            image_ids=[self.image_ids[place] for place in images],
+            images=self.images[image_I],
+            text_items=[self.text_items[place] for place in texts],
+            texts=self.texts[text_T],
+            translations=None if self.translations is None else self.translations[text_T],
+            other_images=None if self.other_images is None else self.other_images[image_I],
+            other_translations=None if self.other_translations is None else self.other_translations[text_T],
+            matched=None if self.matched is None else self.matched.only(texts),
+        )
+
+    @property
+    def queried_images(self) -> list[int]:
+        """Places of the images that have a caption here; the others are in the gallery, but no queries."""
+        captioned = set(self.text_items)
+        return [place for place, image in enumerate(self.image_ids) if image in captioned]
+
+    def positives(self, direction: str) -> Positives:
+        """The image of each caption, or all captions of each captioned image."""
+        if direction == "text_to_image":
+            return Positives.from_items(self.text_items, self.image_ids)
+        return Positives.from_items([self.image_ids[i] for i in self.queried_images], self.text_items)
+
+    def dot(self, direction: str, text_TD: NDArray[np.float32], image_ID: NDArray[np.float32]) -> DotScores:
+        """Scores of captions against images, or of captioned images against captions."""
+        if direction == "text_to_image":
+            return DotScores(text_TD, image_ID)
+        return DotScores(image_ID[self.queried_images], text_TD)
+
+    def channels(self, direction: str, normalisation: Normalisation) -> Channels:
+        """The translate-test channel and the direct one."""
+        assert self.translations is not None
+        return Channels(
+            self.dot(direction, self.translations, self.images),
+            self.dot(direction, self.texts, self.images),
+            normalisation,
+        )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Matched:
+    """What the fusion encoder reads of captions, and how many hits it puts into order."""
+
+    texts: list[str]
+    matcher: Matcher
+    depth: int
+
+    def only(self, texts: Sequence[int]) -> Matched:
+        """The captions at these places."""
+        return replace(self, texts=[self.texts[place] for place in texts])
+
+
+def rank_rows(
+    vectors: Vectors, direction: str, *, weight: float | None, normalisation: Normalisation, depth: int
+) -> Iterator[tuple[str, Ranks]]:
+    """Each row that can be had, ranked; `fused` only where a weight is given."""
+    positives = vectors.positives(direction)
+    for row, scores in _scores(vectors, direction, weight, normalisation):
+        yield row, rank_scores(scores, positives, depth=depth)
+    if vectors.matched is not None:
+        yield "reranked", _rerank(vectors, vectors.matched, direction, positives, depth)
+
+
+def _rerank(vectors: Vectors, matched: Matched, direction: str, positives: Positives, depth: int) -> Ranks:
+    queried = np.array(vectors.queried_images, np.int64)
+
+    def match(query_N: NDArray[np.int64], entry_N: NDArray[np.int64]) -> NDArray[np.float32]:
+        by_text = direction == "text_to_image"
+        text_N, image_N = (query_N, entry_N) if by_text else (entry_N, queried[query_N])
+        texts, items = [matched.texts[place] for place in text_N], [vectors.image_ids[i] for i in image_N]
+        return matched.matcher.scores(texts, items)
+
+    scores = vectors.dot(direction, vectors.texts, vectors.images)
+    return rerank(scores, match, positives, depth=matched.depth, listed=depth)
+
+
+def _scores(
+    vectors: Vectors, direction: str, weight: float | None, normalisation: Normalisation
+) -> Iterator[tuple[str, Scores]]:
+    yield "direct", vectors.dot(direction, vectors.texts, vectors.images)
+    if vectors.translations is not None:
+        yield "translate_test", vectors.dot(direction, vectors.translations, vectors.images)
+        if weight is not None:
+            yield "fused", vectors.channels(direction, normalisation).at(weight)
+    if vectors.other_translations is not None and vectors.other_images is not None:
+        other = vectors.dot(direction, vectors.other_translations, vectors.other_images)
+        yield "translate_test_source_only", other
+
+
+def sum_r_by_weight(vectors: Vectors, normalisation: Normalisation) -> dict[float, float]:
+    """SumR of the fused scores at every weight of `WEIGHTS`."""
+    there, back = (
+        sweep(vectors.channels(direction, normalisation), vectors.positives(direction), WEIGHTS)
+        for direction in DIRECTIONS
+    )
+    return {
+        weight: sum_r(summarise(one), summarise(other))
+        for weight, one, other in zip(WEIGHTS, there, back, strict=True)
+    }
+
+
+def best_weight(sum_r_by_weight: dict[float, float]) -> float:
+    """The weight of the highest SumR; of equals the smallest, which leans least on the translator."""
+    return max(sum_r_by_weight, key=lambda weight: (sum_r_by_weight[weight], -weight))

@@ -1,0 +1,80 @@
+"""Videos by the model of an index, whether it reads images or videos: frames, and several frames together.
+
+A model of videos encodes frames together; of a model of images, several frames are their mean.
+
+F frames, X width of what the model sees in a frame, D of what its tower makes of it; N videos or parts of
+them, J joint width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dragoman.corpus.frames import MOST_FRAMES, padded, spread
+from dragoman.media.clips import Clip
+from dragoman.media.video import Sampling, clip_frames
+from dragoman.retrievers.loading import Encoder
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+BATCH = 4
+
+
+def clip_vector(encoder: Encoder, clip: Clip) -> NDArray[np.float32]:
+    """[J] of unit length: a clip by at most as many of its frames as a model of videos reads.
+
+    Memory: one vector a frame, and a batch of frames. Raises ImageError as `clip_frames`.
+    """
+    sampling = sampling_of(encoder)
+    frames = clip_frames(clip, replace(sampling, most=min(sampling.most, MOST_FRAMES)))
+    vectors_FX, _ = frame_vectors(encoder, frames)
+    # Where a file understates its length, more frames come than were asked for.
+    vector_J: NDArray[np.float32] = together(encoder, [vectors_FX[spread(len(vectors_FX), MOST_FRAMES)]])[0]
+    return vector_J
+
+
+def reads_frames(encoder: Encoder) -> bool:
+    """Whether it is a model of videos. It sees the vectors of its tower, one of images the joint vectors."""
+    return bool(getattr(encoder, "reads_frames", False))
+
+
+def sampling_of(encoder: Encoder) -> Sampling:
+    """Which frames the model was trained on; one a second where it was trained on images."""
+    made = encoder.config.get("vision")
+    return Sampling(**(made.get("sampling") or {})) if isinstance(made, dict) else Sampling()
+
+
+def frame_vectors(
+    encoder: Encoder, frames: Iterator[tuple[float, Image]]
+) -> tuple[NDArray[np.floating], NDArray[np.float64]]:
+    """[F, X] what the model sees in frames, and their times [F]. Raises what the frames raise."""
+    # Of a model of videos the vectors of its tower are needed, as its frames are encoded together.
+    see = getattr(encoder, "see", None) if reads_frames(encoder) else None
+    vectors, times = [], []
+    while batch := list(islice(frames, BATCH)):
+        times += [time for time, _ in batch]
+        pictures = [image for _, image in batch]
+        vectors.append(see(pictures)[:, 0] if see is not None else encoder.encode_image(pictures))
+    return np.concatenate(vectors), np.array(times)
+
+
+def recalled(encoder: Encoder, vectors_FD: NDArray[np.floating]) -> NDArray[np.floating]:
+    """[F, X] what the model sees in frames that its tower saw before."""
+    return vectors_FD if reads_frames(encoder) else encoder.encode_features(vectors_FD)
+
+
+def together(encoder: Encoder, videos: Sequence[NDArray[np.floating]]) -> NDArray[np.float32]:
+    """[N, J] of unit length: the frames [F, X] of each video or part."""
+    if reads_frames(encoder):
+        vectors_NJ = np.asarray(encoder.encode_features(padded(videos)))
+    else:
+        vectors_NJ = np.stack([vectors_FJ.mean(axis=0) for vectors_FJ in videos])
+    length_N1 = np.maximum(np.linalg.norm(vectors_NJ, axis=1, keepdims=True), 1e-9)
+    return np.asarray(vectors_NJ / length_N1, np.float32)

@@ -1,0 +1,205 @@
+"""The index that lives in a folder of its own, without a server; backends differ in how they search it.
+
+N entries, Q queries, D width, C candidates.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import zlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dragoman.records import Entry
+from dragoman.stores import best as _best
+from dragoman.stores._embedded.masks import mask_of
+from dragoman.stores._embedded.rows import (
+    COLUMNS,
+    entry_at,
+    entry_of,
+    field_rows,
+    insert,
+    remove,
+    rewrite,
+    slot_of,
+)
+from dragoman.stores._embedded.tables import Store, View, read_state
+from dragoman.stores.checks import (
+    already_there,
+    check_after,
+    check_entries,
+    checked_queries,
+    checked_vectors,
+    not_there,
+)
+from dragoman.stores.contract import Backend, Match
+from dragoman.stores.filters import Filter
+
+COMPACT_AFTER = 4096
+"""Dead slots; fewer are not worth a new file."""
+IDS_KEPT = 200_000
+"""Ids that stay in memory once they were found: about 100 bytes each."""
+
+
+class Embedded(Backend):
+    """Entries in SQLite, vectors in a mapped file, exact search; `_store` holds them together."""
+
+    def __init__(self, folder: Path, width: int, wait: float) -> None:
+        self.width = width
+        self._store = Store(folder, width, wait)
+
+    def add(self, entries: Sequence[Entry], vectors: NDArray[np.float32]) -> None:
+        check_entries(entries)
+        vectors_ND = checked_vectors(vectors, entries, self.width)
+        with self._store.writing() as database:
+            known = [one.item_id for one in entries if slot_of(database, one.item_id) is not None]
+            if known:
+                raise already_there(known)
+            self._insert(database, entries, vectors_ND)
+
+    def update(self, entries: Sequence[Entry], vectors: NDArray[np.float32] | None = None) -> None:
+        check_entries(entries)
+        vectors_ND = None if vectors is None else checked_vectors(vectors, entries, self.width)
+        with self._store.writing() as database:
+            missing = [one.item_id for one in entries if slot_of(database, one.item_id) is None]
+            if missing:
+                raise not_there(missing)
+            if vectors_ND is None:
+                for entry in entries:
+                    rewrite(database, entry)
+            else:
+                for entry in entries:
+                    remove(database, entry.item_id)
+                self._insert(database, entries, vectors_ND)
+                self._compact_if_due(database)
+        self._store.remove_old_files()
+
+    def delete(self, item_ids: Iterable[str]) -> int:
+        with self._store.writing() as database:
+            removed = sum(remove(database, item_id) for item_id in item_ids)
+            self._compact_if_due(database)
+        self._store.remove_old_files()
+        return removed
+
+    def search(self, vectors: NDArray[np.float32], k: int, filter: Filter | None = None) -> list[list[Match]]:
+        query_QD = checked_queries(vectors, self.width)
+        with self._store.reading() as view:
+            if k < 1 or not len(query_QD):
+                return [[] for _ in query_QD]
+            allowed_N = None if filter is None else mask_of(view, filter)
+            return matches(view, self._best(view, query_QD, k, allowed_N), len(query_QD), k)
+
+    def get(self, item_ids: Sequence[str]) -> list[Entry | None]:
+        with self._store.reading() as view:
+            slots = [slot_of(view.database, item_id) for item_id in item_ids]
+            return [None if slot is None else entry_at(view.database, slot) for slot in slots]
+
+    def vectors(self, item_ids: Sequence[str]) -> NDArray[np.float32]:
+        with self._store.reading() as view:
+            slots = [slot_of(view.database, item_id) for item_id in item_ids]
+            missing = [item_id for item_id, slot in zip(item_ids, slots, strict=True) if slot is None]
+            if missing:
+                raise KeyError(missing[0])
+            return view.state.matrix[np.array(slots, np.int64)]
+
+    def scan(self, after: str = "", limit: int = 1000, filter: Filter | None = None) -> list[Entry]:
+        check_after(after)
+        found: list[Entry] = []
+        with self._store.reading() as view:
+            allowed_N = None if filter is None else mask_of(view, filter)
+            query = "SELECT slot FROM entries WHERE item_id > ? ORDER BY item_id"
+            for (slot,) in view.database.execute(query, (after,)):
+                if len(found) >= limit:
+                    break
+                if allowed_N is None or allowed_N[slot]:
+                    found.append(entry_at(view.database, slot))
+        return found
+
+    def count(self, filter: Filter | None = None) -> int:
+        with self._store.reading() as view:
+            living_N = ~view.state.dead
+            return int(np.count_nonzero(living_N if filter is None else living_N & mask_of(view, filter)))
+
+    def size(self) -> int:
+        # A file of vectors has a hole at its end, which takes no place.
+        files = (path for path in self._store.folder.iterdir() if path.is_file())
+        return sum(path.stat().st_blocks * 512 for path in files)
+
+    def check(self) -> list[str]:
+        """What is wrong with the index, in words, one line each; nothing where it is sound.
+
+        Compares every vector with the checksum that was stored with its entry, and reads all that is stored.
+        """
+        wrong = []
+        with self._store.reading() as view:
+            verdict = view.database.execute("PRAGMA integrity_check").fetchone()[0]
+            if verdict != "ok":
+                wrong.append(f"{self._store.path}: {verdict}")
+            named_N, fields = view.state.dead.copy(), 0
+            for slot, crc, *row in view.database.execute(f"SELECT slot, crc, {COLUMNS} FROM entries"):
+                entry = entry_of(row)
+                fields += len(field_rows(entry, slot))
+                if not 0 <= slot < len(named_N) or named_N[slot]:
+                    wrong.append(f"{entry.item_id}: names row {slot}, which is not its own")
+                    continue
+                named_N[slot] = True
+                if zlib.crc32(view.state.matrix[slot]) != crc:
+                    wrong.append(f"{entry.item_id}: the vector is torn")
+            if not named_N.all():
+                wrong.append(f"{self._store.path}: {np.count_nonzero(~named_N)} rows belong to nobody")
+            if fields != view.database.execute("SELECT count(*) FROM fields").fetchone()[0]:
+                wrong.append(f"{self._store.path}: filters see other metadata than the entries have")
+        return wrong
+
+    def close(self) -> None:
+        self._store.close()
+
+    def _best(
+        self, view: View, query_QD: NDArray[np.float32], k: int, allowed_N: NDArray[np.bool_] | None
+    ) -> _best.Candidates:
+        """The k best living entries of each query, and those that equal the last of them."""
+        dead_N = view.state.dead
+        if dead_N.any():
+            allowed_N = ~dead_N if allowed_N is None else allowed_N & ~dead_N
+        return _best.best(view.state.matrix[: len(dead_N)], query_QD, k, allowed_N)
+
+    def _insert(
+        self, database: sqlite3.Connection, entries: Sequence[Entry], vectors_ND: NDArray[np.float32]
+    ) -> None:
+        first = self._store.append(database, vectors_ND)
+        for slot, (entry, vector_D) in enumerate(zip(entries, vectors_ND, strict=True), first):
+            insert(database, entry, slot, zlib.crc32(vector_D))
+
+    def _compact_if_due(self, database: sqlite3.Connection) -> None:
+        dead = database.execute("SELECT count(*) FROM dead").fetchone()[0]
+        if dead >= COMPACT_AFTER and 2 * dead > read_state(database).slots:
+            self._store.compact(database)
+
+
+def matches(view: View, found: _best.Candidates, queries: int, k: int) -> list[list[Match]]:
+    """Slots as ids; among equal scores, the k that the order of ids says."""
+    ids = _ids(view, found.slots)
+    answer: list[list[Match]] = [[] for _ in range(queries)]
+    for query, item_id, score in zip(found.queries.tolist(), ids, found.scores.tolist(), strict=True):
+        answer[query].append(Match(item_id, score))
+    for one in answer:
+        one.sort(key=lambda match: (-match.score, match.item_id))
+        del one[k:]
+    return answer
+
+
+def _ids(view: View, slot_C: NDArray[np.int64]) -> list[str]:
+    known = view.state.ids
+    if len(known) > IDS_KEPT:
+        known.clear()
+    found = []
+    for slot in slot_C.tolist():
+        item_id = known.get(slot)
+        if item_id is None:
+            row = view.database.execute("SELECT item_id FROM entries WHERE slot = ?", (slot,)).fetchone()
+            known[slot] = item_id = row[0]
+        found.append(item_id)
+    return found

@@ -1,0 +1,245 @@
+"""Entries in SQLite, vectors in a file: transactions over both, and snapshots for readers.
+
+Each entry has a slot, the row of its vector. A writer appends rows after the last slot ever committed, waits
+until they are on the disk, and then commits the SQLite transaction that names them. So a reader sees no slot
+whose vector is not there, a kill leaves rows that nobody names and the next writer overwrites, and a row that
+was named never changes: a new vector gets a new slot, and the old one is dead. When most slots are dead, the
+living rows move to the file of the next generation.
+
+N slots, D width.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dragoman.errors import UserError
+from dragoman.folders import sync_folder
+from dragoman.stores._embedded import matrix as _matrix
+from dragoman.stores._embedded.database import connect, explained, make_tables
+
+DATABASE = "entries.sqlite"
+READ_ATTEMPTS = 10
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What one committed state of the index consists of, beside its rows in SQLite."""
+
+    sequence: int
+    """Grows with every write."""
+    generation: int
+    """Of the file of vectors; slots keep their meaning within it."""
+    dead: NDArray[np.bool_]
+    """[N]"""
+    matrix: NDArray[np.float32]
+    """At least N rows [., D]."""
+    masks: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
+    """Of filters that were asked for."""
+    ids: dict[int, str] = field(default_factory=dict)
+    """Of slots that were found before; shared by the snapshots of a generation."""
+
+
+class View(NamedTuple):
+    """One reader's transaction."""
+
+    database: sqlite3.Connection
+    state: Snapshot
+
+
+class State(NamedTuple):
+    """The row of table `state` that changes."""
+
+    sequence: int
+    generation: int
+    slots: int
+    """Rows ever committed in this generation."""
+
+
+class Store:
+    """One folder with entries and vectors; see the module."""
+
+    def __init__(self, folder: Path, width: int, wait: float) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.width, self.wait = folder, width, wait
+        self.path = folder / DATABASE
+        self._closed = threading.Event()
+        self._idle: list[sqlite3.Connection] = []
+        self._last: Snapshot | None = None
+        self._refreshing = threading.Lock()
+        self._writing = threading.Lock()
+        with explained(self.path), self._connection() as database:
+            make_tables(database, self.path, width)
+            generation = read_state(database).generation
+        self._remove_old(generation)
+
+    @contextmanager
+    def reading(self) -> Iterator[View]:
+        """A consistent view; writers go on meanwhile."""
+        with explained(self.path), self._connection() as database:
+            state = self._begin(database)
+            try:
+                yield View(database, state)
+            finally:
+                database.execute("ROLLBACK")
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction of the only writer, committed at the end, or rolled back at an exception.
+
+        Raises UserError where another writer does not finish within `wait` seconds.
+        """
+        if not self._writing.acquire(timeout=self.wait):
+            raise busy(self.folder, self.wait)
+        try:
+            with explained(self.path), self._connection() as database:
+                try:
+                    database.execute("BEGIN IMMEDIATE")
+                except sqlite3.OperationalError as error:
+                    if "locked" in str(error):
+                        raise busy(self.folder, self.wait) from None
+                    raise
+                try:
+                    yield database
+                    database.execute("UPDATE state SET sequence = sequence + 1")
+                    database.execute("COMMIT")
+                except BaseException:
+                    with suppress(sqlite3.Error):
+                        database.execute("ROLLBACK")
+                    raise
+        finally:
+            self._writing.release()
+
+    def append(self, database: sqlite3.Connection, vectors_ND: NDArray[np.float32]) -> int:
+        """Put rows on the disk, within a `writing` transaction; returns the slot of the first."""
+        state = read_state(database)
+        _matrix.append(_matrix.path_of(self.folder, state.generation), state.slots, vectors_ND)
+        database.execute("UPDATE state SET slots = slots + ?", (len(vectors_ND),))
+        return state.slots
+
+    def compact(self, database: sqlite3.Connection) -> None:
+        """Move the living rows to a new generation, within a `writing` transaction.
+
+        Readers of the old file keep it mapped; it is removed when the next writer comes or the index is
+        opened.
+        """
+        state = read_state(database)
+        slots_N = slots_of(database.execute("SELECT slot FROM entries ORDER BY slot"))
+        old = _matrix.path_of(self.folder, state.generation)
+        new = _matrix.path_of(self.folder, state.generation + 1)
+        _matrix.copy_rows(_matrix.mapped(old, state.slots, self.width), slots_N, new)
+        database.execute("CREATE TEMP TABLE moves (old INTEGER PRIMARY KEY, new INTEGER)")
+        database.executemany(
+            "INSERT INTO moves VALUES (?, ?)", zip(slots_N.tolist(), range(len(slots_N)), strict=True)
+        )
+        for table in ("entries", "fields"):
+            # By way of negative numbers, since no slot may be taken twice even for a moment.
+            move = f"UPDATE {table} SET slot = -1 - (SELECT new FROM moves WHERE old = {table}.slot)"
+            database.execute(move)
+            database.execute(f"UPDATE {table} SET slot = -1 - slot")
+        database.execute("DROP TABLE moves")
+        database.execute("DELETE FROM dead")
+        database.execute("UPDATE state SET generation = generation + 1, slots = ?", (len(slots_N),))
+
+    def remove_old_files(self) -> None:
+        """Remove files of earlier generations; who has mapped them keeps them."""
+        with explained(self.path), self._connection() as database:
+            self._remove_old(read_state(database).generation)
+
+    def close(self) -> None:
+        """Release files; connections in use close when their reader is done."""
+        self._closed.set()
+        self._last = None
+        while self._idle:
+            self._idle.pop().close()
+
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        if self._closed.is_set():
+            raise RuntimeError(f"the index in {self.folder} was closed")
+        try:
+            database = self._idle.pop()
+        except IndexError:
+            database = connect(self.path, self.wait)
+        try:
+            yield database
+        finally:
+            if self._closed.is_set():
+                database.close()
+            else:
+                self._idle.append(database)
+
+    def _begin(self, database: sqlite3.Connection) -> Snapshot:
+        for _ in range(READ_ATTEMPTS):
+            database.execute("BEGIN")
+            try:
+                found = self._snapshot(database)
+            except BaseException:
+                database.execute("ROLLBACK")
+                raise
+            if found is not None:
+                return found
+            database.execute("ROLLBACK")
+        raise UserError(f"{self.folder} lacks its file of vectors. Restore it, or make the index again.")
+
+    def _snapshot(self, database: sqlite3.Connection) -> Snapshot | None:
+        """The state that the transaction sees; None where it is older than what is known already."""
+        now, last = read_state(database), self._last
+        if last is not None and last.sequence == now.sequence:
+            return last
+        with self._refreshing:
+            last = self._last
+            if last is None or last.sequence < now.sequence:
+                try:
+                    self._last = last = self._renewed(database, now, last)
+                except FileNotFoundError:
+                    return None
+        return last if last.sequence == now.sequence else None
+
+    def _renewed(self, database: sqlite3.Connection, now: State, last: Snapshot | None) -> Snapshot:
+        same = last is not None and last.generation == now.generation
+        dead_N = np.zeros(now.slots, bool)
+        since = -1
+        if same and last is not None:
+            dead_N[: len(last.dead)] = last.dead
+            since = last.sequence
+        dead_N[slots_of(database.execute("SELECT slot FROM dead WHERE since > ?", (since,)))] = True
+        if same and last is not None and now.slots <= len(last.matrix):
+            matrix_ND = last.matrix
+        else:
+            path = _matrix.path_of(self.folder, now.generation)
+            matrix_ND = _matrix.mapped(path, now.slots, self.width)
+        ids = last.ids if same and last is not None else {}
+        return Snapshot(now.sequence, now.generation, dead_N, matrix_ND, ids=ids)
+
+    def _remove_old(self, generation: int) -> None:
+        for path in self.folder.glob("vectors-*.f32"):
+            number = path.stem.removeprefix("vectors-")
+            if number.isdigit() and int(number) < generation:
+                path.unlink(missing_ok=True)
+                sync_folder(self.folder)
+
+
+def read_state(database: sqlite3.Connection) -> State:
+    return State(*database.execute("SELECT sequence, generation, slots FROM state").fetchone())
+
+
+def slots_of(cursor: sqlite3.Cursor) -> NDArray[np.int64]:
+    """The only column of a result."""
+    return np.fromiter((slot for (slot,) in cursor), np.int64)
+
+
+def busy(folder: Path, wait: float) -> UserError:
+    return UserError(
+        f"{folder} is being written by another process, which did not finish within {wait:g} s. "
+        "Try again when it has; searching goes on meanwhile."
+    )

@@ -1,0 +1,31 @@
+"""The default index: nothing to install or start, and exact.
+
+Entries lie in SQLite, vectors in a file that is mapped into memory, which the system may drop at any time.
+Beside it, a search needs some 10 MB for scores, and a byte for each entry where there is a filter.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dragoman.errors import UserError
+from dragoman.stores._embedded.store import Embedded
+from dragoman.stores.contract import Backend
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Settings of the exact index."""
+
+    wait: float = 10.0
+    """Seconds that a write waits for one of another process."""
+
+    def __post_init__(self) -> None:
+        if not self.wait >= 0:
+            raise UserError(f"wait must be 0 or more seconds, got {self.wait}")
+
+
+def open_backend(folder: Path, config: Config, width: int, name: str) -> Backend:
+    """Open the index in a folder of its own, or make one; `name` is for backends that share a server."""
+    return Embedded(folder, width, config.wait)

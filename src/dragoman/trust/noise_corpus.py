@@ -1,0 +1,172 @@
+"""A corpus with planted damage: what was damaged, how, and what stood there is in `noise.parquet`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dragoman.corpus.store import CAPTIONS, Corpus, write_corpus_manifest
+from dragoman.errors import UserError
+from dragoman.folders import MANIFEST, atomic_path, sole_writer
+from dragoman.records import SPLITS
+from dragoman.trust.noise import Damage, NoiseConfig, plant
+from dragoman.trust.noise_back import DROP, back_translations
+
+NOISE = pa.schema(
+    [("caption_id", pa.string()), ("kind", pa.string()), ("original", pa.string()), ("donor_id", pa.string())]
+)
+"""`original` is the text before the damage, `donor_id` the caption that a shuffled text was taken from."""
+
+Row = dict[str, Any]
+
+
+def plant_noise(
+    folder: str | Path,
+    out: str | Path,
+    *,
+    languages: Sequence[str],
+    config: NoiseConfig,
+    splits: Sequence[str] = ("train", "val"),
+    back: str = DROP,
+) -> pa.Table:
+    """Write a copy of a corpus with damaged machine translations and return the table of `noise.parquet`.
+
+    Of the n captions of role mt of each language in `splits`, exactly round(rate * n) are damaged; human
+    captions never are. A shuffled caption comes from another item of the same split and engine and brings
+    its back-translation along; `back` says what becomes of the others (`noise_back.back_translations`).
+    All trust is cleared. Raises UserError for an unknown language, or where `out` holds anything else.
+    """
+    if unknown := [split for split in splits if split not in SPLITS]:
+        raise UserError(f"No split {', '.join(unknown)}. Known: {', '.join(SPLITS)}.")
+    corpus, target = Corpus.open(folder), Path(out)
+    settings = asdict(config) | {"kinds": list(config.kinds), "languages": list(languages)}
+    settings |= {"splits": list(splits), "back": back}
+    inputs = corpus.fingerprint()
+    _require_free(corpus, target, inputs, settings)
+    rows = corpus.captions.to_pylist()
+    damages: dict[str, Damage] = {}
+    donors: dict[str, str] = {}
+    for lang in languages:
+        _damage_language(rows, lang, _split_of(corpus, splits), config, damages, donors)
+    originals = {row["caption_id"]: row["text"] for row in rows}
+    noise = pa.Table.from_pylist(
+        [
+            {"caption_id": i, "kind": d.kind, "original": originals[i], "donor_id": donors.get(i)}
+            for i, d in sorted(damages.items())
+        ],
+        schema=NOISE,
+    )
+    backs = back_translations(rows, damages, donors, back)
+    with sole_writer(target):
+        _copy_features(corpus.folder, target)
+        captions = pa.Table.from_pylist(_damaged(rows, damages, backs), schema=CAPTIONS)
+        tables = {"items": _absolute_paths(corpus), "captions": captions, "noise": noise}
+        for name, table in tables.items():
+            with atomic_path(target / f"{name}.parquet") as temporary:
+                pq.write_table(table, temporary, compression="zstd")
+        kept = {key: value for key, value in corpus.manifest.items() if key not in _WRITTEN_ANEW}
+        write_corpus_manifest(target, inputs=inputs, **kept | {"noise": settings})
+    return noise
+
+
+_WRITTEN_ANEW = {"format", "format_version", "inputs", "command", "versions", "seed"}
+
+
+def _damage_language(
+    rows: Sequence[Row],
+    lang: str,
+    split_of: Mapping[str, str],
+    config: NoiseConfig,
+    damages: dict[str, Damage],
+    donors: dict[str, str],
+) -> None:
+    by_id = {row["caption_id"]: row for row in rows}
+    machine = sorted((row for row in rows if row["role"] == "mt"), key=lambda row: str(row["caption_id"]))
+    chosen = [row for row in machine if row["lang"] == lang and row["item_id"] in split_of]
+    if not chosen:
+        known = ", ".join(sorted({row["lang"] for row in machine})) or "none"
+        raise UserError(
+            f"The corpus holds no machine translation in {lang!r} in these splits (its languages: {known}). "
+            f"Make some: dragoman translate CORPUS --to {lang} --engine ENGINE"
+        )
+    foreign: dict[str, list[str]] = defaultdict(list)
+    for row in machine:
+        if row["lang"] not in (lang, by_id[row["source_id"]]["lang"]):
+            foreign[row["source_id"]].append(row["text"])
+    planted = plant(
+        [row["text"] for row in chosen],
+        config,
+        items=[row["item_id"] for row in chosen],
+        pools=[(split_of[row["item_id"]], row["engine"]) for row in chosen],
+        sources=[by_id[row["source_id"]]["text"] for row in chosen],
+        foreign=[foreign[row["source_id"]] for row in chosen],
+    )
+    for position, damage in planted.items():
+        caption_id = chosen[position]["caption_id"]
+        damages[caption_id] = damage
+        if damage.donor is not None:
+            donors[caption_id] = chosen[damage.donor]["caption_id"]
+
+
+def _damaged(rows: Sequence[Row], damages: Mapping[str, Damage], backs: Mapping[str, str]) -> list[Row]:
+    result = []
+    for row in rows:
+        text: str | None = row["text"]
+        if row["caption_id"] in damages:
+            text = damages[row["caption_id"]].text
+        elif row["role"] == "back" and row["source_id"] in damages:
+            text = backs.get(row["source_id"])
+        if text is not None:
+            result.append(row | {"text": text, "trust": None})
+    return result
+
+
+def _split_of(corpus: Corpus, splits: Sequence[str]) -> dict[str, str]:
+    items = corpus.items
+    pairs = zip(items["item_id"].to_pylist(), items["split"].to_pylist(), strict=True)
+    return {item_id: split for item_id, split in pairs if split in splits}
+
+
+def _absolute_paths(corpus: Corpus) -> pa.Table:
+    """The items, with paths that no longer depend on where the corpus lies."""
+    items = corpus.items
+    paths = [
+        path if path is None or "://" in path else str((corpus.folder / path).resolve())
+        for path in items["path"].to_pylist()
+    ]
+    place = items.schema.get_field_index("path")
+    return items.set_column(place, items.schema.field("path"), pa.array(paths, pa.string()))
+
+
+def _copy_features(source: Path, target: Path) -> None:
+    """Complete feature sets, as hard links where the file system can: writers replace files, never edit."""
+    for manifest in sorted(source.glob(f"features/*/{MANIFEST}")):
+        for file in sorted(path for path in manifest.parent.iterdir() if path.is_file()):
+            copy = target / file.relative_to(source)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.unlink(missing_ok=True)
+            try:
+                os.link(file, copy)
+            except OSError:
+                shutil.copy2(file, copy)
+
+
+def _require_free(
+    corpus: Corpus, target: Path, inputs: Mapping[str, str], settings: Mapping[str, Any]
+) -> None:
+    """Only an earlier result of the same command may be written over."""
+    if not (target / MANIFEST).exists():
+        return
+    manifest = Corpus.open(target).manifest
+    if manifest.get("noise") != dict(settings) or manifest["inputs"] != dict(inputs):
+        raise UserError(
+            f"{target} holds another corpus already. Give a new folder, or remove it first: rm -r {target}"
+        )

@@ -1,0 +1,129 @@
+"""Signals that need all captions of a language pair: is every word explained, is the order usual?
+
+Both are learnt from the machine translations themselves and leave the judged caption out, so that a caption
+cannot vouch for itself. P word pairs, W target words in a row, C captions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dragoman.trust.signals import words
+
+ROUNDS = 4
+"""Rounds of expectation maximisation; the lexicon hardly changes after the third."""
+BACKGROUND = 0.01
+"""Share of words that a translation may hold without any reason in the source."""
+BIGRAM = 0.8
+"""Weight of the bigram in the mixture with the unigram."""
+LIMIT = 1.0
+"""Nats that one word may count for or against its caption. A rare word gains several from its one usual
+partner, and would outvote the words that have none."""
+TURNED = 0.3
+"""Pseudo-count of two words in either order."""
+UNSEEN = 0.5
+"""Pseudo-count of a word that no other caption has."""
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+def explained(sources: Sequence[str], texts: Sequence[str]) -> Floats:
+    """How much likelier the source words become given the translation, nats a word [C]; high is good.
+
+    IBM model 1 (Brown et al. 1993) from translation to source, learnt on these pairs, against the frequency
+    of the words alone, each word within ±`LIMIT`. Words that the translation dropped stay unexplained; with
+    sources and texts exchanged, words stay unexplained that it made up. NaN for a source without words.
+    """
+    given_C, offset_G = _flat([["", *_folded(text)] for text in texts])
+    word_C, offset_W = _flat([_folded(source) for source in sources])
+    size = int(given_C.max(initial=0)) + 1
+    lengths_G, lengths_W = np.diff(offset_G), np.diff(offset_W)
+    caption_W = np.repeat(np.arange(len(texts)), lengths_W)
+    # All pairs of a source word with each word of its translation, grouped by source word.
+    fan_W = lengths_G[caption_W]
+    word_P = np.repeat(np.arange(len(word_C)), fan_W)
+    within_P = np.arange(len(word_P)) - np.repeat(np.cumsum(fan_W) - fan_W, fan_W)
+    given_P = given_C[offset_G[caption_W[word_P]] + within_P]
+    pairs, pair_P = np.unique(word_C[word_P] * size + given_P, return_inverse=True)
+    given_of_pair = pairs % size
+
+    probability = np.ones(len(pairs))
+    for _ in range(ROUNDS):
+        share_P = probability[pair_P]
+        share_P /= np.bincount(word_P, share_P, minlength=len(word_C))[word_P]
+        count = np.bincount(pair_P, share_P, minlength=len(pairs))
+        total = np.bincount(given_of_pair, count, minlength=size)
+        probability = count / total[given_of_pair]
+
+    # A pair seen in this caption only has no evidence left once the caption itself is taken out.
+    others_P = np.maximum(count[pair_P] - share_P, 0) / np.maximum(total[given_P] - share_P, UNSEEN)
+    model_W = np.bincount(word_P, others_P, minlength=len(word_C)) / fan_W
+    alone_W = _alone(word_C)
+    gain_W = np.clip(np.log((1 - BACKGROUND) * model_W / alone_W + BACKGROUND), -LIMIT, LIMIT)
+    return _mean_per_caption(gain_W, caption_W, len(texts))
+
+
+def order(texts: Sequence[str]) -> Floats:
+    """How much likelier each word becomes given the one before it, nats a word [C]; high is good.
+
+    A bigram model of the distinct texts mixed with the frequency of words alone; both ends count as words,
+    and no word gains more than `LIMIT`. Two words that stand more often the other way round cost the
+    logarithm of how much more often. NaN for a text without words.
+    """
+    # An engine that answers with one sentence again and again must not make that sentence usual.
+    distinct = list(dict.fromkeys(texts))
+    place = {text: row for row, text in enumerate(distinct)}
+    return _order(distinct)[[place[text] for text in texts]]
+
+
+def _order(texts: Sequence[str]) -> Floats:
+    folded = [_folded(text) for text in texts]
+    word_C, offset = _flat([["", *text, ""] for text in folded])
+    size = int(word_C.max(initial=0)) + 1
+    inner = np.ones(len(word_C), bool)
+    inner[offset[1:] - 1] = False
+    first = np.flatnonzero(inner)
+    before_W, word_W = word_C[first], word_C[first + 1]
+    caption_W = np.repeat(np.arange(len(texts)), np.diff(offset) - 1)
+    pairs, pair_W, count = np.unique(before_W * size + word_W, return_inverse=True, return_counts=True)
+    others_W = count[pair_W] - 1
+    seen_before = np.bincount(before_W, minlength=size)
+    bigram_W = others_W / np.maximum(seen_before[before_W] - 1, 1)
+    gain_W = np.minimum(np.log(BIGRAM * bigram_W / _alone(word_W) + 1 - BIGRAM), LIMIT)
+    turned_W = word_W * size + before_W
+    place_W = np.minimum(np.searchsorted(pairs, turned_W), len(pairs) - 1)
+    turned_count_W = np.where(pairs[place_W] == turned_W, count[place_W], 0) if len(pairs) else others_W
+    loss_W = np.minimum(np.log((others_W + TURNED) / (turned_count_W + TURNED)), 0)
+    # The two ends can stand nowhere else, and a word before itself has no other order.
+    free_W = (before_W != word_C[0]) & (word_W != word_C[0]) & (before_W != word_W)
+    gain = _mean_per_caption(gain_W + np.where(free_W, loss_W, 0), caption_W, len(texts))
+    gain[[not text for text in folded]] = np.nan
+    return gain
+
+
+def _alone(word_W: Ints) -> Floats:
+    """Frequency of each word in a row, not counting this occurrence."""
+    count = np.bincount(word_W)
+    return np.asarray(np.maximum(count[word_W] - 1, UNSEEN) / max(len(word_W), 1))
+
+
+def _mean_per_caption(value_W: Floats, caption_W: Ints, captions: int) -> Floats:
+    length = np.bincount(caption_W, minlength=captions)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.bincount(caption_W, value_W, minlength=captions) / length)
+
+
+def _flat(rows: Sequence[Sequence[str]]) -> tuple[Ints, Ints]:
+    """Word numbers of all rows in a row, and where each row starts (one more than there are rows)."""
+    number: dict[str, int] = {}
+    flat = np.fromiter((number.setdefault(word, len(number)) for word in chain(*rows)), np.int64)
+    return flat, np.cumsum([0, *map(len, rows)])
+
+
+def _folded(text: str) -> list[str]:
+    return [word.casefold() for word in words(text)]

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import json
+from importlib import import_module
+from pathlib import Path
+
+import export_world  # noqa: F401
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from export_world import save_hugging_run, save_run
+from tiny_duals import TEXTS
+
+from dragoman import errors
+from dragoman.cli import dragoman
+from dragoman.errors import CheckFailedError, UserError
+from dragoman.export import export, targets
+from dragoman.export._text_module import DragomanText
+from dragoman.export.onnx import parity as _parity
+from dragoman.retrievers.trained import Retriever
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_run(tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture(scope="module", params=["small", "huggingface"])
+def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `run` and its export `st`."""
+    root = tmp_path_factory.mktemp(request.param)
+    run = save_run(root / "run") if request.param == "small" else save_hugging_run(root)
+    export(run, to="sentence-transformers", out=root / "st")
+    return root
+
+
+def test_the_folder_names_a_module_that_encodes_like_the_model(exported: Path) -> None:
+    (module,) = json.loads((exported / "st" / "modules.json").read_text())
+    package, _, name = module["type"].rpartition(".")
+    loaded = getattr(import_module(package), name).load(str(exported / "st"), module["path"], token=None)
+    with torch.inference_mode():
+        found = loaded.eval()(loaded.preprocess(["o " + text for text in TEXTS]))["sentence_embedding"]
+        prompted = loaded(loaded.preprocess(TEXTS, prompt="o "))["sentence_embedding"]
+    expected = Retriever.load(exported / "run").encode_text(["o " + text for text in TEXTS])
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(prompted, expected, atol=1e-5)
+    assert loaded.get_embedding_dimension() == 16
+
+
+def test_sentence_transformers_loads_it(exported: Path, tmp_path: Path) -> None:
+    package = pytest.importorskip("sentence_transformers", reason="sentence-transformers is not installed")
+    model = package.SentenceTransformer(str(exported / "st"), device="cpu", trust_remote_code=True)
+    expected = Retriever.load(exported / "run").encode_text(TEXTS)
+    np.testing.assert_allclose(model.encode(TEXTS), expected, atol=1e-5)
+    np.testing.assert_allclose(model.encode(TEXTS[0]), expected[0], atol=1e-5)
+    np.testing.assert_allclose(model.similarity(expected, expected), expected @ expected.T, atol=1e-5)
+    assert (model.get_embedding_dimension(), model.similarity_fn_name) == (16, "cosine")
+    assert model.max_seq_length == (7 if (exported / "text").exists() else 64)
+    # Saved again, what it learned is kept.
+    with torch.no_grad():
+        model[0].model.text_head.linear.weight.neg_()
+    model.save_pretrained(str(tmp_path / "again"))
+    again = package.SentenceTransformer(str(tmp_path / "again"), device="cpu", trust_remote_code=True)
+    np.testing.assert_allclose(again.encode(TEXTS), -expected, atol=1e-5)
+
+
+def test_a_name_that_is_no_folder_is_refused() -> None:
+    with pytest.raises(UserError, match="hf download owner/model --local-dir FOLDER"):
+        DragomanText.load("owner/model")
+
+
+def test_the_folder_is_a_model_of_ours_as_well(exported: Path) -> None:
+    expected = Retriever.load(exported / "run").encode_text(TEXTS)
+    np.testing.assert_array_equal(Retriever.load(exported / "st").encode_text(TEXTS), expected)
+
+
+def test_an_export_that_differs_leaves_nothing_behind(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_parity, "LARGEST", -1.0)
+    with pytest.raises(
+        CheckFailedError, match=r"differs from the model by up to .* \(texts, golden\)"
+    ) as found:
+        export(run, to="sentence-transformers", out=tmp_path / "st")
+    assert found.value.exit_code == errors.CHECK_FAILED == 4
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_earlier_export_is_replaced_only_by_a_good_one(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "st"
+    export(run, to="sentence-transformers", out=out)
+    (out / "stale").touch()
+    with monkeypatch.context() as patch:
+        patch.setattr(_parity, "LARGEST", -1.0)
+        with pytest.raises(CheckFailedError, match="nothing was written"):
+            export(run, to="sentence-transformers", out=out)
+    assert (out / "stale").exists()
+    export(run, to="sentence-transformers", out=out)
+    assert not (out / "stale").exists() and (out / "modules.json").exists()
+
+
+def test_other_folders_are_left_alone(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").touch()
+    with pytest.raises(UserError, match="holds other files and is no export, so it is left alone"):
+        export(run, to="sentence-transformers", out=tmp_path)
+    (tmp_path / "manifest.json").write_text('{"format": "dragoman-corpus", "format_version": 1}')
+    with pytest.raises(UserError, match="holds a dragoman-corpus, but a dragoman-export was expected"):
+        export(run, to="sentence-transformers", out=tmp_path)
+    assert (tmp_path / "photo.jpg").exists()
+
+
+def test_targets_and_their_options_are_named(run: Path, tmp_path: Path) -> None:
+    assert targets() == ["onnx", "sentence-transformers"]
+    with pytest.raises(UserError, match=r"No export target 'tflite'. Known: onnx, sentence_transformers"):
+        export(run, to="tflite", out=tmp_path / "out")
+    with pytest.raises(UserError, match=r"--to sentence-transformers has no option --int8. It has: corpus"):
+        export(run, to="sentence-transformers", out=tmp_path / "out", int8=True)
+
+
+def test_the_verb_prints_the_table_or_json(run: Path, tmp_path: Path) -> None:
+    line = ["export", str(run), "--to", "sentence-transformers", "--out", str(tmp_path / "st")]
+    table = CliRunner().invoke(dragoman, line)
+    assert table.exit_code == 0, table.output
+    assert [text.split()[:4] for text in table.stdout.splitlines()[1:2]] == [
+        ["texts,", "golden", "fp32", "3"]
+    ]
+    assert table.stdout.splitlines()[-1].startswith(f"{tmp_path / 'st'}: 0.")
+    printed = json.loads(CliRunner().invoke(dragoman, [*line, "--json"]).stdout)
+    assert printed == json.loads((tmp_path / "st" / "parity.json").read_text())

@@ -1,0 +1,281 @@
+from __future__ import annotations
+
+import errno
+import io
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_towers import picture, save_corpus, save_photo_corpus, save_tower
+
+from dragoman.corpus.store import Corpus
+from dragoman.errors import UserError
+from dragoman.features import extract
+from dragoman.features.extract import clean_name, extract_features
+from dragoman.features.feature_work import FeatureWork, Shard
+from dragoman.folders import sole_writer
+from dragoman.media.images import open_image
+from dragoman.models.vision import VisionTower
+
+RESULT = ("vectors.npy", "ids.txt", "rejected.jsonl")
+
+
+@pytest.fixture(scope="module")
+def tower(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tower(tmp_path_factory.mktemp("towers") / "tiny clip", "clip")
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in RESULT}
+
+
+def listed(folder: Path) -> list[dict[str, str | None]]:
+    return [json.loads(line) for line in (folder / "rejected.jsonl").read_text().splitlines()]
+
+
+def test_every_item_gets_the_vector_of_its_own_image(tmp_path: Path, tower: Path) -> None:
+    corpus = save_photo_corpus(tmp_path, 7)
+    report = extract_features(corpus, encoder=tower, batch_size=3, workers=2)
+    assert (report.extracted, report.total, report.rejected) == (7, 7, ())
+    features = Corpus.open(corpus).features("tiny_clip")
+    assert features.ids == [f"item{number}" for number in range(7)]
+    assert features.vectors.dtype == np.float16
+    loaded = VisionTower.load(tower)
+    images = [open_image(corpus / f"{number}.png") for number in range(7)]
+    np.testing.assert_array_equal(features.vectors, loaded.encode(images, batch_size=3).astype(np.float16))
+    assert features.manifest["encoder"] == {"path": str(tower), "fingerprint": loaded.fingerprint}
+    assert features.manifest["preprocessing"]["image_mean"] == [0.5, 0.4, 0.3]
+
+
+def test_broken_items_are_listed_with_their_reasons(tmp_path: Path, tower: Path) -> None:
+    picture(1).save(tmp_path / "good.png")
+    picture(2, (2000, 2000)).save(tmp_path / "large.png")
+    (tmp_path / "half.jpg").write_bytes((tmp_path / "good.png").read_bytes()[:500])
+    paths = {"large": "large.png", "half": "half.jpg", "good": "good.png", "gone": "gone.png", "bare": None}
+    corpus = save_corpus(tmp_path, paths | {"far": "https://example.org/1.jpg"})
+    report = extract_features(corpus, encoder=tower, max_megapixels=1, batch_size=2)
+    assert Corpus.open(corpus).features("tiny_clip").ids == ["good"]
+    reasons = {one["item_id"]: one["reason"] for one in listed(report.folder)}
+    assert list(reasons) == ["large", "half", "gone", "bare", "far"]
+    assert "2000x2000 is 4.0 megapixels, more than the limit of 1" in reasons["large"]
+    assert "damaged or truncated" in reasons["half"]
+    assert reasons["gone"] == "no such file"
+    assert reasons["bare"] == "the item has no path"
+    assert "a URI, not a file" in reasons["far"]
+    assert [one.item_id for one in report.rejected] == list(reasons)
+
+
+def test_a_second_run_does_nothing_and_loads_no_tower(
+    tmp_path: Path, tower: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = save_photo_corpus(tmp_path, 2)
+    save_corpus(corpus, {"item0": "0.png", "item1": "1.png", "gone": "gone.png"})
+    first = extract_features(corpus, encoder=tower)
+    times = {file: file.stat().st_mtime_ns for file in first.folder.iterdir()}
+    monkeypatch.setattr(VisionTower, "load", lambda *_: pytest.fail("the tower was loaded"))
+    second = extract_features(corpus, encoder=tower)
+    assert (second.extracted, second.total, second.rejected) == (0, 2, first.rejected)
+    assert {file: file.stat().st_mtime_ns for file in first.folder.iterdir()} == times
+
+
+def test_only_new_items_are_extracted(tmp_path: Path, tower: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    corpus = save_photo_corpus(tmp_path, 3)
+    extract_features(corpus, encoder=tower, batch_size=1)
+    before = np.array(Corpus.open(corpus).features("tiny_clip").vectors)
+    picture(9).save(tmp_path / "new.png")
+    save_corpus(corpus, {"new": "new.png", "item2": "2.png", "item0": "0.png"})  # item1 has gone
+    opened: list[str] = []
+    monkeypatch.setattr(
+        extract, "open_image", lambda path, limit: opened.append(path) or open_image(path, limit)
+    )
+    report = extract_features(corpus, encoder=tower, batch_size=1)
+    assert opened == [str(tmp_path / "new.png")]
+    assert (report.extracted, report.total) == (1, 3)
+    features = Corpus.open(corpus).features("tiny_clip")
+    assert features.ids == ["new", "item2", "item0"]
+    np.testing.assert_array_equal(features.vectors[1:], before[[2, 0]])
+    new = VisionTower.load(tower).encode([picture(9)]).astype(np.float16)
+    np.testing.assert_array_equal(features.vectors[:1], new)
+
+
+def test_a_repaired_image_is_taken_up(tmp_path: Path, tower: Path) -> None:
+    corpus = save_corpus(tmp_path, {"a": "a.png"})
+    report = extract_features(corpus, encoder=tower)
+    assert (report.total, len(report.rejected)) == (0, 1)
+    assert Corpus.open(corpus).feature_names == []
+    picture(1).save(tmp_path / "a.png")
+    report = extract_features(corpus, encoder=tower)
+    assert (report.total, report.rejected) == (1, ())
+    assert listed(report.folder) == []
+
+
+def test_another_encoder_under_the_same_name_is_refused(tmp_path: Path, tower: Path) -> None:
+    corpus = save_photo_corpus(tmp_path / "corpus", 2)
+    report = extract_features(corpus, encoder=tower, name="eyes")
+    before = content(report.folder)
+    other = save_tower(tmp_path / "other", "vit")
+    with pytest.raises(
+        UserError, match=r"cannot be mixed\. Give this one its own name \(--name eyes_2\), or remove"
+    ):
+        extract_features(corpus, encoder=other, name="eyes")
+    assert content(report.folder) == before
+
+
+def test_given_vectors_are_not_mixed_with_extracted_ones(tmp_path: Path, tower: Path) -> None:
+    from dragoman.corpus.features import write_features
+
+    corpus = save_photo_corpus(tmp_path, 2)
+    write_features(tmp_path / "features" / "given", ["item0"], np.ones((1, 8)), inputs={})
+    with pytest.raises(UserError, match="holds vectors of no encoder that is known here"):
+        extract_features(corpus, encoder=tower, name="given")
+
+
+def test_two_runs_of_one_feature_set_do_not_meet(tmp_path: Path, tower: Path) -> None:
+    corpus = save_photo_corpus(tmp_path, 1)
+    with sole_writer(tmp_path / "features" / ".eyes"):
+        with pytest.raises(UserError, match="is being written by another dragoman process"):
+            extract_features(corpus, encoder=tower, name="eyes")
+        assert extract_features(corpus, encoder=tower, name="ears").total == 1
+
+
+@pytest.mark.parametrize("options", [{"batch_size": 0}, {"max_megapixels": 0}])
+def test_limits_of_nothing_are_refused(tmp_path: Path, tower: Path, options: dict[str, int]) -> None:
+    with pytest.raises(UserError, match="both must be above 0"):
+        extract_features(save_photo_corpus(tmp_path, 1), encoder=tower, **options)
+
+
+@pytest.mark.parametrize("value", [1e6, -1e6, np.nan, np.inf])
+def test_a_vector_beyond_float16_is_rejected(
+    tmp_path: Path, tower: Path, monkeypatch: pytest.MonkeyPatch, value: float
+) -> None:
+    embed = VisionTower.embed
+
+    def overflow(self: VisionTower, prepared: list[object]) -> np.ndarray:
+        vectors = embed(self, prepared)
+        vectors[-1, 0] = value
+        return vectors
+
+    corpus = save_photo_corpus(tmp_path, 3)
+    monkeypatch.setattr(VisionTower, "embed", overflow)
+    report = extract_features(corpus, encoder=tower, batch_size=3)
+    assert Corpus.open(corpus).features("tiny_clip").ids == ["item0", "item1"]
+    assert [(one.item_id, one.reason) for one in report.rejected] == [
+        ("item2", "its vector does not fit into float16 (-65504 to 65504)")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [("clip-vit_b.32", "clip-vit_b.32"), (" my model!", "my_model"), ("../up", "up"), ("модель", "модель")],
+)
+def test_a_name_is_one_plain_folder(given: str, name: str) -> None:
+    assert clean_name(given) == name
+
+
+def test_a_name_of_nothing_is_refused() -> None:
+    with pytest.raises(UserError, match="gives no name for a feature set"):
+        clean_name("..")
+
+
+def test_an_interrupted_run_goes_on_with_the_same_bits(
+    tmp_path: Path, tower: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = save_photo_corpus(tmp_path / "corpus", 9)
+    (corpus / "4.png").write_bytes(b"no image")
+    other = shutil.copytree(corpus, tmp_path / "other")
+    expected = content(extract_features(other, encoder=tower, batch_size=2).folder)
+    add = FeatureWork.add
+
+    def interrupted(work: FeatureWork, shard: Shard) -> None:
+        add(work, shard)
+        if len(work.shards) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(extract, "SHARD_SECONDS", 0)
+    with monkeypatch.context() as patch:
+        patch.setattr(FeatureWork, "add", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            extract_features(corpus, encoder=tower, batch_size=2)
+    assert Corpus.open(corpus).feature_names == []
+    opened: list[str] = []
+    monkeypatch.setattr(
+        extract, "open_image", lambda path, limit: opened.append(Path(path).name) or open_image(path, limit)
+    )
+    report = extract_features(corpus, encoder=tower, batch_size=2, workers=1)
+    assert opened == ["6.png", "7.png", "8.png"]
+    assert content(report.folder) == expected
+
+
+def test_a_full_disk_leaves_the_earlier_set_and_the_finished_shards(
+    tmp_path: Path, tower: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = save_photo_corpus(tmp_path / "corpus", 4)
+    save_corpus(corpus, {"item1": "1.png"})
+    folder = extract_features(corpus, encoder=tower, batch_size=1).folder
+    before = content(folder)
+    save_corpus(corpus, {f"item{number}": f"{number}.png" for number in range(4)})
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "vectors.npy")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FeatureWork, "_write_vectors", full)
+        with pytest.raises(OSError, match="No space left on device"):
+            extract_features(corpus, encoder=tower, batch_size=1)
+    assert content(folder) == before
+    monkeypatch.setattr(VisionTower, "load", lambda *_: pytest.fail("the work was done twice"))
+    assert extract_features(corpus, encoder=tower, batch_size=1).total == 4
+
+
+def test_unfinished_work_of_another_encoder_is_not_mixed_in(
+    tmp_path: Path, tower: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = save_photo_corpus(tmp_path / "corpus", 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(FeatureWork, "assemble", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            extract_features(corpus, encoder=tower, name="eyes")
+    other = save_tower(tmp_path / "other", "vit")
+    with pytest.raises(UserError, match=r"or remove the other: rm -r .*/features/\.eyes$"):
+        extract_features(corpus, encoder=other, name="eyes")
+    assert extract_features(corpus, encoder=tower, name="eyes").total == 2
+
+
+def test_a_run_killed_before_any_change_on_the_disk_ends_with_the_same_bits(
+    tmp_path: Path, tower: Path
+) -> None:
+    # The corpus has an older, finished feature set, so that replacing it is interrupted as well.
+    corpus = save_photo_corpus(tmp_path / "corpus", 5)
+    paths: dict[str, str | None] = {f"item{number}": f"{number}.png" for number in range(5)}
+    vectors = np.stack([np.asarray(picture(number), np.float32).mean((0, 1)) for number in range(5)])
+    save_corpus(corpus, {"item3": "3.png"})
+    here = Path(__file__).parent
+    seed = "import sys; sys.path.insert(0, sys.argv[1]); from pathlib import Path; import mean_colour as m; "
+    first = [
+        sys.executable,
+        "-c",
+        seed + "m.extract_mean_colours(*map(Path, sys.argv[2:]))",
+        here,
+        corpus,
+        tower,
+    ]
+    subprocess.run(first, check=True)
+    # From here on the old vector cannot be made again: losing it would show.
+    picture(99).save(corpus / "3.png")
+    save_corpus(corpus, paths | {"gone": "gone.png"})
+    arguments = [corpus, tmp_path / "trial", tower, *RESULT]
+    done = subprocess.run(
+        [sys.executable, here / "mean_colour.py", *arguments], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) > 20
+    assert len(set(lines)) == 1, "the result depends on where the run was killed"
+    found, ids, rejected = map(bytes.fromhex, lines[0].split(" "))
+    np.testing.assert_array_equal(np.load(io.BytesIO(found)), vectors.astype(np.float16))
+    assert ids.decode().split() == list(paths)
+    assert json.loads(rejected)["reason"] == "no such file"

@@ -1,0 +1,261 @@
+"""Frames of a corpus through a tower: the whole way from a folder of clips, and what interrupts it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_duals import DETAILS, dual, small_text
+from tiny_towers import picture, save_tower
+from tiny_videos import COLOURS, save_sound, save_video
+
+from dragoman.corpus import BuildOptions, Corpus, FrameSet, build_folder
+from dragoman.errors import MissingExtraError, UserError
+from dragoman.features import extract_frames
+from dragoman.features.extract import extract_features
+from dragoman.index.moments import moments, watched
+from dragoman.media.images import open_image
+from dragoman.media.video import Sampling, sampled_frames
+from dragoman.models.dual import DualConfig, DualEncoder
+from dragoman.models.folder import save_model
+from dragoman.models.temporal import VideoConfig
+from dragoman.models.vision import VisionTower
+from dragoman.retrievers.film_vectors import together
+from dragoman.retrievers.trained import Retriever
+
+RESULT = ("vectors.npy", "offsets.npy", "times.npy", "ids.txt", "rejected.jsonl")
+CLIPS = {"dawn": ["red"] * 10 + ["yellow"] * 15, "dusk": ["blue"] * 10, "noon": ["green"] * 32}
+
+
+@pytest.fixture(scope="module")
+def tower(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tower(tmp_path_factory.mktemp("towers") / "tiny clip", "clip")
+
+
+def clips(folder: Path) -> Path:
+    """A corpus of three clips and one picture, with captions beside two of them."""
+    media = folder / "media"
+    media.mkdir(parents=True)
+    for name, colours in CLIPS.items():
+        save_video(media / f"{name}.mp4", colours)
+    picture(1).save(media / "still.png")
+    (media / "dawn.txt").write_text("the sun rises\n")
+    (media / "still.pt.txt").write_text("ruído\n")
+    return build_folder(media, folder / "corpus", BuildOptions(lang="en", split="test")).corpus.folder
+
+
+def frames_of(corpus: Path, name: str = "tiny_clip") -> FrameSet:
+    found = Corpus.open(corpus).features(name)
+    assert isinstance(found, FrameSet)
+    return found
+
+
+def test_a_folder_of_clips_becomes_items_of_their_kind(tmp_path: Path) -> None:
+    corpus = Corpus.open(clips(tmp_path))
+    kinds = dict(zip(corpus.items["item_id"].to_pylist(), corpus.items["kind"].to_pylist(), strict=True))
+    assert kinds == {"dawn": "video", "dusk": "video", "noon": "video", "still": "image"}
+    assert corpus.captions["text"].to_pylist() == ["the sun rises", "ruído"]
+
+
+def test_every_frame_gets_the_vector_of_its_picture_and_its_time(tmp_path: Path, tower: Path) -> None:
+    corpus = clips(tmp_path)
+    sampling = Sampling(every=0.5)
+    report = extract_features(corpus, encoder=tower, batch_size=2, sampling=sampling)
+    assert (report.extracted, report.total, report.frames, report.rejected) == (4, 4, 15, ())
+    found, loaded = frames_of(corpus), VisionTower.load(tower)
+    counts = {"dawn": 5, "dusk": 2, "noon": 7, "still": 1}
+    assert dict(zip(found.ids, np.diff(found.offsets).tolist(), strict=True)) == counts
+    for name, count in counts.items():
+        vectors, times = found.frames(name)
+        assert times is not None and times.tolist() == [at / 2 for at in range(count)]
+        file = tmp_path / "media" / name
+        images = (
+            [open_image(file.with_suffix(".png"))]
+            if name == "still"
+            else [image for _, image in sampled_frames(file.with_suffix(".mp4"), sampling)]
+        )
+        expected = loaded.encode(images, batch_size=2).astype(np.float16)
+        np.testing.assert_array_equal(vectors, expected)
+    assert found.manifest["encoder"] == {
+        "path": str(tower),
+        "fingerprint": loaded.fingerprint,
+        "sampling": {"every": 0.5, "scenes": None, "most": 1024},
+    }
+
+
+def test_broken_media_are_listed_with_their_reasons_and_tried_again(tmp_path: Path, tower: Path) -> None:
+    corpus = clips(tmp_path)
+    media = tmp_path / "media"
+    save_sound(media / "dusk.mp3").rename(media / "dusk.mp4")
+    whole = (media / "noon.mp4").read_bytes()
+    (media / "noon.mp4").write_bytes(whole[:-200])
+    (media / "still.png").write_bytes(b"")
+    report = extract_features(corpus, encoder=tower)
+    reasons = {one.item_id: one.reason for one in report.rejected}
+    assert list(reasons) == ["dusk", "noon", "still"]
+    assert reasons["dusk"] == "it has no video stream, only sound"
+    assert "damaged at its beginning or end" in reasons["noon"]
+    assert reasons["still"] == "the file is empty"
+    assert frames_of(corpus).ids == ["dawn"]
+    (media / "noon.mp4").write_bytes(whole)
+    before = np.array(frames_of(corpus).frames("dawn")[0])
+    again = extract_features(corpus, encoder=tower)
+    assert (again.extracted, again.total, len(again.rejected)) == (1, 2, 2)
+    found = frames_of(corpus)
+    assert (found.ids, np.diff(found.offsets).tolist()) == (["dawn", "noon"], [3, 4])
+    np.testing.assert_array_equal(found.frames("dawn")[0], before)
+    listed = [json.loads(line) for line in (report.folder / "rejected.jsonl").read_text().splitlines()]
+    assert [one["item_id"] for one in listed] == ["dusk", "still"]
+
+
+def test_a_second_run_does_nothing_and_loads_no_tower(
+    tmp_path: Path, tower: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = clips(tmp_path)
+    (tmp_path / "media" / "dusk.mp4").write_bytes(b"")
+    first = extract_features(corpus, encoder=tower)
+    monkeypatch.setattr(VisionTower, "load", lambda *_: pytest.fail("the tower was loaded"))
+    second = extract_features(corpus, encoder=tower)
+    assert (second.extracted, second.total, second.rejected) == (0, 3, first.rejected)
+
+
+@pytest.mark.parametrize(
+    ("sampling", "said"),
+    [
+        (Sampling(every=2), r"\(every 1\.0, most 1024\), not frames of videos \(every 2, most 1024\)"),
+        (Sampling(scenes=0.2), r"not frames of videos \(every 1\.0, scenes 0\.2, most 1024\)"),
+    ],
+)
+def test_frames_sampled_in_two_ways_are_not_mixed(
+    tmp_path: Path, tower: Path, sampling: Sampling, said: str
+) -> None:
+    corpus = clips(tmp_path)
+    extract_features(corpus, encoder=tower, name="eyes")
+    with pytest.raises(UserError, match=said + r"; they cannot be mixed\. .* \(--name eyes_2\)"):
+        extract_features(corpus, encoder=tower, name="eyes", sampling=sampling)
+
+
+def test_regions_of_frames_are_refused(tmp_path: Path, tower: Path) -> None:
+    with pytest.raises(UserError, match="holds videos, of whose frames no regions are kept"):
+        extract_features(clips(tmp_path), encoder=tower, grid=2)
+
+
+def test_a_film_longer_than_it_says_keeps_so_many_frames_spread_over_it(
+    tmp_path: Path, tower: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = clips(tmp_path)
+    red, blue = (picture(seed) for seed in (1, 2))
+    found = [(float(second), red if second < 6 else blue) for second in range(12)]
+    monkeypatch.setattr(extract_frames, "sampled_frames", lambda *_: iter(found))
+    extract_features(corpus, encoder=tower, sampling=Sampling(most=4))
+    times = frames_of(corpus).frames("dawn")[1]
+    assert times is not None and times.tolist() == [1, 4, 7, 10]
+
+
+def test_vectors_beyond_float16_reject_the_film(
+    tmp_path: Path, tower: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = clips(tmp_path)
+    monkeypatch.setattr(VisionTower, "embed", lambda self, some: np.full((len(some), 8), 7e4, np.float32))
+    monkeypatch.setattr(VisionTower, "load", lambda *_: VisionTower.__new__(VisionTower))
+    monkeypatch.setattr(VisionTower, "prepare", lambda self, image: {})
+    report = extract_features(corpus, encoder=tower)
+    assert {one.reason.split(" (")[0] for one in report.rejected} == {
+        "a vector of it does not fit into float16"
+    }
+    assert len(report.rejected) == 4
+
+
+def test_a_run_killed_anywhere_ends_with_the_same_bits(tmp_path: Path, tower: Path) -> None:
+    media = tmp_path / "media"
+    media.mkdir()
+    save_video(media / "dawn.mp4", ["red"] * 10 + ["yellow"])
+    save_video(media / "dusk.mp4", ["black"])
+    start = build_folder(media, tmp_path / "corpus", BuildOptions(split="test")).corpus.folder
+    here = Path(__file__).parent
+    arguments = [start, tmp_path / "trial", tower, *RESULT]
+    done = subprocess.run(
+        [sys.executable, here / "mean_colour.py", *map(str, arguments)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    results = done.stdout.splitlines()
+    assert len(results) > 15
+    assert len(set(results)) == 1
+    found = FrameSet.open(tmp_path / "trial" / "features" / "eyes")
+    assert isinstance(found, FrameSet)
+    for name, second, shown in (("dawn", 0, "red"), ("dawn", 1, "yellow"), ("dusk", 0, "black")):
+        np.testing.assert_allclose(found.frames(name)[0][second], COLOURS[shown], atol=6)
+
+
+def test_batches_hold_frames_of_one_film_alone(tmp_path: Path, tower: Path) -> None:
+    """Vectors of a film do not change with its neighbours, not even in the last bit."""
+    corpus = clips(tmp_path)
+    extract_features(corpus, encoder=tower, name="all", batch_size=4)
+    for name in ("noon.mp4", "dawn.mp4", "dawn.txt", "still.png", "still.pt.txt"):
+        (tmp_path / "media" / name).unlink()
+    alone = build_folder(tmp_path / "media", tmp_path / "alone", BuildOptions(split="test")).corpus.folder
+    extract_features(alone, encoder=tower, name="all", batch_size=4)
+    np.testing.assert_array_equal(frames_of(alone, "all").vectors, frames_of(corpus, "all").frames("dusk")[0])
+
+
+def test_the_retriever_watches_films_as_the_extraction_did(tmp_path: Path, tower: Path) -> None:
+    corpus = clips(tmp_path)
+    extract_features(corpus, encoder=tower, name="eyes", batch_size=4, sampling=Sampling(every=0.5))
+    features = frames_of(corpus, "eyes")
+    torch.manual_seed(0)
+    shape = DualConfig(joint=16, hidden=16, heads=2, key_width=8)
+    video = VideoConfig(hidden=8, heads=2, key_width=4)
+    model = DualEncoder(shape, small_text(), features.width, video=video).eval()
+    details = DETAILS | {"features": "eyes", "vision": features.manifest["encoder"]}
+    save_model(tmp_path / "run" / "model", model, details)
+    retriever = Retriever.load(tmp_path / "run")
+    names = ["noon", "dawn"]
+    found = retriever.encode_video([tmp_path / "media" / f"{name}.mp4" for name in names])
+    stored = retriever.encode_features(features.whole(features.rows(names)))
+    np.testing.assert_allclose(found, stored, atol=1e-5)
+    vectors, times = retriever.watch(tmp_path / "media" / "dusk.mp4")
+    np.testing.assert_array_equal(vectors, features.frames("dusk")[0])
+    assert times.tolist() == [0, 0.5]
+    # A picture is a film of one frame.
+    still = retriever.encode_image([tmp_path / "media" / "still.png"])
+    np.testing.assert_allclose(still, retriever.encode_features(features.frames("still")[0][None]), atol=1e-5)
+    assert retriever.encode_video([]).shape == (0, 16)
+    # A film of one scene is one moment, encoded as the film.
+    seen = watched(retriever, tmp_path / "media" / "noon.mp4", 100)
+    (moment,) = moments(retriever, seen, whole=False)
+    np.testing.assert_allclose(together(retriever, [moment.seen])[0], found[0], atol=1e-5)
+
+
+def test_a_model_of_images_watches_no_films(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"This model reads images\. Train one on the frames of videos"):
+        Retriever(dual(), {"features": "eyes"}, None).encode_video([tmp_path / "a.mp4"])
+
+
+def test_without_the_package_no_film_is_rejected_but_the_extra_is_named(
+    tmp_path: Path, tower: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = clips(tmp_path)
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(MissingExtraError, match=r"'av', which is not installed\. .* 'dragoman\[video\]'"):
+        extract_features(corpus, encoder=tower)
+
+
+def test_a_tower_that_fails_ends_the_run_and_rejects_nothing(
+    tmp_path: Path, tower: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = clips(tmp_path)
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("out of memory")
+
+    shape = VisionTower.load(tower)
+    monkeypatch.setattr(VisionTower, "load", lambda *_: shape)
+    monkeypatch.setattr(VisionTower, "embed", fail)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        extract_features(corpus, encoder=tower)
+    assert Corpus.open(corpus).feature_names == []

@@ -1,0 +1,136 @@
+"""The job over a corpus: vectors of its feature set, metadata of its items, one caption a language."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import toy_model
+from toy_model import load_toy, save_model, save_picture, unit
+
+from dragoman.corpus.features import write_features
+from dragoman.corpus.frames import write_frames
+from dragoman.corpus.store import CAPTIONS, ITEMS, write_corpus_manifest
+from dragoman.index import IndexReport, job
+from dragoman.index.folder import open_generation
+from dragoman.index.plan import walk
+from dragoman.records import Entry
+
+VECTORS = {"b": (3.0, 0, 0), "a": (0, 2.0, 0), "c": (0, 0, 1.0)}
+
+
+@pytest.fixture(autouse=True)
+def toy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job, "load_encoder", load_toy)
+    toy_model.loaded.clear()
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    """Three items with vectors and without files, one with a file and without a vector, one with neither."""
+    folder = tmp_path / "corpus"
+    save_picture(folder / "media" / "d.png", "red")
+    paths = {"b": None, "a": None, "c": None, "d": "media/d.png", "e": None}
+    items = [
+        {"item_id": name, "kind": "image", "path": path, "split": "test", "year": year, "shelf": shelf}
+        for (name, path), year, shelf in zip(
+            paths.items(), ("1999", "2004", None, "2010", ""), ("01", "2", "3", "4", "5"), strict=True
+        )
+    ]
+    schema = ITEMS.append(pa.field("year", pa.string())).append(pa.field("shelf", pa.string()))
+    pq.write_table(pa.Table.from_pylist(items, schema=schema), folder / "items.parquet")
+    write_captions(folder, "um cão")
+    vectors = np.array(list(VECTORS.values()), np.float32)
+    write_features(folder / "features" / "toy", list(VECTORS), vectors, inputs={})
+    write_corpus_manifest(folder, inputs={})
+    return folder
+
+
+def write_captions(folder: Path, best: str) -> None:
+    rows = [
+        ("1", "a dog", "en", "human", None, None),
+        ("2", "a second caption", "en", "human", None, None),
+        ("3", "umo cã", "pt", "mt", "1", 0.2),
+        ("4", best, "pt", "mt", "2", 0.9),
+        ("5", "one dog", "en", "back", "4", None),
+        ("6", "un can", "gl", "mt", "1", None),
+    ]
+    captions = [
+        {"caption_id": number, "item_id": "b", "lang": lang, "role": role, "text": text, "source_id": source}
+        | {"engine": source and "toy", "trust": trust}
+        for number, text, lang, role, source, trust in rows
+    ]
+    pq.write_table(pa.Table.from_pylist(captions, schema=CAPTIONS), folder / "captions.parquet")
+
+
+def index(corpus: Path, **trained: object) -> tuple[IndexReport, dict[str, Entry], np.ndarray]:
+    """The report, the entries, and the vectors of a, b and c."""
+    run = save_model(corpus.parent / "run", **trained)
+    report = job.index_media(run, corpus, corpus.parent / "index", device="cpu", workers=1)
+    with open_generation(report.info) as backend:
+        entries = {entry.item_id: entry for entry in walk(backend)}
+        there = [name for name in "abc" if name in entries]
+        return report, entries, backend.vectors(there) if there else np.empty((0, 3))
+
+
+def test_vectors_come_from_the_feature_set_and_from_files_where_it_has_none(corpus: Path) -> None:
+    report, entries, vectors = index(corpus)
+    assert report.done.added == 4
+    np.testing.assert_allclose(vectors, unit(np.array([VECTORS[name] for name in "abc"])), atol=1e-6)
+    assert entries["d"].path == "media/d.png"
+    assert report.info.media == str(corpus)
+    assert [(one.item_id, one.reason) for one in report.rejected] == [
+        ("e", "neither a file nor a vector in the feature set of the model")
+    ]
+
+
+def test_metadata_and_the_best_caption_of_each_language_are_kept(corpus: Path) -> None:
+    _, entries, _ = index(corpus)
+    assert entries["b"].metadata == {"split": "test", "year": 1999, "shelf": "01"}
+    assert entries["c"].metadata == {"split": "test", "shelf": "3"}
+    assert entries["d"].metadata["year"] == 2010
+    assert entries["d"].metadata["file"] == "d.png"
+    assert entries["b"].captions == {"en": "a dog", "pt": "um cão", "gl": "un can"}
+
+
+def test_a_second_run_embeds_what_changed_alone(corpus: Path) -> None:
+    index(corpus)
+    toy_model.loaded.clear()
+    report, _, _ = index(corpus)
+    assert (vars(report.done), toy_model.loaded) == (vars(type(report.done)()), [])
+    write_captions(corpus, "o cão")
+    changed = dict(VECTORS) | {"c": (0.0, 1, 1)}
+    write_features(corpus / "features" / "toy", list(changed), np.array(list(changed.values())), inputs={})
+    report, entries, vectors = index(corpus)
+    assert (report.done.changed, report.done.reworded) == (1, 1)
+    assert sum(sum(model.seen) for model in toy_model.loaded) == 1
+    assert entries["b"].captions["pt"] == "o cão"
+    np.testing.assert_allclose(vectors[2], unit(np.array([[0.0, 1, 1]]))[0], atol=1e-6)
+
+
+def test_a_feature_set_of_another_tower_is_not_used(corpus: Path) -> None:
+    encoder = {"path": "/tower", "fingerprint": "abc"}
+    rows = np.array(list(VECTORS.values()))
+    write_features(corpus / "features" / "toy", list(VECTORS), rows, inputs={}, encoder=encoder)
+    report, entries, _ = index(corpus, vision={"path": "/tower", "fingerprint": "other"})
+    assert set(entries) == {"d"}
+    assert len(report.rejected) == 4
+
+
+def test_videos_of_a_corpus_are_encoded_by_their_frames(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of different lengths in one batch; the toy takes their mean."""
+    frames = {"b": [(3.0, 0, 0)], "a": [(0, 2.0, 0), (0, 0, 2.0), (0, 0, 2.0)], "c": [(0, 0, 1.0)] * 2}
+    shutil.rmtree(corpus / "features" / "toy")
+    videos = [np.array(some, np.float32) for some in frames.values()]
+    write_frames(corpus / "features" / "toy", list(frames), videos, inputs={})
+    shapes = toy_model.read_frames(monkeypatch)
+    _, _, vectors = index(corpus)
+    assert shapes == [(3, 3, 3)]
+    expected = {"b": (1, 0, 0), "a": unit(np.array([[0, 1, 2]]))[0], "c": (0, 0, 1)}
+    np.testing.assert_allclose(vectors, [expected[name] for name in "abc"], atol=1e-3)

@@ -1,0 +1,329 @@
+"""The job over folders of images: what is embedded, what is not, and what the index then holds."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import toy_model
+from PIL import Image
+from toy_model import load_toy, save_model, save_picture
+
+from dragoman.errors import UserError
+from dragoman.index import IndexReport, job
+from dragoman.index.folder import open_generation, read_info
+from dragoman.index.plan import walk
+from dragoman.records import Entry
+from dragoman.stores import Backend, parse
+
+
+@pytest.fixture(autouse=True)
+def toy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job, "load_encoder", load_toy)
+    toy_model.loaded.clear()
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return save_model(tmp_path / "run")
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    for name, colour in (("a.png", "red"), ("b/c.png", "green"), ("b/d.png", "blue")):
+        save_picture(folder / name, colour)
+    return folder
+
+
+def index(run: Path, media: Path, **options: object) -> IndexReport:
+    return job.index_media(run, media, run.parent / "index", device="cpu", workers=2, **options)
+
+
+def entries(run: Path) -> dict[str, Entry]:
+    with opened(run) as backend:
+        return {entry.item_id: entry for entry in walk(backend)}
+
+
+def opened(run: Path) -> Backend:
+    return open_generation(read_info(run.parent / "index"))
+
+
+def embedded() -> int:
+    """Images that models have encoded since the last call."""
+    count = sum(sum(model.seen) for model in toy_model.loaded)
+    toy_model.loaded.clear()
+    return count
+
+
+def counts(report: IndexReport) -> dict[str, int]:
+    return {name: count for name, count in vars(report.done).items() if count}
+
+
+def test_every_image_below_the_folder_is_an_entry_with_its_vector(run: Path, photos: Path) -> None:
+    save_picture(photos / ".hidden.png", "red")
+    save_picture(photos / ".hidden" / "e.png", "red")
+    (photos / "notes.pdf").write_text("no image")
+    report = index(run, photos)
+    assert counts(report) == {"added": 3}
+    assert (report.info.count, report.rejected) == (3, ())
+    with opened(run) as backend:
+        found = backend.search(np.eye(3, dtype=np.float32), 1)
+        assert [match[0].item_id for match in found] == ["a.png", "b/c.png", "b/d.png"]
+        expected = toy_model.unit(np.array([[256, 1, 1]]))
+        np.testing.assert_allclose(backend.vectors(["a.png"]), expected, atol=1e-6)
+
+
+def test_entries_say_where_the_file_is_and_how_large(run: Path, photos: Path) -> None:
+    index(run, photos)
+    found = entries(run)
+    assert found["b/c.png"].path == "b/c.png"
+    assert found["b/c.png"].metadata == {"folder": "b", "file": "c.png", "width": 8, "height": 6}
+    assert found["a.png"].metadata == {"file": "a.png", "width": 8, "height": 6}
+    assert read_info(run.parent / "index").media == str(photos)
+
+
+def test_year_and_date_are_read_from_the_camera(run: Path, photos: Path) -> None:
+    image = Image.new("RGB", (8, 6), "red")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # lies on its side
+    exif.get_ifd(0x8769)[0x9003] = "2014:07:21 10:00:00"
+    image.save(photos / "camera.jpg", exif=exif)
+    broken = Image.Exif()
+    broken[0x0132] = "0000:00:00 00:00:00"
+    image.save(photos / "undated.jpg", exif=broken)
+    index(run, photos)
+    found = entries(run)
+    assert found["camera.jpg"].metadata == {
+        "file": "camera.jpg",
+        "width": 6,
+        "height": 8,
+        "year": 2014,
+        "date": "2014-07-21",
+    }
+    assert set(found["undated.jpg"].metadata) == {"file", "width", "height"}
+
+
+def test_metadata_and_captions_beside_the_image(run: Path, photos: Path) -> None:
+    (photos / "a.txt").write_text("\na red square\nanother line\n", encoding="utf-8")
+    (photos / "a.pt.txt").write_text("um quadrado vermelho", encoding="utf-8")
+    (photos / "a.b.txt").write_text("not a language", encoding="utf-8")
+    (photos / "a.json").write_text('{"place": "Porto", "geo": {"lat": 41.1}, "tags": ["x", "y"], "no": null}')
+    table = "path,year,shelf,code\na.png,1999,01,7\n./b/c.png,2010,A,\n"
+    (photos / "metadata.csv").write_text(table)
+    index(run, photos)
+    found = entries(run)
+    assert found["a.png"].captions == {"en": "a red square", "pt": "um quadrado vermelho"}
+    metadata = dict(found["a.png"].metadata)
+    # A column is numbers where all of its values are; leading zeros are none.
+    assert (metadata["year"], metadata["shelf"], metadata["code"]) == (1999, "01", 7)
+    assert (metadata["place"], metadata["geo.lat"], metadata["tags"]) == ("Porto", 41.1, ("x", "y"))
+    assert found["b/c.png"].metadata["year"] == 2010
+    assert "code" not in found["b/c.png"].metadata
+    with opened(run) as backend:
+        assert backend.count(parse("year<2000 and tags=y")) == 1
+
+
+def test_a_second_run_embeds_nothing_and_loads_no_model(run: Path, photos: Path) -> None:
+    index(run, photos)
+    manifest = (run.parent / "index" / "manifest.json").read_bytes()
+    embedded()
+    assert counts(index(run, photos)) == {}
+    assert toy_model.loaded == []
+    assert (run.parent / "index" / "manifest.json").read_bytes() == manifest
+
+
+def test_only_what_is_new_or_changed_is_embedded(run: Path, photos: Path) -> None:
+    index(run, photos)
+    assert embedded() == 3
+    save_picture(photos / "new.png", "yellow")
+    save_picture(photos / "a.png", "blue")
+    report = index(run, photos)
+    assert counts(report) == {"added": 1, "changed": 1}
+    assert embedded() == 2
+    with opened(run) as backend:
+        blue = backend.search(np.eye(3, dtype=np.float32)[2:], 2)[0]
+        assert {match.item_id for match in blue} == {"a.png", "b/d.png"}
+
+
+def test_a_touched_file_is_read_but_not_embedded(run: Path, photos: Path) -> None:
+    index(run, photos)
+    embedded()
+    os.utime(photos / "a.png", (1, 1))
+    assert counts(index(run, photos)) == {"reworded": 1}
+    assert embedded() == 0
+    assert counts(index(run, photos)) == {}
+
+
+def test_new_words_about_an_image_do_not_embed_it(run: Path, photos: Path) -> None:
+    index(run, photos)
+    embedded()
+    (photos / "a.txt").write_text("red", encoding="utf-8")
+    assert counts(index(run, photos)) == {"reworded": 1}
+    assert embedded() == 0
+    found = entries(run)["a.png"]
+    assert found.captions == {"en": "red"}
+    assert found.metadata == {"file": "a.png", "width": 8, "height": 6}
+
+
+def test_a_renamed_file_keeps_its_vector(run: Path, photos: Path) -> None:
+    index(run, photos)
+    embedded()
+    (photos / "b" / "c.png").rename(photos / "moved.png")
+    report = index(run, photos)
+    assert counts(report) == {"added": 1, "moved": 1, "removed": 1}
+    assert embedded() == 0
+    assert set(entries(run)) == {"a.png", "b/d.png", "moved.png"}
+    with opened(run) as backend:
+        assert backend.search(np.eye(3, dtype=np.float32)[1:2], 1)[0][0].item_id == "moved.png"
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_files_that_trade_names_trade_vectors(run: Path, photos: Path, batch_size: int) -> None:
+    index(run, photos)
+    a, c, d = (photos / name for name in ("a.png", "b/c.png", "b/d.png"))
+    with opened(run) as backend:
+        before = backend.vectors(["a.png", "b/c.png", "b/d.png"])
+    for old, new in ((a, photos / "x.png"), (c, a), (d, c), (photos / "x.png", d)):
+        old.rename(new)
+    (photos / "new.png").write_bytes(c.read_bytes())
+    report = index(run, photos, batch_size=batch_size)
+    assert counts(report) == {"changed": 3, "added": 1, "copies": 1}
+    with opened(run) as backend:
+        after = backend.vectors(["b/d.png", "a.png", "b/c.png", "new.png"])
+    np.testing.assert_allclose(after, before[[0, 1, 2, 2]], atol=1e-6)
+
+
+def test_copies_are_embedded_once(run: Path, photos: Path) -> None:
+    shutil.copy(photos / "a.png", photos / "copy.png")
+    shutil.copy(photos / "a.png", photos / "z.png")
+    report = index(run, photos, batch_size=2)
+    assert counts(report) == {"added": 5, "copies": 2}
+    assert embedded() == 3
+    with opened(run) as backend:
+        vectors = backend.vectors(["a.png", "copy.png", "z.png"])
+        np.testing.assert_array_equal(vectors, vectors[[0, 0, 0]])
+
+
+def test_a_deleted_file_is_removed_and_one_added_by_hand_stays(run: Path, photos: Path) -> None:
+    index(run, photos)
+    with opened(run) as backend:
+        backend.add([Entry(item_id="by hand")], np.eye(3, dtype=np.float32)[:1])
+    (photos / "a.png").unlink()
+    assert counts(index(run, photos)) == {"removed": 1}
+    assert set(entries(run)) == {"b/c.png", "b/d.png", "by hand"}
+
+
+def test_broken_files_are_named_and_the_rest_is_indexed(run: Path, photos: Path, tmp_path: Path) -> None:
+    (photos / "torn.jpg").write_bytes(b"\xff\xd8\xff\xe0 torn")
+    (photos / "empty.png").touch()
+    (photos / "a\nb.png").write_bytes((photos / "a.png").read_bytes())
+    (photos / "out.png").symlink_to(tmp_path / "elsewhere.png")
+    (photos / "loop").symlink_to(photos)
+    save_picture(photos / "bomb.png", "red", (2000, 1000))
+    (photos / "a.json").write_text("{no json")
+    report = index(run, photos, max_megapixels=1, reject_file=tmp_path / "rejects.jsonl")
+    reasons = {one.item_id: one.reason for one in report.rejected}
+    assert set(reasons) == {"torn.jpg", "empty.png", "a\nb.png", "out.png", "bomb.png", "a.png"}
+    assert "control character" in reasons["a\nb.png"]
+    assert "leads out of the folder" in reasons["out.png"]
+    assert "2000x1000 is 2.0 megapixels" in reasons["bomb.png"]
+    assert "the file is empty" in reasons["empty.png"]
+    assert "a.json is no JSON" in reasons["a.png"]
+    assert set(entries(run)) == {"b/c.png", "b/d.png"}
+    listed = (run.parent / "index" / "rejected.jsonl").read_text().splitlines()
+    assert {json.loads(line)["item_id"] for line in listed} == set(reasons)
+    assert (tmp_path / "rejects.jsonl").read_text().splitlines() == listed
+    assert counts(index(run, photos, max_megapixels=10)) == {"added": 1}
+
+
+def test_a_file_that_broke_is_no_longer_found(run: Path, photos: Path) -> None:
+    index(run, photos)
+    (photos / "a.png").write_bytes(b"torn")
+    assert counts(index(run, photos)) == {"removed": 1}
+    assert set(entries(run)) == {"b/c.png", "b/d.png"}
+
+
+def test_another_image_side_is_indexed_beside_and_swapped_in(run: Path, photos: Path) -> None:
+    first = index(run, photos).info
+    embedded()
+    other = save_model(run.parent / "other", "3" * 64, "4" * 64)
+    report = index(other, photos)
+    assert report.swapped
+    assert embedded() == 3
+    assert report.info.generation != first.generation
+    assert [path.name for path in first.place.parent.iterdir()] == [report.info.generation]
+    assert (report.info.model, report.info.fingerprint) == (str(other), "3" * 64)
+
+
+def test_a_model_that_learnt_a_language_keeps_the_vectors(run: Path, photos: Path) -> None:
+    first = index(run, photos).info
+    embedded()
+    other = save_model(run.parent / "other", "3" * 64, "2" * 64, targets=["pt", "gl"])
+    report = index(other, photos)
+    assert not report.swapped
+    assert embedded() == 0
+    assert report.info.generation == first.generation
+    assert (report.info.fingerprint, report.info.languages) == ("3" * 64, ("en", "pt", "gl"))
+
+
+def test_other_settings_of_the_backend_copy_the_vectors(run: Path, photos: Path) -> None:
+    index(run, photos)
+    with opened(run) as backend:
+        backend.add([Entry(item_id="by hand")], np.eye(3, dtype=np.float32)[:1])
+    embedded()
+    report = index(run, photos, settings={"wait": "3"})
+    assert report.swapped
+    assert report.info.settings["wait"] == 3.0
+    assert embedded() == 0
+    assert set(entries(run)) == {"a.png", "b/c.png", "b/d.png", "by hand"}
+    # What is not said again stays.
+    assert not index(run, photos).swapped
+
+
+def test_what_was_added_by_hand_is_read_by_the_next_model(run: Path, photos: Path, tmp_path: Path) -> None:
+    index(run, photos)
+    file = save_picture(tmp_path / "elsewhere" / "e.png", "red")
+    with opened(run) as backend:
+        by_hand = [Entry(item_id="kept", path=str(file)), Entry(item_id="lost")]
+        backend.add(by_hand, np.eye(3, dtype=np.float32)[:2])
+    report = index(save_model(run.parent / "other", "3" * 64, "4" * 64), photos)
+    assert "kept" in entries(run)
+    assert [(one.item_id, "added by hand" in one.reason) for one in report.rejected] == [("lost", True)]
+
+
+def test_another_folder_is_refused_while_the_first_is_there(run: Path, photos: Path, tmp_path: Path) -> None:
+    index(run, photos)
+    embedded()
+    save_picture(tmp_path / "others" / "x.png", "red")
+    with pytest.raises(UserError, match=r"an index of .*photos, not of .*others.*all be removed"):
+        index(run, tmp_path / "others")
+    moved = photos.rename(tmp_path / "moved")
+    assert counts(index(run, moved)) == {}
+    assert read_info(tmp_path / "index").media == str(moved)
+
+
+def test_an_empty_folder_removes_nothing(run: Path, photos: Path) -> None:
+    index(run, photos)
+    shutil.rmtree(photos)
+    photos.mkdir()
+    with pytest.raises(UserError, match=r"holds no images.*is its disk there"):
+        index(run, photos)
+    assert len(entries(run)) == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"backend": "nonsense"}, "No index backend 'nonsense'. Known: exact"),
+        ({"settings": {"nonsense": "1"}}, "no setting 'nonsense'. Known: "),
+        ({"settings": {"wait": "soon"}}, "wait takes float, got 'soon'"),
+    ],
+)
+def test_wrong_settings_are_named(run: Path, photos: Path, options: dict[str, object], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        index(run, photos, **options)

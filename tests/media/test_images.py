@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from dragoman.media.images import ImageError, format_of, open_image
+
+
+def saved(folder: Path, image: Image.Image, name: str, **options: object) -> Path:
+    image.save(folder / name, **options)
+    return folder / name
+
+
+def test_a_photo_turned_by_its_exif_tag_is_set_upright(tmp_path: Path) -> None:
+    lying = Image.new("RGB", (4, 2), "black")
+    lying.putpixel((0, 0), (255, 255, 255))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: rotate by 90 degrees clockwise to show
+    upright = open_image(saved(tmp_path, lying, "turned.png", exif=exif))
+    assert upright.size == (2, 4)
+    assert upright.getpixel((1, 0)) == (255, 255, 255)
+
+
+@pytest.mark.parametrize(("alpha", "expected"), [(0, 255), (255, 100), (51, 224)])
+def test_transparency_is_laid_on_white(alpha: int, expected: int) -> None:
+    # 51/255 of 100 over 255: 0.2 * 100 + 0.8 * 255 = 224
+    assert open_image(Image.new("RGBA", (1, 1), (100, 100, 100, alpha))).getpixel((0, 0)) == (expected,) * 3
+
+
+def test_a_transparent_palette_entry_becomes_white(tmp_path: Path) -> None:
+    image = Image.new("P", (2, 1))
+    image.putpalette([255, 0, 0, 0, 0, 255])
+    image.putpixel((1, 0), 1)
+    opened = open_image(saved(tmp_path, image, "palette.png", transparency=0))
+    assert list(opened.get_flattened_data()) == [(255, 255, 255), (0, 0, 255)]
+
+
+def test_sixteen_bit_grey_keeps_its_upper_bits(tmp_path: Path) -> None:
+    grey = Image.fromarray(np.array([[0, 0x1234, 0xFFFF]], np.uint16))
+    opened = open_image(saved(tmp_path, grey, "deep.png"))
+    assert list(opened.get_flattened_data()) == [(0, 0, 0), (0x12, 0x12, 0x12), (255, 255, 255)]
+
+
+def test_floating_point_grey_is_stretched(tmp_path: Path) -> None:
+    grey = Image.fromarray(np.array([[-1.0, 0.0, 1.0, np.nan]], np.float32))
+    opened = open_image(saved(tmp_path, grey, "float.tiff"))
+    assert [pixel[0] for pixel in opened.get_flattened_data()] == [0, 128, 255, 128]
+
+
+def test_cmyk_becomes_rgb(tmp_path: Path) -> None:
+    cyan = Image.new("CMYK", (8, 8), (255, 0, 0, 0))
+    assert open_image(saved(tmp_path, cyan, "cyan.tiff")).getpixel((0, 0)) == (0, 255, 255)
+
+
+def test_the_first_frame_of_an_animation_is_taken(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (2, 2), colour) for colour in ("red", "blue")]
+    path = saved(tmp_path, frames[0], "two.gif", save_all=True, append_images=frames[1:])
+    assert open_image(path).getpixel((0, 0)) == (255, 0, 0)
+
+
+def test_the_size_is_checked_before_a_pixel_is_decoded(tmp_path: Path) -> None:
+    path = saved(tmp_path, Image.new("1", (30_000, 20_000)), "bomb.png")
+    with pytest.raises(ImageError, match=r"bomb\.png: 30000x20000 is 600\.0 megapixels, more than the limit"):
+        open_image(path)
+
+
+def test_the_limit_can_be_raised_above_that_of_pillow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    path = saved(tmp_path, Image.new("RGB", (100, 100), "red"), "large.png")
+    assert open_image(path, max_megapixels=0.01).size == (100, 100)
+    assert Image.MAX_IMAGE_PIXELS == 10
+    with pytest.raises(ImageError, match=r"limit of 0\.009"):
+        open_image(path, max_megapixels=0.009)
+
+
+def test_a_given_image_is_checked_as_well() -> None:
+    with pytest.raises(ImageError, match=r"^image: 2000x1000 is 2\.0 megapixels"):
+        open_image(Image.new("L", (2000, 1000)), max_megapixels=1)
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP"])
+def test_a_truncated_file_is_refused(tmp_path: Path, format: str) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    memory = io.BytesIO()
+    Image.fromarray(pixels).save(memory, format)
+    (tmp_path / "half").write_bytes(memory.getvalue()[: len(memory.getvalue()) // 2])
+    with pytest.raises(ImageError, match=r"half: (damaged or truncated|not an image)"):
+        open_image(tmp_path / "half")
+
+
+def test_what_is_no_image_is_named(tmp_path: Path) -> None:
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    (tmp_path / "page.jpg").write_text("<html>404 Not Found</html>")
+    (tmp_path / "drawing.eps").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
+    os.mkfifo(tmp_path / "pipe.jpg")
+    reasons = {
+        "gone.jpg": "no such file",
+        "empty.jpg": "the file is empty",
+        "page.jpg": "not an image of a known format",
+        "drawing.eps": "not an image of a known format",
+        "pipe.jpg": "not a file",
+        ".": "not a file",
+    }
+    for name, reason in reasons.items():
+        with pytest.raises(ImageError, match=reason) as caught:
+            open_image(tmp_path / name)
+        assert "\n" not in caught.value.reason
+
+
+def _samples() -> dict[str, bytes]:
+    encoded = {}
+    for format in ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "PPM", "TGA", "ICO", "JPEG2000"):
+        memory = io.BytesIO()
+        Image.linear_gradient("L").convert("RGB").resize((32, 32)).save(memory, format)
+        encoded[format] = memory.getvalue()
+    return encoded
+
+
+SAMPLES = _samples()
+
+
+@pytest.mark.filterwarnings("ignore")
+@settings(max_examples=300, deadline=None)
+@given(
+    sample=st.sampled_from(sorted(SAMPLES)),
+    damage=st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=8),
+)
+def test_damaged_bytes_give_an_rgb_image_or_a_reason(
+    tmp_path_factory: pytest.TempPathFactory, sample: str, damage: list[tuple[int, int]]
+) -> None:
+    content = bytearray(SAMPLES[sample])
+    for place, value in damage:
+        content[place % len(content)] = value
+    path = tmp_path_factory.getbasetemp() / "damaged"
+    path.write_bytes(content)
+    try:
+        assert open_image(path, max_megapixels=4).mode == "RGB"
+    except ImageError as error:
+        assert error.reason
+
+
+def test_the_content_of_a_file_opens_like_the_file(tmp_path: Path) -> None:
+    path = saved(tmp_path, Image.effect_noise((40, 30), 60), "noise.png")
+    assert open_image(path.read_bytes()).tobytes() == open_image(path).tobytes()
+    assert format_of(path.read_bytes()) == "PNG"
+    with pytest.raises(ImageError, match=r"^image: the file is empty$"):
+        open_image(b"")
+    with pytest.raises(ImageError, match=r"^image: not an image of a known format"):
+        open_image(b"%PDF-1.7")
+
+
+def test_a_jpeg_is_decoded_no_larger_than_needed_and_never_smaller(tmp_path: Path) -> None:
+    path = saved(tmp_path, Image.new("RGB", (1600, 800), "teal"), "large.jpg")
+    assert open_image(path, at_least=300).size == (800, 400)
+    assert open_image(path, at_least=800).size == (1600, 800)
+    with pytest.raises(ImageError, match=r"1600x800 is 1\.3 megapixels"):
+        open_image(path, max_megapixels=1, at_least=100)
