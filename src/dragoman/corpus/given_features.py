@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from dragoman.corpus.features import BLOCK, write_features
 from dragoman.corpus.frames import write_frames
-from dragoman.corpus.lines import numbered_lines
 from dragoman.errors import UserError
 from dragoman.folders import sha256
+from dragoman.textfiles import numbered_lines
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 

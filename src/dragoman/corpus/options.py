@@ -7,9 +7,9 @@ from pathlib import Path
 
 from dragoman.corpus.given_features import GivenFeatures
 from dragoman.corpus.given_frames import GivenFrames
-from dragoman.corpus.languages import canonical_tag
 from dragoman.corpus.rows import CAPTION_KEYS, ITEM_KEYS
 from dragoman.errors import UserError
+from dragoman.languages import canonical_tag
 from dragoman.records import ROLES, SPLITS, Role, Split
 
 

@@ -9,12 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from dragoman.corpus.languages import canonical_tag
-from dragoman.corpus.lines import TextLine
 from dragoman.corpus.rows import Row
 from dragoman.errors import UserError
 from dragoman.folders import sha256
+from dragoman.languages import canonical_tag
 from dragoman.records import Split
+from dragoman.textfiles import TextLine
 
 Needed = Mapping[str, tuple[str, ...]]
 """Files below the root that a language needs; those under "" are needed whatever the languages."""

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from dragoman.corpus.languages import canonical_tag
 from dragoman.corpus.rejects import RecordError
+from dragoman.languages import canonical_tag
 from dragoman.records import ROLES
 
 if TYPE_CHECKING:

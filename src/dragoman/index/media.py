@@ -14,10 +14,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from dragoman.corpus.languages import canonical_tag
 from dragoman.corpus.readers.folder import SUFFIXES, VIDEO_SUFFIXES
 from dragoman.errors import UserError
 from dragoman.index.collection import Collection, Notes, NotesError, Rejected, column_values, flat, present
+from dragoman.languages import canonical_tag
 from dragoman.records import Value
 
 TABLES = ("metadata.csv", "metadata.jsonl")

@@ -13,9 +13,9 @@ from typing import Any
 import pyarrow.compute as pc
 
 from dragoman.corpus import BuildOptions, Corpus, datasets
-from dragoman.corpus.languages import canonical_tag
 from dragoman.errors import UserError
 from dragoman.folders import MANIFEST, sole_writer, write_json, write_text
+from dragoman.languages import canonical_tag
 from dragoman.pipelines.benchmark_config import SOURCE, BenchmarkConfig
 from dragoman.pipelines.benchmark_page import page
 from dragoman.pipelines.literature import published_rows

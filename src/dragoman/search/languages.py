@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from dragoman.corpus.languages import canonical_tag
 from dragoman.errors import UserError
+from dragoman.languages import canonical_tag
 from dragoman.search.answer import Language
 
 UNKNOWN = "und"

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from dragoman.corpus.lines import TextLine, text_lines
 from dragoman.corpus.published import Wanted, faulty, item, stem
 from dragoman.corpus.rows import Row
 from dragoman.errors import UserError
 from dragoman.records import Split
+from dragoman.textfiles import TextLine, text_lines
 
 
 class Part(NamedTuple):

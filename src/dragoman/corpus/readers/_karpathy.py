@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from dragoman.corpus.lines import TextLine
 from dragoman.corpus.published import Wanted, faulty, item, stem
 from dragoman.corpus.readers._documents import entries
 from dragoman.corpus.rows import Row
 from dragoman.records import Split
+from dragoman.textfiles import TextLine
 
 FILE = "dataset_coco.json"
 WHERE = "https://cs.stanford.edu/people/karpathy/deepimagesent/caption_datasets.zip"

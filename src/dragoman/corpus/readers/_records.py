@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from dragoman.corpus.lines import TextLine
 from dragoman.corpus.published import Wanted, faulty
 from dragoman.corpus.rows import CAPTION_KEYS, ITEM_KEYS, Row
 from dragoman.errors import UserError
 from dragoman.folders import atomic_path
 from dragoman.records import Split
+from dragoman.textfiles import TextLine
 
 KEYS = ("item_id", "text", "lang", "path", "split")
 _TEXTS = ("caption", "captions", "text", "texts", "TEXT", "sentence", "sentences", "description")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from dragoman.corpus.lines import TextLine, text_lines
+from dragoman.textfiles import TextLine, text_lines
 
 _KEY = re.compile(
     r"(?P<visual>\S+?)#(?:(?P<tag>[^#\s]+)#)?(?P<slot>[0-9]{1,9})(?:\s+(?P<text>.*))?", re.DOTALL

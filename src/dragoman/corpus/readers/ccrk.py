@@ -9,12 +9,12 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from dragoman.corpus.lines import json_lines
 from dragoman.corpus.published import Needed, Published, Wanted, faulty, item, stem
 from dragoman.corpus.readers._documents import entries
 from dragoman.corpus.rows import Row, Source
 from dragoman.errors import UserError
 from dragoman.records import Split
+from dragoman.textfiles import json_lines
 
 ABOUT = Published(
     title="caption files of CCR^k, `<lang>.<part>.json`, `<part>.<lang>.json` or `part_*.data`",

@@ -13,13 +13,13 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from dragoman.corpus.features import write_features
-from dragoman.corpus.lines import TextLine
 from dragoman.corpus.published import Needed, Published, Wanted
 from dragoman.corpus.readers._parquet import column_names, parquet_rows
 from dragoman.corpus.readers._records import Columns, Record, captions, items, metadata
 from dragoman.corpus.rows import Source
 from dragoman.errors import UserError
 from dragoman.folders import sha256
+from dragoman.textfiles import TextLine
 
 ABOUT = Published(
     title="output of clip-retrieval, `metadata/metadata_0.parquet` and `img_emb/img_emb_0.npy`",

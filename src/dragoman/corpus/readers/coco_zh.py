@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 
-from dragoman.corpus.lines import text_lines
 from dragoman.corpus.published import Needed, Published, Wanted, faulty, item, stem
 from dragoman.corpus.readers import _karpathy
 from dragoman.corpus.readers._tagged import tagged_lines
 from dragoman.corpus.rows import Row, Source
 from dragoman.records import SPLITS, Split
+from dragoman.textfiles import text_lines
 
 ABOUT = Published(
     title="COCO-CN",

@@ -7,10 +7,10 @@ import logging
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
-from dragoman.corpus.lines import numbered_lines
 from dragoman.corpus.rows import CAPTION_KEYS, ITEM_KEYS, Row, Source
 from dragoman.errors import UserError
 from dragoman.folders import sha256
+from dragoman.textfiles import numbered_lines
 
 log = logging.getLogger(__name__)
 

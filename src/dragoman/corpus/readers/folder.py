@@ -7,10 +7,10 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from dragoman.corpus.languages import canonical_tag
-from dragoman.corpus.lines import numbered_lines
 from dragoman.corpus.rows import Row, Source
 from dragoman.errors import UserError
+from dragoman.languages import canonical_tag
+from dragoman.textfiles import numbered_lines
 
 SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".jp2"}

@@ -13,13 +13,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.ipc
 
-from dragoman.corpus.lines import TextLine
 from dragoman.corpus.published import Needed, Published, Wanted
 from dragoman.corpus.readers._parquet import BATCH, damaged, parquet_rows, parquet_schema
 from dragoman.corpus.readers._records import Columns, Record, captions, extracted, items, metadata, split_of
 from dragoman.corpus.rows import Source
 from dragoman.errors import UserError
 from dragoman.records import Split
+from dragoman.textfiles import TextLine
 
 ABOUT = Published(
     title="data set of Hugging Face, as `save_to_disk` writes it, or `….parquet`",

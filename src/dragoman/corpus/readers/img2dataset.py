@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
-from dragoman.corpus.lines import TextLine
 from dragoman.corpus.published import Needed, Published, Wanted
 from dragoman.corpus.readers._parquet import column_names, parquet_rows
 from dragoman.corpus.readers._records import Columns, Record, captions, extracted, items
 from dragoman.corpus.readers._tfrecord import examples
 from dragoman.corpus.rows import Source
 from dragoman.errors import UserError
+from dragoman.textfiles import TextLine
 
 ABOUT = Published(
     title="output of img2dataset, `00000.parquet` beside `00000/`, `00000.tar` or `00000.tfrecord`, or with "

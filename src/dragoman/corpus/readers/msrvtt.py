@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
-from dragoman.corpus.lines import TextLine, text_lines
 from dragoman.corpus.published import Needed, Published, Wanted, faulty, item
 from dragoman.corpus.readers._documents import entries
 from dragoman.corpus.rows import Row, Source
 from dragoman.records import Split
+from dragoman.textfiles import TextLine, text_lines
 
 _FULL = ("train_val_videodatainfo.json", "test_videodatainfo.json")
 _DATA, _NINE, _TEST = "MSRVTT_data.json", "MSRVTT_train.9k.csv", "MSRVTT_JSFUSION_test.csv"

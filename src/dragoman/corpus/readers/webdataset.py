@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path, PurePosixPath
 
-from dragoman.corpus.languages import canonical_tag
-from dragoman.corpus.lines import TextLine
 from dragoman.corpus.published import Needed, Published, Wanted
 from dragoman.corpus.readers._records import (
     Columns,
@@ -26,6 +24,8 @@ from dragoman.corpus.readers._records import (
 from dragoman.corpus.readers.folder import SUFFIXES
 from dragoman.corpus.rows import Source
 from dragoman.errors import UserError
+from dragoman.languages import canonical_tag
+from dragoman.textfiles import TextLine
 
 ABOUT = Published(
     title="WebDataset, `*.tar` in a folder or in folders called like splits, or one tar",

@@ -8,9 +8,9 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from dragoman.corpus.lines import TextLine, json_lines
 from dragoman.corpus.published import Needed, Published, Wanted, faulty, item
 from dragoman.corpus.rows import Row, Source
+from dragoman.textfiles import TextLine, json_lines
 
 ABOUT = Published(
     title="WIT (IGLUE)",

@@ -7,10 +7,10 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from dragoman.corpus.lines import TextLine, json_lines
 from dragoman.corpus.published import Needed, Published, Wanted, faulty, item, stem
 from dragoman.corpus.rows import Row, Source
 from dragoman.records import Split
+from dragoman.textfiles import TextLine, json_lines
 
 ABOUT = Published(
     title="xFlickr&CO",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from dragoman.corpus.lines import TextLine, json_lines
 from dragoman.corpus.published import Needed, Published, Wanted, faulty, item
 from dragoman.corpus.rows import Row, Source
+from dragoman.textfiles import TextLine, json_lines
 
 ABOUT = Published(
     title="Crossmodal-3600",
