@@ -17,9 +17,8 @@ import pyarrow.compute as pc
 
 from dragoman.corpus.store import Corpus
 from dragoman.index.corpus_items import features_of
-from dragoman.models.identity import model_config
 from dragoman.models.text.spelling import unspaced, words
-from dragoman.retrievers.loading import Encoder, load_encoder
+from dragoman.retrievers.loading import Encoder, load_encoder, model_config
 from dragoman.search.calibrate import (
     BACKGROUND,
     FALSE_ACCEPTS,

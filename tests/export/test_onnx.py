@@ -18,10 +18,9 @@ from dragoman.export.onnx import graphs as _graphs
 from dragoman.export.onnx.preprocessing import preprocessing_of
 from dragoman.models.dual import DualConfig, DualEncoder
 from dragoman.models.folder import save_model
-from dragoman.models.identity import image_fingerprint, model_fingerprint
 from dragoman.models.temporal import VideoConfig
 from dragoman.models.vision import VisionTower
-from dragoman.retrievers.loading import load_encoder
+from dragoman.retrievers.loading import image_fingerprint, load_encoder, model_fingerprint
 from dragoman.retrievers.onnx import OnnxRetriever
 from dragoman.retrievers.onnx_graph import Graph
 from dragoman.retrievers.trained import Retriever

@@ -18,7 +18,7 @@ from tiny_duals import DETAILS, dual
 
 from dragoman.errors import UserError
 from dragoman.models.folder import save_model
-from dragoman.models.identity import image_fingerprint, model_fingerprint
+from dragoman.retrievers.loading import image_fingerprint, model_fingerprint
 from dragoman.retrievers.trained import Retriever
 
 

@@ -19,9 +19,8 @@ from tiny_towers import BODY, picture, save_photo_corpus, save_tower
 from dragoman.corpus import Corpus
 from dragoman.errors import UserError
 from dragoman.features.extract import extract_features
-from dragoman.models.identity import image_fingerprint, model_config, model_fingerprint
 from dragoman.models.text.towers import load_text_tower, text_width
-from dragoman.retrievers.loading import load_encoder
+from dragoman.retrievers.loading import image_fingerprint, load_encoder, model_config, model_fingerprint
 
 WORDS = ["<s>", "<pad>", "</s>", "?", "a", "dog", "um", "cão", "na", "praia", "casa"]
 TEXTS = ["a dog", "um cão na praia", "casa", "a dog", "um cão na praia casa a dog na casa"]

@@ -19,8 +19,8 @@ from dragoman.models.attention import masked_mean
 from dragoman.models.dual import DualConfig, DualEncoder
 from dragoman.models.folder import load_model, save_model
 from dragoman.models.fusion import FusionConfig
-from dragoman.models.identity import image_fingerprint, model_fingerprint
 from dragoman.models.temporal import AttendedFrames, FrameEncoder, TemporalFrames, VideoConfig
+from dragoman.retrievers.loading import image_fingerprint, model_fingerprint
 from dragoman.retrievers.trained import Retriever
 
 POOLINGS = ("nrccr", "mean", "temporal")

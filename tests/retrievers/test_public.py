@@ -15,8 +15,8 @@ from tiny_towers import picture, save_photo_corpus, save_tower
 from dragoman.corpus import Corpus
 from dragoman.errors import UserError
 from dragoman.features.extract import extract_features
-from dragoman.models.identity import image_fingerprint, languages_of, model_config, model_fingerprint
-from dragoman.retrievers.loading import load_encoder
+from dragoman.models.identity import languages_of
+from dragoman.retrievers.loading import image_fingerprint, load_encoder, model_config, model_fingerprint
 from dragoman.retrievers.public import PublicDual
 
 WORDS = ["<pad>", "<start>", "?", "a", "dog", "um", "cão", "na", "praia", "casa", "</s>"]

@@ -40,17 +40,10 @@ from dragoman.index.settings import complete_settings
 from dragoman.index.state import State
 from dragoman.index.update import Done, Update
 from dragoman.media.images import MAX_MEGAPIXELS, ImageError
-from dragoman.models.identity import (
-    CALIBRATION,
-    image_fingerprint,
-    languages_of,
-    model_config,
-    model_fingerprint,
-    model_in,
-)
+from dragoman.models.identity import CALIBRATION, languages_of, model_in
 from dragoman.progress import bar
 from dragoman.records import Entry
-from dragoman.retrievers.loading import load_encoder
+from dragoman.retrievers.loading import image_fingerprint, load_encoder, model_config, model_fingerprint
 from dragoman.stores import Backend
 
 log = logging.getLogger(__name__)

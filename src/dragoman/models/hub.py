@@ -11,8 +11,9 @@ from typing import Any
 
 from dragoman.errors import MissingExtraError, UserError
 from dragoman.folders import MANIFEST
-from dragoman.models.identity import PAIR
 
+PAIR = "dragoman-pair"
+"""`model_type` of a folder that names the two folders of a public model: `text` and `vision`."""
 # Small files and safetensors of the repository's top level: no pickles, no code, no ONNX copies.
 WANTED = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 

@@ -1,7 +1,8 @@
-"""Which model it is: a hash over what decides its vectors. Standard library only, but for public models.
+"""Identity of our own models, runs and exports: a hash over what decides their vectors. No third package.
 
 An index is searched with the model that filled it, or one that gives the same vectors. Weights, vocabulary,
-shape and vision tower decide; the card, the golden vectors, and how it was trained do not.
+shape and vision tower decide; the card, the golden vectors, and how it was trained do not. Public models are
+described by `dragoman.retrievers.loading`, which chooses between the two.
 """
 
 from __future__ import annotations
@@ -22,34 +23,25 @@ ORIGIN = ("_name_or_path", "name_or_path", "transformers_version", "path", "laye
 """Keys of a text encoder's assets that say where it came from and what of it was trained."""
 CALIBRATION = "calibration.json"
 """What `dragoman calibrate` learns of a finished model, and writes into its folder."""
-PAIR = "dragoman-pair"
-"""`model_type` of a folder that names the two folders of a public model: `text` and `vision`."""
 BLOCK = 1 << 20
 
 
-def model_fingerprint(folder: Path) -> str:
-    """sha256 of a run folder or of its `model/`, equal for folders whose models give equal vectors.
+def own_fingerprint(folder: Path) -> str:
+    """Hash a run folder or its `model/`: equal for folders whose models give equal vectors.
 
-    An export says itself of which model it is one (`fingerprint` in its `config.json`). Raises UserError
-    where the folder holds no model, or a damaged one.
+    Raises UserError where the folder holds no model of ours, or a damaged one.
     """
     folder = model_in(folder)
-    config = model_config(folder)
-    if "fingerprint" in config:
-        return str(config["fingerprint"])
-    return _fingerprint(folder, config, "")
+    return _fingerprint(folder, own_config(folder), "")
 
 
-def image_fingerprint(folder: Path) -> str:
-    """As `model_fingerprint`, of the image side alone: an index of images stays valid while it stays.
+def own_image_fingerprint(folder: Path) -> str:
+    """Hash the image side alone: an index of images stays valid while it stays.
 
     `dragoman train --init` adds languages without moving the image side.
     """
     folder = model_in(folder)
-    config = model_config(folder)
-    if "fingerprint" in config:
-        return str(config.get("image_fingerprint", config["fingerprint"]))
-    return _fingerprint(folder, config, OF_IMAGES)
+    return _fingerprint(folder, own_config(folder), OF_IMAGES)
 
 
 def model_in(folder: Path) -> Path:
@@ -63,16 +55,9 @@ def languages_of(trained: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys([trained["source"], *trained["targets"]] if known is None else known))
 
 
-def model_config(folder: Path) -> dict[str, Any]:
-    """`config.json` of a run, its model folder, or an export; what it would say of a public model.
-
-    Raises UserError where there is none.
-    """
+def own_config(folder: Path) -> dict[str, Any]:
+    """Read `config.json` of a run, its model folder, or an export. Raises UserError where there is none."""
     config = read_config(folder)
-    if config.get("model_type") == PAIR or ("trained" not in config and "transformers_version" in config):
-        from dragoman.retrievers.public import describe
-
-        return describe(folder)
     if not isinstance(config.get("trained"), dict):
         raise UserError(
             f"{folder} holds another kind of model. Give the folder that dragoman train wrote, or an export."

@@ -13,12 +13,12 @@ from dragoman.corpus import Corpus
 from dragoman.corpus.triples import engines_between
 from dragoman.errors import UserError
 from dragoman.folders import MANIFEST
-from dragoman.models.identity import model_config
 from dragoman.pipelines.benchmark_config import SOURCE, BenchmarkConfig
 from dragoman.pipelines.circumstances import of_public, of_recipe
 from dragoman.pipelines.protocols import Protocol
 from dragoman.recipes import load_recipe
 from dragoman.reports import evaluate, evaluate_folds
+from dragoman.retrievers.loading import model_config
 from dragoman.training import train
 from dragoman.training.config import TrainConfig
 from dragoman.translation import translate

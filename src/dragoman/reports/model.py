@@ -17,8 +17,10 @@ from dragoman.corpus.features import FeatureSet
 from dragoman.corpus.store import Corpus
 from dragoman.errors import UserError
 from dragoman.folders import sha256
-from dragoman.models.identity import CALIBRATION, PAIR, model_fingerprint, model_in, read_config
+from dragoman.models.hub import PAIR
+from dragoman.models.identity import CALIBRATION, model_in, read_config
 from dragoman.progress import bar
+from dragoman.retrievers.loading import model_fingerprint
 
 CHUNK = 4096
 

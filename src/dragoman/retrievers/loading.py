@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dragoman.models.identity import model_config
+from dragoman.models.hub import PAIR
+from dragoman.models.identity import own_config, own_fingerprint, own_image_fingerprint, read_config
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -41,6 +42,37 @@ class Encoder(Protocol):
 
     def encode_features(self, vectors: NDArray[np.floating]) -> NDArray[np.float32]:
         """[N, J] unit vectors of frozen vision vectors [N, D]."""
+
+
+def model_config(folder: Path) -> dict[str, Any]:
+    """Describe a model: `config.json` of a run or an export, or what it would say of a public model.
+
+    Raises UserError where there is none.
+    """
+    config = read_config(folder)
+    if config.get("model_type") == PAIR or ("trained" not in config and "transformers_version" in config):
+        from dragoman.retrievers.public import describe
+
+        return describe(folder)
+    return own_config(folder)
+
+
+def model_fingerprint(folder: Path) -> str:
+    """Name the model of any such folder by what decides its vectors: equal for those that give equal vectors.
+
+    Raises UserError where the folder holds no model, or a damaged one.
+    """
+    config = model_config(folder)
+    # Exports and public models say it themselves; a run is read whole, tensor by tensor.
+    return str(config["fingerprint"]) if "fingerprint" in config else own_fingerprint(folder)
+
+
+def image_fingerprint(folder: Path) -> str:
+    """Name the image side alone: an index of images stays valid while it stays."""
+    config = model_config(folder)
+    if "fingerprint" in config:
+        return str(config.get("image_fingerprint", config["fingerprint"]))
+    return own_image_fingerprint(folder)
 
 
 def load_encoder(folder: str | Path, device: str = "cpu", vision: str | Path | None = None) -> Encoder:

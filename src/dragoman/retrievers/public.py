@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dragoman.errors import MissingExtraError, UserError
-from dragoman.models.hub import is_pair, loading, model_folder, pair_part, require_trained
-from dragoman.models.identity import PAIR, read_config
+from dragoman.models.hub import PAIR, is_pair, loading, model_folder, pair_part, require_trained
+from dragoman.models.identity import read_config
 from dragoman.models.inputs import require_list, require_width
 
 try:

@@ -26,7 +26,7 @@ from dragoman.corpus.frames import padded, spread
 from dragoman.models.dual import DualEncoder, unique_texts
 from dragoman.models.folder import load_model
 from dragoman.models.fusion import Fusion
-from dragoman.models.identity import model_fingerprint, model_in
+from dragoman.models.identity import model_in, own_fingerprint
 from dragoman.models.inputs import require_frames, require_list, require_width
 
 if TYPE_CHECKING:
@@ -68,9 +68,9 @@ class Retriever:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Which model it is (`encoders.identity`): an index is searched with the model that filled it."""
+        """Which model it is (`models.identity`): an index is searched with the model that filled it."""
         assert self._folder is not None, "a model that was not loaded from a folder has no name"
-        return model_fingerprint(self._folder)
+        return own_fingerprint(self._folder)
 
     @property
     def width(self) -> int:

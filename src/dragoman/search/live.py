@@ -12,8 +12,7 @@ from typing import TypeVar
 from dragoman.errors import UserError
 from dragoman.folders import MANIFEST
 from dragoman.index.folder import IndexInfo, open_generation, read_info
-from dragoman.models.identity import image_fingerprint, model_fingerprint
-from dragoman.retrievers.loading import Encoder, load_encoder
+from dragoman.retrievers.loading import Encoder, image_fingerprint, load_encoder, model_fingerprint
 from dragoman.search.calibration import Calibration
 from dragoman.search.watched import Watched
 from dragoman.stores import Backend

@@ -30,7 +30,7 @@ from dragoman.export.onnx.samples import samples
 from dragoman.export.onnx.tokenizer import save_tokenizer
 from dragoman.folders import write_json
 from dragoman.models.folder import GOLDEN_TEXTS
-from dragoman.models.identity import image_fingerprint, model_fingerprint
+from dragoman.models.identity import own_fingerprint, own_image_fingerprint
 from dragoman.models.preprocessing import Preprocessing
 from dragoman.models.text.huggingface import HuggingFaceText
 from dragoman.models.text.small import SmallText
@@ -136,8 +136,8 @@ def _description(
     return {
         "model_type": MODEL_TYPE,
         "format_version": FORMAT_VERSION,
-        "fingerprint": model_fingerprint(model),
-        "image_fingerprint": image_fingerprint(model),
+        "fingerprint": own_fingerprint(model),
+        "image_fingerprint": own_image_fingerprint(model),
         "joint": retriever.width,
         "feature_width": retriever.model.feature_width,
         **text,
