@@ -26,9 +26,9 @@ from computer import commit_and_computer
 from vectors import CHUNK, World
 
 from dragoman.records import Entry
-from dragoman.stores import Backend
-from dragoman.stores import exact as exact_backend
-from dragoman.stores import faiss as faiss_backend
+from dragoman.stores import Store
+from dragoman.stores import exact as exact_store
+from dragoman.stores import faiss as faiss_store
 
 K = 10
 QUERIES = 500
@@ -69,7 +69,7 @@ def main() -> None:
 
 
 def fill(folder: Path, size: int, width: int) -> dict:
-    with exact_backend.open_backend(folder, exact_backend.Config(), width, "benchmark") as index:
+    with exact_store.open_store(folder, exact_store.Config(), width, "benchmark") as index:
         for number, rows in enumerate(World(width).chunks(size)):
             first = number * CHUNK
             index.add([Entry(item_id=f"item-{first + i:08}") for i in range(len(rows))], rows)
@@ -77,7 +77,7 @@ def fill(folder: Path, size: int, width: int) -> dict:
 
 
 def build(folder: Path, size: int, width: int) -> dict:
-    with faiss_backend.open_backend(folder, faiss_backend.Config(), width, "benchmark") as index:
+    with faiss_store.open_store(folder, faiss_store.Config(), width, "benchmark") as index:
         start, used = time.perf_counter(), time.process_time()
         index.build()
         seconds, processor_seconds = time.perf_counter() - start, time.process_time() - used
@@ -94,24 +94,24 @@ def build(folder: Path, size: int, width: int) -> dict:
 def search(folder: Path, size: int, width: int) -> dict:
     queries = World(width).queries(QUERIES)
     before = own_memory()
-    with faiss_backend.open_backend(folder, faiss_backend.Config(), width, "benchmark") as index:
+    with faiss_store.open_store(folder, faiss_store.Config(), width, "benchmark") as index:
         start = time.perf_counter()
         index.search(queries[:1], K)
         first = time.perf_counter() - start
         found = ids(index, queries)
         memory = own_memory() - before
-        with exact_backend.open_backend(folder, exact_backend.Config(), width, "benchmark") as plain:
+        with exact_store.open_store(folder, exact_store.Config(), width, "benchmark") as plain:
             right = ids(plain, queries)
             times = {str(batch): compare(index, plain, queries[:batch]) for batch in BATCHES}
     recall = float(np.mean([len(a & b) / K for a, b in zip(found, right, strict=True)]))
     return {"recall": recall, "first": first, "memory": memory, "times": times, "load": os.getloadavg()[0]}
 
 
-def ids(index: Backend, queries: np.ndarray) -> list[set[str]]:
+def ids(index: Store, queries: np.ndarray) -> list[set[str]]:
     return [{match.item_id for match in one} for one in index.search(queries, K)]
 
 
-def compare(index: Backend, plain: Backend, queries: np.ndarray) -> list[float]:
+def compare(index: Store, plain: Store, queries: np.ndarray) -> list[float]:
     """Milliseconds of approximate and exact search, medians of turns."""
     times: list[list[float]] = [[], []]
     for _ in range(REPEATS):

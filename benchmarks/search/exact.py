@@ -28,7 +28,7 @@ from computer import commit_and_computer
 from vectors import CHUNK, World
 
 from dragoman.records import Entry
-from dragoman.stores.exact import Config, open_backend
+from dragoman.stores.exact import Config, open_store
 
 K = 10
 BATCHES = (1, 64)
@@ -69,7 +69,7 @@ def measure(size: int, width: int) -> dict:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         start = time.perf_counter()
-        with open_backend(folder, Config(), width, "benchmark") as index:
+        with open_store(folder, Config(), width, "benchmark") as index:
             for number, rows in enumerate(world.chunks(size)):
                 first = number * CHUNK
                 matrix[first : first + len(rows)] = rows
@@ -77,7 +77,7 @@ def measure(size: int, width: int) -> dict:
         filled = time.perf_counter() - start
         flat.add(matrix)
         start = time.perf_counter()
-        index = open_backend(folder, Config(), width, "benchmark")
+        index = open_store(folder, Config(), width, "benchmark")
         count = index.count()
         opened = time.perf_counter() - start
         assert count == size

@@ -30,7 +30,7 @@ from computer import commit_and_computer
 from dragoman.index.folder import open_generation, read_info
 from dragoman.index.plan import walk
 from dragoman.retrievers.loading import load_encoder
-from dragoman.stores._embedded.store import Embedded
+from dragoman.stores.embedded.store import EmbeddedStore
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "stores"))
 
@@ -38,7 +38,7 @@ from killed_writers import Witness, killed_again
 
 TOLERANCE = 1e-3
 """Of a cosine: a photo among others in a batch is rounded a little differently."""
-BACKENDS = {"exact": {}, "faiss": {"least": 40}}
+STORES = {"exact": {}, "faiss": {"least": 40}}
 Folder = dict[str, int]
 """Names of photos in a folder to their numbers in the pool."""
 
@@ -60,7 +60,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         job = Job(Path(temporary), options, draw)
         lines += job.trial(options.kills)
-        for name, settings in BACKENDS.items():
+        for name, settings in STORES.items():
             witness = Witness()
             for _ in range(options.kills):
                 killed_again(name, Path(temporary) / name, settings, witness, draw)
@@ -155,7 +155,7 @@ class Job:
             assert not self.before and not done
             return
         with open_generation(read_info(self.index)) as backend:
-            assert isinstance(backend, Embedded)
+            assert isinstance(backend, EmbeddedStore)
             assert backend.check() == []
             names = [entry.item_id for entry in walk(backend)]
             held = backend.vectors(names) if names else np.empty((0, self.vectors.shape[1]))

@@ -27,7 +27,7 @@ from dragoman.corpus.store import CAPTIONS, ITEMS, write_corpus_manifest
 from dragoman.index import job, writer
 from dragoman.index.folder import open_generation, read_info
 from dragoman.index.plan import walk
-from dragoman.stores._embedded.store import Embedded
+from dragoman.stores.embedded.store import EmbeddedStore
 
 CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "shutil.rmtree", "sqlite3.connect"}
 Content = dict[str, tuple[float, ...]]
@@ -59,7 +59,7 @@ def run(model: Path, photos: Path, index: Path, kill_at: int | None) -> int:
         return call
 
     for name in ("add", "update", "delete"):
-        setattr(Embedded, name, counted(getattr(Embedded, name)))
+        setattr(EmbeddedStore, name, counted(getattr(EmbeddedStore, name)))
     writer.ENTRIES = 2
     # A slow computer must not store in other steps.
     writer.SECONDS = float("inf")

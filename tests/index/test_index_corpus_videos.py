@@ -29,7 +29,7 @@ from dragoman.media.video import Sampling
 from dragoman.records import Entry
 from dragoman.search.printing import lines
 from dragoman.search.searcher import Searcher
-from dragoman.stores import Backend
+from dragoman.stores import Store
 
 RED, GREEN, BLUE = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
 SEEN = {
@@ -101,7 +101,7 @@ def index(corpus: Path, whole_videos: bool = False) -> IndexReport:
     return job.index_media(run, corpus, out, device="cpu", workers=1, whole_videos=whole_videos)
 
 
-def opened(corpus: Path) -> Backend:
+def opened(corpus: Path) -> Store:
     return open_generation(read_info(corpus.parent / "index"))
 
 

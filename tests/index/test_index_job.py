@@ -18,7 +18,7 @@ from dragoman.index import IndexReport, job
 from dragoman.index.folder import open_generation, read_info
 from dragoman.index.plan import walk
 from dragoman.records import Entry
-from dragoman.stores import Backend, parse
+from dragoman.stores import Store, parse
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +49,7 @@ def entries(run: Path) -> dict[str, Entry]:
         return {entry.item_id: entry for entry in walk(backend)}
 
 
-def opened(run: Path) -> Backend:
+def opened(run: Path) -> Store:
     return open_generation(read_info(run.parent / "index"))
 
 
@@ -319,7 +319,7 @@ def test_an_empty_folder_removes_nothing(run: Path, photos: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"backend": "nonsense"}, "No index backend 'nonsense'. Known: exact"),
+        ({"backend": "nonsense"}, "No store 'nonsense'. Known: exact"),
         ({"settings": {"nonsense": "1"}}, "no setting 'nonsense'. Known: "),
         ({"settings": {"wait": "soon"}}, "wait takes float, got 'soon'"),
     ],

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import postgres_server
+import postgres_setup
 import pytest
-from qdrant_server import KEY, KEY_NAME, stand
+from qdrant_setup import KEY, KEY_NAME, stand
 from toy_model import load_toy, save_model, save_picture
 
 from dragoman.index import job
 from dragoman.index.folder import open_generation, read_info
-from dragoman.stores import Backend
+from dragoman.stores import Store
 
 COLOURS = ("red", "green", "blue")
 
@@ -39,7 +39,7 @@ def manifest(run: Path) -> str:
     return (run.parent / "index" / "manifest.json").read_text()
 
 
-def opened(run: Path) -> Backend:
+def opened(run: Path) -> Store:
     return open_generation(read_info(run.parent / "index"))
 
 
@@ -52,7 +52,7 @@ def test_an_index_in_postgres_is_built_described_and_replaced(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     psycopg = pytest.importorskip("psycopg")
-    monkeypatch.setenv("DRAGOMAN_POSTGRES_URL", f"{postgres_server.url()}&password=h1dden")
+    monkeypatch.setenv("DRAGOMAN_POSTGRES_URL", f"{postgres_setup.url()}&password=h1dden")
     index(run, backend="postgres")
     first = read_info(run.parent / "index")
     assert first.described["search"] == "exact"
@@ -62,7 +62,7 @@ def test_an_index_in_postgres_is_built_described_and_replaced(
     assert (described["search"], described["recall@10"]) == ("approximate", 1.0)
     assert "h1dden" not in manifest(run)
     assert ids(run) == ["blue.png", "green.png", "red.png"]
-    with psycopg.connect(postgres_server.url()) as connection:
+    with psycopg.connect(postgres_setup.url()) as connection:
         tables = "SELECT count(*) FROM pg_tables WHERE tablename = %s"
         left = [
             connection.execute(tables, [str(one["table"]).partition(".")[2]]).fetchone()

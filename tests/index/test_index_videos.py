@@ -20,7 +20,7 @@ from dragoman.media.stretches import Frames
 from dragoman.records import Entry
 from dragoman.search.printing import lines
 from dragoman.search.searcher import Searcher
-from dragoman.stores import Backend
+from dragoman.stores import Store
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +45,7 @@ def index(media: Path) -> IndexReport:
     return job.index_media(media.parent / "run", media, media.parent / "index", device="cpu")
 
 
-def opened(media: Path) -> Backend:
+def opened(media: Path) -> Store:
     return open_generation(read_info(media.parent / "index"))
 
 

@@ -22,15 +22,15 @@ import numpy as np
 from index_world import WIDTH, Oracle, draw_vectors, make_entry
 
 from dragoman import plugins
-from dragoman.stores import BACKENDS
-from dragoman.stores._embedded import store as _embedded
-from dragoman.stores._embedded.store import Embedded
+from dragoman.stores import STORES
+from dragoman.stores.embedded import store as embedded
+from dragoman.stores.embedded.store import EmbeddedStore
 
 
-def open_index(name: str, folder: Path, settings: Mapping[str, Any]) -> Embedded:
-    module = plugins.load(BACKENDS, name, "index backend")
-    opened = module.open_backend(folder, module.Config(**settings), WIDTH, "killed")
-    assert isinstance(opened, Embedded)
+def open_index(name: str, folder: Path, settings: Mapping[str, Any]) -> EmbeddedStore:
+    module = plugins.load(STORES, name, "store")
+    opened = module.open_store(folder, module.Config(**settings), WIDTH, "killed")
+    assert isinstance(opened, EmbeddedStore)
     return opened
 
 
@@ -52,7 +52,7 @@ class Witness:
         else:
             self.pending = json.loads(line)
 
-    def compare(self, index: Embedded) -> None:
+    def compare(self, index: EmbeddedStore) -> None:
         """Raise AssertionError unless the index holds every acknowledged write, and the one that was under
         way wholly or not at all."""
         assert index.check() == []
@@ -70,7 +70,7 @@ class Witness:
             assert [list(map(tuple, one)) for one in index.search(queries, 5)] == self.sure.search(queries, 5)
 
 
-def same(index: Embedded, oracle: Oracle) -> bool:
+def same(index: EmbeddedStore, oracle: Oracle) -> bool:
     """Whether an index holds the entries and vectors of an oracle, bit for bit."""
     entries = oracle.passing()
     if index.scan(limit=1_000_000) != entries:
@@ -125,7 +125,7 @@ def next_write(draw: random.Random, known: list[str]) -> dict[str, Any]:
 
 def write_forever(name: str, folder: Path, settings: Mapping[str, Any], seed: str) -> None:
     """Write at random; say each write before it, and `done` after it."""
-    _embedded.COMPACT_AFTER = 30  # so that a kill meets compaction as well
+    embedded.COMPACT_AFTER = 30  # so that a kill meets compaction as well
     draw = random.Random(seed)
     with open_index(name, folder, settings) as index:
         known = [entry.item_id for entry in index.scan(limit=1_000_000)]

@@ -18,25 +18,25 @@ from killed_writers import Witness, killed_again
 
 from dragoman.errors import UserError
 from dragoman.records import Entry
-from dragoman.stores._embedded import matrix as _matrix
-from dragoman.stores._embedded import store as _embedded
-from dragoman.stores._embedded.store import Embedded
-from dragoman.stores.exact import Config, open_backend
+from dragoman.stores.embedded import matrix as _matrix
+from dragoman.stores.embedded import store as embedded
+from dragoman.stores.embedded.store import EmbeddedStore
+from dragoman.stores.exact import Config, open_store
 
 
-def open_index(folder: Path, wait: float = 5.0, width: int = WIDTH) -> Embedded:
-    opened = open_backend(folder, Config(wait=wait), width, "photos")
-    assert isinstance(opened, Embedded)
+def open_index(folder: Path, wait: float = 5.0, width: int = WIDTH) -> EmbeddedStore:
+    opened = open_store(folder, Config(wait=wait), width, "photos")
+    assert isinstance(opened, EmbeddedStore)
     return opened
 
 
 @pytest.fixture
-def index(tmp_path: Path) -> Iterator[Embedded]:
+def index(tmp_path: Path) -> Iterator[EmbeddedStore]:
     with open_index(tmp_path / "index") as opened:
         yield opened
 
 
-def filled(index: Embedded, count: int) -> Oracle:
+def filled(index: EmbeddedStore, count: int) -> Oracle:
     oracle = Oracle()
     entries, vectors = make_entries(count), draw_vectors(count)
     index.add(entries, vectors)
@@ -44,7 +44,7 @@ def filled(index: Embedded, count: int) -> Oracle:
     return oracle
 
 
-def assert_holds(index: Embedded, oracle: Oracle) -> None:
+def assert_holds(index: EmbeddedStore, oracle: Oracle) -> None:
     assert index.check() == []
     assert index.scan(limit=10_000) == oracle.passing()
     queries = draw_vectors(3, seed=77)
@@ -63,7 +63,7 @@ def test_a_killed_writer_loses_nothing_and_leaves_nothing_by_halves(
     assert witness.writes > 10
 
 
-def test_a_write_that_fails_before_its_commit_leaves_no_trace(index: Embedded) -> None:
+def test_a_write_that_fails_before_its_commit_leaves_no_trace(index: EmbeddedStore) -> None:
     oracle = filled(index, 20)
 
     with pytest.raises(ZeroDivisionError), index._store.writing() as database:
@@ -77,7 +77,7 @@ def test_a_write_that_fails_before_its_commit_leaves_no_trace(index: Embedded) -
 
 
 def test_vectors_are_on_the_disk_before_they_are_named(
-    index: Embedded, monkeypatch: pytest.MonkeyPatch
+    index: EmbeddedStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a crash of the computer may keep: nothing that was not synced."""
     filled(index, 2)  # so that the file is there, and its folder is synced
@@ -92,7 +92,7 @@ def test_vectors_are_on_the_disk_before_they_are_named(
     assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
 
 
-def test_check_finds_a_torn_vector_and_whose_it_is(index: Embedded) -> None:
+def test_check_finds_a_torn_vector_and_whose_it_is(index: EmbeddedStore) -> None:
     oracle = filled(index, 10)
     path = index._store.folder / "vectors-0.f32"
     with path.open("r+b") as file:
@@ -101,7 +101,7 @@ def test_check_finds_a_torn_vector_and_whose_it_is(index: Embedded) -> None:
     assert index.check() == [f"{list(oracle.entries)[3]}: the vector is torn"]
 
 
-def test_check_finds_rows_that_belong_to_nobody_and_lost_metadata(index: Embedded) -> None:
+def test_check_finds_rows_that_belong_to_nobody_and_lost_metadata(index: EmbeddedStore) -> None:
     filled(index, 10)
     with index._store.writing() as database:
         database.execute("DELETE FROM entries WHERE slot = 4")
@@ -112,9 +112,9 @@ def test_check_finds_rows_that_belong_to_nobody_and_lost_metadata(index: Embedde
 
 
 def test_dead_rows_are_given_back_when_they_are_most(
-    index: Embedded, monkeypatch: pytest.MonkeyPatch
+    index: EmbeddedStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_embedded, "COMPACT_AFTER", 50)
+    monkeypatch.setattr(embedded, "COMPACT_AFTER", 50)
     oracle = filled(index, 200)
     ids = list(oracle.entries)
     files = lambda: sorted(path.name for path in index._store.folder.glob("*.f32"))  # noqa: E731
@@ -135,9 +135,9 @@ def test_dead_rows_are_given_back_when_they_are_most(
 
 
 def test_updates_compact_as_well_and_everything_may_be_deleted(
-    index: Embedded, monkeypatch: pytest.MonkeyPatch
+    index: EmbeddedStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_embedded, "COMPACT_AFTER", 30)
+    monkeypatch.setattr(embedded, "COMPACT_AFTER", 30)
     oracle = filled(index, 40)
     for round_ in range(3):
         entries = [make_entry(item_id, round_) for item_id in oracle.entries]
@@ -150,9 +150,9 @@ def test_updates_compact_as_well_and_everything_may_be_deleted(
 
 
 def test_a_reader_in_the_midst_of_its_work_keeps_its_view(
-    index: Embedded, monkeypatch: pytest.MonkeyPatch
+    index: EmbeddedStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_embedded, "COMPACT_AFTER", 5)
+    monkeypatch.setattr(embedded, "COMPACT_AFTER", 5)
     oracle = filled(index, 20)
     ids = list(oracle.entries)
     with open_index(index._store.folder) as reader, reader._store.reading() as view:
@@ -165,10 +165,10 @@ def test_a_reader_in_the_midst_of_its_work_keeps_its_view(
 
 
 def test_a_reader_whose_file_is_removed_under_it_looks_again(
-    index: Embedded, monkeypatch: pytest.MonkeyPatch
+    index: EmbeddedStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between the state that names a file and the opening of the file, another process may compact."""
-    monkeypatch.setattr(_embedded, "COMPACT_AFTER", 5)
+    monkeypatch.setattr(embedded, "COMPACT_AFTER", 5)
     oracle = filled(index, 20)
     ids = list(oracle.entries)
     mapped, calls = _matrix.mapped, []
@@ -186,7 +186,7 @@ def test_a_reader_whose_file_is_removed_under_it_looks_again(
     assert calls == ["vectors-0.f32"]
 
 
-def test_a_growing_file_needs_no_new_mapping_each_time(index: Embedded) -> None:
+def test_a_growing_file_needs_no_new_mapping_each_time(index: EmbeddedStore) -> None:
     filled(index, 10)
     with index._store.reading() as view:
         before = view.state.matrix
@@ -196,7 +196,7 @@ def test_a_growing_file_needs_no_new_mapping_each_time(index: Embedded) -> None:
     np.testing.assert_array_equal(index.vectors(["one more"]), draw_vectors(1, seed=2))
 
 
-def test_a_second_writer_waits_for_the_first(index: Embedded) -> None:
+def test_a_second_writer_waits_for_the_first(index: EmbeddedStore) -> None:
     entered, leave = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -226,13 +226,13 @@ def test_threads_of_one_index_wait_for_one_another(tmp_path: Path) -> None:
         assert index.delete(["a"]) == 0
 
 
-def test_another_process_sees_and_writes_the_same(index: Embedded) -> None:
+def test_another_process_sees_and_writes_the_same(index: EmbeddedStore) -> None:
     filled(index, 5)
     code = (
         "import sys, numpy as np; from pathlib import Path\n"
-        "from dragoman.stores.exact import Config, open_backend\n"
+        "from dragoman.stores.exact import Config, open_store\n"
         "from dragoman.records import Entry\n"
-        f"with open_backend(Path(sys.argv[1]), Config(), {WIDTH}, 'photos') as index:\n"
+        f"with open_store(Path(sys.argv[1]), Config(), {WIDTH}, 'photos') as index:\n"
         "    print(index.count(), index.search(index.vectors(['photo-000000']), 1)[0][0].item_id)\n"
         f"    index.add([Entry(item_id='theirs')], np.eye(1, {WIDTH}, dtype=np.float32))\n"
     )

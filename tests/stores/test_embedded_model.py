@@ -16,9 +16,9 @@ from index_world import WIDTH, Oracle, draw_vectors, make_entry
 
 from dragoman import plugins
 from dragoman.errors import UserError
-from dragoman.stores import BACKENDS, parse
-from dragoman.stores._embedded import store as _embedded
-from dragoman.stores._embedded.store import Embedded
+from dragoman.stores import STORES, parse
+from dragoman.stores.embedded import store as embedded
+from dragoman.stores.embedded.store import EmbeddedStore
 
 IDS = [f"{letter}{number}" for letter in "aBé" for number in range(8)]
 FILTERS = ["year>=2010", "place=Porto or tag=night", "not flag=true", "mixed=1 or mixed=true", "kind=video"]
@@ -35,14 +35,14 @@ class Model(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.patch = pytest.MonkeyPatch()
-        self.patch.setattr(_embedded, "COMPACT_AFTER", 6)
+        self.patch.setattr(embedded, "COMPACT_AFTER", 6)
         self.folder = Path(tempfile.mkdtemp())
         self.oracle = Oracle()
         self.index, self.other = self.opened(), self.opened()
 
-    def opened(self) -> Embedded:
-        module = plugins.load(BACKENDS, self.backend, "index backend")
-        opened: Embedded = module.open_backend(self.folder, module.Config(**self.config), WIDTH, "model")
+    def opened(self) -> EmbeddedStore:
+        module = plugins.load(STORES, self.backend, "store")
+        opened: EmbeddedStore = module.open_store(self.folder, module.Config(**self.config), WIDTH, "model")
         return opened
 
     def teardown(self) -> None:

@@ -39,7 +39,7 @@ def entries(start: int, stop: int) -> list[Entry]:
 
 
 def open_index(folder: Path, **settings: Any) -> Approximate:
-    opened = backend.open_backend(folder, Config(**{"least": 500, **settings}), WIDTH, "photos")
+    opened = backend.open_store(folder, Config(**{"least": 500, **settings}), WIDTH, "photos")
     assert isinstance(opened, Approximate)
     return opened
 
@@ -226,7 +226,7 @@ def test_a_cache_that_does_not_fit_is_passed_over_and_made_again(tmp_path: Path,
 
 
 def test_the_store_is_the_one_of_the_exact_index(folder: Path, rows: np.ndarray) -> None:
-    with exact.open_backend(folder, exact.Config(), WIDTH, "photos") as plain:
+    with exact.open_store(folder, exact.Config(), WIDTH, "photos") as plain:
         assert plain.count() == COUNT
         assert plain.search(rows[7:8], 1)[0][0].item_id == "000007"
 

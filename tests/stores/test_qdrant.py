@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from index_world import draw_vectors, make_entries
-from qdrant_server import KEY, KEY_NAME, Stand, stand
+from qdrant_setup import KEY, KEY_NAME, Stand, stand
 
 from dragoman.errors import MissingExtraError, UserError
 from dragoman.records import Entry
-from dragoman.stores import Backend, parse
-from dragoman.stores.qdrant import Config, drop_backend, open_backend
+from dragoman.stores import Store, parse
+from dragoman.stores.qdrant import Config, drop_store, open_store
 
 pytest.importorskip("qdrant_client")
 
@@ -30,22 +30,22 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stand]:
         yield server
 
 
-def connected(server: Stand, **settings: object) -> Backend:
+def connected(server: Stand, **settings: object) -> Store:
     config = Config(url=server.url, api_key_env=KEY_NAME, **settings)  # type: ignore[arg-type]
-    return open_backend(Path(), config, 16, "photos")
+    return open_store(Path(), config, 16, "photos")
 
 
 @pytest.fixture
 def small_requests(monkeypatch: pytest.MonkeyPatch) -> int:
     """Entries of a request, so that few are several requests."""
-    monkeypatch.setattr("dragoman.stores.qdrant.points.PAGE", 10)
+    monkeypatch.setattr("dragoman.stores.qdrant.requests.PAGE", 10)
     return 10
 
 
 def test_requests_carry_the_key_and_go_to_the_path_of_the_address(server: Stand) -> None:
     config = Config(url=f"{server.url}/behind/proxy", api_key_env=KEY_NAME)
     with pytest.raises(UserError, match="answered with status 404"):
-        open_backend(Path(), config, 16, "photos")
+        open_store(Path(), config, 16, "photos")
     assert server.seen[-1].path == "/behind/proxy/collections/dragoman_photos/exists"
     assert server.seen[-1].headers["api-key"] == KEY
 
@@ -61,30 +61,30 @@ def test_a_server_that_is_not_there_is_named() -> None:
     with stand() as gone:
         url = gone.url
     with pytest.raises(UserError, match=re.escape(f"Qdrant at {url} failed (")):
-        open_backend(Path(), Config(url=url), 16, "photos")
+        open_store(Path(), Config(url=url), 16, "photos")
 
 
 def test_an_address_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DRAGOMAN_QDRANT_URL", raising=False)
     for url in ("", "localhost:6333", "/some/folder"):
         with pytest.raises(UserError, match="export DRAGOMAN_QDRANT_URL=https://host:6333"):
-            open_backend(Path(), Config(url=url), 16, "photos")
+            open_store(Path(), Config(url=url), 16, "photos")
 
 
 def test_the_address_may_come_from_the_environment(server: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DRAGOMAN_QDRANT_URL", server.url)
-    with open_backend(Path(), Config(api_key_env=KEY_NAME), 16, "photos") as index:
+    with open_store(Path(), Config(api_key_env=KEY_NAME), 16, "photos") as index:
         assert index.count() == 0
         assert index.describe()["place"] == server.url
         assert KEY not in repr(index.describe())
 
 
 def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in [name for name in sys.modules if name.startswith("dragoman.index._qdrant")]:
+    for module in [name for name in sys.modules if name.startswith("dragoman.stores.qdrant.")]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "qdrant_client", None)
     with pytest.raises(MissingExtraError, match=re.escape("pip install 'dragoman[qdrant]'")):
-        open_backend(Path(), Config(url=":memory:"), 16, "photos")
+        open_store(Path(), Config(url=":memory:"), 16, "photos")
 
 
 @pytest.mark.parametrize(
@@ -182,11 +182,11 @@ import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from index_world import draw_vectors, make_entries
-from dragoman.stores.qdrant import points, requests
-from dragoman.stores.qdrant import Config, open_backend
+from dragoman.stores.qdrant import requests
+from dragoman.stores.qdrant import Config, open_store
 
-points.PAGE = 10
-index = open_backend(Path(), Config(url={url!r}, api_key_env={key!r}), 16, "photos")
+requests.PAGE = 10
+index = open_store(Path(), Config(url={url!r}, api_key_env={key!r}), 16, "photos")
 index.add(make_entries(25, "first"), draw_vectors(25))
 print("acknowledged", flush=True)
 genuine, entries = requests.payload_of, 0
@@ -280,7 +280,7 @@ def test_a_collection_can_be_dropped(server: Stand) -> None:
     config = Config(url=server.url, api_key_env=KEY_NAME)
     connected(server).close()
     for _ in range(2):
-        drop_backend(Path(), config, "photos")
+        drop_store(Path(), config, "photos")
         assert not server.store.collection_exists("dragoman_photos")
 
 
@@ -288,10 +288,10 @@ def test_a_collection_can_be_dropped(server: Stand) -> None:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_the_store_in_a_folder_is_kept_and_belongs_to_one_process(tmp_path: Path) -> None:
     config = Config(url=":folder:")
-    with open_backend(tmp_path, config, 16, "photos") as index:
+    with open_store(tmp_path, config, 16, "photos") as index:
         index.add(make_entries(5), draw_vectors(5))
         with pytest.raises(UserError, match="is in use by another process"):
-            open_backend(tmp_path, config, 16, "photos")
-    with open_backend(tmp_path, config, 16, "photos") as index:
+            open_store(tmp_path, config, 16, "photos")
+    with open_store(tmp_path, config, 16, "photos") as index:
         assert index.count() == 5
         np.testing.assert_array_equal(index.vectors([make_entries(5)[3].item_id])[0], draw_vectors(5)[3])

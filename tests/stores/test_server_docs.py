@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from index_world import draw_vectors
-from postgres_server import url
+from postgres_setup import url
 
 from dragoman.errors import UserError
 from dragoman.records import Entry
@@ -45,9 +45,9 @@ def photos() -> Iterator[None]:
 
 
 def test_the_roles_of_the_page_can_fill_an_index_and_only_search_it(photos: None) -> None:
-    with postgres.open_backend(Path(), postgres.Config(url=as_role("dragoman")), 16, "g1") as index:
+    with postgres.open_store(Path(), postgres.Config(url=as_role("dragoman")), 16, "g1") as index:
         index.add([Entry(item_id="a")], draw_vectors(1))
-    with postgres.open_backend(Path(), postgres.Config(url=as_role("searcher")), 16, "g1") as index:
+    with postgres.open_store(Path(), postgres.Config(url=as_role("searcher")), 16, "g1") as index:
         assert [match.item_id for match in index.search(draw_vectors(1), 1)[0]] == ["a"]
         with pytest.raises(UserError, match="permission denied"):
             index.add([Entry(item_id="b")], draw_vectors(1))

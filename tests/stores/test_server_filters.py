@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from index_world import Oracle, draw_vectors
-from postgres_server import url
+from postgres_setup import url
 
 from dragoman.records import Entry
-from dragoman.stores import Backend, Filter, postgres, qdrant
+from dragoman.stores import Filter, Store, postgres, qdrant
 from dragoman.stores.filters import And, Compare, In, Not, Or
 
 FIELDS = ("x", "y", 'odd."name"[0]', "item_id", "kind", "path", "missing")
@@ -85,13 +85,13 @@ def every_entry() -> list[Entry]:
 
 
 @pytest.fixture(scope="module", params=["postgres", "qdrant"])
-def served(request: pytest.FixtureRequest) -> Iterator[tuple[Backend, Oracle]]:
+def served(request: pytest.FixtureRequest) -> Iterator[tuple[Store, Oracle]]:
     with ExitStack() as stack:
         if request.param == "postgres":
-            opened = postgres.open_backend(Path(), postgres.Config(url=url()), 16, uuid4().hex)
+            opened = postgres.open_store(Path(), postgres.Config(url=url()), 16, uuid4().hex)
         else:
             pytest.importorskip("qdrant_client")
-            opened = qdrant.open_backend(Path(), qdrant.Config(url=":memory:"), 16, uuid4().hex)
+            opened = qdrant.open_store(Path(), qdrant.Config(url=":memory:"), 16, uuid4().hex)
         index = stack.enter_context(opened)
         oracle = Oracle()
         index.add(every_entry(), draw_vectors(len(VALUES)))
@@ -101,7 +101,7 @@ def served(request: pytest.FixtureRequest) -> Iterator[tuple[Backend, Oracle]]:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(filter=filters)
-def test_a_filter_lets_pass_what_it_says(served: tuple[Backend, Oracle], filter: Filter) -> None:
+def test_a_filter_lets_pass_what_it_says(served: tuple[Store, Oracle], filter: Filter) -> None:
     index, oracle = served
     expected = oracle.passing(filter)
     assert index.scan(filter=filter) == expected

@@ -27,7 +27,7 @@ from dragoman.media.stretches import Frames
 from dragoman.records import Entry
 from dragoman.retrievers.film_vectors import recalled, together
 from dragoman.retrievers.loading import Encoder
-from dragoman.stores import Backend
+from dragoman.stores import Store
 from dragoman.stores.checks import MAX_ID_BYTES
 
 
@@ -50,7 +50,7 @@ class Films:
     def __init__(
         self,
         collection: Collection,
-        backend: Backend,
+        backend: Store,
         known: Mapping[str, Film],
         load: Callable[[], Encoder],
         done: Done,

@@ -20,13 +20,13 @@ from typing import Any
 from dragoman import plugins
 from dragoman.errors import UserError
 from dragoman.folders import MANIFEST, read_manifest, write_json, write_manifest
-from dragoman.stores import BACKENDS, Backend
+from dragoman.stores import STORES, Store
 
 FORMAT = "dragoman-index"
 FORMAT_VERSION = 1
 METRIC = "cosine"
 ABOUT = "about.json"
-"""Backend and settings of a generation."""
+"""Store and settings of a generation."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ class IndexInfo:
     """What the backend says of itself: chosen parameters, and the recall of approximate search where it was
     measured."""
     count: int
-    """Entries when the job last finished; `Backend.count` counts now."""
+    """Entries when the job last finished; `Store.count` counts now."""
     media: str | None
     """Absolute path that the paths of entries are relative to."""
     languages: tuple[str, ...]
@@ -99,16 +99,16 @@ def write_info(info: IndexInfo) -> None:
 
 def backend_module(name: str) -> ModuleType:
     """`index/<name>.py`."""
-    return plugins.load(BACKENDS, name, "index backend")
+    return plugins.load(STORES, name, "store")
 
 
-def open_generation(info: IndexInfo) -> Backend:
+def open_generation(info: IndexInfo) -> Store:
     """The backend of the generation that `info` names; what is missing is made."""
     module = backend_module(info.backend)
     config = module.Config(**info.settings)
     if not (info.place / ABOUT).is_file():
         write_json(info.place / ABOUT, {"backend": info.backend, "settings": info.settings})
-    opened: Backend = module.open_backend(info.place, config, info.width, info.generation)
+    opened: Store = module.open_store(info.place, config, info.width, info.generation)
     return opened
 
 
@@ -144,10 +144,9 @@ def remove_leftovers(info: IndexInfo) -> None:
 
 
 def _drop(place: Path) -> None:
-    """Let a backend that is a server forget a generation; what lies in the folder goes with it."""
+    """Let a store on a server forget a generation; what lies in the folder goes with it."""
     if not (place / ABOUT).is_file():
         return
     about = json.loads((place / ABOUT).read_text(encoding="utf-8"))
     module = backend_module(about["backend"])
-    if hasattr(module, "drop_backend"):
-        module.drop_backend(place, module.Config(**about["settings"]), place.name)
+    module.drop_store(place, module.Config(**about["settings"]), place.name)

@@ -44,7 +44,7 @@ from dragoman.models.identity import CALIBRATION, languages_of, model_in
 from dragoman.progress import bar
 from dragoman.records import Entry
 from dragoman.retrievers.loading import image_fingerprint, load_encoder, model_config, model_fingerprint
-from dragoman.stores import Backend
+from dragoman.stores import Store
 
 log = logging.getLogger(__name__)
 
@@ -189,7 +189,7 @@ def _next_info(
     )
 
 
-def _carry_over(before: IndexInfo, info: IndexInfo, store: Backend) -> None:
+def _carry_over(before: IndexInfo, info: IndexInfo, store: Store) -> None:
     """Another backend, or other settings, for the same vectors: nothing is embedded again."""
     if before.image_fingerprint != info.image_fingerprint:
         return
@@ -203,14 +203,14 @@ def _carry_over(before: IndexInfo, info: IndexInfo, store: Backend) -> None:
         _copy(page, old, store)
 
 
-def _copy(page: list[Entry], old: Backend, store: Backend) -> None:
+def _copy(page: list[Entry], old: Store, store: Store) -> None:
     there = store.get([entry.item_id for entry in page])
     missing = [entry for entry, found in zip(page, there, strict=True) if found is None]
     if missing:
         store.add(missing, old.vectors([entry.item_id for entry in missing]))
 
 
-def _embed_added(before: IndexInfo, info: IndexInfo, store: Backend, eye: Eye, update: Update) -> None:
+def _embed_added(before: IndexInfo, info: IndexInfo, store: Store, eye: Eye, update: Update) -> None:
     """Entries that came by `Searcher.add` belong to no collection: the new model reads their files."""
     if before.image_fingerprint == info.image_fingerprint:
         return

@@ -12,7 +12,7 @@ from dragoman.index.collection import Collection, NotesError, Rejected
 from dragoman.index.film import Film, note_film
 from dragoman.index.state import State, notes_digest, vector_state
 from dragoman.records import Entry
-from dragoman.stores import Backend
+from dragoman.stores import Store
 
 PAGE = 1000
 
@@ -41,7 +41,7 @@ class Plan:
         return not (self.look or self.reword or self.gone)
 
 
-def make_plan(collection: Collection, backend: Backend) -> Plan:
+def make_plan(collection: Collection, backend: Store) -> Plan:
     """Compare a collection with what an index holds of it.
 
     Entries that were added another way (`Searcher.add`) are left alone, unless their id is in the collection.
@@ -64,7 +64,7 @@ def make_plan(collection: Collection, backend: Backend) -> Plan:
     return plan
 
 
-def walk(backend: Backend) -> Iterator[Entry]:
+def walk(backend: Store) -> Iterator[Entry]:
     """All entries by id, a page at a time."""
     after = ""
     while page := backend.scan(after, PAGE):

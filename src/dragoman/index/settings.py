@@ -23,7 +23,7 @@ def complete_settings(backend: str, given: Mapping[str, object]) -> dict[str, An
     for name, value in given.items():
         if name not in known:
             raise UserError(
-                f"The index backend {backend} has no setting {name!r}. Known: {', '.join(known) or 'none'}."
+                f"The store {backend} has no setting {name!r}. Known: {', '.join(known) or 'none'}."
             )
         values[name] = _parsed(value, hints[name], name) if isinstance(value, str) else value
     return dataclasses.asdict(config_class(**values))

@@ -16,7 +16,7 @@ from dragoman.index.collection import Collection, Rejected
 from dragoman.index.look import Eye, Looked, ahead, look_at, reworded
 from dragoman.index.plan import Plan
 from dragoman.index.writer import Writer
-from dragoman.stores import Backend
+from dragoman.stores import Store
 
 FEATURES_AT_ONCE = 1024
 DELETED_AT_ONCE = 10_000
@@ -41,7 +41,7 @@ class Done:
 class Update:
     """One run over a plan."""
 
-    def __init__(self, collection: Collection, backend: Backend, plan: Plan, eye: Eye) -> None:
+    def __init__(self, collection: Collection, backend: Store, plan: Plan, eye: Eye) -> None:
         self.done = Done()
         self.rejected = list(plan.rejected)
         self._collection = collection

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dragoman.records import Entry
-from dragoman.stores import Backend
+from dragoman.stores import Store
 
 SECONDS = 5.0
 """What a kill can cost."""
@@ -18,7 +18,7 @@ ENTRIES = 1000
 class Writer:
     """Stores new, changed and reworded entries. Call `flush` at the end."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Store) -> None:
         self.backend = backend
         self._new: dict[str, tuple[Entry, NDArray[np.float32]]] = {}
         self._changed: dict[str, tuple[Entry, NDArray[np.float32]]] = {}

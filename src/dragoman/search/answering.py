@@ -23,7 +23,7 @@ from dragoman.search.answer import Answer, Language, Query
 from dragoman.search.languages import language_of, language_warning
 from dragoman.search.live import Opened
 from dragoman.search.text import MAX_CHARACTERS, QueryText, parse_text
-from dragoman.stores import Backend, Filter, Match
+from dragoman.stores import Filter, Match, Store
 
 Floats = NDArray[np.float32]
 
@@ -132,7 +132,7 @@ def _vectors(reads: Sequence[_Read], opened: Opened) -> Floats:
     return np.asarray(sum_QJ / length_Q, np.float32)
 
 
-def _vectors_of_items(backend: Backend, item_ids: Sequence[str]) -> Floats:
+def _vectors_of_items(backend: Store, item_ids: Sequence[str]) -> Floats:
     if not item_ids:
         return np.empty((0, backend.width), np.float32)
     try:
@@ -145,7 +145,7 @@ def _vectors_of_items(backend: Backend, item_ids: Sequence[str]) -> Floats:
         ) from None
 
 
-def _search(backend: Backend, reads: Sequence[_Read], vectors_QJ: Floats) -> list[list[Match]]:
+def _search(backend: Store, reads: Sequence[_Read], vectors_QJ: Floats) -> list[list[Match]]:
     """The matches of each query; queries of equal k and filter share one call."""
     groups: dict[tuple[int, Filter | None], list[int]] = defaultdict(list)
     for row, read in enumerate(reads):
@@ -179,7 +179,7 @@ def _best_moments(matches: Sequence[Match], query: Query) -> list[Match]:
     return list(best.values())
 
 
-def _hits(backend: Backend, found: Sequence[Sequence[Match]]) -> list[list[Hit]]:
+def _hits(backend: Store, found: Sequence[Sequence[Match]]) -> list[list[Hit]]:
     ids = list(dict.fromkeys(match.item_id for matches in found for match in matches))
     entry_of = dict(zip(ids, backend.get(ids), strict=True)) if ids else {}
     # An entry that was deleted since it was found is no hit.

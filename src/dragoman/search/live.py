@@ -15,7 +15,7 @@ from dragoman.index.folder import IndexInfo, open_generation, read_info
 from dragoman.retrievers.loading import Encoder, image_fingerprint, load_encoder, model_fingerprint
 from dragoman.search.calibration import Calibration
 from dragoman.search.watched import Watched
-from dragoman.stores import Backend
+from dragoman.stores import Store
 
 T = TypeVar("T")
 
@@ -23,7 +23,7 @@ T = TypeVar("T")
 class _Store:
     """A backend with the searches that use it: it is closed when it is retired and the last of them ends."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Store) -> None:
         self.backend = backend
         self.users = 0
         self.retired = False
@@ -45,7 +45,7 @@ class Opened:
     stamp: tuple[int, ...]
 
     @property
-    def backend(self) -> Backend:
+    def backend(self) -> Store:
         """Where the vectors are."""
         return self.store.backend
 

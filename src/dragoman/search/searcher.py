@@ -20,7 +20,7 @@ from dragoman.records import Entry
 from dragoman.search.answer import Answer, Query
 from dragoman.search.answering import answers, vectors_of_videos
 from dragoman.search.live import LiveIndex, Opened
-from dragoman.stores import Backend, Filter, parse
+from dragoman.stores import Filter, Store, parse
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -54,7 +54,7 @@ class Searcher:
             return opened.info
 
     @property
-    def backend(self) -> Backend:
+    def backend(self) -> Store:
         """The store of the index as it is now. It is not yours to close, and another after a swap."""
         with self._live.using() as opened:
             return opened.backend

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from dragoman.records import Entry, Scalar
 from dragoman.service import schemas
-from dragoman.stores import Backend
+from dragoman.stores import Store
 
 FEW = 24
 """Values that are listed; a field with more of them is not for choosing from a list."""
@@ -37,7 +37,7 @@ class Facets:
         self._kept: tuple[float, Summary] | None = None
         self._lock = threading.Lock()
 
-    def of(self, backend: Backend) -> Summary:
+    def of(self, backend: Store) -> Summary:
         """Read the index unless that was done lately."""
         with self._lock:
             if self._kept is None or time.monotonic() - self._kept[0] > self._seconds:
@@ -106,7 +106,7 @@ def _type(value: Scalar) -> str:
     return "text" if isinstance(value, str) else "number"
 
 
-def _first(backend: Backend, limit: int) -> Iterator[Entry]:
+def _first(backend: Store, limit: int) -> Iterator[Entry]:
     after, left = "", limit
     while left > 0:
         page = backend.scan(after, min(PAGE, left))

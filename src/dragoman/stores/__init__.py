@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dragoman.stores.contract import BACKENDS, Backend, Match
+from dragoman.stores.contract import STORES, Match, Store
 from dragoman.stores.filters import Filter, parse
 
-SHARED = ("best", "checks", "contract", "filters", "servers")
+SHARED = ("best", "checks", "contract", "embedded", "filters", "servers")
 """Modules that stores share; every other one is a store."""
 
-__all__ = ["BACKENDS", "Backend", "Filter", "Match", "parse"]
+__all__ = ["STORES", "Filter", "Match", "Store", "parse"]

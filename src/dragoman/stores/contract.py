@@ -1,4 +1,4 @@
-"""The contract of an index backend.
+"""The contract of a store: entries with one vector each, searched by dot product.
 
 N entries, Q queries, D width of the vectors.
 """
@@ -24,7 +24,7 @@ class Match(NamedTuple):
     """Dot product of float32 unit vectors."""
 
 
-class Backend(ABC):
+class Store(ABC):
     """Entries with one unit vector each, searched by dot product.
 
     What `add`, `update` and `delete` returned from is durable: it survives a kill at any later point. Each of
@@ -32,8 +32,13 @@ class Backend(ABC):
     nothing. One process writes at a time; any number reads, and sees what was written since without
     reopening. Methods may be called from several threads.
 
-    A backend is a module of this package with a frozen dataclass `Config` (its settings, all with defaults)
-    and a function `open_backend(folder, config, width, name) -> Backend`, which makes what is missing.
+    A store is a module of this package with a frozen dataclass `Config` (its settings, all with defaults) and
+    two functions:
+
+    - `open_store(folder, config, width, name) -> Store` makes what is missing. `folder` is its own; `name` is
+      for stores on a server, which many indexes share.
+    - `drop_store(folder, config, name) -> None` removes all that the store keeps outside `folder`; the folder
+      itself is removed by the caller. What is not there is passed over.
     """
 
     width: int
@@ -98,5 +103,5 @@ class Backend(ABC):
         self.close()
 
 
-BACKENDS = __package__
-"""`plugins.load(BACKENDS, name, "index backend").open_backend(folder, config, width, name)`."""
+STORES = __package__
+"""`plugins.load(STORES, name, "store").open_store(folder, config, width, name)`."""

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dragoman.errors import UserError
-from dragoman.stores._embedded.store import Embedded
-from dragoman.stores.contract import Backend
+from dragoman.stores.contract import Store
+from dragoman.stores.embedded.store import EmbeddedStore
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +26,10 @@ class Config:
             raise UserError(f"wait must be 0 or more seconds, got {self.wait}")
 
 
-def open_backend(folder: Path, config: Config, width: int, name: str) -> Backend:
-    """Open the index in a folder of its own, or make one; `name` is for backends that share a server."""
-    return Embedded(folder, width, config.wait)
+def open_store(folder: Path, config: Config, width: int, name: str) -> Store:
+    """Open the index in a folder of its own, or make one; `name` is for stores that share a server."""
+    return EmbeddedStore(folder, width, config.wait)
+
+
+def drop_store(folder: Path, config: Config, name: str) -> None:
+    """Nothing lies outside the folder."""

@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 from dragoman.errors import UserError
 from dragoman.folders import sole_writer
 from dragoman.records import Entry
-from dragoman.stores import best as _best
-from dragoman.stores._embedded import ivf as _ivf
-from dragoman.stores._embedded.store import Embedded
-from dragoman.stores._embedded.tables import Snapshot, View
+from dragoman.stores import best as exactly
 from dragoman.stores.checks import checked_queries
-from dragoman.stores.contract import Backend
+from dragoman.stores.contract import Store
+from dragoman.stores.embedded import ivf as ivf_index
+from dragoman.stores.embedded.store import EmbeddedStore
+from dragoman.stores.embedded.tables import Snapshot, View
 
 log = logging.getLogger(__name__)
 
@@ -58,23 +58,27 @@ class Config:
             raise UserError(f"recall must lie in (0, 1], got {self.recall}")
 
 
-def open_backend(folder: Path, config: Config, width: int, name: str) -> Backend:
-    """Open the index in a folder of its own, or make one; `name` is for backends that share a server.
+def open_store(folder: Path, config: Config, width: int, name: str) -> Store:
+    """Open the index in a folder of its own, or make one; `name` is for stores that share a server.
 
     Raises MissingExtraError without faiss.
     """
-    _ivf.import_faiss()
+    ivf_index.import_faiss()
     return Approximate(folder, config, width)
 
 
-class Approximate(Embedded):
+def drop_store(folder: Path, config: Config, name: str) -> None:
+    """Nothing lies outside the folder."""
+
+
+class Approximate(EmbeddedStore):
     """The embedded index, searched by faiss where it is large enough."""
 
     def __init__(self, folder: Path, config: Config, width: int) -> None:
         super().__init__(folder, width, config.wait)
         self.config = config
         self._loading = threading.Lock()
-        self._loaded: tuple[object, _ivf.Ivf | None] = (None, None)
+        self._loaded: tuple[object, ivf_index.Ivf | None] = (None, None)
 
     def add(self, entries: Sequence[Entry], vectors: NDArray[np.float32]) -> None:
         super().add(entries, vectors)
@@ -99,7 +103,7 @@ class Approximate(Embedded):
             return
         with sole_writer(self._store.folder / "building"):
             config = self.config
-            _ivf.build(
+            ivf_index.build(
                 self._store.folder,
                 state,
                 lists=config.lists,
@@ -128,7 +132,7 @@ class Approximate(Embedded):
 
     def _best(
         self, view: View, query_QD: NDArray[np.float32], k: int, allowed_N: NDArray[np.bool_] | None
-    ) -> _best.Candidates:
+    ) -> exactly.Candidates:
         state = view.state
         ivf = self._current(state)
         if allowed_N is not None or state.dead.any():
@@ -144,19 +148,19 @@ class Approximate(Embedded):
         )
         if np.bincount(found.queries, minlength=len(query_QD)).min() < k:
             return super()._best(view, query_QD, k, allowed_N)
-        return _best.best_of(state.matrix, query_QD, k, found)
+        return exactly.best_of(state.matrix, query_QD, k, found)
 
-    def _current(self, state: Snapshot) -> _ivf.Ivf | None:
+    def _current(self, state: Snapshot) -> ivf_index.Ivf | None:
         """The approximate index that fits a state."""
         try:
-            found = (self._store.folder / _ivf.DESCRIPTION).stat()
+            found = (self._store.folder / ivf_index.DESCRIPTION).stat()
             mark: object = (found.st_ino, found.st_mtime_ns)
         except FileNotFoundError:
             return None
         known, ivf = self._loaded
         if known != mark:
             with self._loading:
-                ivf = _ivf.load(self._store.folder)
+                ivf = ivf_index.load(self._store.folder)
                 self._loaded = (mark, ivf)
         return ivf if ivf is not None and ivf.description.matches(state) else None
 
@@ -180,15 +184,15 @@ def _later(
     query_QD: NDArray[np.float32],
     k: int,
     allowed_N: NDArray[np.bool_] | None,
-) -> _best.Candidates:
+) -> exactly.Candidates:
     """Candidates among the rows that came after the index was built."""
     rows_ND = state.matrix[covered : len(state.dead)]
-    found = _best.likely(rows_ND, query_QD, k, None if allowed_N is None else allowed_N[covered:])
+    found = exactly.likely(rows_ND, query_QD, k, None if allowed_N is None else allowed_N[covered:])
     return found._replace(slots=found.slots + covered)
 
 
-def _merged(one: _best.Candidates, other: _best.Candidates) -> _best.Candidates:
-    return _best.Candidates(
+def _merged(one: exactly.Candidates, other: exactly.Candidates) -> exactly.Candidates:
+    return exactly.Candidates(
         np.concatenate([one.queries, other.queries]),
         np.concatenate([one.slots, other.slots]),
         np.concatenate([one.scores, other.scores]),

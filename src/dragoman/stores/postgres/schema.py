@@ -5,15 +5,11 @@ Nothing is made that is there, so that a role which may only read can search.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from psycopg import errors, sql
 
 from dragoman.errors import UserError
+from dragoman.stores.postgres.config import Config
 from dragoman.stores.postgres.pool import Connection
-
-if TYPE_CHECKING:
-    from dragoman.stores.postgres import Config
 
 OLDEST_PGVECTOR = (0, 8)
 """Which goes on searching the graph until enough entries pass the filter."""

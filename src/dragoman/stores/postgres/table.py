@@ -1,4 +1,4 @@
-"""A table of PostgreSQL as a backend.
+"""A table of PostgreSQL as a store.
 
 N entries, Q queries, D width of the vectors.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,22 +23,19 @@ from dragoman.stores.checks import (
     checked_vectors,
     not_there,
 )
-from dragoman.stores.contract import Backend, Match
+from dragoman.stores.contract import Match, Store
 from dragoman.stores.filters import Filter
+from dragoman.stores.postgres.config import Config
 from dragoman.stores.postgres.filters import condition_of
-from dragoman.stores.postgres.graph import Graph
 from dragoman.stores.postgres.pool import Connection, Pool
 from dragoman.stores.postgres.schema import lock
-from dragoman.stores.postgres.search import look_at, search_exactly, search_nearby
+from dragoman.stores.postgres.search import Graph, look_at, search_exactly, search_nearby
 from dragoman.stores.servers import entry_of, fields_of, possible, record_of
-
-if TYPE_CHECKING:
-    from dragoman.stores.postgres import Config
 
 log = logging.getLogger(__name__)
 
 
-class Table(Backend):
+class PostgresStore(Store):
     """Columns: the id, the entry as it was given, the values that filters compare, the vector."""
 
     def __init__(self, pool: Pool, config: Config, width: int, table: str) -> None:

@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import httpx
@@ -16,9 +15,7 @@ from qdrant_client import QdrantClient
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from dragoman.errors import UserError
-
-if TYPE_CHECKING:
-    from dragoman.stores.qdrant import Config
+from dragoman.stores.qdrant.config import Config
 
 log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""A collection of Qdrant as a backend.
+"""A collection of Qdrant as a store.
 
 The id of a point is made from the id of its entry. Points that `add` is still writing carry a mark in place
 of `shown`, and no reader sees them; its last request shows them all.
@@ -12,7 +12,6 @@ import threading
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,16 +25,13 @@ from dragoman.stores.checks import (
     checked_vectors,
     not_there,
 )
-from dragoman.stores.contract import Backend, Match
+from dragoman.stores.contract import Match, Store
 from dragoman.stores.filters import Filter, satisfies
 from dragoman.stores.qdrant.client import Client
+from dragoman.stores.qdrant.config import Config
 from dragoman.stores.qdrant.filters import is_exact
-from dragoman.stores.qdrant.points import ENTRY, ITEM, SHOWN, entry_at, item_at, requests
-from dragoman.stores.qdrant.requests import Requests
+from dragoman.stores.qdrant.requests import ENTRY, ITEM, SHOWN, Requests, entry_at, item_at, requests
 from dragoman.stores.servers import Found, best, possible, recall
-
-if TYPE_CHECKING:
-    from dragoman.stores.qdrant import Config
 
 MEASURED, HITS = 20, 10
 """Queries that recall is measured with, at most, and hits of each."""
@@ -43,7 +39,7 @@ WALKS = 8
 """Walks that are remembered; older ones are begun anew."""
 
 
-class Collection(Backend):
+class QdrantStore(Store):
     """One collection; each entry is a point."""
 
     def __init__(self, client: Client, config: Config, width: int, name: str) -> None:

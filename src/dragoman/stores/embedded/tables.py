@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 
 from dragoman.errors import UserError
 from dragoman.folders import sync_folder
-from dragoman.stores._embedded import matrix as _matrix
-from dragoman.stores._embedded.database import connect, explained, make_tables
+from dragoman.stores.embedded import matrix
+from dragoman.stores.embedded.database import connect, explained, make_tables
 
 DATABASE = "entries.sqlite"
 READ_ATTEMPTS = 10
@@ -65,7 +65,7 @@ class State(NamedTuple):
     """Rows ever committed in this generation."""
 
 
-class Store:
+class Tables:
     """One folder with entries and vectors; see the module."""
 
     def __init__(self, folder: Path, width: int, wait: float) -> None:
@@ -122,7 +122,7 @@ class Store:
     def append(self, database: sqlite3.Connection, vectors_ND: NDArray[np.float32]) -> int:
         """Put rows on the disk, within a `writing` transaction; returns the slot of the first."""
         state = read_state(database)
-        _matrix.append(_matrix.path_of(self.folder, state.generation), state.slots, vectors_ND)
+        matrix.append(matrix.path_of(self.folder, state.generation), state.slots, vectors_ND)
         database.execute("UPDATE state SET slots = slots + ?", (len(vectors_ND),))
         return state.slots
 
@@ -134,9 +134,9 @@ class Store:
         """
         state = read_state(database)
         slots_N = slots_of(database.execute("SELECT slot FROM entries ORDER BY slot"))
-        old = _matrix.path_of(self.folder, state.generation)
-        new = _matrix.path_of(self.folder, state.generation + 1)
-        _matrix.copy_rows(_matrix.mapped(old, state.slots, self.width), slots_N, new)
+        old = matrix.path_of(self.folder, state.generation)
+        new = matrix.path_of(self.folder, state.generation + 1)
+        matrix.copy_rows(matrix.mapped(old, state.slots, self.width), slots_N, new)
         database.execute("CREATE TEMP TABLE moves (old INTEGER PRIMARY KEY, new INTEGER)")
         database.executemany(
             "INSERT INTO moves VALUES (?, ?)", zip(slots_N.tolist(), range(len(slots_N)), strict=True)
@@ -216,8 +216,8 @@ class Store:
         if same and last is not None and now.slots <= len(last.matrix):
             matrix_ND = last.matrix
         else:
-            path = _matrix.path_of(self.folder, now.generation)
-            matrix_ND = _matrix.mapped(path, now.slots, self.width)
+            path = matrix.path_of(self.folder, now.generation)
+            matrix_ND = matrix.mapped(path, now.slots, self.width)
         ids = last.ids if same and last is not None else {}
         return Snapshot(now.sequence, now.generation, dead_N, matrix_ND, ids=ids)
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dragoman.records import Scalar
-from dragoman.stores._embedded.rows import stored
-from dragoman.stores._embedded.tables import View, slots_of
+from dragoman.stores.embedded.database import stored
+from dragoman.stores.embedded.tables import View, slots_of
 from dragoman.stores.filters import And, Compare, Filter, In, Not, Or
 
 MASKS_KEPT = 8

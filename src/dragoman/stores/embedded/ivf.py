@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from dragoman.errors import MissingExtraError
 from dragoman.folders import atomic_path, write_json
-from dragoman.stores import best as _best
-from dragoman.stores._embedded.tables import Snapshot
+from dragoman.stores import best as exactly
+from dragoman.stores.embedded.tables import Snapshot
 
 DESCRIPTION = "approximate.json"
 ROWS_PER_LIST = 50
@@ -76,7 +76,7 @@ class Ivf:
         k: int,
         probes: int,
         allowed_N: NDArray[np.bool_] | None,
-    ) -> _best.Candidates:
+    ) -> exactly.Candidates:
         """Rows that are probably among the k best, several for each; their scores mean nothing."""
         faiss = import_faiss()
         given = {} if allowed_N is None else {"sel": _selector(faiss, allowed_N[: self.description.covered])}
@@ -85,14 +85,14 @@ class Ivf:
         _, slot_QC = self.index.search(query_QD, wanted, params=parameters)
         query_C, place_C = np.nonzero(slot_QC >= 0)
         slot_C = slot_QC[query_C, place_C]
-        return _best.Candidates(query_C, slot_C, np.zeros(len(slot_C), np.float32))
+        return exactly.Candidates(query_C, slot_C, np.zeros(len(slot_C), np.float32))
 
 
 def import_faiss() -> Any:
     try:
         import faiss
     except ModuleNotFoundError:
-        raise MissingExtraError("faiss-cpu", "faiss", "The index backend 'faiss'") from None
+        raise MissingExtraError("faiss-cpu", "faiss", "The store 'faiss'") from None
     return faiss
 
 
@@ -195,11 +195,11 @@ def _measured(ivf: Ivf, state: Snapshot, wanted: float, queries: NDArray[np.floa
     # One more than is counted: a vector of the index does not find itself.
     hits = MEASURED_HITS + 1
     matrix_ND = state.matrix[: len(living_N)]
-    right = _slots(_best.best(matrix_ND, query_QD, hits, living_N), own_Q)
+    right = _slots(exactly.best(matrix_ND, query_QD, hits, living_N), own_Q)
     probes, description = 1, ivf.description
     while True:
         rough = ivf.search(query_QD, hits, probes, living_N)
-        found = _slots(_best.best_of(matrix_ND, query_QD, hits, rough), own_Q)
+        found = _slots(exactly.best_of(matrix_ND, query_QD, hits, rough), own_Q)
         shares = [len(a & b) / len(a) for a, b in zip(right, found, strict=True) if a]
         recall = float(np.mean(shares)) if shares else 1.0
         probes = min(probes, description.lists)
@@ -219,7 +219,7 @@ def _sample(state: Snapshot) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     return own_Q, query_QD / np.linalg.norm(query_QD, axis=1, keepdims=True)
 
 
-def _slots(found: _best.Candidates, own_Q: NDArray[np.int64]) -> list[set[int]]:
+def _slots(found: exactly.Candidates, own_Q: NDArray[np.int64]) -> list[set[int]]:
     """The best slots of each query, without its own."""
     answer: list[list[int]] = [[] for _ in own_Q]
     for query, slot in zip(found.queries.tolist(), found.slots.tolist(), strict=True):

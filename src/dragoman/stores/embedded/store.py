@@ -14,9 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dragoman.records import Entry
-from dragoman.stores import best as _best
-from dragoman.stores._embedded.masks import mask_of
-from dragoman.stores._embedded.rows import (
+from dragoman.stores import best as exactly
+from dragoman.stores.checks import (
+    already_there,
+    check_after,
+    check_entries,
+    checked_queries,
+    checked_vectors,
+    not_there,
+)
+from dragoman.stores.contract import Match, Store
+from dragoman.stores.embedded.database import (
     COLUMNS,
     entry_at,
     entry_of,
@@ -26,16 +34,8 @@ from dragoman.stores._embedded.rows import (
     rewrite,
     slot_of,
 )
-from dragoman.stores._embedded.tables import Store, View, read_state
-from dragoman.stores.checks import (
-    already_there,
-    check_after,
-    check_entries,
-    checked_queries,
-    checked_vectors,
-    not_there,
-)
-from dragoman.stores.contract import Backend, Match
+from dragoman.stores.embedded.filters import mask_of
+from dragoman.stores.embedded.tables import Tables, View, read_state
 from dragoman.stores.filters import Filter
 
 COMPACT_AFTER = 4096
@@ -44,12 +44,12 @@ IDS_KEPT = 200_000
 """Ids that stay in memory once they were found: about 100 bytes each."""
 
 
-class Embedded(Backend):
+class EmbeddedStore(Store):
     """Entries in SQLite, vectors in a mapped file, exact search; `_store` holds them together."""
 
     def __init__(self, folder: Path, width: int, wait: float) -> None:
         self.width = width
-        self._store = Store(folder, width, wait)
+        self._store = Tables(folder, width, wait)
 
     def add(self, entries: Sequence[Entry], vectors: NDArray[np.float32]) -> None:
         check_entries(entries)
@@ -159,12 +159,12 @@ class Embedded(Backend):
 
     def _best(
         self, view: View, query_QD: NDArray[np.float32], k: int, allowed_N: NDArray[np.bool_] | None
-    ) -> _best.Candidates:
+    ) -> exactly.Candidates:
         """The k best living entries of each query, and those that equal the last of them."""
         dead_N = view.state.dead
         if dead_N.any():
             allowed_N = ~dead_N if allowed_N is None else allowed_N & ~dead_N
-        return _best.best(view.state.matrix[: len(dead_N)], query_QD, k, allowed_N)
+        return exactly.best(view.state.matrix[: len(dead_N)], query_QD, k, allowed_N)
 
     def _insert(
         self, database: sqlite3.Connection, entries: Sequence[Entry], vectors_ND: NDArray[np.float32]
@@ -179,7 +179,7 @@ class Embedded(Backend):
             self._store.compact(database)
 
 
-def matches(view: View, found: _best.Candidates, queries: int, k: int) -> list[list[Match]]:
+def matches(view: View, found: exactly.Candidates, queries: int, k: int) -> list[list[Match]]:
     """Slots as ids; among equal scores, the k that the order of ids says."""
     ids = _ids(view, found.slots)
     answer: list[list[Match]] = [[] for _ in range(queries)]

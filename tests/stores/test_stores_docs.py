@@ -8,8 +8,8 @@ from dataclasses import fields
 from pathlib import Path
 
 from dragoman import plugins
-from dragoman.stores import BACKENDS, exact, faiss
-from dragoman.stores._embedded import store as _embedded
+from dragoman.stores import STORES, exact, faiss
+from dragoman.stores.embedded import store as embedded
 
 PAGE = Path(__file__).parents[2] / "docs" / "backends.md"
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -22,7 +22,7 @@ def test_the_examples_of_the_page_are_true(tmp_path: Path) -> None:
 
 def test_every_backend_is_on_the_page() -> None:
     listed = re.findall(r"^\| `(\w+)` \|.*\|.*\|$", TEXT.split("From Python")[0], re.MULTILINE)
-    assert sorted(listed) == plugins.names(BACKENDS)
+    assert sorted(listed) == plugins.names(STORES)
 
 
 def test_settings_of_faiss_and_their_defaults_are_on_the_page() -> None:
@@ -31,4 +31,4 @@ def test_settings_of_faiss_and_their_defaults_are_on_the_page() -> None:
         one.name: float(one.default) for one in fields(faiss.Config)
     }
     assert f"waits up to `wait` seconds ({exact.Config().wait:g})" in TEXT
-    assert f"no less than {_embedded.COMPACT_AFTER:,}" in TEXT
+    assert f"no less than {embedded.COMPACT_AFTER:,}" in TEXT

@@ -31,15 +31,17 @@ def path_of(folder: Path, generation: int) -> Path:
 def append(path: Path, first: int, vectors_ND: NDArray[np.float32]) -> None:
     """Write rows from slot `first` on, and wait until they are on the disk."""
     is_new = not path.exists()
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
+    path.touch()
+    # Unbuffered: what `write` was given is with the system before `fsync` waits for it.
+    with path.open("r+b", buffering=0) as file:
         start, size = first * vectors_ND.shape[1] * 4, vectors_ND.nbytes
-        if start + size > os.fstat(handle).st_size:
-            os.ftruncate(handle, int((start + size) * GROWTH) + LEAST_BYTES)
-        _write(handle, vectors_ND.reshape(-1).view(np.uint8).data, start)
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        if start + size > os.fstat(file.fileno()).st_size:
+            file.truncate(int((start + size) * GROWTH) + LEAST_BYTES)
+        file.seek(start)
+        data = vectors_ND.reshape(-1).view(np.uint8).data
+        while data:  # the system may take less than it is given
+            data = data[file.write(data) :]
+        os.fsync(file.fileno())
     if is_new:
         sync_folder(path.parent)
 
@@ -63,9 +65,3 @@ def copy_rows(source_ND: NDArray[np.float32], slots: NDArray[np.int64], target: 
     target.unlink(missing_ok=True)
     for start in range(0, len(slots), COPIED_ROWS):
         append(target, start, source_ND[slots[start : start + COPIED_ROWS]])
-
-
-def _write(handle: int, data: memoryview, at: int) -> None:
-    while data:
-        written = os.pwrite(handle, data, at)
-        data, at = data[written:], at + written

@@ -1,6 +1,6 @@
-"""What every file of `dragoman/index` keeps; a new backend is found by its name.
+"""The contract of stores: every module of `dragoman/stores` keeps it; a new one is found by its name.
 
-A backend that needs a server, a package or a setting brings `tests/stores/<name>_server.py` with
+A store that needs a server, a package or a setting brings `tests/stores/<name>_setup.py` with
 
     settings()   a context manager that yields the arguments of its `Config`; it may skip
     ALONE        True where only one handle at a time can open an index (False where it is missing)
@@ -12,6 +12,7 @@ import importlib
 import importlib.util
 import json
 import math
+import shutil
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -27,25 +28,38 @@ from index_world import WIDTH, Oracle, draw_vectors, make_entries, make_entry, t
 from dragoman import plugins
 from dragoman.errors import UserError
 from dragoman.records import Entry
-from dragoman.stores import BACKENDS, Backend, Filter, parse
+from dragoman.stores import STORES, Filter, Store, parse
 from dragoman.stores.filters import Compare, In
 
 VARIANTS: dict[str, list[dict[str, Any]]] = {}
-CASES = [(name, more) for name in plugins.names(BACKENDS) for more in [{}, *VARIANTS.get(name, [])]]
+CASES = [(name, more) for name in plugins.names(STORES) for more in [{}, *VARIANTS.get(name, [])]]
 
 
 @dataclass
 class Kind:
-    """A backend that is ready to be opened."""
+    """A store that is ready to be opened."""
 
     name: str
     settings: dict[str, Any]
     alone: bool
 
-    def open(self, folder: Path, index: str, width: int = WIDTH) -> Backend:
-        module = plugins.load(BACKENDS, self.name, "index backend")
-        opened: Backend = module.open_backend(folder, module.Config(**self.settings), width, index)
+    def open(self, folder: Path, index: str, width: int = WIDTH) -> Store:
+        module = module_of(self.name)
+        opened: Store = module.open_store(folder, module.Config(**self.settings), width, index)
         return opened
+
+    def drop(self, folder: Path, index: str) -> None:
+        module = module_of(self.name)
+        module.drop_store(folder, module.Config(**self.settings), index)
+
+
+def module_of(name: str) -> Any:
+    """The store as a module, or a failure that says what its file lacks."""
+    module = plugins.load(STORES, name, "store")
+    for part in ("Config", "open_store", "drop_store"):
+        if not hasattr(module, part):
+            pytest.fail(f"src/dragoman/stores/{name}.py lacks {part}; stores/contract.py says what it is")
+    return module
 
 
 @pytest.fixture(
@@ -53,15 +67,15 @@ class Kind:
 )
 def kind(request: pytest.FixtureRequest) -> Iterator[Kind]:
     name, more = request.param
-    if importlib.util.find_spec(f"{name}_server") is None:
+    if importlib.util.find_spec(f"{name}_setup") is None:
         yield Kind(name, more, False)
         return
-    server = importlib.import_module(f"{name}_server")
+    server = importlib.import_module(f"{name}_setup")
     with server.settings() as settings:
         yield Kind(name, settings | more, getattr(server, "ALONE", False))
 
 
-Opener = Callable[..., Backend]
+Opener = Callable[..., Store]
 
 
 @pytest.fixture
@@ -70,18 +84,18 @@ def opener(kind: Kind, tmp_path: Path) -> Iterator[Opener]:
     test = uuid.uuid4().hex[:8]
     with ExitStack() as stack:
 
-        def open_one(index: str = "photos", width: int = WIDTH) -> Backend:
+        def open_one(index: str = "photos", width: int = WIDTH) -> Store:
             return stack.enter_context(kind.open(tmp_path / index, f"{index}_{test}", width))
 
         yield open_one
 
 
 @pytest.fixture
-def index(opener: Opener) -> Backend:
+def index(opener: Opener) -> Store:
     return opener()
 
 
-def filled(index: Backend, count: int) -> Oracle:
+def filled(index: Store, count: int) -> Oracle:
     """Put entries into an index, and the same into an oracle."""
     entries, vectors = make_entries(count), draw_vectors(count)
     if count:
@@ -92,7 +106,7 @@ def filled(index: Backend, count: int) -> Oracle:
 
 
 def assert_same_answers(
-    index: Backend, oracle: Oracle, queries: np.ndarray, k: int, filter: Filter | None = None
+    index: Store, oracle: Oracle, queries: np.ndarray, k: int, filter: Filter | None = None
 ) -> None:
     found, expected = index.search(queries, k, filter), oracle.search(queries, k, filter)
     assert [[match.item_id for match in one] for one in found] == [[i for i, _ in one] for one in expected]
@@ -101,20 +115,20 @@ def assert_same_answers(
 
 
 @pytest.mark.parametrize("count", [0, 1, 9, 300])
-def test_ids_and_scores_are_those_of_exact_search(index: Backend, count: int) -> None:
+def test_ids_and_scores_are_those_of_exact_search(index: Store, count: int) -> None:
     oracle = filled(index, count)
     for queries in (draw_vectors(1, seed=1), draw_vectors(23, seed=2)):
         for k in (1, 10, count + 5):
             assert_same_answers(index, oracle, queries, k)
 
 
-def test_no_query_has_no_answer_and_no_hit_is_no_hit(index: Backend) -> None:
+def test_no_query_has_no_answer_and_no_hit_is_no_hit(index: Store) -> None:
     filled(index, 5)
     assert index.search(draw_vectors(0), 3) == []
     assert index.search(draw_vectors(2), 0) == [[], []]
 
 
-def test_equal_scores_come_in_the_order_of_their_ids(index: Backend) -> None:
+def test_equal_scores_come_in_the_order_of_their_ids(index: Store) -> None:
     # By code points: U+FF5E comes before U+1F600, though not in UTF-16; capitals before small letters.
     ids = ["b", "a", "B", "é", "z", "～", "😀", "a b", "10", "9", "ة"]
     same = np.repeat(draw_vectors(1), len(ids), axis=0)
@@ -128,7 +142,7 @@ def test_equal_scores_come_in_the_order_of_their_ids(index: Backend) -> None:
     assert [entry.item_id for entry in index.scan()] == sorted([*expected, "other"], key=str.encode)
 
 
-def test_an_entry_comes_back_as_it_went_in(index: Backend) -> None:
+def test_an_entry_comes_back_as_it_went_in(index: Store) -> None:
     odd = Entry(
         item_id="../a b?é😀'\"\\%_",
         kind="video",
@@ -160,7 +174,7 @@ def test_an_entry_comes_back_as_it_went_in(index: Backend) -> None:
     assert index.scan() == [odd, plain]
 
 
-def test_vectors_come_back_bit_for_bit_and_in_the_order_asked_for(index: Backend) -> None:
+def test_vectors_come_back_bit_for_bit_and_in_the_order_asked_for(index: Store) -> None:
     oracle = filled(index, 20)
     ids = list(oracle.entries)[::-3]
     np.testing.assert_array_equal(index.vectors(ids), np.stack([oracle.vectors[i] for i in ids]), strict=True)
@@ -180,7 +194,7 @@ BAD_ENTRIES = {
 
 
 @pytest.mark.parametrize(("item_id", "message"), BAD_ENTRIES.values(), ids=BAD_ENTRIES)
-def test_a_bad_id_is_refused_and_nothing_is_stored(index: Backend, item_id: str, message: str) -> None:
+def test_a_bad_id_is_refused_and_nothing_is_stored(index: Store, item_id: str, message: str) -> None:
     filled(index, 4)
     batch = [Entry(item_id="fine"), Entry(item_id=item_id), Entry(item_id="fine as well")]
     with pytest.raises(UserError, match=message):
@@ -188,7 +202,7 @@ def test_a_bad_id_is_refused_and_nothing_is_stored(index: Backend, item_id: str,
     assert (index.count(), index.get(["fine"])) == (4, [None])
 
 
-def test_an_id_that_comes_twice_is_refused(index: Backend) -> None:
+def test_an_id_that_comes_twice_is_refused(index: Store) -> None:
     for write in (index.add, index.update):
         with pytest.raises(UserError, match="'a' is there twice"):
             write([Entry(item_id="a"), Entry(item_id="b"), Entry(item_id="a")], draw_vectors(3))
@@ -211,7 +225,7 @@ def test_an_id_that_comes_twice_is_refused(index: Backend) -> None:
     ],
 )
 def test_metadata_that_not_every_backend_can_hold_is_refused(
-    index: Backend, metadata: dict[str, Any], message: str
+    index: Store, metadata: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
         index.add([Entry(item_id="a", metadata=metadata)], draw_vectors(1))
@@ -231,7 +245,7 @@ BAD_VECTORS = {
 
 @pytest.mark.parametrize(("vectors", "message"), BAD_VECTORS.values(), ids=BAD_VECTORS)
 def test_a_bad_vector_is_refused_and_nothing_is_stored(
-    index: Backend, vectors: np.ndarray, message: str
+    index: Store, vectors: np.ndarray, message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
         index.add([Entry(item_id="a")], vectors)
@@ -243,7 +257,7 @@ def test_a_bad_vector_is_refused_and_nothing_is_stored(
     np.testing.assert_array_equal(index.vectors(["a"]), draw_vectors(1, seed=3))
 
 
-def test_a_bad_query_is_refused(index: Backend) -> None:
+def test_a_bad_query_is_refused(index: Store) -> None:
     filled(index, 3)
     for queries, message in (
         (draw_vectors(2, width=WIDTH - 1), f"rows of {WIDTH}"),
@@ -253,7 +267,7 @@ def test_a_bad_query_is_refused(index: Backend) -> None:
             index.search(queries, 1)
 
 
-def test_update_replaces_entries_and_vectors(index: Backend) -> None:
+def test_update_replaces_entries_and_vectors(index: Store) -> None:
     oracle = filled(index, 30)
     chosen = list(oracle.entries)[5:15]
     new = [make_entry(item_id, 50 + i) for i, item_id in enumerate(chosen)]
@@ -264,7 +278,7 @@ def test_update_replaces_entries_and_vectors(index: Backend) -> None:
     assert index.count() == 30
 
 
-def test_update_without_vectors_keeps_them(index: Backend) -> None:
+def test_update_without_vectors_keeps_them(index: Store) -> None:
     oracle = filled(index, 12)
     (item_id,) = list(oracle.entries)[4:5]
     changed = replace(oracle.entries[item_id], metadata={"year": 1900}, captions={"gl": "can"}, path="x.jpg")
@@ -277,7 +291,7 @@ def test_update_without_vectors_keeps_them(index: Backend) -> None:
 
 
 @pytest.mark.parametrize("vectors", [None, draw_vectors(2, seed=8)], ids=["entries", "vectors as well"])
-def test_update_of_an_unknown_id_changes_nothing(index: Backend, vectors: np.ndarray | None) -> None:
+def test_update_of_an_unknown_id_changes_nothing(index: Store, vectors: np.ndarray | None) -> None:
     oracle = filled(index, 3)
     known = next(iter(oracle.entries))
     with pytest.raises(UserError, match="does not hold 'nowhere'"):
@@ -286,7 +300,7 @@ def test_update_of_an_unknown_id_changes_nothing(index: Backend, vectors: np.nda
     assert_same_answers(index, oracle, draw_vectors(2, seed=9), 3)
 
 
-def test_what_is_deleted_is_gone_and_may_come_back(index: Backend) -> None:
+def test_what_is_deleted_is_gone_and_may_come_back(index: Store) -> None:
     oracle = filled(index, 25)
     ids = list(oracle.entries)
     assert index.delete([*ids[3:9], "nowhere", ids[3]]) == 6
@@ -347,11 +361,11 @@ FILTERS = [
 
 
 @pytest.fixture
-def photos(index: Backend) -> Oracle:
+def photos(index: Store) -> Oracle:
     return filled(index, 120)
 
 
-def test_every_filter_lets_pass_what_the_oracle_says(index: Backend, photos: Oracle) -> None:
+def test_every_filter_lets_pass_what_the_oracle_says(index: Store, photos: Oracle) -> None:
     queries = draw_vectors(2, seed=12)
     # Text that reads as a number or as truth, and what the language of filters cannot say.
     odd: list[Filter] = [In("year", ()), Compare("place", "=", ""), Compare("year", "=", 2003.0)]
@@ -371,7 +385,7 @@ def test_every_filter_lets_pass_what_the_oracle_says(index: Backend, photos: Ora
     assert len(passed) > 15
 
 
-def test_a_field_of_metadata_hides_what_an_entry_has_of_that_name(index: Backend) -> None:
+def test_a_field_of_metadata_hides_what_an_entry_has_of_that_name(index: Store) -> None:
     index.add(
         [
             Entry(item_id="a", kind="image", metadata={"kind": ("drawing", 3)}),
@@ -394,7 +408,7 @@ def test_a_field_of_metadata_hides_what_an_entry_has_of_that_name(index: Backend
         assert [entry.item_id for entry in index.scan(filter=parse(text))] == expected, text
 
 
-def test_filters_see_updates_and_deletions(index: Backend) -> None:
+def test_filters_see_updates_and_deletions(index: Store) -> None:
     index.add([make_entry(name, 1) for name in "abc"], draw_vectors(3))
     new = parse("year=1999")
     assert index.count(new) == 0
@@ -407,7 +421,7 @@ def test_filters_see_updates_and_deletions(index: Backend) -> None:
     assert (index.count(new), index.count(parse("not year=1999"))) == (1, 1)
 
 
-def test_pages_of_a_walk_hold_everything_once_and_in_order(index: Backend, photos: Oracle) -> None:
+def test_pages_of_a_walk_hold_everything_once_and_in_order(index: Store, photos: Oracle) -> None:
     for filter in (None, parse("year>=2010")):
         walked: list[Entry] = []
         while page := index.scan(after=walked[-1].item_id if walked else "", limit=17, filter=filter):
@@ -416,7 +430,7 @@ def test_pages_of_a_walk_hold_everything_once_and_in_order(index: Backend, photo
         assert walked == photos.passing(filter)
 
 
-def test_hostile_ids_are_simply_not_there(index: Backend) -> None:
+def test_hostile_ids_are_simply_not_there(index: Store) -> None:
     filled(index, 2)
     hostile = ["", "\0", "\ud800", "x" * 100_000, "'; DROP TABLE entries; --", "%", "\n"]
     assert index.get(hostile) == [None] * len(hostile)
@@ -472,7 +486,7 @@ def test_an_index_of_another_width_is_refused(opener: Opener) -> None:
         opener(width=WIDTH + 1)
 
 
-def test_a_search_sees_all_of_a_write_or_nothing(index: Backend) -> None:
+def test_a_search_sees_all_of_a_write_or_nothing(index: Store) -> None:
     """Entries come and go in pairs of one vector: no answer may hold half a pair."""
     vector = draw_vectors(1)
     torn: list[object] = []
@@ -504,7 +518,7 @@ def test_a_search_sees_all_of_a_write_or_nothing(index: Backend) -> None:
     assert index.count() == 16
 
 
-def test_several_threads_may_write(index: Backend) -> None:
+def test_several_threads_may_write(index: Store) -> None:
     def add(start: int) -> None:
         for i in range(start, start + 5):
             index.add([Entry(item_id=f"{i:02}")], draw_vectors(1, seed=i))
@@ -521,21 +535,36 @@ def test_several_threads_may_write(index: Backend) -> None:
     )
 
 
-def test_it_says_how_large_it_is_and_what_it_is(index: Backend) -> None:
+def test_it_says_how_large_it_is_and_what_it_is(index: Store) -> None:
     filled(index, 200)
     size = index.size()
     assert size == 0 or size >= 200 * WIDTH * 4
     assert json.loads(json.dumps(dict(index.describe()))) == dict(index.describe())
 
 
+def test_what_is_dropped_is_gone_and_the_others_stay(kind: Kind, tmp_path: Path) -> None:
+    test = uuid.uuid4().hex[:8]
+    for index in ("kept", "dropped"):
+        with kind.open(tmp_path / index, f"{index}_{test}") as store:
+            filled(store, 5)
+    for _ in range(2):  # what is not there is passed over
+        kind.drop(tmp_path / "dropped", f"dropped_{test}")
+        shutil.rmtree(tmp_path / "dropped", ignore_errors=True)
+    with kind.open(tmp_path / "dropped", f"dropped_{test}") as store:
+        assert store.count() == 0
+    if not kind.settings.get("url", "").startswith(":memory:"):
+        with kind.open(tmp_path / "kept", f"kept_{test}") as store:
+            assert [entry.item_id for entry in store.scan()] == sorted(e.item_id for e in make_entries(5))
+
+
 def test_its_settings_have_defaults_and_are_frozen(kind: Kind) -> None:
-    config = plugins.load(BACKENDS, kind.name, "index backend").Config()
+    config = module_of(kind.name).Config()
     for one in fields(config):
         with pytest.raises(FrozenInstanceError):
             setattr(config, one.name, None)
 
 
-def test_score_and_order_do_not_depend_on_the_batch(index: Backend) -> None:
+def test_score_and_order_do_not_depend_on_the_batch(index: Store) -> None:
     """Copies of a vector have one score, wherever they stand and whoever else asks."""
     rows = unit(np.concatenate([draw_vectors(37), np.repeat(draw_vectors(1, seed=20), 6, axis=0)]))
     order = np.random.default_rng(1).permutation(43)
