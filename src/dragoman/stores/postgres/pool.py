@@ -20,6 +20,7 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 _DEFAULTS = {"connect_timeout": "10", "application_name": "dragoman", "keepalives_idle": "60"}
 
 
+# psycopg_pool connects in a worker and tells a caller only that it timed out; this one raises the reason.
 class Pool:
     """At most `size` connections, opened when needed; a caller waits while all are in use."""
 
