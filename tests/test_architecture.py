@@ -37,7 +37,6 @@ NEIGHBOURS = {
     ("textfiles", "errors"),
     # To be mended: these run up.
     ("media", "corpus"),
-    ("reports", "pages"),
 }
 LIGHT = {"evaluation": {"numpy"}, "records.py": set()}
 

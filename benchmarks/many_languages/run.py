@@ -300,7 +300,7 @@ RIVALS = (
 
 def differences(out: Path, seeds: Sequence[str]) -> list[dict[str, object]]:
     """Paired differences of `dragoman` and each rival: SumR of each language, and consistency."""
-    from dragoman.reports.comparison import compare
+    from dragoman.reports.compare import compare
 
     found: list[dict[str, object]] = []
     for rival in RIVALS:

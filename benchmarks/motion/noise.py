@@ -23,7 +23,7 @@ from pathlib import Path
 
 from run import POOLINGS, SETTINGS, TARGET, UNTOLD, Options, call, prepare, show
 
-from dragoman.reports.comparison import compare
+from dragoman.reports.compare import compare
 
 HERE = Path(__file__).parent
 BACK = "apertium:pt-es|spa-eng"

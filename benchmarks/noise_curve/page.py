@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from scipy.stats import mannwhitneyu
 
-from dragoman.reports.comparison import compare
+from dragoman.reports.compare import compare
 from dragoman.trust.calibration import GOOD, goodness
 
 Differences = Mapping[str, Mapping[str, Mapping[str, Any]]]

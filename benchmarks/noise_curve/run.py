@@ -138,8 +138,9 @@ def train_all(chosen: list[Job], out: Path, workers: int) -> None:
 
 def run(job: Job, out: Path) -> float:
     """Train and evaluate, and keep the report only; the SumR."""
+    from dragoman.pipelines.evaluate import evaluate
     from dragoman.recipes import load_recipe
-    from dragoman.reports import evaluate
+    from dragoman.reports.settings import EvaluationSettings
     from dragoman.training import train
 
     corpus, report, started = corpus_of(out, job.rate), job.report(out), time.process_time()
@@ -149,7 +150,8 @@ def run(job: Job, out: Path) -> float:
     with tempfile.TemporaryDirectory(dir=out) as scratch:
         train(corpus, config, scratch, device="cpu")
         trained = time.process_time() - started
-        found = evaluate(scratch, corpus, out=report, languages=["pt"], match={"pt": [MATCH]})
+        asked = EvaluationSettings(languages=["pt"], match={"pt": [MATCH]})
+        found = evaluate(scratch, corpus, asked, out=report)
     (report / "seconds.json").write_text(json.dumps(trained))
     return float(found["results"]["pt"]["direct"]["sum_r"])
 

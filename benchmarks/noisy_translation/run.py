@@ -200,7 +200,7 @@ def gather(out: Path, arm: str, seeds: list[str], slot: str) -> dict[str, dict[s
 
 def significance(out: Path, arms: list[str], seeds: list[str], slot: str) -> list[dict[str, object]]:
     """Differences of SumR, Portuguese asked directly, of the pairs that the questions are about."""
-    from dragoman.reports.comparison import compare
+    from dragoman.reports.compare import compare
 
     rivals = ["nrccr", "translate_train+lexicon", "nrccr+lexicon"]
     pairs = [("translate_train", None, arm) for arm in rivals]

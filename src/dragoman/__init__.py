@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from importlib import metadata
+from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dragoman.pipelines.evaluate import evaluate, evaluate_folds
+    from dragoman.reports.settings import EvaluationSettings
     from dragoman.retrievers.trained import Retriever
     from dragoman.search.searcher import Searcher
 
-__all__ = ["Retriever", "Searcher", "__version__"]
+__all__ = ["EvaluationSettings", "Retriever", "Searcher", "__version__", "evaluate", "evaluate_folds"]
 __version__ = metadata.version("dragoman")
+
+_HOMES = {
+    "EvaluationSettings": "dragoman.reports.settings",
+    "Retriever": "dragoman.retrievers.trained",
+    "Searcher": "dragoman.search.searcher",
+    "evaluate": "dragoman.pipelines.evaluate",
+    "evaluate_folds": "dragoman.pipelines.evaluate",
+}
 
 
 def __getattr__(name: str) -> Any:
     # What these need is heavy; importing it on first use keeps `import dragoman` light.
-    if name == "Retriever":
-        from dragoman.retrievers.trained import Retriever
-
-        return Retriever
-    if name == "Searcher":
-        from dragoman.search.searcher import Searcher
-
-        return Searcher
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'dragoman' has no attribute {name!r}")

@@ -10,7 +10,8 @@ from click.testing import CliRunner
 from reporting_world import FakeModel, write_world
 
 from dragoman.cli import dragoman
-from dragoman.reports import evaluate
+from dragoman.pipelines.evaluate import evaluate
+from dragoman.reports.settings import EvaluationSettings
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +19,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("compare")
     write_world(place / "corpus")
     for name, seed, noise in [("a1", 1, 1.0), ("a2", 2, 1.0), ("b", 1, 0.6)]:
-        evaluate(FakeModel(seed, noise), place / "corpus", languages=["pt"], out=place / name)
+        evaluate(
+            FakeModel(seed, noise), place / "corpus", EvaluationSettings(languages=["pt"]), out=place / name
+        )
     return place
 
 

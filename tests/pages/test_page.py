@@ -21,8 +21,9 @@ from dragoman.pages.charts import interval_chart, recall_curves
 from dragoman.pages.consistency_section import disagreement_card
 from dragoman.pages.markup import label
 from dragoman.pages.thumbnails import Thumbnails
-from dragoman.reports import evaluate
-from dragoman.reports.disagreements import Asked, Disagreement
+from dragoman.pipelines.evaluate import evaluate
+from dragoman.reports.examples import Asked, Disagreement
+from dragoman.reports.settings import EvaluationSettings
 
 HOSTILE = "<script>alert('x')</script> \"quoted\" & </style>"
 
@@ -58,7 +59,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return [r | {"text": f"{r['text']} {HOSTILE} ولد يلعب"} if r["lang"] == "ar" else r for r in rows]
 
     edit_captions(place / "corpus", hostile)
-    evaluate(FakeModel(), place / "corpus", languages=["pt", "en", "ar"], out=place / "report")
+    evaluate(
+        FakeModel(), place / "corpus", EvaluationSettings(languages=["pt", "en", "ar"]), out=place / "report"
+    )
     return place
 
 
@@ -154,7 +157,12 @@ def test_without_pictures_the_drill_down_names_the_items(tmp_path: Path) -> None
     write_world(tmp_path / "corpus")
     for path in (tmp_path / "corpus").glob("*.png"):
         path.unlink()
-    evaluate(FakeModel(noise=1.4), tmp_path / "corpus", languages=["pt", "en"], out=tmp_path / "report")
+    evaluate(
+        FakeModel(noise=1.4),
+        tmp_path / "corpus",
+        EvaluationSettings(languages=["pt", "en"]),
+        out=tmp_path / "report",
+    )
     page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
     assert "<img" not in page
     assert re.search(r"<span class='right' title='(t\d\d)'><b>\1</b>", "".join(drill_down(page)))
@@ -162,7 +170,12 @@ def test_without_pictures_the_drill_down_names_the_items(tmp_path: Path) -> None
 
 def test_languages_that_agree_everywhere_have_nothing_to_show(tmp_path: Path) -> None:
     write_world(tmp_path / "corpus")
-    evaluate(FakeModel(noise=0), tmp_path / "corpus", languages=["pt", "en"], out=tmp_path / "report")
+    evaluate(
+        FakeModel(noise=0),
+        tmp_path / "corpus",
+        EvaluationSettings(languages=["pt", "en"]),
+        out=tmp_path / "report",
+    )
     page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
     assert "Nowhere: every picture has the same rank in all languages." in page
     assert drill_down(page) == []
@@ -170,7 +183,7 @@ def test_languages_that_agree_everywhere_have_nothing_to_show(tmp_path: Path) ->
 
 def test_one_language_alone_gets_the_reason_instead_of_figures(tmp_path: Path) -> None:
     write_world(tmp_path / "corpus")
-    evaluate(FakeModel(), tmp_path / "corpus", languages=["ar"], out=tmp_path / "report")
+    evaluate(FakeModel(), tmp_path / "corpus", EvaluationSettings(languages=["ar"]), out=tmp_path / "report")
     page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
     assert "<li>no consistency: ar is the only language; ranks of two or more can be compared</li>" in page
     assert "Where languages disagree most" not in page

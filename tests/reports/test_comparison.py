@@ -11,9 +11,10 @@ from reporting_world import FakeModel, edit_captions, write_world
 
 from dragoman.errors import UserError
 from dragoman.evaluation.significance import mcnemar, sign_flip
-from dragoman.reports import evaluate
-from dragoman.reports.comparison import Difference, compare
-from dragoman.reports.difference_lines import difference_lines
+from dragoman.pipelines.evaluate import evaluate
+from dragoman.reports.compare import Difference, compare
+from dragoman.reports.settings import EvaluationSettings
+from dragoman.reports.terminal import difference_lines
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, noise in [("a", 1.0), ("b", 0.7)]:
         for seed in (1, 2):
             evaluate(
-                FakeModel(seed, noise), place / "corpus", languages=["pt", "ar"], out=place / f"{name}{seed}"
+                FakeModel(seed, noise),
+                place / "corpus",
+                EvaluationSettings(languages=["pt", "ar"]),
+                out=place / f"{name}{seed}",
             )
     return place
 
@@ -115,7 +119,7 @@ def test_any_row_may_be_the_baseline(place: Path) -> None:
 
 def test_the_order_of_lines_in_the_files_changes_nothing(place: Path, tmp_path: Path) -> None:
     moved = tmp_path / "moved"
-    evaluate(FakeModel(1, 0.7), place / "corpus", languages=["pt", "ar"], out=moved)
+    evaluate(FakeModel(1, 0.7), place / "corpus", EvaluationSettings(languages=["pt", "ar"]), out=moved)
     table = pq.read_table(moved / "queries.parquet")
     pq.write_table(table.take(np.random.default_rng(0).permutation(len(table))), moved / "queries.parquet")
     there, here = compare([place / "a1"], [place / "b1"]), compare([place / "a1"], [moved])
@@ -123,7 +127,12 @@ def test_the_order_of_lines_in_the_files_changes_nothing(place: Path, tmp_path: 
 
 
 def test_reports_over_other_queries_are_refused_with_the_difference(place: Path, tmp_path: Path) -> None:
-    evaluate(FakeModel(), place / "corpus", languages=["pt"], out=tmp_path / "some", match={"pt": ["*#pt#0"]})
+    evaluate(
+        FakeModel(),
+        place / "corpus",
+        EvaluationSettings(languages=["pt"], match={"pt": ["*#pt#0"]}),
+        out=tmp_path / "some",
+    )
     with pytest.raises(
         UserError, match=r"different queries \(pt text_to_image\): 23 of 46 in .*a1 are not in"
     ):
@@ -133,7 +142,12 @@ def test_reports_over_other_queries_are_refused_with_the_difference(place: Path,
 
 
 def test_seeds_over_other_queries_are_refused(place: Path, tmp_path: Path) -> None:
-    evaluate(FakeModel(), place / "corpus", languages=["ar"], out=tmp_path / "x", match={"ar": ["t0*"]})
+    evaluate(
+        FakeModel(),
+        place / "corpus",
+        EvaluationSettings(languages=["ar"], match={"ar": ["t0*"]}),
+        out=tmp_path / "x",
+    )
     with pytest.raises(UserError, match=r"different queries \(ar text_to_image\): 14 of 24"):
         compare([place / "b1"], [place / "a1", tmp_path / "x"])
 
@@ -141,13 +155,13 @@ def test_seeds_over_other_queries_are_refused(place: Path, tmp_path: Path) -> No
 def test_other_galleries_are_refused(place: Path, tmp_path: Path) -> None:
     larger = write_world(tmp_path / "corpus", test=30)
     edit_captions(larger, lambda rows: [r for r in rows if r["item_id"] < "t24" or r["item_id"] >= "v"])
-    evaluate(FakeModel(), larger, languages=["ar"], out=tmp_path / "r")
+    evaluate(FakeModel(), larger, EvaluationSettings(languages=["ar"]), out=tmp_path / "r")
     with pytest.raises(UserError, match=r"different galleries \(ar text_to_image\): 24 .* 30 in"):
         compare([place / "a1"], [tmp_path / "r"])
 
 
 def test_reports_with_nothing_in_common_say_what_each_has(place: Path, tmp_path: Path) -> None:
-    evaluate(FakeModel(), place / "corpus", languages=["en"], out=tmp_path / "en")
+    evaluate(FakeModel(), place / "corpus", EvaluationSettings(languages=["en"]), out=tmp_path / "en")
     with pytest.raises(UserError, match=r"in common: .* has ar direct, pt direct.*has en direct"):
         compare([place / "a1"], [tmp_path / "en"])
 
@@ -230,7 +244,9 @@ def test_consistency_over_other_images_is_left_out_and_said(
     place: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     for name in ("x", "y"):
-        evaluate(FakeModel(), place / "corpus", languages=["en", "pt"], out=tmp_path / name)
+        evaluate(
+            FakeModel(), place / "corpus", EvaluationSettings(languages=["en", "pt"]), out=tmp_path / name
+        )
     table = pq.read_table(tmp_path / "y" / "consistency.parquet")
     keep = np.array([x != "t15" for x in table["item_id"].to_pylist()])
     pq.write_table(table.filter(keep), tmp_path / "y" / "consistency.parquet")
@@ -240,7 +256,7 @@ def test_consistency_over_other_images_is_left_out_and_said(
 
 
 def test_a_report_without_anything_in_common_is_compared_by_language(place: Path, tmp_path: Path) -> None:
-    evaluate(FakeModel(), place / "corpus", languages=["ar"], out=tmp_path / "alone")
+    evaluate(FakeModel(), place / "corpus", EvaluationSettings(languages=["ar"]), out=tmp_path / "alone")
     lines = compare([place / "a1"], [tmp_path / "alone"])
     assert {(x.pair.language, x.metric) for x in lines} == {
         ("ar", name) for name in ("recall@1", "recall@5", "recall@10", "map", "sum_r")

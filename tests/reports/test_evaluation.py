@@ -13,9 +13,10 @@ from reporting_world import FakeModel, edit_captions, vector, write_world
 
 from dragoman.errors import UserError
 from dragoman.evaluation import retrieval_metrics
-from dragoman.reports import evaluate
+from dragoman.pipelines.evaluate import evaluate
 from dragoman.reports.evaluation import measure_table
 from dragoman.reports.rows import best_weight
+from dragoman.reports.settings import EvaluationSettings
 
 METRICS = {"recall@1", "recall@5", "recall@10", "medr", "meanr", "map", "ndcg@10"}
 
@@ -28,7 +29,13 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def out(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("reports") / "report"
-    evaluate(FakeModel(), corpus, languages=["pt", "en", "ar"], out=out, translate_test_run=FakeModel(2, 0.5))
+    evaluate(
+        FakeModel(),
+        corpus,
+        EvaluationSettings(languages=["pt", "en", "ar"]),
+        out=out,
+        translate_test_run=FakeModel(2, 0.5),
+    )
     return out
 
 
@@ -118,7 +125,7 @@ def test_the_weight_is_the_best_on_human_validation_captions(report: dict) -> No
 def test_machine_captions_choose_the_weight_where_no_human_ones_are(corpus: Path, tmp_path: Path) -> None:
     other = write_world(tmp_path / "corpus")
     edit_captions(other, lambda rows: [r for r in rows if not re.match(r"v..#pt#", r["caption_id"])])
-    report = evaluate(FakeModel(), other, languages=["pt"], out=tmp_path / "report")
+    report = evaluate(FakeModel(), other, EvaluationSettings(languages=["pt"]), out=tmp_path / "report")
     assert report["languages"]["pt"]["fusion"]["captions"] == "machine"
     assert (
         report["languages"]["pt"]["fusion"]["chosen_on"] == "32 machine pt captions of the validation split"
@@ -128,14 +135,17 @@ def test_machine_captions_choose_the_weight_where_no_human_ones_are(corpus: Path
 def test_without_validation_captions_there_is_no_fused_row(tmp_path: Path) -> None:
     other = write_world(tmp_path / "corpus")
     edit_captions(other, lambda rows: [r for r in rows if r["item_id"].startswith("t")])
-    report = evaluate(FakeModel(), other, languages=["pt"], out=tmp_path / "report")
+    report = evaluate(FakeModel(), other, EvaluationSettings(languages=["pt"]), out=tmp_path / "report")
     assert set(report["results"]["pt"]) == {"direct", "translate_test"}
     assert "no translated validation captions" in report["languages"]["pt"]["missing_rows"]["fused"]
 
 
 def test_match_restricts_the_queries_of_its_language(corpus: Path, tmp_path: Path) -> None:
     report = evaluate(
-        FakeModel(), corpus, languages=["pt", "en"], out=tmp_path / "r", match={"pt": ["*#pt#0"]}
+        FakeModel(),
+        corpus,
+        EvaluationSettings(languages=["pt", "en"], match={"pt": ["*#pt#0"]}),
+        out=tmp_path / "r",
     )
     assert report["languages"]["pt"]["queries"] == {"text_to_image": 23, "image_to_text": 23}
     assert report["languages"]["pt"]["gallery"] == {"text_to_image": 24, "image_to_text": 23}
@@ -148,7 +158,7 @@ def test_equal_texts_are_encoded_once_and_tie(tmp_path: Path) -> None:
         world, lambda rows: [r | {"text": "0.1 t00 same"} if r["lang"] == "ar" else r for r in rows]
     )
     model = FakeModel()
-    report = evaluate(model, world, languages=["ar"], out=tmp_path / "report")
+    report = evaluate(model, world, EvaluationSettings(languages=["ar"]), out=tmp_path / "report")
     assert model.encoded == ["0.1 t00 same"]
     assert report["results"]["ar"]["direct"]["image_to_text"]["medr"] == (24 + 1) / 2
 
@@ -203,14 +213,16 @@ def test_queries_without_translation_are_an_error_that_names_them(tmp_path: Path
     world = write_world(tmp_path / "corpus")
     edit_captions(world, lambda rows: [r for r in rows if r["caption_id"] != "t05#pt#1#mt"])
     with pytest.raises(UserError, match=r"1 of 46 human pt captions .* first t05#pt#1.*--drop-untranslated"):
-        evaluate(FakeModel(), world, languages=["pt"], out=tmp_path / "report")
+        evaluate(FakeModel(), world, EvaluationSettings(languages=["pt"]), out=tmp_path / "report")
     assert not (tmp_path / "report").exists()
 
 
 def test_dropped_queries_leave_all_rows(tmp_path: Path) -> None:
     world = write_world(tmp_path / "corpus")
     edit_captions(world, lambda rows: [r for r in rows if r["caption_id"] != "t05#pt#1#mt"])
-    report = evaluate(FakeModel(), world, languages=["pt"], out=tmp_path / "r", untranslated="drop")
+    report = evaluate(
+        FakeModel(), world, EvaluationSettings(languages=["pt"], untranslated="drop"), out=tmp_path / "r"
+    )
     assert report["languages"]["pt"]["dropped_untranslated"] == 1
     table = pq.read_table(tmp_path / "r" / "queries.parquet")
     assert "t05#pt#1" not in table["qid"].to_pylist()
@@ -237,13 +249,21 @@ def test_translations_by_several_engines_must_be_chosen_from(tmp_path: Path) -> 
     with pytest.raises(
         UserError, match=r"several engines: other, toy:pt-en\. Choose one: --translation-engine"
     ):
-        evaluate(FakeModel(), world, languages=["pt"], out=tmp_path / "report")
+        evaluate(FakeModel(), world, EvaluationSettings(languages=["pt"]), out=tmp_path / "report")
     report = evaluate(
-        FakeModel(), world, languages=["pt"], out=tmp_path / "report", translation_engine="other"
+        FakeModel(),
+        world,
+        EvaluationSettings(languages=["pt"], translation_engine="other"),
+        out=tmp_path / "report",
     )
     assert report["languages"]["pt"]["translation_engine"] == "other"
     with pytest.raises(UserError, match=r"No pt query was translated by 'mine'"):
-        evaluate(FakeModel(), world, languages=["pt"], out=tmp_path / "report", translation_engine="mine")
+        evaluate(
+            FakeModel(),
+            world,
+            EvaluationSettings(languages=["pt"], translation_engine="mine"),
+            out=tmp_path / "report",
+        )
 
 
 @pytest.mark.parametrize(
@@ -263,12 +283,12 @@ def test_what_does_not_fit_is_refused_and_leaves_no_folder(
     corpus: Path, tmp_path: Path, settings: dict, message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
-        evaluate(FakeModel(), corpus, out=tmp_path / "report", **settings)
+        evaluate(FakeModel(), corpus, EvaluationSettings(**settings), out=tmp_path / "report")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_failed_evaluation_leaves_the_earlier_report_untouched(corpus: Path, tmp_path: Path) -> None:
-    evaluate(FakeModel(), corpus, languages=["ar"], out=tmp_path / "report")
+    evaluate(FakeModel(), corpus, EvaluationSettings(languages=["ar"]), out=tmp_path / "report")
     before = {p.name: p.read_bytes() for p in (tmp_path / "report").iterdir() if p.is_file()}
 
     class Broken(FakeModel):
@@ -276,7 +296,7 @@ def test_a_failed_evaluation_leaves_the_earlier_report_untouched(corpus: Path, t
             return super().encode_text(texts) * np.float32(np.nan)
 
     with pytest.raises(UserError, match="queries hold NaN"):
-        evaluate(Broken(), corpus, languages=["ar"], out=tmp_path / "report")
+        evaluate(Broken(), corpus, EvaluationSettings(languages=["ar"]), out=tmp_path / "report")
     assert {p.name: p.read_bytes() for p in (tmp_path / "report").iterdir() if p.is_file()} == before
     assert [p.name for p in tmp_path.iterdir()] == ["report"]
 
@@ -285,10 +305,10 @@ def test_a_second_evaluation_replaces_the_first_and_gives_the_same_bytes(
     corpus: Path, tmp_path: Path
 ) -> None:
     for _ in range(2):
-        evaluate(FakeModel(), corpus, languages=["ar"], out=tmp_path / "report")
+        evaluate(FakeModel(), corpus, EvaluationSettings(languages=["ar"]), out=tmp_path / "report")
         (tmp_path / "report" / "stale").touch()
     first = (tmp_path / "report" / "report.json").read_bytes()
-    evaluate(FakeModel(), corpus, languages=["ar"], out=tmp_path / "report")
+    evaluate(FakeModel(), corpus, EvaluationSettings(languages=["ar"]), out=tmp_path / "report")
     assert (tmp_path / "report" / "report.json").read_bytes() == first
     assert not (tmp_path / "report" / "stale").exists()
 
@@ -297,7 +317,7 @@ def test_a_folder_that_is_no_report_is_never_replaced(corpus: Path, tmp_path: Pa
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "one.jpg").write_bytes(b"dear")
     with pytest.raises(UserError, match="nothing that may be replaced, so it was left alone"):
-        evaluate(FakeModel(), corpus, languages=["ar"], out=tmp_path / "photos")
+        evaluate(FakeModel(), corpus, EvaluationSettings(languages=["ar"]), out=tmp_path / "photos")
     assert (tmp_path / "photos" / "one.jpg").read_bytes() == b"dear"
     assert [p.name for p in tmp_path.iterdir()] == ["photos"]
 

@@ -13,8 +13,9 @@ from reporting_world import FakeModel, vector, write_world
 
 from dragoman.errors import UserError
 from dragoman.evaluation import retrieval_metrics
-from dragoman.reports import evaluate_folds
-from dragoman.reports.folds import fold_lines
+from dragoman.pipelines.evaluate import evaluate_folds
+from dragoman.reports.settings import EvaluationSettings
+from dragoman.reports.terminal import fold_lines
 
 FOLDS = 3
 
@@ -37,7 +38,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def out(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("reports") / "report"
-    evaluate_folds(FakeModel(noise=3), corpus, languages=["pt", "en"], out=out)
+    evaluate_folds(FakeModel(noise=3), corpus, EvaluationSettings(languages=["pt", "en"]), out=out)
     return out
 
 
@@ -98,7 +99,14 @@ def test_it_says_over_what_the_mean_is(out: Path) -> None:
 def test_items_without_folds_are_refused(corpus: Path, tmp_path: Path) -> None:
     plain = write_world(tmp_path / "plain")
     with pytest.raises(UserError, match=r"24 of 24 items of split 'test' .* are in no fold: .*--test 5k"):
-        evaluate_folds(FakeModel(noise=3), plain, languages=["en"], out=tmp_path / "report")
+        evaluate_folds(
+            FakeModel(noise=3), plain, EvaluationSettings(languages=["en"]), out=tmp_path / "report"
+        )
     with pytest.raises(UserError, match=r"16 of 16 items of split 'val'"):
-        evaluate_folds(FakeModel(noise=3), corpus, languages=["en"], split="val", out=tmp_path / "report")
+        evaluate_folds(
+            FakeModel(noise=3),
+            corpus,
+            EvaluationSettings(languages=["en"], split="val"),
+            out=tmp_path / "report",
+        )
     assert not (tmp_path / "report").exists()

@@ -14,11 +14,11 @@ from reporting_world import FakeModel, edit_captions, vector, write_world
 
 from dragoman.errors import UserError
 from dragoman.evaluation import mean_rank_variance
-from dragoman.reports import evaluate
-from dragoman.reports.common import find_common
-from dragoman.reports.consistency import joined_part, measure_consistency
-from dragoman.reports.lines import result_lines
+from dragoman.pipelines.evaluate import evaluate
+from dragoman.reports.consistency import find_common, joined_part, measure_consistency
 from dragoman.reports.queries import Texts
+from dragoman.reports.settings import EvaluationSettings
+from dragoman.reports.terminal import result_lines
 
 WAYS = ("text_to_image", "image_to_text")
 
@@ -31,7 +31,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def out(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("reports") / "report"
-    evaluate(FakeModel(noise=1.4), corpus, languages=["pt", "en", "ar"], out=out)
+    evaluate(FakeModel(noise=1.4), corpus, EvaluationSettings(languages=["pt", "en", "ar"]), out=out)
     return out
 
 
@@ -86,7 +86,9 @@ def test_ranks_are_those_within_what_all_languages_have(corpus: Path, report: di
 def test_several_captions_of_an_image_are_joined_by_their_place(
     corpus: Path, tmp_path: Path, way: str
 ) -> None:
-    report = evaluate(FakeModel(noise=1.4), corpus, languages=["pt", "en"], out=tmp_path / "r")
+    report = evaluate(
+        FakeModel(noise=1.4), corpus, EvaluationSettings(languages=["pt", "en"]), out=tmp_path / "r"
+    )
     ranks = oracle(corpus, ["pt", "en"], slots=2, noise=1.4)[way]
     block = report["consistency"]["direct"][way]
     assert (block["instances"], block["gallery"]) == {
@@ -107,7 +109,9 @@ def test_both_directions_meet_in_their_mean(report: dict) -> None:
 def test_a_missing_caption_takes_one_instance_and_one_gallery_entry_from_all(tmp_path: Path) -> None:
     write_world(tmp_path / "corpus")
     edit_captions(tmp_path / "corpus", lambda rows: [r for r in rows if r["caption_id"] != "t07#ar#0"])
-    report = evaluate(FakeModel(), tmp_path / "corpus", languages=["pt", "en", "ar"], out=tmp_path / "r")
+    report = evaluate(
+        FakeModel(), tmp_path / "corpus", EvaluationSettings(languages=["pt", "en", "ar"]), out=tmp_path / "r"
+    )
     for way in WAYS:
         block = report["consistency"]["direct"][way]
         assert (block["instances"], block["gallery"]) == (22, 22)
@@ -179,7 +183,7 @@ def test_overlap_counts_the_images_that_both_list(out: Path, report: dict, way: 
 
 
 def test_an_image_lists_each_image_once_by_its_best_caption(corpus: Path, tmp_path: Path) -> None:
-    evaluate(FakeModel(noise=1.4), corpus, languages=["pt", "en"], out=tmp_path / "r")
+    evaluate(FakeModel(noise=1.4), corpus, EvaluationSettings(languages=["pt", "en"]), out=tmp_path / "r")
     line = next(
         x for x in table_of(tmp_path / "r") if (x["qid"], x["language"], x["row"]) == ("t03", "en", "direct")
     )
@@ -207,7 +211,9 @@ def test_equal_scores_are_listed_by_ascending_image_in_every_language(tmp_path: 
         ]
 
     edit_captions(tmp_path / "corpus", tie)
-    report = evaluate(FakeModel(), tmp_path / "corpus", languages=["pt", "en"], out=tmp_path / "r")
+    report = evaluate(
+        FakeModel(), tmp_path / "corpus", EvaluationSettings(languages=["pt", "en"]), out=tmp_path / "r"
+    )
     backwards = [x["top_ids"] for x in table_of(tmp_path / "r") if x["direction"] == "image_to_text"]
     assert {tuple(top) for top in backwards} == {tuple(f"t{i:02d}" for i in range(10))}
     block = report["consistency"]["direct"]["image_to_text"]
@@ -227,7 +233,9 @@ def test_every_figure_holds_its_interval_and_has_one(report: dict) -> None:
 
 
 def test_the_interval_resamples_images_with_all_their_captions(corpus: Path, tmp_path: Path) -> None:
-    report = evaluate(FakeModel(noise=1.4), corpus, languages=["pt", "en"], out=tmp_path / "r", seed=3)
+    report = evaluate(
+        FakeModel(noise=1.4), corpus, EvaluationSettings(languages=["pt", "en"], seed=3), out=tmp_path / "r"
+    )
     ranks = oracle(corpus, ["pt", "en"], slots=2, noise=1.4)["text_to_image"]
     by_image = np.std(ranks, axis=1).reshape(23, 2).mean(axis=1)
     random = np.random.default_rng(3)
@@ -255,7 +263,9 @@ def test_the_order_of_captions_and_languages_changes_nothing(report: dict, tmp_p
     random = np.random.default_rng(0)
     edit_captions(tmp_path / "corpus", lambda rows: [rows[i] for i in random.permutation(len(rows))])
     languages = ["ar", "pt", "en"]
-    moved = evaluate(FakeModel(noise=1.4), tmp_path / "corpus", languages=languages, out=tmp_path / "r")
+    moved = evaluate(
+        FakeModel(noise=1.4), tmp_path / "corpus", EvaluationSettings(languages=languages), out=tmp_path / "r"
+    )
     for way in (*WAYS, "mean"):
         there, here = report["consistency"]["direct"][way], moved["consistency"]["direct"][way]
         assert here["mrv_std"] == pytest.approx(there["mrv_std"])
@@ -288,7 +298,9 @@ def test_two_translated_languages_have_all_rows(tmp_path: Path) -> None:
 
     edit_captions(tmp_path / "corpus", galician)
     languages = ["pt", "gl", "en"]
-    report = evaluate(FakeModel(noise=1.4), tmp_path / "corpus", languages=languages, out=tmp_path / "r")
+    report = evaluate(
+        FakeModel(noise=1.4), tmp_path / "corpus", EvaluationSettings(languages=languages), out=tmp_path / "r"
+    )
     blocks = report["consistency"]
     assert blocks["direct"]["languages"] == ["pt", "gl", "en"]
     assert blocks["translate_test"]["languages"] == blocks["fused"]["languages"] == ["pt", "gl"]
@@ -318,8 +330,7 @@ def test_the_languages_that_take_part_can_be_chosen(corpus: Path, report: dict, 
     chosen = evaluate(
         FakeModel(noise=1.4),
         corpus,
-        languages=["pt", "en", "ar"],
-        consistency=["en", "ar"],
+        EvaluationSettings(languages=["pt", "en", "ar"], consistency=["en", "ar"]),
         out=tmp_path / "r",
     )
     assert chosen["consistency"]["direct"]["languages"] == ["en", "ar"]
@@ -329,13 +340,23 @@ def test_the_languages_that_take_part_can_be_chosen(corpus: Path, report: dict, 
     reason = "none of the compared languages has the row fused"
     assert chosen["consistency"]["fused"] == {"undefined": reason}
     with pytest.raises(UserError, match=r"consistency names gl, which is not evaluated\. Evaluated: pt, en"):
-        evaluate(FakeModel(), corpus, languages=["pt", "en"], consistency=["en", "gl"], out=tmp_path / "x")
+        evaluate(
+            FakeModel(),
+            corpus,
+            EvaluationSettings(languages=["pt", "en"], consistency=["en", "gl"]),
+            out=tmp_path / "x",
+        )
     with pytest.raises(UserError, match=r"consistency must name each language once, got \['pt', 'pt'\]"):
-        evaluate(FakeModel(), corpus, languages=["pt", "en"], consistency=["pt", "pt"], out=tmp_path / "x")
+        evaluate(
+            FakeModel(),
+            corpus,
+            EvaluationSettings(languages=["pt", "en"], consistency=["pt", "pt"]),
+            out=tmp_path / "x",
+        )
 
 
 def test_one_language_has_no_consistency_and_the_report_says_why(corpus: Path, tmp_path: Path) -> None:
-    report = evaluate(FakeModel(), corpus, languages=["ar"], out=tmp_path / "r")
+    report = evaluate(FakeModel(), corpus, EvaluationSettings(languages=["ar"]), out=tmp_path / "r")
     reason = "ar is the only language; ranks of two or more can be compared"
     assert report["common"]["undefined"] == reason
     assert report["consistency"] == {"direct": {"undefined": reason}}
@@ -351,13 +372,20 @@ def test_languages_without_a_common_image_say_how_many_each_has(tmp_path: Path) 
         return [r for r in rows if r["item_id"] >= "v" or (r["item_id"] in even) == (r["lang"] == "ar")]
 
     edit_captions(tmp_path / "corpus", apart)
-    report = evaluate(FakeModel(), tmp_path / "corpus", languages=["pt", "ar"], out=tmp_path / "r")
+    report = evaluate(
+        FakeModel(), tmp_path / "corpus", EvaluationSettings(languages=["pt", "ar"]), out=tmp_path / "r"
+    )
     reason = "pt, ar have no image in common (captioned images: pt 11, ar 12); choose with --consistency"
     assert report["consistency"]["direct"] == {"undefined": reason}
 
 
 def test_match_comes_before_the_places_of_captions(corpus: Path, tmp_path: Path) -> None:
-    evaluate(FakeModel(), corpus, languages=["pt", "en"], match={"en": ["*#en#1"]}, out=tmp_path / "r")
+    evaluate(
+        FakeModel(),
+        corpus,
+        EvaluationSettings(languages=["pt", "en"], match={"en": ["*#en#1"]}),
+        out=tmp_path / "r",
+    )
     asked = {x["qid"]: x["slot"] for x in table_of(tmp_path / "r") if x["direction"] == "text_to_image"}
     assert {qid: slot for qid, slot in asked.items() if qid.startswith("t00")} == {
         "t00#pt#0": 0,
@@ -369,7 +397,10 @@ def test_captions_can_be_drawn_where_their_order_means_something(corpus: Path, t
     drawn = []
     for seed in (0, 0, 1):
         report = evaluate(
-            FakeModel(), corpus, languages=["en", "ar"], slots="drawn", seed=seed, out=tmp_path / "r"
+            FakeModel(),
+            corpus,
+            EvaluationSettings(languages=["en", "ar"], slots="drawn", seed=seed),
+            out=tmp_path / "r",
         )
         assert report["common"]["captions_aligned_by"] == "drawn"
         lines = [x for x in table_of(tmp_path / "r") if x["direction"] == "text_to_image"]
@@ -380,11 +411,18 @@ def test_captions_can_be_drawn_where_their_order_means_something(corpus: Path, t
         assert "in an order drawn at random" in "".join(result_lines(report))
     assert drawn[0] == drawn[1] != drawn[2]
     with pytest.raises(UserError, match="slots is 'length'; known: position, drawn"):
-        evaluate(FakeModel(), corpus, languages=["en", "ar"], slots="length", out=tmp_path / "r")
+        evaluate(
+            FakeModel(),
+            corpus,
+            EvaluationSettings(languages=["en", "ar"], slots="length"),
+            out=tmp_path / "r",
+        )
 
 
 def test_all_captions_stay_in_a_draw_where_languages_have_equally_many(corpus: Path, tmp_path: Path) -> None:
-    evaluate(FakeModel(), corpus, languages=["en", "pt"], slots="drawn", out=tmp_path / "r")
+    evaluate(
+        FakeModel(), corpus, EvaluationSettings(languages=["en", "pt"], slots="drawn"), out=tmp_path / "r"
+    )
     lines = [x for x in table_of(tmp_path / "r") if (x["direction"], x["row"]) == ("text_to_image", "direct")]
     expected = {f"t{i:02d}#{lang}#{k}" for i in range(23) for lang in ("en", "pt") for k in (0, 1)}
     assert {x["qid"] for x in lines} == expected

@@ -17,8 +17,10 @@ from dragoman.cli.evaluate import command
 from dragoman.corpus import Corpus
 from dragoman.corpus.features import write_features
 from dragoman.errors import UserError
-from dragoman.reports import evaluate, reranking
-from dragoman.reports.reranking import Matcher
+from dragoman.pipelines.evaluate import evaluate
+from dragoman.reports import rows
+from dragoman.reports.rows import Matcher
+from dragoman.reports.settings import EvaluationSettings
 
 DEPTH = 3
 
@@ -48,7 +50,11 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def report(corpus: Path) -> tuple[dict[str, Any], Path, Knowing]:
     model, out = Knowing(noise=2.0), corpus.parent / "report"
-    return evaluate(model, corpus, out=out, languages=["pt", "en"], rerank=DEPTH), out, model
+    return (
+        evaluate(model, corpus, EvaluationSettings(languages=["pt", "en"], rerank=DEPTH), out=out),
+        out,
+        model,
+    )
 
 
 def rows_of(folder: Path) -> dict[tuple[str, ...], dict[str, Any]]:
@@ -81,11 +87,13 @@ def test_what_knows_the_answer_ranks_it_first_within_the_block_and_leaves_the_re
 def test_other_rows_are_as_without_re_ranking(
     report: tuple[dict[str, Any], Path, Knowing], corpus: Path, tmp_path: Path
 ) -> None:
-    plain = evaluate(FakeModel(noise=2.0), corpus, out=tmp_path / "plain", languages=["pt", "en"])
+    plain = evaluate(
+        FakeModel(noise=2.0), corpus, EvaluationSettings(languages=["pt", "en"]), out=tmp_path / "plain"
+    )
     results = report[0]["results"]
-    for language, rows in plain["results"].items():
-        assert list(results[language]) == [*rows, "reranked"]
-        for row, figures in rows.items():
+    for language, found in plain["results"].items():
+        assert list(results[language]) == [*found, "reranked"]
+        for row, figures in found.items():
             assert results[language][row] == figures
     assert report[0]["settings"]["rerank"] == DEPTH
     # Consistency is measured on complete ranks, of this row as of the others.
@@ -111,7 +119,7 @@ def test_scores_do_not_depend_on_how_many_pairs_are_held(
         for text, item in zip(texts, items, strict=True)
     ]
     np.testing.assert_allclose(whole, expected, atol=0.1001)
-    monkeypatch.setattr(reranking, "VALUES", 3 * WIDTH)
+    monkeypatch.setattr(rows, "VALUES", 3 * WIDTH)
     matcher = Matcher(Knowing(), features)
     np.testing.assert_array_equal(matcher.scores(texts[:5], items[:5]), whole[:5])
     np.testing.assert_array_equal(matcher.scores(texts, items), whole)
@@ -119,14 +127,19 @@ def test_scores_do_not_depend_on_how_many_pairs_are_held(
 
 def test_a_model_or_features_that_do_not_fit_are_refused(corpus: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no fusion encoder, so it cannot re-rank"):
-        evaluate(FakeModel(), corpus, out=tmp_path / "report", languages=["en"], rerank=5)
+        evaluate(FakeModel(), corpus, EvaluationSettings(languages=["en"], rerank=5), out=tmp_path / "report")
     ids = Corpus.open(corpus).features("toy").ids
     write_features(corpus / "features" / "cells", ids, np.zeros((len(ids), 4, WIDTH)), inputs={})
     with pytest.raises(UserError, match="holds 4 vectors an image, but the fusion encoder reads 1"):
-        evaluate(Knowing(features="cells"), corpus, out=tmp_path / "report", languages=["en"], rerank=5)
+        evaluate(
+            Knowing(features="cells"),
+            corpus,
+            EvaluationSettings(languages=["en"], rerank=5),
+            out=tmp_path / "report",
+        )
     assert not (tmp_path / "report").exists()
     with pytest.raises(UserError, match="rerank must be 0 or more, got -1"):
-        evaluate(Knowing(), corpus, out=tmp_path / "report", languages=["en"], rerank=-1)
+        evaluate(Knowing(), corpus, EvaluationSettings(languages=["en"], rerank=-1), out=tmp_path / "report")
 
 
 def test_the_command_says_how_deep(tmp_path: Path) -> None:

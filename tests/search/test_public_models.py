@@ -16,7 +16,8 @@ from dragoman.corpus.store import CAPTIONS
 from dragoman.errors import UserError
 from dragoman.features.extract import extract_features
 from dragoman.index import index_media
-from dragoman.reports import evaluate
+from dragoman.pipelines.evaluate import evaluate
+from dragoman.reports.settings import EvaluationSettings
 from dragoman.retrievers.loading import load_encoder
 from dragoman.search.searcher import Searcher
 
@@ -61,11 +62,11 @@ def test_a_report_of_a_public_model_encodes_images_once(public: Path, tmp_path: 
         for lang, start in (("en", "a dog"), ("pt", "um cão"))
     ]
     pq.write_table(pa.Table.from_pylist(rows, schema=CAPTIONS), corpus / "captions.parquet")
-    ask = {"languages": ["en", "pt"], "out": tmp_path / "report"}
+    settings, out = EvaluationSettings(languages=["en", "pt"]), tmp_path / "report"
     with pytest.raises(UserError, match=r"lacks the image vectors of .*dragoman features .* --name clip"):
-        evaluate(public, corpus, **ask)
+        evaluate(public, corpus, settings, out=out)
     extract_features(corpus, encoder=public, device="cpu")
-    report = evaluate(public, corpus, **ask)
+    report = evaluate(public, corpus, settings, out=out)
     model = load_encoder(public)
     images = model.encode_image([picture(number) for number in range(COUNT)])
     for lang in ("en", "pt"):

@@ -28,8 +28,8 @@ def command(reports: tuple[str, ...], baseline_row: str | None, seed: int, as_js
     import json
     from dataclasses import asdict
 
-    from dragoman.reports.comparison import compare
-    from dragoman.reports.difference_lines import difference_lines
+    from dragoman.reports.compare import compare
+    from dragoman.reports.terminal import difference_lines
 
     systems = [[folder for folder in one.split(",") if folder] for one in reports]
     differences = compare(*systems, baseline_row=baseline_row, seed=seed)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from dragoman.errors import UserError
@@ -85,22 +87,18 @@ def command(
     """
     import json
 
-    from dragoman.reports import evaluate, evaluate_folds
-    from dragoman.reports.folds import fold_lines
-    from dragoman.reports.lines import result_lines
+    from dragoman.pipelines.evaluate import evaluate, evaluate_folds
+    from dragoman.reports.settings import EvaluationSettings
+    from dragoman.reports.terminal import fold_lines, result_lines
 
-    settings = {name: value for name, value in options.items() if value is not None}
+    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     if drop_untranslated:
-        settings["untranslated"] = "drop"
+        given["untranslated"] = "drop"
+    settings = EvaluationSettings(
+        languages=_listed(languages), consistency=_listed(consistency), match=_globs(match), **given
+    )
     report = (evaluate_folds if folds else evaluate)(
-        run,
-        corpus,
-        out=out,
-        translate_test_run=translate_test_run,
-        languages=_listed(languages),
-        consistency=_listed(consistency),
-        match=_globs(match),
-        **settings,
+        run, corpus, settings, out=out, translate_test_run=translate_test_run
     )
     if as_json:
         click.echo(json.dumps(report, ensure_ascii=False, indent=2))

@@ -10,9 +10,9 @@ import pyarrow as pa
 
 from dragoman.pages.markup import WAYS, cell, figure, label, picture
 from dragoman.pages.thumbnails import Thumbnails
-from dragoman.reports.disagreements import Asked, Disagreement, find_disagreements
-from dragoman.reports.lines import consistency_notes
+from dragoman.reports.examples import Asked, Disagreement, find_disagreements
 from dragoman.reports.queries import Texts
+from dragoman.reports.terminal import consistency_notes
 
 MEASURES = {"mrv_std": "MRV, std", "mrv_var": "MRV, var", "overlap@1": "top 1", "overlap@10": "top 10"}
 EXTREMES = 4

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from html import escape
 from importlib import resources
 from pathlib import Path
@@ -11,45 +11,40 @@ from typing import Any
 
 import pyarrow as pa
 
-from dragoman.corpus.store import Corpus
 from dragoman.evaluation.metrics import RECALLS
 from dragoman.folders import write_text
 from dragoman.pages.charts import interval_chart, recall_curves
 from dragoman.pages.consistency_section import consistency_section
 from dragoman.pages.markup import WAYS, cell, label, language_name, picture, section
 from dragoman.pages.thumbnails import Thumbnails
+from dragoman.reports.evaluation import Evaluation
 from dragoman.reports.examples import FAR, Example, draw_examples
-from dragoman.reports.lines import notes
+from dragoman.reports.measure import part
 from dragoman.reports.model import digest
 from dragoman.reports.queries import Texts
 from dragoman.reports.rows import DIRECTIONS
-from dragoman.reports.table import part
+from dragoman.reports.terminal import notes
 
 COLUMNS = {**{name: name.replace("recall", "R") for name in RECALLS}, "medr": "MedR", "map": "mAP"}
 LANGUAGES_WITH_EXAMPLES = 12
 """Thumbnails make a page heavy; further languages show their figures alone."""
 
 
-def write_page(
-    path: Path,
-    report: dict[str, Any],
-    table: pa.Table,
-    common_table: pa.Table | None,
-    corpus: Corpus,
-    texts: Sequence[Texts],
-) -> None:
-    """Write the page of a finished report; `texts` are the queries of each language."""
+def write_page(path: Path, evaluation: Evaluation) -> None:
+    """Write the page of a finished report."""
+    report, texts = evaluation.report, evaluation.texts
     names = {language: language_name(language) for language in report["results"]}
-    thumbnails = Thumbnails(corpus)
-    seed = report["settings"]["seed"]
+    thumbnails = Thumbnails(evaluation.corpus)
+    agreement = consistency_section(report, evaluation.common, texts, names, thumbnails)
+    asked, seed = evaluation.queries, report["settings"]["seed"]
     body = [
         _header(report),
         section("In words", _cards(report, names)),
-        section("At a glance", _charts(report, table, names)),
-        section("Do languages agree?", consistency_section(report, common_table, texts, names, thumbnails)),
+        section("At a glance", _charts(report, asked, names)),
+        section("Do languages agree?", agreement),
         *(section(names[language], _table(report, language)) for language in names),
         *(
-            section(f"Examples in {names[one.language]}", _examples(table, one, seed, thumbnails))
+            section(f"Examples in {names[one.language]}", _examples(asked, one, seed, thumbnails))
             for one in texts[:LANGUAGES_WITH_EXAMPLES]
         ),
         _small_print(report),

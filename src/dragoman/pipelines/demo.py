@@ -15,10 +15,11 @@ from dragoman.folders import MANIFEST, sole_writer
 from dragoman.index import index_media
 from dragoman.pipelines.contact_sheet import draw_sheet, find_examples
 from dragoman.pipelines.demo_page import write_page
+from dragoman.pipelines.evaluate import evaluate
 from dragoman.recipes import load_recipe
-from dragoman.reports import evaluate
 from dragoman.reports import model as models
-from dragoman.reports.comparison import Difference, compare
+from dragoman.reports.compare import Difference, compare
+from dragoman.reports.settings import EvaluationSettings
 from dragoman.scenes.world import RECORDED, SOURCE, WorldConfig, write_world
 from dragoman.search.calibrate import calibrate_once
 from dragoman.training import train
@@ -150,4 +151,4 @@ def _evaluate(world: Path, folder: Path, recipe: str, config: DemoConfig) -> dic
         if manifest.get("inputs") == inputs:
             stored: dict[str, Any] = json.loads((report / "report.json").read_text(encoding="utf-8"))
             return stored
-    return evaluate(run, world, out=report, languages=config.languages)
+    return evaluate(run, world, EvaluationSettings(languages=config.languages), out=report)

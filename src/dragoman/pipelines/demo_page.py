@@ -12,7 +12,7 @@ from dragoman.corpus import Corpus
 from dragoman.folders import write_text
 from dragoman.pipelines.contact_sheet import Example, picture_path
 from dragoman.pipelines.demo_table import WAY, cells, gain_lines
-from dragoman.reports.comparison import Difference
+from dragoman.reports.compare import Difference
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #26262a; background: #fcfbf8; max-width: 60rem;

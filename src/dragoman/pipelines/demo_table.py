@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from dragoman.reports.comparison import Difference
+from dragoman.reports.compare import Difference
 
 ROWS = ("direct", "translate_test", "fused")
 WAY = "text_to_image"

@@ -15,9 +15,10 @@ from dragoman.errors import UserError
 from dragoman.folders import MANIFEST
 from dragoman.pipelines.benchmark_config import SOURCE, BenchmarkConfig
 from dragoman.pipelines.circumstances import of_public, of_recipe
+from dragoman.pipelines.evaluate import evaluate, evaluate_folds
 from dragoman.pipelines.protocols import Protocol
 from dragoman.recipes import load_recipe
-from dragoman.reports import evaluate, evaluate_folds
+from dragoman.reports.settings import EvaluationSettings
 from dragoman.retrievers.loading import model_config
 from dragoman.training import train
 from dragoman.training.config import TrainConfig
@@ -104,7 +105,7 @@ class Stages:
         if not (report / MANIFEST).is_file():
             in_folds = self.config.test in self.protocol.folds
             measure = evaluate_folds if in_folds else evaluate
-            measure(model, self.corpus.folder, out=report, languages=languages)
+            measure(model, self.corpus.folder, EvaluationSettings(languages=languages), out=report)
 
 
 def require_recipe(config: BenchmarkConfig, targets: Sequence[str]) -> None:

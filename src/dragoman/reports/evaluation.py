@@ -1,4 +1,4 @@
-"""From a run and a corpus to a report folder."""
+"""From a run and a corpus to the figures of a report, and the files that hold them."""
 
 from __future__ import annotations
 
@@ -15,87 +15,122 @@ from numpy.typing import NDArray
 from dragoman.corpus.store import Corpus
 from dragoman.errors import UserError
 from dragoman.evaluation.ranks import Ranks
-from dragoman.folders import write_json, write_manifest
-from dragoman.pages.report import write_page
+from dragoman.folders import write_json
 from dragoman.reports import model as models
 from dragoman.reports import queries, trec
-from dragoman.reports.common import Common, common_tables, find_common
-from dragoman.reports.consistency import CONSISTENCY_DEFINITIONS, measure_consistency
-from dragoman.reports.measure import DEFINITIONS, measure, measure_row
-from dragoman.reports.placing import replaced_folder
+from dragoman.reports.consistency import (
+    CONSISTENCY_DEFINITIONS,
+    Common,
+    common_tables,
+    find_common,
+    measure_consistency,
+)
+from dragoman.reports.measure import (
+    COMMON_QUERIES,
+    DEFINITIONS,
+    QUERIES,
+    measure,
+    measure_row,
+    part,
+    query_table,
+)
 from dragoman.reports.provenance import describe_provenance
 from dragoman.reports.queries import Texts
-from dragoman.reports.reranking import FusionModel, Matcher
 from dragoman.reports.rows import (
     DIRECTIONS,
     ROWS,
+    FusionModel,
     Matched,
+    Matcher,
     Vectors,
     best_weight,
     rank_rows,
     sum_r_by_weight,
 )
-from dragoman.reports.settings import Settings
-from dragoman.reports.table import COMMON_QUERIES, QUERIES, part, query_table
+from dragoman.reports.settings import EvaluationSettings
 
 FORMAT = "dragoman-report"
 FORMAT_VERSION = 1
 MAKE = "dragoman evaluate run/ corpus/ --languages pt,en --out report/"
 
 
-def evaluate(
-    run: str | Path | models.Model,
-    corpus: str | Path | Corpus,
-    *,
-    out: str | Path,
-    languages: Sequence[str] | None = None,
-    translate_test_run: str | Path | models.Model | None = None,
-    **settings: Any,
-) -> dict[str, Any]:
-    """Evaluate a run on the human captions of a split and write the report folder `out`.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Evaluation:
+    """The figures of a report, and what they were computed from."""
 
-    run: a run folder, or any object with `config`, `encode_text` and `encode_features`.
-    languages: of the queries; by default those that the model was trained on.
-    translate_test_run: another model, that knows the source language only, for the machine-translated
-    queries; it adds the row `translate_test_source_only`.
-    settings: further fields of `Settings`.
-
-    Returns what stands in `report.json`; `results[language][row][direction][metric]` are the figures. An
-    existing report is replaced only on success. Raises UserError where anything does not fit.
-    """
-    _require_folder(run)
-    model, other = models.load(run), None if translate_test_run is None else models.load(translate_test_run)
-    trained_on = [*model.config.get("targets", []), model.config["source"]]
-    chosen = Settings(languages=trained_on if languages is None else languages, **settings)
-    opened = corpus if isinstance(corpus, Corpus) else Corpus.open(corpus)
-    with replaced_folder(Path(out), format=FORMAT, format_version=FORMAT_VERSION, make=MAKE) as folder:
-        provenance = describe_provenance(run, opened, translate_test_run, chosen)
-        system = _System(model, opened, chosen, other, _matcher(model, opened, chosen))
-        report = _write_results(system, folder, provenance)
-        inputs = provenance["run"] | provenance["corpus"]
-        write_manifest(folder, format=FORMAT, format_version=FORMAT_VERSION, inputs=inputs, seed=chosen.seed)
-    return report
+    report: dict[str, Any]
+    """The content of `report.json`; `results[language][row][direction][metric]` are the figures."""
+    queries: pa.Table
+    """Lines of `queries.parquet`."""
+    common: pa.Table | None
+    """Lines of `consistency.parquet`; null where the languages have nothing in common."""
+    corpus: Corpus
+    texts: list[Texts]
+    """Queries of each language."""
 
 
-@dataclass(frozen=True, eq=False)
-class _System:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Evaluator:
+    """A model and the corpus that it is asked about."""
+
     model: models.Model
     corpus: Corpus
-    settings: Settings
+    settings: EvaluationSettings
     other: models.Model | None
+    """Scores the machine-translated queries for the row `translate_test_source_only`."""
     matcher: Matcher | None
+    provenance: dict[str, Any]
+
+    @classmethod
+    def open(
+        cls,
+        run: str | Path | models.Model,
+        corpus: str | Path | Corpus,
+        settings: EvaluationSettings,
+        translate_test_run: str | Path | models.Model | None,
+    ) -> Evaluator:
+        """Load everything. Raises UserError where a part is missing or does not fit."""
+        if isinstance(run, str | Path) and not Path(run).is_dir():
+            raise UserError(f"{run} does not exist. Train a model: dragoman train CORPUS --out {run}")
+        model = models.load(run)
+        other = None if translate_test_run is None else models.load(translate_test_run)
+        if settings.languages is None:
+            trained_on = [*model.config.get("targets", []), model.config["source"]]
+            settings = replace(settings, languages=trained_on)
+        opened = corpus if isinstance(corpus, Corpus) else Corpus.open(corpus)
+        return cls(
+            model=model,
+            corpus=opened,
+            settings=settings,
+            other=other,
+            matcher=_matcher(model, opened, settings),
+            provenance=describe_provenance(run, opened, translate_test_run, settings.seed),
+        )
 
     @property
     def source(self) -> str:
+        """Language into which queries are translated."""
         return str(self.model.config["source"])
 
     @property
+    def languages(self) -> Sequence[str]:
+        """Languages of the queries."""
+        assert self.settings.languages is not None
+        return self.settings.languages
+
+    @property
     def name(self) -> str:
+        """The recipe of the model, or its class."""
         return str(self.model.config.get("recipe") or type(self.model).__name__)
 
     @property
     def seed(self) -> int | None:
+        """The seed of the training."""
         return self.model.config.get("seed")
+
+    def measure(self, folder: Path) -> Evaluation:
+        """Rank all queries and write a report into `folder`, but for its page and manifest."""
+        return _measure(self, folder)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,14 +140,14 @@ class _Images:
     other_vectors: NDArray[np.float32] | None
 
 
-def _write_results(system: _System, folder: Path, provenance: dict[str, Any]) -> dict[str, Any]:
+def _measure(system: Evaluator, folder: Path) -> Evaluation:
     settings = system.settings
     texts = [
         queries.require_human_texts(system.corpus, language, system.source, settings)
-        for language in settings.languages
+        for language in system.languages
     ]
     images = _encode_images(system, settings.split, with_other=True)
-    compared = settings.languages if settings.consistency is None else settings.consistency
+    compared = system.languages if settings.consistency is None else settings.consistency
     common = find_common([one for one in texts if one.language in compared], settings.slots, settings.seed)
     details: dict[str, Any] = {}
     parts: list[pa.Table] = []
@@ -138,13 +173,12 @@ def _write_results(system: _System, folder: Path, provenance: dict[str, Any]) ->
         "common": common.describe(),
         "languages": details,
         "definitions": DEFINITIONS | CONSISTENCY_DEFINITIONS,
-        "settings": asdict(settings) | {"languages": list(settings.languages), "consistency": list(compared)},
+        "settings": asdict(settings) | {"languages": list(system.languages), "consistency": list(compared)},
         "system": {"name": system.name, "seed": system.seed, "config": system.model.config},
-        "provenance": provenance,
+        "provenance": system.provenance,
     }
     write_json(folder / "report.json", report)
-    write_page(folder / "report.html", report, table, common_table, system.corpus, texts)
-    return report
+    return Evaluation(report=report, queries=table, common=common_table, corpus=system.corpus, texts=texts)
 
 
 def measure_table(table: pa.Table, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -161,7 +195,7 @@ def measure_table(table: pa.Table, seed: int) -> tuple[dict[str, Any], dict[str,
 
 
 def _rank_language(
-    system: _System, texts: Texts, images: _Images, common: Common, folder: Path
+    system: Evaluator, texts: Texts, images: _Images, common: Common, folder: Path
 ) -> tuple[dict[str, Any], list[pa.Table], list[pa.Table]]:
     """Details, the ranks of all queries, and those of the common ones among the common."""
     settings = system.settings
@@ -194,7 +228,7 @@ def _rank_language(
 
 
 def _tables(
-    system: _System, texts: Texts, vectors: Vectors, direction: str, ranked: Iterator[Any], folder: Path
+    system: Evaluator, texts: Texts, vectors: Vectors, direction: str, ranked: Iterator[Any], folder: Path
 ) -> Iterator[pa.Table]:
     by_text = direction == "text_to_image"
     captioned = [vectors.image_ids[place] for place in vectors.queried_images]
@@ -220,11 +254,11 @@ def _tables(
         )
 
 
-def _same(system: _System) -> dict[str, Any]:
+def _same(system: Evaluator) -> dict[str, Any]:
     return {"system": system.name, "seed": system.seed, "split": system.settings.split}
 
 
-def _encode_images(system: _System, split: str, *, with_other: bool) -> _Images:
+def _encode_images(system: Evaluator, split: str, *, with_other: bool) -> _Images:
     ids = queries.item_ids(system.corpus, split)
     vectors = models.encode_images(system.model, system.corpus, ids, system.settings.features)
     other = system.other if with_other else None
@@ -233,7 +267,7 @@ def _encode_images(system: _System, split: str, *, with_other: bool) -> _Images:
     )
 
 
-def _encode(system: _System, texts: Texts, images: _Images) -> Vectors:
+def _encode(system: Evaluator, texts: Texts, images: _Images) -> Vectors:
     label, translated = f"{texts.language} captions", texts.translations
     return Vectors(
         image_ids=images.ids,
@@ -253,7 +287,7 @@ def _encode(system: _System, texts: Texts, images: _Images) -> Vectors:
     )
 
 
-def _choose_weight(system: _System, texts: Texts) -> dict[str, Any] | None:
+def _choose_weight(system: Evaluator, texts: Texts) -> dict[str, Any] | None:
     """The fusion weight of the highest SumR on validation captions; human ones if they are translated."""
     if texts.translations is None:
         return None
@@ -280,7 +314,7 @@ def _choose_weight(system: _System, texts: Texts) -> dict[str, Any] | None:
     }
 
 
-def _missing_rows(system: _System, texts: Texts, fusion: dict[str, Any] | None) -> dict[str, str]:
+def _missing_rows(system: Evaluator, texts: Texts, fusion: dict[str, Any] | None) -> dict[str, str]:
     if texts.language == system.source:
         return {}
     if texts.translations is None:
@@ -291,12 +325,7 @@ def _missing_rows(system: _System, texts: Texts, fusion: dict[str, Any] | None) 
     return {}
 
 
-def _matcher(model: models.Model, corpus: Corpus, settings: Settings) -> Matcher | None:
+def _matcher(model: models.Model, corpus: Corpus, settings: EvaluationSettings) -> Matcher | None:
     if not settings.rerank:
         return None
     return Matcher(cast(FusionModel, model), models.feature_set(model, corpus, settings.features))
-
-
-def _require_folder(run: str | Path | models.Model) -> None:
-    if isinstance(run, str | Path) and not Path(run).is_dir():
-        raise UserError(f"{run} does not exist. Train a model: dragoman train CORPUS --out {run}")

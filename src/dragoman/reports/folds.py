@@ -5,26 +5,18 @@ R resamples.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from dragoman.corpus.store import Corpus
 from dragoman.errors import UserError
-from dragoman.folders import write_json, write_manifest
-from dragoman.reports import model as models
-from dragoman.reports.evaluation import evaluate
-from dragoman.reports.lines import table_lines
-from dragoman.reports.measure import DEFINITIONS, Measured, measure, measure_row
-from dragoman.reports.placing import replaced_folder
+from dragoman.reports.measure import DEFINITIONS, Measured, measure, measure_row, part
 from dragoman.reports.rows import DIRECTIONS
-from dragoman.reports.table import QUERIES, part
 
 COLUMN = "fold"
 """Metadata of items."""
@@ -33,48 +25,35 @@ FORMAT_VERSION = 1
 MAKE = "dragoman evaluate run/ corpus/ --folds --out report/"
 
 
-def evaluate_folds(
-    run: str | Path | models.Model, corpus: str | Path, *, out: str | Path, **settings: Any
-) -> dict[str, Any]:
-    """Evaluate each fold of a split by itself, into `out/fold-<name>`, and write the means as `report.json`.
+def open_folds(corpus: Corpus, split: str) -> dict[str, Corpus]:
+    """Corpora whose split holds the items of one fold each, by the names of the folds, ascending.
 
-    settings: as for `evaluate`. The folds are told by the metadata column `fold` of the items. A metric is
-    the mean of its values on the folds, each ranked among the images and captions of the fold alone.
-
-    Returns what stands in `report.json`. An existing one is replaced only on success. Raises UserError where
-    the items have no folds, and where anything does not fit.
+    The metadata column `fold` of the items tells. Raises UserError where an item of the split has none.
     """
-    whole = Corpus.open(corpus)
-    split = str(settings.get("split", "test"))
-    sizes = _sizes(whole, split)
-    with replaced_folder(Path(out), format=FORMAT, format_version=FORMAT_VERSION, make=MAKE) as folder:
-        reports: list[dict[str, Any]] = []
-        for fold in sizes:
-            alone = _Fold(whole, split, fold)
-            reports.append(evaluate(run, alone, out=folder / f"fold-{fold}", **settings))
-        tables = [pq.read_table(folder / f"fold-{fold}" / QUERIES) for fold in sizes]
-        seed = reports[0]["settings"]["seed"]
-        results, intervals = _means(tables, _shared_rows([one["results"] for one in reports]), seed)
-        report = {
-            "results": results,
-            "intervals": intervals,
-            "folds": {str(fold): size for fold, size in sizes.items()},
-            "consistency": {},
-            "definitions": DEFINITIONS | {"fold": "every metric is the mean of its values on the folds"},
-            **{name: reports[0][name] for name in ("settings", "system", "provenance")},
-        }
-        write_json(folder / "report.json", report)
-        inputs = report["provenance"]["run"] | report["provenance"]["corpus"]
-        write_manifest(folder, format=FORMAT, format_version=FORMAT_VERSION, inputs=inputs, seed=seed)
-    return report
+    return {str(fold): _Fold(corpus, split, fold) for fold in _folds(corpus, split)}
 
 
-def fold_lines(report: dict[str, Any]) -> Iterator[str]:
-    """The means as lines of text for the terminal."""
-    yield from table_lines(report)
-    sizes = report["folds"].values()
-    each = f"{min(sizes)}" if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)}"
-    yield f"mean over {len(sizes)} folds of {each} images, each a gallery of its own"
+def mean_of_folds(reports: Mapping[str, dict[str, Any]], tables: Sequence[pa.Table]) -> dict[str, Any]:
+    """A report whose metrics are the means of those of the folds.
+
+    reports: `report.json` of each fold. tables: its `queries.parquet`.
+    """
+    first = next(iter(reports.values()))
+    rows = _shared_rows([one["results"] for one in reports.values()])
+    results, intervals = _means(tables, rows, first["settings"]["seed"])
+    return {
+        "results": results,
+        "intervals": intervals,
+        "folds": {name: _images(one) for name, one in reports.items()},
+        "consistency": {},
+        "definitions": DEFINITIONS | {"fold": "every metric is the mean of its values on the folds"},
+        **{name: first[name] for name in ("settings", "system", "provenance")},
+    }
+
+
+def _images(report: dict[str, Any]) -> int:
+    # Every language is ranked against all images of the split.
+    return int(next(iter(report["languages"].values()))["gallery"]["text_to_image"])
 
 
 class _Fold(Corpus):
@@ -93,8 +72,7 @@ class _Fold(Corpus):
         return self._whole.captions
 
 
-def _sizes(corpus: Corpus, split: str) -> dict[Any, int]:
-    """Folds, ascending, and how many items each has."""
+def _folds(corpus: Corpus, split: str) -> list[Any]:
     items = corpus.items.filter(pc.field("split") == split)
     folds = items[COLUMN] if COLUMN in items.column_names else pa.chunked_array([pa.nulls(len(items))])
     if not len(items) or folds.null_count:
@@ -102,8 +80,7 @@ def _sizes(corpus: Corpus, split: str) -> dict[Any, int]:
             f"{folds.null_count} of {len(items)} items of split {split!r} of {corpus.folder} are in no fold: "
             f"the metadata column {COLUMN!r} tells. coco-en and coco-ja-stair have it (--test 5k)."
         )
-    counted = pc.value_counts(folds.combine_chunks()).to_pylist()
-    return dict(sorted((one["values"], one["counts"]) for one in counted))
+    return sorted(folds.unique().to_pylist())
 
 
 def _shared_rows(results: Sequence[dict[str, dict[str, Any]]]) -> dict[str, list[str]]:

@@ -10,14 +10,13 @@ import dragoman
 from dragoman.corpus.store import Corpus
 from dragoman.folders import versions
 from dragoman.reports import model as models
-from dragoman.reports.settings import Settings
 
 
 def describe_provenance(
     run: str | Path | models.Model,
     corpus: Corpus,
     other: str | Path | models.Model | None,
-    settings: Settings,
+    seed: int,
 ) -> dict[str, Any]:
     """Hashes, versions and the commit that a report stands on; `other` is the second model."""
     return {
@@ -27,7 +26,7 @@ def describe_provenance(
         "corpus_path": str(corpus.folder),
         "translate_test_run": None if other is None else models.fingerprint(other),
         "versions": versions(),
-        "seed": settings.seed,
+        "seed": seed,
         "commit": _commit(),
     }
 

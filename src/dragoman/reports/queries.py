@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from dragoman.corpus.store import Corpus
 from dragoman.errors import UserError
 from dragoman.records import Role
-from dragoman.reports.settings import Settings
+from dragoman.reports.settings import EvaluationSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,9 @@ def item_ids(corpus: Corpus, split: str) -> list[str]:
     return sorted(items)
 
 
-def human_texts(corpus: Corpus, language: str, split: str, source: str, settings: Settings) -> Texts | None:
+def human_texts(
+    corpus: Corpus, language: str, split: str, source: str, settings: EvaluationSettings
+) -> Texts | None:
     """The human captions that `settings` asks for, or null where there are none."""
     found = _captions(corpus, split, language, "human")
     if globs := settings.match.get(language):
@@ -74,7 +76,7 @@ def machine_texts(corpus: Corpus, language: str, split: str, source: str) -> Tex
     return _texts(language, found, texts, ", ".join(engines), 0)
 
 
-def require_human_texts(corpus: Corpus, language: str, source: str, settings: Settings) -> Texts:
+def require_human_texts(corpus: Corpus, language: str, source: str, settings: EvaluationSettings) -> Texts:
     """As `human_texts` for the evaluated split. Raises UserError where there are none."""
     texts = human_texts(corpus, language, settings.split, source, settings)
     if texts is None:
@@ -99,7 +101,7 @@ def _by_source_id(table: pa.Table, sources: pa.Table) -> pa.Table:
 
 
 def _with_translations(
-    corpus: Corpus, language: str, found: pa.Table, translated: pa.Table, settings: Settings
+    corpus: Corpus, language: str, found: pa.Table, translated: pa.Table, settings: EvaluationSettings
 ) -> Texts:
     translated = _by_source_id(translated, found)
     if not len(translated):

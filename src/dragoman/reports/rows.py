@@ -8,22 +8,25 @@
 | translate_test_source_only | its machine translation, by another model that knows the source language only |
 | reranked | as direct; then the best hits of each query in the order of the fusion encoder |
 
-T texts, I images, D width.
+T texts, I images, D width, N pairs of a text and an image, R regions of an image.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dragoman.corpus.features import FeatureSet
+from dragoman.errors import UserError
 from dragoman.evaluation import DotScores, Positives, rank_scores, rerank, sum_r, summarise
 from dragoman.evaluation.fusion import Channels, Normalisation, sweep
 from dragoman.evaluation.ranks import Ranks
 from dragoman.evaluation.scores import Scores
-from dragoman.reports.reranking import Matcher
+from dragoman.progress import bar
 
 ROWS = ("direct", "translate_test", "fused", "translate_test_source_only", "reranked")
 DIRECTIONS = ("text_to_image", "image_to_text")
@@ -155,3 +158,70 @@ def sum_r_by_weight(vectors: Vectors, normalisation: Normalisation) -> dict[floa
 def best_weight(sum_r_by_weight: dict[float, float]) -> float:
     """The weight of the highest SumR; of equals the smallest, which leans least on the translator."""
     return max(sum_r_by_weight, key=lambda weight: (sum_r_by_weight[weight], -weight))
+
+
+VALUES = 2**24
+"""Values of regions that are held at a time: 32 MB as float16."""
+
+
+class FusionModel(Protocol):
+    """What re-ranking needs of `dragoman.Retriever`."""
+
+    @property
+    def regions(self) -> int:
+        """R; 0 where the model has no fusion encoder."""
+
+    def rerank(
+        self, texts: Sequence[str], regions: NDArray[np.floating], pairs: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """[N] match scores of texts with regions [images, R, D], named by `pairs` [N, 2]."""
+
+
+class Matcher:
+    """Scores pairs of texts and items of a feature set, and remembers them.
+
+    Both directions and all galleries of a report ask for many of the same pairs; a pair that was scored
+    twice, among other batch-mates, could differ from itself in the last bits.
+    """
+
+    def __init__(self, model: FusionModel, features: FeatureSet) -> None:
+        if not getattr(model, "regions", 0):
+            raise UserError(
+                "This model has no fusion encoder, so it cannot re-rank. Evaluate it without --rerank, or "
+                "train one: dragoman train CORPUS --recipe one_to_k --set loss.mitm_weight=1"
+            )
+        if model.regions != features.regions:
+            raise UserError(
+                f"{features.folder} holds {features.regions} vectors an image, but the fusion encoder reads "
+                f"{model.regions}. Give the feature set that it was trained on: --features NAME"
+            )
+        self._model, self._features = model, features
+        self._texts: dict[str, int] = {}
+        self._key_N: NDArray[np.int64] = np.empty(0, np.int64)
+        self._score_N: NDArray[np.float32] = np.empty(0, np.float32)
+
+    def scores(self, texts_N: Sequence[str], items_N: Sequence[str]) -> NDArray[np.float32]:
+        """[N] match logit less no-match logit of each text with each item."""
+        text_N = np.array([self._texts.setdefault(text, len(self._texts)) for text in texts_N], np.int64)
+        key_N = text_N * len(self._features.ids) + self._features.rows(items_N)
+        self._learn(np.setdiff1d(key_N, self._key_N))
+        found: NDArray[np.float32] = self._score_N[np.searchsorted(self._key_N, key_N)]
+        return found
+
+    def _learn(self, new_N: NDArray[np.int64]) -> None:
+        """Score new keys, which are sorted by text."""
+        size = max(1, VALUES // (self._features.regions * self._features.width))
+        texts = list(self._texts)
+        parts = [self._score_N]
+        with bar(len(new_N), "Re-ranking", "pairs") as progress:
+            for start in range(0, len(new_N), size):
+                text_N, row_N = np.divmod(new_N[start : start + size], len(self._features.ids))
+                asked, text_place_N = np.unique(text_N, return_inverse=True)
+                rows, row_place_N = np.unique(row_N, return_inverse=True)
+                pairs = np.stack([text_place_N, row_place_N], axis=1)
+                regions = self._features.parts(rows)
+                parts.append(self._model.rerank([texts[text] for text in asked], regions, pairs))
+                progress.update(len(pairs))
+        joined_N = np.concatenate([self._key_N, new_N])
+        order = np.argsort(joined_N, kind="stable")
+        self._key_N, self._score_N = joined_N[order], np.concatenate(parts)[order]

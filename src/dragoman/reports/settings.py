@@ -1,4 +1,4 @@
-"""What an evaluation is asked to do."""
+"""Settings of an evaluation."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ Slots = Literal["position", "drawn"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
-    """Checks itself; every default is written here and nowhere else."""
+class EvaluationSettings:
+    """Settings of an evaluation, checked; every default is written here and nowhere else."""
 
-    languages: Sequence[str]
-    """Languages of the queries; the source language of the model gets the row `direct` alone."""
+    languages: Sequence[str] | None = None
+    """Languages of the queries, by default those that the model was trained on. Its source language gets the
+    row `direct` alone."""
     split: Split = "test"
     match: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Language to globs: of this language only the human captions whose id fits one of them are queries."""
@@ -44,15 +45,16 @@ class Settings:
     """Of the bootstrap and of the choice of examples."""
 
     def __post_init__(self) -> None:
-        _require_distinct("languages", self.languages)
+        if self.languages is not None:
+            _require_distinct("languages", self.languages)
+            _require_evaluated("match", self.match, self.languages)
+            _require_evaluated("consistency", self.consistency or (), self.languages)
         if self.consistency is not None:
             _require_distinct("consistency", self.consistency)
         _require_known("split", self.split, SPLITS)
         _require_known("fusion_normalisation", self.fusion_normalisation, NORMALISATIONS)
         _require_known("slots", self.slots, get_args(Slots))
         _require_known("untranslated", self.untranslated, get_args(Untranslated))
-        _require_evaluated("match", self.match, self.languages)
-        _require_evaluated("consistency", self.consistency or (), self.languages)
         if self.rerank < 0:
             raise UserError(f"rerank must be 0 or more, got {self.rerank}")
         if self.run_depth < 10:

@@ -20,7 +20,7 @@ from dragoman.evaluation.metrics import RECALLS, query_values
 from dragoman.folders import read_manifest
 from dragoman.reports.consistency import items_of, joined_part
 from dragoman.reports.evaluation import FORMAT, FORMAT_VERSION, MAKE
-from dragoman.reports.table import COMMON_QUERIES, QUERIES, part, ranks_of
+from dragoman.reports.measure import COMMON_QUERIES, QUERIES, part, ranks_of
 
 COMPARED = (*RECALLS, "map")
 CONSISTENCY = ("mrv_std", "mrv_var")

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from dragoman.errors import UserError
 from dragoman.evaluation.significance import bootstrap_means, holm, image_sums, interval, mcnemar, sign_flip
-from dragoman.reports.joined import AMONG, BOTH, COMPARED, Answers, System, require_same_queries
 from dragoman.reports.rows import DIRECTIONS, ROWS
+from dragoman.reports.systems import AMONG, BOTH, COMPARED, Answers, System, require_same_queries
 
 log = logging.getLogger(__name__)
 
