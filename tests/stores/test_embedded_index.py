@@ -107,7 +107,7 @@ def test_check_finds_rows_that_belong_to_nobody_and_lost_metadata(index: Embedde
         database.execute("DELETE FROM entries WHERE slot = 4")
         database.execute("DELETE FROM fields WHERE slot = 5 AND name = 'year'")
     first, second = index.check()
-    assert first.endswith("1 rows belong to nobody")
+    assert first.endswith("1 rows belong to no entry")
     assert second.endswith("filters see other metadata than the entries have")
 
 

@@ -124,7 +124,7 @@ def test_an_address_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in [name for name in sys.modules if name.startswith("dragoman.index._postgres")]:
+    for module in [name for name in sys.modules if name.startswith("dragoman.stores.postgres.")]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(MissingExtraError, match=re.escape("pip install 'dragoman[postgres]'")):

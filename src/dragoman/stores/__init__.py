@@ -1,4 +1,4 @@
-"""Vector stores behind one contract; the file name of a backend is its name."""
+"""Vector stores behind one contract; the file name of a store is its name."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 A pass in single precision by BLAS finds every row that could be among the best; these few are scored
 again in double precision and rounded. So a score depends on the two vectors alone, never on the position of a
-row or on what else is in the batch: equal vectors have equal scores, and every backend has the same.
+row or on what else is in the batch: equal vectors have equal scores, and every store has the same.
 
 N rows, Q queries, D width, B rows of a block, C candidates.
 """

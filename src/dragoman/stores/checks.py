@@ -1,4 +1,4 @@
-"""What every backend asks of entries, vectors and queries, so that all refuse the same with the same words.
+"""Checks of entries, vectors and queries, so that every store refuses the same in the same words.
 
 N entries, Q queries, D width of the vectors.
 """
@@ -37,7 +37,7 @@ def check_entries(entries: Sequence[Entry]) -> None:
 
 
 def check_entry(entry: Entry) -> None:
-    """Raise UserError where an id, a field of metadata or a caption cannot be stored by every backend."""
+    """Raise UserError where an id, a field of metadata or a caption cannot be stored by every store."""
     _check_text(entry.item_id, "An item has an id", MAX_ID_BYTES, plain=True)
     whose = f"The item {entry.item_id!r}"
     if entry.kind not in KINDS:
@@ -87,7 +87,7 @@ def metadata_of(read: Mapping[str, Any]) -> dict[str, Value]:
 
 
 def is_possible_id(item_id: str) -> bool:
-    """Whether an index may hold this id; asking a database for others may be an error of its own."""
+    """True for ids that a store may hold; asking a database for others may be an error of its own."""
     try:
         _check_text(item_id, "An id", MAX_ID_BYTES, plain=True)
     except UserError:
@@ -108,12 +108,12 @@ def shown(item_ids: Iterable[str], at_most: int = 3) -> str:
 
 
 def already_there(item_ids: Iterable[str]) -> UserError:
-    """What `add` raises for ids that an index holds."""
+    """The error of `add` for ids that a store holds already."""
     return UserError(f"The index holds {shown(item_ids)} already. Replace entries by update, not add.")
 
 
 def not_there(item_ids: Iterable[str]) -> UserError:
-    """What `update` raises for ids that an index does not hold."""
+    """The error of `update` for ids that a store does not hold."""
     return UserError(f"The index does not hold {shown(item_ids)}. Store new entries by add, not update.")
 
 

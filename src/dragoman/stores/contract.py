@@ -28,9 +28,9 @@ class Store(ABC):
     """Entries with one unit vector each, searched by dot product.
 
     What `add`, `update` and `delete` returned from is durable: it survives a kill at any later point. Each of
-    these calls is one transaction: whoever searches meanwhile, in this process or another, sees all of it or
-    nothing. One process writes at a time; any number reads, and sees what was written since without
-    reopening. Methods may be called from several threads.
+    these calls is one transaction: a search meanwhile, in this process or another, sees all of it or nothing.
+    One process writes at a time; any number reads, and sees what was written since without reopening.
+    Methods may be called from several threads.
 
     A store is a module of this package with a frozen dataclass `Config` (its settings, all with defaults) and
     two functions:
@@ -84,12 +84,12 @@ class Store(ABC):
         """Bytes that entries and vectors take on the disk, or 0 where it cannot be known."""
 
     def build(self, queries: NDArray[np.float32] | None = None) -> None:
-        """Make what was written ready for fast search, where a backend does not do so at once; good after
+        """Make what was written ready for fast search, where a store does not do so at once; good after
         many writes, never needed. `queries` [Q, D] are typical ones, to measure recall with."""
         return
 
     def describe(self) -> Mapping[str, object]:
-        """What the index's manifest should say of this backend: parameters that were chosen, and such."""
+        """Parameters that were chosen, and such, for the index's manifest."""
         return {}
 
     @abstractmethod

@@ -85,7 +85,7 @@ _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 
 
 def satisfies(entry: Entry, filter: Filter | None) -> bool:
-    """Whether an entry passes: what the filters of all backends are measured against."""
+    """True where an entry passes: the plain meaning that the filters of every store are tested against."""
     match filter:
         case None:
             return True
@@ -122,7 +122,7 @@ def _equal(found: Scalar, value: Scalar) -> bool:
 
 
 def _ordered(value: Scalar) -> type | None:
-    """What a value can be less or more than; truth has no order."""
+    """Values that can be less or more than this one; truth has no order."""
     if isinstance(value, bool):
         return None
     return str if isinstance(value, str) else float

@@ -1,4 +1,4 @@
-"""What the backends on a server share: entries as JSON, names of tables, addresses without secrets."""
+"""Parts that stores on a server share: entries as JSON, names of tables, addresses without secrets."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def entry_of(item_id: str, record: Mapping[str, Any]) -> Entry:
 
 
 def fields_of(entry: Entry) -> dict[str, list[Scalar]]:
-    """What filters compare: the values of each field, those of the entry's own fields among them."""
+    """Values of each field that filters compare, those of the entry's own fields among them."""
     found = {name: values_of(entry, name) for name in (*OWN_FIELDS, *entry.metadata)}
     return {name: [plain(value) for value in values] for name, values in found.items() if values}
 
@@ -94,7 +94,7 @@ def best(
     """The k best of what `fetch(n)` gives, which are the n best candidates by the server's scores.
 
     They are scored again in double precision and rounded, so that a score depends on its two vectors alone,
-    and equal ones are in the order of ids, on every backend. More are fetched until those left out cannot be
+    and equal ones are in the order of ids, on every store. More are fetched until those left out cannot be
     among the k best, or until there are `at_most`.
     """
     if k < 1:

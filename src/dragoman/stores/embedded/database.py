@@ -112,7 +112,7 @@ def entry_of(row: Sequence[Any]) -> Entry:
 
 
 def insert(database: sqlite3.Connection, entry: Entry, slot: int, crc: int) -> None:
-    """Name a slot that nobody had."""
+    """Give an entry a slot that is free."""
     place = (slot, entry.item_id, crc)
     database.execute("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*place, *_columns(entry)))
     _insert_fields(database, entry, slot)

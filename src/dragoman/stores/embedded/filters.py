@@ -22,7 +22,7 @@ _ENDS = {str: ("value >= ''", "value < x''"), float: ("value < ''",)}
 
 
 def mask_of(view: View, filter: Filter) -> NDArray[np.bool_]:
-    """Which slots [N] pass; what it says of dead slots means nothing."""
+    """Mask [N] of the slots that pass; its values at dead slots mean nothing."""
     masks = view.state.masks
     # Equal filters may differ: x=1 and x=true are equal to Python.
     key = repr(filter)

@@ -36,7 +36,7 @@ NOISE = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class Description:
-    """What `approximate.json` holds."""
+    """The content of `approximate.json`."""
 
     file: str
     generation: int
@@ -110,7 +110,7 @@ def load(folder: Path) -> Ivf | None:
 
 
 def described(folder: Path) -> Description | None:
-    """What the folder says of its approximate index; None where there is none, or none that can be read."""
+    """Read the description of the approximate index; None where there is none, or none that can be read."""
     try:
         return Description(**json.loads((folder / DESCRIPTION).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):

@@ -1,4 +1,4 @@
-"""The index that lives in a folder of its own, without a server; backends differ in how they search it.
+"""The store in a folder of its own, without a server; its kinds differ in how they search it.
 
 N entries, Q queries, D width, C candidates.
 """
@@ -129,7 +129,7 @@ class EmbeddedStore(Store):
         return sum(path.stat().st_blocks * 512 for path in files)
 
     def check(self) -> list[str]:
-        """What is wrong with the index, in words, one line each; nothing where it is sound.
+        """List what is wrong with the store, one line each; nothing where it is sound.
 
         Compares every vector with the checksum that was stored with its entry, and reads all that is stored.
         """
@@ -149,7 +149,7 @@ class EmbeddedStore(Store):
                 if zlib.crc32(view.state.matrix[slot]) != crc:
                     wrong.append(f"{entry.item_id}: the vector is torn")
             if not named_N.all():
-                wrong.append(f"{self._store.path}: {np.count_nonzero(~named_N)} rows belong to nobody")
+                wrong.append(f"{self._store.path}: {np.count_nonzero(~named_N)} rows belong to no entry")
             if fields != view.database.execute("SELECT count(*) FROM fields").fetchone()[0]:
                 wrong.append(f"{self._store.path}: filters see other metadata than the entries have")
         return wrong

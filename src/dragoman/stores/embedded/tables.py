@@ -2,9 +2,9 @@
 
 Each entry has a slot, the row of its vector. A writer appends rows after the last slot ever committed, waits
 until they are on the disk, and then commits the SQLite transaction that names them. So a reader sees no slot
-whose vector is not there, a kill leaves rows that nobody names and the next writer overwrites, and a row that
-was named never changes: a new vector gets a new slot, and the old one is dead. When most slots are dead, the
-living rows move to the file of the next generation.
+whose vector is not there, a kill leaves rows that no entry names and the next writer overwrites, and a row
+that was named never changes: a new vector gets a new slot, and the old one is dead. When most slots are dead,
+the living rows move to the file of the next generation.
 
 N slots, D width.
 """
@@ -33,7 +33,7 @@ READ_ATTEMPTS = 10
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What one committed state of the index consists of, beside its rows in SQLite."""
+    """One committed state of the store, beside its rows in SQLite."""
 
     sequence: int
     """Grows with every write."""

@@ -14,7 +14,7 @@ WIDEST_GRAPH = 2000
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Where the tables are, and how they are searched."""
+    """Place of the tables, and the way they are searched."""
 
     url: str = ""
     """`postgresql://user@host:5432/database`, without a password; DRAGOMAN_POSTGRES_URL where empty."""

@@ -1,4 +1,4 @@
-"""The tables of the backend `postgres`: one a generation, made when it is opened first.
+"""The tables of the store `postgres`: one a generation, made when it is opened first.
 
 Nothing is made that is there, so that a role which may only read can search.
 """

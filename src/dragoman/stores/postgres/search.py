@@ -1,7 +1,7 @@
-"""The graph (HNSW) beside a table, for approximate search.
+"""Search of one table, exactly or by the graph (HNSW) beside it.
 
-It is built when there are enough entries: at once that takes a tenth of the time that it takes entry by
-entry. From then on PostgreSQL keeps it up with every change.
+The graph is built when there are enough entries: at once that takes a tenth of the time that it takes entry
+by entry. From then on PostgreSQL keeps it up with every change.
 
 Q queries, D width of the vectors.
 """
@@ -53,7 +53,7 @@ def search_exactly(
 
 
 def look_at(connection: Connection, candidates: int) -> None:
-    """How many candidates `search_nearby` looks at, in this transaction."""
+    """Set how many candidates `search_nearby` looks at, in this transaction."""
     connection.execute(_SETTINGS, [str(candidates)])
 
 
@@ -100,12 +100,12 @@ class Graph:
         self._graph = sql.Identifier(config.schema, f"{table}_graph")
 
     def exists(self, connection: Connection) -> bool:
-        """Whether it was built."""
+        """True once it was built."""
         row = connection.execute("SELECT to_regclass(%s) IS NOT NULL", [self._text(connection)]).fetchone()
         return row is not None and bool(row[0])
 
     def is_due(self, connection: Connection) -> bool:
-        """Whether it is missing, and there are entries enough."""
+        """True where it is missing, and there are entries enough."""
         enough = sql.SQL("SELECT count(*) >= %s FROM (SELECT FROM {table} LIMIT %s) AS first_ones")
         row = connection.execute(enough.format(table=self._table), [self._config.least] * 2).fetchone()
         return row is not None and bool(row[0]) and not self.exists(connection)
@@ -133,7 +133,7 @@ class Graph:
         connection.execute(comment.format(graph=self._graph, text=sql.Literal(json.dumps(said))))
 
     def describe(self, connection: Connection) -> dict[str, Any]:
-        """How it was built and what it finds; `search: exact` while there is none."""
+        """Tell how it was built and what it finds; `search: exact` while there is none."""
         row = connection.execute(
             "SELECT reloptions, obj_description(oid, 'pg_class') FROM pg_class WHERE oid = to_regclass(%s)",
             [self._text(connection)],

@@ -104,7 +104,7 @@ class QdrantStore(Store):
         return vectors_ND
 
     def scan(self, after: str = "", limit: int = 1000, filter: Filter | None = None) -> list[Entry]:
-        """As of every backend, but that a walk passes over what other processes add after it began: Qdrant
+        """Page through all, but a walk passes over what other processes add after it began: Qdrant
         knows no order of ids, so that the first page collects them all, and later ones go on from there."""
         check_after(after)
         # Equal filters may differ: x=1 and x=true are equal to Python.

@@ -13,7 +13,7 @@ LOCAL = (":memory:", ":folder:")
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Where the collection is, how it is spread, and how it is searched."""
+    """Place of the collection, its spread, and the way it is searched."""
 
     url: str = ""
     """`https://host:6333`, `:memory:` or `:folder:`; DRAGOMAN_QDRANT_URL where empty."""

@@ -27,12 +27,12 @@ _BOUNDS: dict[Relation, str] = {"<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}
 
 
 def tokens_of(entry: Entry) -> list[str]:
-    """What equality compares of an entry."""
+    """Tokens of an entry that equality compares."""
     return [_token(name, value) for name, values in fields_of(entry).items() for value in values]
 
 
 def numbers_of(entry: Entry) -> list[dict[str, object]]:
-    """What ranges compare of an entry."""
+    """Numbers of an entry that ranges compare."""
     return [
         {"field": name, "value": float(value)}
         for name, values in fields_of(entry).items()
@@ -42,7 +42,7 @@ def numbers_of(entry: Entry) -> list[dict[str, object]]:
 
 
 def is_exact(filter: Filter | None) -> bool:
-    """Whether `condition_of` says all that the filter says."""
+    """True where `condition_of` says all that the filter says."""
     match filter:
         case Compare(_, "=" | "!=", _):
             return True

@@ -98,7 +98,7 @@ def _shown(filter: Filter | None) -> models.Filter:
 
 
 class Requests:
-    """What is asked of the server; each method is one request, or one a page."""
+    """Requests to the server; each method is one, or one a page."""
 
     def __init__(self, client: Client, config: Config, width: int, name: str) -> None:
         self._client = client
@@ -225,7 +225,7 @@ def _wanted(filter: Filter | None) -> list[str]:
 
 
 def _settings(config: Config, width: int) -> dict[str, Any]:
-    """Of a new collection."""
+    """Settings of a new collection."""
     scalar = models.ScalarQuantizationConfig(type=models.ScalarType.INT8, always_ram=True)
     return {
         # Vectors are stored as they are: by cosine, the server would divide them by their norm once more.
