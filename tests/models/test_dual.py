@@ -11,7 +11,7 @@ from torch import Tensor
 from dragoman.errors import UserError
 from dragoman.models import dual as dual_module
 from dragoman.models.dual import DualConfig, DualEncoder, TextViews, unique_texts
-from dragoman.objectives._adversary import LanguageDiscriminator, Strength
+from dragoman.objectives.losses.adversary import LanguageDiscriminator, Strength
 
 SOURCE, TARGET = TEXTS[0], TEXTS[1]
 MATES = ["one two three four five six seven eight nine ten eleven", "x"]

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from dragoman.objectives._adversary import LanguageDiscriminator, Strength, binary
+from dragoman.objectives.losses.adversary import LanguageDiscriminator, Strength, binary
 
 COUNTS: list[tuple[Strength, int, int]] = [
     ("weak", 2, 1538),

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dragoman.objectives._contrast import Temperature, multi_positive, own_texts, uniform_targets
+from dragoman.objectives.losses.contrast import Temperature, multi_positive, own_texts, uniform_targets
 
 IMAGES = torch.tensor([[1.0, 0], [0, 1]])
 TEXTS = torch.tensor([[0.8, 0.6], [1, 0], [0.6, 0.8], [0, 1]])
@@ -51,17 +51,6 @@ def test_one_language_alone_is_the_ordinary_loss(lang: int, value: float) -> Non
     torch.testing.assert_close(terms.image_to_text, ordinary)
 
 
-def test_candidates_within_a_language_give_the_separate_losses() -> None:
-    lang = torch.tensor([0, 1, 0, 1])
-    separate = []
-    for one in (0, 1):
-        candidates = (lang == one)[None, :].expand(2, 4)
-        target = uniform_targets(own_texts(ITEM, 2) & candidates)
-        separate.append(multi_positive(LOGITS, ITEM, target, candidates).image_to_text.item())
-    assert separate == pytest.approx([0.513015, 0.126928], abs=1e-6)
-    assert sum(separate) / 2 == pytest.approx(0.319972, abs=1e-6)
-
-
 def test_weighted_targets_have_the_published_values() -> None:
     terms = multi_positive(LOGITS, ITEM, rows(0.75, 0.25))
     assert terms.image_to_text.item() == pytest.approx(1.113143, abs=1e-6)
@@ -90,8 +79,7 @@ def test_a_missing_language_leaves_the_published_values() -> None:
 def test_an_item_without_text_is_left_out_without_nan() -> None:
     item = torch.tensor([0, 0])
     logits = LOGITS[:, :2].clone().requires_grad_()
-    candidates = own_texts(item, 2)
-    terms = multi_positive(logits, item, uniform_targets(own_texts(item, 2)), candidates)
+    terms = multi_positive(logits, item, uniform_targets(own_texts(item, 2)))
     share = LOGITS[0, :2].log_softmax(0)
     torch.testing.assert_close(terms.image_to_text, -share.mean())
     terms.symmetric().backward()

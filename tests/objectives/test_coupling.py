@@ -8,12 +8,16 @@ import pytest
 import torch
 from toy_views import BACK, HUMAN, MT, make_batch, make_views
 
-from dragoman.objectives._bridge import bridge
-from dragoman.objectives._coupling import softmax_contrast, text_targets
-from dragoman.objectives._distill import feature_distillation, source_distillation
-from dragoman.objectives._sigmoid import SigmoidScale, sigmoid_contrast
-from dragoman.objectives._triplet import confident_margin, hardest_triplet
-from dragoman.objectives._views import Batch, Views
+from dragoman.objectives.contract import Batch, Views
+from dragoman.objectives.losses.contrast import (
+    SigmoidScale,
+    bridge,
+    sigmoid_contrast,
+    softmax_contrast,
+    text_targets,
+)
+from dragoman.objectives.losses.distil import feature_distillation, source_distillation
+from dragoman.objectives.losses.triplet import confident_margin, hardest_triplet
 from dragoman.objectives.pivot import Config, build
 
 

@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from dragoman.objectives._distill import feature_distillation, similarity_distillation
+from dragoman.objectives.losses.distil import SoftTargets, feature_distillation, similarity_distillation
 
 IMAGE = torch.tensor([[1.0, 0], [0, 1]])
 TEACHER = torch.tensor([[0.8, 0.6], [0.6, 0.8]])
 STUDENT = torch.tensor([[0.6, 0.8], [0, 1.0]])
+HALF = SoftTargets(temperature=0.5)
 
 
 def gradient(loss: Tensor, of: Tensor) -> Tensor | None:
@@ -20,8 +21,8 @@ def gradient(loss: Tensor, of: Tensor) -> Tensor | None:
 
 
 def test_both_forms_have_the_published_values() -> None:
-    assert similarity_distillation(IMAGE, TEACHER, STUDENT, 0.5).item() == pytest.approx(0.775110, abs=1e-6)
-    kl = similarity_distillation(IMAGE, TEACHER, STUDENT, 0.5, form="kl")
+    assert similarity_distillation(IMAGE, TEACHER, STUDENT, HALF).item() == pytest.approx(0.775110, abs=1e-6)
+    kl = similarity_distillation(IMAGE, TEACHER, STUDENT, SoftTargets(temperature=0.5, form="kl"))
     assert kl.item() == pytest.approx(0.101570, abs=1e-6)
 
 
@@ -33,24 +34,25 @@ def test_both_directions_are_averaged() -> None:
 
 
 def test_a_student_equal_to_its_teacher_has_the_entropy_left() -> None:
-    assert similarity_distillation(IMAGE, TEACHER, TEACHER, 0.5).item() == pytest.approx(0.673540, abs=1e-6)
-    kl = similarity_distillation(IMAGE, TEACHER, TEACHER, 0.5, form="kl")
+    assert similarity_distillation(IMAGE, TEACHER, TEACHER, HALF).item() == pytest.approx(0.673540, abs=1e-6)
+    kl = similarity_distillation(IMAGE, TEACHER, TEACHER, SoftTargets(temperature=0.5, form="kl"))
     assert kl.item() == pytest.approx(0, abs=1e-6)
 
 
 def test_no_gradient_reaches_the_teacher() -> None:
     image, teacher, student = (t.clone().requires_grad_() for t in (IMAGE, TEACHER, STUDENT))
     for detach in (True, False):
-        loss = similarity_distillation(image, teacher, student, 0.5, detach_image=detach)
+        targets = SoftTargets(temperature=0.5, detach_image=detach)
+        loss = similarity_distillation(image, teacher, student, targets)
         assert gradient(loss, teacher) is None
 
 
 def test_images_learn_through_the_targets_only_when_asked() -> None:
     image = IMAGE.clone().requires_grad_()
-    by_flag = {
-        detach: gradient(similarity_distillation(image, TEACHER, STUDENT, 0.5, detach_image=detach), image)
-        for detach in (True, False)
-    }
+    by_flag = {}
+    for detach in (True, False):
+        how = SoftTargets(temperature=0.5, detach_image=detach)
+        by_flag[detach] = gradient(similarity_distillation(image, TEACHER, STUDENT, how), image)
     targets = IMAGE @ TEACHER.T / 0.5
     logits = image @ STUDENT.T / 0.5
     constant = -sum((targets.softmax(d) * logits.log_softmax(d)).sum(d).mean() for d in (0, 1)) / 2
@@ -63,10 +65,10 @@ def test_images_learn_through_the_targets_only_when_asked() -> None:
 
 
 def test_equal_weights_change_nothing_and_a_zero_leaves_the_pair_out() -> None:
-    plain = similarity_distillation(IMAGE, TEACHER, STUDENT, 0.5)
-    weighted = similarity_distillation(IMAGE, TEACHER, STUDENT, 0.5, weight_N=torch.tensor([0.4, 0.4]))
+    plain = similarity_distillation(IMAGE, TEACHER, STUDENT, HALF)
+    weighted = similarity_distillation(IMAGE, TEACHER, STUDENT, HALF, weight_N=torch.tensor([0.4, 0.4]))
     torch.testing.assert_close(plain, weighted)
-    first = similarity_distillation(IMAGE, TEACHER, STUDENT, 0.5, weight_N=torch.tensor([1.0, 0]))
+    first = similarity_distillation(IMAGE, TEACHER, STUDENT, HALF, weight_N=torch.tensor([1.0, 0]))
     share, logits = (IMAGE @ TEACHER.T / 0.5), (IMAGE @ STUDENT.T / 0.5)
     expected = [-(share.softmax(d) * logits.log_softmax(d)).sum(d)[0].item() for d in (0, 1)]
     assert first.item() == pytest.approx(sum(expected) / 2, abs=1e-6)

@@ -12,11 +12,10 @@ from test_one_to_k import TOY_BATCH, TOY_VIEWS
 from toy_views import make_batch, make_views
 
 from dragoman.errors import UserError
-from dragoman.objectives._bridge import bridge
-from dragoman.objectives._distill import feature_distillation, source_distillation
-from dragoman.objectives._sigmoid import sigmoid_contrast
-from dragoman.objectives._triplet import same_item, soft_triplet
 from dragoman.objectives.dragoman import Config, Dragoman, build
+from dragoman.objectives.losses.contrast import bridge, sigmoid_contrast
+from dragoman.objectives.losses.distil import feature_distillation, source_distillation
+from dragoman.objectives.losses.triplet import same_item, soft_triplet
 
 
 def make(**settings: Any) -> Dragoman:

@@ -10,7 +10,7 @@ import torch
 from toy_views import gradients, make_batch, make_views
 
 from dragoman.errors import UserError
-from dragoman.objectives._triplet import hardest_triplet
+from dragoman.objectives.losses.triplet import hardest_triplet
 from dragoman.objectives.nrccr import NRCCR, Config, build
 from dragoman.recipes import load_recipe
 

@@ -10,7 +10,7 @@ import torch
 from toy_views import MT, make_batch, make_views
 
 from dragoman.errors import UserError
-from dragoman.objectives._views import Batch, Views
+from dragoman.objectives.contract import Batch, Views
 from dragoman.objectives.one_to_k import Config, build
 
 TOY_VIEWS = Views(

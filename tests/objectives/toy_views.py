@@ -8,8 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dragoman.objectives._matching import Fused
-from dragoman.objectives._views import Batch, Views
+from dragoman.objectives.contract import Batch, Fused, Views
 from dragoman.records import ROLES
 
 HUMAN, MT, BACK = (ROLES.index(role) for role in ("human", "mt", "back"))

@@ -12,10 +12,9 @@ from torch import Tensor
 from training_world import tiny
 
 from dragoman.corpus import Corpus
-from dragoman.objectives._masking import Masks
-from dragoman.objectives._matching import Draws
 from dragoman.training import TrainConfig, fused
 from dragoman.training.batches import Step, StepPlan
+from dragoman.training.fused import Draws, Masks
 from dragoman.training.processes import Processes
 from dragoman.training.samples import load_samples
 from dragoman.training.state import TrainState

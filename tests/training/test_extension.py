@@ -21,7 +21,7 @@ from dragoman.corpus import Corpus
 from dragoman.corpus.features import write_features
 from dragoman.errors import UserError
 from dragoman.models.dual import unique_texts
-from dragoman.objectives._views import Batch, Objective, Views
+from dragoman.objectives.contract import Batch, Objective, Views
 from dragoman.recipes import load_recipe
 from dragoman.records import ROLES
 from dragoman.training import TrainConfig, extended_config, train

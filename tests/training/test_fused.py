@@ -18,13 +18,11 @@ import dragoman
 from dragoman.corpus import Corpus
 from dragoman.corpus.features import write_features
 from dragoman.models.dual import DualEncoder
-from dragoman.objectives import _masking, _matching
-from dragoman.objectives._masking import Masks
-from dragoman.objectives._matching import Draws
-from dragoman.objectives._views import Batch, Views
+from dragoman.objectives.contract import Batch, Views
 from dragoman.records import ROLES
 from dragoman.training import TrainConfig, fused, train
 from dragoman.training.batches import Step
+from dragoman.training.fused import Draws, Masks, draw, draw_masks
 from dragoman.training.processes import Alone
 from dragoman.training.state import TrainState
 from dragoman.training.views import compute_views
@@ -53,7 +51,6 @@ def config_of(**settings: str) -> TrainConfig:
 @pytest.fixture
 def fixed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draws that do not depend on how often anything else has drawn: the first known word is hidden."""
-    draw = fused.draw
 
     def seeded(*arguments: Any) -> Draws:
         with torch.random.fork_rng():
@@ -105,7 +102,7 @@ def one_by_one(model: DualEncoder, step: Step, regions: Tensor, draws: Draws) ->
 def test_pairs_are_fused_as_if_each_stood_alone(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     state, step = prepared(corpus, config_of())
     model, kept = state.model.eval(), []
-    monkeypatch.setattr(fused, "draw", lambda *a: kept.append(_matching.draw(*a)) or kept[-1])
+    monkeypatch.setattr(fused, "draw", lambda *a: kept.append(draw(*a)) or kept[-1])
     regions = torch.from_numpy(state.regions(step.items))
     views, batch = views_of(state, step, regions)
     draws = kept[0]
@@ -124,10 +121,10 @@ def test_hidden_words_are_predicted_from_the_rest_and_the_own_image(
     corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = []
-    monkeypatch.setattr(fused, "draw", lambda *a: kept.append(_matching.draw(*a)) or kept[-1])
+    monkeypatch.setattr(fused, "draw", lambda *a: kept.append(draw(*a)) or kept[-1])
     # Nothing is swapped: a swapped word would be another one in the slow way.
-    monkeypatch.setattr(_masking, "SWAP", 0.0)
-    monkeypatch.setattr(fused, "draw_masks", lambda *a: kept.append(_masking.draw_masks(*a)) or kept[-1])
+    monkeypatch.setattr(fused, "SWAP", 0.0)
+    monkeypatch.setattr(fused, "draw_masks", lambda *a: kept.append(draw_masks(*a)) or kept[-1])
     state, step = prepared(corpus, config_of())
     model = state.model.eval()
     regions = torch.from_numpy(state.regions(step.items))

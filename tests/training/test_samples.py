@@ -12,7 +12,7 @@ from training_world import DE, EN, PT, edit_captions, tiny, write_captions, writ
 
 from dragoman.corpus import Corpus
 from dragoman.errors import UserError
-from dragoman.objectives._views import Batch
+from dragoman.objectives.contract import Batch
 from dragoman.training import train
 from dragoman.training.batches import BACK, HUMAN, MT, Step, StepPlan
 from dragoman.training.samples import Choice, Samples, load_samples

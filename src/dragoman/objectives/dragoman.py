@@ -8,7 +8,7 @@ trust does is set by the run (`trust.` settings). B items, R texts.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -16,20 +16,22 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dragoman.errors import UserError
-from dragoman.objectives._bridge import bridge
-from dragoman.objectives._contrast import Temperature
-from dragoman.objectives._coupling import text_targets
-from dragoman.objectives._distill import feature_distillation, source_distillation
-from dragoman.objectives._sigmoid import SigmoidScale, sigmoid_contrast
-from dragoman.objectives._triplet import confident_margin, same_item, soft_triplet
-from dragoman.objectives._views import Batch, Objective, Views
-from dragoman.objectives.one_to_k import Form, image_contrast
-
-NEEDS = ("image", "text")
+from dragoman.objectives.contract import Batch, Objective, ObjectiveConfig, Views
+from dragoman.objectives.losses.contrast import (
+    Form,
+    SigmoidScale,
+    Temperature,
+    bridge,
+    image_contrast,
+    sigmoid_contrast,
+    text_targets,
+)
+from dragoman.objectives.losses.distil import feature_distillation, source_distillation
+from dragoman.objectives.losses.triplet import confident_margin, same_item, soft_triplet
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(ObjectiveConfig):
     """Weights of 0 switch a part off, and it is not computed."""
 
     contrast: Literal["softmax", "sigmoid", "soft_triplet"] = "softmax"
@@ -56,24 +58,14 @@ class Config:
     """Leading components of the vectors that must serve alone as well (Matryoshka), as in `64,128`."""
 
     @property
-    def needs(self) -> tuple[str, ...]:
-        """The views that this configuration reads."""
-        return NEEDS
-
-    @property
     def prefixes(self) -> tuple[int, ...]:
         """`widths` as numbers."""
         return tuple(int(width) for width in self.widths)
 
     def __post_init__(self) -> None:
-        for name in ("temperature", "distil_temperature"):
-            if not 0.001 <= getattr(self, name) <= 0.5:
-                raise UserError(f"{name} must lie in [0.001, 0.5], got {getattr(self, name)}")
+        super().__post_init__()
         if not 0 <= self.neighbours < 1:
             raise UserError(f"neighbours must lie in [0, 1), got {self.neighbours}")
-        for field in fields(self):
-            if field.name.endswith("_weight") and not getattr(self, field.name) >= 0:
-                raise UserError(f"{field.name} must be 0 or more, got {getattr(self, field.name)}")
         if any(not width.isdecimal() or int(width) < 1 for width in self.widths):
             raise UserError(f"widths must be whole numbers above 0, got {', '.join(self.widths)}")
 
@@ -127,18 +119,14 @@ class Dragoman(Objective):
     def _contrast(self, views: Views, batch: Batch, rows: Tensor) -> Tensor:
         config = self.config
         if config.contrast == "softmax":
-            languages = torch.unique(batch.lang[rows])
-            terms = image_contrast(
-                views, batch, rows, languages, self.scale(), config.form, config.neighbours
-            )
+            terms = image_contrast(views, batch, rows, self.scale(), config.form, config.neighbours)
             return terms.symmetric(config.text_weight)
         weight_R, item_R = batch.weights(rows), batch.item[rows]
         if config.contrast == "soft_triplet":
-            confidence = None if batch.confidence is None else batch.confidence[rows]
             return soft_triplet(
                 views.image[item_R] @ views.text[rows].T,
                 same_item(item_R, "by_visual_id"),
-                confident_margin(config.margin, confidence),
+                confident_margin(config.margin, batch.confidences(rows)),
                 config.triplet_temperature,
                 weight_N=weight_R,
             )
@@ -147,7 +135,7 @@ class Dragoman(Objective):
 
 
 def _cut(views: Views, width: int) -> Views:
-    """The leading components of the vectors, at unit length again."""
+    """Return the leading components of the vectors, at unit length again."""
     return replace(
         views,
         image=F.normalize(views.image[:, :width], dim=1),
@@ -156,5 +144,5 @@ def _cut(views: Views, width: int) -> Views:
 
 
 def build(config: Config, width: int) -> Dragoman:
-    """The objective as a callable of views and batch; `width` is of no use here."""
+    """Return the objective; the width of the trunk does not matter to it."""
     return Dragoman(config)

@@ -7,37 +7,38 @@ cross-attention teacher; cycle consistency of source and back-translation; a lan
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
-from dragoman.errors import UserError
-from dragoman.objectives._adversary import LanguageDiscriminator, Strength, binary
-from dragoman.objectives._contrast import Temperature, uniform_targets, weighted_targets
-from dragoman.objectives._coupling import softmax_contrast
-from dragoman.objectives._distill import feature_distillation, similarity_distillation
-from dragoman.objectives._triplet import (
+from dragoman.objectives.contract import Batch, Objective, ObjectiveConfig, Views
+from dragoman.objectives.losses.adversary import LanguageDiscriminator, Strength, binary
+from dragoman.objectives.losses.contrast import (
+    Temperature,
+    softmax_contrast,
+    uniform_targets,
+    weighted_targets,
+)
+from dragoman.objectives.losses.distil import SoftTargets, feature_distillation, similarity_distillation
+from dragoman.objectives.losses.triplet import (
     Reduction,
     confident_margin,
     hardest_triplet,
     same_item,
     soft_triplet,
 )
-from dragoman.objectives._views import Batch, Objective, Views
 
 Contrast = Literal["triplet", "soft_triplet", "info_nce"]
-NEEDS = ("image", "text", "back", "teacher", "pooled", "tokens")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(ObjectiveConfig):
     """The clean form; `recipes/nrccr_released.py` sets what the authors' code does."""
 
-    target_languages: ClassVar[int] = 1
-    """Teacher, cycle and adversary pair the source with one language."""
+    # Teacher, cycle and adversary pair the source with one language.
+    target_languages: ClassVar[int | None] = 1
     reads_source: ClassVar[bool] = True
-    """Source captions must be in a step, also where they cannot move."""
     contrast: Contrast = "triplet"
     """Loss of the source and target terms."""
     margin: float = 0.2
@@ -66,22 +67,14 @@ class Config:
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """The views that this configuration reads."""
+        """The part of `contract.NEEDS` that this configuration reads."""
         asked = {
             "back": self.cycle,
             "teacher": self.sim_loss != "off" or self.feat_loss != "off",
             "pooled": self.adversary != "off" and self.discriminator != "strong",
             "tokens": self.adversary != "off" and self.discriminator == "strong",
         }
-        return tuple(name for name in NEEDS if asked.get(name, True))
-
-    def __post_init__(self) -> None:
-        if not 0.001 <= self.temperature <= 0.5:
-            raise UserError(f"temperature must lie in [0.001, 0.5], got {self.temperature}")
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.name.endswith("weight") and not value >= 0:
-                raise UserError(f"{field.name} must be 0 or more, got {value}")
+        return (*super().needs, *(name for name, wanted in asked.items() if wanted))
 
 
 class NRCCR(Objective):
@@ -116,17 +109,18 @@ class NRCCR(Objective):
             "source": self._contrast_images(views, batch, source),
             "target": self._contrast_images(views, batch, target),
         }
-        image_PJ = views.image[batch.item[target]]
         if config.sim_loss != "off":
             assert views.teacher is not None
             terms["sim"] = similarity_distillation(
-                image_PJ,
+                views.image[batch.item[target]],
                 views.teacher,
                 views.text[target],
-                config.temperature,
-                form=config.sim_loss,
-                detach_image=config.detach_visual_teacher,
-                weight_N=batch.weights(target),
+                SoftTargets(
+                    temperature=config.temperature,
+                    form=config.sim_loss,
+                    detach_image=config.detach_visual_teacher,
+                ),
+                batch.weights(target),
             )
         if config.feat_loss != "off":
             assert views.teacher is not None
@@ -146,7 +140,7 @@ class NRCCR(Objective):
         return terms
 
     def opponent_loss(self, views: Views, batch: Batch) -> Tensor:
-        """Mean of both sides' binary cross-entropy on detached states."""
+        """Return the mean of both sides' binary cross-entropy on detached states."""
         still = Views(
             image=views.image,
             text=views.text,
@@ -181,7 +175,7 @@ class NRCCR(Objective):
         return self._triplet(self.config.contrast, similarity_PP, item, batch, rows)
 
     def _contrast_cycle(self, views: Views, batch: Batch, source: Tensor) -> Tensor:
-        """Source captions against back-translations, which count by the trust of the translation."""
+        """Contrast source captions with back-translations, which count by the trust of the translation."""
         back = batch.rows(0, back=True)
         kept = source[(batch.pair[source][:, None] == batch.pair[back][None, :]).any(1)]
         item, weight_P = batch.item[kept], batch.weights(back)
@@ -202,13 +196,12 @@ class NRCCR(Objective):
     ) -> Tensor:
         config, weight = self.config, batch.weights(rows)
         same = same_item(item, config.negatives)
-        confidence = None if batch.confidence is None else batch.confidence[rows]
-        margin = confident_margin(config.margin, confidence)
+        margin = confident_margin(config.margin, batch.confidences(rows))
         if form == "triplet":
             return hardest_triplet(similarity_PP, same, margin, config.reduction, weight)
         return soft_triplet(similarity_PP, same, margin, config.temperature, config.reduction, weight)
 
 
 def build(config: Config, width: int) -> NRCCR:
-    """The objective as a callable of views and batch. `width` is that of the pooled trunk states."""
+    """Return the objective; its discriminator reads pooled trunk states of `width`."""
     return NRCCR(config, width)

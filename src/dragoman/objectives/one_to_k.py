@@ -12,14 +12,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from dragoman.errors import UserError
-from dragoman.objectives._contrast import ContrastTerms, Temperature
-from dragoman.objectives._coupling import softmax_contrast
-from dragoman.objectives._matching import MatchingConfig, fused_terms
-from dragoman.objectives._views import Batch, Objective, Views
-
-NEEDS = ("image", "text", "fused")
-Form = Literal["pooled_uniform", "pooled_logsum", "per_language"]
+from dragoman.objectives.contract import Batch, MatchingConfig, Objective, Views
+from dragoman.objectives.losses.contrast import Form, Temperature, image_contrast
+from dragoman.objectives.losses.matching import fused_terms
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,16 +32,6 @@ class Config(MatchingConfig):
     rows: Literal["item", "caption"] = "item"
     """`caption` lets an image stand in the batch once for each of its source captions, and be its own
     negative, as released."""
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """The views that this configuration reads."""
-        return ("image", "text", *self.fused_needs)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0.001 <= self.temperature <= 0.5:
-            raise UserError(f"temperature must lie in [0.001, 0.5], got {self.temperature}")
 
 
 class OneToK(Objective):
@@ -67,9 +52,10 @@ class OneToK(Objective):
         if self.config.rows == "caption":
             views, batch = row_per_caption(views, batch)
         rows = batch.captions()
-        languages = torch.unique(batch.lang[rows])
-        terms = image_contrast(views, batch, rows, languages, self.temperature(), self.config.form)
-        factor = 1.0 if self.config.text_weight == "one" else 1 / len(languages)
+        terms = image_contrast(views, batch, rows, self.temperature(), self.config.form)
+        factor = 1.0
+        if self.config.text_weight == "inverse_k":
+            factor = 1 / len(torch.unique(batch.lang[rows]))
         return {
             "image_to_text": terms.image_to_text,
             "text_to_image": factor * terms.text_to_image,
@@ -78,39 +64,13 @@ class OneToK(Objective):
         }
 
 
-def image_contrast(
-    views: Views,
-    batch: Batch,
-    rows: Tensor,
-    languages: Tensor,
-    temperature: Tensor,
-    form: Form,
-    neighbours: float = 0.0,
-) -> ContrastTerms:
-    """Items against the texts `rows`, pooled or inside each of `languages`."""
-    if form != "per_language":
-        pooling: Literal["mean", "logsum"] = "logsum" if form == "pooled_logsum" else "mean"
-        return softmax_contrast(
-            views, batch, rows, temperature, pooling=pooling, weigh_items=False, neighbours=neighbours
-        )
-    each = [
-        softmax_contrast(views, batch, rows[batch.lang[rows] == lang], temperature, neighbours=neighbours)
-        for lang in languages
-    ]
-    return ContrastTerms(
-        image_to_text=torch.stack([terms.image_to_text for terms in each]).mean(),
-        text_to_image=torch.stack([terms.text_to_image for terms in each]).mean(),
-        floor=torch.stack([terms.floor for terms in each]).mean(),
-    )
-
-
 def row_per_caption(views: Views, batch: Batch) -> tuple[Views, Batch]:
-    """The step with an image row for each pair instead of each item."""
+    """Return the step with an image row for each pair instead of each item."""
     item_of_pair = torch.zeros(int(batch.pair.max()) + 1, dtype=torch.long, device=batch.pair.device)
     item_of_pair[batch.pair] = batch.item
     return replace(views, image=views.image[item_of_pair]), replace(batch, item=batch.pair)
 
 
 def build(config: Config, width: int) -> OneToK:
-    """The objective as a callable of views and batch; `width` is of no use here."""
+    """Return the objective; the width of the trunk does not matter to it."""
     return OneToK(config)

@@ -8,34 +8,19 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from dragoman.errors import UserError
-from dragoman.objectives._bridge import bridge
-from dragoman.objectives._contrast import Temperature
-from dragoman.objectives._coupling import softmax_contrast
-from dragoman.objectives._views import Batch, Objective, Views
-
-NEEDS = ("image", "text")
+from dragoman.objectives.contract import Batch, Objective, ObjectiveConfig, Views
+from dragoman.objectives.losses.contrast import Temperature, bridge, softmax_contrast
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(ObjectiveConfig):
     """Two contrasts with a temperature each."""
 
     reads_source: ClassVar[bool] = True
-    """Source captions must be in a step, also where they cannot move."""
     temperature: float = 0.07
     learn_temperature: bool = True
     source_weight: float = 1.0
     bridge_weight: float = 1.0
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """The views that this configuration reads."""
-        return NEEDS
-
-    def __post_init__(self) -> None:
-        if not 0.001 <= self.temperature <= 0.5:
-            raise UserError(f"temperature must lie in [0.001, 0.5], got {self.temperature}")
 
 
 class Pivot(Objective):
@@ -55,5 +40,5 @@ class Pivot(Objective):
 
 
 def build(config: Config, width: int) -> Pivot:
-    """The objective as a callable of views and batch; `width` is of no use here."""
+    """Return the objective; the width of the trunk does not matter to it."""
     return Pivot(config)

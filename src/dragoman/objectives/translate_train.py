@@ -1,6 +1,6 @@
 """Translate-train: contrast images with source captions and with their machine translations.
 
-The baseline that noise-robust methods must beat. P pairs.
+The baseline that noise-robust methods must beat.
 """
 
 from __future__ import annotations
@@ -9,17 +9,12 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from dragoman.errors import UserError
-from dragoman.objectives._contrast import Temperature
-from dragoman.objectives._coupling import softmax_contrast
-from dragoman.objectives._pairing import ImageContrast
-from dragoman.objectives._views import Batch, Views
-
-NEEDS = ("image", "text")
+from dragoman.objectives.contract import Batch, ObjectiveConfig, Views
+from dragoman.objectives.losses.contrast import LanguagesApart, Temperature, softmax_contrast
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(ObjectiveConfig):
     """Symmetric multi-positive InfoNCE inside each language."""
 
     temperature: float = 0.07
@@ -28,17 +23,8 @@ class Config:
     target_weight: float = 1.0
     """0 trains on the source language alone."""
 
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """The views that this configuration reads."""
-        return NEEDS
 
-    def __post_init__(self) -> None:
-        if not 0.001 <= self.temperature <= 0.5:
-            raise UserError(f"temperature must lie in [0.001, 0.5], got {self.temperature}")
-
-
-class TranslateTrain(ImageContrast):
+class TranslateTrain(LanguagesApart):
     """Terms `source` and `target`, each the mean of both directions."""
 
     def __init__(self, config: Config) -> None:
@@ -51,5 +37,5 @@ class TranslateTrain(ImageContrast):
 
 
 def build(config: Config, width: int) -> TranslateTrain:
-    """The objective as a callable of views and batch; `width` is of no use here."""
+    """Return the objective; the width of the trunk does not matter to it."""
     return TranslateTrain(config)

@@ -118,7 +118,7 @@ def require_recipe(config: BenchmarkConfig, targets: Sequence[str]) -> None:
 def _learns_alone(recipe: str) -> bool:
     """Whether it learns one target language at a time, as NRCCR does."""
     chosen: TrainConfig = load_recipe(recipe)(SOURCE, ("xx",), "")
-    return getattr(chosen.loss, "target_languages", None) == 1
+    return chosen.loss.target_languages == 1
 
 
 def _training_text(config: BenchmarkConfig, corpus: Corpus, targets: Sequence[str]) -> dict[str, str]:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from dragoman.errors import UserError
 from dragoman.models.dual import unique_texts
-from dragoman.objectives._views import Batch
+from dragoman.objectives.contract import Batch
 from dragoman.records import ROLES
 from dragoman.training.config import TrainConfig
 from dragoman.training.neighbours import side_by_side

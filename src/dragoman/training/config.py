@@ -11,17 +11,17 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any, Literal, TypeVar
 
-from dragoman import plugins
 from dragoman.errors import UserError
 from dragoman.models.dual import DualConfig
 from dragoman.models.fusion import FusionConfig
 from dragoman.models.temporal import VideoConfig
 from dragoman.models.text.huggingface import HuggingFaceTextConfig
 from dragoman.models.text.spelling import SmallTextConfig
+from dragoman.objectives import load_objective
+from dragoman.objectives.contract import ObjectiveConfig
 from dragoman.training.extension_config import ExtensionConfig
 from dragoman.training.trust_use import TrustUse
 
-OBJECTIVES = "dragoman.objectives"
 T = TypeVar("T")
 
 
@@ -38,7 +38,7 @@ class TrainConfig:
     """Name of the feature set of the corpus."""
     objective: str
     """File of `objectives/`."""
-    loss: Any
+    loss: ObjectiveConfig
     """That file's `Config`."""
     text: SmallTextConfig | HuggingFaceTextConfig = field(default_factory=SmallTextConfig)
     dual: DualConfig = field(default_factory=DualConfig)
@@ -166,7 +166,7 @@ class TrainConfig:
             )
 
     def _check_objective(self) -> None:
-        if not isinstance(self.loss, plugins.load(OBJECTIVES, self.objective, "objective").Config):
+        if not isinstance(self.loss, load_objective(self.objective).Config):
             raise UserError(
                 f"The settings in `loss` are not those of the objective {self.objective!r}. "
                 "Choose the recipe of that objective: --recipe NAME"
@@ -177,8 +177,7 @@ class TrainConfig:
                 f"The objective {self.objective!r} compares a translation with its own source caption, so "
                 "both must be in a step: --set unit=caption --set always_source=true"
             )
-        wanted = getattr(self.loss, "target_languages", None)
-        learned = self.learned_targets
+        wanted, learned = self.loss.target_languages, self.learned_targets
         if wanted is not None and len(learned) != wanted:
             raise UserError(
                 f"The objective {self.objective!r} learns {wanted} target language at a time, got "
@@ -207,7 +206,7 @@ class TrainConfig:
     def source_part(self) -> Literal["always", "drawn", "never"]:
         """How source captions take part in steps: never where the model knows them and they cannot move."""
         still = self.extension is not None and self.extension.learn == "vocabulary"
-        if still and not getattr(self.loss, "reads_source", False):
+        if still and not self.loss.reads_source:
             return "never"
         return "always" if self.always_source else "drawn"
 
@@ -228,9 +227,9 @@ class TrainConfig:
         return plain
 
 
-def objective_config(objective: str, **settings: Any) -> Any:
-    """The `Config` of the objective in file `objective`."""
-    return plugins.load(OBJECTIVES, objective, "objective").Config(**settings)
+def objective_config(objective: str, **settings: Any) -> ObjectiveConfig:
+    """Return the settings of the objective in file `objective`."""
+    return load_objective(objective).Config(**settings)
 
 
 def _replaced(config: T, settings: Mapping[str, str], prefix: str = "") -> T:

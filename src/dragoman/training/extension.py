@@ -23,7 +23,7 @@ from dragoman.models.dual import DualEncoder, unique_texts
 from dragoman.models.folder import load_model
 from dragoman.models.text.small import SmallText
 from dragoman.models.text.spelling import SmallTextConfig
-from dragoman.objectives._views import Batch, Objective, Views
+from dragoman.objectives.contract import Batch, Objective, Views
 from dragoman.training.batches import Step
 from dragoman.training.config import TrainConfig
 from dragoman.training.extension_config import ExtensionConfig

@@ -1,26 +1,33 @@
 """The view `fused`: what the fusion encoder makes of some texts and images of a step.
 
-The drawn texts are encoded once more, with their tokens: keeping the tokens of all texts of a step would need
+Pairs to match and words to hide are drawn here (MITM and CMLM of 1-to-K, arXiv 2406.18254), then fused. The
+drawn texts are encoded once more, with their tokens: keeping the tokens of all texts of a step would need
 memory for each of its languages.
 
-B images, N pairs, L tokens, H hidden width, R regions, D width of the vision vectors, M hidden words, V words
-of the vocabulary.
+B images, T texts, N pairs or drawn images, C columns, L tokens, H hidden width, R regions, D width of the
+vision vectors, M hidden words, V words of the vocabulary.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 
 import torch
 from torch import Tensor
 
 from dragoman.models.dual import DualEncoder, unique_texts
-from dragoman.objectives._masking import Masks, draw_masks
-from dragoman.objectives._matching import Draws, Fused, MatchingConfig, draw
-from dragoman.objectives._views import Batch, Views
+from dragoman.objectives.contract import Batch, Fused, MatchingConfig, Views
 from dragoman.training.batches import Step
 from dragoman.training.chunks import recomputed
 from dragoman.training.processes import Processes
+
+FLOOR = 1e-5
+"""Added to every share, so that no candidate is out of reach."""
+MASKED_SHARE, MOST_MASKED = 0.4, 12
+"""Words of a caption that are chosen to be predicted."""
+HIDE, SWAP = 0.8, 0.1
+"""Of the chosen words: hidden, and swapped for another; the others stay."""
 
 
 def compute_fused(
@@ -137,3 +144,106 @@ def _predict_part(model: DualEncoder, inputs: dict[str, Tensor], masks: Masks, r
     table_VW = model.trunk.label_table(model.fusion.config.words)
     logits_MV: Tensor = model.word_head(fused_NLH[masks.chosen], table_VW)
     return logits_MV
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draws:
+    """Texts and images to fuse, one entry an image that has a text."""
+
+    image: Tensor
+    """[N] the image."""
+    text: Tensor
+    """[N] one of its own texts."""
+    negative_image: Tensor
+    """[N] an image to fuse with that text; -1 where a step holds no other image."""
+    negative_text: Tensor
+    """[N] a text of another image to fuse with the image; -1 where there is none."""
+
+    @property
+    def pairs(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Texts, images and labels: N pairs that match, then up to 2N that do not.
+
+        An image without a negative gives no pair at all: with matches alone, the head would learn to say yes.
+        """
+        whole = (self.negative_image >= 0) & (self.negative_text >= 0)
+        image, text = self.image[whole], self.text[whole]
+        texts = torch.cat([text, text, self.negative_text[whole]])
+        images = torch.cat([image, self.negative_image[whole], image])
+        return texts, images, (torch.arange(len(texts), device=text.device) < len(text)).long()
+
+
+@torch.no_grad()
+def draw(similarity_BT: Tensor, item_T: Tensor, usable_T: Tensor, config: MatchingConfig) -> Draws:
+    """Draw one own text, one negative image and one negative text for every image that has a usable text.
+
+    Over P, the softmax of an image over all texts, and Q, that of a text over all images: an own text by
+    `positive_language`, a negative image by Q of that text, a negative text by P. Own items are never
+    negatives, whatever they score. `similarity_BT` are cosines; `usable_T` is false at texts that are left
+    out. No gradient flows.
+    """
+    logits_BT = similarity_BT.float() / config.sampling_temperature
+    usable_BT = usable_T.expand_as(logits_BT)
+    own_BT = (torch.arange(len(logits_BT), device=item_T.device)[:, None] == item_T) & usable_BT
+    share_BT = logits_BT.masked_fill(~usable_BT, -torch.inf).softmax(1) + FLOOR
+    image_N = own_BT.any(1).nonzero().squeeze(1)
+    weight_BT = _own_weights(logits_BT, share_BT, own_BT, config)
+    text_N = _draw_rows(weight_BT[image_N], own_BT[image_N])
+    image_share_NB = logits_BT.softmax(0).T[text_N] + FLOOR
+    other_NB = torch.arange(len(logits_BT), device=item_T.device) != image_N[:, None]
+    other_NT = (usable_BT & ~own_BT)[image_N]
+    return Draws(
+        image=image_N,
+        text=text_N,
+        negative_image=_draw_rows(image_share_NB, other_NB),
+        negative_text=_draw_rows(share_BT[image_N], other_NT),
+    )
+
+
+def _own_weights(logits_BT: Tensor, share_BT: Tensor, own_BT: Tensor, config: MatchingConfig) -> Tensor:
+    if config.positive_language == "released":
+        return share_BT.max() + FLOOR - share_BT
+    if config.positive_language == "uniform":
+        return torch.ones_like(share_BT)
+    return (-logits_BT).masked_fill(~own_BT, -torch.inf).softmax(1).nan_to_num()
+
+
+def _draw_rows(weight_NC: Tensor, allowed_NC: Tensor) -> Tensor:
+    """Draw a column of each row by its weight, [N], among those allowed; -1 where none is."""
+    kept_NC = weight_NC * allowed_NC
+    some_N = allowed_NC.any(1)
+    if not weight_NC.shape[0]:
+        return some_N.long()
+    # multinomial refuses a row of zeros; what it draws there is thrown away.
+    column_N = torch.multinomial(torch.where(some_N[:, None], kept_NC, 1.0), 1).squeeze(1)
+    return torch.where(some_N, column_N, -1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Masks:
+    """Boolean [N, L]; `hidden` and `swapped` are disjoint parts of `chosen`."""
+
+    chosen: Tensor
+    """To be predicted."""
+    hidden: Tensor
+    swapped: Tensor
+
+
+@torch.no_grad()
+def draw_masks(label_NL: Tensor, length_N: Tensor) -> Masks:
+    """Choose min(12, max(1, round(0.4 x length))) tokens of each text, or all that can be predicted if fewer.
+
+    `label_NL` is -1 at tokens that are never chosen: padding, special tokens, words out of the vocabulary.
+    `length_N` counts all tokens of a text.
+    """
+    known_NL = label_NL >= 0
+    wanted_N = (MASKED_SHARE * length_N).round().clamp(1, MOST_MASKED)
+    # The n largest of random keys are n tokens drawn without replacement.
+    key_NL = torch.rand(label_NL.shape, device=label_NL.device).masked_fill(~known_NL, -1)
+    place_NL = key_NL.argsort(dim=1, descending=True).argsort(dim=1)
+    chosen_NL = (place_NL < wanted_N[:, None]) & known_NL
+    fate_NL = torch.rand(label_NL.shape, device=label_NL.device)
+    return Masks(
+        chosen=chosen_NL,
+        hidden=chosen_NL & (fate_NL < HIDE),
+        swapped=chosen_NL & (fate_NL >= HIDE) & (fate_NL < HIDE + SWAP),
+    )

@@ -15,7 +15,6 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dragoman import plugins
 from dragoman.corpus import Corpus, FeatureSet, FrameSet
 from dragoman.errors import UserError
 from dragoman.models.dual import DualEncoder
@@ -23,7 +22,8 @@ from dragoman.models.text.contract import TextEncoder
 from dragoman.models.text.huggingface import HuggingFaceText
 from dragoman.models.text.small import SmallText
 from dragoman.models.text.spelling import SmallTextConfig
-from dragoman.objectives._views import Objective
+from dragoman.objectives import load_objective
+from dragoman.objectives.contract import MatchingConfig, Objective
 from dragoman.training.batches import Step
 from dragoman.training.checkpoint import (
     Progress,
@@ -32,7 +32,7 @@ from dragoman.training.checkpoint import (
     save_checkpoint,
     set_random_state,
 )
-from dragoman.training.config import OBJECTIVES, TrainConfig
+from dragoman.training.config import TrainConfig
 from dragoman.training.extension import Extension
 from dragoman.training.links import word_links
 from dragoman.training.optimizing import make_optimizer, set_rate
@@ -67,7 +67,8 @@ class TrainState:
         self.accelerator = _accelerator(config, device)
         self.features = corpus.features(config.features)
         torch.manual_seed(config.seed)
-        self.matching = config.loss if "fused" in config.loss.needs else None
+        matching = config.loss if isinstance(config.loss, MatchingConfig) else None
+        self.matching = matching if "fused" in config.loss.needs else None
         self.extension = extension
         if extension is not None:
             model = extension.student(samples.all_texts(), known_words)
@@ -81,8 +82,7 @@ class TrainState:
                 video=config.video if isinstance(self.features, FrameSet) else None,
             )
             model.fit_features(*_moments(self.features, samples.item_id))
-        build = plugins.load(OBJECTIVES, config.objective, "objective").build
-        objective: Objective = build(config.loss, model.trunk.width)
+        objective = load_objective(config.objective).build(config.loss, model.trunk.width)
         if extension is not None:
             objective = extension.objective(objective)
         self.model: DualEncoder = model.to(self.accelerator.device)

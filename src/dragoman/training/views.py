@@ -17,8 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dragoman.models.dual import DualEncoder
-from dragoman.objectives._matching import MatchingConfig
-from dragoman.objectives._views import Batch, Views
+from dragoman.objectives.contract import Batch, MatchingConfig, Views
 from dragoman.training.batches import Step
 from dragoman.training.chunks import Chunk, cut, recomputed
 from dragoman.training.fused import compute_fused

@@ -71,5 +71,5 @@ class ConvolutionalDiscriminator(nn.Module):
 
 
 def binary(logits: Tensor, label: float) -> Tensor:
-    """Mean binary cross-entropy against one label for all."""
+    """Return the mean binary cross-entropy of logits against one label for all."""
     return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, label))

@@ -1,10 +1,11 @@
-"""Distillation from the cross-attention teacher (NRCCR, section 3.3).
+"""Distillation: of similarities and of vectors, from a teacher (NRCCR, section 3.3) or from source captions.
 
 N pairs, J joint width.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -12,29 +13,35 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
+@dataclass(frozen=True, kw_only=True)
+class SoftTargets:
+    """Rules for turning the similarities of a teacher into targets."""
+
+    temperature: float
+    """Divisor of the similarities of both sides."""
+    form: Literal["ce", "kl"] = "ce"
+    """`kl` subtracts the teacher's entropy, which has no gradient where its images are detached."""
+    detach_image: bool = True
+    """Keep the images on the teacher's side from learning; the teacher itself never learns from this."""
+
+
 def similarity_distillation(
     image_NJ: Tensor,
     teacher_NJ: Tensor,
     student_NJ: Tensor,
-    temperature: float,
-    *,
-    form: Literal["ce", "kl"] = "ce",
-    detach_image: bool = True,
+    targets: SoftTargets,
     weight_N: Tensor | None = None,
 ) -> Tensor:
-    """Soft-target cross-entropy between teacher and student similarities to the images, both directions.
-
-    The teacher never gets a gradient; its images do only without `detach_image`. `kl` subtracts the
-    teacher's entropy. `weight_N` (default 1) weighs the pairs.
-    """
-    teacher_image_NJ = image_NJ.detach() if detach_image else image_NJ
-    taught_NN = teacher_image_NJ @ teacher_NJ.detach().T / temperature
-    learned_NN = image_NJ @ student_NJ.T / temperature
+    """Return the soft-target cross-entropy between teacher and student similarities to the images, the mean
+    of both directions. `weight_N` (default 1) weighs the pairs."""
+    teacher_image_NJ = image_NJ.detach() if targets.detach_image else image_NJ
+    taught_NN = teacher_image_NJ @ teacher_NJ.detach().T / targets.temperature
+    learned_NN = image_NJ @ student_NJ.T / targets.temperature
     weight = torch.ones(len(image_NJ), device=image_NJ.device) if weight_N is None else weight_N
     losses = []
     for dim in (1, 0):
         share, log_learned = taught_NN.softmax(dim), learned_NN.log_softmax(dim)
-        log_learned = log_learned if form == "ce" else log_learned - taught_NN.log_softmax(dim)
+        log_learned = log_learned if targets.form == "ce" else log_learned - taught_NN.log_softmax(dim)
         losses.append(-(weight * (share * log_learned).sum(dim)).sum() / weight.sum())
     return (losses[0] + losses[1]) / 2
 
@@ -42,12 +49,13 @@ def similarity_distillation(
 def source_distillation(
     image_BJ: Tensor, source_NJ: Tensor, student_NJ: Tensor, temperature: float, weight_N: Tensor
 ) -> Tensor:
-    """Cross-entropy between the similarities to the images of source captions and of their translations.
+    """Return the cross-entropy between the similarities to the images of source captions and of their
+    translations, the weighted mean over the pairs.
 
-    Rows of the source captions (and the images there) get no gradient, so only translations move towards
-    them; weighted mean over the pairs. The rows of CL2CM's relational transfer (arXiv 2312.08984), with the
-    images themselves in place of the source captions that stand for them.
+    The rows of CL2CM's relational transfer (arXiv 2312.08984), with the images themselves in place of the
+    source captions that stand for them.
     """
+    # Source captions and images get no gradient, so only translations move towards them.
     taught_NB = (source_NJ @ image_BJ.T).detach().div(temperature).softmax(1)
     learned_NB = (student_NJ @ image_BJ.detach().T).div(temperature).log_softmax(1)
     per_pair_N = -(taught_NB * learned_NB).sum(1)
@@ -62,7 +70,7 @@ def feature_distillation(
     detach_teacher: bool = True,
     weight_N: Tensor | None = None,
 ) -> Tensor:
-    """Mean of 1 − cos, or smooth L1 with threshold 4 over all components as in the released code.
+    """Return the mean of 1 − cos, or smooth L1 with threshold 4 over all components as in the released code.
 
     `weight_N` (default 1) weighs the pairs.
     """

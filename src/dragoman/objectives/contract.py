@@ -1,0 +1,220 @@
+"""The contract between training and an objective: its declarations, its input and its output.
+
+A module of this package, but for this one and `losses`, is an objective, and its name is the name that a user
+gives. It holds
+
+- `Config`, a frozen `ObjectiveConfig`: its settings, and what it declares to training;
+- `build(config, width)`, which returns the `Objective`; `width` is H, that of the text trunk's pooled states.
+
+An objective sees tensors and metadata, never a model or a token id, so it can be tested on toy values.
+
+T texts, B items (unique), P pairs, J joint width, H trunk width, L tokens, N drawn images, M hidden words,
+V words of the vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from dragoman.errors import UserError
+from dragoman.records import ROLES
+
+NEEDS = ("image", "text", "back", "teacher", "pooled", "tokens", "fused")
+"""All that an objective can ask for: fields of `Views`, and "back", back-translations among the texts."""
+BACK = ROLES.index("back")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectiveConfig:
+    """Settings of an objective, and what it declares to training.
+
+    Fields named `…temperature` must lie in [0.001, 0.5] and numbers named `…weight` must be 0 or more; a
+    subclass with rules of its own calls `super().__post_init__()` first. Both raise UserError.
+    """
+
+    reads_source: ClassVar[bool] = False
+    """Source captions must be in every step, also where they cannot move (a run that only adds languages)."""
+    target_languages: ClassVar[int | None] = None
+    """Number of target languages that a run must learn; None is any number, none included."""
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The part of `NEEDS` that this configuration reads; nothing else is computed."""
+        return ("image", "text")
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            # `learn_temperature` is a switch, and a weight may be the name of a rule.
+            if isinstance(value, bool | str):
+                continue
+            if field.name.endswith("temperature") and not 0.001 <= value <= 0.5:
+                raise UserError(f"{field.name} must lie in [0.001, 0.5], got {value}")
+            # Written so that NaN is refused as well.
+            if field.name.endswith("weight") and not value >= 0:
+                raise UserError(f"{field.name} must be 0 or more, got {value}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MatchingConfig(ObjectiveConfig):
+    """Settings of an objective with terms of the fusion encoder: matching with hard negatives (MITM) and
+    masked word modelling (CMLM) of 1-to-K (arXiv 2406.18254). Both are off until they have a weight.
+
+    Training draws which texts and images are fused, fuses them, and hands out the view `fused`.
+    """
+
+    mitm_weight: float = 0.0
+    """Of matching texts and images in the fusion encoder, with hard negatives."""
+    cmlm_weight: float = 0.0
+    """Of predicting hidden words of a caption from the rest and its image, in the fusion encoder."""
+    positive_language: Literal["released", "uniform", "similarity"] = "released"
+    """Which caption of an image is fused with it: `released` favours those that hold little of the image's
+    softmax over all texts, `similarity` those less like the image than its other captions."""
+    sampling_temperature: float = 0.07
+    """Divisor of the similarities that captions and negatives are drawn by."""
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The part of `NEEDS` that this configuration reads; `fused` where a term reads it."""
+        return (*super().needs, "fused") if self.fused_weights else super().needs
+
+    @property
+    def fused_weights(self) -> dict[str, float]:
+        """Weights of the terms that are on."""
+        weights = {"mitm": self.mitm_weight, "cmlm": self.cmlm_weight}
+        return {name: weight for name, weight in weights.items() if weight}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Metadata of the texts of a step, one entry a text, on the device of the views.
+
+    A pair is one source caption of one item; its translations and back-translations share its number. The
+    source caption itself may be absent.
+    """
+
+    item: Tensor
+    """[T] row of the text's item among the views' images."""
+    pair: Tensor
+    """[T] number of the source caption."""
+    lang: Tensor
+    """[T] position in `languages`."""
+    role: Tensor
+    """[T] position in `records.ROLES`."""
+    weight: Tensor | None = None
+    """[T] above 0, how much each text counts; None is 1 for all."""
+    confidence: Tensor | None = None
+    """[T] in 0..1, how surely each text belongs to its item; None is 1 for all."""
+    languages: tuple[str, ...]
+    """The source language first."""
+
+    def rows(self, lang: int, *, back: bool = False) -> Tensor:
+        """Return the rows of the captions of one language, or of its back-translations, by ascending pair.
+
+        The order makes source, translation and back-translation of a pair line up.
+        """
+        chosen = (self.lang == lang) & ((self.role == BACK) == back)
+        rows = chosen.nonzero().squeeze(1)
+        return rows[torch.argsort(self.pair[rows], stable=True)]
+
+    def captions(self) -> Tensor:
+        """Return the rows of all texts but back-translations."""
+        return (self.role != BACK).nonzero().squeeze(1)
+
+    def weights(self, rows: Tensor) -> Tensor:
+        """Return how much each of some texts counts, [R]."""
+        if self.weight is None:
+            return torch.ones(len(rows), device=rows.device)
+        return self.weight[rows]
+
+    def confidences(self, rows: Tensor) -> Tensor | None:
+        """Return how surely each of some texts belongs to its item, [R]; None is 1 for all."""
+        return None if self.confidence is None else self.confidence[rows]
+
+    def sources(self, rows: Tensor) -> Tensor:
+        """Return for each of some texts the row of its source caption, [R]; else of another source caption of
+        its item, else of the text itself. A source caption is its own.
+        """
+        source = self.rows(0)
+        if not len(source):
+            return rows
+        # The own pair counts more than the item alone; argmax takes the first of equals.
+        fit_RS = (self.item[rows][:, None] == self.item[source][None, :]).long()
+        fit_RS = fit_RS + (self.pair[rows][:, None] == self.pair[source][None, :]).long()
+        best_R, at_R = fit_RS.max(1)
+        human_R = (self.lang[rows] == 0) & (self.role[rows] != BACK)
+        return torch.where((best_R > 0) & ~human_R, source[at_R], rows)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fused:
+    """Logits of the fusion encoder for a step; a term that is off has None."""
+
+    match_logits: Tensor | None = None
+    """[3N, 2] of not matching and of matching: N pairs that match, then 2N that do not."""
+    match_labels: Tensor | None = None
+    """[3N] 1 for pairs that match."""
+    word_logits: Tensor | None = None
+    """[M, V]"""
+    word_labels: Tensor | None = None
+    """[M]"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Views:
+    """Vectors of one step; what no objective asked for is None."""
+
+    image: Tensor
+    """[B, J], unit length."""
+    text: Tensor
+    """[T, J], unit length."""
+    teacher: Tensor | None = None
+    """[P, J] teacher vectors of the target captions, in the order of `batch.rows(1)`."""
+    pooled: Tensor | None = None
+    """[T, H] pooled states of the text trunk."""
+    tokens: Tensor | None = None
+    """[T, L, H] states of the text trunk."""
+    mask: Tensor | None = None
+    """[T, L] true at real tokens; comes with `tokens`."""
+    fused: Fused | None = None
+    """Logits of the fusion encoder, for some captions and negatives of the step."""
+    anchor: Tensor | None = None
+    """[T, J] where the model that a run starts from puts a text, or the source caption of its pair."""
+
+
+class Objective(nn.Module):
+    """Named scalar terms of a step and their weights; `forward(views, batch)` gives the terms, unweighted.
+
+    A term that is switched off, or that a step has no texts for, is absent. An objective with an opponent (a
+    language discriminator) names its parameters in `opponent` and trains it on `opponent_loss`, in a step and
+    with an optimizer of its own.
+    """
+
+    weights: Mapping[str, float]
+
+    @property
+    def opponent(self) -> nn.Module | None:
+        """The module that the second optimizer trains."""
+        return None
+
+    def opponent_loss(self, views: Views, batch: Batch) -> Tensor:
+        """Return what the opponent minimises; its inputs are detached."""
+        raise NotImplementedError
+
+    def total(self, terms: Mapping[str, Tensor]) -> Tensor:
+        """Return the weighted sum that training minimises."""
+        return torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
+
+
+class ObjectiveModule(Protocol):
+    """A module of this package that is an objective."""
+
+    Config: type[ObjectiveConfig]
+
+    def build(self, config: Any, width: int) -> Objective:
+        """Return the objective; `width` is that of the pooled trunk states."""
