@@ -36,7 +36,6 @@ NEIGHBOURS = {
     ("plugins", "errors"),
     ("textfiles", "errors"),
     # To be mended: these run up.
-    ("media", "corpus"),
 }
 LIGHT = {"evaluation": {"numpy"}, "records.py": set()}
 

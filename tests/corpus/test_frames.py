@@ -9,26 +9,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dragoman.corpus import FeatureSet, FrameSet
+from dragoman.corpus import FeatureSet
 from dragoman.corpus.features import write_features
-from dragoman.corpus.frames import MOST_FRAMES, padded, spread, write_frames
 from dragoman.errors import UserError
+from dragoman.media.frames import MOST_FRAMES, padded, spread
 
 A = np.array([[1.0, 2], [3, 4], [5, 6]])
 B = np.array([[7.0, 8]])
 
 
-def stored(folder: Path, *videos: np.ndarray, times: np.ndarray | None = None) -> FrameSet:
+def stored(folder: Path, *videos: np.ndarray, times: np.ndarray | None = None) -> FeatureSet:
     ids = [f"v{number}" for number in range(len(videos))]
-    write_frames(folder, ids, videos, times=times, inputs={})
+    write_features(folder, ids, videos, layout="frames", times=times, inputs={})
     found = FeatureSet.open(folder)
-    assert isinstance(found, FrameSet)
+    assert found.layout == "frames"
     return found
 
 
 def test_videos_lie_below_one_another_as_float16(tmp_path: Path) -> None:
     found = stored(tmp_path, A, B)
-    assert (found.ids, found.width, found.most, found.regions) == (["v0", "v1"], 2, 3, MOST_FRAMES)
+    assert (found.ids, found.width, found.per_item, found.most_parts) == (["v0", "v1"], 2, 3, MOST_FRAMES)
     np.testing.assert_array_equal(found.vectors, np.concatenate([A, B]).astype(np.float16), strict=True)
     assert found.offsets.tolist() == [0, 3, 4]
     assert (found.manifest["frames"], found.manifest["format_version"]) == (4, 2)
@@ -46,7 +46,7 @@ def test_short_videos_end_in_nan_and_rows_may_repeat(tmp_path: Path) -> None:
 def test_long_videos_enter_by_the_middles_of_64_equal_parts(tmp_path: Path) -> None:
     long = np.arange(150.0)[:, None]
     found = stored(tmp_path, B[:, :1], long)
-    assert found.most == MOST_FRAMES
+    assert found.per_item == MOST_FRAMES
     middles = [int((part + 0.5) * 150 / 64) for part in range(64)]
     np.testing.assert_array_equal(found.whole(np.array([1]))[0, :, 0], middles)
 
@@ -77,7 +77,7 @@ def test_videos_in_memory_are_padded_as_stored_ones_are(tmp_path: Path) -> None:
 def test_a_set_of_images_is_none_of_frames(tmp_path: Path) -> None:
     write_features(tmp_path, ["a"], np.ones((1, 2)), inputs={})
     found = FeatureSet.open(tmp_path)
-    assert (type(found), found.per_item, found.manifest["format_version"]) == (FeatureSet, 1, 1)
+    assert (found.layout, found.per_item, found.manifest["format_version"]) == ("whole", 1, 1)
 
 
 @pytest.mark.parametrize(
@@ -108,5 +108,5 @@ def test_a_missing_part_is_named(tmp_path: Path) -> None:
 
 def test_a_writer_that_fails_leaves_no_feature_set(tmp_path: Path) -> None:
     with pytest.raises(AssertionError):
-        write_frames(tmp_path, ["v0", "v1"], [A, A[:, :1]], inputs={})
+        write_features(tmp_path, ["v0", "v1"], [A, A[:, :1]], layout="frames", inputs={})
     assert list(tmp_path.iterdir()) == []

@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dragoman.corpus import BuildOptions, Corpus, GivenFeatures, build_jsonl
-from dragoman.corpus.features import BLOCK, FeatureSet, write_features
+from dragoman.corpus.features import FeatureSet, write_features
 from dragoman.errors import UserError
 
 
@@ -23,8 +23,8 @@ def built(folder: Path, item_ids: list[str], *features: GivenFeatures) -> Corpus
     return build_jsonl(folder / "c.jsonl", folder / "out", BuildOptions(features=features)).corpus
 
 
-def test_long_matrices_are_written_block_by_block(tmp_path: Path) -> None:
-    vectors = np.random.default_rng(0).normal(size=(BLOCK + 3, 2))
+def test_long_matrices_are_written_to_the_end(tmp_path: Path) -> None:
+    vectors = np.random.default_rng(0).normal(size=(4099, 2))
     write_features(tmp_path, [str(row) for row in range(len(vectors))], vectors, inputs={})
     np.testing.assert_array_equal(FeatureSet.open(tmp_path).vectors, vectors.astype(np.float16))
 

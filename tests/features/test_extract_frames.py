@@ -14,7 +14,7 @@ from tiny_duals import DETAILS, dual, small_text
 from tiny_towers import picture, save_tower
 from tiny_videos import COLOURS, save_sound, save_video
 
-from dragoman.corpus import BuildOptions, Corpus, FrameSet, build_folder
+from dragoman.corpus import BuildOptions, Corpus, FeatureSet, build_folder
 from dragoman.errors import MissingExtraError, UserError
 from dragoman.features import extract_frames
 from dragoman.features.extract import extract_features
@@ -49,9 +49,9 @@ def clips(folder: Path) -> Path:
     return build_folder(media, folder / "corpus", BuildOptions(lang="en", split="test")).corpus.folder
 
 
-def frames_of(corpus: Path, name: str = "tiny_clip") -> FrameSet:
+def frames_of(corpus: Path, name: str = "tiny_clip") -> FeatureSet:
     found = Corpus.open(corpus).features(name)
-    assert isinstance(found, FrameSet)
+    assert found.layout == "frames"
     return found
 
 
@@ -186,8 +186,8 @@ def test_a_run_killed_anywhere_ends_with_the_same_bits(tmp_path: Path, tower: Pa
     results = done.stdout.splitlines()
     assert len(results) > 15
     assert len(set(results)) == 1
-    found = FrameSet.open(tmp_path / "trial" / "features" / "eyes")
-    assert isinstance(found, FrameSet)
+    found = FeatureSet.open(tmp_path / "trial" / "features" / "eyes")
+    assert found.layout == "frames"
     for name, second, shown in (("dawn", 0, "red"), ("dawn", 1, "yellow"), ("dusk", 0, "black")):
         np.testing.assert_allclose(found.frames(name)[0][second], COLOURS[shown], atol=6)
 

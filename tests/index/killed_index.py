@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
 import toy_model
 from tiny_videos import save_video
 
-from dragoman.corpus.frames import write_frames
+from dragoman.corpus.features import write_features
 from dragoman.corpus.store import CAPTIONS, ITEMS, write_corpus_manifest
 from dragoman.index import job, writer
 from dragoman.index.folder import open_generation, read_info
@@ -132,7 +132,7 @@ def save_clips(folder: Path, clips: dict[str, str], year: int) -> Path:
         np.eye(3, dtype=np.float32)[["rgb".index(one) for one in colours]] for colours in stored.values()
     ]
     times = np.concatenate([np.arange(len(one), dtype=np.float64) for one in frames])
-    write_frames(folder / "features" / "toy", list(stored), frames, times=times, inputs={})
+    write_features(folder / "features" / "toy", list(stored), frames, times=times, layout="frames", inputs={})
     write_corpus_manifest(folder, inputs={})
     return folder
 

@@ -13,7 +13,6 @@ import toy_model
 from toy_model import load_toy, save_model, save_picture, unit
 
 from dragoman.corpus.features import write_features
-from dragoman.corpus.frames import write_frames
 from dragoman.corpus.store import CAPTIONS, ITEMS, write_corpus_manifest
 from dragoman.index import IndexReport, job
 from dragoman.index.folder import open_generation
@@ -128,7 +127,7 @@ def test_videos_of_a_corpus_are_encoded_by_their_frames(
     frames = {"b": [(3.0, 0, 0)], "a": [(0, 2.0, 0), (0, 0, 2.0), (0, 0, 2.0)], "c": [(0, 0, 1.0)] * 2}
     shutil.rmtree(corpus / "features" / "toy")
     videos = [np.array(some, np.float32) for some in frames.values()]
-    write_frames(corpus / "features" / "toy", list(frames), videos, inputs={})
+    write_features(corpus / "features" / "toy", list(frames), videos, layout="frames", inputs={})
     shapes = toy_model.read_frames(monkeypatch)
     _, _, vectors = index(corpus)
     assert shapes == [(3, 3, 3)]

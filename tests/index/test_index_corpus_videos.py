@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tiny_videos import save_video
 from toy_model import save_model, unit
 
-from dragoman.corpus.frames import write_frames
+from dragoman.corpus.features import write_features
 from dragoman.corpus.store import CAPTIONS, ITEMS, write_corpus_manifest
 from dragoman.index import IndexReport, job
 from dragoman.index.film import film_id, film_of, middle_of
@@ -87,7 +87,14 @@ def save_frames(folder: Path, seen: Mapping[str, Sequence[Sequence[float]]], **d
     shutil.rmtree(folder / "features", ignore_errors=True)
     times = np.concatenate([np.arange(len(one), dtype=np.float64) for one in seen.values()])
     videos = [np.array(one, np.float32) for one in seen.values()]
-    write_frames(folder / "features" / "toy", list(seen), videos, inputs={}, **{"times": times} | details)
+    write_features(
+        folder / "features" / "toy",
+        list(seen),
+        videos,
+        layout="frames",
+        inputs={},
+        **{"times": times} | details,
+    )
 
 
 def add_a_file(corpus: Path) -> None:

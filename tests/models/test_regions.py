@@ -122,12 +122,12 @@ def test_a_feature_set_with_a_grid_keeps_whole_and_parts(tmp_path: Path) -> None
     cells, whole = opened.features("cells"), opened.features("plain")
     rows = np.array([4, 0, 0])
     assert (report.total, plain.total) == (5, 5)
-    assert (cells.vectors.shape, cells.vectors.dtype, cells.width, cells.regions) == ((5, 5, 8), "<f2", 8, 5)
+    assert (cells.vectors.shape, cells.vectors.dtype, cells.width, cells.most_parts) == ((25, 8), "<f2", 8, 5)
     assert cells.manifest["encoder"]["grid"] == 2
     np.testing.assert_array_equal(cells.whole(rows), whole.vectors[rows])
-    np.testing.assert_array_equal(cells.parts(rows), cells.vectors[rows])
+    np.testing.assert_array_equal(cells.parts(rows), cells.vectors.reshape(5, 5, 8)[rows])
     # A set of single vectors counts as one region.
-    assert whole.regions == 1
+    assert whole.most_parts == 1
     np.testing.assert_array_equal(whole.parts(rows), whole.vectors[rows][:, None])
 
 

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from tiny_duals import DETAILS, FEATURES, TEXTS, small_text
 from torch import Tensor, nn
 
-from dragoman.corpus.frames import MOST_FRAMES
 from dragoman.errors import UserError
+from dragoman.media.frames import MOST_FRAMES
 from dragoman.models.attention import masked_mean
 from dragoman.models.dual import DualConfig, DualEncoder
 from dragoman.models.folder import load_model, save_model

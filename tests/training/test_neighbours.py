@@ -14,7 +14,6 @@ from training_world import tiny, write_world
 
 from dragoman.corpus import Corpus
 from dragoman.corpus.features import FeatureSet, write_features
-from dragoman.corpus.frames import write_frames
 from dragoman.training import neighbours, train
 from dragoman.training.batches import StepPlan
 from dragoman.training.config import TrainConfig
@@ -66,7 +65,7 @@ def test_a_clip_is_nearest_to_its_reversal(tmp_path: Path) -> None:
     draws = np.random.default_rng(4)
     clips = [draws.standard_normal((int(draws.integers(2, 6)), 8)) for _ in range(6)]
     videos = [one for clip in clips for one in (clip, clip[::-1])]
-    write_frames(tmp_path / "set", [f"clip{at}" for at in range(12)], videos, inputs={})
+    write_features(tmp_path / "set", [f"clip{at}" for at in range(12)], videos, layout="frames", inputs={})
     found = nearest_items(FeatureSet.open(tmp_path / "set"), [f"clip{at}" for at in range(12)])
     assert found[:, 0].tolist() == [at + 1 if at % 2 == 0 else at - 1 for at in range(12)]
 

@@ -11,7 +11,7 @@ from gradients import CASES, FUSED, STILL, config_of, distance, fixed_draws, gra
 from training_world import tiny
 from video_world import VIDEO, write_video_world
 
-from dragoman.corpus import Corpus, FrameSet
+from dragoman.corpus import Corpus
 from dragoman.reports.model import encode_images
 from dragoman.retrievers.trained import Retriever
 from dragoman.training import train
@@ -52,7 +52,7 @@ def test_frames_are_fused_chunk_by_chunk_as_at_once(corpus: Path) -> None:
 def test_frames_are_standardised_by_those_of_the_training_set(corpus: Path) -> None:
     state, _ = prepared(corpus, config_of("translate_train", ("pt",), SMALL))
     features = Corpus.open(corpus).features("toy")
-    assert isinstance(features, FrameSet)
+    assert features.layout == "frames"
     trained = [item_id for item_id in features.ids if item_id.startswith("train")]
     frames = np.concatenate([features.frames(item_id)[0].astype(np.float64) for item_id in trained])
     mean, scale = state.model.feature_mean.numpy(), state.model.feature_scale.numpy()
@@ -64,7 +64,7 @@ def in_order(run: Path, corpus: Path) -> tuple[float, float]:
     """Share of test captions that prefer their clip to it backwards, and the largest difference."""
     retriever, opened = Retriever.load(run), Corpus.open(corpus)
     features = opened.features("toy")
-    assert isinstance(features, FrameSet)
+    assert features.layout == "frames"
     rows = [row for row in opened.captions.to_pylist() if row["item_id"].startswith("test")]
     rows = [row for row in rows if row["role"] == "human" and row["lang"] == "pt"]
     texts = retriever.encode_text([row["text"] for row in rows])
@@ -102,7 +102,7 @@ def test_a_finished_run_knows_its_video_settings_and_is_evaluated(corpus: Path, 
     items = [item_id for item_id in features.ids if item_id.startswith("test")]
     found = encode_images(retriever, opened, items, None)
     for row, item_id in enumerate(items[:5]):
-        assert isinstance(features, FrameSet)
+        assert features.layout == "frames"
         alone = retriever.encode_features(features.frames(item_id)[0][None])
         np.testing.assert_allclose(found[row : row + 1], alone, atol=1e-5)
     assert torch.equal(torch.from_numpy(found).isfinite().all(), torch.tensor(True))

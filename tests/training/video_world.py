@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from training_world import TO, WIDTH, write_captions
 
-from dragoman.corpus.frames import write_frames
+from dragoman.corpus.features import write_features
 from dragoman.corpus.store import ITEMS, write_corpus_manifest
 
 THINGS = 5
@@ -49,6 +49,8 @@ def write_video_world(folder: Path) -> Path:
     pq.write_table(pa.Table.from_pylist(items, schema=ITEMS), folder / "items.parquet")
     write_captions(folder, captions)
     ids = [item["item_id"] for item in items]
-    write_frames(folder / "features" / "toy", [str(one) for one in ids], clips, inputs={"toy": "1"})
+    write_features(
+        folder / "features" / "toy", [str(one) for one in ids], clips, layout="frames", inputs={"toy": "1"}
+    )
     write_corpus_manifest(folder, inputs={})
     return folder

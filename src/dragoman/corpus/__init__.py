@@ -9,7 +9,6 @@ from dragoman.corpus.build import (
 )
 from dragoman.corpus.datasets import build_dataset
 from dragoman.corpus.features import FeatureSet
-from dragoman.corpus.frames import FrameSet
 from dragoman.corpus.given_features import GivenFeatures
 from dragoman.corpus.given_frames import GivenFrames
 from dragoman.corpus.options import BuildOptions
@@ -21,7 +20,6 @@ __all__ = [
     "BuildReport",
     "Corpus",
     "FeatureSet",
-    "FrameSet",
     "GivenFeatures",
     "GivenFrames",
     "Triples",

@@ -1,56 +1,79 @@
-"""Frozen vision vectors of a corpus: `vectors.npy` (memory-mapped), `ids.txt`, `manifest.json`.
+"""Feature sets: frozen vectors of one encoder, any number for each id, on the disk.
 
-N items, R regions, D width. A set holds one vector an item, [N, D], or several, [N, R, D]: the vector of the
-whole image, then those of its regions. Sets of the frames of videos are in `frames.py`.
+A folder holds `vectors.npy` (float16, the vectors of all ids below one another, memory-mapped), `ids.txt` and
+`manifest.json`, whose `layout` says what the vectors of one id are:
+
+- `whole`: one vector.
+- `regions`: the vector of the whole image, then those of its regions, as many for each id.
+- `frames`: the frames of a video in their order, any number. `offsets.npy` says where each id begins, and
+  where times are known `times.npy` says in seconds when each frame is shown.
+
+Nothing here asks what an id stands for. A set of texts has the layout `whole`; its ids are those of captions,
+or digests of texts where one vector serves all captions of one wording, and the `encoder` of its manifest
+says how texts were read.
+
+N ids, T vectors of all ids together, K vectors of one id, R regions, F frames, D width.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dragoman.errors import UserError
 from dragoman.folders import atomic_path, read_manifest, write_manifest, write_text
+from dragoman.media.frames import MOST_FRAMES, padded
 
 FORMAT = "dragoman-features"
-FORMAT_VERSION = 1
-BLOCK = 4096
-"""Rows that are converted at a time."""
+FORMAT_VERSION = 2
+Layout = Literal["whole", "regions", "frames"]
 
 
 class FeatureSet:
-    """Vectors of one vision encoder; row i of `vectors`, [N, D] or [N, R, D], belongs to `ids[i]`."""
+    """Vectors of one encoder; those of `ids[i]` are `vectors[offsets[i]:offsets[i + 1]]`."""
 
-    def __init__(self, folder: Path, manifest: Mapping[str, object]) -> None:
+    def __init__(self, folder: Path, manifest: Mapping[str, Any]) -> None:
         self.folder = folder
         self.manifest = manifest
-        self.vectors: NDArray[np.floating] = np.load(
-            folder / "vectors.npy", mmap_mode="r", allow_pickle=False
-        )
-        if self.vectors.ndim not in (2, 3) or len(self.vectors) != len(self.ids):
-            raise UserError(
-                f"{folder}: vectors.npy has shape {self.vectors.shape} but ids.txt has "
-                f"{len(self.ids)} lines; one row a line was expected. Make the feature set anew."
-            )
+        stored = _load(folder / "vectors.npy", mmap_mode="r")
+        self.layout: Layout = _layout(folder, manifest, stored)
+        self.vectors: NDArray[np.floating]
+        """[T, D]; they stay on the disk until they are indexed."""
+        self.offsets: NDArray[np.int64]
+        """[N + 1]."""
+        self.times: NDArray[np.float64] | None = None
+        """[T] seconds from the beginning of each video, where they are known."""
+        if self.layout == "frames":
+            self.vectors, self.offsets = stored, _load(folder / "offsets.npy")
+            if (folder / "times.npy").is_file():
+                self.times = _load(folder / "times.npy", mmap_mode="r")
+            self._require_fit()
+        else:
+            # As many vectors for each id: the shape of the file says where each begins.
+            if stored.ndim not in (2, 3) or len(stored) != len(self.ids):
+                raise UserError(
+                    f"{folder}: vectors.npy has shape {stored.shape} but ids.txt has {len(self.ids)} lines; "
+                    "one row a line was expected. Make the feature set anew."
+                )
+            self.vectors = stored.reshape(-1, stored.shape[-1])
+            self.offsets = np.arange(len(stored) + 1) * (stored.shape[1] if stored.ndim == 3 else 1)
 
     @classmethod
     def open(cls, folder: str | Path) -> FeatureSet:
-        """Open a feature folder; the vectors stay on disk until they are indexed."""
-        from dragoman.corpus.frames import FRAMES_VERSION, FrameSet
-
+        """Open a feature folder. Raises UserError if it is missing, damaged or of a newer format."""
         path = Path(folder)
         make = "dragoman features CORPUS --encoder FOLDER"
-        manifest = read_manifest(path, format=FORMAT, format_version=FRAMES_VERSION, make=make)
-        return FrameSet(path, manifest) if "frames" in manifest else cls(path, manifest)
+        return cls(path, read_manifest(path, format=FORMAT, format_version=FORMAT_VERSION, make=make))
 
     @cached_property
     def ids(self) -> list[str]:
-        """Item ids in row order."""
+        """Ids in row order."""
+        # Not splitlines: an id may hold what Unicode calls a separator of lines.
         return (self.folder / "ids.txt").read_text(encoding="utf-8").split("\n")[:-1]
 
     @property
@@ -58,32 +81,44 @@ class FeatureSet:
         """D."""
         return int(self.vectors.shape[-1])
 
-    @property
-    def regions(self) -> int:
-        """R, the vector of the whole image among them; 1 where a set holds nothing else."""
-        return int(self.vectors.shape[1]) if self.vectors.ndim == 3 else 1
+    @cached_property
+    def per_item(self) -> int:
+        """Vectors of an id in `whole`: 1, or of frames those of the longest video, at most MOST_FRAMES."""
+        if self.layout != "frames":
+            return 1
+        return min(MOST_FRAMES, int(np.diff(self.offsets).max(initial=1)))
 
     @property
-    def per_item(self) -> int:
-        """Vectors of an item in `whole`; more than 1 where these are frames."""
-        return 1
+    def most_parts(self) -> int:
+        """Vectors of an id that `parts` gives at most: 1, R, or MOST_FRAMES however short these videos are.
+
+        A fusion encoder makes room for so many.
+        """
+        return MOST_FRAMES if self.layout == "frames" else int(self._dense.shape[1])
 
     def whole(self, rows: NDArray[np.int64]) -> NDArray[np.floating]:
-        """[n, D] of some rows: what a dual encoder reads of an image."""
-        found: NDArray[np.floating] = self.vectors[rows] if self.regions == 1 else self.vectors[rows, 0]
-        return found.reshape(len(rows), self.width)
+        """Read of some rows what a dual encoder does: [n, D], or of frames [n, F, D].
 
-    def parts(self, rows: NDArray[np.int64]) -> NDArray[np.floating]:
-        """[n, R, D] of some rows: what a fusion encoder attends to."""
-        found: NDArray[np.floating] = self.vectors[rows].reshape(len(rows), self.regions, self.width)
+        Longer videos enter by frames spread evenly, shorter ones end in NaN.
+        """
+        if self.layout == "frames" and len(rows):
+            return padded([self._of(row)[0] for row in rows], self.per_item, self.vectors.dtype)
+        if self.layout == "frames":
+            return np.empty((0, self.per_item, self.width), self.vectors.dtype)
+        found: NDArray[np.floating] = self._dense[rows, 0]
         return found
 
-    @cached_property
-    def _row_of(self) -> dict[str, int]:
-        return {item_id: row for row, item_id in enumerate(self.ids)}
+    def parts(self, rows: NDArray[np.int64]) -> NDArray[np.floating]:
+        """Read of some rows what a fusion encoder attends to: [n, R, D], or of frames as `whole`."""
+        found: NDArray[np.floating] = self.whole(rows) if self.layout == "frames" else self._dense[rows]
+        return found
+
+    def frames(self, item_id: str) -> tuple[NDArray[np.floating], NDArray[np.float64] | None]:
+        """Read all vectors of an id, [K, D], and their times in seconds, [K], where these are known."""
+        return self._of(int(self.rows([item_id])[0]))
 
     def rows(self, item_ids: Sequence[str]) -> NDArray[np.int64]:
-        """Row numbers of items. Raises UserError that names the items without a vector."""
+        """Find the rows of ids. Raises UserError that names those without a vector."""
         missing = [item_id for item_id in item_ids if item_id not in self._row_of]
         if missing:
             shown = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
@@ -93,27 +128,114 @@ class FeatureSet:
             )
         return np.fromiter((self._row_of[item_id] for item_id in item_ids), np.int64, len(item_ids))
 
+    @cached_property
+    def _row_of(self) -> dict[str, int]:
+        return {item_id: row for row, item_id in enumerate(self.ids)}
+
+    @property
+    def _dense(self) -> NDArray[np.floating]:
+        """[N, K, D], where each id has as many vectors."""
+        # A block copy an id: several times faster than to gather its vectors by their numbers.
+        found: NDArray[np.floating] = self.vectors.reshape(len(self.ids), -1, self.width)
+        return found
+
+    def _of(self, row: int) -> tuple[NDArray[np.floating], NDArray[np.float64] | None]:
+        here = slice(*self.offsets[row : row + 2])
+        return self.vectors[here], None if self.times is None else np.array(self.times[here])
+
+    def _require_fit(self) -> None:
+        total = len(self.vectors)
+        if (
+            self.vectors.ndim != 2
+            or self.offsets.shape != (len(self.ids) + 1,)
+            or (self.offsets[0], self.offsets[-1]) != (0, total)
+            or (np.diff(self.offsets) < 1).any()
+            or (self.times is not None and self.times.shape != (total,))
+        ):
+            raise UserError(
+                f"{self.folder}: vectors.npy of shape {self.vectors.shape}, the offsets, the times and the "
+                f"{len(self.ids)} lines of ids.txt do not fit together. Make the feature set anew."
+            )
+
 
 def write_features(
     folder: Path,
     ids: Sequence[str],
-    vectors: NDArray[np.floating],
+    vectors: Iterable[NDArray[np.floating]],
     *,
     inputs: Mapping[str, str],
-    rows: NDArray[np.int64] | None = None,
+    layout: Layout | None = None,
+    times: NDArray[np.float64] | None = None,
     **details: Any,
 ) -> None:
-    """Write a feature set of given vectors, [N, D] or [N, R, D], as float16, a block at a time.
+    """Write a feature set as float16, the vectors of one id at a time: [D] of `whole`, else [K, D].
 
-    `vectors` may be memory-mapped. `ids` names one row of them each, or of `vectors[rows]` where `rows`
-    chooses some.
+    `layout` may be left out where `vectors` is an array: it is `whole` of [N, D], `regions` of [N, R, D].
+    `times` [T] are seconds, of frames. `details` go into the manifest.
     """
+    if layout is None:
+        layout = "regions" if np.ndim(vectors) == 3 else "whole"  # type: ignore[arg-type]
     folder.mkdir(parents=True, exist_ok=True)
-    chosen = np.arange(len(vectors)) if rows is None else rows
-    header = {"descr": "<f2", "fortran_order": False, "shape": (len(chosen), *vectors.shape[1:])}
     with atomic_path(folder / "vectors.npy") as temporary, temporary.open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, header)
-        for start in range(0, len(chosen), BLOCK):
-            file.write(vectors[chosen[start : start + BLOCK]].astype("<f2").tobytes())
+        offsets = _write_vectors(file, vectors, layout)
+    ragged = {"offsets": offsets, "times": times} if layout == "frames" else {}
+    for name, values in ragged.items():
+        if values is not None:
+            with atomic_path(folder / f"{name}.npy") as temporary, temporary.open("wb") as file:
+                np.save(file, values, allow_pickle=False)
     write_text(folder / "ids.txt", "".join(f"{item_id}\n" for item_id in ids))
-    write_manifest(folder, format=FORMAT, format_version=FORMAT_VERSION, inputs=inputs, **details)
+    # Versions before 2 know no frames; what they can read is written so that they do.
+    version, size = (2, {"frames": int(offsets[-1])}) if layout == "frames" else (1, {})
+    write_manifest(
+        folder, format=FORMAT, format_version=version, inputs=inputs, layout=layout, **size, **details
+    )
+
+
+def _write_vectors(
+    file: BinaryIO, vectors: Iterable[NDArray[np.floating]], layout: Layout
+) -> NDArray[np.int64]:
+    """Return where the vectors of each id begin, and where the last ones end, [N + 1]."""
+    begin = 1 if layout == "frames" else 0
+    ends = [0]
+    # Of an empty array alone the shape is known without its rows.
+    shape = np.shape(vectors)[1 + begin :] if isinstance(vectors, np.ndarray) else (0,)
+    _write_header(file, 0, shape)
+    for each in vectors:
+        if len(ends) == 1:
+            shape = each.shape[begin:]
+            file.seek(0)
+            _write_header(file, 0, shape)
+        assert each.shape[begin:] == shape
+        # Plain writes and no memory map: on a full disk a map kills the process by a signal.
+        file.write(np.asarray(each, "<f2").tobytes())
+        ends.append(ends[-1] + (len(each) if each.ndim == 2 else 1))
+    # NumPy leaves room in a header for a number of rows that is known last.
+    file.seek(0)
+    _write_header(file, ends[-1] if layout == "frames" else len(ends) - 1, shape)
+    return np.array(ends, np.int64)
+
+
+def _write_header(file: BinaryIO, rows: int, shape: tuple[int, ...]) -> None:
+    header = {"descr": "<f2", "fortran_order": False, "shape": (rows, *shape)}
+    np.lib.format.write_array_header_1_0(file, header)
+
+
+def _layout(folder: Path, manifest: Mapping[str, Any], stored: NDArray[Any]) -> Layout:
+    found: Layout | None = manifest.get("layout")
+    if found is None:
+        # Manifests written before layouts had names.
+        return "frames" if "frames" in manifest else "regions" if stored.ndim == 3 else "whole"
+    if found not in get_args(Layout):
+        raise UserError(
+            f"{folder} has the layout {found!r}, but one of {', '.join(get_args(Layout))} was expected. "
+            "Make the feature set anew."
+        )
+    return found
+
+
+def _load(file: Path, **options: Any) -> NDArray[Any]:
+    try:
+        found: NDArray[Any] = np.load(file, allow_pickle=False, **options)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file} is missing or damaged ({error}). Make the feature set anew.") from None
+    return found

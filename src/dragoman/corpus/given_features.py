@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dragoman.corpus.features import BLOCK, write_features
-from dragoman.corpus.frames import write_frames
+from dragoman.corpus.features import write_features
 from dragoman.errors import UserError
 from dragoman.folders import sha256
 from dragoman.textfiles import numbered_lines
 
+BLOCK = 4096
+"""Rows that are looked at together."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -57,10 +58,11 @@ class GivenFeatures:
         row_I = np.fromiter((row_of[item_id] for item_id in item_ids), np.int64, len(item_ids))
         if vectors.ndim == 3:
             videos = (self._frames(vectors[row], name) for row, name in zip(row_I, item_ids, strict=True))
-            write_frames(folder, item_ids, videos, inputs=self.inputs, source="given")
+            write_features(folder, item_ids, videos, layout="frames", inputs=self.inputs, source="given")
         else:
             self._require_finite(vectors, row_I, item_ids)
-            write_features(folder, item_ids, vectors, inputs=self.inputs, rows=row_I, source="given")
+            rows = (vectors[row] for row in row_I)
+            write_features(folder, item_ids, rows, layout="whole", inputs=self.inputs, source="given")
 
     def _frames(self, row_FD: NDArray[np.floating[Any]], item_id: str) -> NDArray[np.float16]:
         """Frames of a video without those that fill it up."""

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dragoman.corpus.features import write_features
 from dragoman.corpus.frame_files import FrameFiles, frame_files
-from dragoman.corpus.frames import write_frames
 from dragoman.corpus.given_features import halved, require_all, require_name
 from dragoman.errors import UserError
 
@@ -41,7 +41,7 @@ class GivenFrames:
         found = frame_files(self.path)
         require_all(item_ids, found, f"{self.path} has no frames")
         videos = _videos(found, item_ids, self.path)
-        write_frames(folder, item_ids, videos, inputs=self.inputs, source="given")
+        write_features(folder, item_ids, videos, layout="frames", inputs=self.inputs, source="given")
 
 
 def _videos(found: FrameFiles, item_ids: Sequence[str], path: Path) -> Iterator[NDArray[np.float16]]:

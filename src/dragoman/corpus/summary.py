@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dragoman.corpus.features import FeatureSet
-from dragoman.corpus.frames import FrameSet
 from dragoman.corpus.store import Corpus
 from dragoman.records import SPLITS
 
@@ -64,7 +63,7 @@ def summarize(corpus: Corpus, *, samples: int, seed: int) -> Summary:
 
 
 def _size(found: FeatureSet) -> dict[str, int]:
-    frames = {"frames": len(found.vectors)} if isinstance(found, FrameSet) else {}
+    frames = {"frames": len(found.vectors)} if found.layout == "frames" else {}
     return {"width": found.width, "items": len(found.ids)} | frames
 
 

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from dragoman.corpus.frames import spread
 from dragoman.features.feature_work import Rejected
 from dragoman.features.frame_work import FrameShard
+from dragoman.media.frames import spread
 from dragoman.media.images import ImageError, open_image
 from dragoman.media.video import Sampling, sampled_frames
 

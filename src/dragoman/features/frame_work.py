@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dragoman.corpus.frames import FrameSet, write_frames
+from dragoman.corpus.features import FeatureSet, write_features
 from dragoman.features.feature_work import FeatureWork, Rejected
 from dragoman.folders import write_json
 from dragoman.media.video import Sampling
@@ -37,7 +37,7 @@ class FrameShard:
 class StoredShard:
     """A shard on the disk; the frames lie in a feature set of their own."""
 
-    frames: FrameSet | None
+    frames: FeatureSet | None
     rejected: list[Rejected]
 
     @property
@@ -63,7 +63,9 @@ class FrameWork(FeatureWork):
         file = self._shards / f"shard-{len(self.stored):08d}.json"
         if shard.ids:
             times = np.concatenate(shard.times)
-            write_frames(file.with_suffix(""), shard.ids, shard.videos, times=times, inputs={})
+            write_features(
+                file.with_suffix(""), shard.ids, shard.videos, layout="frames", times=times, inputs={}
+            )
         # Written after its frames: where this file is, the shard is complete.
         write_json(file, {"ids": shard.ids, "rejected": [asdict(one) for one in shard.rejected]})
         self.stored.append(_read(file))
@@ -82,7 +84,7 @@ class FrameWork(FeatureWork):
     def _write(
         self, new: Path, ids: Sequence[str], places: Sequence[tuple[int, int]], **manifest: Any
     ) -> None:
-        old = [self.old] if isinstance(self.old, FrameSet) else []
+        old = [self.old] if self.old else []
         sources = [*old, *(shard.frames for shard in self.stored)]
 
         def found() -> Iterator[tuple[NDArray[np.floating], NDArray[np.float64]]]:
@@ -94,11 +96,12 @@ class FrameWork(FeatureWork):
                 yield vectors, times
 
         times = np.concatenate([times for _, times in found()])
-        write_frames(new, ids, (vectors for vectors, _ in found()), times=times, **manifest)
+        write_features(
+            new, ids, (vectors for vectors, _ in found()), layout="frames", times=times, **manifest
+        )
 
 
 def _read(file: Path) -> StoredShard:
     listed = json.loads(file.read_text("utf-8"))
-    frames = FrameSet.open(file.with_suffix("")) if listed["ids"] else None
-    assert frames is None or isinstance(frames, FrameSet)
+    frames = FeatureSet.open(file.with_suffix("")) if listed["ids"] else None
     return StoredShard(frames=frames, rejected=[Rejected(**one) for one in listed["rejected"]])

@@ -11,7 +11,6 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from dragoman.corpus.features import FeatureSet
-from dragoman.corpus.frames import FrameSet
 from dragoman.corpus.store import Corpus
 from dragoman.index.collection import Collection, Notes, column_values, present
 from dragoman.media.stretches import Frames, frames
@@ -68,7 +67,7 @@ class CorpusItems(Collection):
     def frames(self, video: str) -> Frames | None:
         if video not in self._feature_row:
             return None
-        assert isinstance(self._features, FrameSet)
+        assert self._features is not None
         vectors, times = self._features.frames(video)
         assert times is not None
         sampling: Any = self._features.manifest.get("sampling") or {}
@@ -79,7 +78,7 @@ class CorpusItems(Collection):
         if item_id not in self._feature_row:
             return self.file(item_id) is not None
         # Frames without times cannot be played from anywhere: such a video stays one entry.
-        return not whole and isinstance(self._features, FrameSet) and self._features.times is not None
+        return not whole and self._features is not None and self._features.times is not None
 
 
 def features_of(corpus: Corpus, trained: Mapping[str, Any]) -> FeatureSet | None:

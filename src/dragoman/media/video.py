@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dragoman.corpus.frames import spread
 from dragoman.errors import MissingExtraError, UserError
 from dragoman.media.clips import Clip
+from dragoman.media.frames import spread
 from dragoman.media.images import MAX_MEGAPIXELS, ImageError
 
 if TYPE_CHECKING:

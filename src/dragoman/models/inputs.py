@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dragoman.corpus.frames import MOST_FRAMES
 from dragoman.errors import UserError
+from dragoman.media.frames import MOST_FRAMES
 
 
 def require_list(values: object, method: str, what: str) -> None:
@@ -31,7 +31,7 @@ def require_frames(vectors: NDArray[np.floating], width: int, features: str | No
     if vectors.shape[2] != width or not 1 <= vectors.shape[1] <= MOST_FRAMES:
         raise UserError(
             f"These vectors have shape {vectors.shape}, but the model reads [N, up to {MOST_FRAMES} frames, "
-            f"{width}] of the feature set {features!r}. Take them from there (FrameSet.whole), or train a "
+            f"{width}] of the feature set {features!r}. Take them from there (FeatureSet.whole), or train a "
             "model on this one."
         )
     empty_N = np.isnan(vectors[:, 0, 0])

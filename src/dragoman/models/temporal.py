@@ -1,6 +1,6 @@
 """From the frames of a video to one vector: NRCCR's frame encoder, the mean, or a temporal transformer.
 
-A frame that is not there is NaN (`corpus/frames.py`): it is masked wherever frames meet, so that it never
+A frame that is not there is NaN (`media/frames.py`): it is masked wherever frames meet, so that it never
 influences a vector.
 
 B videos, F frames, D width of the vision vectors, H hidden width.
@@ -14,8 +14,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from dragoman.corpus.frames import MOST_FRAMES
 from dragoman.errors import UserError
+from dragoman.media.frames import MOST_FRAMES
 from dragoman.models.attention import SharedAttention, masked_mean
 
 

@@ -190,10 +190,10 @@ class Matcher:
                 "This model has no fusion encoder, so it cannot re-rank. Evaluate it without --rerank, or "
                 "train one: dragoman train CORPUS --recipe one_to_k --set loss.mitm_weight=1"
             )
-        if model.regions != features.regions:
+        if model.regions != features.most_parts:
             raise UserError(
-                f"{features.folder} holds {features.regions} vectors an image, but the fusion encoder reads "
-                f"{model.regions}. Give the feature set that it was trained on: --features NAME"
+                f"{features.folder} holds {features.most_parts} vectors an image, but the fusion encoder "
+                f"reads {model.regions}. Give the feature set that it was trained on: --features NAME"
             )
         self._model, self._features = model, features
         self._texts: dict[str, int] = {}
@@ -210,7 +210,7 @@ class Matcher:
 
     def _learn(self, new_N: NDArray[np.int64]) -> None:
         """Score new keys, which are sorted by text."""
-        size = max(1, VALUES // (self._features.regions * self._features.width))
+        size = max(1, VALUES // (self._features.most_parts * self._features.width))
         texts = list(self._texts)
         parts = [self._score_N]
         with bar(len(new_N), "Re-ranking", "pairs") as progress:

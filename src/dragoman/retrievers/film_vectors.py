@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from dragoman.corpus.frames import MOST_FRAMES, padded, spread
 from dragoman.media.clips import Clip
+from dragoman.media.frames import MOST_FRAMES, padded, spread
 from dragoman.media.video import Sampling, clip_frames
 from dragoman.retrievers.loading import Encoder
 

@@ -22,7 +22,7 @@ try:
 except ImportError:
     raise MissingExtraError("torch", "train", "Loading a trained model") from None
 
-from dragoman.corpus.frames import padded, spread
+from dragoman.media.frames import padded, spread
 from dragoman.models.dual import DualEncoder, unique_texts
 from dragoman.models.folder import load_model
 from dragoman.models.fusion import Fusion
@@ -158,7 +158,7 @@ class Retriever:
     def encode_features(self, vectors: NDArray[np.floating], batch_size: int = 1024) -> NDArray[np.float32]:
         """[N, J] unit vectors of frozen vision vectors [N, D] of the feature set the run was trained on.
 
-        A model of videos reads [N, F, D], absent frames being NaN (`FrameSet.whole`, `padded`), and takes
+        A model of videos reads [N, F, D], absent frames being NaN (`FeatureSet.whole`, `padded`), and takes
         [N, D] for videos of one frame. At most `batch_size` vectors are encoded at a time.
         """
         per_item = 1

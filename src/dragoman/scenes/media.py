@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dragoman.corpus.features import write_features
-from dragoman.corpus.frames import write_frames
 from dragoman.folders import atomic_path, sha256
 from dragoman.progress import bar
 from dragoman.scenes.clip import Clip
@@ -67,10 +66,11 @@ def describe_clips(folder: Path, entries: Sequence[Entry]) -> None:
     """Write `grid`: the vectors of a few frames of each clip."""
     ids = [entry.item_id for entry in entries]
     times = np.tile(np.arange(0, FRAMES, STEP) / RATE, len(entries))
-    write_frames(
+    write_features(
         folder / "features" / NAME,
         ids,
         _described(folder, entries),
+        layout="frames",
         times=times,
         inputs=_inputs(folder),
         encoder=NAME,

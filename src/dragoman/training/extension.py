@@ -183,5 +183,5 @@ def made_from(features: FeatureSet) -> dict[str, Any]:
     return {
         "inputs": features.manifest.get("inputs", {}),
         "encoder": encoder.get("fingerprint") if isinstance(encoder, dict) else encoder,
-        **({"regions": features.regions} if features.regions > 1 else {}),
+        **({"regions": features.most_parts} if features.most_parts > 1 else {}),
     }

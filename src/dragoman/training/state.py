@@ -15,7 +15,7 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dragoman.corpus import Corpus, FeatureSet, FrameSet
+from dragoman.corpus import Corpus, FeatureSet
 from dragoman.errors import UserError
 from dragoman.models.dual import DualEncoder
 from dragoman.models.text.contract import TextEncoder
@@ -78,8 +78,8 @@ class TrainState:
                 _trunk(config, samples, known_words),
                 self.features.width,
                 fusion=None if self.matching is None else config.fusion,
-                regions=self.features.regions,
-                video=config.video if isinstance(self.features, FrameSet) else None,
+                regions=self.features.most_parts,
+                video=config.video if self.features.layout == "frames" else None,
             )
             model.fit_features(*_moments(self.features, samples.item_id))
         objective = load_objective(config.objective).build(config.loss, model.trunk.width)

@@ -87,7 +87,8 @@ class Shards:
         row_I = np.fromiter((row_of[name] for name in item_ids), np.int64, len(item_ids))
         if not np.isfinite(vectors_ND[row_I].astype(np.float16)).all():
             raise UserError(f"{self.files[0].parent} holds vectors that float16 cannot hold. Make them anew.")
-        write_features(folder, item_ids, vectors_ND, inputs=self.inputs, rows=row_I, source="given")
+        rows = (vectors_ND[row] for row in row_I)
+        write_features(folder, item_ids, rows, layout="whole", inputs=self.inputs, source="given")
 
 
 def _shards(root: Path, folder: str, pattern: str) -> list[Path]:
