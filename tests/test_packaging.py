@@ -72,7 +72,7 @@ def test_every_data_file_is_in_the_wheel_and_every_folder_is_a_package() -> None
     patterns = PROJECT["tool"]["setuptools"]["package-data"]["dragoman"]
     shipped = {file for pattern in patterns for file in SOURCE.glob(pattern)}
     data = {f for f in SOURCE.rglob("*") if f.is_file() and f.suffix not in (".py", ".pyc")}
-    assert {"py.typed", "report.css", "apertium.jsonl.gz"} <= {file.name for file in data}
+    assert {"py.typed", "style.css", "apertium.jsonl.gz"} <= {file.name for file in data}
     assert data - shipped == set()
     assert [f.parent for f in SOURCE.rglob("*.py") if not (f.parent / "__init__.py").exists()] == []
 

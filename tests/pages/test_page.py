@@ -1,4 +1,4 @@
-"""The page: complete in itself, safe against what captions hold, readable from right to left."""
+"""The pages: complete in themselves, safe against what captions hold, readable from right to left."""
 
 from __future__ import annotations
 
@@ -11,19 +11,24 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from markupsafe import escape
 from PIL import Image
 from reporting_world import FakeModel, edit_captions, write_world
 
 from dragoman.corpus.store import ITEMS, Corpus
-from dragoman.pages.charts import interval_chart, recall_curves
-from dragoman.pages.consistency_section import disagreement_card
-from dragoman.pages.markup import label
+from dragoman.pages import demo, trust
+from dragoman.pages.benchmark import BenchmarkPage, Line
+from dragoman.pages.charts import histogram, interval_chart, recall_curves
+from dragoman.pages.contact_sheet import Example
+from dragoman.pages.engine import label, render
 from dragoman.pages.thumbnails import Thumbnails
 from dragoman.pipelines.evaluate import evaluate
 from dragoman.reports.examples import Asked, Disagreement
 from dragoman.reports.settings import EvaluationSettings
+from dragoman.trust.calibration import GOOD
 
 HOSTILE = "<script>alert('x')</script> \"quoted\" & </style>"
 
@@ -83,7 +88,7 @@ def test_the_page_is_well_formed_and_asks_for_nothing_from_elsewhere(page: str) 
 
 def test_captions_are_text_and_never_markup(page: str) -> None:
     assert HOSTILE not in page
-    assert "&lt;script&gt;alert(&#x27;x&#x27;)&lt;/script&gt;" in page
+    assert "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;" in page
 
 
 def test_captions_run_in_their_own_direction(page: str) -> None:
@@ -131,9 +136,7 @@ def test_the_items_on_which_languages_disagree_most_come_first_with_their_ranks(
 
 def test_the_drill_down_escapes_what_captions_hold(page: str) -> None:
     shown = "".join(drill_down(page))
-    assert (
-        "&lt;script&gt;alert(&#x27;x&#x27;)&lt;/script&gt; &quot;quoted&quot; &amp; &lt;/style&gt;" in shown
-    )
+    assert "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; &#34;quoted&#34; &amp; &lt;/style&gt;" in shown
     assert "&lt;b&gt;pt&lt;/b&gt;" in shown
 
 
@@ -196,13 +199,14 @@ def test_of_many_languages_the_best_and_the_worst_are_shown(tmp_path: Path) -> N
     ]
     one = Disagreement(item_id="a", std=3.0, gallery=20, asked=asked)
     names = {one.language: one.language for one in asked}
-    shown = disagreement_card(one, names, thumbnails_of(tmp_path, {"a": None}))
+    thumbnails = thumbnails_of(tmp_path, {"a": None})
+    shown = render("disagreement.html", one=one, names=names, thumbnails=thumbnails)
     assert re.findall(r"class='at'>(\d+)<", shown) == ["1", "2", "3", "4", "8", "9", "10", "11"]
     assert "3 more languages in between" in shown
 
 
 def test_a_row_that_the_page_does_not_know_is_called_by_its_name() -> None:
-    assert label("re_ranked<") == "re ranked&lt;"
+    assert escape(label("re_ranked<")) == "re ranked&lt;"
     assert label("fused") == "both fused"
 
 
@@ -241,12 +245,68 @@ def test_the_interval_chart_places_values_on_its_scale() -> None:
     ]
 
 
-def thumbnails_of(folder: Path, paths: dict[str, str | None]) -> Thumbnails:
-    rows = [{"item_id": i, "kind": "image", "path": p, "split": "test"} for i, p in paths.items()]
-    import pyarrow as pa
+def test_the_histogram_is_as_tall_as_its_fullest_bin() -> None:
+    drawing = ElementTree.fromstring(histogram(np.array([0.01, 0.97, 0.99, 1.0]), bins=10))
+    bars = [(float(one.attrib["x"]), float(one.attrib["height"])) for one in drawing.findall(".//rect")]
+    # Bins are 18 wide and drawn with a gap; one value against three.
+    assert bars == [(1.1, 11.3), (163.1, 34.0)]
+    assert ElementTree.fromstring(histogram(np.array([]))).findall(".//rect") == []
 
+
+def require_safe(page: str, times: int) -> None:
+    """Assert that a page is well formed, runs nothing, and shows the hostile text so many times."""
+    tags = Tags()
+    tags.feed(page)
+    assert tags.open == []
+    assert "script" not in tags.seen
+    assert HOSTILE not in page
+    assert page.count(str(escape(HOSTILE))) == times
+
+
+def test_the_page_of_trust_escapes_texts_ids_and_engines(tmp_path: Path) -> None:
+    texts = {name: [HOSTILE] for name in ("caption_id", "engine", "source", "text", "back", "failure")}
+    table = pa.table({"lang": ["pt"], "trust": [0.25], **texts, **{name: [0.5] for name in GOOD}})
+    page = trust.write_page(tmp_path / "report.html", table).read_text(encoding="utf-8")
+    # The engine stands in both tables as well.
+    require_safe(page, times=8)
+    assert "<b>0.250</b>" in page
+
+
+def test_the_page_of_the_demonstration_escapes_queries_and_names(tmp_path: Path) -> None:
+    place = tmp_path / "demo"
+    place.mkdir()
+    paths = {"a": "a.png", HOSTILE: "b.mp4"}
+    corpus = corpus_of(tmp_path, dict(paths))
+    example = Example(lang="pt", text=HOSTILE, item_id="a", found=["a", HOSTILE], rank=1)
+    result = {"text_to_image": dict.fromkeys(("recall@1", "recall@5", "recall@10"), 12.34), "sum_r": 300.0}
+    cells = [("pt", HOSTILE, "nrccr", result, (290.0, 310.04))]
+    path = demo.write_page(place / "report.html", cells, [HOSTILE], corpus, [example])
+    page = path.read_text(encoding="utf-8")
+    require_safe(page, times=4)
+    assert "<td>12.3</td><td>12.3</td><td>12.3</td><td>300.0</td><td>290.0 to 310.0</td>" in page
+    assert "<img src='../a.png' alt='a' class='right'>" in page
+    assert "<video src='../b.mp4' title='" in page
+
+
+def test_the_page_of_a_benchmark_escapes_names_and_says_what_is_missing(tmp_path: Path) -> None:
+    ours = Line(system=HOSTILE, values={"de": "2.0 ± 1.4"}, source="this run")
+    theirs = Line(system="UC2", values={"de": "3", "fr": "4"}, source=HOSTILE, otherwise="seeds: 1")
+    tables = {"SumR": [ours, theirs], "AR": [ours]}
+    BenchmarkPage(title=HOSTILE, about=[HOSTILE], tables=tables).write(tmp_path / "benchmark.html")
+    page = (tmp_path / "benchmark.html").read_text(encoding="utf-8")
+    require_safe(page, times=6)
+    assert "<tr><td>UC2</td><td>3</td><td>4</td>" in page
+    assert page.count("No published figure of this kind was verified") == 1
+
+
+def corpus_of(folder: Path, paths: dict[str, str | None]) -> Corpus:
+    rows = [{"item_id": i, "kind": "image", "path": p, "split": "test"} for i, p in paths.items()]
     pq.write_table(pa.Table.from_pylist(rows, schema=ITEMS), folder / "items.parquet")
-    return Thumbnails(Corpus(folder, {}))
+    return Corpus(folder, {})
+
+
+def thumbnails_of(folder: Path, paths: dict[str, str | None]) -> Thumbnails:
+    return Thumbnails(corpus_of(folder, paths))
 
 
 def test_a_thumbnail_is_a_small_upright_jpeg(tmp_path: Path) -> None:

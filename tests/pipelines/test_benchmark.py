@@ -19,9 +19,9 @@ from dragoman.cli.benchmark import command
 from dragoman.corpus import Corpus, datasets
 from dragoman.corpus.given_features import GivenFeatures
 from dragoman.errors import UserError
-from dragoman.pipelines.benchmark import BenchmarkResult, run_benchmark
+from dragoman.pages.benchmark import BenchmarkPage
+from dragoman.pipelines.benchmark import BenchmarkResult, run_benchmark, tables_of
 from dragoman.pipelines.benchmark_config import BenchmarkConfig
-from dragoman.pipelines.benchmark_page import page
 from dragoman.pipelines.literature import CIRCUMSTANCES, published_rows
 from dragoman.pipelines.protocols import AR, PROTOCOLS, R1_THERE, protocol_of
 
@@ -214,6 +214,7 @@ def test_figures_are_read_from_a_report() -> None:
 
 def test_a_figure_without_a_published_row_says_so() -> None:
     made_by = dict.fromkeys(CIRCUMSTANCES, "x")
-    lines = list(page("title", "note", "ours", {"SumR": {"de": [1.0, 3.0]}}, [], made_by, []))
+    tables = tables_of("ours", {"SumR": {"de": [1.0, 3.0]}}, made_by, [])
+    lines = list(BenchmarkPage(title="title", about=["note"], tables=tables).markdown())
     assert "| **ours** | 2.0 ± 1.4 | this run | |" in lines
     assert lines[-1] == "No published figure of this kind was verified for this test set."

@@ -51,8 +51,8 @@ def command(
     dragoman trust corpus/ --words pt=/usr/share/dict/brazilian --bridge es,pt=apertium:es-pt
     dragoman trust corpus/ --model run/
     """
+    from dragoman.pages.trust import write_page
     from dragoman.trust.report import summary_lines, worst_lines
-    from dragoman.trust.report_html import write_report
     from dragoman.trust.score import score_trust
 
     retriever = None
@@ -67,7 +67,7 @@ def command(
         bridges=[_bridge(option) for option in bridges],
         model=retriever,
     )
-    report = write_report(corpus / "trust", table)
+    report = write_page(corpus / "trust" / "report.html", table)
     for line in summary_lines(table):
         click.echo(line)
     for line in worst_lines(table, worst):

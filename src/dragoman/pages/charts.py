@@ -1,25 +1,26 @@
-"""Two charts as inline SVG, drawn by hand: they take the page's colours, in the dark too, and need nothing.
+"""Charts as inline SVG, drawn by hand: they take the page's colours, in the dark too, and need nothing.
 
-Colours are classes of `report.css`, one for each row of the report.
+Colours are classes of `style.css`, one for each row of a report.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from html import escape
 
 import numpy as np
+from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
 LEFT, WIDTH, LINE, RIGHT = 190, 720, 22, 70
 PANEL_WIDTH, PANEL_HEIGHT = 340, 220
+HISTOGRAM_WIDTH, HISTOGRAM_HEIGHT = 180, 36
 
 
 def interval_chart(
     bars: Mapping[str, Mapping[str, tuple[float, float, float]]], names: Mapping[str, str], top: float
-) -> str:
-    """A line per language and row: a dot at the value and a bar over its interval, from 0 to `top`.
+) -> Markup:
+    """Draw a line per language and row: a dot at the value and a bar over its interval, from 0 to `top`.
 
     bars: language to row to (value, low, high).
     """
@@ -34,14 +35,14 @@ def interval_chart(
             y += LINE
         y += LINE / 2
     grid = "".join(_tick(step * i, span, y) for i in range(round(span / step) + 1))
-    return (
+    return Markup(
         f'<svg class="chart" viewBox="0 0 {LEFT + WIDTH + RIGHT} {y + 22:.0f}" role="img" '
         f'aria-label="SumR with 95 % intervals">{grid}{"".join(parts)}</svg>'
     )
 
 
-def recall_curves(ranks: Mapping[str, NDArray[np.float64]], gallery: int, title: str) -> str:
-    """The share of queries that find their image among the first K, for every K up to the gallery.
+def recall_curves(ranks: Mapping[str, NDArray[np.float64]], gallery: int, title: str) -> Markup:
+    """Draw the share of queries that find their image among the first K, for every K up to the gallery.
 
     ranks: row to the ranks of its queries.
     """
@@ -57,10 +58,28 @@ def recall_curves(ranks: Mapping[str, NDArray[np.float64]], gallery: int, title:
     for row, rank_Q in ranks.items():
         points = [(k, 100 * float((rank_Q <= k).mean())) for k in _cutoffs(gallery)]
         curves += f'<path class="curve {escape(row)}" d="{_path(points, gallery)}"/>'
-    return (
+    return Markup(
         f'<svg class="panel" viewBox="0 0 {PANEL_WIDTH} {PANEL_HEIGHT + 24}" role="img" '
         f'aria-label="{escape(title)}"><text class="name" x="40" y="14">{escape(title)}</text>'
         f"{lines}{curves}</svg>"
+    )
+
+
+def histogram(values: NDArray[np.float64], bins: int = 20) -> Markup:
+    """Draw how often values of 0..1 fall into each of so many equal bins; the fullest has full height."""
+    counts, _ = np.histogram(values, bins=bins, range=(0, 1))
+    fullest = max(1, counts.max())
+    wide = HISTOGRAM_WIDTH / bins
+    bars = "".join(
+        f'<rect x="{place * wide + 0.06 * wide:.1f}" y="{HISTOGRAM_HEIGHT - tall:.1f}" '
+        f'width="{0.88 * wide:.1f}" height="{tall:.1f}"/>'
+        for place, count in enumerate(counts)
+        if (tall := (HISTOGRAM_HEIGHT - 2) * count / fullest)
+    )
+    return Markup(
+        f'<svg class="histogram" viewBox="0 0 {HISTOGRAM_WIDTH} {HISTOGRAM_HEIGHT + 1}" role="img" '
+        f'aria-label="distribution from 0 to 1">{bars}'
+        f'<line x1="0" x2="{HISTOGRAM_WIDTH}" y1="{HISTOGRAM_HEIGHT}" y2="{HISTOGRAM_HEIGHT}"/></svg>'
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import statistics
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,9 @@ from dragoman.corpus import BuildOptions, Corpus, datasets
 from dragoman.errors import UserError
 from dragoman.folders import MANIFEST, sole_writer, write_json, write_text
 from dragoman.languages import canonical_tag
+from dragoman.pages.benchmark import BenchmarkPage, Line
 from dragoman.pipelines.benchmark_config import SOURCE, BenchmarkConfig
-from dragoman.pipelines.benchmark_page import page
-from dragoman.pipelines.literature import published_rows
+from dragoman.pipelines.literature import CIRCUMSTANCES, Row, published_rows
 from dragoman.pipelines.protocols import Protocol, protocol_of, read_figures
 from dragoman.pipelines.stages import Reports, Stages, require_recipe
 
@@ -37,12 +37,17 @@ class BenchmarkResult:
     consistency: list[float]
     """mrv_std of both directions, one a seed; empty where ranks of languages do not compare."""
     circumstances: dict[str, str]
-    lines: list[str]
-    """The page, as Markdown."""
+    page: BenchmarkPage
+
+    @property
+    def lines(self) -> list[str]:
+        """The page, as Markdown."""
+        return list(self.page.markdown())
 
 
 def run_benchmark(config: BenchmarkConfig, root: str | Path, out: str | Path) -> BenchmarkResult:
-    """Prepare, translate, train and evaluate into `out`: corpus/, run-<seed>/, report-<seed>/, benchmark.md.
+    """Prepare, translate, train and evaluate into `out`: corpus/, run-<seed>/, report-<seed>/, and the
+    page as benchmark.md and benchmark.html.
 
     root: the folder of the published files. A recipe that learns one language at a time gets a run for each,
     run-<language>-<seed>/. A stage that is finished is not done again, and one that was interrupted goes on
@@ -65,7 +70,16 @@ def run_benchmark(config: BenchmarkConfig, root: str | Path, out: str | Path) ->
             made_by, reports = stages.recipe(targets, with_source=SOURCE in tested)
         result = _result(config, protocol, reports, made_by)
         write_text(folder / "benchmark.md", "\n".join(result.lines) + "\n")
-        write_json(folder / "benchmark.json", vars(result))
+        result.page.write(folder / "benchmark.html")
+        write_json(
+            folder / "benchmark.json",
+            {
+                "figures": result.figures,
+                "consistency": result.consistency,
+                "circumstances": result.circumstances,
+                "lines": result.lines,
+            },
+        )
     return result
 
 
@@ -133,14 +147,66 @@ def _result(
     if protocol.folds:
         made_by["gallery"] = protocol.gallery(test)
     ours = Path(config.model).name if config.model is not None else f"dragoman, recipe {config.recipe}"
-    rows = published_rows(config.name, test)
-    title = f"{config.name}{f', test {test}' if test else ''}"
     return BenchmarkResult(
         figures=figures,
         consistency=consistency,
         circumstances=made_by,
-        lines=list(page(title, protocol.note, ours, figures, consistency, made_by, rows)),
+        page=BenchmarkPage(
+            title=f"{config.name}{f', test {test}' if test else ''}",
+            about=list(_about(protocol.note, consistency, made_by)),
+            tables=tables_of(ours, figures, made_by, published_rows(config.name, test)),
+        ),
     )
+
+
+def tables_of(
+    ours: str,
+    figures: Mapping[str, Mapping[str, Sequence[float]]],
+    made_by: Mapping[str, str],
+    published: Sequence[Row],
+) -> dict[str, list[Line]]:
+    """One table a figure: our system, with one value a seed, before the published rows."""
+    return {
+        name: [
+            Line(system=ours, values={lang: _mean(of) for lang, of in values.items()}, source="this run"),
+            *(
+                Line(
+                    system=row.system,
+                    values={lang: f"{value:g}" for lang, value in row.values.items()},
+                    source=row.source,
+                    otherwise=_otherwise(row, made_by),
+                )
+                for row in published
+                if row.figure == name
+            ),
+        ]
+        for name, values in figures.items()
+    }
+
+
+def _about(note: str, consistency: Sequence[float], made_by: Mapping[str, str]) -> Iterator[str]:
+    shown = (*CIRCUMSTANCES, "models")
+    made = "; ".join(f"{name}: {made_by[name]}" for name in shown if name in made_by)
+    yield f"{note[:1].upper()}{note[1:]}. {made}."
+    if "settings" in made_by:
+        yield f"Settings that are not the recipe's: {made_by['settings']}."
+    if consistency:
+        yield f"Consistency over the languages: mrv_std {_mean(consistency)}, mean of both directions."
+
+
+def _otherwise(row: Row, made_by: Mapping[str, str]) -> str:
+    """Name each circumstance that differs or is not told."""
+    told = [
+        f"{name}: {row.circumstances.get(name, 'not told')}"
+        for name in CIRCUMSTANCES
+        if row.circumstances.get(name) != made_by.get(name)
+    ]
+    return "; ".join(told)
+
+
+def _mean(values: Sequence[float]) -> str:
+    spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.1f}{spread}"
 
 
 def _one_caption_each(report: Mapping[str, Any]) -> bool:

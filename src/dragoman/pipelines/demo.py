@@ -4,32 +4,39 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
 
 from dragoman.corpus import Corpus
 from dragoman.errors import UserError
 from dragoman.folders import MANIFEST, sole_writer
 from dragoman.index import index_media
-from dragoman.pipelines.contact_sheet import draw_sheet, find_examples
-from dragoman.pipelines.demo_page import write_page
+from dragoman.pages.contact_sheet import SHOWN, Example, draw_sheet
+from dragoman.pages.demo import write_page
+from dragoman.pages.trust import write_page as write_trust_page
+from dragoman.pipelines.demo_table import cells, gain_lines
 from dragoman.pipelines.evaluate import evaluate
 from dragoman.recipes import load_recipe
-from dragoman.reports import model as models
 from dragoman.reports.compare import Difference, compare
+from dragoman.reports.provenance import fingerprint
 from dragoman.reports.settings import EvaluationSettings
+from dragoman.retrievers.trained import Retriever
 from dragoman.scenes.world import RECORDED, SOURCE, WorldConfig, write_world
 from dragoman.search.calibrate import calibrate_once
 from dragoman.training import train
 from dragoman.translation import translate
 from dragoman.trust import score_trust
-from dragoman.trust.report_html import write_report as write_trust_report
 
 log = logging.getLogger(__name__)
 
 BASELINE, ROBUST = "translate_train", "nrccr"
+PER_LANGUAGE = 4
+"""Queries of each language on the page."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +115,7 @@ def run_demo(out: str | Path, config: DemoConfig) -> DemoResult:
         corpus = Corpus.open(world)
         examples = find_examples(folder / ROBUST / "run", corpus, config.languages)
         sheet = draw_sheet(folder / "contact_sheet.png", corpus, examples)
-        page = write_page(folder / "report.html", reports, differences, corpus, examples)
+        page = write_page(folder / "report.html", cells(reports), gain_lines(differences), corpus, examples)
         log.info("6/6 index")
         run = folder / ROBUST / "run"
         calibrate_once(run, world, "cpu")
@@ -134,7 +141,7 @@ def _translate(world: Path, config: DemoConfig) -> None:
             f"{RECORDED.name} has no translation of {missing} captions of this world. It covers worlds of "
             "seed 1 with up to 1200 items; record another: python -m dragoman.scenes.record"
         )
-    write_trust_report(world / "trust", score_trust(world))
+    write_trust_page(world / "trust" / "report.html", score_trust(world))
 
 
 def _train(world: Path, folder: Path, recipe: str, config: DemoConfig) -> None:
@@ -145,10 +152,42 @@ def _train(world: Path, folder: Path, recipe: str, config: DemoConfig) -> None:
 
 def _evaluate(world: Path, folder: Path, recipe: str, config: DemoConfig) -> dict[str, Any]:
     run, report = folder / recipe / "run", folder / recipe / "report"
-    inputs = models.fingerprint(run) | Corpus.open(world).fingerprint()
+    inputs = fingerprint(run) | Corpus.open(world).fingerprint()
     if (report / MANIFEST).is_file():
         manifest = json.loads((report / MANIFEST).read_text(encoding="utf-8"))
         if manifest.get("inputs") == inputs:
             stored: dict[str, Any] = json.loads((report / "report.json").read_text(encoding="utf-8"))
             return stored
     return evaluate(run, world, EvaluationSettings(languages=config.languages), out=report)
+
+
+def find_examples(run: str | Path, corpus: Corpus, languages: Sequence[str]) -> list[Example]:
+    """Ask human test captions, evenly spaced through the test set and not chosen by how well they do.
+
+    Q queries, N pictures of the gallery, D width.
+    """
+    retriever = Retriever.load(run)
+    gallery = corpus.items.filter(pc.field("split") == "test")["item_id"].to_pylist()
+    features = corpus.features(str(retriever.config["features"]))
+    images_ND = retriever.encode_features(np.asarray(features.whole(features.rows(gallery))))
+    examples = []
+    for number, lang in enumerate(languages):
+        captions = corpus.captions.filter(
+            (pc.field("lang") == lang) & (pc.field("role") == "human") & pc.field("item_id").isin(gallery)
+        ).to_pylist()
+        step = len(captions) // PER_LANGUAGE
+        # Another start for every language, so that the languages show different pictures.
+        chosen = captions[number % max(step, 1) :: step][:PER_LANGUAGE]
+        scores_QN = retriever.encode_text([caption["text"] for caption in chosen]) @ images_ND.T
+        for caption, scores_N in zip(chosen, scores_QN, strict=True):
+            order = np.argsort(-scores_N, kind="stable")
+            examples.append(
+                Example(
+                    lang=lang,
+                    text=caption["text"],
+                    item_id=caption["item_id"],
+                    found=[gallery[row] for row in order[:SHOWN]],
+                    rank=int(np.flatnonzero(order == gallery.index(caption["item_id"]))[0]) + 1,
+                )
+            )
+    return examples

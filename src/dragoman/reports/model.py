@@ -5,7 +5,6 @@ N texts or images, D width of the joint space.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,11 +15,7 @@ from numpy.typing import NDArray
 from dragoman.corpus.features import FeatureSet
 from dragoman.corpus.store import Corpus
 from dragoman.errors import UserError
-from dragoman.folders import sha256
-from dragoman.models.hub import PAIR
-from dragoman.models.identity import CALIBRATION, model_in, read_config
 from dragoman.progress import bar
-from dragoman.retrievers.loading import model_fingerprint
 
 CHUNK = 4096
 
@@ -46,19 +41,6 @@ def load(run: str | Path | Model) -> Model:
     from dragoman.retrievers.loading import load_encoder
 
     return load_encoder(run)
-
-
-def fingerprint(run: str | Path | Model) -> dict[str, str]:
-    """Content hashes of the model's files; those of an object are unknown. What `dragoman calibrate` learnt
-    of the finished model is none of them."""
-    if not isinstance(run, str | Path):
-        return {"model": f"object of class {type(run).__name__}"}
-    if read_config(Path(run)).get("model_type") == PAIR:
-        return {"model": model_fingerprint(Path(run))}
-    files = (
-        path for path in sorted(model_in(Path(run)).iterdir()) if path.is_file() and path.name != CALIBRATION
-    )
-    return {f"model/{path.name}": sha256(path) for path in files}
 
 
 def encode_texts(model: Model, texts: Sequence[str], label: str) -> NDArray[np.float32]:
@@ -98,8 +80,3 @@ def encode_images(
             parts.append(model.encode_features(np.asarray(stored.whole(row_N[start : start + size]))))
             progress.update(len(parts[-1]))
     return np.concatenate(parts)
-
-
-def digest(hashes: dict[str, str]) -> str:
-    """One hash of several, for display."""
-    return hashlib.sha256(repr(sorted(hashes.items())).encode()).hexdigest()[:16]

@@ -2,33 +2,55 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import dragoman
 from dragoman.corpus.store import Corpus
-from dragoman.folders import versions
-from dragoman.reports import model as models
+from dragoman.folders import sha256, versions
+from dragoman.models.hub import PAIR
+from dragoman.models.identity import CALIBRATION, model_in, read_config
+from dragoman.reports.model import Model
+from dragoman.retrievers.loading import model_fingerprint
 
 
 def describe_provenance(
-    run: str | Path | models.Model,
+    run: str | Path | Model,
     corpus: Corpus,
-    other: str | Path | models.Model | None,
+    other: str | Path | Model | None,
     seed: int,
 ) -> dict[str, Any]:
     """Hashes, versions and the commit that a report stands on; `other` is the second model."""
     return {
-        "run": models.fingerprint(run),
+        "run": fingerprint(run),
         "run_path": str(run) if isinstance(run, str | Path) else None,
         "corpus": corpus.fingerprint(),
         "corpus_path": str(corpus.folder),
-        "translate_test_run": None if other is None else models.fingerprint(other),
+        "translate_test_run": None if other is None else fingerprint(other),
         "versions": versions(),
         "seed": seed,
         "commit": _commit(),
     }
+
+
+def fingerprint(run: str | Path | Model) -> dict[str, str]:
+    """Content hashes of the model's files; those of an object are unknown. What `dragoman calibrate` learnt
+    of the finished model is none of them."""
+    if not isinstance(run, str | Path):
+        return {"model": f"object of class {type(run).__name__}"}
+    if read_config(Path(run)).get("model_type") == PAIR:
+        return {"model": model_fingerprint(Path(run))}
+    files = (
+        path for path in sorted(model_in(Path(run)).iterdir()) if path.is_file() and path.name != CALIBRATION
+    )
+    return {f"model/{path.name}": sha256(path) for path in files}
+
+
+def digest(hashes: dict[str, str]) -> str:
+    """One hash of several, for display."""
+    return hashlib.sha256(repr(sorted(hashes.items())).encode()).hexdigest()[:16]
 
 
 def _commit() -> str | None:

@@ -1,7 +1,4 @@
-"""The contact sheet: a few queries, and the first pictures that the model finds for each.
-
-Q queries, N pictures of the gallery, D width.
-"""
+"""The contact sheet: a few queries, and the first pictures that the model finds for each."""
 
 from __future__ import annotations
 
@@ -11,16 +8,15 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
 import pyarrow.compute as pc
 from PIL import Image, ImageDraw, ImageFont
 
 from dragoman.corpus import Corpus
 from dragoman.folders import atomic_path
 from dragoman.media.video import mosaic
-from dragoman.retrievers.trained import Retriever
 
-PER_LANGUAGE, SHOWN = 4, 5
+SHOWN = 5
+"""Pictures a query."""
 PICTURE, GAP, LINE = 150, 10, 34
 PAPER, INK, FAINT, RIGHT = (252, 251, 248), (38, 38, 42), (150, 150, 150), (38, 150, 84)
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -40,37 +36,8 @@ class Example:
     """Of the right picture, from 1."""
 
 
-def find_examples(run: str | Path, corpus: Corpus, languages: Sequence[str]) -> list[Example]:
-    """Human test captions, evenly spaced through the test set and not chosen by how well they do."""
-    retriever = Retriever.load(run)
-    gallery = corpus.items.filter(pc.field("split") == "test")["item_id"].to_pylist()
-    features = corpus.features(str(retriever.config["features"]))
-    images_ND = retriever.encode_features(np.asarray(features.whole(features.rows(gallery))))
-    examples = []
-    for number, lang in enumerate(languages):
-        captions = corpus.captions.filter(
-            (pc.field("lang") == lang) & (pc.field("role") == "human") & pc.field("item_id").isin(gallery)
-        ).to_pylist()
-        step = len(captions) // PER_LANGUAGE
-        # Another start for every language, so that the languages show different pictures.
-        chosen = captions[number % max(step, 1) :: step][:PER_LANGUAGE]
-        scores_QN = retriever.encode_text([caption["text"] for caption in chosen]) @ images_ND.T
-        for caption, scores_N in zip(chosen, scores_QN, strict=True):
-            order = np.argsort(-scores_N, kind="stable")
-            examples.append(
-                Example(
-                    lang=lang,
-                    text=caption["text"],
-                    item_id=caption["item_id"],
-                    found=[gallery[row] for row in order[:SHOWN]],
-                    rank=int(np.flatnonzero(order == gallery.index(caption["item_id"]))[0]) + 1,
-                )
-            )
-    return examples
-
-
 def draw_sheet(path: Path, corpus: Corpus, examples: Sequence[Example]) -> Path:
-    """Draw the examples as a PNG; the right picture has a green frame."""
+    """Draw the examples as a PNG and give its path; the right picture has a green frame."""
     width = SHOWN * (PICTURE + GAP) + GAP
     sheet = Image.new("RGB", (2 * width + GAP, -(-len(examples) // 2) * (PICTURE + LINE + GAP) + GAP), PAPER)
     pen, font = ImageDraw.Draw(sheet), _font(17)
@@ -82,28 +49,28 @@ def draw_sheet(path: Path, corpus: Corpus, examples: Sequence[Example]) -> Path:
             x, y = left + place * (PICTURE + GAP), top + LINE
             if item_id == example.item_id:
                 pen.rectangle([x - 5, y - 5, x + PICTURE + 4, y + PICTURE + 4], fill=RIGHT)
-            sheet.paste(_picture(picture_path(corpus, item_id)), (x, y))
+            sheet.paste(_picture(media_file(corpus, item_id)), (x, y))
     with atomic_path(path) as temporary:
         sheet.save(temporary, "PNG")
     return path
 
 
 def _picture(file: Path) -> Image.Image:
-    """A picture, or four frames of a clip."""
+    """A picture, or four frames of a video."""
     if file.suffix == ".mp4":
         return mosaic(file, PICTURE)
     with Image.open(file) as picture:
         return picture.convert("RGB").resize((PICTURE, PICTURE))
 
 
-def picture_path(corpus: Corpus, item_id: str) -> Path:
-    """The file of an item."""
+def media_file(corpus: Corpus, item_id: str) -> Path:
+    """Give the path of an item's picture or video."""
     row = pc.index(corpus.items["item_id"], item_id).as_py()
     return Path(corpus.media_path(corpus.items["path"][row].as_py()))
 
 
 def _font(size: int) -> Font:
-    """DejaVu Sans, which matplotlib brings along; else Pillow's own, which has no accents."""
+    # DejaVu Sans, which matplotlib brings along; else Pillow's own, which has no accents.
     spec = find_spec("matplotlib")
     if spec and spec.origin:
         file = Path(spec.origin).parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf"
