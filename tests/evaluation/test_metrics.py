@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -11,7 +12,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from dragoman.errors import UserError
-from dragoman.evaluation import mean_recall, retrieval_metrics, sum_r
+from dragoman.evaluation import (
+    MatrixScores,
+    Metric,
+    Positives,
+    mean_recall,
+    rank_scores,
+    retrieval_metrics,
+    sum_r,
+)
 
 TOY_A = -np.array(
     [[0.1, 0.2, 0.3], [0.9, 0.1, 0.2], [0.3, 0.1, 0.2], [0.5, 0.4, 0.1], [0.1, 0.2, 0.3], [0.6, 0.5, 0.05]]
@@ -174,3 +183,34 @@ def test_an_empty_matrix_is_refused() -> None:
 def test_scores_too_large_for_float32_are_refused() -> None:
     with pytest.raises(UserError, match="too large for float32"):
         row([1e300, 0], [0])
+
+
+def test_a_metric_is_its_key_and_knows_its_parts_and_its_short_name() -> None:
+    assert Metric("recall@20") == "recall@20"
+    assert {"recall@20": 1}[Metric("recall@20")] == 1
+    assert json.dumps({Metric("map"): [Metric("ndcg@3")]}) == '{"map": ["ndcg@3"]}'
+    keys = ["recall@20", "ndcg@3", "medr", "meanr", "map"]
+    assert [(one.name, one.cutoff, one.short) for one in map(Metric, keys)] == [
+        ("recall", 20, "R@20"),
+        ("ndcg", 3, "nDCG@3"),
+        ("medr", 0, "MedR"),
+        ("meanr", 0, "MeanR"),
+        ("map", 0, "mAP"),
+    ]
+
+
+def test_a_metric_measures_at_any_cutoff() -> None:
+    # Ranks of the only positives: 1, 2 and 4.
+    scores = MatrixScores([[9, 1, 2, 3], [9, 8, 1, 0], [9, 8, 7, 6]])
+    ranks = rank_scores(scores, Positives.from_items(["a", "b", "d"], ["a", "b", "c", "d"]))
+    assert Metric("recall@2").values(ranks).tolist() == [100, 100, 0]
+    assert Metric("recall@2").of(ranks) == pytest.approx(200 / 3)
+    assert Metric("ndcg@3").of(ranks) == pytest.approx(100 * (1 + 1 / math.log2(3)) / 3)
+    assert Metric("map").of(ranks) == pytest.approx(100 * (1 + 1 / 2 + 1 / 4) / 3)
+    assert (Metric("medr").of(ranks), Metric("meanr").of(ranks)) == (2, pytest.approx(7 / 3))
+
+
+@pytest.mark.parametrize("key", ["recall", "recall@", "recall@0", "recall@x", "map@3", "precision@1", ""])
+def test_a_key_that_names_no_metric_is_refused(key: str) -> None:
+    with pytest.raises(UserError, match=rf"No metric '{key}'. Known, .* recall@K, ndcg@K, medr, meanr, map"):
+        Metric(key)

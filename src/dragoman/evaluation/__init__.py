@@ -2,7 +2,7 @@
 
 from dragoman.evaluation.consistency import mean_rank_variance
 from dragoman.evaluation.instances import Joined, Ranked, common_ids, join_ranks
-from dragoman.evaluation.metrics import mean_recall, retrieval_metrics, sum_r, summarise
+from dragoman.evaluation.metrics import Metric, mean_recall, retrieval_metrics, sum_r, summarise
 from dragoman.evaluation.ranks import Positives, Ranks, rank_queries, rank_scores
 from dragoman.evaluation.reranking import rerank
 from dragoman.evaluation.scores import DotScores, MatrixScores
@@ -11,6 +11,7 @@ __all__ = [
     "DotScores",
     "Joined",
     "MatrixScores",
+    "Metric",
     "Positives",
     "Ranked",
     "Ranks",

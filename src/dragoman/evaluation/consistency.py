@@ -1,4 +1,4 @@
-"""Does the same picture rank the same, whichever language asks?
+"""Consistency: does the same picture rank the same, whichever language asks?
 
 N instances, K languages, L listed hits. r_jk is the rank of instance j in language k.
 
@@ -34,7 +34,7 @@ OVERLAPS = tuple(f"{name}@{cutoff}" for name in ("overlap", "jaccard") for cutof
 
 
 def mean_rank_variance(ranks: ArrayLike) -> dict[str, float]:
-    """How much ranks differ between languages: `mrv_var` and `mrv_std`, both 0 where all languages agree.
+    """Measure how much ranks differ between languages: `mrv_var` and `mrv_std`, both 0 where all agree.
 
     ranks: [instances, languages], from 1, complete; each row is one instance in the same gallery. Join by id
     with `dragoman.evaluation.join_ranks`: rows that were merely counted may hold different pictures.
@@ -48,7 +48,7 @@ def mean_rank_variance(ranks: ArrayLike) -> dict[str, float]:
 
 
 def rank_values(ranks_NK: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-    """What each instance adds to the means `VARIANCES`: one array [N] each."""
+    """Give what each instance adds to the means `VARIANCES`: one array [N] each."""
     scales = {"": ranks_NK, "_clipped": np.minimum(ranks_NK, CLIP), "_log": np.log(ranks_NK)}
     values: dict[str, NDArray[np.float64]] = {}
     for scale, scaled_NK in scales.items():
@@ -59,7 +59,7 @@ def rank_values(ranks_NK: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]
 
 
 def instance_values(joined: Joined) -> dict[str, NDArray[np.float64]]:
-    """As `rank_values`, with `OVERLAPS` where hits are listed and there are two languages or more."""
+    """Give `rank_values`, with `OVERLAPS` where hits are listed and there are two languages or more."""
     values = rank_values(joined.ranks)
     if joined.top is not None and len(joined.languages) > 1:
         for cutoff in CUTOFFS:
@@ -69,7 +69,7 @@ def instance_values(joined: Joined) -> dict[str, NDArray[np.float64]]:
 
 
 def top_overlap(top_KNL: ArrayLike, k: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Overlap [N] and Jaccard index [N] of the k best hits, means over all pairs of languages.
+    """Measure overlap [N] and Jaccard index [N] of the k best hits, means over all pairs of languages.
 
     top_KNL: ids of the hits by language and instance, best first, equal scores by ascending id. By chance,
     two lists overlap by k / gallery. Raises UserError for fewer than two languages or k hits, or a hit listed
@@ -93,7 +93,7 @@ def top_overlap(top_KNL: ArrayLike, k: int) -> tuple[NDArray[np.float64], NDArra
 
 
 def spread(by_language: Mapping[str, float], source: str) -> dict[str, Any]:
-    """How evenly languages are served by one figure of which more is better.
+    """Measure how evenly languages are served by one figure of which more is better.
 
     Returns `min` with `min_language` (of equals the first by name), `max`, `range`, population `std`, the
     macro mean over languages `mean`, and `mean_without_source`, null where the source language is alone.

@@ -1,4 +1,4 @@
-"""The same instances in several languages, joined by id and never by row.
+"""Instances that several languages share, joined by id and never by row.
 
 An instance is an item where images are the queries, and an item with a caption slot where captions are. Its
 ranks in two languages may stand beside each other only if both come from the same gallery. So first
@@ -24,7 +24,7 @@ SHOWN = 3
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Ranked:
-    """What one language made of its instances, in any order."""
+    """Ranks of the instances of one language, in any order."""
 
     ids: Sequence[Hashable]
     """[N]"""
@@ -50,7 +50,7 @@ class Joined:
 
 
 def common_ids(by_language: Mapping[str, Iterable[Hashable]]) -> list[Any]:
-    """Ids that every language has, ascending; an instance that one language lacks is dropped in all.
+    """Find the ids that every language has, ascending; one that a language lacks is dropped in all.
 
     Raises UserError where a language names an id twice.
     """

@@ -22,15 +22,64 @@ from dragoman.errors import UserError
 from dragoman.evaluation.ranks import Positives, Ranks, rank_scores
 from dragoman.evaluation.scores import MatrixScores
 
-CUTOFFS = (1, 5, 10)
-RECALLS = tuple(f"recall@{cutoff}" for cutoff in CUTOFFS)
-MEANS = (*RECALLS, "meanr", "map", "ndcg@10")
-"""Metrics that are means over queries of what `query_values` gives."""
-METRICS = (*RECALLS, "medr", "meanr", "map", "ndcg@10")
+_SHORT = {"recall": "R", "ndcg": "nDCG", "medr": "MedR", "meanr": "MeanR", "map": "mAP"}
+_WITH_CUTOFF = ("recall", "ndcg")
+
+
+class Metric(str):
+    """A metric by its key, such as `recall@5`: a string that knows its parts and how it is computed.
+
+    Raises UserError for a key that names no metric.
+    """
+
+    # A string, so that metrics are keys of results and stand in JSON as they are.
+    __slots__ = ()
+
+    def __new__(cls, key: str) -> Metric:
+        name, at, cutoff = key.partition("@")
+        whole = cutoff.isdecimal() and int(cutoff) > 0 if name in _WITH_CUTOFF else not at
+        if name not in _SHORT or not whole:
+            known = ", ".join(f"{one}@K" if one in _WITH_CUTOFF else one for one in _SHORT)
+            raise UserError(f"No metric {key!r}. Known, K being a whole number from 1: {known}")
+        return super().__new__(cls, key)
+
+    @property
+    def name(self) -> str:
+        """The key without its cutoff."""
+        return self.partition("@")[0]
+
+    @property
+    def cutoff(self) -> int:
+        """K of `recall@K` and `ndcg@K`; 0 of others."""
+        return int(self.partition("@")[2] or 0)
+
+    @property
+    def short(self) -> str:
+        """Its name in tables, such as "R@5"."""
+        return _SHORT[self.name] + self[len(self.name) :]
+
+    def values(self, ranks: Ranks) -> NDArray[np.float64]:
+        """Give what each query adds, [Q], in percent but for `medr` and `meanr`."""
+        if self.name == "recall":
+            return 100.0 * (ranks.best <= self.cutoff)
+        if self.name == "ndcg":
+            return 100 * _ndcg(ranks, cutoff=self.cutoff)
+        return 100 * _average_precision(ranks) if self.name == "map" else ranks.best
+
+    def of(self, ranks: Ranks) -> float:
+        """Measure the metric over all queries: the mean of `values`, the median for `medr`."""
+        values_Q = self.values(ranks)
+        return float(np.median(values_Q) if self.name == "medr" else values_Q.mean())
+
+
+RECALLS = (Metric("recall@1"), Metric("recall@5"), Metric("recall@10"))
+METRICS = (*RECALLS, Metric("medr"), Metric("meanr"), Metric("map"), Metric("ndcg@10"))
+MEANS = (*RECALLS, *METRICS[4:])
+"""Metrics that are means over queries."""
 
 
 def retrieval_metrics(scores: ArrayLike, relevant: ArrayLike) -> dict[str, float]:
-    """All metrics of a score matrix.
+    """Measure all metrics of a score matrix.
 
     scores: [queries, gallery], higher is better, compared as float32; ties get the middle rank.
     relevant: boolean, the same shape; every query needs at least one positive.
@@ -44,30 +93,17 @@ def retrieval_metrics(scores: ArrayLike, relevant: ArrayLike) -> dict[str, float
 
 
 def summarise(ranks: Ranks) -> dict[str, float]:
-    """All metrics of ranked queries, under the keys `METRICS`."""
-    values = query_values(ranks)
-    means = {name: float(values[name].mean()) for name in MEANS} | {"medr": float(np.median(ranks.best))}
-    return {name: means[name] for name in METRICS}
-
-
-def query_values(ranks: Ranks) -> dict[str, NDArray[np.float64]]:
-    """What each query adds to the metrics in `MEANS`: one array [Q] each, in percent but for `meanr`."""
-    best_Q = ranks.best
-    hits = {f"recall@{cutoff}": 100.0 * (best_Q <= cutoff) for cutoff in CUTOFFS}
-    return hits | {
-        "meanr": best_Q,
-        "map": 100 * _average_precision(ranks),
-        "ndcg@10": 100 * _ndcg(ranks, cutoff=10),
-    }
+    """Measure all metrics of ranked queries, under the keys `METRICS`."""
+    return {metric: metric.of(ranks) for metric in METRICS}
 
 
 def sum_r(text_to_image: Mapping[str, float], image_to_text: Mapping[str, float]) -> float:
-    """recall@1 + recall@5 + recall@10 of both directions, 0 to 600."""
+    """Add recall@1, recall@5 and recall@10 of both directions, 0 to 600."""
     return float(sum(way[name] for way in (text_to_image, image_to_text) for name in RECALLS))
 
 
 def mean_recall(text_to_image: Mapping[str, float], image_to_text: Mapping[str, float]) -> float:
-    """`sum_r` / 6, in percent."""
+    """Take a sixth of `sum_r`, in percent."""
     return sum_r(text_to_image, image_to_text) / (2 * len(RECALLS))
 
 

@@ -35,19 +35,19 @@ class Positives:
         return len(self.start) - 1
 
     def of(self, query: int) -> NDArray[np.int64]:
-        """Gallery positions that are relevant to `query`."""
+        """Give the gallery positions that are relevant to `query`."""
         return self.index[self.start[query] : self.start[query + 1]]
 
     @classmethod
     def from_matrix(cls, relevant_QG: ArrayLike) -> Positives:
-        """From a boolean matrix [Q, G]."""
+        """Read a boolean matrix [Q, G]."""
         relevant = np.asarray(relevant_QG).astype(bool)
         query_P, index_P = np.nonzero(relevant)
         return cls._counted(query_P, index_P, len(relevant))
 
     @classmethod
     def from_items(cls, query_items: Sequence[str], gallery_items: Sequence[str]) -> Positives:
-        """Relevant is what shows the same item: an image to its caption, all captions to their image."""
+        """Match equal items: an image is relevant to its captions, and all captions to their image."""
         places: dict[str, list[int]] = {}
         for place, item in enumerate(gallery_items):
             places.setdefault(item, []).append(place)
@@ -111,7 +111,7 @@ def rank_queries(
 
 
 def rank_scores(scores: Scores, positives: Positives, *, block: int | None = None, depth: int = 0) -> Ranks:
-    """As `rank_queries`, from any source of score rows."""
+    """Rank by any source of score rows; arguments and errors are those of `rank_queries`."""
     queries, gallery = scores.shape
     require_fit(positives, queries, gallery)
     depth = min(depth, gallery)
@@ -129,7 +129,7 @@ def rank_scores(scores: Scores, positives: Positives, *, block: int | None = Non
 
 
 def blocks(queries: int, gallery: int, block: int | None = None) -> Iterator[tuple[int, int]]:
-    """Ranges of queries whose scores are held together, by default about 50 MB at a time."""
+    """Give ranges of queries whose scores are held together, by default about 50 MB at a time."""
     size = block or max(1, BLOCK_ENTRIES // gallery)
     for start in range(0, queries, size):
         yield start, min(start + size, queries)
@@ -147,7 +147,7 @@ def rank_block(
 
 
 def rank_of_positives(row_G: NDArray[np.float32], positives: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Ranks of the positives of one query, best first, by its scores [G]; infinite where a score is -inf."""
+    """Rank the positives of one query by its scores [G], best first; infinite where a score is -inf."""
     own = np.sort(row_G[positives])[::-1]
     rho = np.arange(1.0, len(own) + 1)
     for i, score in enumerate(own):
@@ -159,7 +159,7 @@ def rank_of_positives(row_G: NDArray[np.float32], positives: NDArray[np.int64]) 
 
 
 def top(row_G: NDArray[np.float32], depth: int) -> NDArray[np.int64]:
-    """Places of the `depth` best scores, best first; equal scores by ascending place."""
+    """Find the places of the `depth` best scores, best first; equal scores by ascending place."""
     # argpartition alone would pick any of those that tie at the border.
     border = np.partition(row_G, len(row_G) - depth)[len(row_G) - depth]
     candidates = np.flatnonzero(row_G >= border)
@@ -167,7 +167,7 @@ def top(row_G: NDArray[np.float32], depth: int) -> NDArray[np.int64]:
 
 
 def require_fit(positives: Positives, queries: int, gallery: int) -> None:
-    """Raises UserError where positives are not those of so many queries in such a gallery."""
+    """Raise UserError where positives are not those of so many queries in such a gallery."""
     if len(positives) != queries:
         raise UserError(f"Positives of {len(positives)} queries given for {queries} queries.")
     if positives.index.min() < 0 or positives.index.max() >= gallery:

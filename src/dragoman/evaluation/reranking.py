@@ -60,7 +60,7 @@ def rerank(scores: Scores, match: Match, positives: Positives, *, depth: int, li
 
 
 def _pairs(scores: Scores, depth: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Queries [N] and gallery entries [N] of all blocks, by ascending query and entry."""
+    """List queries [N] and gallery entries [N] of all blocks, by ascending query and entry."""
     queries: list[NDArray[np.int64]] = []
     entries: list[NDArray[np.int64]] = []
     for start, stop in blocks(*scores.shape):
@@ -87,7 +87,7 @@ def _rho(
     rest_G: NDArray[np.float32],
     positives: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    """Ranks of the positives, best first: those in the block, then those behind it."""
+    """Rank the positives, best first: those in the block, then those behind it."""
     inside = np.isin(positives, block_K)
     in_block = np.flatnonzero(np.isin(block_K, positives))
     behind = rank_of_positives(rest_G, positives[~inside])

@@ -23,7 +23,7 @@ _CHUNK = 250
 
 
 def image_sums(values_QM: ArrayLike, image_Q: NDArray[np.int64], images: int) -> NDArray[np.float64]:
-    """Sums [N, M] of values [Q, M] over the queries of each image; `image_Q` numbers them from 0."""
+    """Sum values [Q, M] over the queries of each image, as [N, M]; `image_Q` numbers the images from 0."""
     values = np.asarray(values_QM, np.float64)
     sums_NM = np.zeros((images, values.shape[1]))
     np.add.at(sums_NM, image_Q, values)
@@ -33,7 +33,7 @@ def image_sums(values_QM: ArrayLike, image_Q: NDArray[np.int64], images: int) ->
 def bootstrap_means(
     values_QM: ArrayLike, image_Q: NDArray[np.int64], images: int, *, seed: int, resamples: int = RESAMPLES
 ) -> NDArray[np.float64]:
-    """Means [R, M] over the queries of resampled images; equal seeds and N give equal resamples."""
+    """Take means [R, M] over the queries of resampled images; equal seeds and N give equal resamples."""
     values = np.asarray(values_QM, np.float64)
     with_counts = np.column_stack([values, np.ones(len(values))])
     sums_NM = image_sums(with_counts, image_Q, images)
@@ -50,7 +50,7 @@ def bootstrap_medians(
     seed: int,
     resamples: int = RESAMPLES,
 ) -> NDArray[np.float64]:
-    """Medians [R] over the queries of resampled images, the same resamples as for the means."""
+    """Take medians [R] over the queries of resampled images, the same resamples as for the means."""
     order = np.argsort(values_Q, kind="stable")
     ordered_Q, image_ordered_Q = values_Q[order], image_Q[order]
     medians = []
@@ -63,14 +63,14 @@ def bootstrap_medians(
 
 
 def interval(samples_R: NDArray[np.float64], confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """The percentile interval of bootstrap samples."""
+    """Give the percentile interval of bootstrap samples."""
     tail = 50 * (1 - confidence)
     low, high = np.percentile(samples_R, [tail, 100 - tail])
     return float(low), float(high)
 
 
 def sign_flip(differences_NM: ArrayLike, *, seed: int, flips: int = FLIPS) -> NDArray[np.float64]:
-    """Two-sided p values [M] of the paired permutation test on sums of per-image differences [N, M].
+    """Give two-sided p values [M] of the paired permutation test on sums of per-image differences [N, M].
 
     Exact by enumeration up to `EXACT_UP_TO` images, else (1 + #{|flipped| >= |observed|}) / (1 + flips).
     """
@@ -91,7 +91,7 @@ def sign_flip(differences_NM: ArrayLike, *, seed: int, flips: int = FLIPS) -> ND
 
 
 def mcnemar(hit_a_Q: NDArray[np.bool_], hit_b_Q: NDArray[np.bool_]) -> float:
-    """Exact two-sided McNemar test: do the queries that only one system answers fall evenly?"""
+    """Test by McNemar's exact two-sided test whether queries that only one system answers fall evenly."""
     only_a, only_b = int((hit_a_Q & ~hit_b_Q).sum()), int((hit_b_Q & ~hit_a_Q).sum())
     fewer, all_ = min(only_a, only_b), only_a + only_b
     # Whole numbers until the last division, so nothing is rounded on the way.
@@ -100,7 +100,7 @@ def mcnemar(hit_a_Q: NDArray[np.bool_], hit_b_Q: NDArray[np.bool_]) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down adjustment of a family of p values, in the given order."""
+    """Adjust a family of p values by Holm's step-down method, in the given order."""
     order = np.argsort(p_values, kind="stable")
     factors = len(order) - np.arange(len(order))
     stepped = np.minimum(1, np.maximum.accumulate(np.asarray(p_values)[order] * factors))
@@ -110,7 +110,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def _draws(images: int, seed: int, resamples: int) -> Iterator[NDArray[np.float64]]:
-    """How often each image is drawn, [chunk, N] at a time."""
+    """Draw images with replacement: how often each is drawn, [chunk, N] at a time."""
     random = np.random.default_rng(seed)
     for size in _chunks(resamples):
         drawn = [np.bincount(random.integers(images, size=images), minlength=images) for _ in range(size)]

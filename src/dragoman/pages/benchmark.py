@@ -13,7 +13,7 @@ NO_ROWS = "No published figure of this kind was verified for this test set."
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """One system in the table of one figure."""
+    """A system in the table of one figure."""
 
     system: str
     values: Mapping[str, str]

@@ -24,7 +24,7 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """One query and what was found for it."""
+    """A query and the pictures that were found for it."""
 
     lang: str
     text: str
@@ -33,7 +33,7 @@ class Example:
     found: list[str]
     """The best pictures, best first."""
     rank: int
-    """Of the right picture, from 1."""
+    """Rank of the right picture, from 1."""
 
 
 def draw_sheet(path: Path, corpus: Corpus, examples: Sequence[Example]) -> Path:

@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from dragoman.evaluation.metrics import RECALLS
+from dragoman.evaluation.metrics import RECALLS, Metric
 from dragoman.pages import engine
 from dragoman.pages.charts import interval_chart, recall_curves
 from dragoman.pages.thumbnails import Thumbnails
@@ -18,7 +18,7 @@ from dragoman.reports.measure import part
 from dragoman.reports.provenance import digest
 from dragoman.reports.terminal import consistency_notes, notes
 
-COLUMNS = {**{name: name.replace("recall", "R") for name in RECALLS}, "medr": "MedR", "map": "mAP"}
+COLUMNS = {metric: metric.short for metric in (*RECALLS, Metric("medr"), Metric("map"))}
 LANGUAGES_WITH_EXAMPLES = 12
 """Thumbnails make a page heavy; further languages show their figures alone."""
 
@@ -69,7 +69,7 @@ def _sum_r_chart(report: dict[str, Any], names: dict[str, str]) -> Markup:
 
 
 def _curves(evaluation: Evaluation, names: dict[str, str]) -> list[Markup]:
-    """One panel a language."""
+    """Draw a panel for each language."""
     panels = []
     for language, rows in evaluation.report["results"].items():
         parts = {row: part(evaluation.queries, language, row, "text_to_image") for row in rows}
@@ -80,7 +80,7 @@ def _curves(evaluation: Evaluation, names: dict[str, str]) -> list[Markup]:
 
 
 def _agreement(evaluation: Evaluation, names: dict[str, str]) -> dict[str, Any] | None:
-    """Figures of the rows whose languages compare, and where the first disagrees; null without any."""
+    """Collect figures of the rows whose languages compare, and disagreements of the first; null without."""
     blocks = {row: one for row, one in evaluation.report["consistency"].items() if "undefined" not in one}
     if evaluation.common is None or not blocks:
         return None

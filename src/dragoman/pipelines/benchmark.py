@@ -30,7 +30,7 @@ OF_TRAINING = ("recipe", "settings", "back")
 
 @dataclass(frozen=True, kw_only=True)
 class BenchmarkResult:
-    """One row, and what it stands beside."""
+    """The row of a benchmark, and its page beside published rows."""
 
     figures: dict[str, dict[str, list[float]]]
     """Figure to language to one value a seed."""
@@ -165,7 +165,7 @@ def tables_of(
     made_by: Mapping[str, str],
     published: Sequence[Row],
 ) -> dict[str, list[Line]]:
-    """One table a figure: our system, with one value a seed, before the published rows."""
+    """Make a table for each figure: our system, with one value a seed, before the published rows."""
     return {
         name: [
             Line(system=ours, values={lang: _mean(of) for lang, of in values.items()}, source="this run"),
@@ -210,8 +210,7 @@ def _mean(values: Sequence[float]) -> str:
 
 
 def _one_caption_each(report: Mapping[str, Any]) -> bool:
-    """Whether ranks of languages can be compared: with several captions an image, places in the order of
-    captions that were written apart mean nothing."""
+    # With several captions an image, their places mean nothing where languages were written apart.
     if "direct" not in report["consistency"] or "undefined" in report["consistency"]["direct"]:
         return False
     queries = [details["queries"] for details in report["languages"].values()]

@@ -41,7 +41,7 @@ PER_LANGUAGE = 4
 
 @dataclass(frozen=True, kw_only=True)
 class DemoConfig:
-    """What the demonstration does; the default takes a few minutes on two cores."""
+    """Settings of the demonstration; the default takes a few minutes on two cores."""
 
     items: int = WorldConfig.items
     video: bool = False
@@ -52,7 +52,7 @@ class DemoConfig:
     unseen: tuple[str, ...] = ("gl",)
     """Evaluated too, though nothing was trained on them."""
     settings: Mapping[str, str] = field(default_factory=lambda: {"epochs": "10"})
-    """Of both trainings."""
+    """Settings of both trainings."""
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -77,16 +77,16 @@ SMALLEST = DemoConfig(
 
 @dataclass(frozen=True, kw_only=True)
 class DemoResult:
-    """What was measured, and where to look at it."""
+    """The figures that were measured, and where to look at them."""
 
     reports: dict[str, dict[str, Any]]
     """Recipe to its `report.json`."""
     differences: list[Difference]
-    """Of nrccr to translate_train, on the same queries."""
+    """Differences of nrccr to translate_train, on the same queries."""
     page: Path
     sheet: Path
     index: Path
-    """Of all pictures, by the model of nrccr: `dragoman search` and `dragoman serve` open it."""
+    """Index of all pictures, by the model of nrccr: `dragoman search` and `dragoman serve` open it."""
 
 
 def run_demo(out: str | Path, config: DemoConfig) -> DemoResult:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from dragoman.evaluation.metrics import RECALLS
 from dragoman.reports.compare import Difference
 
 ROWS = ("direct", "translate_test", "fused")
@@ -14,16 +15,17 @@ WAY = "text_to_image"
 def comparison_lines(
     reports: Mapping[str, Mapping[str, Any]], differences: Sequence[Difference]
 ) -> Iterator[str]:
-    """One line a language, row and recipe, then what nrccr gains when asked directly."""
-    yield f"{'queries':<9}{'row':<16}{'recipe':<17}{'R@1':>7}{'R@5':>7}{'R@10':>7}{'SumR':>8}  95 % interval"
+    """Print a line a language, row and recipe, then what nrccr gains when asked directly."""
+    heads = "".join(f"{metric.short:>7}" for metric in RECALLS)
+    yield f"{'queries':<9}{'row':<16}{'recipe':<17}{heads}{'SumR':>8}  95 % interval"
     for lang, row, recipe, result, (low, high) in cells(reports):
-        recalls = "".join(f"{result[WAY][f'recall@{k}']:7.1f}" for k in (1, 5, 10))
+        recalls = "".join(f"{result[WAY][metric]:7.1f}" for metric in RECALLS)
         yield f"{lang:<9}{row:<16}{recipe:<17}{recalls}{result['sum_r']:8.1f}  {low:.1f} to {high:.1f}"
     yield from gain_lines(differences)
 
 
 def gain_lines(differences: Sequence[Difference]) -> Iterator[str]:
-    """What nrccr gains in SumR when asked directly, one line a language."""
+    """Tell what nrccr gains in SumR when asked directly, a line a language."""
     for one in differences:
         if one.metric != "sum_r" or one.pair.row != "direct":
             continue
@@ -37,7 +39,7 @@ def gain_lines(differences: Sequence[Difference]) -> Iterator[str]:
 def cells(
     reports: Mapping[str, Mapping[str, Any]],
 ) -> Iterator[tuple[str, str, str, Mapping[str, Any], tuple[float, float]]]:
-    """Language, row, recipe, its results, and the interval of its SumR."""
+    """List language, row, recipe, its results, and the interval of its SumR."""
     first = next(iter(reports.values()))["results"]
     for lang in first:
         for row in ROWS:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dragoman.errors import UserError
+from dragoman.evaluation import Metric
 
 BOTH = "both"
 DIRECTIONS = ("text_to_image", "image_to_text")
@@ -27,7 +28,9 @@ class Figure:
 
     def __str__(self) -> str:
         arrow = {"text_to_image": " T2I", "image_to_text": " I2T", BOTH: ""}[self.direction]
-        return f"{_NAMES.get(self.metric, self.metric)}{arrow}"
+        # Both of these are of two directions, hence no metrics of one ranking.
+        short = {"sum_r": "SumR", "mean_recall": "AR"}.get(self.metric) or Metric(self.metric).short
+        return f"{short}{arrow}"
 
     def of(self, report: Mapping[str, Any]) -> dict[str, float]:
         """Language to value, or `mean` where languages are averaged."""
@@ -41,7 +44,6 @@ class Figure:
         return float(row[self.metric] if self.direction == BOTH else row[self.direction][self.metric])
 
 
-_NAMES = {"sum_r": "SumR", "mean_recall": "AR", "recall@1": "R@1", "recall@10": "R@10"}
 SUM_R, AR = Figure("sum_r"), Figure("mean_recall")
 OTHERS = ("others",)
 R1_THERE, R1_BACK = (Figure("recall@1", way, OTHERS) for way in DIRECTIONS)

@@ -23,23 +23,23 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """What is compared: row `row` of system b with row `baseline_row` of system a."""
+    """A comparison: row `row` of system b with row `baseline_row` of system a."""
 
     a: str
     b: str
     language: str
-    """Or several, "en+pt", where it is their consistency that is compared."""
+    """Several are joined, "en+pt", where it is their consistency that is compared."""
     row: str
     baseline_row: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """What system b gains over system a in one metric."""
+    """The gain of system b over system a in one metric."""
 
     pair: Pair
     direction: str
-    """Of `DIRECTIONS`, or "both": the sum for `sum_r`, the mean for `mrv_std` and `mrv_var`."""
+    """One of `DIRECTIONS`, or "both": the sum for `sum_r`, the mean for `mrv_std` and `mrv_var`."""
     metric: str
     a: float
     b: float
@@ -67,7 +67,7 @@ def compare(
     baseline_row: str | None = None,
     seed: int = 0,
 ) -> list[Difference]:
-    """Differences of each other system to `baseline`; a system is the list of its report folders.
+    """Measure the differences of each other system to `baseline`; a system is the list of its report folders.
 
     baseline_row: compare every row with this row of the baseline instead of with the same row.
 
@@ -186,7 +186,7 @@ def _mcnemar(a: Answers, b: Answers) -> float | None:
 
 
 def _with_holm(lines: list[Difference]) -> list[Difference]:
-    """The same, with p values adjusted over the languages of each row, direction and metric."""
+    """Adjust p values over the languages of each row, direction and metric."""
     families: dict[tuple[str, str, str], list[int]] = {}
     for place, one in enumerate(lines):
         families.setdefault((one.pair.row, one.direction, one.metric), []).append(place)

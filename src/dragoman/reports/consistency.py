@@ -1,4 +1,4 @@
-"""What several languages have in common, and how far they agree on it.
+"""Consistency across languages: what they have in common, and how far they agree on it.
 
 Ranks of two languages may be compared only where both looked for the same images among the same. So images
 that one language lacks leave all of them, and of each image as many captions stay as the language with the
@@ -45,7 +45,7 @@ CONSISTENCY_DEFINITIONS = {
 def measure_consistency(
     table: pa.Table | None, common: Common, rows: Iterable[str], *, source: str, seed: int
 ) -> dict[str, Any]:
-    """How far languages agree in each row; where that is undefined, `{"undefined": reason}`."""
+    """Measure how far languages agree in each row; where that is undefined, give `{"undefined": reason}`."""
     found: dict[str, Any] = {}
     for row in rows:
         if table is None or common.undefined is not None:
@@ -61,7 +61,7 @@ def measure_consistency(
 
 
 def joined_part(table: pa.Table, languages: Sequence[str], row: str, direction: str) -> Joined:
-    """The ranks of the same instances in several languages, joined by item, and slot where captions ask."""
+    """Join the ranks of the same instances in several languages by item, and by slot where captions ask."""
     by_language = {}
     for language in languages:
         lines = part(table, language, row, direction)
@@ -76,7 +76,7 @@ def joined_part(table: pa.Table, languages: Sequence[str], row: str, direction: 
 
 
 def items_of(joined: Joined) -> list[str]:
-    """The image of each instance, [N]."""
+    """Name the image of each instance, [N]."""
     return [one if isinstance(one, str) else one[0] for one in joined.ids]
 
 
@@ -176,7 +176,7 @@ class Common:
     slots: list[tuple[str, int]]
     """Item and place among its captions, ascending; each language has exactly one caption of each."""
     places: dict[str, dict[tuple[str, int], int]]
-    """Where in its texts each language has the caption of a slot."""
+    """Language to slot to the place of its caption among the texts of the language."""
     order: Slots
     undefined: str | None
     """Why there is nothing to compare; null where there is."""
@@ -189,7 +189,7 @@ class Common:
         return list(dict.fromkeys(item for item, _ in self.slots))
 
     def describe(self) -> dict[str, Any]:
-        """What stands in the report."""
+        """Describe the same for the report."""
         return {
             "languages": self.languages,
             "undefined": self.undefined,
@@ -202,7 +202,7 @@ class Common:
 
 
 def find_common(texts: Sequence[Texts], order: Slots, seed: int) -> Common:
-    """What the captions of these languages have in common; `seed` is that of the order `drawn`."""
+    """Find what the captions of these languages have in common; `seed` is that of the order `drawn`."""
     places = {one.language: _places(one, order, seed) for one in texts}
     slots = common_ids(places)
     items = {item for item, _ in slots}
@@ -246,9 +246,9 @@ def _undefined(texts: Sequence[Texts], slots: Sequence[object]) -> str | None:
 def common_tables(
     common: Common, texts: Texts, vectors: Vectors, rank: Rank, **same: Any
 ) -> Iterator[pa.Table]:
-    """The common captions and images of one language, ranked against one another only.
+    """Rank the common captions and images of one language against one another only.
 
-    As `query_table` gives them, but that images list images: those of the best captions, each once. `same`
+    Gives tables of `query_table`, but that images list images: those of the best captions, each once. `same`
     are the columns that are equal in all lines.
     """
     items, at = common.items, [common.places[texts.language][key] for key in common.slots]
@@ -273,7 +273,7 @@ def common_tables(
 
 
 def _first_of_each_item(ranks: Ranks, gallery_items: Sequence[str], items: int) -> Ranks:
-    """The listed captions without those whose image is listed already."""
+    """Leave out the listed captions whose image is listed already."""
     number_G = np.unique(np.array(gallery_items, dtype=object), return_inverse=True)[1]
     listed = min(LISTED, items)
     kept_QL = np.stack([_first_places(number_G[top_K])[:listed] for top_K in ranks.top_index])

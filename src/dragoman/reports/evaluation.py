@@ -182,7 +182,7 @@ def _measure(system: Evaluator, folder: Path) -> Evaluation:
 
 
 def measure_table(table: pa.Table, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Results and intervals of all languages and rows of a `queries.parquet`."""
+    """Measure all languages and rows of a `queries.parquet`: results, and intervals of the same shape."""
     results: dict[str, Any] = {}
     intervals: dict[str, Any] = {}
     found = table.select(["language", "row"]).group_by(["language", "row"], use_threads=False).aggregate([])
@@ -197,7 +197,7 @@ def measure_table(table: pa.Table, seed: int) -> tuple[dict[str, Any], dict[str,
 def _rank_language(
     system: Evaluator, texts: Texts, images: _Images, common: Common, folder: Path
 ) -> tuple[dict[str, Any], list[pa.Table], list[pa.Table]]:
-    """Details, the ranks of all queries, and those of the common ones among the common."""
+    """Give details, the ranks of all queries, and those of the common ones among the common."""
     settings = system.settings
     vectors = _encode(system, texts, images)
     fusion = _choose_weight(system, texts)
@@ -288,7 +288,7 @@ def _encode(system: Evaluator, texts: Texts, images: _Images) -> Vectors:
 
 
 def _choose_weight(system: Evaluator, texts: Texts) -> dict[str, Any] | None:
-    """The fusion weight of the highest SumR on validation captions; human ones if they are translated."""
+    """Choose the weight of the highest SumR on validation captions; on human ones if they are translated."""
     if texts.translations is None:
         return None
     settings = replace(system.settings, untranslated="drop")

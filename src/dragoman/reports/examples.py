@@ -21,7 +21,7 @@ FAR = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """One caption and the images it brought up, best first."""
+    """A caption and the images it brought up, best first."""
 
     text: str
     translation: str | None
@@ -33,7 +33,7 @@ class Example:
 
 
 def draw_examples(table: pa.Table, texts: Texts, seed: int) -> tuple[list[Example], list[Example]]:
-    """Hits and misses of the row `direct`, text to image; the draw does not look at the scores otherwise."""
+    """Draw hits and misses of the row `direct`, text to image, without a look at the scores otherwise."""
     direct = part(table, texts.language, "direct", "text_to_image")
     rank_Q = direct["rank"].to_numpy()
     random = np.random.default_rng(seed)
@@ -68,14 +68,14 @@ def _example(line: pa.Table, texts: Texts, ranks: dict[str, dict[str, float]]) -
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """One caption of the picture, and what came of it."""
+    """A caption of the picture, and what it brought up."""
 
     language: str
     text: str
     rank: float
-    """Of the picture, asked by the caption."""
+    """Rank of the picture, asked by the caption."""
     rank_back: float
-    """Of the best caption in this language, asked by the picture."""
+    """Rank of the best caption in this language, asked by the picture."""
     first_id: str
     """The picture that ranks first instead, or this one."""
 
@@ -94,7 +94,7 @@ class Disagreement:
 def find_disagreements(
     table: pa.Table, languages: list[str], row: str, texts: Mapping[str, Mapping[str, str]]
 ) -> list[Disagreement]:
-    """The pictures of largest `std`, text to image, each with the captions that differ most; none agrees.
+    """Find the pictures of largest `std`, text to image, each with its captions that differ most.
 
     texts: language to caption id to caption.
     """

@@ -1,4 +1,4 @@
-"""One line per query, and the metrics and intervals that are computed from these lines.
+"""Lines of queries, one each, and the metrics and intervals that are computed from them.
 
 Q queries, K listed hits, N images, R resamples.
 """
@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from dragoman.evaluation.metrics import MEANS, METRICS, RECALLS, mean_recall, query_values, sum_r, summarise
+from dragoman.evaluation.metrics import MEANS, METRICS, RECALLS, mean_recall, sum_r, summarise
 from dragoman.evaluation.ranks import Ranks
 from dragoman.evaluation.significance import bootstrap_means, bootstrap_medians, interval
 
@@ -53,7 +53,7 @@ def query_table(
     gallery_ids: Sequence[str],
     **same: Any,
 ) -> pa.Table:
-    """The lines of one row in one direction; `same` holds the columns that are equal in all of them."""
+    """Make the lines of one row in one direction; `same` holds the columns that are equal in all of them."""
     queries = len(qids)
     top_QK = ranks.top_index[:, :LISTED]
     types = {name: SCHEMA.field(name).type for name in same}
@@ -74,7 +74,7 @@ def query_table(
 
 
 def part(table: pa.Table, language: str, row: str, direction: str) -> pa.Table:
-    """The lines of one row in one language and direction, in the order of their query ids."""
+    """Choose the lines of one row in one language and direction, in the order of their query ids."""
     wanted = (
         (pc.field("language") == language) & (pc.field("row") == row) & (pc.field("direction") == direction)
     )
@@ -82,7 +82,7 @@ def part(table: pa.Table, language: str, row: str, direction: str) -> pa.Table:
 
 
 def ranks_of(table: pa.Table) -> Ranks:
-    """The complete ranks that a part of the table holds."""
+    """Restore the complete ranks that a part of the table holds."""
     lists = table["positive_ranks"].combine_chunks()
     counts = pc.list_value_length(lists).to_numpy(zero_copy_only=False)
     start = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
@@ -130,19 +130,18 @@ class Measured:
 
 
 def measure(part: pa.Table, seed: int) -> Measured:
-    """All metrics of one part of the table. Equal images and seed give equal resamples for every system."""
+    """Measure one part of the table. Equal images and seed give equal resamples for every system."""
     ranks = ranks_of(part)
-    values = query_values(ranks)
     images, image_Q = np.unique(part["item_id"].to_numpy(), return_inverse=True)
-    values_QM = np.column_stack([values[name] for name in MEANS])
+    values_QM = np.column_stack([metric.values(ranks) for metric in MEANS])
     means_RM = bootstrap_means(values_QM, image_Q, len(images), seed=seed)
-    samples = dict(zip(MEANS, means_RM.T, strict=True))
+    samples: dict[str, NDArray[np.float64]] = dict(zip(MEANS, means_RM.T, strict=True))
     samples["medr"] = bootstrap_medians(ranks.best, image_Q, len(images), seed=seed)
     return Measured(summarise(ranks), {name: samples[name] for name in METRICS})
 
 
 def measure_row(there: Measured, back: Measured) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Results and intervals of one row: both directions, and what is summed over them."""
+    """Give results and intervals of one row: of both directions, and summed over them."""
     sum_R = sum((way.samples[name] for way in (there, back) for name in RECALLS), np.zeros(1))
     results = {"text_to_image": there.metrics, "image_to_text": back.metrics}
     intervals = {"text_to_image": there.intervals, "image_to_text": back.intervals}

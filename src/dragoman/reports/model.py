@@ -21,7 +21,7 @@ CHUNK = 4096
 
 
 class Model(Protocol):
-    """What evaluation needs of `dragoman.Retriever`."""
+    """The part of `dragoman.Retriever` that evaluation needs."""
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -35,7 +35,7 @@ class Model(Protocol):
 
 
 def load(run: str | Path | Model) -> Model:
-    """The model of a run, an export or a public folder; any other object is taken as a model itself."""
+    """Load the model of a run, an export or a public folder; any other object is taken as a model itself."""
     if not isinstance(run, str | Path):
         return run
     from dragoman.retrievers.loading import load_encoder
@@ -44,7 +44,7 @@ def load(run: str | Path | Model) -> Model:
 
 
 def encode_texts(model: Model, texts: Sequence[str], label: str) -> NDArray[np.float32]:
-    """[N, D]; equal texts are encoded once, so that they tie exactly."""
+    """Encode texts as [N, D]; equal texts once, so that they tie exactly."""
     unique, place_N = np.unique(np.array(texts, dtype=object), return_inverse=True)
     parts = []
     with bar(len(unique), f"Encoding {label}", "texts") as progress:
@@ -55,7 +55,7 @@ def encode_texts(model: Model, texts: Sequence[str], label: str) -> NDArray[np.f
 
 
 def feature_set(model: Model, corpus: Corpus, features: str | None) -> FeatureSet:
-    """The named feature set, or the one that the model was trained on or whose tower it has."""
+    """Open the named feature set, or the one that the model was trained on or whose tower it has."""
     name = features or model.config.get("features") or corpus.features_of(model.config.get("vision"))
     if name is None and model.config.get("vision"):
         path = model.config["vision"]["path"]
@@ -71,7 +71,7 @@ def feature_set(model: Model, corpus: Corpus, features: str | None) -> FeatureSe
 def encode_images(
     model: Model, corpus: Corpus, items: Sequence[str], features: str | None
 ) -> NDArray[np.float32]:
-    """[N, D] of items, from the named feature set or the one that the model was trained on."""
+    """Encode items as [N, D], from the named feature set or the one that the model was trained on."""
     stored = feature_set(model, corpus, features)
     row_N, size = stored.rows(items), max(1, CHUNK // stored.per_item)
     parts = []

@@ -1,4 +1,4 @@
-"""Where the figures of a report come from."""
+"""The origin of the figures of a report."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def describe_provenance(
     other: str | Path | Model | None,
     seed: int,
 ) -> dict[str, Any]:
-    """Hashes, versions and the commit that a report stands on; `other` is the second model."""
+    """Collect the hashes, versions and commit that a report stands on; `other` is the second model."""
     return {
         "run": fingerprint(run),
         "run_path": str(run) if isinstance(run, str | Path) else None,
@@ -36,12 +36,12 @@ def describe_provenance(
 
 
 def fingerprint(run: str | Path | Model) -> dict[str, str]:
-    """Content hashes of the model's files; those of an object are unknown. What `dragoman calibrate` learnt
-    of the finished model is none of them."""
+    """Hash the content of the model's files; those of an object are unknown."""
     if not isinstance(run, str | Path):
         return {"model": f"object of class {type(run).__name__}"}
     if read_config(Path(run)).get("model_type") == PAIR:
         return {"model": model_fingerprint(Path(run))}
+    # What `dragoman calibrate` learns of the finished model changes no vector.
     files = (
         path for path in sorted(model_in(Path(run)).iterdir()) if path.is_file() and path.name != CALIBRATION
     )
@@ -49,12 +49,12 @@ def fingerprint(run: str | Path | Model) -> dict[str, str]:
 
 
 def digest(hashes: dict[str, str]) -> str:
-    """One hash of several, for display."""
+    """Make one hash of several, for display."""
     return hashlib.sha256(repr(sorted(hashes.items())).encode()).hexdigest()[:16]
 
 
 def _commit() -> str | None:
-    """The commit of this package, where it runs from a checkout."""
+    """Find the commit of this package, where it runs from a checkout."""
     folder = Path(dragoman.__file__).parent
     command = ["git", "-C", str(folder), "log", "-1", "--format=%H", "--", "."]
     try:

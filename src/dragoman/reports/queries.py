@@ -1,4 +1,4 @@
-"""Which captions are ranked: those of one language, with their translations where the corpus has them."""
+"""The queries of a report: captions of one language, with their translations where the corpus has them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Texts:
     translations: list[str] | None
     """The same captions machine-translated into the source language; null where the corpus has none."""
     engine: str | None
-    """Who translated them."""
+    """The engine of the translations."""
     dropped: int
     """Captions left out because only they had no translation."""
 
@@ -38,20 +38,21 @@ class Texts:
 
 
 def item_ids(corpus: Corpus, split: str) -> list[str]:
-    """Items of a split in the order of their ids, so that equal scores stand in that order too."""
+    """Give the items of a split in the order of their ids."""
     items = corpus.items.filter(pc.field("split") == split)["item_id"].to_pylist()
     if not items:
         raise UserError(
             f"{corpus.folder} has no items in split {split!r}. "
             f"See what it holds: dragoman corpus show {corpus.folder}"
         )
+    # Galleries stand in this order, so equal scores are listed by ascending id.
     return sorted(items)
 
 
 def human_texts(
     corpus: Corpus, language: str, split: str, source: str, settings: EvaluationSettings
 ) -> Texts | None:
-    """The human captions that `settings` asks for, or null where there are none."""
+    """Give the human captions that `settings` asks for, or null where there are none."""
     found = _captions(corpus, split, language, "human")
     if globs := settings.match.get(language):
         keep = [any(fnmatchcase(one, glob) for glob in globs) for one in found["caption_id"].to_pylist()]
@@ -64,7 +65,7 @@ def human_texts(
 
 
 def machine_texts(corpus: Corpus, language: str, split: str, source: str) -> Texts | None:
-    """Machine captions that were translated back: what stands in where no human captions are at hand."""
+    """Give machine captions that were translated back, for use where no human captions are at hand."""
     found = _captions(corpus, split, language, "mt")
     back = _by_source_id(_captions(corpus, split, source, "back"), found)
     once = {name: count for name, count in Counter(back["source_id"].to_pylist()).items() if count == 1}
@@ -77,7 +78,7 @@ def machine_texts(corpus: Corpus, language: str, split: str, source: str) -> Tex
 
 
 def require_human_texts(corpus: Corpus, language: str, source: str, settings: EvaluationSettings) -> Texts:
-    """As `human_texts` for the evaluated split. Raises UserError where there are none."""
+    """Give the human captions of the evaluated split. Raises UserError where there are none."""
     texts = human_texts(corpus, language, settings.split, source, settings)
     if texts is None:
         globs = settings.match.get(language)

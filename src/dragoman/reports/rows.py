@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from dragoman.corpus.features import FeatureSet
 from dragoman.errors import UserError
 from dragoman.evaluation import DotScores, Positives, rank_scores, rerank, sum_r, summarise
-from dragoman.evaluation.fusion import Channels, Normalisation, sweep
 from dragoman.evaluation.ranks import Ranks
+from dragoman.evaluation.score_fusion import Channels, Normalisation, sweep
 from dragoman.evaluation.scores import Scores
 from dragoman.progress import bar
 
@@ -35,7 +35,7 @@ WEIGHTS = tuple(round(0.1 * step, 1) for step in range(11))
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Vectors:
-    """One language's captions, encoded, and the images they are ranked against."""
+    """Encoded captions of one language, and the images they are ranked against."""
 
     image_ids: list[str]
     images: NDArray[np.float32]
@@ -47,12 +47,12 @@ class Vectors:
     """[T, D]"""
     other_images: NDArray[np.float32] | None = None
     other_translations: NDArray[np.float32] | None = None
-    """Both of the second model, which need not share the width D."""
+    """Vectors of the second model, which need not share the width D."""
     matched: Matched | None = None
     """For the row `reranked`."""
 
     def only(self, images: Sequence[int], texts: Sequence[int]) -> Vectors:
-        """Those of the images and captions at these places, in this order."""
+        """Choose the images and captions at these places, in this order."""
         image_I, text_T = np.asarray(images, np.int64), np.asarray(texts, np.int64)
         return Vectors(
             image_ids=[self.image_ids[place] for place in images],
@@ -72,19 +72,19 @@ class Vectors:
         return [place for place, image in enumerate(self.image_ids) if image in captioned]
 
     def positives(self, direction: str) -> Positives:
-        """The image of each caption, or all captions of each captioned image."""
+        """Give the image of each caption, or all captions of each captioned image."""
         if direction == "text_to_image":
             return Positives.from_items(self.text_items, self.image_ids)
         return Positives.from_items([self.image_ids[i] for i in self.queried_images], self.text_items)
 
     def dot(self, direction: str, text_TD: NDArray[np.float32], image_ID: NDArray[np.float32]) -> DotScores:
-        """Scores of captions against images, or of captioned images against captions."""
+        """Score captions against images, or captioned images against captions."""
         if direction == "text_to_image":
             return DotScores(text_TD, image_ID)
         return DotScores(image_ID[self.queried_images], text_TD)
 
     def channels(self, direction: str, normalisation: Normalisation) -> Channels:
-        """The translate-test channel and the direct one."""
+        """Pair the translate-test channel with the direct one."""
         assert self.translations is not None
         return Channels(
             self.dot(direction, self.translations, self.images),
@@ -95,21 +95,21 @@ class Vectors:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Matched:
-    """What the fusion encoder reads of captions, and how many hits it puts into order."""
+    """The texts that the fusion encoder reads, and how many hits it puts into order."""
 
     texts: list[str]
     matcher: Matcher
     depth: int
 
     def only(self, texts: Sequence[int]) -> Matched:
-        """The captions at these places."""
+        """Choose the captions at these places."""
         return replace(self, texts=[self.texts[place] for place in texts])
 
 
 def rank_rows(
     vectors: Vectors, direction: str, *, weight: float | None, normalisation: Normalisation, depth: int
 ) -> Iterator[tuple[str, Ranks]]:
-    """Each row that can be had, ranked; `fused` only where a weight is given."""
+    """Rank each row that can be had; `fused` only where a weight is given."""
     positives = vectors.positives(direction)
     for row, scores in _scores(vectors, direction, weight, normalisation):
         yield row, rank_scores(scores, positives, depth=depth)
@@ -144,7 +144,7 @@ def _scores(
 
 
 def sum_r_by_weight(vectors: Vectors, normalisation: Normalisation) -> dict[float, float]:
-    """SumR of the fused scores at every weight of `WEIGHTS`."""
+    """Measure SumR of the fused scores at every weight of `WEIGHTS`."""
     there, back = (
         sweep(vectors.channels(direction, normalisation), vectors.positives(direction), WEIGHTS)
         for direction in DIRECTIONS
@@ -156,7 +156,7 @@ def sum_r_by_weight(vectors: Vectors, normalisation: Normalisation) -> dict[floa
 
 
 def best_weight(sum_r_by_weight: dict[float, float]) -> float:
-    """The weight of the highest SumR; of equals the smallest, which leans least on the translator."""
+    """Choose the weight of the highest SumR; of equals the smallest, which leans least on the translator."""
     return max(sum_r_by_weight, key=lambda weight: (sum_r_by_weight[weight], -weight))
 
 
@@ -165,7 +165,7 @@ VALUES = 2**24
 
 
 class FusionModel(Protocol):
-    """What re-ranking needs of `dragoman.Retriever`."""
+    """The part of `dragoman.Retriever` that re-ranking needs."""
 
     @property
     def regions(self) -> int:
@@ -201,7 +201,7 @@ class Matcher:
         self._score_N: NDArray[np.float32] = np.empty(0, np.float32)
 
     def scores(self, texts_N: Sequence[str], items_N: Sequence[str]) -> NDArray[np.float32]:
-        """[N] match logit less no-match logit of each text with each item."""
+        """Give the match logit less the no-match logit [N] of each text with its item."""
         text_N = np.array([self._texts.setdefault(text, len(self._texts)) for text in texts_N], np.int64)
         key_N = text_N * len(self._features.ids) + self._features.rows(items_N)
         self._learn(np.setdiff1d(key_N, self._key_N))

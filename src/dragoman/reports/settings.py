@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from dragoman.errors import UserError
-from dragoman.evaluation.fusion import NORMALISATIONS, Normalisation
+from dragoman.evaluation.score_fusion import NORMALISATIONS, Normalisation
 from dragoman.records import SPLITS, Split
 
 Untranslated = Literal["error", "drop"]
@@ -27,13 +27,13 @@ class EvaluationSettings:
     consistency: Sequence[str] | None = None
     """Languages whose ranks are compared with one another; all where not given."""
     slots: Slots = "position"
-    """Which captions of an image stand beside one another, and are kept where a language has more of them: by
-    their place in the order of ids, or in an order drawn for each language."""
+    """The order in which captions of an image stand beside those of other languages, and are kept where a
+    language has more of them: by their place in the order of ids, or drawn for each language."""
     features: str | None = None
     """Feature set of the images; the one that the model was trained on where not given."""
     fusion_normalisation: Normalisation = "matrix"
     translation_engine: str | None = None
-    """Which translation of the queries to take, where the corpus holds those of several engines."""
+    """Engine whose translation of the queries is taken, where the corpus holds those of several."""
     untranslated: Untranslated = "error"
     """Queries without translation, where others have one: an error, or dropped from all rows and counted."""
     rerank: int = 0
@@ -42,7 +42,7 @@ class EvaluationSettings:
     run_depth: int = 100
     """Hits per query in the TREC runs."""
     seed: int = 0
-    """Of the bootstrap and of the choice of examples."""
+    """Seed of the bootstrap and of the choice of examples."""
 
     def __post_init__(self) -> None:
         if self.languages is not None:

@@ -16,28 +16,28 @@ from numpy.typing import NDArray
 
 from dragoman.errors import UserError
 from dragoman.evaluation.consistency import rank_values
-from dragoman.evaluation.metrics import RECALLS, query_values
+from dragoman.evaluation.metrics import RECALLS, Metric
 from dragoman.folders import read_manifest
 from dragoman.reports.consistency import items_of, joined_part
 from dragoman.reports.evaluation import FORMAT, FORMAT_VERSION, MAKE
 from dragoman.reports.measure import COMMON_QUERIES, QUERIES, part, ranks_of
 
-COMPARED = (*RECALLS, "map")
+COMPARED = (*RECALLS, Metric("map"))
 CONSISTENCY = ("mrv_std", "mrv_var")
 BOTH: dict[tuple[str, ...], dict[str, list[float]]] = {
     COMPARED: {"sum_r": [1, 1, 1, 0]},
     CONSISTENCY: {"mrv_std": [0.5, 0], "mrv_var": [0, 0.5]},
 }
-"""What is made of the metrics of both directions: the weight of each, the same in either direction."""
+"""Metrics over both directions: the weight of each metric of one, the same in either direction."""
 AMONG = "+"
 """Joins the languages of a consistency: "en+pt"; no language tag holds it."""
 
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """What one system made of the queries of one language, row and direction, in the order of their ids.
+    """Answers of one system to the queries of one language, row and direction, in the order of their ids.
 
-    Of several languages together: how far their ranks of each instance are apart.
+    For several languages together: how far their ranks of each instance are apart.
     """
 
     folder: str
@@ -69,10 +69,10 @@ class Report:
     folder: str
     queries: pa.Table
     common: pa.Table | None
-    """Of what its languages have in common; null where that is nothing."""
+    """Lines of `consistency.parquet`; null where the languages have nothing in common."""
 
     def cells(self) -> set[tuple[str, str]]:
-        """Languages and rows, and languages together that a row compares."""
+        """List languages and rows, and languages together that a row compares."""
         cells = _pairs_in(self.queries)
         for row in {row for _, row in cells} if self.common is not None else ():
             languages = sorted(language for language, other in _pairs_in(self.common) if other == row)
@@ -81,7 +81,7 @@ class Report:
         return cells
 
     def answers(self, language: str, row: str, direction: str) -> Answers:
-        """Of one language, or of several joined by `AMONG`."""
+        """Give the answers in one language, or in several joined by `AMONG`."""
         if AMONG in language:
             return _consistency(self.folder, self.common, language.split(AMONG), row, direction)
         return _answers(self.folder, part(self.queries, language, row, direction))
@@ -89,7 +89,7 @@ class Report:
 
 @dataclass(frozen=True)
 class System:
-    """One report, or several of one recipe that differ in their seed."""
+    """A report, or several of one recipe that differ in their seed."""
 
     name: str
     reports: list[Report]
@@ -108,11 +108,11 @@ class System:
         return cls(",".join(map(str, folders)), reports)
 
     def cells(self) -> set[tuple[str, str]]:
-        """Languages and rows that all of its reports have."""
+        """List languages and rows that all of its reports have."""
         return set.intersection(*(report.cells() for report in self.reports))
 
     def answers(self, language: str, row: str, direction: str) -> Answers:
-        """Raises UserError where the reports of the system hold different queries."""
+        """Join the answers of all seeds. Raises UserError where the reports hold different queries."""
         seeds = [report.answers(language, row, direction) for report in self.reports]
         for other in seeds[1:]:
             require_same_queries(seeds[0], other, f"{language} {direction}")
@@ -120,7 +120,7 @@ class System:
 
 
 def require_same_queries(a: Answers, b: Answers, where: str) -> None:
-    """Raises UserError that names the queries, images or galleries in which two systems differ."""
+    """Raise UserError that names the queries, images or galleries in which two systems differ."""
     for one, other in ((a, b), (b, a)):
         if only := sorted(set(one.qids) - set(other.qids)):
             raise UserError(
@@ -138,14 +138,14 @@ def require_same_queries(a: Answers, b: Answers, where: str) -> None:
 
 
 def _answers(folder: str, lines: pa.Table) -> Answers:
-    by_metric = query_values(ranks_of(lines))
+    ranks = ranks_of(lines)
     return Answers(
         folder=folder,
         qids=lines["qid"].to_pylist(),
         items=lines["item_id"].to_pylist(),
         galleries=set(lines["gallery"].to_pylist()),
         metrics=COMPARED,
-        values=np.stack([by_metric[name] for name in COMPARED], axis=1)[None],
+        values=np.stack([metric.values(ranks) for metric in COMPARED], axis=1)[None],
     )
 
 

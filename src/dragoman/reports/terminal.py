@@ -10,15 +10,15 @@ from dragoman.reports.compare import Difference, Pair
 from dragoman.reports.rows import DIRECTIONS
 from dragoman.reports.systems import AMONG
 
+_RECALLS = "".join(f"{metric.short:>7}" for metric in RECALLS)
 HEADER = (
     f"{'':8}{'':28}{'text to image':>21}{'image to text':>24}\n"
-    f"{'language':<9}{'row':<27}{'R@1':>7}{'R@5':>7}{'R@10':>7}   {'R@1':>7}{'R@5':>7}{'R@10':>7}"
-    f"{'SumR':>9}  95 % interval"
+    f"{'language':<9}{'row':<27}{_RECALLS}   {_RECALLS}{'SumR':>9}  95 % interval"
 )
 
 
 def result_lines(report: dict[str, Any]) -> Iterator[str]:
-    """Recalls and SumR of every language and row, then what the reader should know of them."""
+    """Print recalls and SumR of every language and row, then what a reader should know of them."""
     yield from table_lines(report)
     for language, details in report["languages"].items():
         yield from notes(language, details)
@@ -29,7 +29,7 @@ def result_lines(report: dict[str, Any]) -> Iterator[str]:
 
 
 def fold_lines(report: dict[str, Any]) -> Iterator[str]:
-    """The means as lines of text for the terminal."""
+    """Print the means over the folds, and the size of the folds."""
     yield from table_lines(report)
     sizes = report["folds"].values()
     each = f"{min(sizes)}" if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)}"
@@ -37,7 +37,7 @@ def fold_lines(report: dict[str, Any]) -> Iterator[str]:
 
 
 def table_lines(report: dict[str, Any]) -> Iterator[str]:
-    """Recalls and SumR of every language and row."""
+    """Print recalls and SumR of every language and row."""
     yield from HEADER.split("\n")
     for language, rows in report["results"].items():
         for row, result in rows.items():
@@ -50,7 +50,7 @@ def table_lines(report: dict[str, Any]) -> Iterator[str]:
 
 
 def notes(language: str, details: dict[str, Any]) -> Iterator[str]:
-    """How many queries, where the fusion weight comes from, and which rows are missing and why."""
+    """Tell the number of queries, the origin of the fusion weight, and why rows are missing."""
     queries, gallery = details["queries"], details["gallery"]
     only = f" (only {', '.join(details['match'])})" if details["match"] else ""
     yield (
@@ -68,7 +68,7 @@ def notes(language: str, details: dict[str, Any]) -> Iterator[str]:
 
 
 def consistency_notes(report: dict[str, Any]) -> Iterator[str]:
-    """What consistency was measured on, and why it is missing where it is."""
+    """Tell what consistency was measured on, and why it is missing where it is."""
     common = report["common"]
     if common["undefined"]:
         yield f"no consistency: {common['undefined']}"
@@ -121,7 +121,7 @@ WITH_SEEDS = ("sum_r", "mrv_std")
 
 
 def difference_lines(differences: Sequence[Difference]) -> Iterator[str]:
-    """A table for every pair of systems and row."""
+    """Print a table for every pair of systems and row."""
     title = None
     width = max((len(one.pair.language) for one in differences), default=0)
     width = max(width, len("language")) + 2

@@ -1,4 +1,4 @@
-"""Fusing two score channels: weight x source + (1 - weight) x target.
+"""Score fusion of two channels: weight x source + (1 - weight) x target.
 
 The source channel scores the query's machine translation, the target channel the query itself. NRCCR scales
 each channel to 0..1 over the whole query x gallery matrix (`matrix`); `query` scales each row by itself, and
@@ -43,7 +43,7 @@ class Channels:
         return _whole_range(self.source), _whole_range(self.target)
 
     def rows(self, start: int, stop: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Normalised scores [B, G] of the source and of the target channel."""
+        """Give normalised scores [B, G] of the source and of the target channel."""
         source, target = (c.rows(start, stop).astype(np.float64) for c in (self.source, self.target))
         if self.normalisation == "none":
             return source, target
@@ -53,7 +53,7 @@ class Channels:
         return _scale(source, *source_range), _scale(target, *target_range)
 
     def at(self, weight: float) -> Scores:
-        """The fused scores; `weight` 0 is the target channel alone and 1 the source channel alone."""
+        """Fuse the scores; `weight` 0 is the target channel alone and 1 the source channel alone."""
         return _Fused(self, weight)
 
 
@@ -68,13 +68,13 @@ class _Fused:
 
 
 def mix(source_BG: NDArray[np.float64], target_BG: NDArray[np.float64], weight: float) -> NDArray[np.float32]:
-    """weight x source + (1 - weight) x target, rounded to float32 like all scores."""
+    """Mix as weight x source + (1 - weight) x target, rounded to float32 like all scores."""
     mixed: NDArray[np.float32] = (weight * source_BG + (1 - weight) * target_BG).astype(np.float32)
     return mixed
 
 
 def sweep(channels: Channels, positives: Positives, weights: Sequence[float]) -> list[Ranks]:
-    """Ranks at every weight; the scores of both channels are computed once for all weights."""
+    """Rank at every weight; the scores of both channels are computed once for all weights."""
     queries, gallery = channels.shape
     rho_WP = np.empty((len(weights), len(positives.index)))
     for start, stop in blocks(queries, gallery):

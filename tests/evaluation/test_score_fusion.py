@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from dragoman.errors import UserError
-from dragoman.evaluation import MatrixScores, Positives, fusion, rank_scores
-from dragoman.evaluation.fusion import Channels, sweep
+from dragoman.evaluation import MatrixScores, Positives, rank_scores
+from dragoman.evaluation.score_fusion import NORMALISATIONS, Channels, Normalisation, sweep
 
 SOURCE, TARGET = [[0.2, 0.6], [0.5, 0.3]], [[0.1, 0.3], [0.5, 0.2]]
 
 
-def fused(normalisation: fusion.Normalisation, weight: float, source=SOURCE, target=TARGET) -> list:
+def fused(normalisation: Normalisation, weight: float, source=SOURCE, target=TARGET) -> list:
     channels = Channels(MatrixScores(source), MatrixScores(target), normalisation)
     return channels.at(weight).rows(0, 2)
 
@@ -32,8 +32,8 @@ def test_none_takes_the_scores_as_they_are() -> None:
     np.testing.assert_allclose(fused("none", 0.25), [[0.125, 0.375], [0.5, 0.225]], atol=1e-6)
 
 
-@pytest.mark.parametrize("normalisation", fusion.NORMALISATIONS)
-def test_weights_zero_and_one_keep_the_order_of_one_channel(normalisation: fusion.Normalisation) -> None:
+@pytest.mark.parametrize("normalisation", NORMALISATIONS)
+def test_weights_zero_and_one_keep_the_order_of_one_channel(normalisation: Normalisation) -> None:
     random = np.random.default_rng(0)
     source, target = random.random((2, 6, 9))
     for weight, alone in [(0.0, target), (1.0, source)]:
@@ -41,8 +41,8 @@ def test_weights_zero_and_one_keep_the_order_of_one_channel(normalisation: fusio
         np.testing.assert_array_equal(np.argsort(both, axis=1), np.argsort(alone, axis=1))
 
 
-@pytest.mark.parametrize("normalisation", fusion.NORMALISATIONS)
-def test_a_constant_channel_leaves_the_order_to_the_other(normalisation: fusion.Normalisation) -> None:
+@pytest.mark.parametrize("normalisation", NORMALISATIONS)
+def test_a_constant_channel_leaves_the_order_to_the_other(normalisation: Normalisation) -> None:
     found = fused(normalisation, 0.5, source=np.full((2, 2), 0.7))
     np.testing.assert_array_equal(np.argsort(found, axis=1), np.argsort(TARGET, axis=1))
 
