@@ -14,7 +14,7 @@ from reporting_world import FakeModel, edit_captions, vector, write_world
 from dragoman.errors import UserError
 from dragoman.evaluation import retrieval_metrics
 from dragoman.pipelines.evaluate import evaluate
-from dragoman.reports.evaluation import measure_table
+from dragoman.reports.measure import measure_table
 from dragoman.reports.rows import best_weight
 from dragoman.reports.settings import EvaluationSettings
 

@@ -11,7 +11,8 @@ from dragoman.corpus.store import Corpus
 from dragoman.folders import write_json, write_manifest
 from dragoman.pages.report import write_page
 from dragoman.reports import folds
-from dragoman.reports.evaluation import FORMAT, FORMAT_VERSION, MAKE, Evaluator
+from dragoman.reports.evaluation import FORMAT, FORMAT_VERSION, MAKE, measure_run
+from dragoman.reports.evaluator import Evaluator
 from dragoman.reports.measure import QUERIES
 from dragoman.reports.model import Model
 from dragoman.reports.placing import replaced_folder
@@ -37,7 +38,7 @@ def evaluate(
     """
     evaluator = Evaluator.open(run, corpus, settings or EvaluationSettings(), translate_test_run)
     with replaced_folder(Path(out), format=FORMAT, format_version=FORMAT_VERSION, make=MAKE) as folder:
-        evaluation = evaluator.measure(folder)
+        evaluation = measure_run(evaluator, folder)
         write_page(folder / "report.html", evaluation)
         _finish(folder, evaluation.report, FORMAT, FORMAT_VERSION)
     return evaluation.report

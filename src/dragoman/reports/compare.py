@@ -133,7 +133,7 @@ def _of_pair(pair: Pair, both: dict[str, tuple[Answers, Answers]], seed: int) ->
         for m, metric in enumerate(a.metrics):
             test = _mcnemar(a, b) if metric == "recall@1" else None
             seeds = a.by_seed[:, m], b.by_seed[:, m]
-            yield _difference(pair, way, metric, *seeds, sample_RM[:, m], float(p_M[m]), test)
+            yield _difference((pair, way, metric), seeds, sample_RM[:, m], float(p_M[m]), test)
         found.append([a.by_seed, b.by_seed, sample_RM, gain_NM])
     for metric, weight_M in BOTH[a.metrics].items():
         # Both directions have the same images and resamples, so they may be added one by one.
@@ -141,19 +141,18 @@ def _of_pair(pair: Pair, both: dict[str, tuple[Answers, Answers]], seed: int) ->
             (there + back) @ np.array(weight_M) for there, back in zip(*found, strict=True)
         )
         p = float(sign_flip(gain_N[:, None], seed=seed)[0])
-        yield _difference(pair, "both", metric, seeds_a, seeds_b, sample_R, p, None)
+        yield _difference((pair, "both", metric), (seeds_a, seeds_b), sample_R, p)
 
 
 def _difference(
-    pair: Pair,
-    direction: str,
-    metric: str,
-    seeds_a_S: NDArray[np.float64],
-    seeds_b_S: NDArray[np.float64],
+    asked: tuple[Pair, str, str],
+    seeds: tuple[NDArray[np.float64], NDArray[np.float64]],
     sample_R: NDArray[np.float64],
     p: float,
-    test: float | None,
+    test: float | None = None,
 ) -> Difference:
+    pair, direction, metric = asked
+    seeds_a_S, seeds_b_S = seeds
     a, b = float(seeds_a_S.mean()), float(seeds_b_S.mean())
     return Difference(
         pair=pair,

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from dragoman.evaluation.metrics import MEANS, METRICS, RECALLS, mean_recall, sum_r, summarise
 from dragoman.evaluation.ranks import Ranks
 from dragoman.evaluation.significance import bootstrap_means, bootstrap_medians, interval
+from dragoman.reports.rows import DIRECTIONS
 
 QUERIES = "queries.parquet"
 COMMON_QUERIES = "consistency.parquet"
@@ -153,3 +154,16 @@ def measure_row(there: Measured, back: Measured) -> tuple[dict[str, Any], dict[s
         },
         intervals | {"sum_r": list(interval(sum_R)), "mean_recall": list(interval(sum_R / 6))},
     )
+
+
+def measure_table(table: pa.Table, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Measure all languages and rows of a `queries.parquet`: results, and intervals of the same shape."""
+    results: dict[str, Any] = {}
+    intervals: dict[str, Any] = {}
+    found = table.select(["language", "row"]).group_by(["language", "row"], use_threads=False).aggregate([])
+    for language, row in zip(found["language"].to_pylist(), found["row"].to_pylist(), strict=True):
+        there, back = (measure(part(table, language, row, way), seed) for way in DIRECTIONS)
+        figures, ends = measure_row(there, back)
+        results.setdefault(language, {})[row] = figures
+        intervals.setdefault(language, {})[row] = ends
+    return results, intervals

@@ -1,0 +1,141 @@
+"""A model and a corpus under evaluation: what is opened, and the vectors of its captions and images.
+
+T texts, I images, D width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dragoman.corpus.store import Corpus
+from dragoman.errors import UserError
+from dragoman.reports import model as models
+from dragoman.reports import queries
+from dragoman.reports.provenance import describe_provenance
+from dragoman.reports.queries import Texts
+from dragoman.reports.rows import FusionModel, Matched, Matcher, Vectors
+from dragoman.reports.settings import EvaluationSettings
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """The images of a split, encoded."""
+
+    ids: list[str]
+    vectors: NDArray[np.float32]
+    """[I, D]"""
+    other_vectors: NDArray[np.float32] | None
+    """Of the second model, which need not share the width D."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Evaluator:
+    """A model and the corpus that it is asked about."""
+
+    model: models.Model
+    corpus: Corpus
+    settings: EvaluationSettings
+    other: models.Model | None
+    """Scores the machine-translated queries for the row `translate_test_source_only`."""
+    matcher: Matcher | None
+    provenance: dict[str, Any]
+
+    @classmethod
+    def open(
+        cls,
+        run: str | Path | models.Model,
+        corpus: str | Path | Corpus,
+        settings: EvaluationSettings,
+        translate_test_run: str | Path | models.Model | None,
+    ) -> Evaluator:
+        """Load everything. Raises UserError where a part is missing or does not fit."""
+        if isinstance(run, str | Path) and not Path(run).is_dir():
+            raise UserError(f"{run} does not exist. Train a model: dragoman train CORPUS --out {run}")
+        model = models.load(run)
+        other = None if translate_test_run is None else models.load(translate_test_run)
+        if settings.languages is None:
+            trained_on = [*model.config.get("targets", []), model.config["source"]]
+            settings = replace(settings, languages=trained_on)
+        opened = corpus if isinstance(corpus, Corpus) else Corpus.open(corpus)
+        return cls(
+            model=model,
+            corpus=opened,
+            settings=settings,
+            other=other,
+            matcher=_matcher(model, opened, settings),
+            provenance=describe_provenance(run, opened, translate_test_run, settings.seed),
+        )
+
+    @property
+    def source(self) -> str:
+        """Language into which queries are translated."""
+        return str(self.model.config["source"])
+
+    @property
+    def languages(self) -> Sequence[str]:
+        """Languages of the queries."""
+        assert self.settings.languages is not None
+        return self.settings.languages
+
+    @property
+    def name(self) -> str:
+        """The recipe of the model, or its class."""
+        return str(self.model.config.get("recipe") or type(self.model).__name__)
+
+    @property
+    def seed(self) -> int | None:
+        """The seed of the training."""
+        return self.model.config.get("seed")
+
+    @property
+    def same(self) -> dict[str, Any]:
+        """Columns of tables that are equal in all lines of the report."""
+        return {"system": self.name, "seed": self.seed, "split": self.settings.split}
+
+    def encode_images(self, split: str) -> Images:
+        """Encode all images of a split."""
+        ids = queries.item_ids(self.corpus, split)
+        vectors = models.encode_images(self.model, self.corpus, ids, self.settings.features)
+        other = self.other
+        return Images(
+            ids, vectors, None if other is None else models.encode_images(other, self.corpus, ids, None)
+        )
+
+    def encode(self, texts: Texts, images: Images) -> Vectors:
+        """Encode captions, and their translations where there are any, beside the images."""
+        label, translated = f"{texts.language} captions", texts.translations
+        vectors = models.encode_texts(self.model, texts.texts, label)
+        translations = other_translations = matched = None
+        if translated is not None:
+            translations = models.encode_texts(self.model, translated, label + ", translated")
+            if self.other is not None:
+                label_other = label + ", translated, second model"
+                other_translations = models.encode_texts(self.other, translated, label_other)
+        if self.matcher is not None:
+            matched = Matched(texts=texts.texts, matcher=self.matcher, depth=self.settings.rerank)
+        return Vectors(
+            image_ids=images.ids,
+            images=images.vectors,
+            text_items=texts.items,
+            texts=vectors,
+            translations=translations,
+            other_images=images.other_vectors,
+            other_translations=other_translations,
+            matched=matched,
+        )
+
+    def alone(self) -> Evaluator:
+        """Give the same model without the second one and without re-ranking."""
+        return replace(self, other=None, matcher=None)
+
+
+def _matcher(model: models.Model, corpus: Corpus, settings: EvaluationSettings) -> Matcher | None:
+    if not settings.rerank:
+        return None
+    return Matcher(cast(FusionModel, model), models.feature_set(model, corpus, settings.features))
