@@ -27,6 +27,7 @@ from numpy.typing import ArrayLike, NDArray
 from dragoman.errors import UserError
 from dragoman.evaluation.instances import Joined
 
+# One rank more than users look at: all places beyond the first ten count as equal.
 CLIP = 11
 CUTOFFS = (1, 10)
 VARIANCES = tuple(f"mrv_{form}{scale}" for scale in ("", "_clipped", "_log") for form in ("std", "var"))

@@ -3,8 +3,7 @@
 Q queries, G gallery entries, K depth of the block, N pairs, B queries of one block of rows.
 
 Ranks stay complete, from 1 to G: behind the block the order of the first stage stands. The block of a query
-holds the entries that no more than K - 1 others equal or exceed. So those that tie at its border are all in
-or, where they are too many, all out, and no figure depends on the order of the input.
+holds the entries that no more than K - 1 others equal or exceed.
 """
 
 from __future__ import annotations
@@ -76,6 +75,8 @@ def _pairs(scores: Scores, depth: int) -> tuple[NDArray[np.int64], NDArray[np.in
 
 
 def _block(row_G: NDArray[np.float32], depth: int) -> NDArray[np.int64]:
+    # Those that tie at the border are all in or, where they are too many, all out, so that no figure depends
+    # on the order of the input.
     border = np.partition(row_G, len(row_G) - depth)[len(row_G) - depth]
     whole = np.flatnonzero(row_G >= border)
     return whole if len(whole) <= depth else np.flatnonzero(row_G > border)
@@ -100,6 +101,7 @@ def _hits(
     best = top(match_K, min(listed, len(block_K))) if len(block_K) else np.empty(0, np.int64)
     places, scores = block_K[best], match_K[best]
     missing = listed - len(places)
+    # Both stages have scales of their own: those behind the block are shifted until the list descends.
     if missing:
         behind = top(rest_G, missing)
         shift = match_K.min() - rest_G[behind[0]] - 1 if len(block_K) else 0

@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from dragoman.errors import UserError
 
 GRID_BITS = 25
+# Unit vectors whose norm is 1 + rounding must not be scaled down by two, which would cost a bit.
 HEADROOM = 1.5
-"""Unit vectors whose norm is 1 + rounding must not be scaled down by two, which would cost a bit."""
 
 
 class Scores(Protocol):
@@ -50,11 +50,13 @@ class MatrixScores:
 class DotScores:
     """Dot products of embeddings [Q, D] and [G, D], the same to the last bit on every machine.
 
-    BLAS may round one product differently depending on where it stands in a block, which would split true
-    ties and make ranks depend on the block size. So the vectors are rounded to a grid of 2**-25 of their
-    largest norm: a float64 product of such vectors never exceeds 53 bits, hence is exact in any order of
-    summation, and only its final rounding to float32 remains. The grid is finer than float32 scores are.
+    Raises UserError for vectors that are not finite, or of unequal width.
     """
+
+    # BLAS may round one product differently depending on where it stands in a block, which would split true
+    # ties and make ranks depend on the block size. So the vectors are rounded to a grid of 2**-25 of their
+    # largest norm: a float64 product of such vectors never exceeds 53 bits, hence is exact in any order of
+    # summation, and only its final rounding to float32 remains. The grid is finer than float32 scores are.
 
     def __init__(self, queries_QD: NDArray[np.floating], gallery_GD: NDArray[np.floating]) -> None:
         _require_vectors(queries_QD, "queries")

@@ -14,6 +14,7 @@ from math import comb
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+# SciPy and statsmodels have these tests, but not grouped by image; and this package needs NumPy alone.
 RESAMPLES = 2_000
 FLIPS = 10_000
 CONFIDENCE = 0.95
@@ -51,6 +52,7 @@ def bootstrap_medians(
     resamples: int = RESAMPLES,
 ) -> NDArray[np.float64]:
     """Take medians [R] over the queries of resampled images, the same resamples as for the means."""
+    # A weighted median: sort once, and count each value as often as its image was drawn.
     order = np.argsort(values_Q, kind="stable")
     ordered_Q, image_ordered_Q = values_Q[order], image_Q[order]
     medians = []

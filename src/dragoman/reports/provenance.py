@@ -56,6 +56,7 @@ def digest(hashes: dict[str, str]) -> str:
 def _commit() -> str | None:
     """Find the commit of this package, where it runs from a checkout."""
     folder = Path(dragoman.__file__).parent
+    # Of the folder of the package alone: a commit that touches only documents changes no figure.
     command = ["git", "-C", str(folder), "log", "-1", "--format=%H", "--", "."]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)

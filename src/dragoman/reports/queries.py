@@ -68,6 +68,7 @@ def machine_texts(corpus: Corpus, language: str, split: str, source: str) -> Tex
     """Give machine captions that were translated back, for use where no human captions are at hand."""
     found = _captions(corpus, split, language, "mt")
     back = _by_source_id(_captions(corpus, split, source, "back"), found)
+    # A caption that several engines translated back has no one translation to stand for it.
     once = {name: count for name, count in Counter(back["source_id"].to_pylist()).items() if count == 1}
     found = found.filter(pc.is_in(found["caption_id"], pa.array(list(once), pa.string())))
     if not len(found):

@@ -178,11 +178,13 @@ class FusionModel(Protocol):
 
 
 class Matcher:
-    """Scores pairs of texts and items of a feature set, and remembers them.
+    """Match scores of texts and items of a feature set, each pair scored once.
 
-    Both directions and all galleries of a report ask for many of the same pairs; a pair that was scored
-    twice, among other batch-mates, could differ from itself in the last bits.
+    Raises UserError for a model without a fusion encoder, or one that reads other features.
     """
+
+    # Both directions and all galleries of a report ask for many of the same pairs; a pair that was scored
+    # twice, among other batch-mates, could differ from itself in the last bits.
 
     def __init__(self, model: FusionModel, features: FeatureSet) -> None:
         if not getattr(model, "regions", 0):
