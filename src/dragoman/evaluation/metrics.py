@@ -60,11 +60,16 @@ class Metric(str):
 
     def values(self, ranks: Ranks) -> NDArray[np.float64]:
         """Give what each query adds, [Q], in percent but for `medr` and `meanr`."""
-        if self.name == "recall":
-            return 100.0 * (ranks.best <= self.cutoff)
-        if self.name == "ndcg":
-            return 100 * _ndcg(ranks, cutoff=self.cutoff)
-        return 100 * _average_precision(ranks) if self.name == "map" else ranks.best
+        if self.name in ("medr", "meanr"):
+            return ranks.best
+        if self.name == "map":
+            share_Q = _average_precision(ranks)
+        elif self.name == "ndcg":
+            share_Q = _ndcg(ranks, cutoff=self.cutoff)
+        else:
+            share_Q = (ranks.best <= self.cutoff).astype(np.float64)
+        percent_Q: NDArray[np.float64] = 100.0 * share_Q
+        return percent_Q
 
     def of(self, ranks: Ranks) -> float:
         """Measure the metric over all queries: the mean of `values`, the median for `medr`."""
