@@ -150,5 +150,5 @@ def test_a_changed_caption_is_noticed(tmp_path: Path) -> None:
     assert not built(root).unchanged
     assert built(root).unchanged
     photos(tmp_path, a_txt="a cat")
-    with pytest.raises(UserError, match="exists already"):
+    with pytest.raises(UserError, match="holds another corpus; it differs in inputs"):
         built(root)

@@ -298,7 +298,9 @@ def test_an_existing_corpus_is_replaced_only_on_request(tmp_path: Path) -> None:
     again = build_jsonl(tmp_path / "c.jsonl", tmp_path / "out")
     assert again.unchanged
     before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
-    with pytest.raises(UserError, match=r"exists already.*--overwrite"):
+    with pytest.raises(
+        UserError, match=r"holds another corpus; it differs in inputs\. Give another --out, .*--overwrite"
+    ):
         built(tmp_path, HUMAN, MT)
     with pytest.raises(UserError, match="which is empty"):
         built(tmp_path, HUMAN | {"text": ""}, overwrite=True)

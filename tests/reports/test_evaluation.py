@@ -316,7 +316,7 @@ def test_a_second_evaluation_replaces_the_first_and_gives_the_same_bytes(
 def test_a_folder_that_is_no_report_is_never_replaced(corpus: Path, tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "one.jpg").write_bytes(b"dear")
-    with pytest.raises(UserError, match="nothing that may be replaced, so it was left alone"):
+    with pytest.raises(UserError, match="holds other files and is no report, so it is left alone"):
         evaluate(FakeModel(), corpus, EvaluationSettings(languages=["ar"]), out=tmp_path / "photos")
     assert (tmp_path / "photos" / "one.jpg").read_bytes() == b"dear"
     assert [p.name for p in tmp_path.iterdir()] == ["photos"]

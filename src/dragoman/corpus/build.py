@@ -19,16 +19,16 @@ from dragoman.corpus.readers import csv, folder, jsonl
 from dragoman.corpus.rejects import Rejects
 from dragoman.corpus.rows import ITEM_KEYS, Features, Row, Source
 from dragoman.corpus.splits import split_by_hash
-from dragoman.corpus.staging import staged
-from dragoman.corpus.store import FORMAT, FORMAT_VERSION, Corpus, write_corpus_manifest
+from dragoman.corpus.store import CORPUS, Corpus
 from dragoman.errors import UserError
-from dragoman.folders import MANIFEST, atomic_path, read_manifest
+from dragoman.folders import atomic_path, stage
 from dragoman.records import Caption, Item
 
 log = logging.getLogger(__name__)
 
 DEFAULTS = BuildOptions()
 FOLDER_SHARES = (0.8, 0.1, 0.1)
+REPLACE = "Give another --out, or replace it, with all translations and features in it: --overwrite"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,12 +116,14 @@ def build(source: Source, out: str | Path, options: BuildOptions, **reader: Any)
     }:
         raise UserError(f"--reject-file {options.reject_file} is an input. Give another file.")
     noted = _noted(options) | reader
-    found = _existing(target)
-    if found is not None and not options.overwrite and _made_from(found, inputs, noted):
-        log.info("%s holds this corpus already; build it anew with --overwrite", target)
-        return _report(found, unchanged=True)
+    # Records in memory have no inputs to compare.
+    same = {"inputs": inputs, "options": noted} if inputs and not options.overwrite else None
     rejects = Rejects(options.reject_file)
-    with staged(target, overwrite=options.overwrite) as staging:
+    with stage(target, CORPUS, same, replace=options.overwrite, fix=REPLACE) as work:
+        if work.done is not None:
+            log.info("%s holds this corpus already; build it anew with --overwrite", target)
+            return _report(Corpus(target, work.done), unchanged=True)
+        staging = work.folder
         items, captions = _tables(source, rejects, options)
         rejects.write()
         if not len(items):
@@ -135,7 +137,7 @@ def build(source: Source, out: str | Path, options: BuildOptions, **reader: Any)
         for given in (*options.features, *source.features):
             given.write(staging / "features" / given.name, items["item_id"].to_pylist())
         notes = [] if source.findings is None else source.findings(items, captions)
-        write_corpus_manifest(
+        CORPUS.write(
             staging, inputs=inputs, seed=options.seed, options=noted, rejected=len(rejects), notes=notes
         )
     log.info("%s: %d items, %d captions", target, len(items), len(captions))
@@ -214,16 +216,3 @@ def _noted(options: BuildOptions) -> dict[str, Any]:
     names = [given.name for given in options.features]
     noted = plain | {"media_root": None if root is None else str(root.absolute()), "features": names}
     return {key: list(value) if isinstance(value, tuple) else value for key, value in noted.items()}
-
-
-def _existing(target: Path) -> Corpus | None:
-    """The corpus at `target`, if any. A folder of another kind raises, so that it is never overwritten."""
-    if not (target / MANIFEST).is_file():
-        return None
-    make = "give another --out"
-    return Corpus(target, read_manifest(target, format=FORMAT, format_version=FORMAT_VERSION, make=make))
-
-
-def _made_from(corpus: Corpus, inputs: dict[str, str], noted: dict[str, Any]) -> bool:
-    """Records in memory have no inputs to compare."""
-    return bool(inputs) and corpus.manifest["inputs"] == inputs and corpus.manifest.get("options") == noted

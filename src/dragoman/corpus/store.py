@@ -12,10 +12,9 @@ import pyarrow.parquet as pq
 
 from dragoman.corpus.features import FeatureSet
 from dragoman.errors import UserError
-from dragoman.folders import atomic_path, read_manifest, sha256, write_manifest
+from dragoman.folders import Format, atomic_path, details_of, sha256
 
-FORMAT = "dragoman-corpus"
-FORMAT_VERSION = 1
+CORPUS = Format("dragoman-corpus", 1, "dragoman corpus jsonl captions.jsonl --out {folder}")
 
 ITEMS = pa.schema(
     [
@@ -52,8 +51,7 @@ class Corpus:
     def open(cls, folder: str | Path) -> Corpus:
         """Open a corpus folder. Raises UserError if it is missing, damaged or of a newer format."""
         path = Path(folder)
-        make = f"dragoman corpus jsonl captions.jsonl --out {path}"
-        return cls(path, read_manifest(path, format=FORMAT, format_version=FORMAT_VERSION, make=make))
+        return cls(path, CORPUS.read(path))
 
     @cached_property
     def items(self) -> pa.Table:
@@ -70,8 +68,8 @@ class Corpus:
         with atomic_path(self.folder / "captions.parquet") as temporary:
             pq.write_table(captions, temporary, compression="zstd")
         self.__dict__.pop("captions", None)
-        kept = {k: v for k, v in self.manifest.items() if k not in _WRITTEN_ANEW} | details
-        write_corpus_manifest(self.folder, inputs=dict(self.manifest["inputs"]), **kept)
+        kept = details_of(self.manifest) | details
+        CORPUS.write(self.folder, inputs=self.manifest["inputs"], **kept)
 
     def media_path(self, path: str) -> str:
         """Where an item's file is: relative paths are relative to the corpus folder; URIs pass through."""
@@ -107,9 +105,6 @@ class Corpus:
         return {name: sha256(self.folder / name) for name in ("items.parquet", "captions.parquet")}
 
 
-_WRITTEN_ANEW = {"format", "format_version", "inputs", "command", "versions", "seed"}
-
-
 def write_corpus_manifest(folder: Path, *, inputs: Mapping[str, str], **details: Any) -> None:
     """Mark a corpus folder as complete."""
-    write_manifest(folder, format=FORMAT, format_version=FORMAT_VERSION, inputs=inputs, **details)
+    CORPUS.write(folder, inputs=inputs, **details)

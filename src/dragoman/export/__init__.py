@@ -14,16 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dragoman import plugins
-from dragoman.corpus.staging import staged
 from dragoman.errors import UserError
-from dragoman.folders import MANIFEST, read_manifest, sha256, write_json, write_manifest
+from dragoman.folders import Format, sha256, stage, write_json
 from dragoman.models.identity import CALIBRATION, model_in
 
 if TYPE_CHECKING:
     from dragoman.export.onnx.parity import Agreement
 
-FORMAT = "dragoman-export"
-FORMAT_VERSION = 1
+EXPORT = Format("dragoman-export", 1, "dragoman export RUN --to onnx --out {folder}")
 PARITY = "parity.json"
 
 
@@ -55,21 +53,16 @@ def export(run: str | Path, *, to: str, out: str | Path, **settings: Any) -> Exp
         raise UserError(f"--to {to} has no option --{unknown[0]}. It has: {', '.join(sorted(known))}.")
     folder = Path(out)
     model = model_in(Path(run))
-    _require_free(folder)
-    with staged(folder, overwrite=True) as building:
+    with stage(folder, EXPORT, replace=True) as work:
+        building = work.folder
         parity = target.write(model, building, target.Config(**settings))
         write_json(building / PARITY, [asdict(one) for one in parity])
-        write_manifest(
-            building,
-            format=FORMAT,
-            format_version=FORMAT_VERSION,
-            inputs={"model.safetensors": sha256(model / "model.safetensors")},
-            target=to,
-        )
+        inputs = {"model.safetensors": sha256(model / "model.safetensors")}
+        EXPORT.write(building, inputs=inputs, target=to)
         sizes = {
             str(file.relative_to(building)): file.stat().st_size
             for file in sorted(building.rglob("*"))
-            if file.is_file() and file.name != ".lock"
+            if file.is_file()
         }
     return Export(folder=folder, parity=parity, sizes=sizes)
 
@@ -79,12 +72,3 @@ def copy_beside(model: Path, folder: Path) -> None:
     for name in ("README.md", CALIBRATION):
         if (model / name).is_file():
             shutil.copy(model / name, folder)
-
-
-def _require_free(out: Path) -> None:
-    if out.is_dir() and any(entry.name != ".lock" for entry in out.iterdir()):
-        if not (out / MANIFEST).is_file():
-            raise UserError(
-                f"{out} holds other files and is no export, so it is left alone. Give another --out."
-            )
-        read_manifest(out, format=FORMAT, format_version=FORMAT_VERSION, make="give another --out")

@@ -18,8 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dragoman.corpus.store import FORMAT as CORPUS
-from dragoman.corpus.store import Corpus
+from dragoman.corpus.store import CORPUS, Corpus
 from dragoman.errors import UserError
 from dragoman.folders import MANIFEST, sha256, sole_writer, write_text
 from dragoman.index.collection import Collection, Rejected
@@ -135,7 +134,7 @@ def open_collection(
 ) -> Collection:
     """A corpus, or any other folder as a folder of images and videos."""
     manifest = media / MANIFEST
-    if manifest.is_file() and CORPUS in manifest.read_text(encoding="utf-8", errors="replace"):
+    if manifest.is_file() and CORPUS.name in manifest.read_text(encoding="utf-8", errors="replace"):
         return CorpusItems(Corpus.open(media), trained, whole_videos)
     return MediaFolder(media, lang or str(trained.get("source", "en")))
 

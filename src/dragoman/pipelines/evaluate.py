@@ -8,14 +8,13 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from dragoman.corpus.store import Corpus
-from dragoman.folders import write_json, write_manifest
+from dragoman.folders import Format, stage, write_json
 from dragoman.pages.report import write_page
 from dragoman.reports import folds
-from dragoman.reports.evaluation import FORMAT, FORMAT_VERSION, MAKE, measure_run
+from dragoman.reports.evaluation import REPORT, measure_run
 from dragoman.reports.evaluator import Evaluator
 from dragoman.reports.measure import QUERIES
 from dragoman.reports.model import Model
-from dragoman.reports.placing import replaced_folder
 from dragoman.reports.settings import EvaluationSettings
 
 
@@ -37,10 +36,10 @@ def evaluate(
     existing report is replaced only on success. Raises UserError where anything does not fit.
     """
     evaluator = Evaluator.open(run, corpus, settings or EvaluationSettings(), translate_test_run)
-    with replaced_folder(Path(out), format=FORMAT, format_version=FORMAT_VERSION, make=MAKE) as folder:
-        evaluation = measure_run(evaluator, folder)
-        write_page(folder / "report.html", evaluation)
-        _finish(folder, evaluation.report, FORMAT, FORMAT_VERSION)
+    with stage(Path(out), REPORT, replace=True) as work:
+        evaluation = measure_run(evaluator, work.folder)
+        write_page(work.folder / "report.html", evaluation)
+        _finish(work.folder, evaluation.report, REPORT)
     return evaluation.report
 
 
@@ -62,9 +61,8 @@ def evaluate_folds(
     """
     settings = settings or EvaluationSettings()
     parts = folds.open_folds(Corpus.open(corpus), settings.split)
-    with replaced_folder(
-        Path(out), format=folds.FORMAT, format_version=folds.FORMAT_VERSION, make=folds.MAKE
-    ) as folder:
+    with stage(Path(out), folds.FOLDS, replace=True) as work:
+        folder = work.folder
         reports = {
             name: evaluate(
                 run, part, settings, out=folder / f"fold-{name}", translate_test_run=translate_test_run
@@ -74,12 +72,11 @@ def evaluate_folds(
         tables = [pq.read_table(folder / f"fold-{name}" / QUERIES) for name in parts]
         report = folds.mean_of_folds(reports, tables)
         write_json(folder / "report.json", report)
-        _finish(folder, report, folds.FORMAT, folds.FORMAT_VERSION)
+        _finish(folder, report, folds.FOLDS)
     return report
 
 
-def _finish(folder: Path, report: dict[str, Any], format: str, version: int) -> None:
+def _finish(folder: Path, report: dict[str, Any], format: Format) -> None:
     provenance = report["provenance"]
     inputs = provenance["run"] | provenance["corpus"]
-    seed = report["settings"]["seed"]
-    write_manifest(folder, format=format, format_version=version, inputs=inputs, seed=seed)
+    format.write(folder, inputs=inputs, seed=report["settings"]["seed"])

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from dragoman.corpus.store import Corpus
 from dragoman.evaluation.ranks import Ranks
-from dragoman.folders import write_json
+from dragoman.folders import Format, write_json
 from dragoman.reports import queries, trec
 from dragoman.reports.consistency import (
     CONSISTENCY_DEFINITIONS,
@@ -26,9 +26,7 @@ from dragoman.reports.measure import COMMON_QUERIES, DEFINITIONS, QUERIES, measu
 from dragoman.reports.queries import Texts
 from dragoman.reports.rows import DIRECTIONS, ROWS, Vectors, best_weight, rank_rows, sum_r_by_weight
 
-FORMAT = "dragoman-report"
-FORMAT_VERSION = 1
-MAKE = "dragoman evaluate run/ corpus/ --languages pt,en --out report/"
+REPORT = Format("dragoman-report", 1, "dragoman evaluate run/ corpus/ --languages pt,en --out {folder}")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

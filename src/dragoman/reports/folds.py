@@ -15,14 +15,13 @@ import pyarrow.compute as pc
 
 from dragoman.corpus.store import Corpus
 from dragoman.errors import UserError
+from dragoman.folders import Format
 from dragoman.reports.measure import DEFINITIONS, Measured, measure, measure_row, part
 from dragoman.reports.rows import DIRECTIONS
 
 COLUMN = "fold"
 """Metadata of items."""
-FORMAT = "dragoman-folds"
-FORMAT_VERSION = 1
-MAKE = "dragoman evaluate run/ corpus/ --folds --out report/"
+FOLDS = Format("dragoman-folds", 1, "dragoman evaluate run/ corpus/ --folds --out {folder}")
 
 
 def open_folds(corpus: Corpus, split: str) -> dict[str, Corpus]:

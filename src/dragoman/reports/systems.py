@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 from dragoman.errors import UserError
 from dragoman.evaluation.consistency import rank_values
 from dragoman.evaluation.metrics import RECALLS, Metric
-from dragoman.folders import read_manifest
 from dragoman.reports.consistency import items_of, joined_part
-from dragoman.reports.evaluation import FORMAT, FORMAT_VERSION, MAKE
+from dragoman.reports.evaluation import REPORT
 from dragoman.reports.measure import COMMON_QUERIES, QUERIES, part, ranks_of
 
 COMPARED = (*RECALLS, Metric("map"))
@@ -101,7 +100,7 @@ class System:
             raise UserError("A system without reports given. Write: dragoman compare a1,a2 b1,b2")
         reports = []
         for folder in folders:
-            read_manifest(Path(folder), format=FORMAT, format_version=FORMAT_VERSION, make=MAKE)
+            REPORT.read(Path(folder))
             queries, common = Path(folder) / QUERIES, Path(folder) / COMMON_QUERIES
             common_table = pq.read_table(common) if common.is_file() else None
             reports.append(Report(folder=str(folder), queries=pq.read_table(queries), common=common_table))

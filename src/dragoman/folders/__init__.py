@@ -1,0 +1,56 @@
+"""Folders that describe themselves: atomic files, one writer at a time, manifests, and how a folder is made.
+
+Every stage writes a folder with a `manifest.json`. A file under its final name is always complete: it is
+written beside its place, flushed to the disk, and renamed. A folder has one of two lives:
+
+- `stage` fills it beside its place and swaps it in when it is whole;
+- `resume` fills it in its place, where a later call goes on after a kill; its manifest, written last, says
+  that it is whole.
+
+Both tell whether the folder holds this very work already, and refuse to mix it with other work.
+"""
+
+from dragoman.folders.files import (
+    atomic_path,
+    remove_torn,
+    sha256,
+    sole_writer,
+    sync_folder,
+    write_json,
+    write_text,
+)
+from dragoman.folders.life import Work, mend, remove, resume, stage, swap
+from dragoman.folders.manifest import (
+    MANIFEST,
+    Format,
+    details_of,
+    differences,
+    read_manifest,
+    require_same,
+    versions,
+    write_manifest,
+)
+
+__all__ = [
+    "MANIFEST",
+    "Format",
+    "Work",
+    "atomic_path",
+    "details_of",
+    "differences",
+    "mend",
+    "read_manifest",
+    "remove",
+    "remove_torn",
+    "require_same",
+    "resume",
+    "sha256",
+    "sole_writer",
+    "stage",
+    "swap",
+    "sync_folder",
+    "versions",
+    "write_json",
+    "write_manifest",
+    "write_text",
+]

@@ -1,0 +1,100 @@
+"""Files that are complete under their final names, and one writer at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dragoman.errors import UserError
+
+LOCK = ".lock"
+WINDOWS = os.name == "nt"
+
+
+@contextmanager
+def atomic_path(target: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `target`; on success it is synced and takes the name of `target`.
+
+    On any exception the temporary file is removed and `target` is left as it was.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        temporary.open("xb").close()
+        yield temporary
+        sync_file(temporary)
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(target.parent)
+
+
+def write_text(target: Path, text: str) -> None:
+    """Replace `target` with UTF-8 `text`, atomically."""
+    with atomic_path(target) as temporary:
+        temporary.write_bytes(text.encode("utf-8"))
+
+
+def write_json(target: Path, value: object) -> None:
+    """Replace `target` with `value` as indented JSON, atomically. NaN is refused: it is not JSON."""
+    text = json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+    # Names of files may be no valid Unicode; as escapes they can be written, and read again as they were.
+    write_text(target, text.encode("utf-8", "backslashreplace").decode())
+
+
+def remove_torn(folder: Path) -> None:
+    """Remove what a killed writer left of files that had no name yet. Hold the folder for it."""
+    for torn in folder.rglob(".*.tmp"):
+        torn.unlink()
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until names that were made, changed or removed in a folder are on the disk."""
+    if WINDOWS:  # a folder has no handle there; its names are journalled
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sync_file(file: Path) -> None:
+    with file.open("rb+" if WINDOWS else "rb") as handle:  # Windows flushes only what may be written
+        os.fsync(handle.fileno())
+
+
+@contextmanager
+def sole_writer(folder: Path) -> Iterator[None]:
+    """Hold the folder for writing; a second writer gets a UserError at once, in this process as well.
+
+    The lock belongs to the open file, so a kill releases it; the lock file itself may stay.
+    """
+    from filelock import FileLock, Timeout  # imported here, as `dragoman --help` needs none of it
+
+    folder.mkdir(parents=True, exist_ok=True)
+    # A marker in place of a lock, which filelock would fall back to, would outlive a kill on another host.
+    lock = FileLock(folder / LOCK, timeout=0, thread_local=False, fallback_to_soft=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UserError(
+            f"{folder} is being written by another dragoman process. "
+            "Wait for it to finish, or give another folder."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,175 @@
+"""How a folder comes to be: filled beside its place and swapped in, or in its place, step by step."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dragoman.errors import UserError
+from dragoman.folders.files import LOCK, WINDOWS, sole_writer, sync_file, sync_folder
+from dragoman.folders.manifest import MANIFEST, Format, differences, require_same
+
+
+@dataclass(kw_only=True)
+class Work:
+    """A folder to be filled, and the manifest of it where this very work is finished there already."""
+
+    folder: Path
+    """Where to write."""
+    done: dict[str, Any] | None = None
+
+
+@contextmanager
+def stage(
+    out: Path,
+    format: Format,
+    identity: Mapping[str, Any] | None = None,
+    *,
+    replace: bool,
+    fix: str = "Give another folder (--out).",
+) -> Iterator[Work]:
+    """Fill a folder beside `out`; when the block ends well it takes that place, otherwise it vanishes.
+
+    `identity` are details of the manifest that tell this work from other work. Where `out` holds the same
+    work, finished, it is yielded as `done` and left as it is. Another folder of this format is replaced, or,
+    without `replace`, refused with what differs and the `fix`. Anything else is never replaced: UserError.
+
+    Both folders are locked, so that a second builder, or a job that writes into `out`, is told instead of
+    overrun. A kill leaves the old folder or the new one; one between the two renames is mended by the next
+    call.
+    """
+    out = out.absolute()
+    if (done := _finished(out, format, identity, replace, fix)) is not None:
+        yield Work(folder=out, done=done)
+        return
+    work = out.with_name(f".{out.name}.building")
+    new, old = work / "new", work / "old"
+    with sole_writer(work), ExitStack() as of_out:
+        mend(out, old)
+        try:
+            if (done := _finished(out, format, identity, replace, fix)) is not None:
+                yield Work(folder=out, done=done)
+                return
+            if (out / MANIFEST).is_file():
+                of_out.enter_context(_held_for_a_while(out))
+            _clear(work)
+            new.mkdir()
+            yield Work(folder=new)
+            if WINDOWS:  # where a folder with an open file keeps its name
+                of_out.close()
+            swap(new, out, old)
+        finally:
+            mend(out, old)  # Ctrl-C may come at any line
+            # While the lock is held: whoever opens its file now finds it without a name, and is refused.
+            shutil.rmtree(work, ignore_errors=True)
+    if WINDOWS:
+        with suppress(OSError):
+            work.rmdir()
+
+
+@contextmanager
+def resume(
+    folder: Path, format: Format, identity: Mapping[str, Any], *, note: str | None = None, fix: str
+) -> Iterator[Work]:
+    """Hold `folder` for work in its place, which goes on where an earlier call was stopped.
+
+    `identity` tells this work from other work. It is compared with the file `note`, which the caller writes
+    before its first result, or with the manifest. Finished work is yielded as `done`, and the folder not
+    held. Raises UserError for other work, with what differs and the `fix`.
+    """
+
+    def find() -> dict[str, Any] | None:
+        manifest = format.read(folder) if (folder / MANIFEST).is_file() else None
+        noted = folder / note if note else None
+        stored = json.loads(noted.read_text("utf-8")) if noted and noted.is_file() else manifest
+        if stored is not None:
+            told = stored if noted and noted.is_file() else {name: stored.get(name) for name in identity}
+            require_same(folder, format.kind, told, identity, fix)
+        return manifest
+
+    if (done := find()) is not None:
+        yield Work(folder=folder, done=done)
+        return
+    with sole_writer(folder):
+        yield Work(folder=folder, done=find())
+
+
+def swap(new: Path, out: Path, old: Path) -> None:
+    """Put `new` in the place of `out`, whose earlier folder lies at `old` for a moment.
+
+    A kill between the two renames leaves it there, for `mend`.
+    """
+    for path in new.rglob("*"):
+        sync_folder(path) if path.is_dir() else sync_file(path)
+    sync_folder(new)
+    remove(old)
+    try:
+        if out.exists():
+            out.rename(old)
+        new.rename(out)
+    except BaseException:
+        mend(out, old)
+        raise
+    sync_folder(out.parent)
+    remove(old)
+
+
+def mend(out: Path, old: Path) -> None:
+    """Finish a swap that was interrupted: an old folder returns to its place where nothing stands there."""
+    if old.exists() and not out.exists():
+        old.rename(out)
+    remove(old)
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder if it is there, so that half of it is never found again under its name."""
+    gone = folder.with_name(f"{folder.name}.gone")
+    shutil.rmtree(gone, ignore_errors=True)
+    if folder.exists():
+        folder.rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
+
+
+def _finished(
+    out: Path, format: Format, identity: Mapping[str, Any] | None, replace: bool, fix: str
+) -> dict[str, Any] | None:
+    """The manifest at `out`, where it is of the same work; None where `out` may be filled."""
+    if not format.is_in(out):
+        return None
+    manifest = format.read(out)
+    stored = {name: manifest.get(name) for name in identity or ()}
+    if identity is not None and not differences(stored, identity):
+        return manifest
+    if replace:
+        return None
+    if identity is None:
+        raise UserError(f"{out} holds a {format.kind} already. {fix}")
+    require_same(out, format.kind, stored, identity, fix)
+    return None
+
+
+@contextmanager
+def _held_for_a_while(folder: Path) -> Iterator[None]:
+    """Hold a folder that is replaced or left as it was, without a trace of the lock."""
+    traced = (folder / LOCK).exists()
+    with sole_writer(folder):
+        try:
+            yield
+        except BaseException:
+            if not traced:
+                with suppress(OSError):
+                    (folder / LOCK).unlink()
+            raise
+
+
+def _clear(folder: Path) -> None:
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        elif entry.name != LOCK:
+            entry.unlink()
