@@ -32,7 +32,16 @@ HERE = Path(__file__).resolve().parent
 EXPECTED = HERE / "expected.json"
 SMALL = ("text.width=32", "text.feed_forward=32", "dual.hidden=32", "dual.joint=32", "dual.key_width=32")
 STEPS = ("steps=40", "batch_size=16", "validate_every=2", "patience=100")
-VOLATILE = {"versions", "command", "captions_per_second", "created", "updated", "generation"}
+VOLATILE = {
+    "versions",
+    "command",
+    "captions_per_second",
+    "seconds",
+    "commit",
+    "created",
+    "updated",
+    "generation",
+}
 # Its hash is that of a file with the path of the vision tower in it.
 VOLATILE |= {"model/config.json"}
 HASH = re.compile(r"[0-9a-f]{32,64}")
