@@ -33,9 +33,9 @@ PER_ITEM = 15
 LIMIT_SECONDS, LIMIT_GB = 60, 2
 KEYS = ("caption_id", "item_id", "split", "lang", "role", "text", "source_id", "engine")
 TRIPLES = (
-    "import sys, time; from dragoman.corpus import Corpus, triples; corpus = Corpus.open(sys.argv[1]);"
+    "import sys, time; from dragoman.corpus import Corpus; corpus = Corpus.open(sys.argv[1]);"
     "corpus.items; corpus.captions; start = time.perf_counter();"
-    "found = triples(corpus, source='en', target='pt', split='train', engine=sys.argv[2]);"
+    "found = corpus.translations(source='en', target='pt', split='train', engine=sys.argv[2]);"
     "print(len(found), time.perf_counter() - start)"
 )
 

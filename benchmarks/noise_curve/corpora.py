@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dragoman.corpus.store import Corpus
+from dragoman.corpus.corpus import Corpus
 
 FEATURES = "mobilenet_v2"
 BACK = "apertium:pt-es|spa-eng"

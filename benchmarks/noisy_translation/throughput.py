@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dragoman.corpus import Corpus, triples
+from dragoman.corpus import Corpus
 from dragoman.evaluation import Positives, rank_queries, summarise
 from dragoman.models.buckets import TOKENS_PER_BUCKET, run_by_length
 from dragoman.models.dual import DualConfig, DualEncoder, unique_texts
@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    found = triples(Corpus.open(options.corpus), source="en", target="pt", split="train")
+    found = Corpus.open(options.corpus).translations(source="en", target="pt", split="train")
     views = [found.source_text, found.mt_text, [text or "" for text in found.back_text]]
     print("| what | straightforward | dragoman | ratio |\n|---|---|---|---|")
     for layers in (0, 2):

@@ -77,11 +77,8 @@ def by_unseen_share(out: Path, asked: dict[str, str], unseen: set[str]) -> None:
 
 def texts(corpus: Corpus, role: str, split: str) -> dict[str, str]:
     """Portuguese captions of one role and split, by id."""
-    items = corpus.items.filter(pc.equal(corpus.items["split"], split))["item_id"].combine_chunks()
-    captions = corpus.captions
-    chosen = pc.and_(pc.equal(captions["lang"], "pt"), pc.equal(captions["role"], role))
-    found = captions.filter(pc.and_(chosen, pc.is_in(captions["item_id"], value_set=items)))
-    return dict(zip(found["caption_id"].to_pylist(), found["text"].to_pylist(), strict=True))
+    found = corpus.select(role=role, lang="pt", split=split)
+    return dict(zip(found.ids, found.texts, strict=True))
 
 
 def counted(captions: Iterable[str]) -> Counter[str]:

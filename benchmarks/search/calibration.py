@@ -13,9 +13,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
-import pyarrow.compute as pc
 
-from dragoman.corpus.store import Corpus
+from dragoman.corpus.corpus import Corpus
 from dragoman.index.corpus_items import features_of
 from dragoman.models.text.spelling import unspaced, words
 from dragoman.retrievers.loading import Encoder, load_encoder, model_config
@@ -92,7 +91,7 @@ def by_size(
     images, own_vectors = images_of(corpus, encoder.config, "test")
     source = str(encoder.config["source"])
     texts, own = captions_of(corpus, images, (), source)[source]
-    ids = corpus.items.filter(pc.field("split") == "train")["item_id"].to_pylist()
+    ids = corpus.split("train")["item_id"].to_pylist()
     vectors = np.asarray(features.whole(features.rows(ids)), np.float32)
     centred, mine = (one - vectors.mean(0) for one in (vectors, own_vectors.astype(np.float32)))
     centred /= np.linalg.norm(centred, axis=1, keepdims=True)
@@ -120,8 +119,8 @@ def by_length(
     texts, own = captions_of(corpus, images, (lang,), lang)[lang]
     image_IJ, unlike_II = encoder.encode_features(vectors), unlike(vectors)
     said: dict[str, list[set[str]]] = {item_id: [] for item_id in images}
-    table = corpus.captions.filter((pc.field("lang") == lang) & (pc.field("role") != "back"))
-    for item_id, text in zip(table["item_id"].to_pylist(), table["text"].to_pylist(), strict=True):
+    captions = corpus.select(lang=lang, role=("human", "mt"))
+    for item_id, text in zip(captions.item_ids, captions.texts, strict=True):
         if item_id in said:
             said[item_id].append({word.lower() for word in words(text)})
     draw = np.random.default_rng(1)

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dragoman.corpus.store import Corpus
+from dragoman.corpus.corpus import Corpus
 from dragoman.export import export
 from dragoman.folders import versions
 from dragoman.retrievers.onnx import OnnxRetriever

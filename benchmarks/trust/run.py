@@ -36,7 +36,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from scipy.stats import ConstantInputWarning, rankdata, spearmanr
 
-from dragoman.corpus.store import Corpus
+from dragoman.corpus.corpus import Corpus
 from dragoman.folders import versions, write_text
 from dragoman.trust import Bridge, score_trust
 from dragoman.trust.calibration import FAILED, GOOD, goodness, trust_of

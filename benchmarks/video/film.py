@@ -24,7 +24,7 @@ import av
 import numpy as np
 from PIL import Image, ImageOps
 
-from dragoman.corpus.store import Corpus
+from dragoman.corpus.corpus import Corpus
 from dragoman.index.film import END, START, seconds_of
 from dragoman.records import Hit
 from dragoman.search.answer import Query

@@ -12,7 +12,7 @@ import transformers
 from PIL import Image
 from tiny_videos import save_video
 
-from dragoman.corpus.store import CAPTIONS, ITEMS, Corpus, write_corpus_manifest
+from dragoman.corpus.corpus import CAPTIONS, ITEMS, Corpus, write_corpus_manifest
 
 
 @pytest.fixture(scope="module")

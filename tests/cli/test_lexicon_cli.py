@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 from dragoman.cli import dragoman
 from dragoman.cli.lexicon import command
-from dragoman.corpus.store import CAPTIONS, ITEMS, write_corpus_manifest
+from dragoman.corpus.corpus import CAPTIONS, ITEMS, write_corpus_manifest
 from dragoman.errors import UserError
 from dragoman.translation.engines import recorded
 

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from dragoman.cli import dragoman
-from dragoman.corpus.store import CAPTIONS, ITEMS, Corpus, write_corpus_manifest
+from dragoman.corpus.corpus import CAPTIONS, ITEMS, Corpus, write_corpus_manifest
 from dragoman.errors import UserError
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dragoman.corpus.store import CAPTIONS, ITEMS, write_corpus_manifest
+from dragoman.corpus.corpus import CAPTIONS, ITEMS, write_corpus_manifest
 
 TEXTS = ["a dog", "a cat", "a dog", "a fish"]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dragoman.corpus import BuildOptions, GivenFeatures, build_jsonl, triples
+from dragoman.corpus import BuildOptions, GivenFeatures, build_jsonl
 from dragoman.corpus.summary import summarize
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "flickr8k_multilingual"
@@ -47,6 +47,6 @@ def test_half_a_million_real_captions_build_as_counted(tmp_path: Path) -> None:
     assert found.items == {"train": 6000, "val": 1000, "test": 1000}
     assert found.files == {"present": 2000, "missing": 0, "remote": 0, "none": 6000}
     assert found.features == {"mobilenet_v2": {"width": 1280, "items": 8000}}
-    joined = triples(report.corpus, source="en", target="pt", split="train")
+    joined = report.corpus.translations(source="en", target="pt", split="train")
     assert (len(joined), joined.dropped, None in joined.back_text) == (30000, 0, False)
     assert joined.slot.tolist() == [0, 1, 2, 3, 4] * 6000

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from miniatures import MINIATURES, put, put_lines, put_records
 
-from dragoman.corpus import BuildOptions, BuildReport, build_dataset, triples
+from dragoman.corpus import BuildOptions, BuildReport, build_dataset
 from dragoman.errors import UserError
 
 
@@ -99,7 +99,7 @@ def test_msrvtt_in_the_split_of_jsfusion(tmp_path: Path) -> None:
 def test_translations_of_nrccr_join_with_their_sources(tmp_path: Path) -> None:
     MINIATURES["nrccr"](tmp_path / "in")
     report = built("nrccr", tmp_path)
-    joined = triples(report.corpus, source="en", target="zh", split="train")
+    joined = report.corpus.translations(source="en", target="zh", split="train")
     assert joined.source_text == ["enc 0 of train", "enc 1 of train"]
     assert joined.mt_text == ["enc2zh 0 of train", "enc2zh 1 of train"]
     assert joined.back_text == ["enc2zh2enc 0 of train", "enc2zh2enc 1 of train"]

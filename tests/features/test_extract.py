@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from tiny_towers import picture, save_corpus, save_photo_corpus, save_tower
 
-from dragoman.corpus.store import Corpus
+from dragoman.corpus.corpus import Corpus
 from dragoman.errors import UserError
 from dragoman.features import extract
 from dragoman.features.extract import clean_name, extract_features

@@ -22,8 +22,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
 import toy_model
 from tiny_videos import save_video
 
+from dragoman.corpus.corpus import CAPTIONS, ITEMS, write_corpus_manifest
 from dragoman.corpus.features import write_features
-from dragoman.corpus.store import CAPTIONS, ITEMS, write_corpus_manifest
 from dragoman.index import job, writer
 from dragoman.index.folder import open_generation, read_info
 from dragoman.index.plan import walk

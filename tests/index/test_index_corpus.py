@@ -12,8 +12,8 @@ import pytest
 import toy_model
 from toy_model import load_toy, save_model, save_picture, unit
 
+from dragoman.corpus.corpus import CAPTIONS, ITEMS, write_corpus_manifest
 from dragoman.corpus.features import write_features
-from dragoman.corpus.store import CAPTIONS, ITEMS, write_corpus_manifest
 from dragoman.index import IndexReport, job
 from dragoman.index.folder import open_generation
 from dragoman.index.plan import walk

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from tiny_videos import save_video
 from toy_model import save_model, unit
 
+from dragoman.corpus.corpus import CAPTIONS, ITEMS, write_corpus_manifest
 from dragoman.corpus.features import write_features
-from dragoman.corpus.store import CAPTIONS, ITEMS, write_corpus_manifest
 from dragoman.index import IndexReport, job
 from dragoman.index.film import film_id, film_of, middle_of
 from dragoman.index.folder import open_generation, read_info

@@ -9,7 +9,7 @@ from test_rerank import fused
 from tiny_duals import DETAILS
 from tiny_towers import save_photo_corpus, save_tower
 
-from dragoman.corpus.store import Corpus
+from dragoman.corpus.corpus import Corpus
 from dragoman.features.extract import extract_features
 from dragoman.models.folder import save_model
 from dragoman.retrievers.trained import Retriever

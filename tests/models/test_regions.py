@@ -11,7 +11,7 @@ import transformers
 from test_vision import FLICKR, MOBILENET, SHARED, pixels
 from tiny_towers import picture, save_photo_corpus, save_tower
 
-from dragoman.corpus.store import Corpus
+from dragoman.corpus.corpus import Corpus
 from dragoman.errors import UserError
 from dragoman.features import extract
 from dragoman.features.extract import extract_features

@@ -13,7 +13,7 @@ import torch
 import transformers
 from PIL import Image
 
-from dragoman.corpus.store import CAPTIONS, ITEMS, write_corpus_manifest
+from dragoman.corpus.corpus import CAPTIONS, ITEMS, write_corpus_manifest
 
 BODY = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
 EYE = BODY | {"image_size": 32, "patch_size": 16}

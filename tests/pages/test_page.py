@@ -18,7 +18,7 @@ from markupsafe import escape
 from PIL import Image
 from reporting_world import FakeModel, edit_captions, write_world
 
-from dragoman.corpus.store import ITEMS, Corpus
+from dragoman.corpus.corpus import ITEMS, Corpus
 from dragoman.pages import demo, trust
 from dragoman.pages.benchmark import BenchmarkPage, Line
 from dragoman.pages.charts import histogram, interval_chart, recall_curves

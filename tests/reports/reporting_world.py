@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from dragoman.corpus.corpus import CAPTIONS, ITEMS, write_corpus_manifest
 from dragoman.corpus.features import write_features
-from dragoman.corpus.store import CAPTIONS, ITEMS, write_corpus_manifest
 
 WIDTH = 12
 COLOURS = ["teal", "gold", "navy", "coral", "olive", "plum", "gray", "pink"]

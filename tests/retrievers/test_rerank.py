@@ -11,7 +11,7 @@ import torch
 from tiny_duals import DETAILS, FEATURES, TEXTS, dual, small_text
 from tiny_towers import picture, save_photo_corpus, save_tower
 
-from dragoman.corpus.store import Corpus
+from dragoman.corpus.corpus import Corpus
 from dragoman.errors import UserError
 from dragoman.features.extract import extract_features
 from dragoman.models.dual import DualConfig, DualEncoder

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from dragoman.corpus.store import CAPTIONS, Corpus
+from dragoman.corpus.corpus import CAPTIONS, Corpus
 from dragoman.errors import UserError
 from dragoman.scenes import media
 from dragoman.scenes.entries import split_of

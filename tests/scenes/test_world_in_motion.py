@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from dragoman.cli import dragoman
-from dragoman.corpus.store import CAPTIONS, Corpus
+from dragoman.corpus.corpus import CAPTIONS, Corpus
 from dragoman.errors import UserError
 from dragoman.scenes import media
 from dragoman.scenes.mp4 import pyav, read_mp4, write_mp4

@@ -12,7 +12,7 @@ from test_public import TEXTS, save_dual
 from test_text_towers import save_pair, save_sentence_transformers
 from tiny_towers import picture, save_photo_corpus
 
-from dragoman.corpus.store import CAPTIONS
+from dragoman.corpus.corpus import CAPTIONS
 from dragoman.errors import UserError
 from dragoman.features.extract import extract_features
 from dragoman.index import index_media

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from translation_world import UpperEngine, captions, make_corpus
 
-from dragoman.corpus.store import CAPTIONS, Corpus
+from dragoman.corpus.corpus import CAPTIONS, Corpus
 from dragoman.errors import UserError
 from dragoman.folders import sole_writer
 from dragoman.translation import TranslationReport, translate

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from dragoman.corpus.corpus import CAPTIONS, ITEMS, Corpus, write_corpus_manifest
 from dragoman.corpus.features import write_features
-from dragoman.corpus.store import CAPTIONS, ITEMS, Corpus, write_corpus_manifest
 from dragoman.errors import UserError
 from dragoman.trust.noise import NoiseConfig
 from dragoman.trust.noise_corpus import plant_noise

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dragoman.corpus.store import CAPTIONS, ITEMS, Corpus, write_corpus_manifest
+from dragoman.corpus.corpus import CAPTIONS, ITEMS, Corpus, write_corpus_manifest
 from dragoman.errors import UserError
 from dragoman.trust import score as trust
 from dragoman.trust import signals

@@ -7,26 +7,26 @@ from dragoman.corpus.build import (
     build_jsonl,
     build_records,
 )
+from dragoman.corpus.captions import Captions, Translations
+from dragoman.corpus.corpus import Corpus
 from dragoman.corpus.datasets import build_dataset
 from dragoman.corpus.features import FeatureSet
 from dragoman.corpus.given_features import GivenFeatures
 from dragoman.corpus.given_frames import GivenFrames
 from dragoman.corpus.options import BuildOptions
-from dragoman.corpus.store import Corpus
-from dragoman.corpus.triples import Triples, triples
 
 __all__ = [
     "BuildOptions",
     "BuildReport",
+    "Captions",
     "Corpus",
     "FeatureSet",
     "GivenFeatures",
     "GivenFrames",
-    "Triples",
+    "Translations",
     "build_csv",
     "build_dataset",
     "build_folder",
     "build_jsonl",
     "build_records",
-    "triples",
 ]

@@ -13,13 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dragoman import progress
+from dragoman.corpus.corpus import CORPUS, Corpus
 from dragoman.corpus.draft import Draft
 from dragoman.corpus.options import BuildOptions
 from dragoman.corpus.readers import csv, folder, jsonl
 from dragoman.corpus.rejects import Rejects
 from dragoman.corpus.rows import ITEM_KEYS, Features, Row, Source
 from dragoman.corpus.splits import split_by_hash
-from dragoman.corpus.store import CORPUS, Corpus
 from dragoman.errors import UserError
 from dragoman.folders import atomic_path, stage
 from dragoman.records import Caption, Item

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from dragoman import plugins
 from dragoman.corpus.build import DEFAULTS, BuildReport, build
+from dragoman.corpus.captions import select
 from dragoman.corpus.media import Media
 from dragoman.corpus.options import BuildOptions
 from dragoman.corpus.published import Published, Wanted, choose, choose_test
@@ -120,9 +121,10 @@ def _counted(about: Published, test: str, items: pa.Table) -> Iterator[str]:
 
 def _uneven(items: pa.Table, captions: pa.Table) -> Iterator[str]:
     """Whether every test item has a human caption in every language, which consistency needs."""
-    tests, human = _human_tests(items, captions)
+    tests = items["split"].to_pylist().count("test")
+    human = select(captions, items, role="human", split="test")
     languages = human["lang"].unique().to_pylist()
-    elsewhere = set(captions.filter(pc.equal(captions["role"], "human"))["lang"].unique().to_pylist())
+    elsewhere = set(select(captions, items, role="human")["lang"].unique().to_pylist())
     if languages and (absent := sorted(elsewhere - set(languages))):
         yield f"languages without any human caption of a test item: {', '.join(absent)}"
     if len(languages) > 1:
@@ -133,15 +135,9 @@ def _uneven(items: pa.Table, captions: pa.Table) -> Iterator[str]:
 
 
 def _repeated(items: pa.Table, captions: pa.Table) -> Iterator[str]:
-    _, human = _human_tests(items, captions)
+    human = select(captions, items, role="human", split="test")
     counted = human.group_by(["lang", "text"]).aggregate([([], "count_all")])
     counted = counted.filter(pc.greater(counted["count_all"], 1))
     for lang in sorted(counted["lang"].unique().to_pylist()):
         counts = counted.filter(pc.equal(counted["lang"], lang))["count_all"]
         yield f"test captions that repeat another, {lang}: {pc.sum(counts).as_py() - len(counts):,}"
-
-
-def _human_tests(items: pa.Table, captions: pa.Table) -> tuple[int, pa.Table]:
-    ids = items.filter(pc.equal(items["split"], "test"))["item_id"].combine_chunks()
-    human = captions.filter(pc.equal(captions["role"], "human"))
-    return len(ids), human.filter(pc.is_in(human["item_id"], value_set=ids))

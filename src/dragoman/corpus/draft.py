@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from dragoman.corpus.corpus import CAPTIONS, ITEMS
 from dragoman.corpus.rejects import RecordError, Rejects
 from dragoman.corpus.rows import (
     ITEM_KEYS,
@@ -22,7 +23,6 @@ from dragoman.corpus.rows import (
     required,
 )
 from dragoman.corpus.sources import source_faults
-from dragoman.corpus.store import CAPTIONS, ITEMS
 from dragoman.records import KINDS, SPLITS
 
 CHUNK = 65_536

@@ -10,8 +10,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dragoman.corpus.corpus import Corpus
 from dragoman.corpus.features import FeatureSet
-from dragoman.corpus.store import Corpus
 from dragoman.records import SPLITS
 
 
@@ -95,13 +95,11 @@ def _counts(corpus: Corpus) -> list[CaptionCount]:
 
 
 def _samples(corpus: Corpus, count: int, chance: random.Random) -> list[Sample]:
-    captions = corpus.captions
     groups = dict.fromkeys((found.lang, found.role) for found in _counts(corpus))
     drawn = []
     for lang, role in groups:
-        mask = pc.and_(pc.equal(captions["lang"], lang), pc.equal(captions["role"], role))
-        rows = pc.indices_nonzero(mask).to_pylist()
-        chosen = pa.array(sorted(chance.sample(rows, min(count, len(rows)))), pa.int64())
-        for row in captions.take(chosen).to_pylist():
+        found = corpus.select(lang=lang, role=role)
+        rows = sorted(chance.sample(range(len(found)), min(count, len(found))))
+        for row in found.table.take(pa.array(rows, pa.int64())).to_pylist():
             drawn.append(Sample(lang=lang, role=role, caption_id=row["caption_id"], text=row["text"]))
     return drawn

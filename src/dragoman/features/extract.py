@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dragoman.corpus.store import Corpus
+from dragoman.corpus.corpus import Corpus
 from dragoman.errors import UserError
 from dragoman.features.extract_frames import LARGEST, Look, Medium, frame_shards
 from dragoman.features.feature_work import FeatureWork, Rejected, Shard, working_folder, write_rejected

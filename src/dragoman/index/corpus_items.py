@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from dragoman.corpus.corpus import Corpus
 from dragoman.corpus.features import FeatureSet
-from dragoman.corpus.store import Corpus
 from dragoman.index.collection import Collection, Notes, column_values, present
 from dragoman.media.stretches import Frames, frames
 from dragoman.media.video import Sampling

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dragoman.corpus.store import CORPUS, Corpus
+from dragoman.corpus.corpus import CORPUS, Corpus
 from dragoman.errors import UserError
 from dragoman.folders import MANIFEST, sha256, sole_writer, write_text
 from dragoman.index.collection import Collection, Rejected

@@ -8,7 +8,7 @@ import warnings
 
 from PIL import Image, ImageOps
 
-from dragoman.corpus.store import Corpus
+from dragoman.corpus.corpus import Corpus
 from dragoman.errors import MissingExtraError
 from dragoman.media.images import ImageError
 from dragoman.media.video import mosaic

@@ -10,8 +10,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow.compute as pc
-
 from dragoman.corpus import BuildOptions, Corpus, datasets
 from dragoman.errors import UserError
 from dragoman.folders import MANIFEST, sole_writer, write_json, write_text
@@ -114,10 +112,8 @@ def _corpus(config: BenchmarkConfig, protocol: Protocol, root: Path, folder: Pat
 
 
 def _languages(corpus: Corpus, split: str) -> list[str]:
-    """Languages of human captions of a split, sorted."""
-    items = corpus.items.filter(pc.field("split") == split)["item_id"]
-    chosen = (pc.field("role") == "human") & pc.field("item_id").isin(items.combine_chunks())
-    return sorted(corpus.captions.filter(chosen)["lang"].unique().to_pylist())
+    """List the languages of human captions of a split, sorted."""
+    return corpus.select(role="human", split=split).languages
 
 
 def _test(config: BenchmarkConfig) -> str:

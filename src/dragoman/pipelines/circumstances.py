@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from dragoman.corpus import Corpus
-from dragoman.corpus.triples import engines_between
 from dragoman.pipelines.literature import EACH, ENGLISH, ZERO_SHOT
 from dragoman.training.config import TrainConfig
 
@@ -70,8 +69,6 @@ def _training_text(chosen: TrainConfig, corpus: Corpus, targets: Sequence[str]) 
         return EACH
     named = [name.rpartition("=")[2] for name in chosen.engines]
     if not named or "*" in named:
-        found = [
-            engines_between(corpus, source=chosen.source, target=lang, split="train") for lang in targets
-        ]
+        found = [corpus.engines(source=chosen.source, target=lang, split="train") for lang in targets]
         named = sorted({engine for engines in found for engine in engines})
     return f"machine ({', '.join(named)})"

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
 
 from dragoman.corpus import Corpus
 from dragoman.errors import UserError
@@ -167,14 +166,12 @@ def find_examples(run: str | Path, corpus: Corpus, languages: Sequence[str]) -> 
     Q queries, N pictures of the gallery, D width.
     """
     retriever = Retriever.load(run)
-    gallery = corpus.items.filter(pc.field("split") == "test")["item_id"].to_pylist()
+    gallery = corpus.split("test")["item_id"].to_pylist()
     features = corpus.features(str(retriever.config["features"]))
     images_ND = retriever.encode_features(np.asarray(features.whole(features.rows(gallery))))
     examples = []
     for number, lang in enumerate(languages):
-        captions = corpus.captions.filter(
-            (pc.field("lang") == lang) & (pc.field("role") == "human") & pc.field("item_id").isin(gallery)
-        ).to_pylist()
+        captions = corpus.select(role="human", lang=lang, split="test").table.to_pylist()
         step = len(captions) // PER_LANGUAGE
         # Another start for every language, so that the languages show different pictures.
         chosen = captions[number % max(step, 1) :: step][:PER_LANGUAGE]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from dragoman.corpus.store import Corpus
+from dragoman.corpus.corpus import Corpus
 from dragoman.folders import Format, stage, write_json
 from dragoman.pages.report import write_page
 from dragoman.reports import folds

@@ -7,10 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow.compute as pc
-
 from dragoman.corpus import Corpus
-from dragoman.corpus.triples import engines_between
 from dragoman.errors import UserError
 from dragoman.folders import MANIFEST
 from dragoman.pipelines.benchmark_config import SOURCE, BenchmarkConfig
@@ -130,11 +127,9 @@ def _training_text(config: BenchmarkConfig, corpus: Corpus, targets: Sequence[st
         return _engines(corpus, config.engine.partition(":")[0], targets)
     if not targets:
         return {}
-    train_items = corpus.items.filter(pc.field("split") == "train")["item_id"].combine_chunks()
-    captions = corpus.captions.filter(pc.field("item_id").isin(train_items))
     lacking: dict[str, list[str]] = {}
     for role in ("mt", "human"):
-        there = set(captions.filter(pc.field("role") == role)["lang"].unique().to_pylist())
+        there = corpus.select(role=role, split="train").languages
         lacking[role] = [lang for lang in targets if lang not in there]
     # Published translations are often by several engines, of which none is the data set's own choice.
     if not lacking["mt"]:
@@ -151,7 +146,7 @@ def _training_text(config: BenchmarkConfig, corpus: Corpus, targets: Sequence[st
 
 def _engines(corpus: Corpus, kind: str, targets: Sequence[str]) -> dict[str, str]:
     """The setting that leaves published translations aside where an engine was named."""
-    made = {lang: engines_between(corpus, source=SOURCE, target=lang, split="train") for lang in targets}
+    made = {lang: corpus.engines(source=SOURCE, target=lang, split="train") for lang in targets}
     if all(len(engines) < 2 for engines in made.values()):
         return {}
     ours = [f"{lang}={one}" for lang, some in made.items() for one in some if one.startswith(f"{kind}:")]

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dragoman.corpus.store import Corpus
+from dragoman.corpus.corpus import Corpus
 from dragoman.evaluation.ranks import Ranks
 from dragoman.folders import Format, write_json
 from dragoman.reports import queries, trec

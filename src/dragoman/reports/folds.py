@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dragoman.corpus.store import Corpus
+from dragoman.corpus.corpus import Corpus
 from dragoman.errors import UserError
 from dragoman.folders import Format
 from dragoman.reports.measure import DEFINITIONS, Measured, measure, measure_row, part
@@ -72,7 +72,7 @@ class _Fold(Corpus):
 
 
 def _folds(corpus: Corpus, split: str) -> list[Any]:
-    items = corpus.items.filter(pc.field("split") == split)
+    items = corpus.split(split)
     folds = items[COLUMN] if COLUMN in items.column_names else pa.chunked_array([pa.nulls(len(items))])
     if not len(items) or folds.null_count:
         raise UserError(

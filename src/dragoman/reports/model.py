@@ -12,8 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from dragoman.corpus.corpus import Corpus
 from dragoman.corpus.features import FeatureSet
-from dragoman.corpus.store import Corpus
 from dragoman.errors import UserError
 from dragoman.progress import bar
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import dragoman
-from dragoman.corpus.store import Corpus
+from dragoman.corpus.corpus import Corpus
 from dragoman.folders import sha256, versions
 from dragoman.models.hub import PAIR
 from dragoman.models.identity import CALIBRATION, model_in, read_config

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dragoman.corpus.store import Corpus
+from dragoman.corpus import Captions, Corpus
 from dragoman.errors import UserError
-from dragoman.records import Role
 from dragoman.reports.settings import EvaluationSettings
+
+UNNAMED = "unnamed engine"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +40,7 @@ class Texts:
 
 def item_ids(corpus: Corpus, split: str) -> list[str]:
     """Give the items of a split in the order of their ids."""
-    items = corpus.items.filter(pc.field("split") == split)["item_id"].to_pylist()
+    items = corpus.split(split)["item_id"].to_pylist()
     if not items:
         raise UserError(
             f"{corpus.folder} has no items in split {split!r}. "
@@ -53,80 +54,68 @@ def human_texts(
     corpus: Corpus, language: str, split: str, source: str, settings: EvaluationSettings
 ) -> Texts | None:
     """Give the human captions that `settings` asks for, or null where there are none."""
-    found = _captions(corpus, split, language, "human")
-    if globs := settings.match.get(language):
-        keep = [any(fnmatchcase(one, glob) for glob in globs) for one in found["caption_id"].to_pylist()]
-        found = found.filter(pa.array(keep, pa.bool_()))
-    if not len(found):
-        return None
-    if language == source:
-        return _texts(language, found, None, None, 0)
-    return _with_translations(corpus, language, found, _captions(corpus, split, source, "mt"), settings)
-
-
-def machine_texts(corpus: Corpus, language: str, split: str, source: str) -> Texts | None:
-    """Give machine captions that were translated back, for use where no human captions are at hand."""
-    found = _captions(corpus, split, language, "mt")
-    back = _by_source_id(_captions(corpus, split, source, "back"), found)
-    # A caption that several engines translated back has no one translation to stand for it.
-    once = {name: count for name, count in Counter(back["source_id"].to_pylist()).items() if count == 1}
-    found = found.filter(pc.is_in(found["caption_id"], pa.array(list(once), pa.string())))
-    if not len(found):
-        return None
-    texts = dict(zip(back["source_id"].to_pylist(), back["text"].to_pylist(), strict=True))
-    engines = sorted({one or "unnamed engine" for one in back["engine"].to_pylist()})
-    return _texts(language, found, texts, ", ".join(engines), 0)
+    found = _human_captions(corpus, language, split, settings)
+    return _with_translations(corpus, found, language, source, settings) if len(found) else None
 
 
 def require_human_texts(corpus: Corpus, language: str, source: str, settings: EvaluationSettings) -> Texts:
     """Give the human captions of the evaluated split. Raises UserError where there are none."""
-    texts = human_texts(corpus, language, settings.split, source, settings)
-    if texts is None:
-        globs = settings.match.get(language)
-        which = f" whose id fits {' or '.join(globs)}" if globs else ""
-        raise UserError(
-            f"{corpus.folder} has no human {language} captions{which} in split {settings.split!r}. "
-            f"See what it holds: dragoman corpus show {corpus.folder}"
-        )
-    return texts
+    globs = settings.match.get(language)
+    which = f" whose id fits {' or '.join(globs)}" if globs else ""
+    found = _human_captions(corpus, language, settings.split, settings)
+    found = found.require(f"human {language} captions{which}")
+    return _with_translations(corpus, found, language, source, settings)
 
 
-def _captions(corpus: Corpus, split: str, language: str, role: Role) -> pa.Table:
-    table = corpus.captions.filter((pc.field("lang") == language) & (pc.field("role") == role))
-    items = corpus.items.filter(pc.field("split") == split)["item_id"]
-    found = table.filter(pc.is_in(table["item_id"], items.combine_chunks()))
-    return found.sort_by("caption_id")
+def machine_texts(corpus: Corpus, language: str, split: str, source: str) -> Texts | None:
+    """Give machine captions that were translated back, for use where no human captions are at hand."""
+    found = corpus.select(role="mt", lang=language, split=split).by_id()
+    back = corpus.select(role="back", lang=source, split=split).written_from(found)
+    source_ids = back.table["source_id"].to_pylist()
+    # A caption that several engines translated back has no one translation to stand for it.
+    once = [name for name, count in Counter(source_ids).items() if count == 1]
+    found = found.keep(pc.is_in(found.table["caption_id"], pa.array(once, pa.string())))
+    if not len(found):
+        return None
+    texts = dict(zip(source_ids, back.texts, strict=True))
+    return _texts(language, found, texts, ", ".join(_engines(back)), 0)
 
 
-def _by_source_id(table: pa.Table, sources: pa.Table) -> pa.Table:
-    return table.filter(pc.is_in(table["source_id"], sources["caption_id"].combine_chunks()))
+def _human_captions(corpus: Corpus, language: str, split: str, settings: EvaluationSettings) -> Captions:
+    found = corpus.select(role="human", lang=language, split=split).by_id()
+    if globs := settings.match.get(language):
+        fits = [any(fnmatchcase(one, glob) for glob in globs) for one in found.ids]
+        found = found.keep(pa.array(fits, pa.bool_()))
+    return found
 
 
 def _with_translations(
-    corpus: Corpus, language: str, found: pa.Table, translated: pa.Table, settings: EvaluationSettings
+    corpus: Corpus, found: Captions, language: str, source: str, settings: EvaluationSettings
 ) -> Texts:
-    translated = _by_source_id(translated, found)
-    if not len(translated):
+    translated = corpus.select(role="mt", lang=source, split=found.split).written_from(found)
+    if language == source or not len(translated):
         return _texts(language, found, None, None, 0)
-    engine = _one_engine(translated, language, settings.translation_engine)
-    name = pc.fill_null(translated["engine"], "unnamed engine")
-    translated = translated.filter(pc.equal(name, engine))
-    texts = dict(zip(translated["source_id"].to_pylist(), translated["text"].to_pylist(), strict=True))
+    engine = _one_engine(_engines(translated), language, settings.translation_engine)
+    translated = translated.keep(pc.equal(pc.fill_null(translated.table["engine"], UNNAMED), engine))
+    texts = dict(zip(translated.table["source_id"].to_pylist(), translated.texts, strict=True))
     if len(texts) < len(translated):
         raise UserError(f"{engine} translated some {language} queries twice; one translation each expected.")
-    has = pc.is_in(found["caption_id"], translated["source_id"].combine_chunks())
-    missing = found.filter(pc.invert(has))["caption_id"].to_pylist()
+    has = pc.is_in(found.table["caption_id"], translated.table["source_id"].combine_chunks())
+    missing = found.keep(pc.invert(has)).ids
     if missing and settings.untranslated == "error":
         raise UserError(
-            f"{len(missing)} of {len(found)} human {language} captions in split {settings.split!r} have no "
+            f"{len(missing)} of {len(found)} human {language} captions in split {found.split!r} have no "
             f"translation by {engine}, first {', '.join(missing[:3])}. Translate them (dragoman translate "
-            f"{corpus.folder}), or leave them out of all rows: --drop-untranslated"
+            f"{found.folder}), or leave them out of all rows: --drop-untranslated"
         )
-    return _texts(language, found.filter(has), texts, engine, len(missing))
+    return _texts(language, found.keep(has), texts, engine, len(missing))
 
 
-def _one_engine(translated: pa.Table, language: str, wanted: str | None) -> str:
-    known = sorted({one or "unnamed engine" for one in translated["engine"].to_pylist()})
+def _engines(captions: Captions) -> list[str]:
+    return sorted({one or UNNAMED for one in captions.table["engine"].unique().to_pylist()})
+
+
+def _one_engine(known: Sequence[str], language: str, wanted: str | None) -> str:
     if wanted is None and len(known) > 1:
         raise UserError(
             f"The {language} queries were translated by several engines: {', '.join(known)}. "
@@ -140,9 +129,9 @@ def _one_engine(translated: pa.Table, language: str, wanted: str | None) -> str:
 
 
 def _texts(
-    language: str, found: pa.Table, translations: Mapping[str, str] | None, engine: str | None, dropped: int
+    language: str, found: Captions, translations: Mapping[str, str] | None, engine: str | None, dropped: int
 ) -> Texts:
-    ids, items = found["caption_id"].to_pylist(), found["item_id"].to_pylist()
+    ids, items = found.ids, found.item_ids
     seen: Counter[str] = Counter()
     slots = []
     for item in items:
@@ -153,7 +142,7 @@ def _texts(
         ids=ids,
         items=items,
         slots=slots,
-        texts=found["text"].to_pylist(),
+        texts=found.texts,
         translations=None if translations is None else [translations[one] for one in ids],
         engine=engine,
         dropped=dropped,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from dragoman.corpus.store import ITEMS
+from dragoman.corpus.corpus import ITEMS
 from dragoman.records import Split
 from dragoman.scenes.clip import Clip, distinct_clips, reversed_clip
 from dragoman.scenes.scene import Group, Scene, distinct_scenes

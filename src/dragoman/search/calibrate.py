@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from dragoman.corpus.store import Corpus
+from dragoman.corpus.corpus import Corpus
 from dragoman.errors import MissingExtraError, UserError
 from dragoman.index.corpus_items import features_of
 from dragoman.models.identity import CALIBRATION, model_in
@@ -40,6 +39,8 @@ PART = 8
 IMAGES, QUERIES = 5000, 1000
 """At most, of the split and of each language."""
 FEWEST = 20
+SEARCHED = ("human", "mt")
+"""Roles of captions that stand for what people ask; a way back is no one's question."""
 """Images of a split, and captions of a language, to learn from."""
 SPREAD = 0.5
 """Standard deviation by which the weights of languages are expected to differ from the shared ones."""
@@ -250,9 +251,7 @@ def images_of(corpus: Corpus, trained: Mapping[str, Any], split: str) -> tuple[l
             f"Make it: dragoman features {corpus.folder} --encoder FOLDER --name {trained.get('features')}"
         )
     have = set(features.ids)
-    ids = [
-        one for one in corpus.items.filter(pc.field("split") == split)["item_id"].to_pylist() if one in have
-    ]
+    ids = [one for one in corpus.split(split)["item_id"].to_pylist() if one in have]
     ids = ids[:: -(-len(ids) // IMAGES)] if ids else []
     if len(ids) < FEWEST:
         raise UserError(
@@ -267,10 +266,9 @@ def captions_of(
 ) -> dict[str, tuple[list[str], NDArray[np.int64]]]:
     """Texts of each language, and the rows of their images."""
     row_of = {item_id: row for row, item_id in enumerate(images)}
-    table = corpus.captions.filter(pc.field("role") != "back")
     found: dict[str, tuple[list[str], NDArray[np.int64]]] = {}
-    for lang in languages or sorted(table["lang"].unique().to_pylist()):
-        rows = table.filter(pc.field("lang") == lang).select(["item_id", "role", "text"]).to_pylist()
+    for lang in languages or corpus.select(role=SEARCHED).languages:
+        rows = corpus.select(role=SEARCHED, lang=lang).table.select(["item_id", "role", "text"]).to_pylist()
         rows = [row for row in rows if row["item_id"] in row_of]
         human = [row for row in rows if row["role"] == "human"]
         # Of the source language, what machines wrote is the way back from a person's caption in another.

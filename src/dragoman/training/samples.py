@@ -10,11 +10,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from dragoman.corpus import Corpus
-from dragoman.corpus.triples import Triples, engines_between, triples
+from dragoman.corpus import Captions, Corpus, Translations
 from dragoman.errors import UserError
 from dragoman.records import Split
 from dragoman.training.config import TrainConfig
@@ -90,7 +87,7 @@ def load_samples(corpus: Corpus, config: TrainConfig, *, back: bool, split: Spli
             )
         return _human_samples(corpus, config, languages, split)
     sources = human_captions(corpus, config.source, split)
-    row_of = {caption_id: row for row, caption_id in enumerate(sources["caption_id"].to_pylist())}
+    row_of = {caption_id: row for row, caption_id in enumerate(sources.ids)}
     targets = tuple(_target(corpus, config, lang, row_of, split, back) for lang in languages)
     complete = [row for row in range(len(row_of)) if all(target.choices[row] for target in targets)]
     kept = _learnable(targets, config) if config.incomplete == "keep" else complete
@@ -101,7 +98,7 @@ def load_samples(corpus: Corpus, config: TrainConfig, *, back: bool, split: Spli
         )
     trusted = [_trusted(target, config) for target in targets]
     before, after = (sum(len(c) for target in some for c in target.choices) for some in (targets, trusted))
-    item_ids, texts = sources["item_id"].to_pylist(), sources["text"].to_pylist()
+    item_ids, texts = sources.item_ids, sources.texts
     return Samples(
         item_id=[item_ids[row] for row in kept],
         source_text=[texts[row] for row in kept],
@@ -130,8 +127,7 @@ def _target(
     choices: list[tuple[Choice, ...]] = [()] * len(row_of)
     engines = []
     for engine in wanted:
-        found = triples(
-            corpus,
+        found = corpus.translations(
             source=config.source,
             target=lang,
             split=split,
@@ -170,11 +166,11 @@ def _engines(corpus: Corpus, config: TrainConfig, lang: str, split: Split) -> Se
     if not names:
         return [None]
     if ALL in names:
-        return engines_between(corpus, source=config.source, target=lang, split=split) or [None]
+        return corpus.engines(source=config.source, target=lang, split=split) or [None]
     return list(dict.fromkeys(names))
 
 
-def _require_ways_back(corpus: Corpus, found: Triples, lang: str, back: bool) -> None:
+def _require_ways_back(corpus: Corpus, found: Translations, lang: str, back: bool) -> None:
     missing = found.back_text.count(None)
     if back and missing:
         raise UserError(
@@ -184,7 +180,7 @@ def _require_ways_back(corpus: Corpus, found: Triples, lang: str, back: bool) ->
         )
 
 
-def _require_trust(corpus: Corpus, found: Triples, lang: str, config: TrainConfig) -> None:
+def _require_trust(corpus: Corpus, found: Translations, lang: str, config: TrainConfig) -> None:
     missing = int(np.isnan(found.mt_trust).sum())
     if missing and config.trust.used:
         raise UserError(
@@ -214,10 +210,10 @@ def _human_samples(corpus: Corpus, config: TrainConfig, languages: Sequence[str]
     for lang in languages:
         captions = human_captions(corpus, lang, split)
         texts: dict[str, list[str]] = {}
-        for item_id, text in zip(captions["item_id"].to_pylist(), captions["text"].to_pylist(), strict=True):
+        for item_id, text in zip(captions.item_ids, captions.texts, strict=True):
             texts.setdefault(item_id, []).append(text)
         of_item.append(texts)
-    item_ids, source_texts = sources["item_id"].to_pylist(), sources["text"].to_pylist()
+    item_ids, source_texts = sources.item_ids, sources.texts
     kept = [
         row
         for row, item_id in enumerate(item_ids)
@@ -241,15 +237,6 @@ def _human_samples(corpus: Corpus, config: TrainConfig, languages: Sequence[str]
     )
 
 
-def human_captions(corpus: Corpus, lang: str, split: Split) -> pa.Table:
-    """Human captions of one language and split. Raises UserError where there is none."""
-    items, captions = corpus.items, corpus.captions
-    chosen = items.filter(pc.equal(items["split"], split))["item_id"].combine_chunks()
-    found = captions.filter(pc.and_(pc.equal(captions["role"], "human"), pc.equal(captions["lang"], lang)))
-    found = found.filter(pc.is_in(found["item_id"], value_set=chosen))
-    if not len(found):
-        raise UserError(
-            f"{corpus.folder} has no human {lang} captions in split {split!r}. "
-            f"See what it holds: dragoman corpus show {corpus.folder}"
-        )
-    return found
+def human_captions(corpus: Corpus, lang: str, split: Split) -> Captions:
+    """Return the human captions of one language and split. Raises UserError where there is none."""
+    return corpus.select(role="human", lang=lang, split=split).require(f"human {lang} captions")

@@ -51,12 +51,12 @@ def load_validation(corpus: Corpus, config: TrainConfig) -> Validation:
     queries: dict[str, tuple[list[str], list[str]]] = {}
     if not config.targets:
         captions = human_captions(corpus, config.source, "val")
-        queries[config.source] = (captions["text"].to_pylist(), captions["item_id"].to_pylist())
+        queries[config.source] = (captions.texts, captions.item_ids)
         described = f"SumR of human {config.source} captions of the val split"
     elif config.validation == "human":
         for lang in config.targets:
             captions = human_captions(corpus, lang, "val")
-            queries[lang] = (captions["text"].to_pylist(), captions["item_id"].to_pylist())
+            queries[lang] = (captions.texts, captions.item_ids)
         described = f"mean SumR of human captions of the val split in {', '.join(config.targets)}"
     else:
         plain = replace(config, trust=TrustUse())

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dragoman.corpus.store import CAPTIONS, Corpus
+from dragoman.corpus.corpus import CAPTIONS, Corpus
 from dragoman.errors import UserError
 from dragoman.translation.engine import Engine, Rejected, short_tag
 from dragoman.translation.lines import Outcome

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from dragoman.corpus.store import Corpus
+from dragoman.corpus.corpus import Corpus
 from dragoman.errors import UserError
 from dragoman.folders import sole_writer, write_text
 from dragoman.records import ROLES, SPLITS
@@ -113,18 +112,13 @@ def _select(corpus: Corpus, source: str, role: str, splits: Sequence[str] | None
     for value, known in [(role, ROLES), *((split, SPLITS) for split in splits or ())]:
         if value not in known:
             raise UserError(f"{value!r} is none of {', '.join(known)}.")
-    captions = corpus.captions
-    wanted = pc.and_(pc.equal(captions["lang"], source), pc.equal(captions["role"], role))
-    if splits:
-        items = corpus.items
-        chosen_items = items.filter(pc.is_in(items["split"], pa.array(list(splits))))["item_id"]
-        wanted = pc.and_(wanted, pc.is_in(captions["item_id"], chosen_items.combine_chunks()))
-    chosen = captions.filter(wanted).select(["caption_id", "item_id", "text"])
+    found = corpus.select(role=role, lang=source, split=splits or None)
+    chosen = found.table.select(["caption_id", "item_id", "text"])
     if not len(chosen):
         raise UserError(
             f"{corpus.folder} has no {role} caption in {source!r}"
             + (f" in the splits {', '.join(splits)}" if splits else "")
-            + f". It has {_inventory(captions)}. Choose with --from, --role and --split."
+            + f". It has {_inventory(corpus.captions)}. Choose with --from, --role and --split."
         )
     return chosen
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from unicodedata import category, normalize
 
-from dragoman.corpus.store import Corpus
+from dragoman.corpus.corpus import Corpus
 from dragoman.errors import UserError
 from dragoman.folders import sole_writer, write_text
 from dragoman.translation.batches import Settings, translate_texts

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dragoman.corpus.store import CAPTIONS, Corpus, write_corpus_manifest
+from dragoman.corpus.corpus import CAPTIONS, Corpus, write_corpus_manifest
 from dragoman.errors import UserError
 from dragoman.folders import MANIFEST, atomic_path, sole_writer
 from dragoman.records import SPLITS

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dragoman.corpus.store import Corpus
+from dragoman.corpus.corpus import Corpus
 from dragoman.export.onnx.parity import Samples
 from dragoman.media.images import ImageError, open_image
 from dragoman.models.folder import GOLDEN_TEXTS

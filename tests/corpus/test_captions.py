@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dragoman.corpus import Corpus, triples
-from dragoman.corpus.store import CAPTIONS, ITEMS
+from dragoman.corpus import Corpus
+from dragoman.corpus.corpus import CAPTIONS, ITEMS
 from dragoman.errors import UserError
 
 ONE = ("a", "train"), ("b", "train"), ("c", "test")
@@ -66,13 +66,64 @@ def corpus_of(folder: Path, captions: list[dict[str, Any]]) -> Corpus:
     return Corpus(folder, {})
 
 
-def test_triples_follow_the_order_of_the_source_captions(tmp_path: Path) -> None:
-    found = triples(corpus_of(tmp_path, BASE), source="en", target="pt", split="train")
+WRITERS = ("mill", "loom")
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    role=st.sampled_from([None, "human", "mt", ("mt", "back"), ()]),
+    lang=st.sampled_from([None, "en", "pt", ("en", "pt"), ("gl",)]),
+    split=st.sampled_from([None, "train", "test", ("train", "test"), "val"]),
+    engine=st.sampled_from([None, "mill", "loom", WRITERS]),
+)
+def test_a_choice_of_captions_equals_a_slow_search(
+    tmp_path_factory: pytest.TempPathFactory, role: Any, lang: Any, split: Any, engine: Any
+) -> None:
+    rows = [*BASE, written("mt", "pt", "c#en#0", "outro", engine="loom"), human("c", 1, "one more")]
+    corpus = corpus_of(tmp_path_factory.mktemp("corpus"), rows)
+
+    def fits(value: str | None, choice: Any) -> bool:
+        return choice is None or value == choice or (isinstance(choice, tuple) and value in choice)
+
+    expected = [
+        row["caption_id"]
+        for row in rows
+        if fits(row["role"], role)
+        and fits(row["lang"], lang)
+        and fits(dict(ONE)[row["item_id"]], split)
+        and fits(row.get("engine"), engine)
+    ]
+    found = corpus.select(role=role, lang=lang, split=split, engine=engine)
+    assert found.ids == expected
+    text_of = {row["caption_id"]: (row["text"], row["item_id"]) for row in rows}
+    assert list(zip(found.texts, found.item_ids, strict=True)) == [text_of[i] for i in expected]
+    assert found.by_id().ids == sorted(expected)
+
+
+def test_a_choice_names_its_languages_and_engines(tmp_path: Path) -> None:
+    corpus = corpus_of(tmp_path, [*BASE, written("mt", "gl", "a#en#0", "un can", engine="loom")])
+    chosen = corpus.select(split="train")
+    assert (chosen.languages, chosen.engines) == (["en", "gl", "pt"], ["loom", "mill"])
+    assert corpus.engines(source="en", target="pt", split="train") == ["mill"]
+    assert corpus.engines(source="en", target="pt", split="test") == []
+    assert corpus.split("train")["item_id"].to_pylist() == ["a", "b"]
+
+
+def test_what_is_required_and_absent_is_named_with_its_split(tmp_path: Path) -> None:
+    corpus = corpus_of(tmp_path, BASE)
+    with pytest.raises(UserError, match=r"has no human gl captions\. See .*: dragoman corpus show"):
+        corpus.select(role="human", lang="gl").require("human gl captions")
+    with pytest.raises(UserError, match=r"has no human pt captions in split 'test'\. See"):
+        corpus.select(role="human", lang="pt", split="test").require("human pt captions")
+    assert len(corpus.select(role="human", lang="pt", split="train").require("human pt captions")) == 1
+
+
+def test_translations_follow_the_order_of_the_source_captions(tmp_path: Path) -> None:
+    found = corpus_of(tmp_path, BASE).translations(source="en", target="pt", split="train")
     assert found.source_id == ["a#en#0", "b#en#0", "a#en#1"]
     assert found.item_id == ["a", "b", "a"]
     assert found.slot.tolist() == [0, 0, 1]
     assert found.source_text == ["a dog", "a boat", "a wet dog"]
-    assert found.mt_id == ["a#en#0>pt:mill", "b#en#0>pt:mill", "a#en#1>pt:mill"]
     assert found.mt_text == ["um cão", "um barco", "um cão molhado"]
     np.testing.assert_array_equal(found.mt_trust, np.float32([1.0, np.nan, 0.25]))
     assert found.back_text == ["one dog", None, "one wet dog"]
@@ -80,33 +131,34 @@ def test_triples_follow_the_order_of_the_source_captions(tmp_path: Path) -> None
 
 
 def test_the_way_back_is_left_out_on_request(tmp_path: Path) -> None:
-    found = triples(corpus_of(tmp_path, BASE), source="en", target="pt", split="train", back=False)
+    found = corpus_of(tmp_path, BASE).translations(source="en", target="pt", split="train", back=False)
     assert found.back_text == [None, None, None]
 
 
 def test_several_engines_must_be_told_apart(tmp_path: Path) -> None:
     corpus = corpus_of(tmp_path, [*BASE, written("mt", "pt", "a#en#0", "um cãozinho", engine="loom")])
     with pytest.raises(UserError, match=r"Several engines .*'loom', 'mill'.*engine="):
-        triples(corpus, source="en", target="pt", split="train")
+        corpus.translations(source="en", target="pt", split="train")
     with pytest.raises(UserError, match=r"No translations .*'gin'"):
-        triples(corpus, source="en", target="pt", split="train", engine="gin")
-    loom = triples(corpus, source="en", target="pt", split="train", engine="loom", incomplete="drop")
+        corpus.translations(source="en", target="pt", split="train", engine="gin")
+    loom = corpus.translations(source="en", target="pt", split="train", engine="loom", incomplete="drop")
     assert (loom.mt_text, loom.slot.tolist(), loom.dropped) == (["um cãozinho"], [0], 2)
-    assert triples(corpus, source="en", target="pt", split="train", engine="mill").dropped == 0
+    assert corpus.translations(source="en", target="pt", split="train", engine="mill").dropped == 0
 
 
 def test_a_missing_translation_is_named_or_dropped(tmp_path: Path) -> None:
     corpus = corpus_of(tmp_path, [*BASE, human("b", 1, "a red boat")])
     with pytest.raises(UserError, match=r"1 of 4 source captions .*b#en#1.*incomplete='drop'"):
-        triples(corpus, source="en", target="pt", split="train")
-    found = triples(corpus, source="en", target="pt", split="train", incomplete="drop")
+        corpus.translations(source="en", target="pt", split="train")
+    found = corpus.translations(source="en", target="pt", split="train", incomplete="drop")
     assert (len(found), found.dropped) == (3, 1)
 
 
 def test_slots_count_on_where_items_take_turns(tmp_path: Path) -> None:
     sources = [human(item, slot, "a dog") for slot in range(50) for item in "ba"]
     translations = [written("mt", "pt", source["caption_id"], "um cão") for source in sources]
-    found = triples(corpus_of(tmp_path, [*sources, *translations]), source="en", target="pt", split="train")
+    corpus = corpus_of(tmp_path, [*sources, *translations])
+    found = corpus.translations(source="en", target="pt", split="train")
     assert found.slot.tolist() == [slot for slot in range(50) for _ in "ba"]
 
 
@@ -115,19 +167,19 @@ def test_a_repeated_translation_or_way_back_is_named_or_dropped(tmp_path: Path, 
     original = next(row for row in BASE if row["role"] == role and row["source_id"].startswith("a#en#1"))
     corpus = corpus_of(tmp_path, [*BASE, original | {"caption_id": "again"}])
     with pytest.raises(UserError, match=r"1 of 3 source captions .*a#en#1"):
-        triples(corpus, source="en", target="pt", split="train")
-    found = triples(corpus, source="en", target="pt", split="train", incomplete="drop")
+        corpus.translations(source="en", target="pt", split="train")
+    found = corpus.translations(source="en", target="pt", split="train", incomplete="drop")
     assert (found.source_id, found.slot.tolist(), found.dropped) == (["a#en#0", "b#en#0"], [0, 0], 1)
 
 
 def test_nothing_to_join_tells_what_to_do(tmp_path: Path) -> None:
     corpus = corpus_of(tmp_path, BASE)
     with pytest.raises(UserError, match="no human gl captions in split 'train'"):
-        triples(corpus, source="gl", target="pt", split="train")
+        corpus.translations(source="gl", target="pt", split="train")
     with pytest.raises(UserError, match=r"dragoman translate .* --to gl"):
-        triples(corpus, source="en", target="gl", split="train")
+        corpus.translations(source="en", target="gl", split="train")
     with pytest.raises(UserError, match="'error' or 'drop'"):
-        triples(corpus, source="en", target="pt", split="train", incomplete="keep")  # type: ignore[arg-type]
+        corpus.translations(source="en", target="pt", split="train", incomplete="keep")  # type: ignore[arg-type]
 
 
 @settings(max_examples=50, deadline=None)
@@ -146,9 +198,9 @@ def test_the_join_equals_a_slow_search(
             expected.append((caption["caption_id"], slot, mt["text"], back[0] if back else None))
     if not expected:
         with pytest.raises(UserError, match=r"no human|no pt translation"):
-            triples(corpus, source="en", target="pt", split="train", incomplete="drop")
+            corpus.translations(source="en", target="pt", split="train", incomplete="drop")
         return
-    found = triples(corpus, source="en", target="pt", split="train", incomplete="drop")
+    found = corpus.translations(source="en", target="pt", split="train", incomplete="drop")
     got = list(zip(found.source_id, found.slot.tolist(), found.mt_text, found.back_text, strict=True))
     assert got == expected
     assert found.dropped == len(sources) - len(expected)

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from dragoman.corpus.captions import Captions, Choice, Translations, join, select
 from dragoman.corpus.features import FeatureSet
 from dragoman.errors import UserError
 from dragoman.folders import Format, atomic_path, details_of, sha256
+from dragoman.records import Split
 
 CORPUS = Format("dragoman-corpus", 1, "dragoman corpus jsonl captions.jsonl --out {folder}")
 
@@ -62,6 +65,72 @@ class Corpus:
     def captions(self) -> pa.Table:
         """The columns of `CAPTIONS`; one row a caption."""
         return pq.read_table(self.folder / "captions.parquet")
+
+    def split(self, name: str) -> pa.Table:
+        """Return the items of a split, in corpus order."""
+        return self.items.filter(pc.equal(self.items["split"], name))
+
+    def select(
+        self, *, role: Choice = None, lang: Choice = None, split: Choice = None, engine: Choice = None
+    ) -> Captions:
+        """Return the captions that fit every choice, in corpus order; none of them is no error."""
+        table = select(self.captions, self.items, role=role, lang=lang, split=split, engine=engine)
+        return Captions(folder=self.folder, table=table, split=split)
+
+    def translations(
+        self,
+        *,
+        source: str,
+        target: str,
+        split: Split,
+        engine: str | None = None,
+        back: bool | str = True,
+        incomplete: Literal["error", "drop"] = "error",
+    ) -> Translations:
+        """Join human `source` captions of a split with their translations into `target` and the ways back.
+
+        `engine` may stay None if one engine did the work. `back` is the engine of the ways back, True if
+        there is only one, False if they are not wanted. A source caption without exactly one translation by
+        the engine is an error, or with `incomplete="drop"` left out and counted; so is a translation with
+        several ways back. One without any has back text None.
+
+        Raises UserError for an unknown engine, for several engines if none was chosen, and if there is no
+        translation at all.
+        """
+        if incomplete not in ("error", "drop"):
+            raise UserError(f"incomplete must be 'error' or 'drop', got {incomplete!r}.")
+        humans, mt = self._translated(source, target, split)
+        humans.require(f"human {source} captions")
+        if not len(mt):
+            raise UserError(
+                f"{self.folder} has no {target} translation of its human {source} captions in split "
+                f"{split!r}. Translate them: dragoman translate {self.folder} --to {target} --engine ENGINE"
+            )
+        mt = mt.by_engine(engine, f"translations from {source} into {target}", "engine")
+        backs = self.select(role="back", lang=source).written_from(mt) if back else None
+        if backs is not None and len(backs):
+            named = back if isinstance(back, str) else None
+            backs = backs.by_engine(named, f"back-translations from {target}", "back")
+        else:
+            backs = None
+        found, faulty = join(humans, mt, backs)
+        if faulty and incomplete == "error":
+            shown = ", ".join(faulty[:3]) + (", …" if len(faulty) > 3 else "")
+            raise UserError(
+                f"{len(faulty)} of {len(humans)} source captions have no translation into {target} by "
+                f"{found.engine!r}, or several, or several ways back: {shown}. Finish the translation "
+                f"(dragoman translate {self.folder} --to {target}), or leave these captions out with "
+                "incomplete='drop'."
+            )
+        return found
+
+    def engines(self, *, source: str, target: str, split: Split) -> list[str]:
+        """Return the engines that translated human `source` captions of a split into `target`, sorted."""
+        return self._translated(source, target, split)[1].engines
+
+    def _translated(self, source: str, target: str, split: str) -> tuple[Captions, Captions]:
+        humans = self.select(role="human", lang=source, split=split)
+        return humans, self.select(role="mt", lang=target).written_from(humans)
 
     def replace_captions(self, captions: pa.Table, **details: Any) -> None:
         """Replace the captions atomically and note `details` in the manifest. Hold `sole_writer` for it."""
