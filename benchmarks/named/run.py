@@ -22,7 +22,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ |= {"MALLOC_MMAP_THRESHOLD_": str(1 << 32), "MALLOC_TRIM_THRESHOLD_": str(1 << 33)}
 
-from dragoman.corpus.given_features import GivenFeatures
+from dragoman.corpus.given import GivenFeatures
 from dragoman.pipelines.benchmark import BenchmarkResult, run_benchmark
 from dragoman.pipelines.benchmark_config import BenchmarkConfig
 

@@ -17,7 +17,7 @@ from training_world import DE, EN, TINY
 
 from dragoman.cli.benchmark import command
 from dragoman.corpus import Corpus, datasets
-from dragoman.corpus.given_features import GivenFeatures
+from dragoman.corpus.given import GivenFeatures
 from dragoman.errors import UserError
 from dragoman.pages.benchmark import BenchmarkPage
 from dragoman.pipelines.benchmark import BenchmarkResult, run_benchmark, tables_of

@@ -12,7 +12,7 @@ from miniatures import put, put_lines
 from training_world import DE, EN, PT, TINY
 
 from dragoman.corpus import Corpus
-from dragoman.corpus.given_features import GivenFeatures
+from dragoman.corpus.given import GivenFeatures
 from dragoman.corpus.readers import _karpathy
 from dragoman.errors import UserError
 from dragoman.pipelines.benchmark import BenchmarkResult, run_benchmark

@@ -51,8 +51,7 @@ def command(
     The same command goes on where it was stopped, and further seeds can be added. Data sets: see
     `dragoman corpus --help`.
     """
-    from dragoman.corpus.given_features import GivenFeatures
-    from dragoman.corpus.given_frames import GivenFrames
+    from dragoman.corpus.given import GivenFeatures, GivenFrames
     from dragoman.errors import UserError
     from dragoman.pipelines.benchmark import run_benchmark
     from dragoman.pipelines.benchmark_config import BenchmarkConfig

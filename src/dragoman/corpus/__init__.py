@@ -11,8 +11,7 @@ from dragoman.corpus.captions import Captions, Translations
 from dragoman.corpus.corpus import Corpus
 from dragoman.corpus.datasets import build_dataset
 from dragoman.corpus.features import FeatureSet
-from dragoman.corpus.given_features import GivenFeatures
-from dragoman.corpus.given_frames import GivenFrames
+from dragoman.corpus.given import GivenFeatures, GivenFrames
 from dragoman.corpus.options import BuildOptions
 
 __all__ = [

@@ -27,19 +27,19 @@ NRCCR = ("feature.bin", "shape.txt", "id.txt", "video2frames.txt")
 
 
 class FrameFiles(Protocol):
-    """Frames of videos by item id. What is wrong with one of them shows when it is read."""
+    """Frames of videos by item id. A fault in one of them shows when it is read."""
 
     def __contains__(self, item_id: object) -> bool: ...
 
     def read(self, item_id: str) -> NDArray[Any]:
-        """[F, D] as stored, or a UserError that names the file; memory-mapped where that can be."""
+        """Read [F, D] as stored, memory-mapped where possible. Raises UserError that names the file."""
 
     def inputs(self) -> Mapping[str, str]:
         """Content hashes."""
 
 
 def frame_files(path: Path) -> FrameFiles:
-    """What `path` holds, told by its name: a file of HDF5, a folder in NRCCR's layout, or one of `.npy`."""
+    """Open frames, told by the name: a file of HDF5, a folder in NRCCR's layout, or one of `.npy`."""
     if path.suffix.lower() in HDF5:
         return Hdf5(path)
     if not path.is_dir():
@@ -106,7 +106,7 @@ class Hdf5:
                 raise UserError(
                     f"{place} lies in another file, whose content is not checked. Copy it into this one."
                 )
-            # What is none by its kind is not read: it may be of any size.
+            # Nothing else is read: it may be of any size.
             found = stored[()] if _is_matrix(stored) else stored
         return _matrix(found, place)
 
@@ -203,7 +203,7 @@ class NrccrFolder:
 
 
 def _literal(written: str) -> object:
-    """The value of a literal, not of an expression: nothing of a foreign file is run."""
+    """Read a literal, not an expression: nothing of a foreign file is run."""
     if "\\" not in written and not ("'" in written and '"' in written):
         # What Python writes of plain names is JSON but for the quotes. To read that takes a twentieth of the
         # time and of the memory, and published files have 30 MB.

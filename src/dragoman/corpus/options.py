@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from dragoman.corpus.given_features import GivenFeatures
-from dragoman.corpus.given_frames import GivenFrames
+from dragoman.corpus.given import GivenFeatures, GivenFrames
 from dragoman.corpus.rows import CAPTION_KEYS, ITEM_KEYS
 from dragoman.errors import UserError
 from dragoman.languages import canonical_tag

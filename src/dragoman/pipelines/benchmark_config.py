@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from dragoman.corpus.given_features import GivenFeatures
-from dragoman.corpus.given_frames import GivenFrames
+from dragoman.corpus.given import GivenFeatures, GivenFrames
 
 SOURCE = "en"
 

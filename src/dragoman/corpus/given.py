@@ -1,4 +1,4 @@
-"""Vectors that come with the captions: `vectors.npy`, and `ids.txt` that names their rows.
+"""Vectors that come with the captions: a matrix with its ids, or the frames of videos as others publish them.
 
 N vectors, D width, I items of the corpus; F frames, where a row is a video.
 """
@@ -6,7 +6,7 @@ N vectors, D width, I items of the corpus; F frames, where a row is a video.
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,13 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dragoman.corpus.features import write_features
+from dragoman.corpus.features import Layout, write_features
+from dragoman.corpus.frame_files import frame_files
 from dragoman.errors import UserError
 from dragoman.folders import sha256
 from dragoman.textfiles import numbered_lines
 
-BLOCK = 4096
-"""Rows that are looked at together."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -39,7 +38,7 @@ class GivenFeatures:
     def __post_init__(self) -> None:
         object.__setattr__(self, "vectors", Path(self.vectors))
         object.__setattr__(self, "ids", Path(self.ids))
-        object.__setattr__(self, "name", require_name(self.name or self.vectors.stem))
+        object.__setattr__(self, "name", _require_name(self.name or self.vectors.stem))
 
     @cached_property
     def inputs(self) -> Mapping[str, str]:
@@ -54,26 +53,23 @@ class GivenFeatures:
         """
         vectors = self._load()
         row_of = self._rows(len(vectors))
-        require_all(item_ids, row_of, f"{self.ids} names no vector")
-        row_I = np.fromiter((row_of[item_id] for item_id in item_ids), np.int64, len(item_ids))
-        if vectors.ndim == 3:
-            videos = (self._frames(vectors[row], name) for row, name in zip(row_I, item_ids, strict=True))
-            write_features(folder, item_ids, videos, layout="frames", inputs=self.inputs, source="given")
-        else:
-            self._require_finite(vectors, row_I, item_ids)
-            rows = (vectors[row] for row in row_I)
-            write_features(folder, item_ids, rows, layout="whole", inputs=self.inputs, source="given")
+        _require_all(item_ids, row_of, f"{self.ids} names no vector")
+        layout: Layout = "frames" if vectors.ndim == 3 else "whole"
+        given = (self._vectors(vectors[row_of[item_id]], row_of[item_id], item_id) for item_id in item_ids)
+        write_features(folder, item_ids, given, layout=layout, inputs=self.inputs, source="given")
 
-    def _frames(self, row_FD: NDArray[np.floating[Any]], item_id: str) -> NDArray[np.float16]:
-        """Frames of a video without those that fill it up."""
-        absent_F = np.isnan(row_FD).all(axis=1)
-        count = len(row_FD) - int(np.logical_and.accumulate(absent_F[::-1]).sum())
+    def _vectors(self, row: NDArray[np.floating[Any]], number: int, item_id: str) -> NDArray[np.float16]:
+        """Return [D], or of a video its frames [F, D] without those that fill it up."""
+        if row.ndim == 1:
+            return _halved(row, self.vectors, f"row {number + 1} (item {item_id!r})")
+        absent_F = np.isnan(row).all(axis=1)
+        count = len(row) - int(np.logical_and.accumulate(absent_F[::-1]).sum())
         if not count:
             raise UserError(
                 f"{self.vectors} holds NaN alone for item {item_id!r}, but one frame or more was expected. "
                 "Extract it anew, or leave this item out of the corpus."
             )
-        return halved(row_FD[:count], item_id, self.vectors)
+        return _halved(row[:count], self.vectors, f"item {item_id!r}")
 
     def _load(self) -> NDArray[np.floating[Any]]:
         fix = "Save a matrix of floats, one row an item: numpy.save('vectors.npy', matrix)"
@@ -114,24 +110,49 @@ class GivenFeatures:
             )
         return row_of
 
-    def _require_finite(
-        self, vectors_ND: NDArray[np.floating[Any]], row_I: NDArray[np.int64], item_ids: Sequence[str]
-    ) -> None:
-        for start in range(0, len(row_I), BLOCK):
-            with np.errstate(over="ignore"):
-                half_BD = vectors_ND[row_I[start : start + BLOCK]].astype(np.float16)
-            bad_B = ~np.isfinite(half_BD).all(axis=1)
-            if bad_B.any():
-                place = start + int(bad_B.argmax())
-                raise UserError(
-                    f"{self.vectors}, row {row_I[place] + 1} (item {item_ids[place]!r}) holds a value "
-                    "that is not finite in float16 (NaN, infinite, or beyond 65504). Extract it anew, or "
-                    "scale all vectors."
-                )
+
+@dataclass(frozen=True, kw_only=True)
+class GivenFrames:
+    """A folder of `<item_id>.npy`, a file of HDF5, or a folder in NRCCR's layout; named after its stem."""
+
+    path: Path
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", Path(self.path))
+        object.__setattr__(self, "name", _require_name(self.name or self.path.stem))
+
+    @cached_property
+    def inputs(self) -> Mapping[str, str]:
+        """Content hashes of what is read. Raises UserError where nothing can be."""
+        return frame_files(self.path).inputs()
+
+    def write(self, folder: Path, item_ids: Sequence[str]) -> None:
+        """Write the frames of these items, in this order, as float16 into `folder`.
+
+        Raises UserError where a file is damaged, widths differ, a vector is not finite in float16, or an
+        item has no frames.
+        """
+        found, width = frame_files(self.path), 0
+        _require_all(item_ids, found, f"{self.path} has no frames")
+
+        def videos() -> Iterator[NDArray[np.float16]]:
+            nonlocal width
+            for item_id in item_ids:
+                video = _halved(found.read(item_id), self.path, f"item {item_id!r}")
+                width = width or video.shape[1]
+                if video.shape[1] != width:
+                    raise UserError(
+                        f"{self.path}: the frames of {item_id!r} are {video.shape[1]} wide, those of "
+                        f"{item_ids[0]!r} {width}. Extract all videos with one model."
+                    )
+                yield video
+
+        write_features(folder, item_ids, videos(), layout="frames", inputs=self.inputs, source="given")
 
 
-def require_name(name: str) -> str:
-    """The name of a feature set, which is that of a folder. Raises UserError where it cannot be."""
+def _require_name(name: str) -> str:
+    """Return the name of a feature set. Raises UserError where it cannot name a folder."""
     if not _NAME.fullmatch(name):
         raise UserError(
             f"The feature set cannot be named {name!r}: it names a folder, so letters, digits, '.', "
@@ -140,7 +161,7 @@ def require_name(name: str) -> str:
     return name
 
 
-def require_all(item_ids: Sequence[str], found: Container[str], lacks: str) -> None:
+def _require_all(item_ids: Sequence[str], found: Container[str], lacks: str) -> None:
     """Raise UserError, which begins with `lacks`, where an item of the corpus is not among the found ones."""
     missing = [item_id for item_id in item_ids if item_id not in found]
     if missing:
@@ -151,14 +172,15 @@ def require_all(item_ids: Sequence[str], found: Container[str], lacks: str) -> N
         )
 
 
-def halved(video_FD: NDArray[Any], item_id: str, path: Path) -> NDArray[np.float16]:
-    """Frames as float16. Raises UserError that names the frame whose vector is not finite there."""
+def _halved(vectors: NDArray[Any], path: Path, owner: str) -> NDArray[np.float16]:
+    """Return [D] or [F, D] as float16. Raises UserError that names the vector which is not finite there."""
     with np.errstate(over="ignore"):
-        half_FD = video_FD.astype(np.float16)
-    bad_F = ~np.isfinite(half_FD).all(axis=1)
-    if bad_F.any():
+        half = vectors.astype(np.float16)
+    bad = ~np.isfinite(half).all(axis=-1)
+    if bad.any():
+        place = f"frame {int(bad.argmax()) + 1} of {owner}" if half.ndim == 2 else owner
         raise UserError(
-            f"{path}, frame {int(bad_F.argmax()) + 1} of item {item_id!r} holds a value that is not finite "
-            "in float16 (NaN, infinite, or beyond 65504). Extract it anew, or scale all vectors."
+            f"{path}, {place} holds a value that is not finite in float16 (NaN, infinite, or beyond 65504). "
+            "Extract it anew, or scale all vectors."
         )
-    return half_FD
+    return half
