@@ -22,9 +22,9 @@ import pyarrow.parquet as pq
 import torch
 
 from dragoman.corpus.corpus import CAPTIONS, ITEMS, write_corpus_manifest
-from dragoman.features.extract import extract_features
+from dragoman.features.extract import ExtractOptions, extract_features
 from dragoman.folders import versions
-from dragoman.media.images import open_image
+from dragoman.media.images import Decoding, open_image
 from dragoman.models.vision import VisionTower
 
 
@@ -66,7 +66,11 @@ def verb(encoder: Path, photos: Sequence[Path], batch_size: int, workers: int) -
     with tempfile.TemporaryDirectory() as folder:
         corpus = corpus_of(photos, Path(folder))
         return timed(
-            lambda: extract_features(corpus, encoder=encoder, batch_size=batch_size, workers=workers)
+            lambda: extract_features(
+                corpus,
+                encoder=encoder,
+                options=ExtractOptions(batch_size=batch_size, decoding=Decoding(workers=workers)),
+            )
         )
 
 

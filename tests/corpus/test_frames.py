@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +99,41 @@ def test_parts_that_do_not_fit_together_are_refused(tmp_path: Path, name: str, v
     np.save(tmp_path / f"{name}.npy", value)
     with pytest.raises(UserError, match=r"do not fit together\. Make the feature set anew"):
         FeatureSet.open(tmp_path)
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (3, 2, 4)])
+def test_sets_of_before_have_no_layout_and_open_as_it(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    vectors = np.arange(np.prod(shape)).reshape(shape)
+    write_features(tmp_path / "whole", ["a", "b", "c"], vectors, inputs={})
+    stored(tmp_path / "frames", A, B)
+    for name in ("whole", "frames"):
+        file = tmp_path / name / "manifest.json"
+        manifest = json.loads(file.read_text())
+        del manifest["layout"]
+        file.write_text(json.dumps(manifest))
+    found, frames = (FeatureSet.open(tmp_path / name) for name in ("whole", "frames"))
+    assert (found.layout, frames.layout) == ("regions" if len(shape) == 3 else "whole", "frames")
+    assert found.vectors.shape == (3 * (shape[1] if len(shape) == 3 else 1), 4)
+    np.testing.assert_array_equal(found.parts(np.array([2, 0])), vectors[[2, 0]].reshape(2, -1, 4))
+    np.testing.assert_array_equal(frames.whole(np.array([0]))[0], A)
+
+
+def test_a_layout_of_later_versions_is_refused(tmp_path: Path) -> None:
+    write_features(tmp_path, ["a"], np.ones((1, 2)), inputs={})
+    file = tmp_path / "manifest.json"
+    file.write_text(file.read_text().replace('"whole"', '"tree"'))
+    with pytest.raises(UserError, match="has the layout 'tree', but one of whole, regions, frames"):
+        FeatureSet.open(tmp_path)
+
+
+def test_a_set_of_texts_is_one_of_single_vectors(tmp_path: Path) -> None:
+    # Nothing asks what an id stands for: here digests of texts.
+    ids = [hashlib.sha256(text.encode()).hexdigest() for text in ("a dog", "um cão")]
+    write_features(tmp_path, ids, iter(np.eye(2)), layout="whole", inputs={}, encoder={"pool": "mean"})
+    found = FeatureSet.open(tmp_path)
+    np.testing.assert_array_equal(found.whole(found.rows(ids[1:])), [[0, 1]])
+    with pytest.raises(UserError, match="has no vector for 1 of 1 items: cat"):
+        found.rows(["cat"])
 
 
 def test_a_missing_part_is_named(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from dragoman.features import extract
+from dragoman.media.images import Decoding
 from dragoman.models import vision
 
 CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "shutil.rmtree"}
@@ -29,10 +30,11 @@ class MeanColour:
         return np.stack(prepared)
 
 
-def extract_mean_colours(corpus: Path, tower: Path, **options: object) -> extract.ExtractionReport:
+def extract_mean_colours(corpus: Path, tower: Path) -> extract.ExtractionReport:
     vision.VisionTower.load = lambda *_: MeanColour()  # in a process of its own
     extract.SHARD_SECONDS = 0
-    return extract.extract_features(corpus, encoder=tower, name="eyes", batch_size=2, workers=1, **options)
+    options = extract.ExtractOptions(batch_size=2, decoding=Decoding(workers=1))
+    return extract.extract_features(corpus, encoder=tower, name="eyes", options=options)
 
 
 def run(corpus: Path, tower: Path, kill_at: int | None) -> int:

@@ -14,11 +14,11 @@ from tiny_towers import picture, save_corpus, save_photo_corpus, save_tower
 
 from dragoman.corpus.corpus import Corpus
 from dragoman.errors import UserError
-from dragoman.features import extract
-from dragoman.features.extract import clean_name, extract_features
-from dragoman.features.feature_work import FeatureWork, Shard
+from dragoman.features import encoding, extract, work
+from dragoman.features.extract import ExtractOptions, clean_name, extract_features
+from dragoman.features.work import FeatureWork, Shard
 from dragoman.folders import sole_writer
-from dragoman.media.images import open_image
+from dragoman.media.images import Decoding, open_image
 from dragoman.models.vision import VisionTower
 
 RESULT = ("vectors.npy", "ids.txt", "rejected.jsonl")
@@ -39,7 +39,9 @@ def listed(folder: Path) -> list[dict[str, str | None]]:
 
 def test_every_item_gets_the_vector_of_its_own_image(tmp_path: Path, tower: Path) -> None:
     corpus = save_photo_corpus(tmp_path, 7)
-    report = extract_features(corpus, encoder=tower, batch_size=3, workers=2)
+    report = extract_features(
+        corpus, encoder=tower, options=ExtractOptions(batch_size=3, decoding=Decoding(workers=2))
+    )
     assert (report.extracted, report.total, report.rejected) == (7, 7, ())
     features = Corpus.open(corpus).features("tiny_clip")
     assert features.ids == [f"item{number}" for number in range(7)]
@@ -57,7 +59,9 @@ def test_broken_items_are_listed_with_their_reasons(tmp_path: Path, tower: Path)
     (tmp_path / "half.jpg").write_bytes((tmp_path / "good.png").read_bytes()[:500])
     paths = {"large": "large.png", "half": "half.jpg", "good": "good.png", "gone": "gone.png", "bare": None}
     corpus = save_corpus(tmp_path, paths | {"far": "https://example.org/1.jpg"})
-    report = extract_features(corpus, encoder=tower, max_megapixels=1, batch_size=2)
+    report = extract_features(
+        corpus, encoder=tower, options=ExtractOptions(batch_size=2, decoding=Decoding(max_megapixels=1))
+    )
     assert Corpus.open(corpus).features("tiny_clip").ids == ["good"]
     reasons = {one["item_id"]: one["reason"] for one in listed(report.folder)}
     assert list(reasons) == ["large", "half", "gone", "bare", "far"]
@@ -84,15 +88,15 @@ def test_a_second_run_does_nothing_and_loads_no_tower(
 
 def test_only_new_items_are_extracted(tmp_path: Path, tower: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     corpus = save_photo_corpus(tmp_path, 3)
-    extract_features(corpus, encoder=tower, batch_size=1)
+    extract_features(corpus, encoder=tower, options=ExtractOptions(batch_size=1))
     before = np.array(Corpus.open(corpus).features("tiny_clip").vectors)
     picture(9).save(tmp_path / "new.png")
     save_corpus(corpus, {"new": "new.png", "item2": "2.png", "item0": "0.png"})  # item1 has gone
     opened: list[str] = []
     monkeypatch.setattr(
-        extract, "open_image", lambda path, limit: opened.append(path) or open_image(path, limit)
+        encoding, "open_image", lambda path, limit: opened.append(path) or open_image(path, limit)
     )
-    report = extract_features(corpus, encoder=tower, batch_size=1)
+    report = extract_features(corpus, encoder=tower, options=ExtractOptions(batch_size=1))
     assert opened == [str(tmp_path / "new.png")]
     assert (report.extracted, report.total) == (1, 3)
     features = Corpus.open(corpus).features("tiny_clip")
@@ -142,10 +146,15 @@ def test_two_runs_of_one_feature_set_do_not_meet(tmp_path: Path, tower: Path) ->
         assert extract_features(corpus, encoder=tower, name="ears").total == 1
 
 
-@pytest.mark.parametrize("options", [{"batch_size": 0}, {"max_megapixels": 0}])
-def test_limits_of_nothing_are_refused(tmp_path: Path, tower: Path, options: dict[str, int]) -> None:
-    with pytest.raises(UserError, match="both must be above 0"):
-        extract_features(save_photo_corpus(tmp_path, 1), encoder=tower, **options)
+def test_limits_of_nothing_are_refused() -> None:
+    with pytest.raises(UserError, match="batch_size must be at least 1, got 0"):
+        ExtractOptions(batch_size=0)
+    with pytest.raises(UserError, match=r"grid must be 0 .* or more, got -1"):
+        ExtractOptions(grid=-1)
+    with pytest.raises(UserError, match="max_megapixels must be above 0, got 0"):
+        Decoding(max_megapixels=0)
+    with pytest.raises(UserError, match="workers must be at least 1, got 0"):
+        Decoding(workers=0)
 
 
 @pytest.mark.parametrize("value", [1e6, -1e6, np.nan, np.inf])
@@ -161,7 +170,7 @@ def test_a_vector_beyond_float16_is_rejected(
 
     corpus = save_photo_corpus(tmp_path, 3)
     monkeypatch.setattr(VisionTower, "embed", overflow)
-    report = extract_features(corpus, encoder=tower, batch_size=3)
+    report = extract_features(corpus, encoder=tower, options=ExtractOptions(batch_size=3))
     assert Corpus.open(corpus).features("tiny_clip").ids == ["item0", "item1"]
     assert [(one.item_id, one.reason) for one in report.rejected] == [
         ("item2", "its vector does not fit into float16 (-65504 to 65504)")
@@ -187,25 +196,27 @@ def test_an_interrupted_run_goes_on_with_the_same_bits(
     corpus = save_photo_corpus(tmp_path / "corpus", 9)
     (corpus / "4.png").write_bytes(b"no image")
     other = shutil.copytree(corpus, tmp_path / "other")
-    expected = content(extract_features(other, encoder=tower, batch_size=2).folder)
+    expected = content(extract_features(other, encoder=tower, options=ExtractOptions(batch_size=2)).folder)
     add = FeatureWork.add
 
-    def interrupted(work: FeatureWork, shard: Shard) -> None:
-        add(work, shard)
-        if len(work.shards) == 3:
+    def interrupted(job: FeatureWork, shard: Shard) -> None:
+        add(job, shard)
+        if len(job.shards) == 3:
             raise KeyboardInterrupt
 
     monkeypatch.setattr(extract, "SHARD_SECONDS", 0)
     with monkeypatch.context() as patch:
         patch.setattr(FeatureWork, "add", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            extract_features(corpus, encoder=tower, batch_size=2)
+            extract_features(corpus, encoder=tower, options=ExtractOptions(batch_size=2))
     assert Corpus.open(corpus).feature_names == []
     opened: list[str] = []
     monkeypatch.setattr(
-        extract, "open_image", lambda path, limit: opened.append(Path(path).name) or open_image(path, limit)
+        encoding, "open_image", lambda path, limit: opened.append(Path(path).name) or open_image(path, limit)
     )
-    report = extract_features(corpus, encoder=tower, batch_size=2, workers=1)
+    report = extract_features(
+        corpus, encoder=tower, options=ExtractOptions(batch_size=2, decoding=Decoding(workers=1))
+    )
     assert opened == ["6.png", "7.png", "8.png"]
     assert content(report.folder) == expected
 
@@ -215,20 +226,20 @@ def test_a_full_disk_leaves_the_earlier_set_and_the_finished_shards(
 ) -> None:
     corpus = save_photo_corpus(tmp_path / "corpus", 4)
     save_corpus(corpus, {"item1": "1.png"})
-    folder = extract_features(corpus, encoder=tower, batch_size=1).folder
+    folder = extract_features(corpus, encoder=tower, options=ExtractOptions(batch_size=1)).folder
     before = content(folder)
     save_corpus(corpus, {f"item{number}": f"{number}.png" for number in range(4)})
 
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "vectors.npy")
 
     with monkeypatch.context() as patch:
-        patch.setattr(FeatureWork, "_write_vectors", full)
+        patch.setattr(work, "write_features", full)
         with pytest.raises(OSError, match="No space left on device"):
-            extract_features(corpus, encoder=tower, batch_size=1)
+            extract_features(corpus, encoder=tower, options=ExtractOptions(batch_size=1))
     assert content(folder) == before
     monkeypatch.setattr(VisionTower, "load", lambda *_: pytest.fail("the work was done twice"))
-    assert extract_features(corpus, encoder=tower, batch_size=1).total == 4
+    assert extract_features(corpus, encoder=tower, options=ExtractOptions(batch_size=1)).total == 4
 
 
 def test_unfinished_work_of_another_encoder_is_not_mixed_in(

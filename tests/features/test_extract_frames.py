@@ -15,12 +15,14 @@ from tiny_towers import picture, save_tower
 from tiny_videos import COLOURS, save_sound, save_video
 
 from dragoman.corpus import BuildOptions, Corpus, FeatureSet, build_folder
+from dragoman.corpus.features import write_features
 from dragoman.errors import MissingExtraError, UserError
-from dragoman.features import extract_frames
-from dragoman.features.extract import extract_features
+from dragoman.features import encoding
+from dragoman.features.extract import ExtractOptions, extract_features
 from dragoman.index.moments import moments, watched
+from dragoman.media.frames import Sampling
 from dragoman.media.images import open_image
-from dragoman.media.video import Sampling, sampled_frames
+from dragoman.media.reading import sampled_frames
 from dragoman.models.dual import DualConfig, DualEncoder
 from dragoman.models.folder import save_model
 from dragoman.models.temporal import VideoConfig
@@ -65,7 +67,7 @@ def test_a_folder_of_clips_becomes_items_of_their_kind(tmp_path: Path) -> None:
 def test_every_frame_gets_the_vector_of_its_picture_and_its_time(tmp_path: Path, tower: Path) -> None:
     corpus = clips(tmp_path)
     sampling = Sampling(every=0.5)
-    report = extract_features(corpus, encoder=tower, batch_size=2, sampling=sampling)
+    report = extract_features(corpus, encoder=tower, options=ExtractOptions(batch_size=2, sampling=sampling))
     assert (report.extracted, report.total, report.frames, report.rejected) == (4, 4, 15, ())
     found, loaded = frames_of(corpus), VisionTower.load(tower)
     counts = {"dawn": 5, "dusk": 2, "noon": 7, "still": 1}
@@ -137,12 +139,12 @@ def test_frames_sampled_in_two_ways_are_not_mixed(
     corpus = clips(tmp_path)
     extract_features(corpus, encoder=tower, name="eyes")
     with pytest.raises(UserError, match=said + r"; they cannot be mixed\. .* \(--name eyes_2\)"):
-        extract_features(corpus, encoder=tower, name="eyes", sampling=sampling)
+        extract_features(corpus, encoder=tower, name="eyes", options=ExtractOptions(sampling=sampling))
 
 
 def test_regions_of_frames_are_refused(tmp_path: Path, tower: Path) -> None:
     with pytest.raises(UserError, match="holds videos, of whose frames no regions are kept"):
-        extract_features(clips(tmp_path), encoder=tower, grid=2)
+        extract_features(clips(tmp_path), encoder=tower, options=ExtractOptions(grid=2))
 
 
 def test_a_film_longer_than_it_says_keeps_so_many_frames_spread_over_it(
@@ -151,8 +153,8 @@ def test_a_film_longer_than_it_says_keeps_so_many_frames_spread_over_it(
     corpus = clips(tmp_path)
     red, blue = (picture(seed) for seed in (1, 2))
     found = [(float(second), red if second < 6 else blue) for second in range(12)]
-    monkeypatch.setattr(extract_frames, "sampled_frames", lambda *_: iter(found))
-    extract_features(corpus, encoder=tower, sampling=Sampling(most=4))
+    monkeypatch.setattr(encoding, "sampled_frames", lambda *_: iter(found))
+    extract_features(corpus, encoder=tower, options=ExtractOptions(sampling=Sampling(most=4)))
     times = frames_of(corpus).frames("dawn")[1]
     assert times is not None and times.tolist() == [1, 4, 7, 10]
 
@@ -192,20 +194,40 @@ def test_a_run_killed_anywhere_ends_with_the_same_bits(tmp_path: Path, tower: Pa
         np.testing.assert_allclose(found.frames(name)[0][second], COLOURS[shown], atol=6)
 
 
+def test_a_half_finished_job_of_before_goes_on(tmp_path: Path, tower: Path) -> None:
+    """Shards of frames were feature sets once."""
+    corpus = clips(tmp_path)
+    sampling = {"every": 1.0, "scenes": None, "most": 1024}
+    shards = corpus / "features" / ".eyes" / "shards"
+    note = {"fingerprint": VisionTower.load(tower).fingerprint, "grid": 0, "sampling": sampling}
+    vectors = np.arange(16.0).reshape(2, 8)
+    times = np.array([0.0, 1.0])
+    write_features(shards / "shard-00000000", ["dusk"], [vectors], layout="frames", times=times, inputs={})
+    (shards / "encoder.json").write_text(json.dumps(note))
+    (shards / "shard-00000000.json").write_text(json.dumps({"ids": ["dusk"], "rejected": []}))
+    report = extract_features(corpus, encoder=tower, name="eyes")
+    assert (report.extracted, report.total) == (4, 4)
+    found, when = frames_of(corpus, "eyes").frames("dusk")
+    np.testing.assert_array_equal(found, vectors)
+    assert when is not None and when.tolist() == [0, 1]
+
+
 def test_batches_hold_frames_of_one_film_alone(tmp_path: Path, tower: Path) -> None:
     """Vectors of a film do not change with its neighbours, not even in the last bit."""
     corpus = clips(tmp_path)
-    extract_features(corpus, encoder=tower, name="all", batch_size=4)
+    extract_features(corpus, encoder=tower, name="all", options=ExtractOptions(batch_size=4))
     for name in ("noon.mp4", "dawn.mp4", "dawn.txt", "still.png", "still.pt.txt"):
         (tmp_path / "media" / name).unlink()
     alone = build_folder(tmp_path / "media", tmp_path / "alone", BuildOptions(split="test")).corpus.folder
-    extract_features(alone, encoder=tower, name="all", batch_size=4)
+    extract_features(alone, encoder=tower, name="all", options=ExtractOptions(batch_size=4))
     np.testing.assert_array_equal(frames_of(alone, "all").vectors, frames_of(corpus, "all").frames("dusk")[0])
 
 
 def test_the_retriever_watches_films_as_the_extraction_did(tmp_path: Path, tower: Path) -> None:
     corpus = clips(tmp_path)
-    extract_features(corpus, encoder=tower, name="eyes", batch_size=4, sampling=Sampling(every=0.5))
+    extract_features(
+        corpus, encoder=tower, name="eyes", options=ExtractOptions(batch_size=4, sampling=Sampling(every=0.5))
+    )
     features = frames_of(corpus, "eyes")
     torch.manual_seed(0)
     shape = DualConfig(joint=16, hidden=16, heads=2, key_width=8)

@@ -24,8 +24,7 @@ from dragoman.index.film import film_id, film_of, middle_of
 from dragoman.index.folder import open_generation, read_info
 from dragoman.index.moments import moments
 from dragoman.index.plan import walk
-from dragoman.media.stretches import Frames, frames, scene_edges, time_edges
-from dragoman.media.video import Sampling
+from dragoman.media.frames import Frames, Sampling, frames, scene_edges, time_edges
 from dragoman.records import Entry
 from dragoman.search.printing import lines
 from dragoman.search.searcher import Searcher

@@ -16,7 +16,7 @@ from dragoman.index.folder import open_generation, read_info
 from dragoman.index.job import IndexReport
 from dragoman.index.moments import parts
 from dragoman.index.state import State
-from dragoman.media.stretches import Frames
+from dragoman.media.frames import Frames
 from dragoman.records import Entry
 from dragoman.search.printing import lines
 from dragoman.search.searcher import Searcher

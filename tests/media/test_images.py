@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from dragoman.media.images import ImageError, format_of, open_image
+from dragoman.media.images import Decoding, ImageError, format_of, open_image
 
 
 def saved(folder: Path, image: Image.Image, name: str, **options: object) -> Path:
@@ -76,15 +76,15 @@ def test_the_limit_can_be_raised_above_that_of_pillow(
 ) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
     path = saved(tmp_path, Image.new("RGB", (100, 100), "red"), "large.png")
-    assert open_image(path, max_megapixels=0.01).size == (100, 100)
+    assert open_image(path, Decoding(max_megapixels=0.01)).size == (100, 100)
     assert Image.MAX_IMAGE_PIXELS == 10
     with pytest.raises(ImageError, match=r"limit of 0\.009"):
-        open_image(path, max_megapixels=0.009)
+        open_image(path, Decoding(max_megapixels=0.009))
 
 
 def test_a_given_image_is_checked_as_well() -> None:
     with pytest.raises(ImageError, match=r"^image: 2000x1000 is 2\.0 megapixels"):
-        open_image(Image.new("L", (2000, 1000)), max_megapixels=1)
+        open_image(Image.new("L", (2000, 1000)), Decoding(max_megapixels=1))
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP"])
@@ -143,7 +143,7 @@ def test_damaged_bytes_give_an_rgb_image_or_a_reason(
     path = tmp_path_factory.getbasetemp() / "damaged"
     path.write_bytes(content)
     try:
-        assert open_image(path, max_megapixels=4).mode == "RGB"
+        assert open_image(path, Decoding(max_megapixels=4)).mode == "RGB"
     except ImageError as error:
         assert error.reason
 
@@ -163,4 +163,4 @@ def test_a_jpeg_is_decoded_no_larger_than_needed_and_never_smaller(tmp_path: Pat
     assert open_image(path, at_least=300).size == (800, 400)
     assert open_image(path, at_least=800).size == (1600, 800)
     with pytest.raises(ImageError, match=r"1600x800 is 1\.3 megapixels"):
-        open_image(path, max_megapixels=1, at_least=100)
+        open_image(path, Decoding(max_megapixels=1), at_least=100)

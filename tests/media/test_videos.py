@@ -22,9 +22,10 @@ from PIL import Image
 from tiny_videos import BLUE, COLOURS, GREEN, RED, YELLOW, add_silence, colour, save_sound, save_video
 
 from dragoman.errors import UserError
-from dragoman.media import video as videos
-from dragoman.media.images import ImageError
-from dragoman.media.video import Sampling, frame_at, mosaic, sampled_frames
+from dragoman.media import reading
+from dragoman.media.frames import Sampling
+from dragoman.media.images import Decoding, ImageError
+from dragoman.media.reading import frame_at, mosaic, sampled_frames
 
 FOUR = [name for name in ("red", "green", "blue", "yellow") for _ in range(10)]
 """Four seconds, each of one colour, at ten frames a second."""
@@ -248,7 +249,7 @@ def test_sound_alone_is_refused_by_name(tmp_path: Path, cover: bool, said: str) 
 def test_films_that_are_too_large_are_refused_before_decoding(tmp_path: Path) -> None:
     file = save_video(tmp_path / "a.mp4", ["red"], size=(640, 480))
     with pytest.raises(ImageError, match=r"640x480 is 0\.3 megapixels, more than the limit of 0\.1"):
-        next(sampled_frames(file, Sampling(), max_megapixels=0.1))
+        next(sampled_frames(file, Sampling(), Decoding(max_megapixels=0.1)))
 
 
 @pytest.mark.parametrize("wide", [60_000, (1 << 31) - 1])
@@ -266,7 +267,7 @@ def test_a_film_that_grows_beyond_the_limit_is_refused_where_it_does(tmp_path: P
     (tmp_path / "a.ts").write_bytes(small.read_bytes() + large.read_bytes())
     found = []
     with pytest.raises(ImageError, match=r"640x480 is 0\.3 megapixels, more than the limit of 0\.1"):
-        for time, image in sampled_frames(tmp_path / "a.ts", Sampling(), max_megapixels=0.1):
+        for time, image in sampled_frames(tmp_path / "a.ts", Sampling(), Decoding(max_megapixels=0.1)):
             found.append((round(time, 3), colour(image)))
     assert found == [(0, "red"), (1, "green"), (2, "blue"), (3, "yellow")]
     assert [name for _, name in seen(tmp_path / "a.ts")] == ["red", "green", "blue", "yellow"] * 2
@@ -276,7 +277,7 @@ def test_a_film_that_grows_beyond_the_limit_is_refused_where_it_does(tmp_path: P
 def test_films_in_one_file_with_two_clocks_are_refused_not_read_by_half(tmp_path: Path, suffix: str) -> None:
     film = save_video(tmp_path / f"a{suffix}", [name for name in FOUR for _ in range(3)], rate=25)
     film.write_bytes(film.read_bytes() * 2)
-    refused(film, r"after 4\.\d seconds its times go back to 0\.\d: damaged, or two films")
+    refused(film, r"after 4\.\d seconds its times go back to 0\.\d: damaged, or two videos")
 
 
 def test_a_title_in_another_encoding_does_not_hinder(tmp_path: Path) -> None:
@@ -358,7 +359,8 @@ def test_a_playlist_under_the_name_of_a_film_is_not_followed(tmp_path: Path) -> 
 
 WATCH = """
 import resource, sys
-from dragoman.media.video import Sampling, sampled_frames
+from dragoman.media.frames import Sampling
+from dragoman.media.reading import sampled_frames
 peaks = []
 for _ in sampled_frames(sys.argv[1], Sampling(every=0.05)):
     peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
@@ -506,7 +508,7 @@ def test_a_mosaic_of_a_film_that_understates_its_length_is_spread_over_it_and_ho
             most.append(len(alive))
             yield at / 1000, image
 
-    monkeypatch.setattr(videos, "sampled_frames", endless)
+    monkeypatch.setattr(reading, "sampled_frames", endless)
     square = mosaic("film.mp4", 40)
     corners = [(0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75)]
     assert [colour(square, *corner) for corner in corners] == ["red", "green", "blue", "yellow"]

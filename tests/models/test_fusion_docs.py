@@ -10,7 +10,7 @@ from tiny_duals import DETAILS
 from tiny_towers import save_photo_corpus, save_tower
 
 from dragoman.corpus.corpus import Corpus
-from dragoman.features.extract import extract_features
+from dragoman.features.extract import ExtractOptions, extract_features
 from dragoman.models.folder import save_model
 from dragoman.retrievers.trained import Retriever
 
@@ -19,7 +19,9 @@ PAGE = Path(__file__).parents[2] / "docs" / "fusion.md"
 
 def test_the_examples_of_the_page_are_true(tmp_path: Path) -> None:
     corpus = save_photo_corpus(tmp_path / "corpus", 3)
-    extract_features(corpus, encoder=save_tower(tmp_path / "tower", "clip"), name="cells", grid=2)
+    extract_features(
+        corpus, encoder=save_tower(tmp_path / "tower", "clip"), name="cells", options=ExtractOptions(grid=2)
+    )
     save_model(tmp_path / "run" / "model", fused(8, 5), DETAILS | {"features": "cells"})
     known = {"corpus": Corpus.open(corpus), "retriever": Retriever.load(tmp_path / "run")}
     found = doctest.testfile(str(PAGE), module_relative=False, globs=known)

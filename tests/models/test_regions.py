@@ -14,7 +14,7 @@ from tiny_towers import picture, save_photo_corpus, save_tower
 from dragoman.corpus.corpus import Corpus
 from dragoman.errors import UserError
 from dragoman.features import extract
-from dragoman.features.extract import extract_features
+from dragoman.features.extract import ExtractOptions, extract_features
 from dragoman.media.images import open_image
 from dragoman.models.regions import with_regions
 from dragoman.models.vision import VisionTower
@@ -116,8 +116,10 @@ def test_a_map_of_another_width_than_the_vector_is_refused() -> None:
 
 def test_a_feature_set_with_a_grid_keeps_whole_and_parts(tmp_path: Path) -> None:
     tower, corpus = save_tower(tmp_path / "tower", "clip"), save_photo_corpus(tmp_path / "corpus", 5)
-    report = extract_features(corpus, encoder=tower, name="cells", grid=2, batch_size=2)
-    plain = extract_features(corpus, encoder=tower, name="plain", batch_size=2)
+    report = extract_features(
+        corpus, encoder=tower, name="cells", options=ExtractOptions(grid=2, batch_size=2)
+    )
+    plain = extract_features(corpus, encoder=tower, name="plain", options=ExtractOptions(batch_size=2))
     opened = Corpus.open(corpus)
     cells, whole = opened.features("cells"), opened.features("plain")
     rows = np.array([4, 0, 0])
@@ -137,7 +139,9 @@ def test_a_killed_extraction_with_a_grid_ends_with_the_same_bytes(
     tower = save_tower(tmp_path / "tower", "vit")
     corpora = [save_photo_corpus(tmp_path / name, 6) for name in ("whole", "killed")]
     monkeypatch.setattr(extract, "SHARD_SECONDS", 0)
-    done = extract_features(corpora[0], encoder=tower, name="cells", grid=2, batch_size=2)
+    done = extract_features(
+        corpora[0], encoder=tower, name="cells", options=ExtractOptions(grid=2, batch_size=2)
+    )
     embed, calls = VisionTower.embed, []
 
     def failing(self: VisionTower, prepared):
@@ -148,9 +152,13 @@ def test_a_killed_extraction_with_a_grid_ends_with_the_same_bytes(
 
     monkeypatch.setattr(VisionTower, "embed", failing)
     with pytest.raises(KeyboardInterrupt):
-        extract_features(corpora[1], encoder=tower, name="cells", grid=2, batch_size=2)
+        extract_features(
+            corpora[1], encoder=tower, name="cells", options=ExtractOptions(grid=2, batch_size=2)
+        )
     monkeypatch.setattr(VisionTower, "embed", embed)
-    resumed = extract_features(corpora[1], encoder=tower, name="cells", grid=2, batch_size=2)
+    resumed = extract_features(
+        corpora[1], encoder=tower, name="cells", options=ExtractOptions(grid=2, batch_size=2)
+    )
     assert resumed.extracted == 6
     assert (resumed.folder / "vectors.npy").read_bytes() == (done.folder / "vectors.npy").read_bytes()
 
@@ -159,7 +167,7 @@ def test_another_grid_under_an_existing_name_is_refused(tmp_path: Path) -> None:
     tower, corpus = save_tower(tmp_path / "tower", "clip"), save_photo_corpus(tmp_path / "corpus", 2)
     extract_features(corpus, encoder=tower, name="eyes")
     with pytest.raises(UserError, match=r"was made with --grid 0, not 2.*--name eyes_2"):
-        extract_features(corpus, encoder=tower, name="eyes", grid=2)
+        extract_features(corpus, encoder=tower, name="eyes", options=ExtractOptions(grid=2))
 
 
 @pytest.mark.skipif(

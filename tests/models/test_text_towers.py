@@ -18,7 +18,7 @@ from tiny_towers import BODY, picture, save_photo_corpus, save_tower
 
 from dragoman.corpus import Corpus
 from dragoman.errors import UserError
-from dragoman.features.extract import extract_features
+from dragoman.features.extract import ExtractOptions, extract_features
 from dragoman.models.text.towers import load_text_tower, text_width
 from dragoman.retrievers.loading import image_fingerprint, load_encoder, model_config, model_fingerprint
 
@@ -192,9 +192,9 @@ def test_images_go_through_the_other_folder(tmp_path: Path, clip: Path) -> None:
     encoder = load_encoder(pair)
     np.testing.assert_allclose(encoder.encode_image([picture(1)]), unit([seen[0]]), atol=1e-3)
     corpus = save_photo_corpus(tmp_path / "corpus", 3)
-    extract_features(corpus, encoder=clip, name="clip", device="cpu")
+    extract_features(corpus, encoder=clip, name="clip", options=ExtractOptions(device="cpu"))
     assert Corpus.open(corpus).features_of(encoder.config["vision"]) == "clip"
-    extract_features(corpus, encoder=pair, name="pair", device="cpu")
+    extract_features(corpus, encoder=pair, name="pair", options=ExtractOptions(device="cpu"))
     both = [Corpus.open(corpus).features(name) for name in ("clip", "pair")]
     np.testing.assert_array_equal(*(np.asarray(one.whole(one.rows(["item0", "item2"]))) for one in both))
     assert encoder.config["recipe"] == "zero-shot text with clip"

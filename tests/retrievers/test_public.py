@@ -14,7 +14,7 @@ from tiny_towers import picture, save_photo_corpus, save_tower
 
 from dragoman.corpus import Corpus
 from dragoman.errors import UserError
-from dragoman.features.extract import extract_features
+from dragoman.features.extract import ExtractOptions, extract_features
 from dragoman.models.identity import languages_of
 from dragoman.retrievers.loading import image_fingerprint, load_encoder, model_config, model_fingerprint
 from dragoman.retrievers.public import PublicDual
@@ -109,7 +109,7 @@ def test_images_get_the_vectors_of_the_model_itself(folder: Path, tmp_path: Path
     public = load_encoder(folder)
     np.testing.assert_allclose(public.encode_image(images), expected, atol=1e-3)
     corpus = save_photo_corpus(tmp_path / "corpus", 3)
-    extract_features(corpus, encoder=folder, name="public", device="cpu")
+    extract_features(corpus, encoder=folder, name="public", options=ExtractOptions(device="cpu"))
     stored = Corpus.open(corpus).features("public")
     vectors = np.asarray(stored.whole(stored.rows(["item0", "item2"])))
     np.testing.assert_allclose(

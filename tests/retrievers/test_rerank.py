@@ -13,7 +13,7 @@ from tiny_towers import picture, save_photo_corpus, save_tower
 
 from dragoman.corpus.corpus import Corpus
 from dragoman.errors import UserError
-from dragoman.features.extract import extract_features
+from dragoman.features.extract import ExtractOptions, extract_features
 from dragoman.models.dual import DualConfig, DualEncoder
 from dragoman.models.folder import load_model, save_model
 from dragoman.models.fusion import FusionConfig
@@ -113,7 +113,7 @@ def test_a_model_on_single_vectors_takes_them_with_and_without_an_axis(tmp_path:
 def test_photos_are_seen_as_the_feature_set_holds_them(tmp_path: Path) -> None:
     corpus = save_photo_corpus(tmp_path / "corpus", 5)
     tower = save_tower(tmp_path / "tower", "clip")
-    extract_features(corpus, encoder=tower, name="cells", grid=2, batch_size=5)
+    extract_features(corpus, encoder=tower, name="cells", options=ExtractOptions(grid=2, batch_size=5))
     features = Corpus.open(corpus).features("cells")
     details = DETAILS | {"features": "cells", "vision": features.manifest["encoder"]}
     save_model(tmp_path / "run" / "model", fused(8, 5), details)

@@ -13,7 +13,7 @@ from tiny_towers import picture, save_photo_corpus, save_tower
 import dragoman
 from dragoman.corpus.corpus import Corpus
 from dragoman.errors import UserError
-from dragoman.features.extract import extract_features
+from dragoman.features.extract import ExtractOptions, extract_features
 from dragoman.models.dual import DualConfig, DualEncoder
 from dragoman.models.folder import save_model
 from dragoman.retrievers.trained import Retriever
@@ -31,7 +31,9 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A corpus of five pictures, its features by a tiny tower, and a run trained on them."""
     root = tmp_path_factory.mktemp("photos")
     corpus = save_photo_corpus(root / "corpus", 5)
-    extract_features(corpus, encoder=save_tower(root / "tower", "clip"), name="eyes", batch_size=5)
+    extract_features(
+        corpus, encoder=save_tower(root / "tower", "clip"), name="eyes", options=ExtractOptions(batch_size=5)
+    )
     features = Corpus.open(corpus).features("eyes")
     torch.manual_seed(0)
     shape = DualConfig(joint=16, hidden=16, heads=2, key_width=8)

@@ -14,7 +14,7 @@ from tiny_towers import picture, save_photo_corpus
 
 from dragoman.corpus.corpus import CAPTIONS
 from dragoman.errors import UserError
-from dragoman.features.extract import extract_features
+from dragoman.features.extract import ExtractOptions, extract_features
 from dragoman.index import index_media
 from dragoman.pipelines.evaluate import evaluate
 from dragoman.reports.settings import EvaluationSettings
@@ -65,7 +65,7 @@ def test_a_report_of_a_public_model_encodes_images_once(public: Path, tmp_path: 
     settings, out = EvaluationSettings(languages=["en", "pt"]), tmp_path / "report"
     with pytest.raises(UserError, match=r"lacks the image vectors of .*dragoman features .* --name clip"):
         evaluate(public, corpus, settings, out=out)
-    extract_features(corpus, encoder=public, device="cpu")
+    extract_features(corpus, encoder=public, options=ExtractOptions(device="cpu"))
     report = evaluate(public, corpus, settings, out=out)
     model = load_encoder(public)
     images = model.encode_image([picture(number) for number in range(COUNT)])

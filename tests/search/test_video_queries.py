@@ -25,8 +25,8 @@ from toy_model import load_toy, unit
 from dragoman.errors import UserError
 from dragoman.export import export
 from dragoman.index import index_media, job
-from dragoman.media.clips import Clip
 from dragoman.media.images import ImageError
+from dragoman.media.video import VideoPart
 from dragoman.models.dual import DualConfig, DualEncoder
 from dragoman.models.folder import save_model
 from dragoman.models.vision import VisionTower
@@ -75,8 +75,8 @@ def test_by_a_model_of_images_a_video_is_the_mean_of_its_frames(
     # Ten frames a second, of which one a second is looked at.
     frames = decoded(file)
     expected = unit(model.encode_image([frames[at] for at in (0, 10, 20)]).mean(axis=0, keepdims=True))[0]
-    np.testing.assert_allclose(clip_vector(model, Clip(source=file)), expected, atol=1e-6)
-    part = clip_vector(model, Clip(source=file.read_bytes(), start=1, end=2))
+    np.testing.assert_allclose(clip_vector(model, VideoPart(source=file)), expected, atol=1e-6)
+    part = clip_vector(model, VideoPart(source=file.read_bytes(), start=1, end=2))
     np.testing.assert_allclose(part, model.encode_image([frames[10]])[0], atol=1e-6)
 
 
@@ -130,7 +130,7 @@ def test_a_long_video_is_asked_with_by_as_many_frames_as_a_model_reads(tmp_path:
     frames = decoded(file)
     # 200 seconds in 64 steps of 3.125.
     chosen = [frames[int(3.125 * number)] for number in range(64)]
-    found = clip_vector(model, Clip(source=file))
+    found = clip_vector(model, VideoPart(source=file))
     assert (sum(model.seen), max(model.seen)) == (64, 4)
     expected = unit(model.encode_image(chosen).mean(axis=0, keepdims=True))[0]
     np.testing.assert_allclose(found, expected, atol=1e-6)
@@ -207,7 +207,7 @@ def test_many_queries_are_answered_as_one_by_one(searcher: Searcher, media: Path
     queries = [
         Query(text="red"),
         Query(video=media / "blue.mp4"),
-        Query(video=Clip(source=(media / "three.mp4").read_bytes(), end=3)),
+        Query(video=VideoPart(source=(media / "three.mp4").read_bytes(), end=3)),
         Query(text="green", video=f"{media / 'three.mp4'}#t=3"),
     ]
     together = searcher.search_many(queries)
@@ -247,31 +247,31 @@ def test_clips_of_one_content_are_told_apart_by_part_limits_and_model(
     content, seen = (media / "three.mp4").read_bytes(), Watched()
     model = toy_model.load_toy(media.parent / "run")
     for start, name in ((0, "red"), (3, "green"), (6, "blue"), (3, "green"), (0, "red")):
-        vector = seen.vector(model, Clip(source=content, start=start, end=start + 3))
+        vector = seen.vector(model, VideoPart(source=content, start=start, end=start + 3))
         assert int(vector.argmax()) == toy_model.COLOURS[name]
     assert sum(model.seen) == 9
-    whole = seen.vector(model, Clip(source=content))
-    np.testing.assert_array_equal(whole, clip_vector(model, Clip(source=content)))
+    whole = seen.vector(model, VideoPart(source=content))
+    np.testing.assert_array_equal(whole, clip_vector(model, VideoPart(source=content)))
     with pytest.raises(ImageError, match=r"it lasts 9\.0 seconds, more than the limit of 8"):
-        seen.vector(model, Clip(source=content, max_seconds=8))
+        seen.vector(model, VideoPart(source=content, max_seconds=8))
     # What was asked for longest ago is forgotten first, and a file may have changed.
     monkeypatch.setattr(watched, "KEPT", 1)
     for clip, frames in (
-        (Clip(source=content, end=1), 1),
-        (Clip(source=content), 9),
-        (Clip(source=content), 0),
+        (VideoPart(source=content, end=1), 1),
+        (VideoPart(source=content), 9),
+        (VideoPart(source=content), 0),
     ):
         before = sum(model.seen)
         seen.vector(model, clip)
         assert sum(model.seen) - before == frames
     before = sum(model.seen)
     for _ in range(2):
-        seen.vector(model, Clip(source=media / "blue.mp4"))
+        seen.vector(model, VideoPart(source=media / "blue.mp4"))
     assert sum(model.seen) - before == 4
 
 
 def test_a_new_model_watches_a_video_anew(searcher: Searcher, media: Path) -> None:
-    clip = Clip(source=(media / "blue.mp4").read_bytes())
+    clip = VideoPart(source=(media / "blue.mp4").read_bytes())
     searcher.encode_video([clip])
     loaded = len(toy_model.loaded)
     toy_model.save_model(media.parent / "run", fingerprint="9" * 64)
@@ -328,5 +328,5 @@ def test_of_a_clip_of_many_seconds_a_batch_of_frames_is_held(
         return np.ones((len(images), 3), np.float32)
 
     monkeypatch.setattr(model, "encode_image", encode)
-    np.testing.assert_allclose(clip_vector(model, Clip(source=file)), np.full(3, 3**-0.5), atol=1e-6)
+    np.testing.assert_allclose(clip_vector(model, VideoPart(source=file)), np.full(3, 3**-0.5), atol=1e-6)
     assert (len(seen), held) == (40, [4] * 10)

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
+from dragoman.media.images import DECODING
 from dragoman.service import thumbnails
 from dragoman.service.thumbnails import Thumbnails
 
@@ -76,7 +77,7 @@ def test_a_thumbnail_stands_upright_and_says_nothing_of_the_camera(tmp_path: Pat
     exif = Image.Exif()
     exif[0x0112], exif[0x010F] = 6, "A camera"
     Image.new("RGB", (600, 300), "teal").save(tmp_path / "lying.jpg", exif=exif)
-    small = opened(thumbnails.render(tmp_path / "lying.jpg", 128, "jpeg", 50))
+    small = opened(thumbnails.render(tmp_path / "lying.jpg", 128, "jpeg", DECODING))
     assert small.size == (64, 128)
     assert dict(small.getexif()) == {}
 

@@ -24,7 +24,7 @@ from starlette.testclient import TestClient
 from tiny_videos import save_slides, save_sound, save_video
 
 from dragoman.index.film import moment_id
-from dragoman.media.clips import Clip
+from dragoman.media.video import VideoPart
 from dragoman.records import Entry
 from dragoman.search import watched
 
@@ -233,7 +233,7 @@ class Held:
         self.at_once, self.most = 0, 0
         self._lock = threading.Lock()
 
-    def __call__(self, encoder: Any, clip: Clip) -> np.ndarray:
+    def __call__(self, encoder: Any, clip: VideoPart) -> np.ndarray:
         with self._lock:
             self.at_once += 1
             self.most = max(self.most, self.at_once)

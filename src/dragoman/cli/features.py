@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from dragoman.errors import REJECTED
@@ -38,10 +40,8 @@ SHOWN = 5
 def command(
     corpus: str,
     encoder: str,
-    every: float | None,
-    scenes: float | None,
-    most_frames: int | None,
-    **options: object,
+    name: str | None,
+    **given: object,
 ) -> None:
     """Write the vectors of a vision tower to CORPUS/features/NAME/.
 
@@ -56,15 +56,23 @@ def command(
     """
     import warnings
 
-    from dragoman.features.extract import extract_features
-    from dragoman.media.video import Sampling
+    from dragoman.features.extract import ExtractOptions, extract_features
+    from dragoman.media.frames import Sampling
+    from dragoman.media.images import Decoding
 
     # Pillow warns of every odd tag in a file; what cannot be read is rejected by name.
     warnings.filterwarnings("ignore", module="PIL")
-    given = {name: value for name, value in options.items() if value is not None}
-    frames = {"every": every, "scenes": scenes, "most": most_frames}
-    sampling = Sampling(**{name: value for name, value in frames.items() if value is not None})  # type: ignore[arg-type]
-    report = extract_features(corpus, encoder=encoder, sampling=sampling, **given)  # type: ignore[arg-type]
+    given["most"] = given.pop("most_frames")
+
+    def chosen(*names: str) -> dict[str, Any]:
+        return {name: given[name] for name in names if given[name] is not None}
+
+    options = ExtractOptions(
+        **chosen("grid", "batch_size", "device"),
+        sampling=Sampling(**chosen("every", "scenes", "most")),
+        decoding=Decoding(**chosen("max_megapixels", "workers")),
+    )
+    report = extract_features(corpus, encoder=encoder, name=name, options=options)
     for one in report.rejected[:SHOWN]:
         click.echo(f"rejected {one.item_id}: {one.path or 'no path'}: {one.reason}", err=True)
     rejected = f", {len(report.rejected)} items rejected" if report.rejected else ""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dragoman.features.extract import ExtractionReport, extract_features
+    from dragoman.features.extract import ExtractionReport, ExtractOptions, extract_features
 
-__all__ = ["ExtractionReport", "extract_features"]
+__all__ = ["ExtractOptions", "ExtractionReport", "extract_features"]
 
 
 def __getattr__(name: str) -> Any:

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from dragoman.corpus.corpus import Corpus
 from dragoman.corpus.features import FeatureSet
 from dragoman.index.collection import Collection, Notes, column_values, present
-from dragoman.media.stretches import Frames, frames
-from dragoman.media.video import Sampling
+from dragoman.media.frames import Frames, Sampling, frames
 from dragoman.records import KINDS, Kind, Value
 
 _OWN = {"item_id", "kind", "path"}

@@ -22,8 +22,8 @@ from dragoman.index.look import named
 from dragoman.index.moments import Moment, moments, watched
 from dragoman.index.state import State, frames_state, notes_digest
 from dragoman.index.update import Done
+from dragoman.media.frames import Frames
 from dragoman.media.images import ImageError
-from dragoman.media.stretches import Frames
 from dragoman.records import Entry
 from dragoman.retrievers.film_vectors import recalled, together
 from dragoman.retrievers.loading import Encoder

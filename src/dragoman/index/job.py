@@ -38,7 +38,7 @@ from dragoman.index.plan import PAGE, make_plan, walk
 from dragoman.index.settings import complete_settings
 from dragoman.index.state import State
 from dragoman.index.update import Done, Update
-from dragoman.media.images import MAX_MEGAPIXELS, ImageError
+from dragoman.media.images import DECODING, ImageError
 from dragoman.models.identity import CALIBRATION, languages_of, model_in
 from dragoman.progress import bar
 from dragoman.records import Entry
@@ -77,7 +77,7 @@ def index_media(
     whole_videos: bool = False,
     batch_size: int | None = None,
     workers: int | None = None,
-    max_megapixels: float = MAX_MEGAPIXELS,
+    max_megapixels: float = DECODING.max_megapixels,
     reject_file: str | Path | None = None,
 ) -> IndexReport:
     """Make the index `out` agree with `media`, a folder of images or a corpus, by the model of `run`.

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from dragoman.errors import UserError
 from dragoman.index.collection import Collection, Notes, NotesError, Rejected
 from dragoman.index.state import State, notes_digest, vector_state
-from dragoman.media.images import ImageError, image_header, open_image
+from dragoman.media.images import Decoding, ImageError, image_header, open_image
 from dragoman.records import Entry, Value
 from dragoman.retrievers.film_vectors import recalled, together
 
@@ -160,7 +160,7 @@ def _look_at_file(
     entry = _entry(collection, item_id, state, notes, _seen(content))
     if knows(item_id, digest):
         return Looked(entry=entry, state=state, inputs=None)
-    image = open_image(content, max_megapixels)
+    image = open_image(content, Decoding(max_megapixels=max_megapixels))
     try:
         return Looked(entry=entry, state=state, inputs=eye.prepare(image))
     except UserError:

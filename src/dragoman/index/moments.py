@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dragoman.media.stretches import Frames, Seconds, frames
-from dragoman.media.video import sampled_frames
+from dragoman.media.frames import Frames, Seconds, frames
+from dragoman.media.images import Decoding
+from dragoman.media.reading import sampled_frames
 from dragoman.retrievers.film_vectors import frame_vectors, reads_frames, sampling_of
 from dragoman.retrievers.loading import Encoder
 
@@ -47,7 +48,8 @@ def watched(encoder: Encoder, file: str | Path, max_megapixels: float) -> Frames
     Memory: one vector a frame. Raises ImageError as `sampled_frames`.
     """
     sampling = replace(sampling_of(encoder), most=MOST)
-    return frames(*frame_vectors(encoder, sampled_frames(file, sampling, max_megapixels)), sampling)
+    shown = sampled_frames(file, sampling, Decoding(max_megapixels=max_megapixels))
+    return frames(*frame_vectors(encoder, shown), sampling)
 
 
 def moments(encoder: Encoder, seen: Frames, *, whole: bool, longest: float = LONGEST) -> list[Moment]:

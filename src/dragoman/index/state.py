@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dragoman.index.collection import Notes
-from dragoman.media.stretches import Frames
+from dragoman.media.frames import Frames
 
 _LINE = re.compile(r"(file|vector) ([0-9a-f]{64}) (\d+) (-?\d+) ([0-9a-f]{16})")
 

@@ -1,9 +1,11 @@
-"""Open an image that somebody else made: upright, RGB, of bounded size, or refused with a reason."""
+"""Images that others made: opened upright, RGB, of bounded size, or refused with a reason."""
 
 from __future__ import annotations
 
 import io
+import os
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +14,32 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from dragoman.errors import UserError
 
-MAX_MEGAPIXELS = 100.0
-"""Largest image that is opened unless the caller says otherwise; decoded, it takes 300 MB as RGB."""
-
 # Formats that Pillow decodes itself. EPS is left out on purpose: opening one would start Ghostscript.
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP", "JPEG2000", "PPM", "TGA", "ICO")
 
+
+@dataclass(frozen=True, kw_only=True)
+class Decoding:
+    """Limits and threads with which media of others are opened."""
+
+    max_megapixels: float = 100.0
+    """Largest image, or frame of a video, that is opened; decoded, one of 100 takes 300 MB as RGB."""
+    workers: int | None = None
+    """Threads that open and prepare them. None is one per core, at most 8."""
+
+    def __post_init__(self) -> None:
+        if not self.max_megapixels > 0:
+            raise UserError(f"max_megapixels must be above 0, got {self.max_megapixels:g}")
+        if self.workers is not None and self.workers < 1:
+            raise UserError(f"workers must be at least 1, got {self.workers}")
+
+    @property
+    def threads(self) -> int:
+        """Number of threads to start."""
+        return self.workers or min(os.cpu_count() or 1, 8)
+
+
+DECODING = Decoding()
 _ORIENTATION = 0x0112
 _header = threading.Lock()
 
@@ -32,25 +54,25 @@ class ImageError(UserError):
 
 def open_image(
     source: str | Path | bytes | Image.Image,
-    max_megapixels: float = MAX_MEGAPIXELS,
+    decoding: Decoding = DECODING,
     at_least: int | None = None,
 ) -> Image.Image:
-    """The image upright (EXIF orientation), mode RGB, transparency on white, first frame of several.
+    """Open an image upright (EXIF orientation), mode RGB, transparency on white, first frame of several.
 
     Bytes are the content of an image file. Where `at_least` pixels a side are enough, a JPEG may come out at
     a half, a quarter or an eighth of its size, in a fraction of the time; nothing else is scaled. 16-bit
     grey keeps its upper 8 bits; 32-bit and floating-point grey is stretched from its minimum and maximum to
-    0..255. Raises ImageError for what is missing, truncated, not an image, or larger than `max_megapixels`
+    0..255. Raises ImageError for what is missing, truncated, not an image, or larger than allowed
     (checked on the header, before any pixel is decoded).
     """
     try:
         if isinstance(source, Image.Image):
-            return _usable(source, max_megapixels)
+            return _usable(source, decoding)
         with _open_header(source if isinstance(source, bytes) else Path(source)) as image:
-            _check_size(image, max_megapixels)
+            _check_size(image, decoding)
             if at_least is not None:
                 image.draft(None, (at_least, at_least))
-            return _usable(image, max_megapixels)
+            return _usable(image, decoding)
     except _RefusedError as refusal:
         reason = str(refusal)
     except FileNotFoundError:
@@ -64,13 +86,13 @@ def open_image(
 
 
 def format_of(content: bytes) -> str:
-    """Pillow's name of the format of an image that `open_image` opened."""
+    """Return Pillow's name of the format of an image that `open_image` opened."""
     with _open_header(content) as image:
         return str(image.format)
 
 
 def image_header(content: bytes) -> Image.Image:
-    """An image of which nothing is decoded yet: its size as stored, and its tags. Raises ImageError."""
+    """Open an image of which nothing is decoded yet: its size as stored, and its tags. Raises ImageError."""
     try:
         return _open_header(content)
     except Exception as error:
@@ -81,8 +103,8 @@ class _RefusedError(Exception):
     pass
 
 
-def _usable(image: Image.Image, max_megapixels: float) -> Image.Image:
-    _check_size(image, max_megapixels)
+def _usable(image: Image.Image, decoding: Decoding) -> Image.Image:
+    _check_size(image, decoding)
     image.load()
     return _to_rgb(_upright(image))
 
@@ -104,12 +126,12 @@ def _open_header(source: Path | bytes) -> Image.Image:
             Image.MAX_IMAGE_PIXELS = limit
 
 
-def _check_size(image: Image.Image, max_megapixels: float) -> None:
+def _check_size(image: Image.Image, decoding: Decoding) -> None:
     width, height = image.size
-    if width * height > max_megapixels * 1e6:
+    if width * height > decoding.max_megapixels * 1e6:
         raise _RefusedError(
             f"{width}x{height} is {width * height / 1e6:.1f} megapixels, more than the limit of "
-            f"{max_megapixels:g} (a decompression bomb, or raise --max-megapixels)"
+            f"{decoding.max_megapixels:g} (a decompression bomb, or raise --max-megapixels)"
         )
     if not width or not height:
         raise _RefusedError(f"{width}x{height} holds no pixel")

@@ -1,11 +1,12 @@
-"""Frames of a video file that somebody else made: upright, RGB, at chosen times, one in memory at a time."""
+"""A video that others made, or a part of it, opened without trust: its frames in order, one at a time."""
 
 from __future__ import annotations
 
 import io
 import itertools
 import math
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dragoman.errors import MissingExtraError, UserError
-from dragoman.media.clips import Clip
-from dragoman.media.frames import spread
-from dragoman.media.images import MAX_MEGAPIXELS, ImageError
+from dragoman.errors import MissingExtraError
+from dragoman.media.images import DECODING, Decoding, ImageError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -27,14 +26,12 @@ FORMATS = (
 )
 """Readers of FFmpeg that may be used, those of sound so that it is told from damage. Playlists are none: they
 name other files, and addresses."""
-LOOK = (32, 18)
-"""Width and height at which frames are compared to find scenes."""
 SLACK = 1e-6
 """Seconds by which a time may miss a frame: containers count in fractions, which floats do not hold."""
 RATE = 25
 """Frames a second of a video that does not say."""
 LATE = 10
-"""Where the first frame comes after a tenth of what a file says it lasts, the file is measured."""
+"""Times its first second that a file must say it lasts; one that says less is measured instead."""
 WHOLE = 0.9
 """Share of its own length that a video must reach."""
 JUMP = 1.0
@@ -42,124 +39,88 @@ JUMP = 1.0
 BACK = (0.0, 5.0, 30.0, math.inf)
 """Seconds before a wanted frame at which decoding begins, one after the other until it is found: some
 containers are entered between key frames, or at one that is shown later."""
-TILES = 64
-"""Frames from which those of a mosaic are chosen."""
+# W3C Media Fragments URI 1.0, section 4.2.1, in seconds: #t=3,8 or #t=3 or #t=,8
+_PART = re.compile(
+    r"(?P<file>.+)#t=(?:npt:)?(?=[\d,])(?P<start>\d+(?:\.\d*)?)?(?:,(?P<end>\d+(?:\.\d*)?))?", re.DOTALL
+)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sampling:
-    """Which frames of a video are looked at."""
+class VideoPart:
+    """A video from one second to another, as a query is made with, and how much of it may be read."""
 
-    every: float = 1.0
-    """Seconds between frames, the first of which is at 0."""
-    scenes: float | None = None
-    """Or the middle frame of every scene: a scene begins where a frame differs from the one before by more
-    than this share of full contrast, in the mean over its pixels."""
-    most: int = 1024
-    """Frames of a video. Where there would be more, so many are spread evenly over it."""
+    source: str | Path | bytes
+    """A file, or the content of one."""
+    start: float = 0.0
+    """Seconds from the first frame."""
+    end: float | None = None
+    """Or later than the video ends; None is its end."""
+    decoding: Decoding = DECODING
+    max_seconds: float | None = None
+    """Longer parts are refused."""
+    check: Callable[[], object] = lambda: None
+    """Called before each packet is decoded; what it raises ends the reading."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.every < float("inf"):
-            raise UserError(f"every must be above 0 seconds, got {self.every}")
-        if self.scenes is not None and not 0 < self.scenes < 1:
-            raise UserError(f"scenes must lie between 0 and 1, got {self.scenes}. Try 0.2")
-        if self.most < 1:
-            raise UserError(f"most must be at least 1 frame, got {self.most}")
+        if self.end is not None and not self.start < self.end:
+            part = f"from {self.start:g} to {self.end:g} seconds"
+            raise ImageError(
+                self.name, f"the part {part} is empty: a part ends after it begins, as in #t=3,8"
+            )
+
+    @classmethod
+    def named(cls, name: str | Path) -> VideoPart:
+        """Read a name of a file, or of a part as a media fragment says it: `clip.mp4#t=3,8`, in seconds.
+
+        A file that really has such a name is meant whole.
+        """
+        part = _PART.fullmatch(str(name))
+        if part is None or Path(name).exists():
+            return cls(source=name)
+        end = part["end"]
+        return cls(source=part["file"], start=float(part["start"] or 0), end=float(end) if end else None)
+
+    @property
+    def name(self) -> str:
+        """Name in errors."""
+        return "video" if isinstance(self.source, bytes) else str(self.source)
+
+    def length(self, duration: float) -> float:
+        """Return the seconds of this part if the video lasts `duration`, or 0 where neither says.
+
+        Raises ImageError for a part that is not there, or is longer than allowed.
+        """
+        if 0 < duration <= self.start:
+            raise ImageError(
+                self.name, f"it ends after {duration:.1f} seconds, and the part begins at {self.start:g}"
+            )
+        ends = [end for end in (duration, self.end) if end]
+        length = min(ends) - self.start if ends else 0.0
+        self.require(length)
+        return length
+
+    def require(self, length: float) -> None:
+        """Raise ImageError where `length` is more than `max_seconds`."""
+        if self.max_seconds is not None and length > self.max_seconds:
+            raise ImageError(
+                self.name, f"it lasts {length:.1f} seconds, more than the limit of {self.max_seconds:g}"
+            )
 
 
-def sampled_frames(
-    file: str | Path, sampling: Sampling, max_megapixels: float = MAX_MEGAPIXELS
-) -> Iterator[tuple[float, Image]]:
-    """Times in seconds from the first frame, and the frame that is shown then.
-
-    Raises ImageError for what is missing, no video, without pictures (audio, with or without a cover),
-    larger than `max_megapixels`, broken, joined of several recordings, or breaks off before its end; some
-    frames may have come by then.
-    Frames that cannot be decoded are passed over: the one before is shown for longer, as in a player.
-    """
-    return clip_frames(Clip(source=file, max_megapixels=max_megapixels), sampling)
-
-
-def clip_frames(clip: Clip, sampling: Sampling) -> Iterator[tuple[float, Image]]:
-    """As `sampled_frames`, of a clip: the first frame is the one that is shown when the clip begins.
-
-    Times count from the first frame of the video. What lies behind a part is not looked at, nor what lies far
-    before it. Raises ImageError also for a part that the video does not have, and for more seconds than the
-    clip allows.
-    """
-    if sampling.scenes is not None:
-        middles = _middles(clip, sampling.scenes)
-        times: Iterable[float] = [middles[at] for at in spread(len(middles), sampling.most)]
-    with _entered(clip) as (video, frames):
-        if sampling.scenes is None:
-            interval = max(sampling.every, clip.length(video.duration()) / sampling.most)
-            times = (clip.start + number * interval for number in itertools.count())
-        end = math.inf if clip.end is None else clip.end
-        times = itertools.takewhile(lambda time: time < end - SLACK, times)
-        shown, again = None, 0
-        for time, frame in _shown_at(times, frames):
-            again = again + 1 if frame is shown else 0
-            shown = frame
-            # Times that leap by a mistake of the file would ask for this frame a million times.
-            if again > sampling.most + 1:
-                reason = f"one frame of it, near second {time:.0f}, is shown for longer than it says it lasts"
-                raise ImageError(clip.name, f"{reason}: its times are damaged")
-            yield time, _upright(frame, video.pixel_shape)
-    if shown is None:
-        raise ImageError(clip.name, f"no frame of it is shown from {clip.start:g} seconds on")
-
-
-def frame_at(file: str | Path, seconds: float, max_megapixels: float = MAX_MEGAPIXELS) -> Image:
-    """The frame that is shown at a time, or the last one: found from the key frame before it.
-
-    Raises ImageError as `sampled_frames` does, but for a file that breaks off later.
-    """
-    clip, shown = Clip(source=file, start=max(seconds, 0.0), max_megapixels=max_megapixels), None
-    with _entered(clip) as (video, frames):
-        for time, frame, _ in frames:
-            if time > clip.start + SLACK:
-                break
-            shown = frame
-        if shown is None:
-            raise ImageError(clip.name, "no frame of it can be decoded there")
-        return _upright(shown, video.pixel_shape)
-
-
-def mosaic(file: str | Path, side: int, max_megapixels: float = MAX_MEGAPIXELS) -> Image:
-    """Four frames of a video, spread over it, in the order of reading: a square that shows what happens.
-
-    Raises what `sampled_frames` raises.
-    """
-    from PIL import Image, ImageOps
-
-    small, tiles, step = side // 2, list["Image.Image"](), 1
-    for number, (_, frame) in enumerate(sampled_frames(file, Sampling(every=1e-3, most=4), max_megapixels)):
-        # Where a file understates its length, any number of frames comes, and every second is dropped.
-        if number % step == 0:
-            # A pixel less, so that a line of paper parts them.
-            tiles.append(ImageOps.fit(frame, (small - 1, small - 1)))
-        if len(tiles) == TILES:
-            tiles, step = tiles[::2], 2 * step
-    paper = Image.new("RGB", (2 * small, 2 * small), "white")
-    for place, at in enumerate(spread(len(tiles), 4)):
-        paper.paste(tiles[at], (small * (place % 2) + place % 2, small * (place // 2) + place // 2))
-    return paper
-
-
-class _Video:
+class Video:
     """An open file and its stream of pictures."""
 
-    def __init__(self, clip: Clip, container: Any, stream: Any) -> None:
-        self.file, self.container, self.stream = clip.name, container, stream
+    def __init__(self, part: VideoPart, container: Any, stream: Any) -> None:
+        self.file, self.container, self.stream = part.name, container, stream
         shape = stream.sample_aspect_ratio
         self.pixel_shape = float(shape) if shape else 1.0
         """Width of a pixel over its height."""
-        self._clip = clip
+        self._part = part
         self._step = 1 / float(stream.average_rate or RATE)
         self._errors = _errors()
 
     def length(self) -> float | None:
-        """Seconds that the stream says it lasts, if it does."""
+        """Return the seconds that the stream says it lasts, if it does."""
         # Matroska keeps it there; where it holds a single frame, its duration is that of the sound.
         hours, *rest = self.stream.metadata.get("DURATION", "").split(":")
         try:
@@ -171,13 +132,16 @@ class _Video:
         return float(self.stream.duration * self.stream.time_base) if self.stream.duration else None
 
     def duration(self) -> float:
-        """As `length`, or of the whole file with its sound, or as the last picture stored says."""
+        """Return `length`, or that of the whole file with its sound, or what the last picture stored says."""
         known = self.length() or (self.container.duration or 0) / 1e6
         # Some containers count the time before the first frame, which may be longer than all the rest.
         return known if known > LATE * self._first_time() and known > 0 else self._last_time()
 
     def frames(self) -> Iterator[tuple[float, Any, float]]:
-        """Seconds from the first frame, the frame, and until when it is shown at least."""
+        """Yield seconds from the first frame, the frame, and until when it is shown at least.
+
+        Raises ImageError where times go back far, nothing can be decoded, or the file breaks off.
+        """
         begin, before, last, end = None, 0.0, -1.0, 0.0
         for frame in self._decoded():
             if frame.pts is None:
@@ -189,7 +153,7 @@ class _Video:
             if seconds < last - JUMP:
                 raise ImageError(
                     self.file,
-                    f"after {last:.1f} seconds its times go back to {seconds:.1f}: damaged, or two films "
+                    f"after {last:.1f} seconds its times go back to {seconds:.1f}: damaged, or two videos "
                     "in one file (keep them apart, or join them with a video editor)",
                 )
             if seconds <= last:
@@ -204,7 +168,7 @@ class _Video:
             raise ImageError(self.file, f"it breaks off after {end:.1f} of {length:.1f} seconds")
 
     def frames_from(self, start: float) -> Iterator[tuple[float, Any, float]]:
-        """As `frames`, from about `start` on; none where the file cannot be entered there."""
+        """Yield as `frames` from about `start` seconds on; nothing where the file cannot be entered there."""
         begin = next((frame.pts for frame in self._decoded()), None)
         if begin is None:
             return
@@ -218,19 +182,19 @@ class _Video:
                 yield seconds, frame, seconds + self._shown(frame)
 
     def _shown(self, frame: Any) -> float:
-        """For how many seconds a frame is shown at least."""
+        """Return for how many seconds a frame is shown at least."""
         return max(float(frame.duration * frame.time_base) if frame.duration else self._step, 2 * SLACK)
 
     def _decoded(self) -> Iterator[Any]:
         for packet in self._packets():
-            self._clip.check()
+            self._part.check()
             try:
                 frames = packet.decode()
             except self._errors:
                 continue  # a player goes on as well; how far it came is looked at in the end
             for frame in frames:
-                # A film may change its size on the way.
-                _check_size(self._clip, frame.width, frame.height, self.pixel_shape)
+                # A video may change its size on the way.
+                _check_size(self._part, frame.width, frame.height, self.pixel_shape)
                 yield frame
 
     def _packets(self) -> Iterator[Any]:
@@ -240,144 +204,111 @@ class _Video:
             return
 
     def _first_time(self) -> float:
-        with _opened(self._clip) as again:
+        with _opened(self._part) as again:
             first = next((packet.pts for packet in again._packets() if packet.pts is not None), 0)
         return float(first * self.stream.time_base)
 
     def _last_time(self) -> float:
         # Opened once more: not every container can be wound back.
-        with _opened(self._clip) as again:
+        with _opened(self._part) as again:
             times = [packet.pts for packet in again._packets() if packet.pts is not None]
         return float((max(times) - min(times)) * self.stream.time_base) + self._step if times else 0.0
 
 
 @contextmanager
-def _entered(clip: Clip) -> Iterator[tuple[_Video, Iterator[tuple[float, Any, float]]]]:
-    """The video of a clip, and its frames from the one that is shown when the clip begins, or an earlier."""
+def entered(part: VideoPart) -> Iterator[tuple[Video, Iterator[tuple[float, Any, float]]]]:
+    """Open the video of a part, with its frames from the one shown when the part begins, or an earlier."""
     for back in BACK:
-        with _opened(clip) as video:
-            if back >= clip.start:
-                yield video, _limited(clip, video.frames())
+        with _opened(part) as video:
+            if back >= part.start:
+                yield video, _limited(part, video.frames())
                 return
-            frames = _limited(clip, video.frames_from(clip.start - back))
+            frames = _limited(part, video.frames_from(part.start - back))
             first = next(frames, None)
-            if first is not None and first[0] <= clip.start + SLACK:
+            if first is not None and first[0] <= part.start + SLACK:
                 yield video, itertools.chain([first], frames)
                 return
 
 
-def _limited(clip: Clip, frames: Iterator[tuple[float, Any, float]]) -> Iterator[tuple[float, Any, float]]:
+def _limited(
+    part: VideoPart, frames: Iterator[tuple[float, Any, float]]
+) -> Iterator[tuple[float, Any, float]]:
     for seconds, frame, until in frames:
         # The length that a file says of itself was looked at before; it may be wrong.
-        if clip.end is None or seconds < clip.end:
-            clip.require(seconds - clip.start)
+        if part.end is None or seconds < part.end:
+            part.require(seconds - part.start)
         yield seconds, frame, until
 
 
 @contextmanager
-def _opened(clip: Clip) -> Iterator[_Video]:
-    av, content, reason = pyav(), _content(clip), None
+def _opened(part: VideoPart) -> Iterator[Video]:
+    av, content, reason = pyav(), _content(part), None
     errors: tuple[type[Exception], ...] = (*_errors(), ValueError)
     try:
-        options = {"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "file", **_most(clip)}
-        # Titles in other encodings than UTF-8 are common, and nobody reads them here.
+        options = {"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "file", **_most(part)}
+        # Titles in other encodings than UTF-8 are common, and they are not read here.
         container = av.open(content, options=options, metadata_errors="replace")
     except errors as error:
         reason = f"not a video of a known format, or damaged at its beginning or end ({_first_line(error)})"
     if reason is not None:
-        raise ImageError(clip.name, reason)
+        raise ImageError(part.name, reason)
     with container:
-        yield _Video(clip, container, _pictures(clip, container))
+        yield Video(part, container, _pictures(part, container))
 
 
-def _content(clip: Clip) -> str | io.BytesIO:
-    """What the library opens. Raises ImageError for what is missing or empty."""
-    if isinstance(clip.source, bytes):
-        if not clip.source:
-            raise ImageError(clip.name, "the file is empty")
-        return io.BytesIO(clip.source)
-    path = Path(clip.source)
+def _content(part: VideoPart) -> str | io.BytesIO:
+    """Return what the library opens. Raises ImageError for what is missing or empty."""
+    if isinstance(part.source, bytes):
+        if not part.source:
+            raise ImageError(part.name, "the file is empty")
+        return io.BytesIO(part.source)
+    path = Path(part.source)
     if not path.exists():
-        raise ImageError(clip.name, "no such file")
+        raise ImageError(part.name, "no such file")
     if not path.is_file():
-        raise ImageError(clip.name, "not a file")
+        raise ImageError(part.name, "not a file")
     if path.stat().st_size == 0:
-        raise ImageError(clip.name, "the file is empty")
+        raise ImageError(part.name, "the file is empty")
     return f"file:{path.absolute()}"
 
 
-def _pictures(clip: Clip, container: Any) -> Any:
-    """The first stream of moving pictures."""
+def _pictures(part: VideoPart, container: Any) -> Any:
+    """Find the first stream of moving pictures, and limit its decoder."""
     from av.stream import Disposition
 
     streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not streams:
         kind = "sound" if container.streams.audio else "no pictures"
         cover = " and a cover picture" if container.streams.video else ""
-        raise ImageError(clip.name, f"it has no video stream, only {kind}{cover}")
+        raise ImageError(part.name, f"it has no video stream, only {kind}{cover}")
     stream = streams[0]
     if stream.codec_context is None:
-        raise ImageError(clip.name, "its codec is not known here")
+        raise ImageError(part.name, "its codec is not known here")
     width, height = stream.codec_context.width, stream.codec_context.height
-    _check_size(clip, width, height, float(stream.sample_aspect_ratio or 1))
-    stream.codec_context.options = _most(clip)
+    _check_size(part, width, height, float(stream.sample_aspect_ratio or 1))
+    stream.codec_context.options = _most(part)
     stream.thread_type = "AUTO"
     return stream
 
 
-def _most(clip: Clip) -> dict[str, str]:
-    """The decoder's own limit, also while the file is opened, for which it may decode a frame."""
+def _most(part: VideoPart) -> dict[str, str]:
+    # The decoder has a limit of its own, needed already while the file is opened: it may decode a frame then.
     # It counts what it pads a frame with; what is beyond the limit itself is named by `_check_size`.
-    return {"max_pixels": str(int(2e6 * clip.max_megapixels) + (1 << 20))}
+    return {"max_pixels": str(int(2e6 * part.decoding.max_megapixels) + (1 << 20))}
 
 
-def _check_size(clip: Clip, width: int, height: int, pixel_shape: float) -> None:
+def _check_size(part: VideoPart, width: int, height: int, pixel_shape: float) -> None:
     shown = width * max(pixel_shape, 1.0)
-    if shown * height > clip.max_megapixels * 1e6:
+    if shown * height > part.decoding.max_megapixels * 1e6:
         raise ImageError(
-            clip.name,
+            part.name,
             f"{shown:.0f}x{height} is {shown * height / 1e6:.1f} megapixels, more than the limit of "
-            f"{clip.max_megapixels:g} (raise --max-megapixels)",
+            f"{part.decoding.max_megapixels:g} (raise --max-megapixels)",
         )
 
 
-def _shown_at(
-    times: Iterable[float], frames: Iterator[tuple[float, Any, float]]
-) -> Iterator[tuple[float, Any]]:
-    """The frame that is shown at each time; times ascend and may go on for ever."""
-    asked = iter(times)
-    time, shown, until = next(asked, None), None, 0.0
-    for seconds, frame, end in frames:
-        while shown is not None and time is not None and time < seconds - SLACK:
-            yield time, shown
-            time = next(asked, None)
-        if time is None:
-            return
-        shown, until = frame, end
-    while shown is not None and time is not None and time < until - SLACK:
-        yield time, shown
-        time = next(asked, None)
-
-
-def _middles(clip: Clip, threshold: float) -> list[float]:
-    """The middle of every scene."""
-    cuts, before, end = [clip.start], None, clip.start
-    last = math.inf if clip.end is None else clip.end
-    with _entered(clip) as (_, frames):
-        for seconds, frame, until in frames:
-            if seconds >= last - SLACK:
-                break
-            if until <= clip.start + SLACK:
-                continue
-            small = frame.reformat(width=LOOK[0], height=LOOK[1], format="rgb24")
-            look = small.to_ndarray().astype(np.int16)
-            if before is not None and np.abs(look - before).mean() > threshold * 255:
-                cuts.append(seconds)
-            before, end = look, min(until, last)
-    return [(start + stop) / 2 for start, stop in itertools.pairwise([*cuts, end])]
-
-
-def _upright(frame: Any, pixel_shape: float) -> Image:
+def upright(frame: Any, pixel_shape: float) -> Image:
+    """Turn a decoded frame into a picture with square pixels, the way up that a player shows it."""
     from PIL.Image import Transpose
 
     image: Image = frame.to_image()
@@ -396,7 +327,7 @@ def _upright(frame: Any, pixel_shape: float) -> Image:
 
 
 def pyav() -> Any:
-    """The package that reads videos. Raises MissingExtraError where it is not installed."""
+    """Import the package that reads videos. Raises MissingExtraError where it is not installed."""
     try:
         import av
     except ImportError:

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from dragoman.corpus import Corpus
 from dragoman.folders import atomic_path
-from dragoman.media.video import mosaic
+from dragoman.media.reading import mosaic
 
 SHOWN = 5
 """Pictures a query."""

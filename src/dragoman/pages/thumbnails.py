@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 from dragoman.corpus.corpus import Corpus
 from dragoman.errors import MissingExtraError
 from dragoman.media.images import ImageError
-from dragoman.media.video import mosaic
+from dragoman.media.reading import mosaic
 
 SIDE = 132
 QUALITY = 72

@@ -86,10 +86,11 @@ class Stages:
         """The name of the feature set to read, made where a tower is named."""
         corpus = self.corpus
         if encoder is not None:
-            from dragoman.features.extract import extract_features
+            from dragoman.features.extract import ExtractOptions, extract_features
 
             name = Path(encoder).name.lower()
-            extract_features(corpus.folder, encoder=encoder, name=name, device=self.config.device)
+            options = ExtractOptions(device=self.config.device)
+            extract_features(corpus.folder, encoder=encoder, name=name, options=options)
             return name
         if len(corpus.feature_names) == 1:
             return corpus.feature_names[0]

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from dragoman.media.clips import Clip
-from dragoman.media.frames import MOST_FRAMES, padded, spread
-from dragoman.media.video import Sampling, clip_frames
+from dragoman.media.frames import MOST_FRAMES, Sampling, padded, spread
+from dragoman.media.reading import part_frames
+from dragoman.media.video import VideoPart
 from dragoman.retrievers.loading import Encoder
 
 if TYPE_CHECKING:
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 BATCH = 4
 
 
-def clip_vector(encoder: Encoder, clip: Clip) -> NDArray[np.float32]:
-    """[J] of unit length: a clip by at most as many of its frames as a model of videos reads.
+def clip_vector(encoder: Encoder, part: VideoPart) -> NDArray[np.float32]:
+    """[J] of unit length: a video by at most as many of its frames as a model of videos reads.
 
-    Memory: one vector a frame, and a batch of frames. Raises ImageError as `clip_frames`.
+    Memory: one vector a frame, and a batch of frames. Raises ImageError as `part_frames`.
     """
     sampling = sampling_of(encoder)
-    frames = clip_frames(clip, replace(sampling, most=min(sampling.most, MOST_FRAMES)))
+    frames = part_frames(part, replace(sampling, most=min(sampling.most, MOST_FRAMES)))
     vectors_FX, _ = frame_vectors(encoder, frames)
     # Where a file understates its length, more frames come than were asked for.
     vector_J: NDArray[np.float32] = together(encoder, [vectors_FX[spread(len(vectors_FX), MOST_FRAMES)]])[0]

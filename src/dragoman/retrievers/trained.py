@@ -22,7 +22,7 @@ try:
 except ImportError:
     raise MissingExtraError("torch", "train", "Loading a trained model") from None
 
-from dragoman.media.frames import padded, spread
+from dragoman.media.frames import padded
 from dragoman.models.dual import DualEncoder, unique_texts
 from dragoman.models.folder import load_model
 from dragoman.models.fusion import Fusion
@@ -131,17 +131,13 @@ class Retriever:
 
         `encode_features(padded([vectors[start:end]]))` is the vector of a part.
         """
-        from concurrent.futures import ThreadPoolExecutor
-
-        from dragoman.features.extract_frames import video_vectors
-        from dragoman.media.video import Sampling, sampled_frames
+        from dragoman.features.encoding import video_vectors
+        from dragoman.media.frames import Sampling
 
         made = self.config.get("vision")
         sampling = Sampling(**(made.get("sampling") or {}) if isinstance(made, dict) else {})
-        with ThreadPoolExecutor(1) as pool:
-            vectors, times = video_vectors(self.tower(), sampled_frames(video, sampling), batch_size, pool)
-        chosen = spread(len(vectors), sampling.most)
-        return vectors[chosen].astype(np.float16), times[chosen]
+        vectors, times = video_vectors(self.tower(), video, sampling, batch_size)
+        return vectors.astype(np.float16), times
 
     def prepare_image(self, image: Image) -> dict[str, Tensor]:
         """What `encode_prepared` takes of one RGB image (`open_image`); safe to call in several threads."""

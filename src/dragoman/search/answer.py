@@ -11,7 +11,7 @@ from dragoman.records import Hit
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from dragoman.media.clips import Clip
+    from dragoman.media.video import VideoPart
     from dragoman.stores import Filter
 
 
@@ -22,7 +22,7 @@ class Query:
     text: str = ""
     """May hold `+word` and `-word`, which are added to and subtracted from the rest; a phrase in quotes."""
     image: str | Path | Image | None = None
-    video: str | Path | Clip | None = None
+    video: str | Path | VideoPart | None = None
     """A file, or a part of it from one second to another: `clip.mp4#t=3,8`."""
     item_id: str | None = None
     """More like this one, which is not among the answers itself."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from dragoman.errors import UserError
 from dragoman.index.film import film_id
-from dragoman.media.clips import Clip
+from dragoman.media.video import VideoPart
 from dragoman.models.inputs import require_list
 from dragoman.records import Hit
 from dragoman.search.answer import Answer, Language, Query
@@ -64,12 +64,12 @@ def answers(queries: Sequence[Query], opened: Opened) -> list[Answer]:
     ]
 
 
-def vectors_of_videos(videos: Sequence[str | Path | Clip], opened: Opened) -> Floats:
+def vectors_of_videos(videos: Sequence[str | Path | VideoPart], opened: Opened) -> Floats:
     """[Q, J] unit vectors of video files, or of parts of them."""
     require_list(videos, "encode_video", "videos")
-    clips = [video if isinstance(video, Clip) else Clip.named(video) for video in videos]
+    parts = [video if isinstance(video, VideoPart) else VideoPart.named(video) for video in videos]
     none = np.empty((0, opened.info.width), np.float32)
-    return np.concatenate([none, *(opened.watched.vector(opened.model, clip)[None] for clip in clips)])
+    return np.concatenate([none, *(opened.watched.vector(opened.model, part)[None] for part in parts)])
 
 
 def _shows(query: Query) -> bool:

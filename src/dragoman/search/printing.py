@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from dragoman.index.film import END, START, film_of, seconds_of
-from dragoman.media.clips import Clip
+from dragoman.media.video import VideoPart
 from dragoman.records import Hit
 from dragoman.search.answer import Answer, Query
 from dragoman.search.languages import UNKNOWN, language_name
@@ -47,7 +47,7 @@ def as_json(searcher: Searcher, query: Query, answer: Answer) -> str:
     if query.image is not None:
         asked["image"] = str(query.image)
     if query.video is not None:
-        asked["video"] = query.video.name if isinstance(query.video, Clip) else str(query.video)
+        asked["video"] = query.video.name if isinstance(query.video, VideoPart) else str(query.video)
     hits = [
         {
             "rank": rank,

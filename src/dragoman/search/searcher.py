@@ -25,7 +25,7 @@ from dragoman.stores import Filter, Store, parse
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from dragoman.media.clips import Clip
+    from dragoman.media.video import VideoPart
 
 
 class Searcher:
@@ -64,7 +64,7 @@ class Searcher:
         text: str = "",
         *,
         image: str | Path | Image | None = None,
-        video: str | Path | Clip | None = None,
+        video: str | Path | VideoPart | None = None,
         item_id: str | None = None,
         k: int = 10,
         lang: str | None = None,
@@ -103,7 +103,7 @@ class Searcher:
         """[Q, J] unit vectors of image files or PIL images."""
         return self._live.run(lambda opened: opened.model.encode_image(images))
 
-    def encode_video(self, videos: Sequence[str | Path | Clip]) -> NDArray[np.float32]:
+    def encode_video(self, videos: Sequence[str | Path | VideoPart]) -> NDArray[np.float32]:
         """[Q, J] unit vectors of video files, or of parts of them (`clip.mp4#t=3,8`), as of queries."""
         return self._live.run(partial(vectors_of_videos, videos))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 from dragoman.errors import UserError
+from dragoman.media.images import Decoding
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,3 +51,13 @@ class ServiceConfig:
         for one in fields(self):
             if not getattr(self, one.name) > 0:
                 raise UserError(f"{one.name} must be above 0, got {getattr(self, one.name)}.")
+
+    @property
+    def for_images(self) -> Decoding:
+        """Limits of an image."""
+        return Decoding(max_megapixels=self.max_megapixels)
+
+    @property
+    def for_videos(self) -> Decoding:
+        """Limits of a video's frames."""
+        return Decoding(max_megapixels=self.max_video_megapixels)

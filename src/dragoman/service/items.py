@@ -113,8 +113,8 @@ async def thumbnail(
         content = state.thumbnails.get(tag)
         if content is None:
             async with state.decoding:
-                most = state.config.max_megapixels
-                content = await in_thread(thumbnails.render, file, side, format, most, at)
+                how = state.config.for_images
+                content = await in_thread(thumbnails.render, file, side, format, how, at)
             state.thumbnails.put(tag, content)
     except ImageError as error:
         raise Problem(404, f"The item's picture cannot be shown: {reason_of(error)}.") from None
@@ -150,7 +150,7 @@ def _store(
 ) -> tuple[bool, Entry]:
     """Whether the item is new, and its entry, once it is found by searches."""
     try:
-        opened = open_image(image, state.config.max_megapixels)
+        opened = open_image(image, state.config.for_images)
     except ImageError as error:
         raise Problem(422, f"The image cannot be used: {reason_of(error)}.") from None
     folder = collection.info.folder

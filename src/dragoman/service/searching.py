@@ -76,7 +76,7 @@ async def _answer(request: Request, body: bodies.Body[schemas.SearchRequest]) ->
             # Decoded, an image takes far more memory than its file: it counts until it is answered.
             await held.enter_async_context(state.decoding)
         if body.image is not None:
-            opened = await in_thread(open_image, body.image, state.config.max_megapixels)
+            opened = await in_thread(open_image, body.image, state.config.for_images)
         query = Query(
             text=asked.text,
             image=opened,

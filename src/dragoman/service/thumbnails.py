@@ -10,8 +10,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from dragoman.media.images import open_image
-from dragoman.media.video import frame_at
+from dragoman.media.images import Decoding, open_image
+from dragoman.media.reading import frame_at
 
 SIZES = (64, 128, 256, 384, 512, 768, 1024)
 """Longer side in pixels; what is asked for is rounded up to one of them, so that few versions exist."""
@@ -34,16 +34,13 @@ def tag(file: Path, source: str, size: int, format: str) -> str:
     return hashlib.sha256(said.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
-def render(file: Path, size: int, format: str, max_megapixels: float, at: float | None = None) -> bytes:
+def render(file: Path, size: int, format: str, decoding: Decoding, at: float | None = None) -> bytes:
     """The picture upright, its longer side at most `size`; never enlarged, without metadata.
 
     Of a video, the frame `at` so many seconds. Raises ImageError for what cannot be shown.
     """
-    if at is None:
-        # A JPEG is decoded to twice the size that is wanted, or more, and then scaled down well.
-        image = open_image(file, max_megapixels, at_least=2 * size)
-    else:
-        image = frame_at(file, at, max_megapixels)
+    # A JPEG is decoded to twice the size that is wanted, or more, and then scaled down well.
+    image = open_image(file, decoding, 2 * size) if at is None else frame_at(file, at, decoding)
     image.thumbnail((size, size), Image.Resampling.LANCZOS)
     content = io.BytesIO()
     # A colour profile matters to how a photo looks; place, date and camera stay in the file.

@@ -9,8 +9,8 @@ from dataclasses import replace
 from fastapi import Request
 
 from dragoman.errors import MissingExtraError
-from dragoman.media.clips import Clip
 from dragoman.media.images import ImageError
+from dragoman.media.video import VideoPart
 from dragoman.search.answer import Answer, Query
 from dragoman.service.collection import Collection
 from dragoman.service.config import ServiceConfig
@@ -21,13 +21,11 @@ LOOK_SECONDS = 0.25
 """How often it is looked whether the client still waits."""
 
 
-def clip_of(video: bytes | None, config: ServiceConfig) -> Clip | None:
+def clip_of(video: bytes | None, config: ServiceConfig) -> VideoPart | None:
     """A video that was uploaded, within the limits."""
     if video is None:
         return None
-    return Clip(
-        source=video, max_megapixels=config.max_video_megapixels, max_seconds=config.max_video_seconds
-    )
+    return VideoPart(source=video, decoding=config.for_videos, max_seconds=config.max_video_seconds)
 
 
 async def watched(request: Request, collection: Collection, query: Query) -> Answer:
@@ -35,17 +33,17 @@ async def watched(request: Request, collection: Collection, query: Query) -> Ans
 
     Raises Problem 422 for a video that cannot be used, 501 where this service reads none.
     """
-    assert isinstance(query.video, Clip)
+    assert isinstance(query.video, VideoPart)
     gone = threading.Event()
 
     def check() -> None:
         if gone.is_set():
             raise Problem(503, "Nobody waits for this answer any more.")
 
-    clip = replace(query.video, check=check)
+    part = replace(query.video, check=check)
     looking = asyncio.create_task(_look_for_the_client(request, gone))
     try:
-        return await in_thread(collection.answer, replace(query, video=clip))
+        return await in_thread(collection.answer, replace(query, video=part))
     except ImageError as error:
         raise Problem(422, f"The video cannot be used: {reason_of(error)}.") from None
     except MissingExtraError as error:

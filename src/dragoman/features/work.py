@@ -1,27 +1,23 @@
-"""The unfinished part of a feature set: shards on the disk, and the feature set made of them.
-
-N rows; a row is one vector, or the vectors of the whole image and of its regions.
-"""
+"""The unfinished part of a feature set: shards on the disk, and the feature set made of them."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dragoman.corpus.features import FORMAT, FORMAT_VERSION, FeatureSet
+from dragoman.corpus.features import FeatureSet, Layout, write_features
 from dragoman.errors import UserError
-from dragoman.folders import MANIFEST, atomic_path, write_json, write_manifest, write_text
+from dragoman.folders import MANIFEST, atomic_path, write_json, write_text
 
 REJECTED = "rejected.jsonl"
-_ROWS = 8192
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,12 +29,25 @@ class Rejected:
     reason: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Shard:
-    """What some whole batches gave: one row of `vectors` an id, and the items that gave none."""
+    """Items of some whole batches: the vectors of each id, and the items that gave none."""
+
+    ids: list[str] = field(default_factory=list)
+    vectors: list[NDArray[np.float16]] = field(default_factory=list)
+    """[D] each, with regions [R, D], of a video [F, D]."""
+    times: list[NDArray[np.float64]] = field(default_factory=list)
+    """[F] each, in seconds."""
+    rejected: list[Rejected] = field(default_factory=list)
+
+
+class _Stored(NamedTuple):
+    """Vectors on the disk; those of `ids[i]` are `vectors[offsets[i]:offsets[i + 1]]`."""
 
     ids: list[str]
-    vectors: NDArray[np.float16]
+    vectors: NDArray[np.floating]
+    offsets: NDArray[np.int64]
+    times: NDArray[np.float64] | None
     rejected: list[Rejected]
 
 
@@ -48,41 +57,48 @@ class FeatureWork:
     Hold `sole_writer` on the working folder. Opening it finishes a swap that a kill interrupted.
     """
 
-    def __init__(self, final: Path, fingerprint: str, grid: int = 0, **how: Any) -> None:
-        """`how` is what else must be the same for vectors to be mixed, as the manifest says it."""
-        self.final = final
+    def __init__(self, final: Path, layout: Layout, identity: Mapping[str, Any]) -> None:
+        """`identity` is what must be the same for vectors to be mixed: fingerprint, grid, sampling."""
+        self.final, self.layout, self.identity = final, layout, {"grid": 0, **identity}
         self.folder = working_folder(final)
         self._shards = self.folder / "shards"
         self._recover()
         self.old = FeatureSet.open(final) if (final / MANIFEST).is_file() else None
-        self.identity = {"fingerprint": fingerprint, "grid": grid, **how}
         self._require_same_encoder()
 
     @cached_property
-    def shards(self) -> list[Shard]:
+    def shards(self) -> list[_Stored]:
         """Finished shards; their vectors stay on the disk."""
         return [_read_shard(file) for file in sorted(self._shards.glob("shard-*.json"))]
 
     def add(self, shard: Shard) -> None:
         """Keep a finished shard, whatever happens next."""
-        self._note_identity()
+        if not self.shards:
+            write_json(self._shards / "encoder.json", self.identity)
         file = self._shards / f"shard-{len(self.shards):08d}.json"
-        with atomic_path(file.with_suffix(".npy")) as temporary, temporary.open("wb") as handle:
-            np.save(handle, shard.vectors, allow_pickle=False)
+        listed: dict[str, Any] = {"ids": shard.ids, "rejected": [asdict(one) for one in shard.rejected]}
+        if shard.ids:
+            ragged = self.layout == "frames"
+            with atomic_path(file.with_suffix(".npy")) as temporary, temporary.open("wb") as handle:
+                joined = np.concatenate(shard.vectors) if ragged else np.stack(shard.vectors)
+                np.save(handle, joined, allow_pickle=False)
+            if ragged:
+                listed["counts"] = [len(one) for one in shard.vectors]
+                listed["times"] = np.concatenate(shard.times).tolist()
         # Written after its vectors: where this file is, the shard is complete.
-        write_json(file, {"ids": shard.ids, "rejected": [asdict(one) for one in shard.rejected]})
+        write_json(file, listed)
         self.shards.append(_read_shard(file))
 
     @property
     def done(self) -> set[str]:
         """Items that need no more work: they have a vector, or were rejected by an unfinished run."""
-        found = {item_id for ids in self._listed() for item_id in ids}
+        found = {item_id for source in self._sources() for item_id in source.ids}
         found.update(one.item_id for one in self.rejected_now)
         return found
 
     @property
     def rejected_now(self) -> list[Rejected]:
-        """What the shards list as rejected."""
+        """Items that the shards list as rejected."""
         return [one for shard in self.shards for one in shard.rejected]
 
     @property
@@ -92,7 +108,7 @@ class FeatureWork:
 
     @cached_property
     def rejected_before(self) -> list[Rejected]:
-        """What the finished feature set lists as rejected."""
+        """Items that the finished feature set lists as rejected."""
         file = self.final / REJECTED
         if not file.is_file():
             return []
@@ -103,54 +119,30 @@ class FeatureWork:
 
         Ids without a vector are passed over. The earlier set stays whole until the new one takes its name.
         """
-        place = self._places()
+        place = {
+            item_id: (source, row) for source in self._sources() for row, item_id in enumerate(source.ids)
+        }
         ids = [item_id for item_id in order if item_id in place]
+        places = [place[item_id] for item_id in ids]
         new = self.folder / "new"
         write_rejected(new, rejected)
         if ids:
-            self._write(new, ids, [place[item_id] for item_id in ids], **manifest)
+            times = None
+            if self.layout == "frames":
+                times = np.concatenate([_of(source.times, source, row) for source, row in places])
+            vectors = self._vectors(places)
+            write_features(new, ids, vectors, layout=self.layout, times=times, **manifest)
         self._swap()
         return len(ids)
 
-    def _begun(self) -> bool:
-        return any(self._shards.glob("shard-*.json"))
+    def _sources(self) -> list[_Stored]:
+        old = [] if self.old is None else [_stored(self.old, [])]
+        return [*old, *self.shards]
 
-    def _note_identity(self) -> None:
-        """Before the first shard: what its vectors are made with."""
-        if not self._begun():
-            write_json(self._shards / "encoder.json", self.identity)
-
-    def _sources(self) -> list[NDArray[np.floating]]:
-        return [*([self.old.vectors] if self.old else []), *(shard.vectors for shard in self.shards)]
-
-    def _listed(self) -> list[list[str]]:
-        """Ids of each source."""
-        return [*([self.old.ids] if self.old else []), *(shard.ids for shard in self.shards)]
-
-    def _places(self) -> dict[str, tuple[int, int]]:
-        return {
-            item_id: (source, row)
-            for source, ids in enumerate(self._listed())
-            for row, item_id in enumerate(ids)
-        }
-
-    def _write(
-        self, new: Path, ids: Sequence[str], places: Sequence[tuple[int, int]], **manifest: Any
-    ) -> None:
-        with atomic_path(new / "vectors.npy") as temporary:
-            self._write_vectors(temporary, places)
-        write_text(new / "ids.txt", "".join(f"{item_id}\n" for item_id in ids))
-        write_manifest(new, format=FORMAT, format_version=FORMAT_VERSION, **manifest)
-
-    def _write_vectors(self, file: Path, places: Sequence[tuple[int, int]]) -> None:
-        # Plain writes and no memory map: on a full disk a map kills the process by a signal.
-        sources = self._sources()
-        header = {"descr": "<f2", "fortran_order": False, "shape": (len(places), *sources[-1].shape[1:])}
-        with file.open("wb") as handle:
-            np.lib.format.write_array_header_1_0(handle, header)
-            for start in range(0, len(places), _ROWS):
-                rows = [sources[source][row] for source, row in places[start : start + _ROWS]]
-                handle.write(np.asarray(rows, "<f2").tobytes())
+    def _vectors(self, places: Iterable[tuple[_Stored, int]]) -> Iterator[NDArray[np.floating]]:
+        for source, row in places:
+            found = _of(source.vectors, source, row)
+            yield found[0] if self.layout == "whole" else found
 
     def _swap(self) -> None:
         if self.final.exists():
@@ -161,7 +153,6 @@ class FeatureWork:
             self._shards.rename(self.folder / "used")
         self._remove_leftovers()
         self.__dict__.pop("shards", None)
-        self.__dict__.pop("stored", None)
 
     def _recover(self) -> None:
         if (self.folder / "old").exists() and not self.final.exists():
@@ -177,14 +168,14 @@ class FeatureWork:
 
     def _require_same_encoder(self) -> None:
         if self.old is not None:
-            _same(self.identity, self.old.manifest.get("encoder"), self.final, self.final)
-        if self._begun():
+            _require_same(self.identity, self.old.manifest.get("encoder"), self.final, self.final)
+        if any(self._shards.glob("shard-*.json")):
             note = json.loads((self._shards / "encoder.json").read_text("utf-8"))
-            _same(self.identity, note, self.final, self.folder)
+            _require_same(self.identity, note, self.final, self.folder)
 
 
 def working_folder(final: Path) -> Path:
-    """Where the unfinished part of the feature set `final` lies."""
+    """Name the folder of the unfinished part of the feature set `final`."""
     return final.parent / f".{final.name}"
 
 
@@ -194,13 +185,35 @@ def write_rejected(folder: Path, rejected: Iterable[Rejected]) -> None:
     write_text(folder / REJECTED, "".join(lines))
 
 
-def _read_shard(file: Path) -> Shard:
+def _read_shard(file: Path) -> _Stored:
     listed = json.loads(file.read_text("utf-8"))
-    vectors = np.load(file.with_suffix(".npy"), mmap_mode="r" if listed["ids"] else None, allow_pickle=False)
-    return Shard(ids=listed["ids"], vectors=vectors, rejected=[Rejected(**one) for one in listed["rejected"]])
+    ids, rejected = listed["ids"], [Rejected(**one) for one in listed["rejected"]]
+    if not ids:
+        return _Stored([], np.empty((0, 0), np.float16), np.zeros(1, np.int64), None, rejected)
+    if file.with_suffix("").is_dir():
+        # Jobs before this format kept frames of videos as a feature set.
+        return _stored(FeatureSet.open(file.with_suffix("")), rejected)
+    vectors = np.load(file.with_suffix(".npy"), mmap_mode="r", allow_pickle=False)
+    if "counts" in listed:
+        offsets = np.cumsum([0, *listed["counts"]])
+        return _Stored(ids, vectors, offsets, np.array(listed["times"]), rejected)
+    # With regions [N, R, D]: as many rows an item.
+    each = vectors.shape[1] if vectors.ndim == 3 else 1
+    return _Stored(
+        ids, vectors.reshape(-1, vectors.shape[-1]), np.arange(len(ids) + 1) * each, None, rejected
+    )
 
 
-def _same(identity: dict[str, object], encoder: object, final: Path, place: Path) -> None:
+def _stored(found: FeatureSet, rejected: list[Rejected]) -> _Stored:
+    return _Stored(found.ids, found.vectors, found.offsets, found.times, rejected)
+
+
+def _of(values: NDArray[Any] | None, source: _Stored, row: int) -> NDArray[Any]:
+    assert values is not None
+    return values[source.offsets[row] : source.offsets[row + 1]]
+
+
+def _require_same(identity: Mapping[str, Any], encoder: object, final: Path, place: Path) -> None:
     found = encoder if isinstance(encoder, dict) else {}
     fingerprint, expected = found.get("fingerprint"), str(identity["fingerprint"])
     remedy = f"Give this one its own name (--name {final.name}_2), or remove the other: rm -r {place}"
