@@ -1,4 +1,4 @@
-"""docs/training.md lists every setting there is, with its default."""
+"""docs/training_settings.md lists every setting there is, with its default."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from dragoman.training import TrainConfig
 from dragoman.training.extension_config import ExtensionConfig
 from dragoman.training.trust_use import TrustUse
 
-PAGE = Path(__file__).parents[2] / "docs" / "training.md"
+PAGE = Path(__file__).parents[2] / "docs" / "training_settings.md"
 GROUPS: dict[str, Any] = {
     "": TrainConfig,
     "text.": SmallTextConfig,
@@ -88,10 +88,10 @@ def write_tables() -> None:
     for prefix, config in GROUPS.items():
         mark = f"<!-- {config.__module__} -->\n"
         before, after = page.split(mark)
-        rest = after.split("\n\n", 1)[1]
+        rest = after.partition("\n\n")[2]
         table = "| setting | default | meaning |\n|---|---|---|\n" + "\n".join(rows(prefix, config))
         page = f"{before}{mark}{table}\n\n{rest}"
-    PAGE.write_text(page, encoding="utf-8")
+    PAGE.write_text(page.rstrip("\n") + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
