@@ -7,7 +7,6 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import dragoman
 from dragoman.corpus.corpus import Corpus
 from dragoman.folders import sha256, versions
 from dragoman.models.hub import PAIR
@@ -55,7 +54,7 @@ def digest(hashes: dict[str, str]) -> str:
 
 def _commit() -> str | None:
     """Find the commit of this package, where it runs from a checkout."""
-    folder = Path(dragoman.__file__).parent
+    folder = Path(__file__).parent.parent
     # Of the folder of the package alone: a commit that touches only documents changes no figure.
     command = ["git", "-C", str(folder), "log", "-1", "--format=%H", "--", "."]
     try:
