@@ -134,7 +134,7 @@ def test_given_vectors_are_not_mixed_with_extracted_ones(tmp_path: Path, tower: 
 
     corpus = save_photo_corpus(tmp_path, 2)
     write_features(tmp_path / "features" / "given", ["item0"], np.ones((1, 8)), inputs={})
-    with pytest.raises(UserError, match="holds vectors of no encoder that is known here"):
+    with pytest.raises(UserError, match="holds another feature set; it differs in encoder"):
         extract_features(corpus, encoder=tower, name="given")
 
 

@@ -166,7 +166,7 @@ def test_a_killed_extraction_with_a_grid_ends_with_the_same_bytes(
 def test_another_grid_under_an_existing_name_is_refused(tmp_path: Path) -> None:
     tower, corpus = save_tower(tmp_path / "tower", "clip"), save_photo_corpus(tmp_path / "corpus", 2)
     extract_features(corpus, encoder=tower, name="eyes")
-    with pytest.raises(UserError, match=r"was made with --grid 0, not 2.*--name eyes_2"):
+    with pytest.raises(UserError, match=r"differs in grid=0 there, 2 now\. They cannot.*--name eyes_2"):
         extract_features(corpus, encoder=tower, name="eyes", options=ExtractOptions(grid=2))
 
 

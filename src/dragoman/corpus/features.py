@@ -18,6 +18,7 @@ N ids, T vectors of all ids together, K vectors of one id, R regions, F frames, 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, get_args
@@ -26,11 +27,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dragoman.errors import UserError
-from dragoman.folders import atomic_path, read_manifest, write_manifest, write_text
+from dragoman.folders import Format, atomic_path, write_text
 from dragoman.media.frames import MOST_FRAMES, padded
 
-FORMAT = "dragoman-features"
-FORMAT_VERSION = 2
+FEATURES = Format("dragoman-features", 2, "dragoman features CORPUS --encoder FOLDER")
 Layout = Literal["whole", "regions", "frames"]
 
 
@@ -67,8 +67,7 @@ class FeatureSet:
     def open(cls, folder: str | Path) -> FeatureSet:
         """Open a feature folder. Raises UserError if it is missing, damaged or of a newer format."""
         path = Path(folder)
-        make = "dragoman features CORPUS --encoder FOLDER"
-        return cls(path, read_manifest(path, format=FORMAT, format_version=FORMAT_VERSION, make=make))
+        return cls(path, FEATURES.read(path))
 
     @cached_property
     def ids(self) -> list[str]:
@@ -186,9 +185,7 @@ def write_features(
     write_text(folder / "ids.txt", "".join(f"{item_id}\n" for item_id in ids))
     # Versions before 2 know no frames; what they can read is written so that they do.
     version, size = (2, {"frames": int(offsets[-1])}) if layout == "frames" else (1, {})
-    write_manifest(
-        folder, format=FORMAT, format_version=version, inputs=inputs, layout=layout, **size, **details
-    )
+    replace(FEATURES, version=version).write(folder, inputs=inputs, layout=layout, **size, **details)
 
 
 def _write_vectors(

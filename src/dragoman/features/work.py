@@ -14,8 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dragoman.corpus.features import FeatureSet, Layout, write_features
-from dragoman.errors import UserError
-from dragoman.folders import MANIFEST, atomic_path, write_json, write_text
+from dragoman.folders import (
+    MANIFEST,
+    atomic_path,
+    mend,
+    remove,
+    remove_torn,
+    require_same,
+    swap,
+    write_json,
+    write_text,
+)
 
 REJECTED = "rejected.jsonl"
 
@@ -145,33 +154,36 @@ class FeatureWork:
             yield found[0] if self.layout == "whole" else found
 
     def _swap(self) -> None:
-        if self.final.exists():
-            self.final.rename(self.folder / "old")
-        (self.folder / "new").rename(self.final)
+        swap(self.folder / "new", self.final, self.folder / "old")
         # A kill before this line is harmless: the shards give the vectors that the set already holds.
-        if self._shards.exists():
-            self._shards.rename(self.folder / "used")
-        self._remove_leftovers()
+        remove(self._shards)
         self.__dict__.pop("shards", None)
 
     def _recover(self) -> None:
-        if (self.folder / "old").exists() and not self.final.exists():
-            (self.folder / "old").rename(self.final)
-        self._remove_leftovers()
-        # What a killed writer left of a file that had no name yet.
-        for torn in (*self._shards.rglob(".*.tmp"), *self.final.glob(".*.tmp")):
-            torn.unlink()
-
-    def _remove_leftovers(self) -> None:
-        for name in ("old", "new", "used"):
+        mend(self.final, self.folder / "old")
+        remove(self.folder / "new")
+        # Shards whose vectors are in the set; jobs of before called them so.
+        for name in ("shards.gone", "used"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
+        for folder in (self._shards, self.final):
+            remove_torn(folder)
 
     def _require_same_encoder(self) -> None:
+        noted = self._shards / "encoder.json"
+        encoders: dict[Path, object] = {}
         if self.old is not None:
-            _require_same(self.identity, self.old.manifest.get("encoder"), self.final, self.final)
+            encoders[self.final] = self.old.manifest.get("encoder")
         if any(self._shards.glob("shard-*.json")):
-            note = json.loads((self._shards / "encoder.json").read_text("utf-8"))
-            _require_same(self.identity, note, self.final, self.folder)
+            encoders[self.folder] = json.loads(noted.read_text("utf-8"))
+        for place, encoder in encoders.items():
+            require_same(
+                place,
+                "feature set",
+                _told(encoder),
+                _told(self.identity),
+                f"They cannot be mixed. Give this one its own name (--name {self.final.name}_2), or remove "
+                f"the other: rm -r {place}",
+            )
 
 
 def working_folder(final: Path) -> Path:
@@ -213,32 +225,11 @@ def _of(values: NDArray[Any] | None, source: _Stored, row: int) -> NDArray[Any]:
     return values[source.offsets[row] : source.offsets[row + 1]]
 
 
-def _require_same(identity: Mapping[str, Any], encoder: object, final: Path, place: Path) -> None:
+def _told(encoder: object) -> dict[str, object]:
+    """Return what must be the same; sets of before say nothing of a grid, given ones nothing at all."""
     found = encoder if isinstance(encoder, dict) else {}
-    fingerprint, expected = found.get("fingerprint"), str(identity["fingerprint"])
-    remedy = f"Give this one its own name (--name {final.name}_2), or remove the other: rm -r {place}"
-    if fingerprint != expected:
-        whose = (
-            f"another encoder (fingerprint {fingerprint[:12]})"
-            if fingerprint
-            else "no encoder that is known here"
-        )
-        raise UserError(
-            f"{place} holds vectors of {whose}, not of this one ({expected[:12]}); they cannot be mixed. "
-            f"{remedy}"
-        )
-    if found.get("grid", 0) != identity["grid"]:
-        raise UserError(
-            f"{place} was made with --grid {found.get('grid', 0)}, not {identity['grid']} (0 keeps no "
-            f"regions); they cannot be mixed. {remedy}"
-        )
-    if found.get("sampling") != identity.get("sampling"):
-        there, here = (_frames(one.get("sampling")) for one in (found, identity))
-        raise UserError(f"{place} was made with {there}, not {here}; they cannot be mixed. {remedy}")
-
-
-def _frames(sampling: object) -> str:
-    if not isinstance(sampling, dict):
-        return "one vector an item"
-    listed = (f"{name} {value}" for name, value in sampling.items() if value is not None)
-    return f"frames of videos ({', '.join(listed)})"
+    return {
+        "encoder": found.get("fingerprint"),
+        "grid": found.get("grid", 0),
+        "sampling": found.get("sampling"),
+    }
