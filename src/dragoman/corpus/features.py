@@ -104,7 +104,7 @@ class FeatureSet:
             return padded([self._of(row)[0] for row in rows], self.per_item, self.vectors.dtype)
         if self.layout == "frames":
             return np.empty((0, self.per_item, self.width), self.vectors.dtype)
-        found: NDArray[np.floating] = self._dense[rows, 0]
+        found: NDArray[np.floating] = self.vectors[self.offsets[rows]]
         return found
 
     def parts(self, rows: NDArray[np.int64]) -> NDArray[np.floating]:
