@@ -76,7 +76,7 @@ def rows(index: Path, models: Mapping[str, str | Path], texts: list[str]) -> Ite
                 seconds = searchers[name].search(text, k=10).seconds
                 for part, value in (seconds | {"whole": sum(seconds.values())}).items():
                     times[name][part].append(1000 * value)
-        count = searchers["PyTorch"].backend.count()
+        count = searchers["PyTorch"].store.count()
     for name, found in times.items():
         cells = [f"{np.median(found[part][WARM:]):.1f}" for part in ("encode", "search", "whole")]
         late = np.percentile(found["whole"][WARM:], 95)
@@ -88,7 +88,7 @@ def rows(index: Path, models: Mapping[str, str | Path], texts: list[str]) -> Ite
 def grow(index: Path, model: str, size: int) -> None:
     """Fill up with entries that nobody made, of vectors in clusters."""
     with Searcher.open(index, model=model) as searcher:
-        backend = searcher.backend
+        backend = searcher.store
         world = World(searcher.info.width)
         missing = size - backend.count()
         for start in range(0, missing, BATCH):

@@ -80,7 +80,7 @@ def main() -> None:
             )
             rows.append((lang, len(chosen), found, still))
         with Searcher.open(root / "index-film") as searcher:
-            count = searcher.backend.count()
+            count = searcher.store.count()
         megabytes = (root / "film" / "film.mp4").stat().st_size / 1e6
     length = max(spans[-1][1] for spans in shown.values())
     lines = [

@@ -48,10 +48,10 @@ def test_an_index_holds_the_vectors_of_the_model(tmp_path: Path) -> None:
     with Searcher.open(tmp_path / "index") as searcher:
         expected = Retriever.load(run).encode_image([tmp_path / "photos" / name for name in names])
         # In other batches the tower may round differently by one float16 step.
-        np.testing.assert_allclose(searcher.backend.vectors(names), expected, atol=5e-3)
+        np.testing.assert_allclose(searcher.store.vectors(names), expected, atol=5e-3)
         answer = searcher.search("a dog runs on the beach", k=5)
         scores = (
-            Retriever.load(run).encode_text(["a dog runs on the beach"]) @ searcher.backend.vectors(names).T
+            Retriever.load(run).encode_text(["a dog runs on the beach"]) @ searcher.store.vectors(names).T
         )
         np.testing.assert_allclose([hit.score for hit in answer.hits], np.sort(scores[0])[::-1], atol=1e-5)
 

@@ -106,7 +106,7 @@ def test_a_second_run_does_nothing_again_and_says_the_same(shown: tuple[Path, De
 def test_the_index_of_the_demonstration_finds_pictures(shown: tuple[Path, DemoResult]) -> None:
     corpus = Corpus.open(shown[0] / "world")
     with Searcher.open(shown[1].index) as searcher:
-        assert searcher.info.count == len(corpus.items) == searcher.backend.count()
+        assert searcher.info.count == len(corpus.items) == searcher.store.count()
         assert searcher.info.calibration is not None
         caption = next(row for row in corpus.captions.to_pylist() if row["item_id"].endswith("0"))
         answer = searcher.search(caption["text"], lang=caption["lang"], k=3, filter="split=test")

@@ -184,7 +184,7 @@ def test_what_another_process_indexes_is_found_by_the_next_search(searcher: Sear
 
 def test_a_new_model_is_swapped_in_under_searches(searcher: Searcher, world: Path) -> None:
     save_model(world / "other", "3" * 64, "4" * 64, targets=["pt", "fi"])
-    before = searcher.backend
+    before = searcher.store
     with ThreadPoolExecutor(2) as pool:
         stop = False
 
@@ -201,7 +201,7 @@ def test_a_new_model_is_swapped_in_under_searches(searcher: Searcher, world: Pat
         assert all(one.result() for one in running)
     assert searcher.search("koira juoksee rannalla").warnings == ()
     assert searcher.info.fingerprint == "3" * 64
-    assert searcher.backend is not before
+    assert searcher.store is not before
     with pytest.raises(Exception, match="closed"):
         before.count()
 

@@ -33,11 +33,11 @@ from dragoman.models.vision import VisionTower
 from dragoman.retrievers.film_vectors import clip_vector
 from dragoman.retrievers.loading import load_encoder
 from dragoman.retrievers.trained import Retriever
-from dragoman.search import live, watched
+from dragoman.search import live, video_vectors
 from dragoman.search.answer import Answer, Query
 from dragoman.search.calibration import Calibration, Judgement
 from dragoman.search.searcher import Searcher
-from dragoman.search.watched import Watched
+from dragoman.search.video_vectors import VideoVectors
 
 CLIP = ["red"] * 10 + ["green/blue"] * 10 + ["yellow"] * 5
 ORDERS = {
@@ -189,7 +189,7 @@ def test_a_video_is_added_to_a_text_and_an_image_as_an_image_is(searcher: Search
     (video,) = searcher.encode_video([blue])
     (text,) = searcher.encode_text(["red"])
     (image,) = searcher.encode_image([media / "yellow.png"])
-    stored = {hit: searcher.backend.vectors([hit])[0] for hit in ids(searcher.search("red", moments=True))}
+    stored = {hit: searcher.store.vectors([hit])[0] for hit in ids(searcher.search("red", moments=True))}
     queries: list[tuple[dict[str, Any], np.ndarray]] = [
         ({"text": "red"}, video + text),
         ({"image": media / "yellow.png"}, video + image),
@@ -244,7 +244,7 @@ def test_a_video_that_cannot_be_read_is_told_by_name(
 def test_clips_of_one_content_are_told_apart_by_part_limits_and_model(
     media: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    content, seen = (media / "three.mp4").read_bytes(), Watched()
+    content, seen = (media / "three.mp4").read_bytes(), VideoVectors()
     model = toy_model.load_toy(media.parent / "run")
     for start, name in ((0, "red"), (3, "green"), (6, "blue"), (3, "green"), (0, "red")):
         vector = seen.vector(model, VideoPart(source=content, start=start, end=start + 3))
@@ -255,7 +255,8 @@ def test_clips_of_one_content_are_told_apart_by_part_limits_and_model(
     with pytest.raises(ImageError, match=r"it lasts 9\.0 seconds, more than the limit of 8"):
         seen.vector(model, VideoPart(source=content, max_seconds=8))
     # What was asked for longest ago is forgotten first, and a file may have changed.
-    monkeypatch.setattr(watched, "KEPT", 1)
+    monkeypatch.setattr(video_vectors, "KEPT", 1)
+    seen = VideoVectors()
     for clip, frames in (
         (VideoPart(source=content, end=1), 1),
         (VideoPart(source=content), 9),

@@ -26,7 +26,7 @@ from tiny_videos import save_slides, save_sound, save_video
 from dragoman.index.film import moment_id
 from dragoman.media.video import VideoPart
 from dragoman.records import Entry
-from dragoman.search import watched
+from dragoman.search import video_vectors
 
 
 def ids(answer: Any) -> list[str]:
@@ -99,7 +99,7 @@ def test_every_moment_or_the_best_one_answers(
         for start in range(3)
     ]
     with open_shelf(own_shelf) as searcher:
-        searcher.backend.add(moments, np.stack([vector] * 3))
+        searcher.store.add(moments, np.stack([vector] * 3))
     client = service(own_shelf)
     content, every = film.read_bytes(), {moment.item_id for moment in moments}
     for way in (in_json, in_form):
@@ -252,7 +252,7 @@ class Held:
 @pytest.fixture
 def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[Held]:
     found = Held()
-    monkeypatch.setattr(watched, "clip_vector", found)
+    monkeypatch.setattr(video_vectors, "clip_vector", found)
     yield found
     found.go.set()
 

@@ -433,12 +433,12 @@ def test_a_moment_of_a_video_is_played_from_its_beginning(page: Page, own_shelf:
             captions={"en": "a green film"},
             source="digest",
         )
-        searcher.backend.add([moment], vector[None])
+        searcher.store.add([moment], vector[None])
         times = {"start": 3723.0, "end": 36061.5}
         late = replace(moment, item_id=moment_id("late.webm", 3723, 36061.5), metadata=times, captions={})
         # A whole video may have such metadata of its own.
         whole = replace(moment, item_id="whole.webm", captions={})
-        searcher.backend.add([late, whole], np.stack([vector, vector]))
+        searcher.store.add([late, whole], np.stack([vector, vector]))
     with threaded(shelf=own_shelf) as start:
         page.go(start()[0])
         page.press("/")

@@ -1,4 +1,4 @@
-"""What goes into a search, and what comes out."""
+"""Queries and answers: the input of a search, and its output."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Language:
     """0..1; 1 where the user gave it."""
     given: bool
     trained: bool
-    """Whether the model was trained on captions in it."""
+    """True where the model was trained on captions in it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,7 @@ class Answer:
     language: Language | None
     """None for a query without text."""
     match: bool | None
-    """Whether anything in the index is likely to answer the query; None where nothing was calibrated."""
+    """True where something in the index is likely to answer the query; None where nothing was calibrated."""
     warnings: tuple[str, ...] = ()
     """For a person: a language outside training, a text that was cut, …"""
     seconds: dict[str, float] = field(default_factory=dict)

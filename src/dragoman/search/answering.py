@@ -55,8 +55,8 @@ def answers(queries: Sequence[Query], opened: Opened) -> list[Answer]:
     reads = [_read(query, opened.info.languages) for query in queries]
     vectors_QJ = _vectors(reads, opened)
     encoded = perf_counter()
-    found = _search(opened.backend, reads, vectors_QJ)
-    hits = _hits(opened.backend, found)
+    found = _search(opened.store, reads, vectors_QJ)
+    hits = _hits(opened.store, found)
     seconds = {"encode": encoded - started, "search": perf_counter() - encoded}
     return [
         _answer(read, hits, vector_J, opened, seconds)
@@ -69,11 +69,11 @@ def vectors_of_videos(videos: Sequence[str | Path | VideoPart], opened: Opened) 
     require_list(videos, "encode_video", "videos")
     parts = [video if isinstance(video, VideoPart) else VideoPart.named(video) for video in videos]
     none = np.empty((0, opened.info.width), np.float32)
-    return np.concatenate([none, *(opened.watched.vector(opened.model, part)[None] for part in parts)])
+    return np.concatenate([none, *(opened.videos.vector(opened.model, part)[None] for part in parts)])
 
 
 def _shows(query: Query) -> bool:
-    """Whether there is more to it than text."""
+    """True where the query shows something beside its text."""
     return any(part is not None for part in (query.image, query.video, query.item_id))
 
 
@@ -121,7 +121,7 @@ def _vectors(reads: Sequence[_Read], opened: Opened) -> Floats:
         (of_text, opened.model.encode_text(texts) if texts else ()),
         (of_image, opened.model.encode_image(images) if images else ()),
         (of_video, vectors_of_videos(videos, opened)),
-        (of_item, _vectors_of_items(opened.backend, items)),
+        (of_item, _vectors_of_items(opened.store, items)),
     ):
         for (row, weight), vector_J in zip(places, vectors, strict=True):
             sum_QJ[row] += weight * vector_J
@@ -132,20 +132,20 @@ def _vectors(reads: Sequence[_Read], opened: Opened) -> Floats:
     return np.asarray(sum_QJ / length_Q, np.float32)
 
 
-def _vectors_of_items(backend: Store, item_ids: Sequence[str]) -> Floats:
+def _vectors_of_items(store: Store, item_ids: Sequence[str]) -> Floats:
     if not item_ids:
-        return np.empty((0, backend.width), np.float32)
+        return np.empty((0, store.width), np.float32)
     try:
-        return backend.vectors(item_ids)
+        return store.vectors(item_ids)
     except KeyError:
-        entries = backend.get(item_ids)
+        entries = store.get(item_ids)
         lost = next((i for i, entry in zip(item_ids, entries, strict=True) if entry is None), item_ids[0])
         raise UserError(
             f"The index holds no item {lost!r}. Give the id of an item, as hits show it."
         ) from None
 
 
-def _search(backend: Store, reads: Sequence[_Read], vectors_QJ: Floats) -> list[list[Match]]:
+def _search(store: Store, reads: Sequence[_Read], vectors_QJ: Floats) -> list[list[Match]]:
     """The matches of each query; queries of equal k and filter share one call."""
     groups: dict[tuple[int, Filter | None], list[int]] = defaultdict(list)
     for row, read in enumerate(reads):
@@ -155,7 +155,7 @@ def _search(backend: Store, reads: Sequence[_Read], vectors_QJ: Floats) -> list[
     for (k, chosen), rows in groups.items():
         asked = k
         while rows:
-            answered = zip(rows, backend.search(vectors_QJ[rows], asked, chosen), strict=True)
+            answered = zip(rows, store.search(vectors_QJ[rows], asked, chosen), strict=True)
             rows = []
             for row, matches in answered:
                 query = reads[row].query
@@ -179,9 +179,9 @@ def _best_moments(matches: Sequence[Match], query: Query) -> list[Match]:
     return list(best.values())
 
 
-def _hits(backend: Store, found: Sequence[Sequence[Match]]) -> list[list[Hit]]:
+def _hits(store: Store, found: Sequence[Sequence[Match]]) -> list[list[Hit]]:
     ids = list(dict.fromkeys(match.item_id for matches in found for match in matches))
-    entry_of = dict(zip(ids, backend.get(ids), strict=True)) if ids else {}
+    entry_of = dict(zip(ids, store.get(ids), strict=True)) if ids else {}
     # An entry that was deleted since it was found is no hit.
     return [
         [

@@ -180,7 +180,7 @@ def learn(asked: Mapping[str, Asked], false_accepts: float) -> tuple[Judgement, 
 
 
 def growth_of(asked: Mapping[str, Asked], weights: Sequence[float], false_accepts: float) -> float:
-    """What the threshold gains, in log odds, as the images where nothing answers become e times as many."""
+    """The gain of the threshold, in log odds, as the images where nothing answers become e times as many."""
 
     def threshold(best: Iterable[Floats]) -> float:
         odds_Q = np.concatenate([seen_QF @ np.asarray(weights) for seen_QF in best])

@@ -30,7 +30,7 @@ Floats = NDArray[np.floating]
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """How the scores of one language are read."""
+    """The reading of the scores of one language."""
 
     weights: tuple[float, float, float]
     """Constant, per tenth of cosine, per standard deviation above the background."""
@@ -42,7 +42,7 @@ class Judgement:
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """What `dragoman calibrate` learnt of a model."""
+    """The result of `dragoman calibrate` for a model."""
 
     fingerprint: str
     """Of that model."""
@@ -71,7 +71,7 @@ class Calibration:
         return found, bool(len(found) and odds_of(relevance_K.max()) >= odds_of(judgement.threshold) + more)
 
     def judgement(self, lang: str) -> Judgement:
-        """Of a BCP 47 tag, or of its language without region."""
+        """Find the judgement of a BCP 47 tag, or of its language without region."""
         return self.languages.get(lang) or self.languages.get(lang.split("-")[0]) or self.shared
 
     def write(self, file: Path) -> None:

@@ -89,9 +89,9 @@ def language_of(text: str, trained: Sequence[str], given: str | None = None) -> 
 
 
 def language_warning(language: Language, trained: Sequence[str]) -> str | None:
-    """What a person should know who asks in a language outside training, or None.
+    """The warning for a query in a language outside training, or None.
 
-    Of public models nobody knows what they were trained on: `trained` is empty.
+    It is not known what public models were trained on: `trained` is empty.
     """
     if not trained or language.trained or language.code == UNKNOWN or language.confidence < UNSURE:
         return None

@@ -14,23 +14,23 @@ from dragoman.folders import MANIFEST
 from dragoman.index.folder import IndexInfo, open_generation, read_info
 from dragoman.retrievers.loading import Encoder, image_fingerprint, load_encoder, model_fingerprint
 from dragoman.search.calibration import Calibration
-from dragoman.search.watched import Watched
+from dragoman.search.video_vectors import VideoVectors
 from dragoman.stores import Store
 
 T = TypeVar("T")
 
 
-class _Store:
-    """A backend with the searches that use it: it is closed when it is retired and the last of them ends."""
+class _Shared:
+    """A store with the searches that use it: it is closed when it is retired and the last of them ends."""
 
-    def __init__(self, backend: Store) -> None:
-        self.backend = backend
+    def __init__(self, store: Store) -> None:
+        self.store = store
         self.users = 0
         self.retired = False
 
     def close_if_idle(self) -> None:
         if self.retired and not self.users:
-            self.backend.close()
+            self.store.close()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,15 +39,15 @@ class Opened:
 
     info: IndexInfo
     model: Encoder
-    watched: Watched
+    videos: VideoVectors
     calibration: Calibration | None
-    store: _Store
+    shared: _Shared
     stamp: tuple[int, ...]
 
     @property
-    def backend(self) -> Store:
-        """Where the vectors are."""
-        return self.store.backend
+    def store(self) -> Store:
+        """The store that holds the entries and their vectors."""
+        return self.shared.store
 
 
 class LiveIndex:
@@ -62,7 +62,7 @@ class LiveIndex:
         self._opened = self._open(None)
 
     def run(self, work: Callable[[Opened], T]) -> T:
-        """What `work` returns for the current state; once more where the state was replaced under it."""
+        """The result of `work` for the current state; once more where the state was replaced under it."""
         while True:
             with self.using() as opened:
                 try:
@@ -81,46 +81,46 @@ class LiveIndex:
             if _stamp(self.folder) != self._opened.stamp:
                 self._replace()
             opened = self._opened
-            opened.store.users += 1
+            opened.shared.users += 1
         try:
             yield opened
         finally:
             with self._lock:
-                opened.store.users -= 1
-                opened.store.close_if_idle()
+                opened.shared.users -= 1
+                opened.shared.close_if_idle()
 
     def close(self) -> None:
-        """Close the backend, once the searches in other threads have ended."""
+        """Close the store, once the searches in other threads have ended."""
         with self._lock:
-            self._opened.store.retired = True
-            self._opened.store.close_if_idle()
+            self._opened.shared.retired = True
+            self._opened.shared.close_if_idle()
 
     def _replace(self) -> None:
         before = self._opened
         self._opened = self._open(before)
-        if self._opened.store is not before.store:
-            before.store.retired = True
-            before.store.close_if_idle()
+        if self._opened.shared is not before.shared:
+            before.shared.retired = True
+            before.shared.close_if_idle()
 
     def _open(self, before: Opened | None) -> Opened:
-        """What the manifest names; what has not changed is taken over."""
+        """Open all that the manifest names; what has not changed is taken over."""
         stamp = _stamp(self.folder)
         info = read_info(self.folder)
         if before and before.info.fingerprint == info.fingerprint:
-            model, watched = before.model, before.watched
+            model, videos = before.model, before.videos
         else:
-            model, watched = _load_model(info, self._model, self._device), Watched()
+            model, videos = _load_model(info, self._model, self._device), VideoVectors()
         if before and before.info.generation == info.generation:
-            store = before.store
+            shared = before.shared
         else:
-            store = _Store(open_generation(info))
+            shared = _Shared(open_generation(info))
         calibration = info.calibration and Calibration.read(self.folder / str(info.calibration["file"]))
         return Opened(
             info=info,
             model=model,
-            watched=watched,
+            videos=videos,
             calibration=calibration or None,
-            store=store,
+            shared=shared,
             stamp=stamp,
         )
 

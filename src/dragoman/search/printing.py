@@ -29,7 +29,7 @@ def lines(searcher: Searcher, answer: Answer) -> Iterator[str]:
 
 
 def remarks(answer: Answer) -> Iterator[str]:
-    """What a person should know about the answer: language, warnings, and whether there is a good match."""
+    """Remarks on an answer for a person: language, warnings, and whether there is a good match."""
     if answer.language and answer.language.code != UNKNOWN:
         sure = "" if answer.language.given else f", {answer.language.confidence:.0%} sure (--lang says it)"
         yield f"Language: {language_name(answer.language.code)}{sure}"

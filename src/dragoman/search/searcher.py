@@ -49,15 +49,15 @@ class Searcher:
 
     @property
     def info(self) -> IndexInfo:
-        """What the manifest says now."""
+        """The manifest as it is now."""
         with self._live.using() as opened:
             return opened.info
 
     @property
-    def backend(self) -> Store:
+    def store(self) -> Store:
         """The store of the index as it is now. It is not yours to close, and another after a swap."""
         with self._live.using() as opened:
-            return opened.backend
+            return opened.store
 
     def search(
         self,
@@ -108,10 +108,10 @@ class Searcher:
         return self._live.run(partial(vectors_of_videos, videos))
 
     def media_file(self, entry: Entry) -> Path | None:
-        """Where the file of an entry should be, or None where it has none on this computer.
+        """The place of the file of an entry, or None where it has none on this computer.
 
         A relative path that leads out of the media folder, by `..` or a link, is none. An absolute one is
-        taken as it is: see that nobody adds entries with such paths whom you do not trust.
+        taken as it is: let no one whom you do not trust add entries with such paths.
         """
         if entry.path is None or "://" in entry.path or "\0" in entry.path:
             return None
@@ -151,9 +151,9 @@ class Searcher:
     def _add(self, entry: Entry, image: str | Path | Image, opened: Opened) -> None:
         vectors = opened.model.encode_image([image])
         with self._writing, sole_writer(self._live.folder):
-            known = opened.backend.get([entry.item_id])[0] is not None
-            (opened.backend.update if known else opened.backend.add)([entry], vectors)
+            known = opened.store.get([entry.item_id])[0] is not None
+            (opened.store.update if known else opened.store.add)([entry], vectors)
 
     def _delete(self, item_ids: list[str], opened: Opened) -> int:
         with self._writing, sole_writer(self._live.folder):
-            return opened.backend.delete(item_ids)
+            return opened.store.delete(item_ids)

@@ -34,7 +34,7 @@ class QueryText:
     added: tuple[str, ...] = ()
     subtracted: tuple[str, ...] = ()
     cut: bool = False
-    """Whether the text was longer than `MAX_CHARACTERS`."""
+    """True where the text was longer than `MAX_CHARACTERS`."""
 
     @property
     def wanted(self) -> str:
@@ -47,7 +47,7 @@ def parse_text(text: str) -> QueryText:
 
     Raises UserError for control characters and lone surrogates, which no person types.
     """
-    # Cut first: nobody waits for the normal form of a megabyte.
+    # Cut first: the normal form of a megabyte takes long.
     cut = len(text) > MAX_CHARACTERS
     clean = unicodedata.normalize("NFC", _checked(text[:MAX_CHARACTERS]))
     signed: dict[bool, list[str]] = {True: [], False: []}

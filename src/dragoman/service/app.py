@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from dragoman.search.answer import Query
+from dragoman.search.searcher import Searcher
 from dragoman.service import collection, items, schemas, searching, static, status
 from dragoman.service.config import ServiceConfig
 from dragoman.service.edge import LOOPBACK, Edge
@@ -65,7 +66,7 @@ ROUTES = (
 
 
 def create_app(
-    searchers: Mapping[str, collection.Searcher],
+    searchers: Mapping[str, Searcher],
     config: ServiceConfig,
     *,
     keys: KeyFile | None = None,

@@ -40,7 +40,7 @@ class Batcher(Generic[Asked, Answered]):
         self._thread.start()
 
     async def ask(self, asked: Asked) -> Answered:
-        """The answer, once its batch is done. Whoever stops waiting leaves the batch if it has not begun."""
+        """The answer, once its batch is done. A caller that stops waiting leaves a batch not yet begun."""
         if self._closed:
             raise RuntimeError("asked after close")
         future: Future[Answered] = Future()

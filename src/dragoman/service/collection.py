@@ -1,61 +1,29 @@
-"""A collection: one open index, and what the service asks of it."""
+"""A collection: one open index, with its queries and texts gathered into batches."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from dragoman.errors import UserError
-from dragoman.records import Entry
 from dragoman.search.answer import Answer, Query
 from dragoman.service.batching import Batcher
 from dragoman.service.config import ServiceConfig
 from dragoman.service.facets import Facets
 from dragoman.service.metrics import Metrics
 from dragoman.service.problems import Problem
-from dragoman.stores import Filter, Store, parse
-from dragoman.stores.filters import And, Compare, In, Not, Or
+from dragoman.stores import Filter, parse
+from dragoman.stores.filters import compared_fields
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from PIL.Image import Image
+
+    from dragoman.index.folder import IndexInfo
+    from dragoman.search.searcher import Searcher
 
 log = logging.getLogger(__name__)
-
-
-class Info(Protocol):
-    """What an index says of itself."""
-
-    @property
-    def folder(self) -> Path: ...
-    @property
-    def model(self) -> str: ...
-    @property
-    def fingerprint(self) -> str: ...
-    @property
-    def width(self) -> int: ...
-    @property
-    def languages(self) -> tuple[str, ...]: ...
-    @property
-    def calibration(self) -> Mapping[str, object] | None: ...
-
-
-class Searcher(Protocol):
-    """What the service needs of an open index; methods may be called from several threads."""
-
-    @property
-    def info(self) -> Info: ...
-    @property
-    def backend(self) -> Store: ...
-    def search_many(self, queries: Sequence[Query]) -> list[Answer]: ...
-    def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]: ...
-    def media_file(self, entry: Entry) -> Path | None: ...
-    def add(self, entry: Entry, image: Image) -> Any: ...
-    def delete(self, item_ids: Sequence[str]) -> int: ...
-    def close(self) -> None: ...
 
 
 class Collection:
@@ -65,7 +33,7 @@ class Collection:
         self.name = name
         self.searcher = searcher
         self.languages = tuple(searcher.info.languages)
-        """What the model was trained on, as of the last search."""
+        """Languages that the model was trained on, as of the last search."""
         self.facets = Facets(limit=config.facet_items, seconds=config.facet_seconds)
         self._worked = metrics.batched
         wait = config.batch_wait_ms / 1000
@@ -77,8 +45,8 @@ class Collection:
         )
 
     @property
-    def info(self) -> Info:
-        """What the index says now. Raises Problem 503 where it cannot be opened as it is now."""
+    def info(self) -> IndexInfo:
+        """The manifest of the index as it is now. Raises Problem 503 where it cannot be opened."""
         try:
             return self.searcher.info
         except (UserError, OSError) as error:
@@ -117,17 +85,7 @@ def filter_of(text: str | None) -> Filter | None:
     if not text or not text.strip():
         return None
     found = parse(text)
-    if "path" in _fields(found):
+    if "path" in compared_fields(found):
         # Comparisons could spell out, letter by letter, where the files of this computer lie.
         raise Problem(422, "path is not a field that this service filters by.")
     return found
-
-
-def _fields(filter: Filter) -> set[str]:
-    match filter:
-        case Compare(field, _, _) | In(field, _):
-            return {field}
-        case Not(part):
-            return _fields(part)
-        case And(parts) | Or(parts):
-            return set().union(*map(_fields, parts))

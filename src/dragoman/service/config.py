@@ -1,4 +1,4 @@
-"""What the service allows, and what it spends."""
+"""Limits of the service: requests that it allows, and memory and time that it spends."""
 
 from __future__ import annotations
 

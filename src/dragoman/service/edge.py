@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-# The page loads nothing from another host and has no inline script; an original that somebody uploaded is
+# The page loads nothing from another host and has no inline script; an original that was uploaded is
 # shown in a sandbox, so that a script in it cannot act for the page's origin.
 SECURITY = {
     "content-security-policy": (
@@ -34,7 +34,7 @@ SECURITY = {
 
 
 class Edge:
-    """Gives each request an id and each response its headers; what nobody caught becomes a plain 500."""
+    """Gives each request an id and each response its headers; an unexpected error becomes a plain 500."""
 
     def __init__(self, app: ASGIApp, *, hosts: Collection[str] | None, cross_origin: bool) -> None:
         """`hosts`: names that a Host header may have, None for any."""

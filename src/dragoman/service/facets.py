@@ -1,4 +1,4 @@
-"""Which fields the entries of a collection have, with their few values or their range."""
+"""Fields of the entries of a collection, with their few values or their range."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PAGE = 1000
 
 @dataclass(frozen=True)
 class Summary:
-    """What was found among the first `read` entries."""
+    """Fields and languages among the first `read` entries."""
 
     fields: list[schemas.MetadataField]
     languages: list[str]
@@ -37,15 +37,15 @@ class Facets:
         self._kept: tuple[float, Summary] | None = None
         self._lock = threading.Lock()
 
-    def of(self, backend: Store) -> Summary:
+    def of(self, store: Store) -> Summary:
         """Read the index unless that was done lately."""
         with self._lock:
             if self._kept is None or time.monotonic() - self._kept[0] > self._seconds:
-                self._kept = (time.monotonic(), summarise(_first(backend, self._limit)))
+                self._kept = (time.monotonic(), summarise(_first(store, self._limit)))
             return self._kept[1]
 
     def forget(self) -> None:
-        """After a change."""
+        """Read the index anew at the next call, since it has changed."""
         with self._lock:
             self._kept = None
 
@@ -106,10 +106,10 @@ def _type(value: Scalar) -> str:
     return "text" if isinstance(value, str) else "number"
 
 
-def _first(backend: Store, limit: int) -> Iterator[Entry]:
+def _first(store: Store, limit: int) -> Iterator[Entry]:
     after, left = "", limit
     while left > 0:
-        page = backend.scan(after, min(PAGE, left))
+        page = store.scan(after, min(PAGE, left))
         yield from page
         if len(page) < min(PAGE, left):
             return

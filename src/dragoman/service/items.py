@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 from pathlib import Path
 from typing import Annotated
 
@@ -12,15 +13,53 @@ from fastapi import Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 
 from dragoman.errors import MissingExtraError, UserError
+from dragoman.folders import atomic_path
 from dragoman.index.film import middle_of
-from dragoman.media.images import ImageError, open_image
+from dragoman.media.images import ImageError, format_of, open_image
 from dragoman.records import Entry
-from dragoman.service import bodies, schemas, thumbnails, uploads
+from dragoman.service import bodies, schemas, thumbnails
 from dragoman.service.collection import Collection, filter_of
 from dragoman.service.problems import Problem, first_sentence, reason_of
 from dragoman.service.schemas import item_of
 from dragoman.service.state import State, address_of, in_thread, state_of
 from dragoman.stores.checks import metadata_of
+
+UPLOADS = "uploads"
+"""Folder of the index that keeps files which came over HTTP, one for each item."""
+SUFFIX = {"JPEG": ".jpg", "MPO": ".jpg", "TIFF": ".tif", "JPEG2000": ".jp2"}
+
+
+def keep_upload(folder: Path, item_id: str, image: bytes) -> Path:
+    """Write an image that can be opened, durably, and say where it is.
+
+    The name is made of digests: nothing that a client wrote becomes part of a path.
+    """
+    format = format_of(image)
+    suffix = SUFFIX.get(format, f".{format.lower()}")
+    target = folder / UPLOADS / f"{_digest(item_id.encode())}-{_digest(image)}{suffix}"
+    if not target.exists():
+        with atomic_path(target) as temporary:
+            temporary.write_bytes(image)
+    return target
+
+
+def forget_upload(folder: Path, entry: Entry | None, *, unless: Entry | None = None) -> None:
+    """Remove the file of an entry if it was uploaded, and `unless` is not kept in the same one."""
+    if entry is None or entry.path is None or (unless is not None and unless.path == entry.path):
+        return
+    file = Path(entry.path)
+    if file.parent == (folder / UPLOADS).absolute():
+        file.unlink(missing_ok=True)
+
+
+def source_of(image: bytes) -> str:
+    """The digest that an entry's `source` holds."""
+    return "upload:" + hashlib.sha256(image).hexdigest()
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
 
 Of = Annotated[str | None, Parameter(alias="collection", max_length=100)]
 MEDIA_TYPES = {
@@ -53,7 +92,7 @@ async def page(
     """Items by id, a page at a time; pass `next_cursor` on as `cursor` until it is null."""
     collection = state_of(request).collection(of)
     chosen, after = filter_of(filter), _after(cursor)
-    entries = await in_thread(lambda: collection.searcher.backend.scan(after, limit + 1, chosen))
+    entries = await in_thread(lambda: collection.searcher.store.scan(after, limit + 1, chosen))
     shown = entries[:limit]
     return schemas.ItemPage(
         items=[_item(request, collection, entry) for entry in shown],
@@ -148,27 +187,27 @@ async def media(request: Request, item_id: str, of: Of = None) -> Response:
 def _store(
     state: State, collection: Collection, item_id: str, asked: schemas.ItemRequest, image: bytes
 ) -> tuple[bool, Entry]:
-    """Whether the item is new, and its entry, once it is found by searches."""
+    """Store an item; returns True where it is new, and its entry, once searches find it."""
     try:
         opened = open_image(image, state.config.for_images)
     except ImageError as error:
         raise Problem(422, f"The image cannot be used: {reason_of(error)}.") from None
     folder = collection.info.folder
-    (before,) = collection.searcher.backend.get([item_id])
-    file = uploads.keep(folder, item_id, image)
+    (before,) = collection.searcher.store.get([item_id])
+    file = keep_upload(folder, item_id, image)
     entry = Entry(
         item_id=item_id,
         path=str(file.absolute()),
         metadata=metadata_of(asked.metadata),
         captions=asked.captions,
-        source=uploads.source_of(image),
+        source=source_of(image),
     )
     try:
         collection.searcher.add(entry, opened)
     except UserError as error:
-        uploads.forget(folder, entry, unless=before)
+        forget_upload(folder, entry, unless=before)
         raise _unwritten(error) from None
-    uploads.forget(folder, before, unless=entry)
+    forget_upload(folder, before, unless=entry)
     return before is None, entry
 
 
@@ -178,11 +217,11 @@ def _remove(collection: Collection, entry: Entry) -> None:
         collection.searcher.delete([entry.item_id])
     except UserError as error:
         raise _unwritten(error) from None
-    uploads.forget(folder, entry)
+    forget_upload(folder, entry)
 
 
 def _unwritten(error: UserError) -> Problem:
-    """What was asked was checked before, so the index is at fault: most often, another process writes."""
+    """The error of a write: the request was checked before, so most often another process writes."""
     return Problem(503, f"Not changed: {first_sentence(error)}", headers={"retry-after": "5"})
 
 
@@ -192,7 +231,7 @@ def _item(request: Request, collection: Collection, entry: Entry) -> schemas.Ite
 
 async def _entry(collection: Collection, item_id: str) -> Entry:
     _check_id(item_id)
-    (entry,) = await in_thread(lambda: collection.searcher.backend.get([item_id]))
+    (entry,) = await in_thread(lambda: collection.searcher.store.get([item_id]))
     if entry is None:
         raise Problem(404, "There is no such item.")
     return entry

@@ -46,7 +46,7 @@ class KeyFile:
         self._refresh()
 
     def holds(self, key: str) -> bool:
-        """Whether the key is one of them; takes as long for a near miss as for a far one."""
+        """True where the key is one of them; takes as long for a near miss as for a far one."""
         self._refresh()
         digest = _digest(key)
         found = [hmac.compare_digest(digest, known) for known in self._digests]

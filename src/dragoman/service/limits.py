@@ -1,4 +1,4 @@
-"""How much one request may bring, how long it may take, and how many there may be at once."""
+"""Limits on the size of a request, on its time, and on how many there may be at once."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from dragoman.service.config import ServiceConfig
 from dragoman.service.problems import Problem, problem_response
 
 ALWAYS = ("/healthz", "/readyz", "/metrics")
-"""Answered even when the service is full: whoever watches it must see that."""
+"""Answered even when the service is full: its monitors must see that."""
 RETRY_SECONDS = 1
 
 
 class Limits:
     """Counts requests until their answer begins, stops their clock then, and weighs bodies as they come in.
 
-    An answer that has begun is a stream to somebody who may be slow; it holds no slot.
+    An answer that has begun may go to a slow client; it holds no slot.
     """
 
     def __init__(self, app: ASGIApp, *, config: ServiceConfig) -> None:
@@ -87,7 +87,7 @@ class Limits:
         return weighed
 
     def _oversized(self, scope: Scope) -> str | None:
-        """Where the request says its size itself, nothing of it needs to be read."""
+        """The refusal of a request that states too large a size, before any of it is read."""
         said = Headers(scope=scope).get("content-length", "")
         return self._too_large() if said.isdecimal() and int(said) > self.config.max_body_mb * 1e6 else None
 

@@ -1,4 +1,4 @@
-"""What Prometheus reads: counters and times whose labels have few values."""
+"""Counters and times for Prometheus, whose labels have few values."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Metrics:
     """The metrics of one application, in a registry of its own."""
 
     def __init__(self) -> None:
-        # A second series for each, that says when it began, tells nobody anything here.
+        # A second series for each, that says when it began, tells nothing here.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         registry = self.registry = CollectorRegistry()
         self.requests = Counter(
@@ -96,7 +96,7 @@ class Metrics:
                 self.stages.labels(stage).observe(answer.seconds[stage])
 
     def watch(self, collections: Mapping[str, Collection]) -> None:
-        """Report size and model of collections whenever somebody reads the metrics."""
+        """Report size and model of collections whenever the metrics are read."""
         self.registry.register(_Collections(collections))
 
     def page(self) -> bytes:
@@ -147,8 +147,8 @@ class _Collections(Collector):
         model = GaugeMetricFamily("dragoman_model_info", "1 for each model.", labels=["model", "revision"])
         models: set[tuple[str, str]] = set()
         for name, one in self.collections.items():
-            items.add_metric([name], one.searcher.backend.count())
-            size.add_metric([name], one.searcher.backend.size())
+            items.add_metric([name], one.searcher.store.count())
+            size.add_metric([name], one.searcher.store.size())
             models.add((one.model, one.info.fingerprint[:12]))
         for labels in sorted(models):
             model.add_metric(labels, 1)

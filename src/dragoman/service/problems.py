@@ -71,20 +71,20 @@ def install_handlers(app: FastAPI) -> None:
 
 
 def field_errors(found: Sequence[Any]) -> list[dict[str, str]]:
-    """What pydantic found, without the values: they may be long, secret or binary."""
+    """Errors that pydantic found, without the values: they may be long, secret or binary."""
     return [
         {"field": ".".join(map(str, one["loc"]))[:100], "message": one["msg"][:300]} for one in found[:SHOWN]
     ]
 
 
 def first_sentence(error: Exception) -> str:
-    """What happened, for somebody who has no shell here; paths are left out."""
+    """The first sentence of an error, for a reader without a shell here; paths are left out."""
     sentence = re.split(r"(?<=[.?!])\s", str(error).strip().replace("\n", " "), maxsplit=1)[0]
     return _PATH.sub("…", sentence)[:500]
 
 
 def reason_of(error: ImageError) -> str:
-    """Why an image or a video cannot be used, for somebody who cannot pass options of the command line."""
+    """The reason why media cannot be used, for a reader who cannot pass options of the command line."""
     return re.sub(r" \((?:a decompression bomb, or )?raise --[^)]*\)", "", error.reason)
 
 

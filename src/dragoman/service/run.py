@@ -53,7 +53,7 @@ def config_of(settings: Sequence[str]) -> ServiceConfig:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this computer can reach it."""
+    """True where only this computer can reach the host."""
     if host == "localhost":
         return True
     try:
@@ -73,13 +73,13 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def address(bound: socket.socket) -> str:
-    """What to type into a browser on this computer."""
+    """The address to type into a browser on this computer."""
     host, port = bound.getsockname()[:2]
     return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 
 
 def server(app: FastAPI, config: ServiceConfig, root_path: str) -> uvicorn.Server:
-    """What answers requests until SIGTERM or SIGINT; then it takes no more, and finishes what it has."""
+    """The server, which on SIGTERM or SIGINT takes no more requests and finishes those it has."""
     return uvicorn.Server(
         uvicorn.Config(
             app,

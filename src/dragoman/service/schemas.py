@@ -1,4 +1,4 @@
-"""What requests and answers look like; OpenAPI is made from it."""
+"""Shapes of requests and answers; OpenAPI is made from them."""
 
 from __future__ import annotations
 
@@ -235,7 +235,7 @@ def found_of(hit: Hit, address: str, query: str) -> dict[str, Any]:
 
 
 def language_of(answer: Answer) -> SpokenLanguage | None:
-    """What is said of a query's language."""
+    """The language of a query, as answers tell it."""
     spoken = answer.language
     if spoken is None:
         return None

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import threading
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +14,57 @@ from fastapi import Request
 from fastapi.responses import Response
 from pydantic import BaseModel
 
-from dragoman.media.images import open_image
+from dragoman.errors import MissingExtraError
+from dragoman.media.images import ImageError, open_image
+from dragoman.media.video import VideoPart
 from dragoman.search.answer import Answer, Query
 from dragoman.service import bodies, schemas
 from dragoman.service.collection import Collection, filter_of
 from dragoman.service.config import ServiceConfig
-from dragoman.service.problems import Problem
+from dragoman.service.problems import Problem, first_sentence, reason_of
 from dragoman.service.schemas import found_of, language_of
 from dragoman.service.state import State, address_of, in_thread, state_of
-from dragoman.service.watching import clip_of, watched
+
+LOOK_SECONDS = 0.25
+"""Seconds between two looks at whether the client still waits."""
+
+
+def part_of(video: bytes | None, config: ServiceConfig) -> VideoPart | None:
+    """A video that was uploaded, within the limits."""
+    if video is None:
+        return None
+    return VideoPart(source=video, decoding=config.for_videos, max_seconds=config.max_video_seconds)
+
+
+async def _answer_to_video(request: Request, collection: Collection, query: Query) -> Answer:
+    """The answer to a query with a clip, which is decoded no longer than its client waits.
+
+    Raises Problem 422 for a video that cannot be used, 501 where this service reads none.
+    """
+    assert isinstance(query.video, VideoPart)
+    gone = threading.Event()
+
+    def check() -> None:
+        if gone.is_set():
+            raise Problem(503, "The client has gone.")
+
+    part = replace(query.video, check=check)
+    looking = asyncio.create_task(_look_for_the_client(request, gone))
+    try:
+        return await in_thread(collection.answer, replace(query, video=part))
+    except ImageError as error:
+        raise Problem(422, f"The video cannot be used: {reason_of(error)}.") from None
+    except MissingExtraError as error:
+        raise Problem(501, first_sentence(error)) from None
+    finally:
+        gone.set()
+        looking.cancel()
+
+
+async def _look_for_the_client(request: Request, gone: threading.Event) -> None:
+    while not await request.is_disconnected():
+        await asyncio.sleep(LOOK_SECONDS)
+    gone.set()
 
 
 async def search(request: Request) -> Response:
@@ -80,7 +124,7 @@ async def _answer(request: Request, body: bodies.Body[schemas.SearchRequest]) ->
         query = Query(
             text=asked.text,
             image=opened,
-            video=clip_of(body.video, state.config),
+            video=part_of(body.video, state.config),
             item_id=asked.item_id,
             lang=asked.lang,
             k=asked.k,
@@ -91,7 +135,7 @@ async def _answer(request: Request, body: bodies.Body[schemas.SearchRequest]) ->
         if query.video is None:
             answer = await collection.queries.ask(query)
         else:
-            answer = await watched(request, collection, query)
+            answer = await _answer_to_video(request, collection, query)
     state.metrics.answered(query, answer, collection.languages)
     return _response(request, collection, answer)
 

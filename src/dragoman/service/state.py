@@ -1,4 +1,4 @@
-"""What the routes share: collections, limits, caches; and work that leaves the event loop free."""
+"""State that the routes share (collections, limits, caches), and work off the event loop."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class State:
-    """Of one application, for its lifetime."""
+    """State of one application, for its lifetime."""
 
     collections: Mapping[str, Collection]
     """The first one is the default."""
@@ -31,7 +31,7 @@ class State:
     metrics: Metrics
     thumbnails: Thumbnails
     decoding: anyio.CapacityLimiter
-    """Images that are decoded or held decoded at once, and videos that are watched."""
+    """Images that are decoded or held decoded at once, and videos that are read."""
     writable: bool
 
     def collection(self, name: str | None) -> Collection:
@@ -50,7 +50,7 @@ def state_of(request: Request) -> State:
 
 
 async def in_thread(work: Callable[..., T], *arguments: Any, **named: Any) -> T:
-    """The result of `work`, done in a thread. Whoever has waited too long stops waiting for it."""
+    """The result of `work`, done in a thread. A caller that is cancelled stops waiting for it."""
     return await to_thread.run_sync(partial(work, *arguments, **named), abandon_on_cancel=True)
 
 

@@ -15,7 +15,7 @@ from dragoman.service.state import State, in_thread, state_of
 async def collections(request: Request) -> schemas.CollectionList:
     """The collections of this service, the default one first."""
     found = [
-        schemas.CollectionSummary(name=one.name, items=await in_thread(one.searcher.backend.count))
+        schemas.CollectionSummary(name=one.name, items=await in_thread(one.searcher.store.count))
         for one in state_of(request).collections.values()
     ]
     return schemas.CollectionList(collections=found)
@@ -50,11 +50,11 @@ async def metrics(request: Request) -> Response:
 
 def _count(one: Collection) -> int:
     _ = one.info
-    return one.searcher.backend.count()
+    return one.searcher.store.count()
 
 
 def _details(state: State, one: Collection) -> schemas.CollectionDetails:
-    info, summary = one.info, one.facets.of(one.searcher.backend)
+    info, summary = one.info, one.facets.of(one.searcher.store)
     return schemas.CollectionDetails(
         name=one.name,
         items=_count(one),

@@ -1,13 +1,14 @@
-"""Small versions of pictures, made when somebody asks for them and kept in bounded memory."""
+"""Small versions of pictures, made on request and kept in bounded memory."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import threading
-from collections import OrderedDict
+from contextlib import suppress
 from pathlib import Path
 
+from cachetools import LRUCache
 from PIL import Image
 
 from dragoman.media.images import Decoding, open_image
@@ -51,26 +52,18 @@ def render(file: Path, size: int, format: str, decoding: Decoding, at: float | N
 
 
 class Thumbnails:
-    """A cache of rendered thumbnails by their tag; the longest unused leave first."""
+    """A cache of rendered thumbnails by their tag, for several threads; the longest unused leave first."""
 
     def __init__(self, megabytes: float) -> None:
-        self._room = int(megabytes * 1e6)
-        self._kept: OrderedDict[str, bytes] = OrderedDict()
-        self._size = 0
+        self._kept: LRUCache[str, bytes] = LRUCache(megabytes * 1e6, getsizeof=len)
         self._lock = threading.Lock()
 
     def get(self, tag: str) -> bytes | None:
         """The thumbnail, if it is still there."""
         with self._lock:
-            if (content := self._kept.get(tag)) is not None:
-                self._kept.move_to_end(tag)
-            return content
+            return self._kept.get(tag)
 
     def put(self, tag: str, content: bytes) -> None:
         """Keep it, and drop others until all of it fits."""
-        with self._lock:
-            self._size += len(content) - len(self._kept.pop(tag, b""))
+        with self._lock, suppress(ValueError):  # larger than the whole cache
             self._kept[tag] = content
-            while self._size > self._room:
-                _, dropped = self._kept.popitem(last=False)
-                self._size -= len(dropped)

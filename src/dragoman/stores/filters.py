@@ -84,6 +84,17 @@ _TOKEN = re.compile(
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 
 
+def compared_fields(filter: Filter) -> set[str]:
+    """Names of the fields that a filter compares."""
+    match filter:
+        case Compare(field, _, _) | In(field, _):
+            return {field}
+        case Not(part):
+            return compared_fields(part)
+        case And(parts) | Or(parts):
+            return set().union(*map(compared_fields, parts))
+
+
 def satisfies(entry: Entry, filter: Filter | None) -> bool:
     """True where an entry passes: the plain meaning that the filters of every store are tested against."""
     match filter:

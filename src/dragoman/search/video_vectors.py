@@ -1,12 +1,12 @@
-"""The vectors of videos that were asked with last: whoever adds a word to a video asks with it again."""
+"""Vectors of the videos that were asked with last."""
 
 from __future__ import annotations
 
 import hashlib
 import threading
-from collections import OrderedDict
 
 import numpy as np
+from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from dragoman.media.video import VideoPart
@@ -14,14 +14,15 @@ from dragoman.retrievers.film_vectors import clip_vector
 from dragoman.retrievers.loading import Encoder
 
 KEPT = 256
-"""Videos."""
+"""Videos whose vectors are kept."""
 
 
-class Watched:
-    """For one model. Safe to use from several threads."""
+class VideoVectors:
+    """Vectors of uploaded videos by one model. Safe to use from several threads."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[object, ...], NDArray[np.float32]] = OrderedDict()
+        # A person who adds a word to a video asks with it again; decoding takes far longer than the search.
+        self._kept: LRUCache[tuple[object, ...], NDArray[np.float32]] = LRUCache(KEPT)
         self._lock = threading.Lock()
 
     def vector(self, encoder: Encoder, part: VideoPart) -> NDArray[np.float32]:
@@ -31,12 +32,9 @@ class Watched:
         content = hashlib.sha256(part.source).digest()
         asked = (content, part.start, part.end, part.decoding, part.max_seconds)
         with self._lock:
-            if asked in self._kept:
-                self._kept.move_to_end(asked)
-                return self._kept[asked]
+            if (known := self._kept.get(asked)) is not None:
+                return known
         vector_J = clip_vector(encoder, part)
         with self._lock:
             self._kept[asked] = vector_J
-            while len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
         return vector_J
