@@ -1,45 +1,40 @@
-"""What every file of `dragoman/objectives` keeps; a new file is found by its name."""
+"""The contract of objectives: every module of `dragoman/objectives` keeps it; a new one is found by its name.
+
+An objective brings `tests/objectives/<name>_setup.py` with
+
+    BY_HAND               settings, and the value of every term on `toy_views.hand_step`, calculated by hand;
+                          "opponent" is the loss of the opponent, where there is one
+    VARIANTS              further settings that shall keep the contract (none where it is missing)
+    prepare(objective)    sets what is drawn at random, such as weights of an opponent (optional)
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import importlib
+import importlib.util
 from typing import Any
 
 import pytest
 import torch
-from toy_views import gradients, leaves, make_batch, make_views, reorder
+import torch.nn.functional as F
+from toy_views import gradients, hand_step, leaves, make_batch, make_views, reorder
 
 from dragoman import plugins
-from dragoman.objectives.contract import NEEDS, Objective
+from dragoman.objectives import load_objective
+from dragoman.objectives.contract import NEEDS, Batch, Objective, Views
 
-PACKAGE = "dragoman.objectives"
-VARIANTS: dict[str, list[dict[str, Any]]] = {
-    "nrccr": [
-        {"contrast": "soft_triplet"},
-        {"contrast": "info_nce"},
-        {"cycle_contrast": "info_nce"},
-        {"cycle_contrast": "cos"},
-        {"discriminator": "strong"},
-        {"reduction": "sum", "negatives": "diagonal", "feat_loss": "smooth_l1", "feat_detach_teacher": False},
-        {"sim_loss": "kl", "detach_visual_teacher": False},
-    ],
-    "triplet": [{"soft": True}, {"negatives": "diagonal", "reduction": "sum"}],
-    "one_to_k": [
-        {"mitm_weight": 1.0, "cmlm_weight": 0.5},
-        {"cmlm_weight": 1.0, "form": "per_language"},
-        {"form": "per_language"},
-        {"form": "pooled_logsum", "text_weight": "inverse_k"},
-        {"rows": "caption"},
-    ],
-    "dragoman": [
-        {"bridge_weight": 1.0, "distil_weight": 1.0, "pull_weight": 1.0, "widths": ("2", "4")},
-        {"contrast": "sigmoid"},
-        {"contrast": "soft_triplet"},
-        {"form": "per_language"},
-    ],
-    "translate_train": [{"learn_temperature": False}],
-}
-CASES = [(name, settings) for name in plugins.names(PACKAGE) for settings in [{}, *VARIANTS.get(name, [])]]
+STEPS = 20
+NAMES = plugins.names("dragoman.objectives")
+
+
+def set_up(name: str) -> Any:
+    """The set-up of an objective, or None."""
+    found = importlib.util.find_spec(f"{name}_setup")
+    return None if found is None else importlib.import_module(f"{name}_setup")
+
+
+CASES = [(name, settings) for name in NAMES for settings in [{}, *getattr(set_up(name), "VARIANTS", [])]]
 each = pytest.mark.parametrize(
     ("name", "settings"), CASES, ids=lambda v: v if isinstance(v, str) else "-".join(map(str, v.values()))
 )
@@ -47,18 +42,92 @@ each = pytest.mark.parametrize(
 
 def make(name: str, settings: dict[str, Any]) -> Objective:
     torch.manual_seed(3)
-    module = plugins.load(PACKAGE, name, "objective")
-    built: Objective = module.build(module.Config(**settings), 5)
-    return built
+    module = load_objective(name)
+    return module.build(module.Config(**settings), 5)
+
+
+def calculated(name: str) -> list[tuple[dict[str, Any], dict[str, float]]]:
+    """Settings and terms by hand, or a failure that says what to write."""
+    values = getattr(set_up(name), "BY_HAND", None)
+    if not values:
+        pytest.fail(
+            f"Write tests/objectives/{name}_setup.py with BY_HAND = [(settings, {{term: value}})]: the terms "
+            f"of {name!r} on toy_views.hand_step, calculated by hand. See translate_train_setup.py beside it."
+        )
+    found: list[tuple[dict[str, Any], dict[str, float]]] = values
+    return found
+
+
+def terms_of(name: str, settings: dict[str, Any]) -> dict[str, float]:
+    """Terms of the step that is calculated by hand."""
+    objective, (views, batch) = make(name, settings), hand_step()
+    if hasattr(set_up(name), "prepare") and objective.opponent is not None:
+        set_up(name).prepare(objective)
+    terms = dict(objective(views, batch))
+    if objective.opponent is not None:
+        terms["opponent"] = objective.opponent_loss(views, batch)
+    return {term: value.item() for term, value in terms.items()}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_terms_are_those_of_a_calculation_by_hand(name: str) -> None:
+    for settings, expected in calculated(name):
+        assert terms_of(name, settings) == pytest.approx(expected, abs=2e-6), settings
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_term_is_calculated_by_hand(name: str) -> None:
+    # A value of 0 would hide its sign; a term of weight 0 is only looked at.
+    told = {term for settings, terms in calculated(name) for term, value in terms.items() if value}
+    wanted: set[str] = set()
+    for settings in [{}, *(settings for named, settings in CASES if named == name)]:
+        objective = make(name, settings)
+        wanted |= {term for term, weight in objective.weights.items() if weight}
+        wanted |= set() if objective.opponent is None else {"opponent"}
+    missing = ", ".join(sorted(wanted - told))
+    assert not missing, f"BY_HAND in tests/objectives/{name}_setup.py has no value other than 0 of: {missing}"
+
+
+def lead(views: Views, batch: Batch, lang: int) -> float:
+    """Mean cosine of the captions of a language with their own images, less that with all others."""
+    rows = batch.rows(lang)
+    cosine_BR = views.image @ views.text[rows].T
+    own_BR = F.one_hot(batch.item[rows], len(views.image)).T.bool()
+    return (cosine_BR[own_BR].mean() - cosine_BR[~own_BR].mean()).item()
+
+
+@each
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_gradient_steps_bring_captions_nearer_to_their_images_than_to_others(
+    name: str, settings: dict[str, Any], seed: int
+) -> None:
+    objective, batch = make(name, settings), make_batch([0, 1, 2, 3, 1])
+    start = make_views(batch, seed=seed)
+    # A teacher that is right: every target caption belongs beside its image.
+    start = dataclasses.replace(start, teacher=start.image.detach()[batch.item[batch.rows(1)]])
+
+    def at(image: torch.Tensor, text: torch.Tensor) -> Views:
+        return dataclasses.replace(start, image=F.normalize(image, dim=1), text=F.normalize(text, dim=1))
+
+    image, text = (part.detach().clone().requires_grad_() for part in (start.image, start.text))
+    before = [lead(start, batch, lang) for lang in (0, 1)]
+    for _ in range(STEPS):
+        total = objective.total(objective(at(image, text), batch))
+        moves = torch.autograd.grad(total, [image, text])
+        with torch.no_grad():
+            # By length: sums and means, cold and warm softmaxes have gradients of any size.
+            for part, move in zip((image, text), moves, strict=True):
+                part -= 0.1 * move / move.norm().clamp(min=1e-9)
+    after = [lead(at(image, text), batch, lang) for lang in (0, 1)]
+    assert all(late > early + 0.1 for early, late in zip(before, after, strict=True)), (before, after)
 
 
 @each
 def test_it_says_what_it_reads(name: str, settings: dict[str, Any]) -> None:
-    module = plugins.load(PACKAGE, name, "objective")
-    config = module.Config(**settings)
+    config = load_objective(name).Config(**settings)
     assert {"image", "text"} <= set(config.needs) <= set(NEEDS)
     with pytest.raises(dataclasses.FrozenInstanceError):
-        config.needs = ()
+        config.needs = ()  # type: ignore[misc]
     batch = make_batch([0, 1, 2], back="back" in config.needs)
     views = make_views(batch)
     unread = {view for view in leaves(views) if view not in config.needs}
@@ -119,10 +188,9 @@ def test_a_pair_without_a_way_back_is_no_obstacle(name: str, settings: dict[str,
         torch.testing.assert_close(terms[term], before[term])
 
 
-@pytest.mark.parametrize("name", plugins.names(PACKAGE))
+@pytest.mark.parametrize("name", NAMES)
 def test_a_language_that_a_step_lacks_is_left_out_or_refused(name: str) -> None:
-    module = plugins.load(PACKAGE, name, "objective")
-    if module.Config().target_languages == 1:
+    if load_objective(name).Config().target_languages == 1:
         return  # one language: the configuration refuses others before a step is made
     whole, objective = make_batch([0, 1, 2], targets=1, back=False), make(name, {})
     views = make_views(whole)

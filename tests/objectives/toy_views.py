@@ -1,4 +1,4 @@
-"""Views and batches of a few made-up pairs, for every objective."""
+"""Views and batches of a few made-up pairs, for every objective, and one step to calculate by hand."""
 
 from __future__ import annotations
 
@@ -30,6 +30,35 @@ def make_batch(item_of_pair: list[int], targets: int = 1, back: bool = True) -> 
         role=torch.tensor(role),
         languages=languages,
     )
+
+
+def hand_step() -> tuple[Views, Batch]:
+    """Two images with a source caption, its translation and its way back each, in the plane.
+
+    Cosines of the images with the captions, at T = 0.5 half of the logits:
+
+                     source 0   source 1   target 0   target 1
+        image 0        0.8        0.6         1          0
+        image 1        0.6        0.8         0          1
+
+    Ways back are (1, 0) and (0.8, 0.6), teacher vectors (0.8, 0.6) and (0.6, 0.8). The first component of a
+    pooled state is 2 in source captions and 1 in translations. Of three fused pairs the first matches.
+    """
+    pooled = torch.zeros(6, 5)
+    pooled[:, 0] = torch.tensor([2.0, 2, 1, 1, 0, 0])
+    views = Views(
+        image=torch.eye(2),
+        text=torch.tensor([[0.8, 0.6], [0.6, 0.8], [1, 0], [0, 1], [1, 0], [0.8, 0.6]]),
+        teacher=torch.tensor([[0.8, 0.6], [0.6, 0.8]]),
+        pooled=pooled,
+        fused=Fused(
+            match_logits=torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 1.0]]),
+            match_labels=torch.tensor([1, 0, 0]),
+            word_logits=torch.tensor([[1.0, 2.0, 3.0]]),
+            word_labels=torch.tensor([2]),
+        ),
+    )
+    return views, make_batch([0, 1])
 
 
 def make_views(batch: Batch, width: int = 6, hidden: int = 5, length: int = 4, seed: int = 0) -> Views:
