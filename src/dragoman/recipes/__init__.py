@@ -1,16 +1,36 @@
-"""Recipes: a file is a function that returns the complete configuration of a run."""
+"""Recipes: a file is a function that changes the plain configuration of a run; its name is the name of the
+recipe."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from dragoman import plugins
-from dragoman.training.config import TrainConfig
+from dragoman.training.config import TrainConfig, objective_config
 
 Recipe = Callable[[str, tuple[str, ...], str], TrainConfig]
 
 
 def load_recipe(name: str) -> Recipe:
-    """`recipe(source, targets, features)` of `recipes/<name>.py`; dashes may stand for underscores."""
-    recipe: Recipe = plugins.load(__name__, name.replace("-", "_"), "recipe").recipe
+    """Return `recipe(source, targets, features)` of `recipes/<name>.py`; dashes may stand for underscores.
+
+    The file says what it changes: `recipe(base)` gets the configuration of translate-train, with the names of
+    recipe, languages and feature set filled in. Raises UserError that lists the known recipes.
+    """
+    name = name.replace("-", "_")
+    change: Callable[[TrainConfig], TrainConfig] = plugins.load(__name__, name, "recipe").recipe
+
+    def recipe(source: str, targets: tuple[str, ...], features: str) -> TrainConfig:
+        plain = "translate_train"
+        return change(
+            TrainConfig(
+                recipe=name,
+                source=source,
+                targets=targets,
+                features=features,
+                objective=plain,
+                loss=objective_config(plain),
+            )
+        )
+
     return recipe

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dragoman.training.config import TrainConfig, objective_config
+from dataclasses import replace
+
+from dragoman.training.config import TrainConfig
 
 
-def recipe(source: str, targets: tuple[str, ...], features: str) -> TrainConfig:
-    """Text to image over K, an image among its own negatives, their optimizer; keeps the last model."""
-    return TrainConfig(
-        recipe="one_to_k_released",
-        source=source,
-        targets=targets,
-        features=features,
-        objective="one_to_k",
-        loss=objective_config("one_to_k", text_weight="inverse_k", rows="caption"),
+def recipe(base: TrainConfig) -> TrainConfig:
+    """Divide text to image by K, let an image be its own negative, take their optimizer, keep the last
+    model."""
+    config = base.with_objective("one_to_k", text_weight="inverse_k", rows="caption")
+    return replace(
+        config,
         incomplete="keep",
         warmup=0.03,
         schedule="linear",

@@ -1,21 +1,11 @@
-"""Per-language K: an image meets its captions in all languages, each in a contrast of its own."""
+"""All languages of an image in a step, each in a contrast of its own."""
 
 from __future__ import annotations
 
-from dragoman.training.config import TrainConfig, objective_config
+from dragoman.recipes import one_to_k
+from dragoman.training.config import TrainConfig
 
 
-def recipe(source: str, targets: tuple[str, ...], features: str) -> TrainConfig:
-    """All languages of an image in one step, but uncoupled."""
-    return TrainConfig(
-        recipe="per_language",
-        source=source,
-        targets=targets,
-        features=features,
-        objective="one_to_k",
-        loss=objective_config("one_to_k", form="per_language"),
-        incomplete="keep",
-        unit="image",
-        epochs=20,
-        validate_every=2,
-    )
+def recipe(base: TrainConfig) -> TrainConfig:
+    """Take 1-to-K's steps, but do not couple the languages."""
+    return one_to_k.recipe(base).with_objective("one_to_k", form="per_language")

@@ -1,19 +1,13 @@
-"""Pivot training: images learn source captions, and source captions their translations."""
+"""Images against source captions, source captions against one translation; the cross-lingual baseline of
+1-to-K."""
 
 from __future__ import annotations
 
-from dragoman.training.config import TrainConfig, objective_config
+from dataclasses import replace
+
+from dragoman.training.config import TrainConfig
 
 
-def recipe(source: str, targets: tuple[str, ...], features: str) -> TrainConfig:
-    """The cross-lingual baseline of 1-to-K; one other language is drawn for each source caption."""
-    return TrainConfig(
-        recipe="pivot",
-        source=source,
-        targets=targets,
-        features=features,
-        objective="pivot",
-        loss=objective_config("pivot"),
-        incomplete="keep",
-        draw=1,
-    )
+def recipe(base: TrainConfig) -> TrainConfig:
+    """Draw one other language for each source caption."""
+    return replace(base.with_objective("pivot"), incomplete="keep", draw=1)

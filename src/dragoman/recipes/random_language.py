@@ -1,23 +1,15 @@
-"""1-to-1 with a random language: each image meets one caption, in any of the languages."""
+"""1-to-1: each image with one caption, in any of the languages; the cross-modal baseline of 1-to-K."""
 
 from __future__ import annotations
 
-from dragoman.training.config import TrainConfig, objective_config
+from dataclasses import replace
+
+from dragoman.recipes import one_to_k
+from dragoman.training.config import TrainConfig
 
 
-def recipe(source: str, targets: tuple[str, ...], features: str) -> TrainConfig:
-    """The cross-modal baseline of 1-to-K; the source language is drawn like any other."""
-    return TrainConfig(
-        recipe="random_language",
-        source=source,
-        targets=targets,
-        features=features,
-        objective="one_to_k",
-        loss=objective_config("one_to_k"),
-        incomplete="keep",
-        unit="image",
-        draw=1,
-        always_source=False,
-        epochs=100,
-        validate_every=10,
-    )
+def recipe(base: TrainConfig) -> TrainConfig:
+    """Draw one language for each image of 1-to-K, the source like any other."""
+    # An epoch holds a fraction of the captions of one of 1-to-K, so it takes more of them.
+    config = one_to_k.recipe(base)
+    return replace(config, draw=1, always_source=False, epochs=100, validate_every=10)

@@ -1,17 +1,10 @@
-"""Hardest-negative triplets on source captions and their machine translations."""
+"""The data of `translate_train` with hardest-negative triplets (VSE++)."""
 
 from __future__ import annotations
 
-from dragoman.training.config import TrainConfig, objective_config
+from dragoman.training.config import TrainConfig
 
 
-def recipe(source: str, targets: tuple[str, ...], features: str) -> TrainConfig:
-    """VSE++ with translate-train data."""
-    return TrainConfig(
-        recipe="triplet",
-        source=source,
-        targets=targets,
-        features=features,
-        objective="triplet",
-        loss=objective_config("triplet"),
-    )
+def recipe(base: TrainConfig) -> TrainConfig:
+    """Take triplets in place of InfoNCE."""
+    return base.with_objective("triplet")

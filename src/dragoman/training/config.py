@@ -216,6 +216,10 @@ class TrainConfig:
         rehearsed = () if self.extension is None or self.extension.learn == "vocabulary" else self.targets
         return tuple(dict.fromkeys((*self.learned_targets, *rehearsed)))
 
+    def with_objective(self, name: str, **settings: Any) -> TrainConfig:
+        """Return a copy that learns by the objective in file `name`, with these settings and no others."""
+        return dataclasses.replace(self, objective=name, loss=objective_config(name, **settings))
+
     def with_settings(self, settings: Mapping[str, str]) -> TrainConfig:
         """A copy with fields replaced: `{"loss.sim_weight": "0.2"}`. The type of a field parses its value."""
         return _replaced(self, settings)
