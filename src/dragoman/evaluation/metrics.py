@@ -128,5 +128,5 @@ def _ndcg(ranks: Ranks, *, cutoff: int) -> NDArray[np.float64]:
 
 
 def _ordinal(ranks: Ranks) -> NDArray[np.int64]:
-    """[P], 1 for the best positive of its query, 2 for the next."""
+    """Number the positives [P] of each query, 1 for its best, 2 for the next."""
     return np.arange(len(ranks.rho)) - np.repeat(ranks.start[:-1], np.diff(ranks.start)) + 1

@@ -25,7 +25,7 @@ class Scores(Protocol):
         """(Q, G)."""
 
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
-        """Scores [B, G] of queries `start` up to, not including, `stop`."""
+        """Give the scores [B, G] of queries `start` up to, not including, `stop`."""
 
 
 class MatrixScores:

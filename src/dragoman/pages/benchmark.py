@@ -34,7 +34,7 @@ class BenchmarkPage:
     """Figure to its lines, the first of which is ours."""
 
     def languages(self, figure: str) -> list[str]:
-        """Columns of a table, ours first."""
+        """List the columns of a table, ours first."""
         return list(dict.fromkeys(lang for line in self.tables[figure] for lang in line.values))
 
     def markdown(self) -> Iterator[str]:

@@ -56,7 +56,7 @@ def draw_sheet(path: Path, corpus: Corpus, examples: Sequence[Example]) -> Path:
 
 
 def _picture(file: Path) -> Image.Image:
-    """A picture, or four frames of a video."""
+    """Open a picture, or four frames of a video."""
     if file.suffix == ".mp4":
         return mosaic(file, PICTURE)
     with Image.open(file) as picture:

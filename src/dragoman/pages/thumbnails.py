@@ -29,7 +29,7 @@ class Thumbnails:
         self._made: dict[str, str | None] = {}
 
     def of(self, item_id: str) -> str | None:
-        """A data URI, or null."""
+        """Give a data URI, or null."""
         if item_id not in self._made:
             path = self._path.get(item_id)
             made = None if path is None else self._corpus.media_path(path)

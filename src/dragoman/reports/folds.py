@@ -25,7 +25,7 @@ FOLDS = Format("dragoman-folds", 1, "dragoman evaluate run/ corpus/ --folds --ou
 
 
 def open_folds(corpus: Corpus, split: str) -> dict[str, Corpus]:
-    """Corpora whose split holds the items of one fold each, by the names of the folds, ascending.
+    """Open a corpus for each fold, whose split holds its items alone, by the names of the folds, ascending.
 
     The metadata column `fold` of the items tells. Raises UserError where an item of the split has none.
     """
@@ -33,7 +33,7 @@ def open_folds(corpus: Corpus, split: str) -> dict[str, Corpus]:
 
 
 def mean_of_folds(reports: Mapping[str, dict[str, Any]], tables: Sequence[pa.Table]) -> dict[str, Any]:
-    """A report whose metrics are the means of those of the folds.
+    """Make a report whose metrics are the means of those of the folds.
 
     reports: `report.json` of each fold. tables: its `queries.parquet`.
     """
@@ -83,7 +83,7 @@ def _folds(corpus: Corpus, split: str) -> list[Any]:
 
 
 def _shared_rows(results: Sequence[dict[str, dict[str, Any]]]) -> dict[str, list[str]]:
-    """Languages and the rows that they have in every fold."""
+    """List languages and the rows that they have in every fold."""
     return {
         language: [row for row in rows if all(row in other[language] for other in results)]
         for language, rows in results[0].items()
@@ -93,7 +93,7 @@ def _shared_rows(results: Sequence[dict[str, dict[str, Any]]]) -> dict[str, list
 def _means(
     tables: Sequence[pa.Table], rows_of: dict[str, list[str]], seed: int
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Results and intervals, shaped as those of a single report."""
+    """Measure results and intervals, shaped as those of a single report."""
     results: dict[str, Any] = {}
     intervals: dict[str, Any] = {}
     for language, rows in rows_of.items():
