@@ -32,6 +32,7 @@ LEVEL = {name: level for level, layer in enumerate(LAYERS) for name in layer}
 NEIGHBOURS = {
     ("reports", "recipes"),
     ("retrievers", "features"),
+    ("trust", "retrievers"),
     ("folders", "errors"),
     ("databases", "errors"),
     ("plugins", "errors"),

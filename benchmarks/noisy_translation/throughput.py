@@ -21,7 +21,7 @@ from torch import Tensor
 
 from dragoman.corpus import Corpus
 from dragoman.evaluation import Positives, rank_queries, summarise
-from dragoman.models.buckets import TOKENS_PER_BUCKET, run_by_length
+from dragoman.models.attention import TOKENS_PER_BATCH, run_by_length
 from dragoman.models.dual import DualConfig, DualEncoder, unique_texts
 from dragoman.models.text.small import SmallText
 from dragoman.models.text.spelling import SmallTextConfig
@@ -88,7 +88,7 @@ def in_one_pass(model: DualEncoder, texts: list[str]) -> Tensor:
         model.trunk.embed(inputs),
         inputs["mask"],
         inputs["mask"].sum(1),
-        budget=TOKENS_PER_BUCKET * len(texts),
+        budget=TOKENS_PER_BATCH * len(texts),
     )
     return found["vector"]
 

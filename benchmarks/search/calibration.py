@@ -17,7 +17,8 @@ import numpy as np
 from dragoman.corpus.corpus import Corpus
 from dragoman.index.corpus_items import features_of
 from dragoman.models.text.spelling import unspaced, words
-from dragoman.retrievers.loading import Encoder, load_encoder, model_config
+from dragoman.retrievers.base import Encoder
+from dragoman.retrievers.loading import load_encoder, model_config
 from dragoman.search.calibrate import (
     BACKGROUND,
     FALSE_ACCEPTS,

@@ -96,8 +96,8 @@ def test_images_get_the_vectors_of_the_model(seeing: Path, tmp_path: Path) -> No
     expected = model.encode_image(images)
     for batch_size in (3, 32):
         np.testing.assert_allclose(exported.encode_image(images, batch_size), expected, atol=1e-3)
-    assert exported.see(images).dtype == np.float16
-    np.testing.assert_allclose(exported.see(images), model.see(images), rtol=1e-3)
+    assert exported.tower_vectors(images).dtype == np.float16
+    np.testing.assert_allclose(exported.tower_vectors(images), model.tower_vectors(images), rtol=1e-3)
     assert exported.encode_image([]).shape == (0, 16)
 
 

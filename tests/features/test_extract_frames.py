@@ -28,8 +28,8 @@ from dragoman.models.dual import DualConfig, DualEncoder
 from dragoman.models.folder import save_model
 from dragoman.models.temporal import VideoConfig
 from dragoman.models.vision import VisionTower
-from dragoman.retrievers.film_vectors import together
 from dragoman.retrievers.trained import Retriever
+from dragoman.retrievers.videos import together
 
 RESULT = ("vectors.npy", "offsets.npy", "times.npy", "ids.txt", "rejected.jsonl")
 CLIPS = {"dawn": ["red"] * 10 + ["yellow"] * 15, "dusk": ["blue"] * 10, "noon": ["green"] * 32}
@@ -241,7 +241,7 @@ def test_the_retriever_watches_films_as_the_extraction_did(tmp_path: Path, tower
     found = retriever.encode_video([tmp_path / "media" / f"{name}.mp4" for name in names])
     stored = retriever.encode_features(features.whole(features.rows(names)))
     np.testing.assert_allclose(found, stored, atol=1e-5)
-    vectors, times = retriever.watch(tmp_path / "media" / "dusk.mp4")
+    vectors, times = retriever.frame_vectors(tmp_path / "media" / "dusk.mp4")
     np.testing.assert_array_equal(vectors, features.frames("dusk")[0])
     assert times.tolist() == [0, 0.5]
     # A picture is a film of one frame.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -326,7 +327,7 @@ def test_moments_cover_a_video_and_none_of_several_frames_is_too_long(
 
 def load_images() -> Any:
     """A model of images; it is asked for nothing else."""
-    return object()
+    return SimpleNamespace(reads_frames=False)
 
 
 def test_what_is_sampled_decides_what_a_frame_stands_for() -> None:

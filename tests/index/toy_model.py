@@ -17,21 +17,23 @@ from PIL import Image
 
 from dragoman.index import job
 from dragoman.media.images import open_image
+from dragoman.retrievers.base import Encoder
 from dragoman.search import live
 
 COLOURS = {"red": 0, "vermelho": 0, "green": 1, "verde": 1, "blue": 2, "azul": 2, "红": 0}
 RGB = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "yellow": (255, 255, 0)}
 
 
-class ToyModel:
+class ToyModel(Encoder):
     """Counts what it encodes."""
 
     width = 3
+    fingerprint = ""
 
     def __init__(self, folder: Path) -> None:
         stored = json.loads((folder / "config.json").read_text())
         self.config: dict[str, Any] = stored["trained"]
-        self.fingerprint: str = stored["fingerprint"]
+        self.fingerprint = stored["fingerprint"]
         self.seen: list[int] = []
 
     def encode_text(self, texts: Sequence[str]) -> np.ndarray:

@@ -4,8 +4,9 @@ import math
 
 import pytest
 import torch
+from torch import Tensor
 
-from dragoman.models.attention import SharedAttention, masked_mean
+from dragoman.models.attention import SharedAttention, masked_mean, run_by_length
 
 
 def block(width: int = 12, released: bool = False) -> SharedAttention:
@@ -51,3 +52,19 @@ def test_the_masked_mean_leaves_padding_out() -> None:
     states = torch.tensor([[[1.0, 2], [3, 4], [90, 90]], [[5, 6], [7, 8], [9, 10]]])
     mask = torch.tensor([[True, True, False], [False, False, False]])
     assert masked_mean(states, mask).tolist() == [[2, 3], [0, 0]]
+
+
+def test_results_come_back_in_order_whatever_the_batches() -> None:
+    lengths = torch.tensor([3, 1, 4, 1])
+    mask = torch.arange(4)[None, :] < lengths[:, None]
+    embedded = torch.arange(16.0).reshape(4, 4)
+    seen: list[tuple[int, int]] = []
+
+    def function(embedded: Tensor, mask: Tensor) -> dict[str, Tensor]:
+        seen.append(tuple(embedded.shape))  # type: ignore[arg-type]
+        return {"sum": (embedded * mask).sum(1, keepdim=True), "tokens": (embedded * mask)[..., None]}
+
+    found = run_by_length(function, embedded, mask, lengths, budget=4)
+    assert seen == [(2, 1), (1, 3), (1, 4)]
+    assert found["sum"].squeeze(1).tolist() == [0 + 1 + 2, 4, 8 + 9 + 10 + 11, 12]
+    assert found["tokens"].squeeze(2).tolist() == (embedded * mask).tolist()

@@ -106,10 +106,10 @@ def test_the_source_decides_which_target_content_survives() -> None:
     assert not torch.allclose(first, second, atol=1e-3)
 
 
-def test_buckets_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_by_length_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     model = dual()
     whole = encode(model, [*TEXTS, *MATES])
-    monkeypatch.setattr(dual_module, "TOKENS_PER_BUCKET", 8)
+    monkeypatch.setattr(dual_module, "TOKENS_PER_BATCH", 8)
     cut = encode(model, [*TEXTS, *MATES])
     close(cut.vector, whole.vector)
     assert cut.trunk is not None and whole.trunk is not None and cut.mask is not None

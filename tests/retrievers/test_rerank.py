@@ -119,7 +119,7 @@ def test_photos_are_seen_as_the_feature_set_holds_them(tmp_path: Path) -> None:
     save_model(tmp_path / "run" / "model", fused(8, 5), details)
     retriever = Retriever.load(tmp_path / "run")
     photos = [picture(number) for number in range(5)]
-    np.testing.assert_array_equal(retriever.see(photos), features.parts(np.arange(5)))
+    np.testing.assert_array_equal(retriever.tower_vectors(photos), features.parts(np.arange(5)))
     whole = retriever.encode_features(features.whole(np.arange(5)))
     np.testing.assert_array_equal(retriever.encode_image(photos), whole)
-    assert retriever.rerank(["a dog"], retriever.see(photos)).shape == (1, 5)
+    assert retriever.rerank(["a dog"], retriever.tower_vectors(photos)).shape == (1, 5)

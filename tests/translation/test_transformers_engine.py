@@ -82,12 +82,13 @@ def test_order_and_results_do_not_depend_on_the_batch(folders: dict[str, Path], 
 
 
 def test_lines_of_like_length_share_a_batch_of_bounded_size() -> None:
-    from dragoman.translation.engines.transformers import groups
+    from dragoman.grouping import by_length
+    from dragoman.translation.models import longest_answer
 
-    assert groups([2, 0, 1, 3], [3, 4, 2, 6], tokens=10) == [[2, 0], [1], [3]]
-    assert groups([0, 1, 2], [5, 5, 5], tokens=10) == [[0, 1], [2]]
+    assert by_length([3, 4, 2, 6], tokens=10, kind=longest_answer) == [[2, 0], [1], [3]]
+    assert by_length([5, 5, 5], tokens=10, kind=longest_answer) == [[0, 1], [2]]
     # Up to 8 tokens the answer may have 32, from 9 on 64.
-    assert groups([0, 1, 2, 3], [7, 8, 9, 24]) == [[0, 1], [2, 3]]
+    assert by_length([7, 8, 9, 24], tokens=2048, kind=longest_answer) == [[0, 1], [2, 3]]
 
 
 def test_a_line_too_long_for_the_model_is_rejected_and_not_cut(folders: dict[str, Path]) -> None:

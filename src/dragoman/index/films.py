@@ -25,8 +25,8 @@ from dragoman.index.update import Done
 from dragoman.media.frames import Frames
 from dragoman.media.images import ImageError
 from dragoman.records import Entry
-from dragoman.retrievers.film_vectors import recalled, together
-from dragoman.retrievers.loading import Encoder
+from dragoman.retrievers.base import Encoder
+from dragoman.retrievers.videos import recalled, together
 from dragoman.stores import Store
 from dragoman.stores.checks import MAX_ID_BYTES
 

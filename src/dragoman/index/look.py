@@ -23,12 +23,12 @@ from dragoman.index.collection import Collection, Notes, NotesError, Rejected
 from dragoman.index.state import State, notes_digest, vector_state
 from dragoman.media.images import Decoding, ImageError, image_header, open_image
 from dragoman.records import Entry, Value
-from dragoman.retrievers.film_vectors import recalled, together
+from dragoman.retrievers.videos import recalled, together
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from dragoman.retrievers.loading import Encoder
+    from dragoman.retrievers.base import Encoder
 
 _EXIF, _TAKEN, _STORED, _ORIENTATION = 0x8769, 0x9003, 0x0132, 0x0112
 _ON_ITS_SIDE = (5, 6, 7, 8)
@@ -66,9 +66,8 @@ class Eye:
             return self._encoder
 
     def prepare(self, image: Image) -> Any:
-        """What `encode` takes, in any thread. A model that prepares nothing ahead takes the image itself."""
-        prepare = getattr(self.encoder, "prepare_image", None)
-        return image if prepare is None else prepare(image)
+        """What `encode` takes, in any thread."""
+        return self.encoder.prepare_image(image)
 
     def encode(self, inputs: Sequence[Any]) -> NDArray[np.float32]:
         """[N, J] of prepared images, or of frozen vectors."""
@@ -78,9 +77,7 @@ class Eye:
                 seen = [frames_FD[~np.isnan(frames_FD[:, 0])] for frames_FD in inputs]
                 return together(self.encoder, [recalled(self.encoder, one) for one in seen])
             return self.encoder.encode_features(np.stack(inputs))
-        encode = getattr(self.encoder, "encode_prepared", None) or self.encoder.encode_image
-        found: NDArray[np.float32] = encode(inputs)
-        return found
+        return self.encoder.encode_prepared(inputs)
 
 
 def look_at(

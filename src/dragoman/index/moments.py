@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from dragoman.media.frames import Frames, Seconds, frames
 from dragoman.media.images import Decoding
 from dragoman.media.reading import sampled_frames
-from dragoman.retrievers.film_vectors import frame_vectors, reads_frames, sampling_of
-from dragoman.retrievers.loading import Encoder
+from dragoman.retrievers.base import Encoder
+from dragoman.retrievers.videos import frame_vectors, sampling_of
 
 LONGEST = 10.0
 """Seconds of a moment."""
@@ -55,7 +55,7 @@ def watched(encoder: Encoder, file: str | Path, max_megapixels: float) -> Frames
 def moments(encoder: Encoder, seen: Frames, *, whole: bool, longest: float = LONGEST) -> list[Moment]:
     """The moments of a video, in order; they cover all of it. Only one if `whole`."""
     # A model of videos was trained on clips as they are, with all cuts among their frames.
-    is_clip = reads_frames(encoder) and seen.edges[-2] <= longest
+    is_clip = encoder.reads_frames and seen.edges[-2] <= longest
     found = [(0, len(seen.vectors))] if whole or is_clip else parts(seen, longest)
     edges = seen.edges.tolist()
     return [Moment(edges[first], edges[last], seen.vectors[first:last]) for first, last in found]

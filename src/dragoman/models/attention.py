@@ -1,15 +1,21 @@
-"""The attention block that students and teacher share, and masked pooling (NRCCR, section 3.2).
+"""Layers over padded texts: shared attention, masked mean (NRCCR, section 3.2), and batches by length.
 
-N batch, L padded length, H width. Masks are boolean, true at real tokens.
+N batch, T texts, L padded length, H width. Masks are boolean, true at real tokens.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from dragoman.grouping import by_length
+
+TOKENS_PER_BATCH = 2048
+"""Large enough for full matrix multiplications, small enough that lengths within a batch are close."""
 
 
 def masked_mean(states_NLH: Tensor, mask_NL: Tensor) -> Tensor:
@@ -65,3 +71,30 @@ class SharedAttention(nn.Module):
 
     def _split(self, states: Tensor) -> Tensor:
         return torch.unflatten(states, -1, (self.heads, -1)).transpose(1, 2)
+
+
+def run_by_length(
+    function: Callable[[Tensor, Tensor], dict[str, Tensor]],
+    embedded_TL: Tensor,
+    mask_TL: Tensor,
+    lengths_T: Tensor,
+    budget: int = TOKENS_PER_BATCH,
+) -> dict[str, Tensor]:
+    """Apply `function(embedded, mask)` to texts of similar length, and put its rows back into order.
+
+    `lengths_T` lies on the CPU. A batch holds at most `budget` tokens, padding among them. Results of two
+    dimensions are per text; those of three are per token and are padded with zeros to L.
+    """
+    batches = [torch.tensor(rows) for rows in by_length(lengths_T.tolist(), tokens=budget)]
+    parts: list[dict[str, Tensor]] = []
+    for rows in batches:
+        longest = int(lengths_T[rows].max())
+        here = rows.to(embedded_TL.device)
+        parts.append(function(embedded_TL[here, :longest], mask_TL[here, :longest]))
+    back = torch.argsort(torch.cat(batches)).to(embedded_TL.device)
+    full = mask_TL.shape[1]
+    return {name: torch.cat([_pad_tokens(part[name], full) for part in parts])[back] for name in parts[0]}
+
+
+def _pad_tokens(states: Tensor, length: int) -> Tensor:
+    return F.pad(states, (0, 0, 0, length - states.shape[1])) if states.dim() == 3 else states

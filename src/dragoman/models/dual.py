@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dragoman.errors import UserError
-from dragoman.models.attention import SharedAttention, masked_mean
-from dragoman.models.buckets import TOKENS_PER_BUCKET, run_by_length
+from dragoman.grouping import unique
+from dragoman.models.attention import TOKENS_PER_BATCH, SharedAttention, masked_mean, run_by_length
 from dragoman.models.fusion import Fusion, FusionConfig, WordHead
 from dragoman.models.temporal import FrameEncoder, VideoConfig, present
 from dragoman.models.text.contract import TextEncoder
@@ -242,7 +242,7 @@ class DualEncoder(nn.Module):
         device = self.feature_mean.device
         moved = {name: value.to(device, non_blocking=True) for name, value in inputs.items()}
         # Pooling over padding is only defined for one length: that of the longest text of the batch.
-        budget = TOKENS_PER_BUCKET if self.config.pool == "masked" else 1 << 62
+        budget = TOKENS_PER_BATCH if self.config.pool == "masked" else 1 << 62
         found = run_by_length(
             self._run_texts(tokens), self.trunk.embed(moved), moved["mask"], lengths_T, budget
         )
@@ -287,7 +287,6 @@ class DualEncoder(nn.Module):
 
 
 def unique_texts(texts: Sequence[str]) -> tuple[list[str], Tensor]:
-    """Different texts in order of first appearance, and for each text its row among them."""
-    rows: dict[str, int] = {}
-    of_text = [rows.setdefault(text, len(rows)) for text in texts]
-    return list(rows), torch.tensor(of_text, dtype=torch.long)
+    """List the different texts in order of first appearance, and for each text its row among them."""
+    different, row_of_text = unique(texts)
+    return different, torch.tensor(row_of_text, dtype=torch.long)

@@ -20,8 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dragoman.errors import UserError
-from dragoman.models.attention import masked_mean
-from dragoman.models.buckets import run_by_length
+from dragoman.models.attention import masked_mean, run_by_length
 
 LEAN = 10.0
 """Scale of slope and offset of the cosine, so that they move as fast as other parameters."""

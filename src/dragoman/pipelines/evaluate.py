@@ -14,8 +14,8 @@ from dragoman.reports import folds
 from dragoman.reports.evaluation import REPORT, measure_run
 from dragoman.reports.evaluator import Evaluator
 from dragoman.reports.measure import QUERIES
-from dragoman.reports.model import Model
 from dragoman.reports.settings import EvaluationSettings
+from dragoman.retrievers.base import Model
 
 
 def evaluate(

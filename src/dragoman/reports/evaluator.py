@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +19,9 @@ from dragoman.reports import model as models
 from dragoman.reports import queries
 from dragoman.reports.provenance import describe_provenance
 from dragoman.reports.queries import Texts
-from dragoman.reports.rows import FusionModel, Matched, Matcher, Vectors
+from dragoman.reports.rows import Matched, Matcher, Vectors
 from dragoman.reports.settings import EvaluationSettings
+from dragoman.retrievers.base import Model
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,10 +39,10 @@ class Images:
 class Evaluator:
     """A model and the corpus that it is asked about."""
 
-    model: models.Model
+    model: Model
     corpus: Corpus
     settings: EvaluationSettings
-    other: models.Model | None
+    other: Model | None
     """Scores the machine-translated queries for the row `translate_test_source_only`."""
     matcher: Matcher | None
     provenance: dict[str, Any]
@@ -49,10 +50,10 @@ class Evaluator:
     @classmethod
     def open(
         cls,
-        run: str | Path | models.Model,
+        run: str | Path | Model,
         corpus: str | Path | Corpus,
         settings: EvaluationSettings,
-        translate_test_run: str | Path | models.Model | None,
+        translate_test_run: str | Path | Model | None,
     ) -> Evaluator:
         """Load everything. Raises UserError where a part is missing or does not fit."""
         if isinstance(run, str | Path) and not Path(run).is_dir():
@@ -135,7 +136,7 @@ class Evaluator:
         return replace(self, other=None, matcher=None)
 
 
-def _matcher(model: models.Model, corpus: Corpus, settings: EvaluationSettings) -> Matcher | None:
+def _matcher(model: Model, corpus: Corpus, settings: EvaluationSettings) -> Matcher | None:
     if not settings.rerank:
         return None
-    return Matcher(cast(FusionModel, model), models.feature_set(model, corpus, settings.features))
+    return Matcher(model, models.feature_set(model, corpus, settings.features))

@@ -5,9 +5,8 @@ N texts or images, D width of the joint space.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,30 +15,16 @@ from dragoman.corpus.corpus import Corpus
 from dragoman.corpus.features import FeatureSet
 from dragoman.errors import UserError
 from dragoman.progress import bar
+from dragoman.retrievers.base import Model
+from dragoman.retrievers.loading import load_encoder
 
 CHUNK = 4096
-
-
-class Model(Protocol):
-    """The part of `dragoman.Retriever` that evaluation needs."""
-
-    @property
-    def config(self) -> Mapping[str, Any]:
-        """`source`, `targets`, `features`, and what else describes the run."""
-
-    def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """[N, D] unit vectors."""
-
-    def encode_features(self, vectors: NDArray[np.floating]) -> NDArray[np.float32]:
-        """[N, D] unit vectors of frozen vision vectors."""
 
 
 def load(run: str | Path | Model) -> Model:
     """Load the model of a run, an export or a public folder; any other object is taken as a model itself."""
     if not isinstance(run, str | Path):
         return run
-    from dragoman.retrievers.loading import load_encoder
-
     return load_encoder(run)
 
 

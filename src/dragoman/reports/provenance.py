@@ -11,7 +11,7 @@ from dragoman.corpus.corpus import Corpus
 from dragoman.folders import sha256, versions
 from dragoman.models.hub import PAIR
 from dragoman.models.identity import CALIBRATION, model_in, read_config
-from dragoman.reports.model import Model
+from dragoman.retrievers.base import Model
 from dragoman.retrievers.loading import model_fingerprint
 
 

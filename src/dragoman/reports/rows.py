@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +26,7 @@ from dragoman.evaluation.ranks import Ranks
 from dragoman.evaluation.score_fusion import Channels, Normalisation, sweep
 from dragoman.evaluation.scores import Scores
 from dragoman.progress import bar
+from dragoman.retrievers.base import Model, Reranker
 
 ROWS = ("direct", "translate_test", "fused", "translate_test_source_only", "reranked")
 DIRECTIONS = ("text_to_image", "image_to_text")
@@ -164,19 +164,6 @@ VALUES = 2**24
 """Values of regions that are held at a time: 32 MB as float16."""
 
 
-class FusionModel(Protocol):
-    """The part of `dragoman.Retriever` that re-ranking needs."""
-
-    @property
-    def regions(self) -> int:
-        """R; 0 where the model has no fusion encoder."""
-
-    def rerank(
-        self, texts: Sequence[str], regions: NDArray[np.floating], pairs: NDArray[np.int64]
-    ) -> NDArray[np.float32]:
-        """[N] match scores of texts with regions [images, R, D], named by `pairs` [N, 2]."""
-
-
 class Matcher:
     """Match scores of texts and items of a feature set, each pair scored once.
 
@@ -186,8 +173,8 @@ class Matcher:
     # Both directions and all galleries of a report ask for many of the same pairs; a pair that was scored
     # twice, among other batch-mates, could differ from itself in the last bits.
 
-    def __init__(self, model: FusionModel, features: FeatureSet) -> None:
-        if not getattr(model, "regions", 0):
+    def __init__(self, model: Model, features: FeatureSet) -> None:
+        if not isinstance(model, Reranker) or not model.regions:
             raise UserError(
                 "This model has no fusion encoder, so it cannot re-rank. Evaluate it without --rerank, or "
                 "train one: dragoman train CORPUS --recipe one_to_k --set loss.mitm_weight=1"

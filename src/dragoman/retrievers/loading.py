@@ -1,47 +1,13 @@
-"""The model of an index: a run in PyTorch, an export in ONNX, or a public dual encoder.
-
-N texts or images, D width of the vision vectors, J joint width.
-"""
+"""The model of a folder: a run in PyTorch, an export in ONNX, or a public dual encoder."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from dragoman.models.hub import PAIR
 from dragoman.models.identity import own_config, own_fingerprint, own_image_fingerprint, read_config
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-
-class Encoder(Protocol):
-    """What search and indexing need of `dragoman.Retriever`; an export offers the same."""
-
-    @property
-    def config(self) -> Mapping[str, Any]:
-        """`source`, `targets`, `features`, `vision`: what it was trained with."""
-
-    @property
-    def width(self) -> int:
-        """J."""
-
-    @property
-    def fingerprint(self) -> str:
-        """Which model it is."""
-
-    def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """[N, J] unit vectors."""
-
-    def encode_image(self, images: Sequence[str | Path | Image]) -> NDArray[np.float32]:
-        """[N, J] unit vectors."""
-
-    def encode_features(self, vectors: NDArray[np.floating]) -> NDArray[np.float32]:
-        """[N, J] unit vectors of frozen vision vectors [N, D]."""
+from dragoman.retrievers.base import Encoder
 
 
 def model_config(folder: Path) -> dict[str, Any]:
@@ -76,7 +42,7 @@ def image_fingerprint(folder: Path) -> str:
 
 
 def load_encoder(folder: str | Path, device: str = "cpu", vision: str | Path | None = None) -> Encoder:
-    """The model of a run folder, an export, or a public one. Raises UserError where there is none.
+    """Load the model of a run folder, an export, or a public one. Raises UserError where there is none.
 
     `device` may be "auto": cuda where there is one. `vision` is where the vision tower of a run is, if the
     run does not know it or it has moved; an export brings its own.
@@ -90,7 +56,9 @@ def load_encoder(folder: str | Path, device: str = "cpu", vision: str | Path | N
         from dragoman.retrievers.public import PublicDual
 
         return PublicDual.load(folder, device)
+    # First, as it says what is missing where PyTorch is.
+    from dragoman.retrievers.trained import Retriever  # isort: split
+
     from dragoman.models.vision import checked_device
-    from dragoman.retrievers.trained import Retriever
 
     return Retriever.load(folder, checked_device(device), vision=vision)

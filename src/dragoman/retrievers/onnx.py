@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dragoman.errors import UserError
-from dragoman.models.inputs import require_list, require_width
 from dragoman.models.preprocessing import Preprocessing
+from dragoman.retrievers.base import BatchedEncoder
 from dragoman.retrievers.onnx_graph import AGAIN, Graph, damaged, providers
 from dragoman.retrievers.onnx_text import READERS, TextReader
 
@@ -27,19 +27,21 @@ if TYPE_CHECKING:
 
 MODEL_TYPE = "dragoman-onnx"
 FORMAT_VERSION = 1
-TOKENS = 2048
-"""Of a batch of texts, padding among them."""
+PIXELS = "pixel_values"
+"""The input of the graph of the vision tower."""
 GOLDEN_TOLERANCE = {"fp32": 1e-3, "int8": 2e-2}
 """Largest difference from the golden vectors. Integers are exact everywhere, but what is rounded to them
 differs a little between processors."""
 
 
-class OnnxRetriever:
+class OnnxRetriever(BatchedEncoder):
     """A dual encoder in an export folder; as `Retriever`, but for `rerank`, which is not exported.
 
     Vectors are float32 of unit length; score = dot product. Graphs are loaded when they are needed first, so
     a server that reads texts only holds the text side.
     """
+
+    batch_of_tokens = 2048
 
     def __init__(self, folder: Path, config: Mapping[str, Any], providers: list[str], threads: int) -> None:
         self._folder = folder
@@ -79,44 +81,26 @@ class OnnxRetriever:
         """fp32 or int8, of the weights of both towers."""
         return str(self._description["precision"])
 
-    def encode_text(self, texts: Sequence[str], batch_size: int = 256) -> NDArray[np.float32]:
-        """[N, J] unit vectors; equal texts are encoded once, so that they get equal vectors."""
-        require_list(texts, "encode_text", "texts")
-        rows: dict[str, int] = {}
-        row_of_text = [rows.setdefault(text, len(rows)) for text in texts]
-        different = list(rows)
-        vectors = np.empty((len(different), self.width), np.float32)
-        for batch in _batches(self._reader.lengths(different), batch_size):
-            vectors[batch] = self._text.run(self._reader.prepare([different[row] for row in batch]))
-        return vectors[row_of_text]
+    @property
+    def feature_width(self) -> int:
+        """D."""
+        return int(self._description["feature_width"])
 
-    def encode_image(self, images: Sequence[str | Path | Image], batch_size: int = 32) -> NDArray[np.float32]:
-        """[N, J] unit vectors of image files or PIL images, through the vision tower and the image head."""
-        require_list(images, "encode_image", "images")
-        if not len(images):
-            return np.empty((0, self.width), np.float32)
-        blocks = [images[start : start + batch_size] for start in range(0, len(images), batch_size)]
-        return np.concatenate([self.encode_features(self.see(block)[:, 0]) for block in blocks])
+    def _lengths(self, texts: Sequence[str]) -> list[int]:
+        return self._reader.lengths(texts)
 
-    def see(self, images: Sequence[str | Path | Image]) -> NDArray[np.float16]:
-        """[N, 1, D] what the vision tower makes of image files or PIL images."""
-        from dragoman.media.images import open_image
+    def _text_vectors(self, texts: list[str]) -> NDArray[np.float32]:
+        return self._text.run(self._reader.prepare(texts))
 
-        require_list(images, "see", "images")
-        preprocess, tower = self._preprocessing, self._tower
-        pixels = np.stack([preprocess(open_image(image)) for image in images])
-        # Features are stored as float16; the same rounding here gives the same vectors.
-        vectors: NDArray[np.float16] = tower.run({"pixel_values": pixels})[:, None].astype(np.float16)
-        return vectors
+    def prepare_image(self, image: Image) -> dict[str, NDArray[np.float32]]:
+        # Named as the towers of transformers name it, and told apart from a frozen vector by that.
+        return {PIXELS: self._preprocessing(image)}
 
-    def encode_features(self, vectors: NDArray[np.floating], batch_size: int = 1024) -> NDArray[np.float32]:
-        """[N, J] unit vectors of frozen vision vectors [N, D] of the feature set the run was trained on."""
-        require_width(vectors, int(self._description["feature_width"]), self.config["features"])
-        encoded = np.empty((len(vectors), self.width), np.float32)
-        for start in range(0, len(vectors), batch_size):
-            block = np.asarray(vectors[start : start + batch_size], np.float32)
-            encoded[start : start + batch_size] = self._head.run({"features": block})
-        return encoded
+    def _see(self, prepared: Sequence[dict[str, NDArray[np.float32]]]) -> NDArray[np.float32]:
+        return self._tower.run({PIXELS: np.stack([one[PIXELS] for one in prepared])})[:, None]
+
+    def _head(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        return self._head_graph.run({"features": vectors})
 
     @cached_property
     def _reader(self) -> TextReader:
@@ -132,7 +116,7 @@ class OnnxRetriever:
         return self._graph("text.onnx")
 
     @cached_property
-    def _head(self) -> Graph:
+    def _head_graph(self) -> Graph:
         return self._graph("head.onnx")
 
     @cached_property
@@ -152,9 +136,7 @@ class OnnxRetriever:
     def _tower(self) -> Graph:
         tower = self._graph("image.onnx")
         shape = self._preprocessing.shape
-        self._check_golden(
-            "vision_vector", lambda golden: tower.run({"pixel_values": golden_pixels(shape)[None]})
-        )
+        self._check_golden("vision_vector", lambda golden: tower.run({PIXELS: golden_pixels(shape)[None]}))
         return tower
 
     def _graph(self, name: str) -> Graph:
@@ -203,15 +185,3 @@ def golden_pixels(shape: tuple[int, int, int]) -> NDArray[np.float32]:
     channel, row, column = np.indices(shape)
     waves: NDArray[np.float64] = np.sin(0.05 * (channel + 1) * row + 0.08 * column + channel)
     return waves.astype(np.float32)
-
-
-def _batches(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
-    """Row numbers by ascending length, so that little is computed on padding and memory is bounded."""
-    batch: list[int] = []
-    for row in np.argsort(lengths, kind="stable").tolist():
-        if batch and (len(batch) == batch_size or (len(batch) + 1) * lengths[row] > TOKENS):
-            yield batch
-            batch = []
-        batch.append(row)
-    if batch:
-        yield batch

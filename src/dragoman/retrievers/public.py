@@ -1,15 +1,16 @@
 """Public dual encoders as their authors published them (CLIP, SigLIP 2, AltCLIP, …): search without training.
 
 Any folder that transformers loads as a model with `get_text_features` and `get_image_features`, or a pair of
-folders: a text tower (`text_towers.py`) and the vision tower into whose space it was trained. Which languages
-a model was trained on is not known, so nobody is warned of any. N texts or images, J joint width.
+folders: a text tower (`models/text/towers.py`) and the vision tower into whose space it was trained. Which
+languages a model was trained on is not known, so no query is warned of its language. N texts or images, J
+joint width.
 """
 
 from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,14 +21,12 @@ from numpy.typing import NDArray
 from dragoman.errors import MissingExtraError, UserError
 from dragoman.models.hub import PAIR, is_pair, loading, model_folder, pair_part, require_trained
 from dragoman.models.identity import read_config
-from dragoman.models.inputs import require_list, require_width
 
 try:
     import torch
 except ImportError:
     raise MissingExtraError("torch", "train", "Loading a public model") from None
 
-from dragoman.models.dual import unique_texts
 from dragoman.models.text.towers import (
     MCLIP,
     TextTower,
@@ -37,6 +36,7 @@ from dragoman.models.text.towers import (
     text_width,
 )
 from dragoman.models.vision import VisionTower, checked_device, tower_fingerprint
+from dragoman.retrievers.base import BatchedEncoder, require_width
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -45,13 +45,14 @@ if TYPE_CHECKING:
 MODEL_TYPE = "public"
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "spiece.model")
 """Files that decide how a text is read, beside those that every fingerprint holds."""
-BATCH = 64
 SIGLIP_TOKENS = 64
 """SigLIP and SigLIP 2 were trained on texts padded to this length, without a mask (arXiv 2303.15343)."""
 
 
-class PublicDual:
+class PublicDual(BatchedEncoder):
     """A public dual encoder. Vectors are float32 of unit length; score = dot product."""
+
+    batch_of_texts = 64
 
     def __init__(self, folder: Path, device: str, description: dict[str, Any]) -> None:
         self._folder, self._device, self._description = folder, device, description
@@ -81,40 +82,29 @@ class PublicDual:
         """Which model it is: sha256 over weights, configuration, preprocessing and tokenizer."""
         return str(self._description["fingerprint"])
 
-    def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """[N, J] unit vectors; equal texts are encoded once, so that they get equal vectors."""
-        require_list(texts, "encode_text", "texts")
-        different, row_of_text = unique_texts(texts)
-        vectors = np.empty((len(different), self.width), np.float32)
-        for rows in _alike(different):
-            vectors[rows] = _unit(self._text_side().encode([different[row] for row in rows]))
-        found: NDArray[np.float32] = vectors[row_of_text.numpy()]
-        return found
+    @property
+    def feature_width(self) -> int:
+        """D, which is J: the stored vectors are those of the joint space, before they get unit length."""
+        return self.width
 
-    def encode_image(self, images: Sequence[str | Path | Image], batch_size: int = 32) -> NDArray[np.float32]:
-        """[N, J] unit vectors of image files or PIL images."""
-        from dragoman.media.images import open_image
+    def _lengths(self, texts: Sequence[str]) -> list[int]:
+        # Characters: tokens would have to be made twice.
+        return [len(text) for text in texts]
 
-        require_list(images, "encode_image", "images")
-        vectors = [np.empty((0, self.width), np.float32)]
-        for start in range(0, len(images), batch_size):
-            opened = [open_image(image) for image in images[start : start + batch_size]]
-            # Rounded as features are stored, so that both ways give the same vectors.
-            vectors.append(self.encode_features(self.tower().encode(opened).astype(np.float16)))
-        return np.concatenate(vectors)
+    def _text_vectors(self, texts: list[str]) -> NDArray[np.float32]:
+        return _unit(self._text_side().encode(texts))
 
     def prepare_image(self, image: Image) -> dict[str, Tensor]:
-        """What `encode_prepared` takes of one RGB image (`open_image`); safe to call in several threads."""
         return self.tower().prepare(image)
 
-    def encode_prepared(self, prepared: Sequence[dict[str, Tensor]]) -> NDArray[np.float32]:
-        """[N, J] as `encode_image`, of images that were prepared ahead, in one forward pass."""
-        return self.encode_features(self.tower().embed(prepared).astype(np.float16))
+    def _see(self, prepared: Sequence[dict[str, Tensor]]) -> NDArray[np.float32]:
+        return self.tower().embed(prepared)[:, None]
 
-    def encode_features(self, vectors: NDArray[np.floating]) -> NDArray[np.float32]:
-        """[N, J] the image embeddings that `dragoman features` stored of this model, at unit length."""
-        require_width(vectors, self.width, f"of {self._folder.name}")
-        return _unit(np.asarray(vectors, np.float32))
+    def _require_vectors(self, vectors: NDArray[np.floating]) -> None:
+        require_width(vectors, self.feature_width, f"of {self._folder.name}")
+
+    def _head(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        return _unit(vectors)
 
     def tower(self) -> VisionTower:
         """The image half, loaded once."""
@@ -282,13 +272,6 @@ def _positions(config: Any) -> int:
     count = int(getattr(text, "max_position_embeddings", 77))
     # RoBERTa's positions begin behind its padding index.
     return count - 2 if "roberta" in str(text.model_type) or config.model_type == "altclip" else count
-
-
-def _alike(texts: Sequence[str]) -> Iterator[NDArray[np.int64]]:
-    """Rows of batches of texts of similar length, so that little is computed on padding."""
-    order = np.argsort([len(text) for text in texts], kind="stable")
-    for start in range(0, len(order), BATCH):
-        yield order[start : start + BATCH]
 
 
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

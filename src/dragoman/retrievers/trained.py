@@ -22,12 +22,12 @@ try:
 except ImportError:
     raise MissingExtraError("torch", "train", "Loading a trained model") from None
 
-from dragoman.media.frames import padded
+from dragoman.media.frames import MOST_FRAMES, padded
 from dragoman.models.dual import DualEncoder, unique_texts
 from dragoman.models.folder import load_model
 from dragoman.models.fusion import Fusion
 from dragoman.models.identity import model_in, own_fingerprint
-from dragoman.models.inputs import require_frames, require_list, require_width
+from dragoman.retrievers.base import NO_FUSION, BatchedEncoder, require_list
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from dragoman.models.vision import VisionTower
 
 
-class Retriever:
+class Retriever(BatchedEncoder):
     """A dual encoder loaded from a run folder. Vectors are float32 of unit length; score = dot product."""
 
     def __init__(
@@ -77,40 +77,32 @@ class Retriever:
         """J."""
         return self.model.joint
 
+    @property
+    def feature_width(self) -> int:
+        """D."""
+        return self.model.feature_width
+
+    @property
+    def reads_frames(self) -> bool:
+        return self.model.image_frames is not None
+
+    @property
+    def regions(self) -> int:
+        return 0 if self.model.fusion is None else self.model.fusion.regions
+
+    def _lengths(self, texts: Sequence[str]) -> list[int]:
+        return self.model.trunk.lengths(texts)
+
     @torch.inference_mode()
-    def encode_text(self, texts: Sequence[str], batch_size: int = 256) -> NDArray[np.float32]:
-        """[N, J] unit vectors; equal texts are encoded once, so that they get equal vectors."""
-        require_list(texts, "encode_text", "texts")
-        different, row_of_text = unique_texts(texts)
-        model = self.model
-        # Sorted by length, a batch holds texts of similar length and its size bounds the memory.
-        order = np.argsort(model.trunk.lengths(different), kind="stable")
-        vectors = np.empty((len(different), self.width), np.float32)
-        for start in range(0, len(order), batch_size):
-            rows = order[start : start + batch_size]
-            inputs = model.trunk.prepare([different[row] for row in rows])
-            vectors[rows] = model.encode_text(inputs).vector.float().cpu().numpy()
-        found: NDArray[np.float32] = vectors[row_of_text.numpy()]
-        return found
+    def _text_vectors(self, texts: list[str]) -> NDArray[np.float32]:
+        return _array(self.model.encode_text(self.model.trunk.prepare(texts)).vector)
 
-    def encode_image(self, images: Sequence[str | Path | Image], batch_size: int = 32) -> NDArray[np.float32]:
-        """[N, J] unit vectors of image files or PIL images, through the vision tower and the image head."""
-        require_list(images, "encode_image", "images")
-        vectors = [np.empty((0, self.width), np.float32)]
-        for start in range(0, len(images), batch_size):
-            vectors.append(self.encode_features(self.see(images[start : start + batch_size])[:, 0]))
-        return np.concatenate(vectors)
+    def prepare_image(self, image: Image) -> dict[str, Tensor]:
+        return self.tower().prepare(image)
 
-    def see(self, images: Sequence[str | Path | Image]) -> NDArray[np.float16]:
-        """[N, R, D] what the vision tower makes of image files or PIL images, the whole image first: what
-        `rerank` takes. R is 1 where the feature set of the run has no regions."""
-        from dragoman.media.images import open_image
-
-        require_list(images, "see", "images")
+    def _see(self, prepared: Sequence[dict[str, Tensor]]) -> NDArray[np.float32]:
         tower = self.tower()
-        vectors = tower.encode([open_image(image) for image in images])
-        # Features are stored as float16; the same rounding here gives the same vectors.
-        return vectors.reshape(len(images), -1, tower.width).astype(np.float16)
+        return tower.embed(prepared).reshape(len(prepared), -1, tower.width)
 
     def encode_video(self, videos: Sequence[str | Path]) -> NDArray[np.float32]:
         """[N, J] unit vectors of video files, by the frames that the feature set of the run would hold."""
@@ -121,10 +113,10 @@ class Retriever:
                 "train over a corpus that holds some"
             )
         vectors = [np.empty((0, self.width), np.float32)]
-        vectors += [self.encode_features(padded([self.watch(video)[0]])) for video in videos]
+        vectors += [self.encode_features(padded([self.frame_vectors(video)[0]])) for video in videos]
         return np.concatenate(vectors)
 
-    def watch(
+    def frame_vectors(
         self, video: str | Path, batch_size: int = 4
     ) -> tuple[NDArray[np.float16], NDArray[np.float64]]:
         """[F, D] what the vision tower makes of the frames of a video file, and their times in seconds [F].
@@ -132,54 +124,21 @@ class Retriever:
         `encode_features(padded([vectors[start:end]]))` is the vector of a part.
         """
         from dragoman.features.encoding import video_vectors
-        from dragoman.media.frames import Sampling
+        from dragoman.retrievers.videos import sampling_of
 
-        made = self.config.get("vision")
-        sampling = Sampling(**(made.get("sampling") or {}) if isinstance(made, dict) else {})
-        vectors, times = video_vectors(self.tower(), video, sampling, batch_size)
+        vectors, times = video_vectors(self.tower(), video, sampling_of(self), batch_size)
         return vectors.astype(np.float16), times
 
-    def prepare_image(self, image: Image) -> dict[str, Tensor]:
-        """What `encode_prepared` takes of one RGB image (`open_image`); safe to call in several threads."""
-        return self.tower().prepare(image)
-
-    def encode_prepared(self, prepared: Sequence[dict[str, Tensor]]) -> NDArray[np.float32]:
-        """[N, J] as `encode_image`, of images that were prepared ahead, in one forward pass."""
-        tower = self.tower()
-        vectors = tower.embed(prepared).reshape(len(prepared), -1, tower.width)[:, 0]
-        with np.errstate(over="ignore"):
-            return self.encode_features(vectors.astype(np.float16))
+    def _require_vectors(self, vectors: NDArray[np.floating]) -> None:
+        if self.reads_frames and vectors.ndim == 3:
+            _require_frames(vectors, self.feature_width, self.config.get("features"))
+        else:
+            super()._require_vectors(vectors)
 
     @torch.inference_mode()
-    def encode_features(self, vectors: NDArray[np.floating], batch_size: int = 1024) -> NDArray[np.float32]:
-        """[N, J] unit vectors of frozen vision vectors [N, D] of the feature set the run was trained on.
-
-        A model of videos reads [N, F, D], absent frames being NaN (`FeatureSet.whole`, `padded`), and takes
-        [N, D] for videos of one frame. At most `batch_size` vectors are encoded at a time.
-        """
-        per_item = 1
-        if self.model.image_frames is not None and vectors.ndim == 3:
-            require_frames(vectors, self.model.feature_width, self.config.get("features"))
-            per_item = vectors.shape[1]
-        else:
-            require_width(vectors, self.model.feature_width, self.config.get("features"))
-        size = max(1, batch_size // per_item)
-        encoded = np.empty((len(vectors), self.width), np.float32)
-        for start in range(0, len(vectors), size):
-            block = torch.from_numpy(np.asarray(vectors[start : start + size], np.float32))
-            found = self.model.encode_image(block.to(self.model.feature_mean.device))
-            encoded[start : start + size] = found.float().cpu().numpy()
-        return encoded
-
-    @property
-    def reads_frames(self) -> bool:
-        """Whether it is a model of videos, which encodes frames together."""
-        return self.model.image_frames is not None
-
-    @property
-    def regions(self) -> int:
-        """R of the images that `rerank` reads; 0 where the model has no fusion encoder."""
-        return 0 if self.model.fusion is None else self.model.fusion.regions
+    def _head(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        block = torch.from_numpy(vectors).to(self.model.feature_mean.device)
+        return _array(self.model.encode_image(block))
 
     @torch.inference_mode()
     def rerank(
@@ -189,10 +148,10 @@ class Retriever:
         pairs: NDArray[np.int64] | None = None,
         batch_size: int = 512,
     ) -> NDArray[np.float32]:
-        """How well texts and images match by the fusion encoder: match logit less no-match logit.
+        """Score how well texts and images match by the fusion encoder: match logit less no-match logit.
 
-        regions: [I, R, D] frozen vision vectors of the images and their regions (`FeatureSet.parts`, `see`),
-        or [I, D] where the model was trained on single vectors.
+        regions: [I, R, D] frozen vision vectors of the images and their regions (`FeatureSet.parts`,
+        `tower_vectors`), or [I, D] where the model was trained on single vectors.
         pairs: [P, 2] rows of texts and of images; all combinations where not given.
         Returns [P], or [T, I]. Memory holds the token states of the texts and `batch_size` fused pairs.
         Raises UserError for a model without a fusion encoder, or trained on other regions.
@@ -231,10 +190,7 @@ class Retriever:
     def _require_fusion(self, regions: NDArray[np.floating]) -> Fusion:
         fusion = self.model.fusion
         if fusion is None:
-            raise UserError(
-                "This model has no fusion encoder, so it cannot re-rank. Train one: dragoman train CORPUS "
-                "--recipe one_to_k --set loss.mitm_weight=1"
-            )
+            raise UserError(NO_FUSION)
         found = regions.shape[1] if regions.ndim == 3 else 1
         fits = found <= fusion.regions if fusion.frames else found == fusion.regions
         if not fits or regions.shape[-1] != self.model.feature_width:
@@ -279,3 +235,24 @@ class Retriever:
                 f"made the feature set {self.config['features']!r}: Retriever.load(run, vision=FOLDER)"
             )
         return tower
+
+
+def _array(vectors: Tensor) -> NDArray[np.float32]:
+    found: NDArray[np.float32] = vectors.float().cpu().numpy()
+    return found
+
+
+def _require_frames(vectors: NDArray[np.floating], width: int, features: str | None) -> None:
+    """Raise UserError unless the vectors are [N, F, width], each video with a frame or more."""
+    if vectors.shape[2] != width or not 1 <= vectors.shape[1] <= MOST_FRAMES:
+        raise UserError(
+            f"These vectors have shape {vectors.shape}, but the model reads [N, up to {MOST_FRAMES} frames, "
+            f"{width}] of the feature set {features!r}. Take them from there (FeatureSet.whole), or train a "
+            "model on this one."
+        )
+    empty_N = np.isnan(vectors[:, 0, 0])
+    if empty_N.any():
+        raise UserError(
+            f"Video {int(empty_N.argmax())} of {len(vectors)}, counted from 0, begins with NaN, which stands "
+            "for a frame that is not there, but one frame or more was expected. Leave it out."
+        )

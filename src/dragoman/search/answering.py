@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from dragoman.errors import UserError
 from dragoman.index.film import film_id
 from dragoman.media.video import VideoPart
-from dragoman.models.inputs import require_list
 from dragoman.records import Hit
+from dragoman.retrievers.base import require_list
 from dragoman.search.answer import Answer, Language, Query
 from dragoman.search.languages import language_of, language_warning
 from dragoman.search.live import Opened

@@ -12,7 +12,8 @@ from typing import TypeVar
 from dragoman.errors import UserError
 from dragoman.folders import MANIFEST
 from dragoman.index.folder import IndexInfo, open_generation, read_info
-from dragoman.retrievers.loading import Encoder, image_fingerprint, load_encoder, model_fingerprint
+from dragoman.retrievers.base import Encoder
+from dragoman.retrievers.loading import image_fingerprint, load_encoder, model_fingerprint
 from dragoman.search.calibration import Calibration
 from dragoman.search.video_vectors import VideoVectors
 from dragoman.stores import Store

@@ -10,8 +10,8 @@ from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from dragoman.media.video import VideoPart
-from dragoman.retrievers.film_vectors import clip_vector
-from dragoman.retrievers.loading import Encoder
+from dragoman.retrievers.base import Encoder
+from dragoman.retrievers.videos import video_vector
 
 KEPT = 256
 """Videos whose vectors are kept."""
@@ -26,15 +26,15 @@ class VideoVectors:
         self._lock = threading.Lock()
 
     def vector(self, encoder: Encoder, part: VideoPart) -> NDArray[np.float32]:
-        """[J] as `clip_vector`; a content that is known under the same limits is not decoded again."""
+        """[J] as `video_vector`; a content that is known under the same limits is not decoded again."""
         if not isinstance(part.source, bytes):
-            return clip_vector(encoder, part)
+            return video_vector(encoder, part)
         content = hashlib.sha256(part.source).digest()
         asked = (content, part.start, part.end, part.decoding, part.max_seconds)
         with self._lock:
             if (known := self._kept.get(asked)) is not None:
                 return known
-        vector_J = clip_vector(encoder, part)
+        vector_J = video_vector(encoder, part)
         with self._lock:
             self._kept[asked] = vector_J
         return vector_J

@@ -23,12 +23,13 @@ from dragoman import progress
 from dragoman.corpus.corpus import Corpus
 from dragoman.errors import UserError
 from dragoman.folders import atomic_path, sole_writer, write_manifest
+from dragoman.retrievers.base import Model
 from dragoman.translation.lexicon import read_words
 from dragoman.trust import signals
 from dragoman.trust.calibration import FAILED, GOOD, LEARNT, failure, trust_of
 from dragoman.trust.evidence import Bridge, Translation, translations
 from dragoman.trust.signals_lexical import explained, order
-from dragoman.trust.signals_model import Model, ModelSignals
+from dragoman.trust.signals_model import ModelSignals
 from dragoman.trust.signals_pooled import expected
 
 FORMAT = "dragoman-trust"

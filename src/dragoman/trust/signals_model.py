@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,24 +14,11 @@ from numpy.typing import NDArray
 from dragoman.corpus.corpus import Corpus
 from dragoman.corpus.features import FeatureSet
 from dragoman.errors import UserError
+from dragoman.retrievers.base import Model
 from dragoman.trust.evidence import Translation
 
 PROBES = 32
 """Captions by whose vectors a model is known again."""
-
-
-class Model(Protocol):
-    """What `dragoman.Retriever` is: rows of unit length for texts and for stored vision vectors."""
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """`source`, `targets` and `features`: languages and feature set of the training."""
-
-    def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """[N, J]."""
-
-    def encode_features(self, vectors: NDArray[np.floating]) -> NDArray[np.float32]:
-        """[N, J]."""
 
 
 class ModelSignals:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dragoman.errors import MissingExtraError, UserError
+from dragoman.grouping import by_length
 from dragoman.translation.conventions import Codes, codes
 from dragoman.translation.engine import (
     Engine,
@@ -74,6 +75,10 @@ def build(
     return TransformersEngine(label, version, model, tokenizer, pair, options)
 
 
+BATCH_TOKENS = 2048
+"""Of a batch of lines, padding among them."""
+
+
 class TransformersEngine(Engine):
     """Beam search without sampling; lines of like length go together."""
 
@@ -99,8 +104,10 @@ class TransformersEngine(Engine):
         results: list[str | Rejected] = [
             Rejected(f"it has {len(row)} tokens, and the model reads at most {limit}") for row in rows
         ]
-        fitting = sorted((i for i, row in enumerate(rows) if len(row) <= limit), key=lambda i: len(rows[i]))
-        for group in groups(fitting, [len(row) for row in rows]):
+        fitting = [i for i, row in enumerate(rows) if len(row) <= limit]
+        # The lines of a batch have one bound on their answers: none must be cut because of its neighbours.
+        batches = by_length([len(rows[i]) for i in fitting], tokens=BATCH_TOKENS, kind=longest_answer)
+        for group in ([fitting[i] for i in batch] for batch in batches):
             if time.monotonic() > deadline:
                 raise EngineError(f"the model did not finish within {timeout:.3g} s")
             try:
@@ -136,18 +143,3 @@ class TransformersEngine(Engine):
         config = self._model.config
         positions = getattr(config, "max_position_embeddings", None)
         return min(int(self._tokenizer.model_max_length), int(positions or 10**9))
-
-
-def groups(order: Sequence[int], lengths: Sequence[int], tokens: int = 2048) -> list[list[int]]:
-    """Parts of `order` (ascending length) that hold at most `tokens` tokens once padded.
-
-    All lines of a part have one bound on their answers: a line must not be cut because of its neighbours.
-    """
-    parts: list[list[int]] = []
-    for i in order:
-        fits = parts and (len(parts[-1]) + 1) * lengths[i] <= tokens
-        if fits and longest_answer(lengths[parts[-1][0]]) == longest_answer(lengths[i]):
-            parts[-1].append(i)
-        else:
-            parts.append([i])
-    return parts

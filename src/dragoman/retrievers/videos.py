@@ -1,4 +1,4 @@
-"""Videos by the model of an index, whether it reads images or videos: frames, and several frames together.
+"""Videos by any encoder, whether it reads images or videos: frames, and several frames together.
 
 A model of videos encodes frames together; of a model of images, several frames are their mean.
 
@@ -19,16 +19,17 @@ from numpy.typing import NDArray
 from dragoman.media.frames import MOST_FRAMES, Sampling, padded, spread
 from dragoman.media.reading import part_frames
 from dragoman.media.video import VideoPart
-from dragoman.retrievers.loading import Encoder
+from dragoman.retrievers.base import Encoder
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 BATCH = 4
+"""Frames that wait at a time: each is a decoded picture of full size."""
 
 
-def clip_vector(encoder: Encoder, part: VideoPart) -> NDArray[np.float32]:
-    """[J] of unit length: a video by at most as many of its frames as a model of videos reads.
+def video_vector(encoder: Encoder, part: VideoPart) -> NDArray[np.float32]:
+    """Encode a video, [J] of unit length, by at most as many of its frames as a model of videos reads.
 
     Memory: one vector a frame, and a batch of frames. Raises ImageError as `part_frames`.
     """
@@ -40,13 +41,8 @@ def clip_vector(encoder: Encoder, part: VideoPart) -> NDArray[np.float32]:
     return vector_J
 
 
-def reads_frames(encoder: Encoder) -> bool:
-    """Whether it is a model of videos. It sees the vectors of its tower, one of images the joint vectors."""
-    return bool(getattr(encoder, "reads_frames", False))
-
-
 def sampling_of(encoder: Encoder) -> Sampling:
-    """Which frames the model was trained on; one a second where it was trained on images."""
+    """Say which frames the model was trained on; one a second where it was trained on images."""
     made = encoder.config.get("vision")
     return Sampling(**(made.get("sampling") or {})) if isinstance(made, dict) else Sampling()
 
@@ -55,24 +51,25 @@ def frame_vectors(
     encoder: Encoder, frames: Iterator[tuple[float, Image]]
 ) -> tuple[NDArray[np.floating], NDArray[np.float64]]:
     """[F, X] what the model sees in frames, and their times [F]. Raises what the frames raise."""
-    # Of a model of videos the vectors of its tower are needed, as its frames are encoded together.
-    see = getattr(encoder, "see", None) if reads_frames(encoder) else None
     vectors, times = [], []
     while batch := list(islice(frames, BATCH)):
         times += [time for time, _ in batch]
         pictures = [image for _, image in batch]
-        vectors.append(see(pictures)[:, 0] if see is not None else encoder.encode_image(pictures))
+        # Of a model of videos the vectors of its tower are needed, as its frames are encoded together.
+        vectors.append(
+            encoder.tower_vectors(pictures)[:, 0] if encoder.reads_frames else encoder.encode_image(pictures)
+        )
     return np.concatenate(vectors), np.array(times)
 
 
 def recalled(encoder: Encoder, vectors_FD: NDArray[np.floating]) -> NDArray[np.floating]:
     """[F, X] what the model sees in frames that its tower saw before."""
-    return vectors_FD if reads_frames(encoder) else encoder.encode_features(vectors_FD)
+    return vectors_FD if encoder.reads_frames else encoder.encode_features(vectors_FD)
 
 
 def together(encoder: Encoder, videos: Sequence[NDArray[np.floating]]) -> NDArray[np.float32]:
     """[N, J] of unit length: the frames [F, X] of each video or part."""
-    if reads_frames(encoder):
+    if encoder.reads_frames:
         vectors_NJ = np.asarray(encoder.encode_features(padded(videos)))
     else:
         vectors_NJ = np.stack([vectors_FJ.mean(axis=0) for vectors_FJ in videos])

@@ -1,0 +1,233 @@
+"""Contract of the models that are asked, and what all of them do in the same way.
+
+`Model` is enough to be evaluated (`Reranker` with `--rerank`), `Encoder` is what search and indexes need, and
+`BatchedEncoder` does for a trained, an exported and a public model what none of them should repeat: each
+different text once, texts of similar length together, images through a vision tower, rounded as feature sets
+are.
+
+N texts or images, R regions of an image, F frames of a video, D width of the vision vectors, J joint width; T
+texts, I images and P pairs of re-ranking. Vectors are float32 of unit length; score = dot product.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dragoman.errors import UserError
+from dragoman.grouping import by_length, unique
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+NO_FUSION = (
+    "This model has no fusion encoder, so it cannot re-rank. Train one: dragoman train CORPUS "
+    "--recipe one_to_k --set loss.mitm_weight=1"
+)
+
+
+class Model(Protocol):
+    """Any object that encodes texts and stored vision vectors: evaluation and trust need no more."""
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """`source`, `targets` and `features`: what it was trained with; further keys describe the run."""
+
+    def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """[N, J] unit vectors."""
+
+    def encode_features(self, vectors: NDArray[np.floating]) -> NDArray[np.float32]:
+        """[N, J] unit vectors of frozen vision vectors [N, D]."""
+
+
+@runtime_checkable
+class Reranker(Protocol):
+    """A model that also reads a text and an image together; `regions` is 0 where it cannot after all."""
+
+    @property
+    def regions(self) -> int:
+        """R."""
+
+    def rerank(
+        self, texts: Sequence[str], regions: NDArray[np.floating], pairs: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """[P] match scores of texts with regions [I, R, D], named by `pairs` [P, 2]."""
+
+
+class Encoder(ABC):
+    """A model that can be asked. What not every model can do is declared here, with a default."""
+
+    config: Mapping[str, Any]
+    """`source`, `targets`, `features`, `vision`: what it was trained with."""
+
+    @property
+    @abstractmethod
+    def width(self) -> int:
+        """J."""
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Which model it is: an index is searched with the model that filled it."""
+
+    @property
+    def reads_frames(self) -> bool:
+        """True for a model of videos, which encodes frames together; others take a frame for an image."""
+        return False
+
+    @property
+    def regions(self) -> int:
+        """R of the images that `rerank` reads; 0 where the model has no fusion encoder."""
+        return 0
+
+    @abstractmethod
+    def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """[N, J] unit vectors."""
+
+    @abstractmethod
+    def encode_image(self, images: Sequence[str | Path | Image]) -> NDArray[np.float32]:
+        """[N, J] unit vectors of image files or PIL images."""
+
+    @abstractmethod
+    def encode_features(self, vectors: NDArray[np.floating]) -> NDArray[np.float32]:
+        """[N, J] unit vectors of frozen vision vectors [N, D]; of a model of videos, of frames [N, F, D]."""
+
+    def prepare_image(self, image: Image) -> Any:
+        """Do ahead, in any thread, what `encode_prepared` need not do any more; nothing unless overridden."""
+        return image
+
+    def encode_prepared(self, prepared: Sequence[Any]) -> NDArray[np.float32]:
+        """[N, J] as `encode_image`, of what `prepare_image` returned."""
+        return self.encode_image(prepared)
+
+    def tower_vectors(self, images: Sequence[str | Path | Image]) -> NDArray[np.float16]:
+        """[N, R, D] frozen vision vectors of image files or PIL images, the whole image first."""
+        raise UserError("This model has no vision tower of its own. Give it vectors: encode_features")
+
+    def rerank(
+        self,
+        texts: Sequence[str],
+        regions: NDArray[np.floating],
+        pairs: NDArray[np.int64] | None = None,
+    ) -> NDArray[np.float32]:
+        """[P] match scores of texts with regions [I, R, D], named by `pairs` [P, 2]; [T, I] without them."""
+        raise UserError(NO_FUSION)
+
+
+class BatchedEncoder(Encoder):
+    """An encoder with a text side and a vision tower, which are called on batches.
+
+    A subclass says how long texts are, and what its text side and its tower make of one batch.
+    """
+
+    batch_of_texts = 256
+    batch_of_tokens: int | None = None
+    """Of a batch of texts, padding among them; None bounds their number alone."""
+
+    @property
+    @abstractmethod
+    def feature_width(self) -> int:
+        """D."""
+
+    @abstractmethod
+    def _lengths(self, texts: Sequence[str]) -> Sequence[int]:
+        """How long each text is, for batches of similar length."""
+
+    @abstractmethod
+    def _text_vectors(self, texts: list[str]) -> NDArray[np.float32]:
+        """[N, J] unit vectors of one batch."""
+
+    @abstractmethod
+    def prepare_image(self, image: Image) -> Any:
+        """What `encode_prepared` takes of one RGB image (`open_image`); safe to call in several threads."""
+
+    @abstractmethod
+    def _see(self, prepared: Sequence[Any]) -> NDArray[np.float32]:
+        """[N, R, D] what the vision tower makes of prepared images, in one pass."""
+
+    @abstractmethod
+    def _head(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """[N, J] unit vectors of one batch of vision vectors."""
+
+    def encode_text(self, texts: Sequence[str], batch_size: int | None = None) -> NDArray[np.float32]:
+        """[N, J] unit vectors; equal texts are encoded once, so that they get equal vectors."""
+        require_list(texts, "encode_text", "texts")
+        different, row_of_text = unique(texts)
+        vectors = np.empty((len(different), self.width), np.float32)
+        size = batch_size or self.batch_of_texts
+        for rows in by_length(self._lengths(different), rows=size, tokens=self.batch_of_tokens):
+            vectors[rows] = self._text_vectors([different[row] for row in rows])
+        return vectors[row_of_text]
+
+    def encode_image(self, images: Sequence[str | Path | Image], batch_size: int = 32) -> NDArray[np.float32]:
+        """[N, J] unit vectors of image files or PIL images, through the vision tower and the image head."""
+        require_list(images, "encode_image", "images")
+        vectors = [np.empty((0, self.width), np.float32)]
+        vectors += [self.encode_prepared(batch) for batch in self._prepared(images, batch_size)]
+        return np.concatenate(vectors)
+
+    def encode_prepared(self, prepared: Sequence[Any]) -> NDArray[np.float32]:
+        """[N, J] as `encode_image`, of images that were prepared ahead, in one pass of the tower."""
+        return self.encode_features(self._rounded(prepared)[:, 0])
+
+    def encode_features(self, vectors: NDArray[np.floating], batch_size: int = 1024) -> NDArray[np.float32]:
+        """[N, J] unit vectors of frozen vision vectors [N, D], of the feature set that it was trained on.
+
+        A model of videos reads [N, F, D], absent frames being NaN (`FeatureSet.whole`, `padded`), and takes
+        [N, D] for videos of one frame. At most `batch_size` vectors are encoded at a time.
+        """
+        self._require_vectors(vectors)
+        size = max(1, batch_size // (vectors.shape[1] if vectors.ndim == 3 else 1))
+        encoded = np.empty((len(vectors), self.width), np.float32)
+        for start in range(0, len(vectors), size):
+            block = np.asarray(vectors[start : start + size], np.float32)
+            encoded[start : start + size] = self._head(block)
+        return encoded
+
+    def tower_vectors(
+        self, images: Sequence[str | Path | Image], batch_size: int = 32
+    ) -> NDArray[np.float16]:
+        """[N, R, D] what the vision tower makes of image files or PIL images, the whole image first: what
+        `rerank` takes. R is 1 where the feature set of the run has no regions."""
+        require_list(images, "tower_vectors", "images")
+        if not len(images):
+            return np.empty((0, max(1, self.regions), self.feature_width), np.float16)
+        return np.concatenate([self._rounded(batch) for batch in self._prepared(images, batch_size)])
+
+    def _require_vectors(self, vectors: NDArray[np.floating]) -> None:
+        """Raise UserError unless the vectors are [N, D]."""
+        require_width(vectors, self.feature_width, self.config.get("features"))
+
+    def _prepared(self, images: Sequence[str | Path | Image], batch_size: int) -> Iterator[list[Any]]:
+        # Pillow is imported here, so that a service that reads texts only does without it.
+        from dragoman.media.images import open_image
+
+        for start in range(0, len(images), batch_size):
+            yield [self.prepare_image(open_image(image)) for image in images[start : start + batch_size]]
+
+    def _rounded(self, prepared: Sequence[Any]) -> NDArray[np.float16]:
+        # Feature sets are stored as float16; the same rounding here gives the same vectors. What does not fit
+        # becomes infinite, and whoever stores vectors looks for that.
+        with np.errstate(over="ignore"):
+            return self._see(prepared).astype(np.float16)
+
+
+def require_list(values: object, method: str, what: str) -> None:
+    """Raise UserError for a single string or path, which is a sequence too, of letters."""
+    if isinstance(values, str | Path):
+        raise UserError(f"{method} takes a list of {what}, got {values!r}. Write {method}([{values!r}])")
+
+
+def require_width(vectors: NDArray[np.floating], width: int, features: str | None) -> None:
+    """Raise UserError unless the vectors are [N, width], as those of the feature set that is named."""
+    if vectors.ndim != 2 or vectors.shape[1] != width:
+        raise UserError(
+            f"These vectors have shape {vectors.shape}, but the model reads [N, {width}] of the feature set "
+            f"{features!r}. Extract that feature set (dragoman features), or train a model on this one."
+        )
