@@ -252,7 +252,7 @@ class Held:
 @pytest.fixture
 def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[Held]:
     found = Held()
-    monkeypatch.setattr(video_vectors, "clip_vector", found)
+    monkeypatch.setattr(video_vectors, "video_vector", found)
     yield found
     found.go.set()
 
