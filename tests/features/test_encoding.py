@@ -94,3 +94,23 @@ def test_an_item_without_a_frame_is_refused_with_its_reason() -> None:
     tower, done = run({"a": [], "b": [4]}, across=False, broken="a")
     assert tower.batches == [[4]]
     assert [str(one.refusal) for one in done[0]] == ["a: it breaks off"]
+
+
+@pytest.mark.parametrize("across", [False, True])
+def test_a_long_video_waits_in_no_more_than_three_batches(across: bool) -> None:
+    made = 0
+    ahead: list[int] = []
+    tower = Counting()
+
+    def frames_of(item: MediaItem) -> Iterator[Frame]:
+        nonlocal made
+        for number in range(20, 60):
+            made += 1
+            ahead.append(made - sum(map(len, tower.batches)))
+            yield float(number), lambda number=number: number
+
+    how = {"batch_size": 2, "workers": 1, "batch_across_items": across}
+    (one,) = (one for done in encoded(tower, [item("a")], frames_of, **how) for one in done)  # type: ignore[arg-type]
+    assert [vector[0] for vector in one.vectors] == list(range(20, 60))
+    # Two batches on their way, and the one that is filled.
+    assert max(ahead) == 3 * 2
