@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from dragoman.corpus import Corpus, datasets
-from dragoman.corpus.published import Published
+from dragoman.corpus.readers.contract import Published
 from dragoman.corpus.summary import summarize
 from dragoman.records import SPLITS
 

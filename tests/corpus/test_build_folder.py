@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from dragoman.corpus import BuildOptions, BuildReport, build_folder
-from dragoman.corpus.splits import split_by_hash
+from dragoman.corpus.options import split_by_hash
 from dragoman.errors import UserError
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from miniatures import MINIATURES, put
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from miniatures import miniature, put
 
 from dragoman.corpus import BuildOptions, BuildReport, build_dataset
-from dragoman.corpus.readers import _karpathy
-from dragoman.corpus.readers._documents import entries
+from dragoman.corpus.readers.formats import coco, documents
+from dragoman.corpus.readers.formats.documents import entries
 from dragoman.errors import UserError
 
 
@@ -25,7 +28,7 @@ def texts(report: BuildReport) -> dict[str, str]:
 
 
 def test_the_test_images_of_karpathy_fall_into_folds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_karpathy, "FOLD", 2)
+    monkeypatch.setattr(coco, "FOLD", 2)
     images = [
         {
             "filename": f"{k}.jpg",
@@ -45,7 +48,7 @@ def test_the_test_images_of_karpathy_fall_into_folds(tmp_path: Path, monkeypatch
 
 
 def test_images_with_more_than_five_captions_are_counted_and_keep_them(tmp_path: Path) -> None:
-    MINIATURES["coco-en"](tmp_path / "in")
+    miniature("coco-en", tmp_path / "in")
     report = built("coco-en", tmp_path)
     note = "image with more than five English captions, test: 1 (COCO_val2014_000000000004)"
     assert report.notes[0] == note
@@ -53,7 +56,7 @@ def test_images_with_more_than_five_captions_are_counted_and_keep_them(tmp_path:
 
 
 def test_pictures_of_coco_are_found_under_their_names_of_2017(tmp_path: Path) -> None:
-    MINIATURES["coco-en"](tmp_path / "in")
+    miniature("coco-en", tmp_path / "in")
     place = tmp_path / "media" / "val2017" / "000000000004.jpg"
     place.parent.mkdir(parents=True)
     place.touch()
@@ -64,7 +67,7 @@ def test_pictures_of_coco_are_found_under_their_names_of_2017(tmp_path: Path) ->
 
 
 def test_coco_cn_is_tested_on_written_or_on_translated_captions(tmp_path: Path) -> None:
-    MINIATURES["coco-zh"](tmp_path / "in")
+    miniature("coco-zh", tmp_path / "in")
     written = built("coco-zh", tmp_path, languages=["zh"])
     test = "COCO_val2014_000000000002"
     assert {k: v for k, v in texts(written).items() if k.startswith(test)} == {
@@ -80,7 +83,7 @@ def test_coco_cn_is_tested_on_written_or_on_translated_captions(tmp_path: Path) 
 
 
 def test_coco_cn_without_the_english_file_is_chinese_alone(tmp_path: Path) -> None:
-    MINIATURES["coco-zh"](tmp_path / "in")
+    miniature("coco-zh", tmp_path / "in")
     (tmp_path / "in/dataset_coco.json").unlink()
     assert set(built("coco-zh", tmp_path).corpus.captions["lang"].to_pylist()) == {"zh"}
     with pytest.raises(
@@ -90,12 +93,12 @@ def test_coco_cn_without_the_english_file_is_chinese_alone(tmp_path: Path) -> No
 
 
 def test_stair_captions_of_images_outside_the_split_are_told(tmp_path: Path) -> None:
-    MINIATURES["coco-ja-stair"](tmp_path / "in")
+    miniature("coco-ja-stair", tmp_path / "in")
     assert "caption of an image in no split left out, ja: 2 (99)" in built("coco-ja-stair", tmp_path).notes
 
 
 def test_yj_captions_are_split_as_the_user_says(tmp_path: Path) -> None:
-    MINIATURES["coco-ja-yj"](tmp_path / "in")
+    miniature("coco-ja-yj", tmp_path / "in")
     report = built("coco-ja-yj", tmp_path)
     assert report.notes[0].startswith("split drawn by hash of the image, none is published: 1")
     assert report.corpus.manifest["options"]["split_fractions"][0] == pytest.approx(0.9245, abs=1e-4)
@@ -134,8 +137,55 @@ def test_records_of_a_document_come_one_by_one_with_their_text(tmp_path: Path) -
     ]
 
 
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    before=JSON,
+    records=st.lists(JSON, max_size=5),
+    piece=st.integers(1, 40),
+    indent=st.sampled_from([None, 1]),
+    zipped=st.booleans(),
+)
+def test_a_document_read_in_pieces_is_the_document(
+    tmp_path_factory: pytest.TempPathFactory,
+    before: object,
+    records: list[object],
+    piece: int,
+    indent: int | None,
+    zipped: bool,
+) -> None:
+    document = {"before": before, "images": records, "after": [1, 2]}
+    text = json.dumps(document, ensure_ascii=False, indent=indent).encode()
+    file = tmp_path_factory.mktemp("documents") / "d.json"
+    file.write_bytes(gzip.compress(text) if zipped else text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(documents, "PIECE", piece)
+        found = list(entries(file, "images"))
+    assert [json.loads(entry.line.raw) for entry in found] == records
+    assert [entry.fields for entry in found] == [one if isinstance(one, dict) else {} for one in records]
+
+
+def test_a_fault_of_a_document_is_placed_though_it_is_read_in_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(documents, "PIECE", 4)
+    file = tmp_path / "d.json"
+    file.write_bytes(b'\xef\xbb\xbf{"images": [{}, {} {}]}')
+    with pytest.raises(UserError, match=r"no valid JSON \(',' expected, character 20\)"):
+        list(entries(file, "images"))
+    file.write_bytes(b'\xef\xbb\xbf{"images": [{"a": "\xff"}]}')
+    with pytest.raises(UserError, match="byte 23 is not UTF-8"):
+        list(entries(file, "images"))
+
+
 def test_a_bad_record_of_a_document_is_named_by_its_number(tmp_path: Path) -> None:
-    MINIATURES["coco-ja-yj"](tmp_path / "in")
+    miniature("coco-ja-yj", tmp_path / "in")
     file = tmp_path / "in/yjcaptions26k_clean.json"
     document = json.loads(file.read_text())
     document["annotations"][2]["caption"] = 7

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from miniatures import MINIATURES, put, put_parquet, put_saved, put_tar
+from miniatures import miniature, put, put_parquet, put_saved, put_tar
 
 from dragoman.corpus import BuildOptions, BuildReport, build_dataset
 from dragoman.errors import UserError
@@ -49,7 +49,7 @@ def test_one_file_of_coco_json_is_enough(tmp_path: Path) -> None:
 
 
 def test_pictures_in_tars_are_extracted_once(tmp_path: Path) -> None:
-    MINIATURES["webdataset"](tmp_path / "in")
+    miniature("webdataset", tmp_path / "in")
     report = built("webdataset", tmp_path / "in", extract=tmp_path / "media")
     found = {name: row["path"] for name, row in items(report).items()}
     assert found == {
@@ -104,7 +104,7 @@ def test_files_of_a_sample_stand_together(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_called_nearly_like_a_file_is_left_alone(name: str, other: str, tmp_path: Path) -> None:
-    MINIATURES[name](tmp_path / "in")
+    miniature(name, tmp_path / "in")
     lang = {} if name == "ccrk" else {"lang": "en", "split": "test"}
     before = texts(built(name, tmp_path / "in", options=lang))
     if other.endswith("/"):
@@ -115,7 +115,7 @@ def test_what_is_called_nearly_like_a_file_is_left_alone(name: str, other: str, 
 
 
 def test_pictures_are_extracted_into_a_folder(tmp_path: Path) -> None:
-    MINIATURES["webdataset"](tmp_path / "in")
+    miniature("webdataset", tmp_path / "in")
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"--extract .*file is a file\. Give a folder"):
         built("webdataset", tmp_path / "in", extract=tmp_path / "file")
@@ -136,7 +136,7 @@ def test_a_name_in_a_tar_never_leads_out_of_the_folder(tmp_path: Path) -> None:
 
 
 def test_a_damaged_tar_or_sample_is_named(tmp_path: Path) -> None:
-    MINIATURES["webdataset"](tmp_path / "in")
+    miniature("webdataset", tmp_path / "in")
     shard = tmp_path / "in/train/00000.tar"
     whole = shard.read_bytes()
     # In a header, in a caption, and garbled: each once after a sound sample.
@@ -157,7 +157,7 @@ def test_a_damaged_tar_or_sample_is_named(tmp_path: Path) -> None:
 
 
 def test_downloaded_images_have_their_file_and_failed_ones_are_counted(tmp_path: Path) -> None:
-    MINIATURES["img2dataset"](tmp_path / "in")
+    miniature("img2dataset", tmp_path / "in")
     (tmp_path / "in/00000").mkdir()
     (tmp_path / "in/00000/000000002.webp").touch()
     report = built("img2dataset", tmp_path / "in")
@@ -182,7 +182,7 @@ def test_images_in_parquet_are_extracted(tmp_path: Path) -> None:
 
 
 def test_vectors_of_clip_retrieval_become_a_feature_set(tmp_path: Path) -> None:
-    MINIATURES["clip-retrieval"](tmp_path / "in")
+    miniature("clip-retrieval", tmp_path / "in")
     report = built("clip-retrieval", tmp_path / "in")
     features = report.corpus.features("img_emb")
     assert features.ids == ["00", "01", "10", "11"]
@@ -205,7 +205,7 @@ def test_item_ids_of_clip_retrieval_keep_folders_where_names_repeat(tmp_path: Pa
 
 
 def test_a_saved_selection_is_read_in_its_order_and_pictures_are_extracted(tmp_path: Path) -> None:
-    MINIATURES["huggingface"](tmp_path / "in")
+    miniature("huggingface", tmp_path / "in")
     report = built("huggingface", tmp_path / "in", extract=tmp_path / "media")
     found = items(report)
     assert list(found) == ["2", "0", "9"]
@@ -232,7 +232,7 @@ def test_columns_called_like_languages_hold_captions(tmp_path: Path) -> None:
 
 
 def test_files_that_a_state_names_must_be_there(tmp_path: Path) -> None:
-    MINIATURES["huggingface"](tmp_path / "in")
+    miniature("huggingface", tmp_path / "in")
     (tmp_path / "in/train/indices.arrow").unlink()
     with pytest.raises(UserError, match=r"train lacks files that its state\.json names: .*indices\.arrow"):
         built("huggingface", tmp_path / "in")

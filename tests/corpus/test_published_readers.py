@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from miniatures import MINIATURES, put_lines, put_records
+from miniatures import miniature, put_lines, put_records
 
 from dragoman.corpus import BuildOptions, BuildReport, build_dataset
 from dragoman.errors import UserError
@@ -26,7 +26,7 @@ def captions(report: BuildReport) -> dict[str, str]:
 
 
 def test_languages_are_chosen_and_those_without_files_left_out(tmp_path: Path) -> None:
-    MINIATURES["multi30k-task1"](tmp_path / "in")
+    miniature("multi30k-task1", tmp_path / "in")
     for path in (tmp_path / "in").rglob("*.fr"):
         path.unlink()
     report = built("multi30k-task1", tmp_path)
@@ -37,7 +37,7 @@ def test_languages_are_chosen_and_those_without_files_left_out(tmp_path: Path) -
 
 
 def test_one_error_names_all_that_a_language_lacks(tmp_path: Path) -> None:
-    MINIATURES["multi30k-task1"](tmp_path / "in")
+    miniature("multi30k-task1", tmp_path / "in")
     (tmp_path / "in/data/task1/raw/train.fr").unlink()
     (tmp_path / "in/data/task1/raw/val.de").unlink()
     with pytest.raises(UserError) as caught:
@@ -60,7 +60,7 @@ def test_one_error_names_all_that_a_language_lacks(tmp_path: Path) -> None:
     ],
 )
 def test_a_choice_that_does_not_exist_is_named(tmp_path: Path, given: dict[str, Any], message: str) -> None:
-    MINIATURES["multi30k-task1"](tmp_path / "in")
+    miniature("multi30k-task1", tmp_path / "in")
     with pytest.raises(UserError, match=message):
         built("multi30k-task1", tmp_path, **given)
 
@@ -71,7 +71,7 @@ def test_a_data_set_of_no_known_name_is_told_the_known_ones(tmp_path: Path) -> N
 
 
 def test_other_test_sets_of_multi30k(tmp_path: Path) -> None:
-    MINIATURES["multi30k-task1"](tmp_path / "in")
+    miniature("multi30k-task1", tmp_path / "in")
     part = "data/task1/{}/test_2017_mscoco.{}"
     name = "COCO_val2014_000000000007.jpg#41"
     put_lines(
@@ -87,14 +87,14 @@ def test_other_test_sets_of_multi30k(tmp_path: Path) -> None:
 
 
 def test_files_whose_lines_do_not_pair_are_refused(tmp_path: Path) -> None:
-    MINIATURES["multi30k-task1"](tmp_path / "in")
+    miniature("multi30k-task1", tmp_path / "in")
     put_lines(tmp_path / "in", {"data/task1/raw/train.de": ["nur eine"]})
     with pytest.raises(UserError, match=r"train\.de has 1 lines, but .*train\.txt names 2 images"):
         built("multi30k-task1", tmp_path)
 
 
 def test_an_empty_line_is_a_caption_that_is_left_out_not_a_shift(tmp_path: Path) -> None:
-    MINIATURES["multi30k-task1"](tmp_path / "in")
+    miniature("multi30k-task1", tmp_path / "in")
     raw = "data/task1/raw/{}.de"
     put_lines(
         tmp_path / "in", {raw.format("train"): ["", "zwei"], raw.format("test_2016_flickr"): ["vier", ""]}
@@ -108,17 +108,17 @@ def test_an_empty_line_is_a_caption_that_is_left_out_not_a_shift(tmp_path: Path)
 
 
 def test_the_outer_folders_of_the_published_layout_may_be_left_out(tmp_path: Path) -> None:
-    expected = MINIATURES["multi30k-task1"](tmp_path / "in")
+    expected = miniature("multi30k-task1", tmp_path / "in")
     report = build_dataset("multi30k-task1", tmp_path / "in/data/task1", tmp_path / "out")
     assert report.captions == len(expected.captions)
     # Without their folders, the files of two languages would have one name.
-    MINIATURES["xflickrco"](tmp_path / "x")
+    miniature("xflickrco", tmp_path / "x")
     with pytest.raises(UserError, match="lacks 8 files of xflickrco"):
         build_dataset("xflickrco", tmp_path / "x/annotations/de", tmp_path / "out2")
 
 
 def test_machine_translations_of_flickr8k_cn_know_their_source(tmp_path: Path) -> None:
-    MINIATURES["flickr8k-cn"](tmp_path / "in")
+    miniature("flickr8k-cn", tmp_path / "in")
     report = built("flickr8k-cn", tmp_path)
     rows = {row["caption_id"]: row for row in report.corpus.captions.to_pylist()}
     row = rows["c_3#zh-baidu-2015#1"]
@@ -132,7 +132,7 @@ def test_machine_translations_of_flickr8k_cn_know_their_source(tmp_path: Path) -
 
 
 def test_an_empty_caption_of_xflickrco_is_found_by_content_and_its_image_stays(tmp_path: Path) -> None:
-    MINIATURES["xflickrco"](tmp_path / "in")
+    miniature("xflickrco", tmp_path / "in")
     report = built("xflickrco", tmp_path)
     assert report.notes == (
         "empty caption left out, de: 1 (77)",
@@ -148,13 +148,13 @@ def test_an_empty_caption_of_xflickrco_is_found_by_content_and_its_image_stays(t
 
 
 def test_repeated_test_captions_are_counted(tmp_path: Path) -> None:
-    MINIATURES["xtd10"](tmp_path / "in")
+    miniature("xtd10", tmp_path / "in")
     put_lines(tmp_path / "in", {"MIC/test_1kcaptions_de.txt": ["ein Hund", "ein Hund"]})
     assert "test captions that repeat another, de: 1" in built("xtd10", tmp_path).notes
 
 
 def test_images_of_wit_are_joined_by_address_and_found_on_disk(tmp_path: Path) -> None:
-    MINIATURES["wit"](tmp_path / "in")
+    miniature("wit", tmp_path / "in")
     (tmp_path / "media").mkdir()
     (tmp_path / "media" / "Two dogs.jpg").touch()
     report = built("wit", tmp_path, languages=["en", "ar"], options={"media_root": tmp_path / "media"})
@@ -168,14 +168,14 @@ def test_images_of_wit_are_joined_by_address_and_found_on_disk(tmp_path: Path) -
 
 def test_names_that_are_no_unicode_are_escaped(tmp_path: Path) -> None:
     folder = tmp_path / os.fsdecode(b"caf\xe9")
-    MINIATURES["xtd10"](folder / "in")
+    miniature("xtd10", folder / "in")
     for unchanged in (False, True):
         report = build_dataset("xtd10", folder / "in", tmp_path / "out")
         assert (report.items, report.unchanged) == (2, unchanged)
     assert str(folder / "in/XTD10/test_image_names.txt") in report.corpus.manifest["inputs"]
     with pytest.raises(UserError, match=r"caf\\udce9/out is no name in UTF-8.* Give another --out"):
         built("xtd10", folder)
-    MINIATURES["xflickrco"](tmp_path / "in")
+    miniature("xflickrco", tmp_path / "in")
     with (tmp_path / "in/annotations/de/test.jsonl").open("a") as file:
         file.write('{"img_path": "\\ud800.jpg", "sentences": [""]}\n')
     report = built("xflickrco", tmp_path, options={"reject_file": tmp_path / "r.jsonl", "overwrite": True})
@@ -184,14 +184,14 @@ def test_names_that_are_no_unicode_are_escaped(tmp_path: Path) -> None:
 
 
 def test_a_language_that_the_test_set_lacks_is_told(tmp_path: Path) -> None:
-    MINIATURES["vatex"](tmp_path / "in")
+    miniature("vatex", tmp_path / "in")
     report = built("vatex", tmp_path, test="public")
     assert "languages without any human caption of a test item: zh" in report.notes
 
 
 def placed(root: Path, *files: str) -> BuildReport:
     """Multi30K with some media files; its images are 1, 2_a, 3, 4 and 5, all `.jpg`."""
-    MINIATURES["multi30k-task1"](root / "in")
+    miniature("multi30k-task1", root / "in")
     for file in files:
         (root / "media" / file).parent.mkdir(parents=True, exist_ok=True)
         (root / "media" / file).touch()
@@ -246,14 +246,14 @@ def test_published_folders_tell_files_of_one_name_apart(tmp_path: Path) -> None:
 
 
 def test_a_line_that_is_no_record_is_named_or_collected(tmp_path: Path) -> None:
-    MINIATURES["xflickrco"](tmp_path / "in")
+    miniature("xflickrco", tmp_path / "in")
     with (tmp_path / "in/annotations/ja/test.jsonl").open("a") as file:
         file.write('{"sentences": ["x"]}\n[]\n')
     with pytest.raises(UserError, match=r"ja/test\.jsonl, line 3: img_path and sentences are missing"):
         built("xflickrco", tmp_path)
     report = built("xflickrco", tmp_path, options={"reject_file": tmp_path / "r.jsonl"})
     assert report.rejected == 2
-    MINIATURES["flickr8k-cn"](tmp_path / "in")
+    miniature("flickr8k-cn", tmp_path / "in")
     with (tmp_path / "in/flickr8kzhc.caption.txt").open("a") as file:
         file.write("no id at all\n")
     with pytest.raises(
@@ -263,7 +263,7 @@ def test_a_line_that_is_no_record_is_named_or_collected(tmp_path: Path) -> None:
 
 
 def test_the_command_line_prints_what_was_found(tmp_path: Path) -> None:
-    MINIATURES["xflickrco"](tmp_path / "in")
+    miniature("xflickrco", tmp_path / "in")
     words = ["xflickrco", "in", "--languages", "de,en", "--images", ".", "--out", "out"]
     command = [sys.executable, "-c", "from dragoman.cli import main; main()", "-q", "corpus", *words]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)

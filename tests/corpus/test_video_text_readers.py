@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from miniatures import MINIATURES, put, put_lines, put_records
+from miniatures import miniature, put, put_lines, put_records
 
 from dragoman.corpus import BuildOptions, BuildReport, build_dataset
 from dragoman.errors import UserError
@@ -27,7 +27,7 @@ def splits(report: BuildReport) -> dict[str, str]:
 
 
 def test_xm3600_keeps_the_first_caption_or_all(tmp_path: Path) -> None:
-    MINIATURES["xm3600"](tmp_path / "in")
+    miniature("xm3600", tmp_path / "in")
     one = built("xm3600", tmp_path, languages=["quz", "fil"])
     assert sorted(texts(one)) == ["0a1b#fil#0", "0a1b#quz#0", "2c3d#fil#0", "2c3d#quz#0"]
     for test in ("all", "any"):
@@ -48,7 +48,7 @@ def test_a_language_that_a_record_of_xm3600_lacks_is_named(tmp_path: Path) -> No
 
 
 def test_vatex_is_tested_on_validation_videos_on_half_of_them_or_in_english(tmp_path: Path) -> None:
-    MINIATURES["vatex"](tmp_path / "in")
+    miniature("vatex", tmp_path / "in")
     train = {f"t-{k}.x_000010_000020": "train" for k in range(2)}
     assert splits(built("vatex", tmp_path)) == train | {f"v-{k}.x_000010_000020": "test" for k in range(2)}
     half = built("vatex", tmp_path, test="nrccr")
@@ -65,7 +65,7 @@ def test_vatex_is_tested_on_validation_videos_on_half_of_them_or_in_english(tmp_
 
 
 def test_videos_are_found_with_any_suffix(tmp_path: Path) -> None:
-    MINIATURES["vatex"](tmp_path / "in")
+    miniature("vatex", tmp_path / "in")
     (tmp_path / "clips").mkdir()
     (tmp_path / "clips" / "v-1.x_000010_000020.webm").touch()
     report = built("vatex", tmp_path, options={"media_root": tmp_path / "clips"})
@@ -75,7 +75,7 @@ def test_videos_are_found_with_any_suffix(tmp_path: Path) -> None:
 
 
 def test_msrvtt_in_the_split_of_jsfusion(tmp_path: Path) -> None:
-    MINIATURES["msrvtt"](tmp_path / "in")
+    miniature("msrvtt", tmp_path / "in")
     report = built("msrvtt", tmp_path, test="1k-A")
     assert splits(report) == {"video0": "train", "video1": "test"}
     assert texts(report) == {
@@ -97,7 +97,7 @@ def test_msrvtt_in_the_split_of_jsfusion(tmp_path: Path) -> None:
 
 
 def test_translations_of_nrccr_join_with_their_sources(tmp_path: Path) -> None:
-    MINIATURES["nrccr"](tmp_path / "in")
+    miniature("nrccr", tmp_path / "in")
     report = built("nrccr", tmp_path)
     joined = report.corpus.translations(source="en", target="zh", split="train")
     assert joined.source_text == ["enc 0 of train", "enc 1 of train"]
@@ -111,7 +111,7 @@ def test_translations_of_nrccr_join_with_their_sources(tmp_path: Path) -> None:
 
 
 def test_a_translation_of_nrccr_without_source_is_a_fault(tmp_path: Path) -> None:
-    MINIATURES["nrccr"](tmp_path / "in")
+    miniature("nrccr", tmp_path / "in")
     file = tmp_path / "in/TextData/multi30ktrain_enc.caption.txt"
     file.write_text(file.read_text().splitlines()[0] + "\n")
     with pytest.raises(UserError, match="source_id '1#en#1' is no caption of this corpus"):
@@ -136,14 +136,14 @@ def test_the_tasks_of_multi30k_in_one_folder_are_told_apart(tmp_path: Path) -> N
 
 
 def test_caption_files_of_several_data_sets_are_not_mixed(tmp_path: Path) -> None:
-    MINIATURES["nrccr"](tmp_path / "in/multi30k")
-    MINIATURES["nrccr"](tmp_path / "in/mscoco")
+    miniature("nrccr", tmp_path / "in/multi30k")
+    miniature("nrccr", tmp_path / "in/mscoco")
     with pytest.raises(UserError, match=r"several data sets: .*mscoco/TextData, .*multi30k/TextData"):
         built("nrccr", tmp_path)
 
 
 def test_msrvtt_cn_is_videos(tmp_path: Path) -> None:
-    MINIATURES["msrvtt-cn"](tmp_path / "in")
+    miniature("msrvtt-cn", tmp_path / "in")
     report = built("msrvtt-cn", tmp_path)
     assert set(report.corpus.items["kind"].to_pylist()) == {"video"}
     assert splits(report) == {"video1": "train", "video2": "val", "video3": "test"}
@@ -152,13 +152,13 @@ def test_msrvtt_cn_is_videos(tmp_path: Path) -> None:
 
 
 def test_frames_beside_the_captions_tell_that_items_are_videos(tmp_path: Path) -> None:
-    MINIATURES["nrccr"](tmp_path / "in")
+    miniature("nrccr", tmp_path / "in")
     put(tmp_path / "in", {"FeatureData/i3d/video2frames.txt": "{}"})
     assert set(built("nrccr", tmp_path).corpus.items["kind"].to_pylist()) == {"video"}
 
 
 def test_of_several_test_sets_of_ccrk_one_is_named(tmp_path: Path) -> None:
-    MINIATURES["ccrk"](tmp_path / "in")
+    miniature("ccrk", tmp_path / "in")
     put(
         tmp_path / "in",
         {"en.5k_test.json": json.dumps([{"image": "x/y.jpg", "caption": ["five"], "image_id": 1}])},
@@ -178,7 +178,7 @@ def test_of_several_test_sets_of_ccrk_one_is_named(tmp_path: Path) -> None:
     ],
 )
 def test_a_choice_that_ccrk_lacks_is_named(tmp_path: Path, given: dict[str, Any], message: str) -> None:
-    MINIATURES["ccrk"](tmp_path / "in")
+    miniature("ccrk", tmp_path / "in")
     with pytest.raises(UserError, match=message):
         built("ccrk", tmp_path, **given)
 

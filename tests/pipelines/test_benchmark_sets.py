@@ -13,7 +13,7 @@ from training_world import DE, EN, PT, TINY
 
 from dragoman.corpus import Corpus
 from dragoman.corpus.given import GivenFeatures
-from dragoman.corpus.readers import _karpathy
+from dragoman.corpus.readers.formats import coco
 from dragoman.errors import UserError
 from dragoman.pipelines.benchmark import BenchmarkResult, run_benchmark
 from dragoman.pipelines.benchmark_config import BenchmarkConfig
@@ -195,7 +195,7 @@ def karpathy(root: Path, sizes: dict[str, int]) -> None:
 
 
 def test_coco_1k_is_the_mean_over_the_folds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_karpathy, "FOLD", 4)
+    monkeypatch.setattr(coco, "FOLD", 4)
     karpathy(tmp_path, {"train": 16, "val": 6, "test": 12})
     result = run_benchmark(config(tmp_path, "coco-en", test="1k"), tmp_path, tmp_path / "out")
     report = tmp_path / "out" / "report-1"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dragoman import progress
+from dragoman.corpus.checks import Rejects
 from dragoman.corpus.corpus import CORPUS, Corpus
 from dragoman.corpus.draft import Draft
 from dragoman.corpus.options import BuildOptions
-from dragoman.corpus.readers import csv, folder, jsonl
-from dragoman.corpus.rejects import Rejects
-from dragoman.corpus.rows import ITEM_KEYS, Features, Row, Source
-from dragoman.corpus.splits import split_by_hash
+from dragoman.corpus.readers.contract import ITEM_KEYS, Features, Row, Source
+from dragoman.corpus.readers.formats import csv, folder, jsonl
 from dragoman.errors import UserError
 from dragoman.folders import atomic_path, stage
 from dragoman.records import Caption, Item
@@ -160,7 +159,7 @@ def _tables(source: Source, rejects: Rejects, options: BuildOptions) -> tuple[pa
         rejects,
         lang=options.lang,
         role=options.role,
-        split_of=_splitter(options),
+        split_of=options.split_of(),
         metadata=options.metadata,
         base=options.media_root,
     )
@@ -180,14 +179,6 @@ def _counted(rows: Iterable[Row], step: int = 10_000) -> Iterator[Row]:
             yield row
             if number % step == 0:
                 shown.update(step)
-
-
-def _splitter(options: BuildOptions) -> Callable[[str], str] | None:
-    if options.split_fractions is not None:
-        return split_by_hash(options.split_fractions, options.seed)
-    if (split := options.split) is not None:
-        return lambda item_id: split
-    return None
 
 
 def _with_media(items: pa.Table, root: Path, pattern: str) -> pa.Table:

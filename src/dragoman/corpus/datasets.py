@@ -14,21 +14,19 @@ import pyarrow.compute as pc
 from dragoman import plugins
 from dragoman.corpus.build import DEFAULTS, BuildReport, build
 from dragoman.corpus.captions import select
-from dragoman.corpus.media import Media
 from dragoman.corpus.options import BuildOptions
-from dragoman.corpus.published import Published, Wanted, choose, choose_test
-from dragoman.corpus.rows import Row
+from dragoman.corpus.readers.contract import Needed, Published, Row, Wanted
+from dragoman.corpus.readers.files import Files, Media
 from dragoman.errors import UserError
+from dragoman.languages import canonical_tag
 from dragoman.records import SPLITS
 
 READERS = "dragoman.corpus.readers"
-FORMATS = ("csv", "folder", "jsonl")
-"""Readers with verbs and options of their own."""
 
 
 def names() -> list[str]:
-    """Names of the data sets and formats that `build_dataset` reads."""
-    return [name.replace("_", "-") for name in plugins.names(READERS) if name not in FORMATS]
+    """List the data sets and formats that `build_dataset` reads, by the names of their files."""
+    return [name.replace("_", "-") for name in plugins.names(READERS)]
 
 
 def load(name: str) -> ModuleType:
@@ -62,8 +60,8 @@ def build_dataset(
     about: Published = reader.ABOUT
     if extract is not None and Path(extract).exists() and not Path(extract).is_dir():
         raise UserError(f"--extract {extract} is a file. Give a folder, which need not exist yet.")
-    test = choose_test(name, about, test)
-    chosen, files = choose(name, about, reader.needed(test), Path(root), languages)
+    test = _choose_test(name, about, test)
+    chosen, files = _choose(name, about, reader.needed(test), Path(root), languages)
     mapping, place = dict(columns or {}), None if extract is None else Path(extract)
     wanted = Wanted(
         files=files, languages=chosen, test=test, lang=options.lang, columns=mapping, extract=place
@@ -71,7 +69,7 @@ def build_dataset(
     source = reader.read(wanted)
     if options.split is None and options.split_fractions is None:
         options = replace(options, split_fractions=about.shares)
-    media = Media(options.media_root, wanted.defects)
+    media = Media(options.media_root, wanted.defects.note)
     assert source.items is not None, f"{name} gives no items"
     source = replace(
         source,
@@ -141,3 +139,64 @@ def _repeated(items: pa.Table, captions: pa.Table) -> Iterator[str]:
     for lang in sorted(counted["lang"].unique().to_pylist()):
         counts = counted.filter(pc.equal(counted["lang"], lang))["count_all"]
         yield f"test captions that repeat another, {lang}: {pc.sum(counts).as_py() - len(counts):,}"
+
+
+def _choose(
+    name: str, about: Published, needed: Needed, root: Path, languages: Sequence[str] | None
+) -> tuple[tuple[str, ...], Files]:
+    """The languages to read and the files to read them from.
+
+    By default these are the languages of which the root holds any file. Raises UserError that names every
+    file that is missing, and where it is published.
+    """
+    if not root.is_dir() and (needed or not root.is_file()):
+        raise UserError(f"{root} is no folder. Give the folder that holds the files of {name}.")
+    files = Files(root, [path for paths in needed.values() for path in paths])
+    # Where languages have files of their own, one without any is not in this test set.
+    known = tuple(tag for tag in about.languages if tag in needed) or about.languages
+    if languages is not None:
+        chosen = _known_languages(name, languages, known)
+    else:
+        there = [tag for tag in known if any(files.find(path) for path in needed.get(tag, ()))]
+        chosen = tuple(there) or known
+    files = Files(root, [path for paths in needed.values() for path in paths])
+    missing = [path for tag in ("", *chosen) for path in needed.get(tag, ()) if files.find(path) is None]
+    if missing:
+        raise UserError(_describe_missing(name, about, root, list(dict.fromkeys(missing)), len(known) > 1))
+    return chosen, files
+
+
+def _choose_test(name: str, about: Published, test: str | None) -> str:
+    """The test set to read, by default the first."""
+    if test is None:
+        return about.tests[0] if about.tests else ""
+    if about.names_tests:
+        return test
+    if test not in about.tests:
+        known = ", ".join(about.tests) or "none to choose from"
+        raise UserError(f"--test is {test!r}, but {name} has: {known}. Give one of these, or leave it out.")
+    return test
+
+
+def _known_languages(name: str, languages: Sequence[str], known: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        chosen = tuple(dict.fromkeys(canonical_tag(tag) for tag in languages))
+    except ValueError as error:
+        raise UserError(f"--languages: {error}") from None
+    unknown = [tag for tag in chosen if known and tag not in known]
+    if unknown or not chosen:
+        raise UserError(
+            f"--languages {','.join(languages)}: {name} has no {', '.join(unknown) or 'such language'}. "
+            f"It has: {', '.join(known)}."
+        )
+    return chosen
+
+
+def _describe_missing(name: str, about: Published, root: Path, missing: list[str], several: bool) -> str:
+    by_place: dict[str, list[str]] = {}
+    for path in missing:
+        start = max((s for s in about.where if path.startswith(s)), key=len, default="")
+        by_place.setdefault(about.where[start], []).append(path)
+    listed = "; ".join(f"{', '.join(paths)} (published at {place})" for place, paths in by_place.items())
+    fix = "Fetch them, or choose others with --languages or --test." if several else "Fetch them."
+    return f"{root} lacks {len(missing)} files of {name}: {listed}. {fix}"

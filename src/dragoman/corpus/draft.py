@@ -10,11 +10,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from dragoman.corpus.corpus import CAPTIONS, ITEMS
-from dragoman.corpus.rejects import RecordError, Rejects
-from dragoman.corpus.rows import (
-    ITEM_KEYS,
-    Row,
+from dragoman.corpus.checks import (
+    RecordError,
+    Rejects,
     caption_values,
     metadata_of,
     name_of,
@@ -22,7 +20,9 @@ from dragoman.corpus.rows import (
     path_of,
     required,
 )
-from dragoman.corpus.sources import source_faults
+from dragoman.corpus.corpus import CAPTIONS, ITEMS
+from dragoman.corpus.lineage import source_faults
+from dragoman.corpus.readers.contract import ITEM_KEYS, Row
 from dragoman.records import KINDS, SPLITS
 
 CHUNK = 65_536

@@ -1,12 +1,15 @@
-"""How a corpus is built."""
+"""Options of building a corpus, whatever the reader."""
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 from dragoman.corpus.given import GivenFeatures, GivenFrames
-from dragoman.corpus.rows import CAPTION_KEYS, ITEM_KEYS
+from dragoman.corpus.readers.contract import CAPTION_KEYS, ITEM_KEYS
 from dragoman.errors import UserError
 from dragoman.languages import canonical_tag
 from dragoman.records import ROLES, SPLITS, Role, Split
@@ -14,7 +17,7 @@ from dragoman.records import ROLES, SPLITS, Role, Split
 
 @dataclass(frozen=True, kw_only=True)
 class BuildOptions:
-    """How a corpus is built, whatever the reader."""
+    """Options of building a corpus; they check themselves."""
 
     features: tuple[GivenFeatures | GivenFrames, ...] = ()
     """Feature sets that come with the captions; each must cover every item."""
@@ -70,6 +73,30 @@ class BuildOptions:
         for name in names:
             if names.count(name) > 1:
                 raise UserError(f"Two feature sets are named {name!r}. Tell them apart with --feature-name.")
+
+    def split_of(self) -> Callable[[str], Split] | None:
+        """Return the function that gives an item without a split its own, or None if there is none."""
+        if self.split_fractions is not None:
+            return split_by_hash(self.split_fractions, self.seed)
+        if (split := self.split) is not None:
+            return lambda item_id: split
+        return None
+
+
+def split_by_hash(fractions: tuple[float, float, float], seed: int) -> Callable[[str], Split]:
+    """Return a function from item id to split; train, val and test get the given shares, which sum to 1.
+
+    By hash, so that an item keeps its split when others come and go.
+    """
+    bounds = list(accumulate(fractions))
+
+    def split_of(item_id: str) -> Split:
+        digest = hashlib.sha256(f"{seed}:{item_id}".encode()).digest()
+        position = int.from_bytes(digest[:8]) / 2**64 * bounds[-1]
+        # A rounding error in the last bound must not send an item past the end.
+        return next((split for split, bound in zip(SPLITS, bounds, strict=True) if position < bound), "train")
+
+    return split_of
 
 
 def _require_known(option: str, value: str | None, known: tuple[str, ...]) -> None:

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from dragoman.corpus.readers.folder import SUFFIXES, VIDEO_SUFFIXES
+from dragoman.corpus.readers.files import SUFFIXES, VIDEO_SUFFIXES
 from dragoman.errors import UserError
 from dragoman.index.collection import Collection, Notes, NotesError, Rejected, column_values, flat, present
 from dragoman.languages import canonical_tag

@@ -9,9 +9,8 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from dragoman.corpus.published import Needed, Published, Wanted, faulty, item, stem
-from dragoman.corpus.readers._documents import entries
-from dragoman.corpus.rows import Row, Source
+from dragoman.corpus.readers.contract import Needed, Published, Row, Source, Wanted, faulty, item, stem
+from dragoman.corpus.readers.formats.documents import entries
 from dragoman.errors import UserError
 from dragoman.records import Split
 from dragoman.textfiles import json_lines

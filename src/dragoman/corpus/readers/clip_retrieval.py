@@ -13,10 +13,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from dragoman.corpus.features import write_features
-from dragoman.corpus.published import Needed, Published, Wanted
-from dragoman.corpus.readers._parquet import column_names, parquet_rows
-from dragoman.corpus.readers._records import Columns, Record, captions, items, metadata
-from dragoman.corpus.rows import Source
+from dragoman.corpus.readers.contract import Needed, Published, Source, Wanted
+from dragoman.corpus.readers.formats.parquet import column_names, parquet_rows
+from dragoman.corpus.readers.formats.records import Columns, Record, captions, items, metadata
 from dragoman.errors import UserError
 from dragoman.folders import sha256
 from dragoman.textfiles import TextLine

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from dragoman.corpus.published import Needed, Published, Wanted
-from dragoman.corpus.readers import _karpathy
-from dragoman.corpus.rows import Source
+from dragoman.corpus.readers.contract import Needed, Published, Source, Wanted
+from dragoman.corpus.readers.formats import coco
 
 ABOUT = Published(
     title="COCO (Karpathy)",
-    where={"": _karpathy.WHERE},
+    where={"": coco.WHERE},
     languages=("en",),
-    tests=_karpathy.TESTS,
-    items=_karpathy.ITEMS,
-    defects=(*_karpathy.DEFECTS, "images with more than five captions keep them all and are counted"),
+    tests=coco.TESTS,
+    items=coco.ITEMS,
+    defects=(*coco.DEFECTS, "images with more than five captions keep them all and are counted"),
 )
 
 
 def needed(test: str) -> Needed:
-    return {"": (_karpathy.FILE,)}
+    return {"": (coco.FILE,)}
 
 
 def read(wanted: Wanted) -> Source:
-    file = wanted.files[_karpathy.FILE]
+    file = wanted.files[coco.FILE]
     return Source(
-        items=_karpathy.items(_karpathy.images(file, wanted.test)),
-        captions=_karpathy.english(wanted, _karpathy.images(file, wanted.test)),
+        items=coco.items(coco.images(file, wanted.test)),
+        captions=coco.english(wanted, coco.images(file, wanted.test)),
     )

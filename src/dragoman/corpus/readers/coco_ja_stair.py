@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from itertools import chain
 
-from dragoman.corpus.published import Needed, Published, Wanted
-from dragoman.corpus.readers import _karpathy
-from dragoman.corpus.readers._coco_captions import captions
-from dragoman.corpus.rows import Source
+from dragoman.corpus.readers.contract import Needed, Published, Source, Wanted
+from dragoman.corpus.readers.formats import coco
 
 _FILES = ("stair_captions_v1.2_train.json", "stair_captions_v1.2_val.json")
 
 ABOUT = Published(
     title="STAIR captions",
-    where={"": "https://github.com/STAIR-Lab-CIT/STAIR-captions", _karpathy.FILE: _karpathy.WHERE},
+    where={"": "https://github.com/STAIR-Lab-CIT/STAIR-captions", coco.FILE: coco.WHERE},
     languages=("ja", "en"),
-    tests=_karpathy.TESTS,
-    items=_karpathy.ITEMS,
+    tests=coco.TESTS,
+    items=coco.ITEMS,
     defects=(
-        *_karpathy.DEFECTS,
+        *coco.DEFECTS,
         "the parts train and val of the captions are those of COCO 2014; the split is that of Karpathy",
         "not the test set of `coco-ja-yj`: never one column",
     ),
@@ -26,17 +24,15 @@ ABOUT = Published(
 
 
 def needed(test: str) -> Needed:
-    return {"": (_karpathy.FILE,), "ja": _FILES, "en": (_karpathy.FILE,)}
+    return {"": (coco.FILE,), "ja": _FILES, "en": (coco.FILE,)}
 
 
 def read(wanted: Wanted) -> Source:
-    split = wanted.files[_karpathy.FILE]
+    split = wanted.files[coco.FILE]
     texts = []
     if "ja" in wanted.languages:
-        item_of = {i.number: i.item_id for i in _karpathy.images(split, wanted.test) if not i.line.fault}
-        texts += [captions(wanted, wanted.files[name], "ja", item_of) for name in _FILES]
+        item_of = {i.number: i.item_id for i in coco.images(split, wanted.test) if not i.line.fault}
+        texts += [coco.annotated(wanted, wanted.files[name], "ja", item_of) for name in _FILES]
     if "en" in wanted.languages:
-        texts.append(_karpathy.english(wanted, _karpathy.images(split, wanted.test)))
-    return Source(
-        items=_karpathy.items(_karpathy.images(split, wanted.test)), captions=chain.from_iterable(texts)
-    )
+        texts.append(coco.english(wanted, coco.images(split, wanted.test)))
+    return Source(items=coco.items(coco.images(split, wanted.test)), captions=chain.from_iterable(texts))

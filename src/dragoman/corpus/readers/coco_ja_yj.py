@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain
 
-from dragoman.corpus.published import Needed, Published, Wanted, stem
-from dragoman.corpus.readers import _karpathy
-from dragoman.corpus.readers._coco_captions import captions, numbered_images
-from dragoman.corpus.rows import Row, Source
+from dragoman.corpus.readers.contract import Needed, Published, Row, Source, Wanted, stem
+from dragoman.corpus.readers.formats import coco
 
 _FILE = "yjcaptions26k_clean.json"
 
 ABOUT = Published(
     title="YJ Captions 26k",
-    where={"": "https://github.com/yahoojapan/YJCaptions", _karpathy.FILE: _karpathy.WHERE},
+    where={"": "https://github.com/yahoojapan/YJCaptions", coco.FILE: coco.WHERE},
     languages=("ja", "en"),
     free=True,
     shares=(24_500 / 26_500, 1_000 / 26_500, 1_000 / 26_500),
@@ -28,23 +26,23 @@ ABOUT = Published(
 
 
 def needed(test: str) -> Needed:
-    return {"": (_FILE,), "ja": (_FILE,), "en": (_karpathy.FILE,)}
+    return {"": (_FILE,), "ja": (_FILE,), "en": (coco.FILE,)}
 
 
 def read(wanted: Wanted) -> Source:
     file = wanted.files[_FILE]
     wanted.defects.note("split drawn by hash of the image, none is published", _FILE)
-    item_of = {number: stem(name) for number, name, _ in numbered_images(file)}
+    item_of = {number: stem(name) for number, name, _ in coco.numbered_images(file)}
     texts = []
     if "ja" in wanted.languages:
-        texts.append(captions(wanted, file, "ja", item_of))
+        texts.append(coco.annotated(wanted, file, "ja", item_of))
     if "en" in wanted.languages:
         known = set(item_of.values())
-        found = _karpathy.images(wanted.files[_karpathy.FILE], "5k")
-        texts.append(_karpathy.english(wanted, (i for i in found if i.line.fault or i.item_id in known)))
+        found = coco.images(wanted.files[coco.FILE], "5k")
+        texts.append(coco.english(wanted, (i for i in found if i.line.fault or i.item_id in known)))
 
     def items() -> Iterator[Row]:
-        for number, name, place in numbered_images(file):
+        for number, name, place in coco.numbered_images(file):
             yield Row(place, 0, "", {"item_id": stem(name), "path": name, "coco_id": number})
 
     return Source(items=items(), captions=chain.from_iterable(texts))

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
-from dragoman.corpus.published import Needed, Published, Wanted, stem
-from dragoman.corpus.readers._coco_captions import numbered_images
-from dragoman.corpus.readers._documents import entries
-from dragoman.corpus.readers._records import Record, captions, items, split_of
-from dragoman.corpus.rows import Source
+from dragoman.corpus.readers.contract import Needed, Published, Source, Wanted, stem
+from dragoman.corpus.readers.formats.coco import numbered_images
+from dragoman.corpus.readers.formats.documents import entries
+from dragoman.corpus.readers.formats.records import Record, captions, items, split_of
 from dragoman.errors import UserError
 from dragoman.records import Split
 

@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 
-from dragoman.corpus.published import Needed, Published, Wanted, faulty, item, stem
-from dragoman.corpus.readers import _karpathy
-from dragoman.corpus.readers._tagged import tagged_lines
-from dragoman.corpus.rows import Row, Source
+from dragoman.corpus.readers.contract import Needed, Published, Row, Source, Wanted, faulty, item, stem
+from dragoman.corpus.readers.formats import coco
+from dragoman.corpus.readers.formats.tagged import tagged_lines
 from dragoman.records import SPLITS, Split
 from dragoman.textfiles import text_lines
 
@@ -17,7 +16,7 @@ ABOUT = Published(
     title="COCO-CN",
     where={
         "": "https://github.com/li-xirong/coco-cn (data/coco-cn-version1805.tar.gz)",
-        _karpathy.FILE: _karpathy.WHERE,
+        coco.FILE: coco.WHERE,
     },
     languages=("zh", "en"),
     tests=("written", "translated"),
@@ -37,7 +36,7 @@ _TRANSLATED = "imageid.manually-translated-caption.txt"
 def needed(test: str) -> Needed:
     lists = tuple(f"coco-cn_{split}.txt" for split in SPLITS)
     chinese = (_WRITTEN,) if test == "written" else (_WRITTEN, _TRANSLATED)
-    return {"": lists, "zh": chinese, "en": (_karpathy.FILE,)}
+    return {"": lists, "zh": chinese, "en": (coco.FILE,)}
 
 
 def read(wanted: Wanted) -> Source:
@@ -50,9 +49,9 @@ def read(wanted: Wanted) -> Source:
             tests = {name: split for name, split in split_of.items() if split == "test"}
             captions.append(_chinese(wanted, wanted.files[_TRANSLATED], tests, True))
     if "en" in wanted.languages:
-        found = _karpathy.images(wanted.files[_karpathy.FILE], "5k")
+        found = coco.images(wanted.files[coco.FILE], "5k")
         known = (image for image in found if image.line.fault or image.item_id in split_of)
-        captions.append(_karpathy.english(wanted, known))
+        captions.append(coco.english(wanted, known))
     return Source(
         items=chain.from_iterable(_items(file, split) for split, file in lists.items()),
         captions=chain.from_iterable(captions),

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
-from dragoman.corpus.published import Needed, Published, Wanted, faulty, item, stem
-from dragoman.corpus.readers._tagged import tagged_lines
-from dragoman.corpus.rows import Row, Source
+from dragoman.corpus.readers.contract import Needed, Published, Row, Source, Wanted, faulty, item, stem
+from dragoman.corpus.readers.formats.tagged import tagged_lines
 from dragoman.records import SPLITS, Split
 from dragoman.textfiles import text_lines
 

@@ -13,10 +13,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.ipc
 
-from dragoman.corpus.published import Needed, Published, Wanted
-from dragoman.corpus.readers._parquet import BATCH, damaged, parquet_rows, parquet_schema
-from dragoman.corpus.readers._records import Columns, Record, captions, extracted, items, metadata, split_of
-from dragoman.corpus.rows import Source
+from dragoman.corpus.readers.contract import Needed, Published, Source, Wanted
+from dragoman.corpus.readers.formats.parquet import BATCH, damaged, parquet_rows, parquet_schema
+from dragoman.corpus.readers.formats.records import (
+    Columns,
+    Record,
+    captions,
+    extracted,
+    items,
+    metadata,
+    split_of,
+)
 from dragoman.errors import UserError
 from dragoman.records import Split
 from dragoman.textfiles import TextLine

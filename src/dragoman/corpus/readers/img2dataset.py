@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
-from dragoman.corpus.published import Needed, Published, Wanted
-from dragoman.corpus.readers._parquet import column_names, parquet_rows
-from dragoman.corpus.readers._records import Columns, Record, captions, extracted, items
-from dragoman.corpus.readers._tfrecord import examples
-from dragoman.corpus.rows import Source
+from dragoman.corpus.readers.contract import Needed, Published, Source, Wanted
+from dragoman.corpus.readers.formats.parquet import column_names, parquet_rows
+from dragoman.corpus.readers.formats.records import Columns, Record, captions, extracted, items
+from dragoman.corpus.readers.formats.tfrecord import examples
 from dragoman.errors import UserError
 from dragoman.textfiles import TextLine
 

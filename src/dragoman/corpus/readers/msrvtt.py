@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
-from dragoman.corpus.published import Needed, Published, Wanted, faulty, item
-from dragoman.corpus.readers._documents import entries
-from dragoman.corpus.rows import Row, Source
+from dragoman.corpus.readers.contract import Needed, Published, Row, Source, Wanted, faulty, item
+from dragoman.corpus.readers.formats.documents import entries
 from dragoman.records import Split
 from dragoman.textfiles import TextLine, text_lines
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dragoman.corpus.published import Needed, Published, Wanted
-from dragoman.corpus.readers._nrccr import source, text_files
-from dragoman.corpus.rows import Source
+from dragoman.corpus.readers.contract import Needed, Published, Source, Wanted
+from dragoman.corpus.readers.formats.nrccr import source, text_files
 
 ABOUT = Published(
     title="MSR-VTT-CN",

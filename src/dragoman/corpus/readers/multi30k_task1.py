@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from itertools import chain
 
-from dragoman.corpus.published import Needed, Published, Wanted
-from dragoman.corpus.readers._aligned import Part, captions, items
-from dragoman.corpus.rows import Source
+from dragoman.corpus.readers.contract import Needed, Published, Source, Wanted
+from dragoman.corpus.readers.formats.aligned import Part, captions, items
 from dragoman.records import Split
 
 ABOUT = Published(

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
-from dragoman.corpus.published import Needed, Published, Wanted, faulty, item
-from dragoman.corpus.readers._documents import Entry, entries
-from dragoman.corpus.readers._tagged import tagged_lines
-from dragoman.corpus.rows import Row, Source
+from dragoman.corpus.readers.contract import Needed, Published, Row, Source, Wanted, faulty, item
+from dragoman.corpus.readers.formats.documents import Entry, entries
+from dragoman.corpus.readers.formats.tagged import tagged_lines
 from dragoman.errors import UserError
 from dragoman.records import Split
 

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path, PurePosixPath
 
-from dragoman.corpus.published import Needed, Published, Wanted
-from dragoman.corpus.readers._records import (
+from dragoman.corpus.readers.contract import Needed, Published, Source, Wanted
+from dragoman.corpus.readers.files import SUFFIXES
+from dragoman.corpus.readers.formats.records import (
     Columns,
     Record,
     captions,
@@ -21,8 +22,6 @@ from dragoman.corpus.readers._records import (
     split_of,
     texts_of,
 )
-from dragoman.corpus.readers.folder import SUFFIXES
-from dragoman.corpus.rows import Source
 from dragoman.errors import UserError
 from dragoman.languages import canonical_tag
 from dragoman.textfiles import TextLine

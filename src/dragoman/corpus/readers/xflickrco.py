@@ -7,8 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from dragoman.corpus.published import Needed, Published, Wanted, faulty, item, stem
-from dragoman.corpus.rows import Row, Source
+from dragoman.corpus.readers.contract import Needed, Published, Row, Source, Wanted, faulty, item, stem
 from dragoman.records import Split
 from dragoman.textfiles import TextLine, json_lines
 

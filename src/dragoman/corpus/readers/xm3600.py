@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from dragoman.corpus.published import Needed, Published, Wanted, faulty, item
-from dragoman.corpus.rows import Row, Source
+from dragoman.corpus.readers.contract import Needed, Published, Row, Source, Wanted, faulty, item
 from dragoman.textfiles import TextLine, json_lines
 
 ABOUT = Published(

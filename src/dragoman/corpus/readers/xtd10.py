@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dragoman.corpus.published import Needed, Published, Wanted
-from dragoman.corpus.readers._aligned import Part, captions, items
-from dragoman.corpus.rows import Source
+from dragoman.corpus.readers.contract import Needed, Published, Source, Wanted
+from dragoman.corpus.readers.formats.aligned import Part, captions, items
 
 _FILES = {"de": "MIC/test_1kcaptions_de.txt", "fr": "MIC/test_1kcaptions_fr.txt"} | {
     "ja": "STAIR/test_1kcaptions_jp.txt"

@@ -1,29 +1,87 @@
-"""Media files below a folder, found by their published name whatever the subfolder."""
+"""Files of a published data set, found by their published names: its own, and the media that it speaks of."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from dragoman.corpus.published import Defects
-from dragoman.corpus.readers.folder import SUFFIXES, VIDEO_SUFFIXES
 from dragoman.errors import UserError
+from dragoman.folders import sha256
+
+SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".jp2"}
+)
+"""Of images, in lower case. Neither images nor videos are opened here."""
+VIDEO_SUFFIXES = frozenset(
+    {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".asf"}
+    | {".flv", ".ogv", ".3gp", ".mxf"}
+)
+"""Of videos, in lower case."""
 
 # COCO numbered its pictures anew in 2017, without the name of the part in front.
 _COCO = re.compile(r"COCO_(train|val|test)201[45]_")
 
 
-class Media:
-    """Files below `folder`; without a folder nothing is found. What is not sure goes to `defects`."""
+class Files:
+    """The published files below a root: plain or gzip, in the published folders or without the outer ones."""
 
-    def __init__(self, folder: Path | None, defects: Defects) -> None:
+    def __init__(self, root: Path, names: Sequence[str]) -> None:
+        self.root = root
+        self._used: dict[Path, None] = {}
+        self._skipped = _folders_to_skip(root, names)
+
+    def find(self, name: str) -> Path | None:
+        """The file of that published path, if it is there."""
+        path = _present(self.root, name, self._skipped)
+        return None if path is None else self.use(path)
+
+    def __getitem__(self, name: str) -> Path:
+        path = self.find(name)
+        assert path is not None, name
+        return path
+
+    def use(self, path: Path) -> Path:
+        """Note a file as input of the corpus."""
+        self._used[path] = None
+        return path
+
+    def hashes(self) -> dict[str, str]:
+        """Path and content hash of each file that was used."""
+        return {str(path): sha256(path) for path in self._used}
+
+
+def _folders_to_skip(root: Path, names: Sequence[str]) -> int:
+    """How many outer folders of the published paths the root leaves out: so many that most files are there.
+
+    At most so many that the paths stay different from one another.
+    """
+    best, most = 0, -1
+    for skipped in range(min((name.count("/") for name in names), default=0) + 1):
+        shortened = {name.split("/", skipped)[-1] for name in names}
+        if len(shortened) < len(set(names)):
+            break
+        there = sum(_present(root, name, skipped) is not None for name in set(names))
+        if there > most:
+            best, most = skipped, there
+    return best
+
+
+def _present(root: Path, name: str, skipped: int) -> Path | None:
+    short = "/".join(name.split("/")[min(skipped, name.count("/")) :])
+    return next((path for path in (root / short, root / f"{short}.gz") if path.is_file()), None)
+
+
+class Media:
+    """Media files below `folder`; without a folder nothing is found. What is not sure goes to `note`."""
+
+    def __init__(self, folder: Path | None, note: Callable[[str, str], None]) -> None:
         self._by_name: dict[str, list[str]] = {}
         self._items: dict[str, str] = {}
-        self._defects = defects
+        self._note = note
         if folder is None:
             return
         if not folder.is_dir():
@@ -51,10 +109,10 @@ class Media:
         wanted = PurePosixPath(address).parent.parts
         alike = [_alike(wanted, PurePosixPath(path).parent.parts) for path in same]
         if alike.count(max(alike)) > 1:
-            self._defects.note("several media files of that name, the first taken", item_id)
+            self._note("several media files of that name, the first taken", item_id)
         found = same[alike.index(max(alike))]
         if self._items.setdefault(found, item_id) != item_id:
-            self._defects.note("media file of another item taken as well", item_id)
+            self._note("media file of another item taken as well", item_id)
         return found
 
 

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
-from dragoman.corpus.rows import CAPTION_KEYS, ITEM_KEYS, Row, Source
+from dragoman.corpus.readers.contract import CAPTION_KEYS, ITEM_KEYS, Row, Source
 from dragoman.errors import UserError
 from dragoman.folders import sha256
 from dragoman.textfiles import numbered_lines

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from dragoman.corpus.rows import CAPTION_KEYS, ITEM_KEYS, Row, Source
+from dragoman.corpus.readers.contract import CAPTION_KEYS, ITEM_KEYS, Row, Source
 from dragoman.folders import sha256
 from dragoman.textfiles import json_object, numbered_lines
 

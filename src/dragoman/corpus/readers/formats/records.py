@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from dragoman.corpus.published import Wanted, faulty
-from dragoman.corpus.rows import CAPTION_KEYS, ITEM_KEYS, Row
+from dragoman.corpus.readers.contract import CAPTION_KEYS, ITEM_KEYS, Row, Wanted, faulty
 from dragoman.errors import UserError
 from dragoman.folders import atomic_path
 from dragoman.records import Split

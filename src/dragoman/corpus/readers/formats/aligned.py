@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from dragoman.corpus.published import Wanted, faulty, item, stem
-from dragoman.corpus.rows import Row
+from dragoman.corpus.readers.contract import Row, Wanted, faulty, item, stem
 from dragoman.errors import UserError
 from dragoman.records import Split
 from dragoman.textfiles import TextLine, text_lines

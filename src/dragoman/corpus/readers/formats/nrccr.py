@@ -12,9 +12,8 @@ from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from dragoman.corpus.published import Wanted, faulty, item
-from dragoman.corpus.readers._tagged import tagged_lines
-from dragoman.corpus.rows import Row, Source
+from dragoman.corpus.readers.contract import Row, Source, Wanted, faulty, item
+from dragoman.corpus.readers.formats.tagged import tagged_lines
 from dragoman.errors import UserError
 from dragoman.records import SPLITS, Kind, Role, Split
 

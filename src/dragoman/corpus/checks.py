@@ -1,24 +1,19 @@
-"""One record of a caption file: from untyped fields to checked values."""
+"""Checks of one record, from untyped fields to values, and where the faults go."""
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import NamedTuple
 
-from dragoman.corpus.rejects import RecordError
+from dragoman.errors import UserError
+from dragoman.folders import write_text
 from dragoman.languages import canonical_tag
 from dragoman.records import ROLES
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-CAPTION_KEYS = frozenset({"caption_id", "item_id", "lang", "role", "text", "source_id", "engine", "trust"})
-ITEM_KEYS = frozenset({"item_id", "split", "kind", "path"})
 
 _UNSAFE = re.compile("[\x00-\x08\x0e-\x1f\x7f\ud800-\udfff]")
 _UNSAFE_IN_NAMES = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -26,44 +21,36 @@ _BREAKS = re.compile(r"[\t\n\v\f\r]+")
 _INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff"
 
 
-class Row(NamedTuple):
-    """One record as a reader found it: its place, its raw text, and its fields or why there are none."""
-
-    file: str
-    line: int
-    raw: str | bytes
-    fields: Mapping[str, object]
-    fault: str | None = None
+class RecordError(ValueError):
+    """One record does not fit: the message names the value, what was expected, and the fix."""
 
 
-class Features(Protocol):
-    """Vectors that come with the captions."""
+class Rejects:
+    """Where faults go. Without a file, the first one is raised as UserError."""
 
-    @property
-    def name(self) -> str:
-        """Of the feature set."""
+    def __init__(self, file: Path | None) -> None:
+        self.file = file
+        self._lines: list[str] = []
 
-    @property
-    def inputs(self) -> Mapping[str, str]:
-        """Content hashes of what is read."""
+    def __len__(self) -> int:
+        return len(self._lines)
 
-    def write(self, folder: Path, item_ids: Sequence[str]) -> None:
-        """Write the vectors of these items, in this order, into `folder`."""
+    def add(self, file: str, line: int, reason: str, raw: str | bytes | None) -> None:
+        """Note a fault of a line (from 1; 0 is the whole file), or raise it."""
+        if self.file is None:
+            place = f"{file}, line {line}" if line else file
+            raise UserError(f"{place}: {reason} To collect bad lines instead, pass --reject-file FILE.")
+        if isinstance(raw, bytes):
+            raw = raw.decode("utf-8", "backslashreplace")
+        record = {"file": file, "line": line, "reason": reason, "raw": raw}
+        # Escapes keep what is no valid Unicode, so that the file can always be written.
+        escaped = json.dumps(record, ensure_ascii=False).encode("utf-8", "backslashreplace")
+        self._lines.append(escaped.decode())
 
-
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """What a reader gives: items of their own (or None, where captions imply them), then captions.
-
-    `inputs` maps what was read to a content hash. `findings` tells, from the finished tables of items and
-    captions, what was odd about them and what was left out.
-    """
-
-    captions: Iterable[Row]
-    items: Iterable[Row] | None = None
-    inputs: Mapping[str, str] = field(default_factory=dict)
-    findings: Callable[[pa.Table, pa.Table], list[str]] | None = None
-    features: tuple[Features, ...] = ()
+    def write(self) -> None:
+        """Replace the reject file by what was collected: one JSON object a line, empty where all was well."""
+        if self.file is not None:
+            write_text(self.file, "".join(f"{line}\n" for line in self._lines))
 
 
 class CaptionValues(NamedTuple):

@@ -7,20 +7,11 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from dragoman.corpus.rows import Row, Source
+from dragoman.corpus.readers.contract import Row, Source
+from dragoman.corpus.readers.files import SUFFIXES, VIDEO_SUFFIXES
 from dragoman.errors import UserError
 from dragoman.languages import canonical_tag
 from dragoman.textfiles import numbered_lines
-
-SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".jp2"}
-)
-"""Of images, in lower case. Neither images nor videos are opened here."""
-VIDEO_SUFFIXES = frozenset(
-    {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".asf"}
-    | {".flv", ".ogv", ".3gp", ".mxf"}
-)
-"""Of videos, in lower case."""
 
 
 def read(folder: Path) -> Source:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from miniatures import MINIATURES
+from miniatures import miniature
 
 from dragoman.corpus import BuildOptions, BuildReport, build_dataset, datasets
 from dragoman.errors import UserError
@@ -42,7 +42,7 @@ def texts_in(root: Path) -> list[Path]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_miniature_becomes_the_captions_it_holds(name: str, tmp_path: Path) -> None:
-    expected = MINIATURES[name](tmp_path / "in")
+    expected = miniature(name, tmp_path / "in")
     report = built(name, tmp_path / "in", tmp_path / "out")
     assert told(report) == sorted(expected.captions)
     items = report.corpus.items.to_pylist()
@@ -74,7 +74,7 @@ def test_every_missing_file_is_named_with_where_it_is_published(name: str, tmp_p
 
 @pytest.mark.parametrize("name", NAMES)
 def test_byte_order_marks_and_line_ends_of_windows_change_nothing(name: str, tmp_path: Path) -> None:
-    expected = MINIATURES[name](tmp_path / "in")
+    expected = miniature(name, tmp_path / "in")
     for path in texts_in(tmp_path / "in"):
         path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
     assert told(built(name, tmp_path / "in", tmp_path / "out")) == sorted(expected.captions)
@@ -82,7 +82,7 @@ def test_byte_order_marks_and_line_ends_of_windows_change_nothing(name: str, tmp
 
 @pytest.mark.parametrize("name", NAMES)
 def test_gzipped_files_are_the_same(name: str, tmp_path: Path) -> None:
-    expected = MINIATURES[name](tmp_path / "in")
+    expected = miniature(name, tmp_path / "in")
     for path in texts_in(tmp_path / "in"):
         if path.name == "state.json":
             continue
@@ -93,7 +93,7 @@ def test_gzipped_files_are_the_same(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_media_are_found_by_name_wherever_they_lie(name: str, tmp_path: Path) -> None:
-    MINIATURES[name](tmp_path / "in")
+    miniature(name, tmp_path / "in")
     items = built(name, tmp_path / "in", tmp_path / "out").corpus.items.to_pylist()
     chosen = [row for row in items if row.get("file")][-1:]
     for row in chosen:
@@ -139,7 +139,7 @@ def test_harmed_files_give_a_corpus_or_a_user_error(
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        MINIATURES[name](root / "in")
+        miniature(name, root / "in")
         files = [path for path in sorted((root / "in").rglob("*")) if path.is_file()]
         file = files[int(which * len(files))]
         file.write_bytes(harmed(file.read_bytes(), harm, place))

@@ -1,0 +1,168 @@
+"""Data sets as their authors publish them: what a reader says of its files, and what it is given to read.
+
+A reader of a published data set is a file in `readers/` with `ABOUT`, `needed(test)` and `read(wanted)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from dragoman.corpus.readers.files import Files
+from dragoman.records import Split
+from dragoman.textfiles import TextLine
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+CAPTION_KEYS = frozenset({"caption_id", "item_id", "lang", "role", "text", "source_id", "engine", "trust"})
+ITEM_KEYS = frozenset({"item_id", "split", "kind", "path"})
+
+
+class Row(NamedTuple):
+    """One record as a reader found it: its place, its raw text, and its fields or why there are none."""
+
+    file: str
+    line: int
+    raw: str | bytes
+    fields: Mapping[str, object]
+    fault: str | None = None
+
+
+class Features(Protocol):
+    """Vectors that come with the captions."""
+
+    @property
+    def name(self) -> str:
+        """Of the feature set."""
+
+    @property
+    def inputs(self) -> Mapping[str, str]:
+        """Content hashes of what is read."""
+
+    def write(self, folder: Path, item_ids: Sequence[str]) -> None:
+        """Write the vectors of these items, in this order, into `folder`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """What a reader gives: items of their own (or None, where captions imply them), then captions.
+
+    `inputs` maps what was read to a content hash. `findings` tells, from the finished tables of items and
+    captions, what was odd about them and what was left out.
+    """
+
+    captions: Iterable[Row]
+    items: Iterable[Row] | None = None
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    findings: Callable[[pa.Table, pa.Table], list[str]] | None = None
+    features: tuple[Features, ...] = ()
+
+
+Needed = Mapping[str, tuple[str, ...]]
+"""Files below the root that a language needs; those under "" are needed whatever the languages."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """What is known of a data set before any of its files is opened."""
+
+    title: str
+    where: Mapping[str, str]
+    """Address at which files are published, by the beginning of their path; "" for all others."""
+    languages: tuple[str, ...] = ()
+    """As BCP 47; none where the files say which they are."""
+    tests: tuple[str, ...] = ()
+    """Names for `--test`, the default first; none where there is no choice."""
+    items: Mapping[str, int] = field(default_factory=dict)
+    """Published number of items, by split, or by split and test set as in `test 1k` where these differ."""
+    defects: tuple[str, ...] = ()
+    """What is known to be odd about the files, and what is done about it."""
+    free: bool = False
+    """Whether the user says what the files do not: language, role, split."""
+    shares: tuple[float, float, float] | None = None
+    """Of train, val and test, drawn by hash, where no split is published and the user names none."""
+    names_tests: bool = False
+    """Whether the files say which test sets there are."""
+    columns: bool = False
+    """Whether the user says which column holds what."""
+    packed: bool = False
+    """Whether the files hold the pictures, which can be extracted."""
+
+
+class Defects:
+    """What was odd or left out: counted, with the first few places."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, list[str]] = {}
+        self._counts: dict[str, int] = {}
+
+    def note(self, what: str, place: str) -> None:
+        """Count one case; the same `what` is counted together."""
+        # Foreign ids may be no valid Unicode, and these lines are printed.
+        place = place.encode("utf-8", "backslashreplace").decode()
+        self._counts[what] = self._counts.get(what, 0) + 1
+        places = self._places.setdefault(what, [])
+        if len(places) < 3 and place not in places:
+            places.append(place)
+
+    def lines(self) -> list[str]:
+        """One line for each sort of case, in the order in which they were met."""
+        return [
+            f"{what}: {count:,} ({', '.join(self._places[what])}{', …' if count > 3 else ''})"
+            for what, count in self._counts.items()
+        ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What a reader is asked for."""
+
+    files: Files
+    languages: tuple[str, ...]
+    test: str
+    lang: str | None = None
+    """Of captions that name none, where the user says it."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Header of a key, such as `text`, where it is not the usual one."""
+    extract: Path | None = None
+    """Where to write pictures that the files hold."""
+    defects: Defects = field(default_factory=Defects)
+
+    def caption(
+        self,
+        file: Path | str,
+        line: TextLine,
+        item_id: str,
+        lang: str,
+        slot: int,
+        text: object,
+        **more: object,
+    ) -> Iterator[Row]:
+        """A human caption as a row, under the id `item#lang#slot`; none, and a note, where it is empty."""
+        if isinstance(text, str):
+            text = text.strip()
+            if not text:
+                self.defects.note(f"empty caption left out, {lang}", item_id)
+                return
+            if "\t" in text:
+                self.defects.note(f"tab inside a caption read as a blank, {lang}", item_id)
+        fields = {"caption_id": f"{item_id}#{lang}#{slot}", "item_id": item_id, "lang": lang, "text": text}
+        yield Row(str(file), line.number, line.raw, fields | more)
+
+
+def item(file: Path | str, line: int, item_id: str, split: Split, path: str | None, **more: object) -> Row:
+    """An item as a row; `path` is the published file name or address."""
+    return Row(str(file), line, "", {"item_id": item_id, "split": split, "path": path} | more)
+
+
+def stem(name: str) -> str:
+    """A file name without folders and suffix: `val2014/COCO_val2014_1.jpg` gives `COCO_val2014_1`."""
+    return PurePosixPath(name).stem
+
+
+def faulty(file: Path | str, line: TextLine, fault: str) -> Row:
+    """A line that is no record."""
+    return Row(str(file), line.number, line.raw, {}, fault)
