@@ -23,8 +23,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ |= {"MALLOC_MMAP_THRESHOLD_": str(1 << 32), "MALLOC_TRIM_THRESHOLD_": str(1 << 33)}
 
 from dragoman.corpus.given import GivenFeatures
-from dragoman.pipelines.benchmark import BenchmarkResult, run_benchmark
-from dragoman.pipelines.benchmark_config import BenchmarkConfig
+from dragoman.pipelines.benchmark import BenchmarkConfig, BenchmarkResult, run_benchmark
 
 HERE = Path(__file__).parent
 STEPS, CAPTIONS_PER_STEP = 600, 384

@@ -32,7 +32,7 @@ from dragoman.corpus import datasets
 NAME, WIDTH, WORDS = "xm3600", 512, 2000
 MEASURED = """
 import resource, sys
-from dragoman.pipelines.benchmark_config import BenchmarkConfig
+from dragoman.pipelines.benchmark import BenchmarkConfig
 from dragoman.pipelines.benchmark import run_benchmark
 model, media, root, out = sys.argv[1:]
 config = BenchmarkConfig(name="xm3600", test="all", model=model, media=media, device="cpu")

@@ -20,8 +20,7 @@ from dragoman.corpus import Corpus, datasets
 from dragoman.corpus.given import GivenFeatures
 from dragoman.errors import UserError
 from dragoman.pages.benchmark import BenchmarkPage
-from dragoman.pipelines.benchmark import BenchmarkResult, run_benchmark, tables_of
-from dragoman.pipelines.benchmark_config import BenchmarkConfig
+from dragoman.pipelines.benchmark import BenchmarkConfig, BenchmarkResult, run_benchmark, tables_of
 from dragoman.pipelines.literature import CIRCUMSTANCES, published_rows
 from dragoman.pipelines.protocols import AR, PROTOCOLS, R1_THERE, protocol_of
 

@@ -15,8 +15,7 @@ from dragoman.corpus import Corpus
 from dragoman.corpus.given import GivenFeatures
 from dragoman.corpus.readers.formats import coco
 from dragoman.errors import UserError
-from dragoman.pipelines.benchmark import BenchmarkResult, run_benchmark
-from dragoman.pipelines.benchmark_config import BenchmarkConfig
+from dragoman.pipelines.benchmark import BenchmarkConfig, BenchmarkResult, run_benchmark
 from dragoman.pipelines.circumstances import of_public
 
 ITEMS = {"train": 16, "val": 6, "test": 6}

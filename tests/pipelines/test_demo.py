@@ -16,8 +16,7 @@ from dragoman.errors import UserError
 pytest.importorskip("torch", reason="the demo trains")
 
 from dragoman.cli import dragoman
-from dragoman.pipelines.demo import SMALLEST, DemoResult, run_demo
-from dragoman.pipelines.demo_table import comparison_lines
+from dragoman.pipelines.demo import SMALLEST, DemoResult, comparison_lines, run_demo
 from dragoman.search.searcher import Searcher
 
 IMAGES = 60

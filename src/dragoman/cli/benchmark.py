@@ -53,8 +53,7 @@ def command(
     """
     from dragoman.corpus.given import GivenFeatures, GivenFrames
     from dragoman.errors import UserError
-    from dragoman.pipelines.benchmark import run_benchmark
-    from dragoman.pipelines.benchmark_config import BenchmarkConfig
+    from dragoman.pipelines.benchmark import BenchmarkConfig, run_benchmark
 
     if (features is None) != (feature_ids is None) or (features and frames):
         raise UserError("--features needs --feature-ids, and --frames stands alone. Give one of the two.")

@@ -26,7 +26,7 @@ def command(out: str, video: bool, smallest: bool) -> None:
         from dragoman.pipelines.demo import SMALLEST, DemoConfig, run_demo
     except ModuleNotFoundError as error:
         raise MissingExtraError(str(error.name), "train", "The demo") from None
-    from dragoman.pipelines.demo_table import comparison_lines
+    from dragoman.pipelines.demo import comparison_lines
 
     result = run_demo(out, replace(SMALLEST if smallest else DemoConfig(), video=video))
     for line in comparison_lines(result.reports, result.differences):

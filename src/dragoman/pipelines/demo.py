@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,21 +12,18 @@ import numpy as np
 
 from dragoman.corpus import Corpus
 from dragoman.errors import UserError
-from dragoman.folders import MANIFEST, sole_writer
+from dragoman.evaluation.metrics import RECALLS
+from dragoman.folders import sole_writer
 from dragoman.index import index_media
 from dragoman.pages.contact_sheet import SHOWN, Example, draw_sheet
 from dragoman.pages.demo import write_page
 from dragoman.pages.trust import write_page as write_trust_page
-from dragoman.pipelines.demo_table import cells, gain_lines
-from dragoman.pipelines.evaluate import evaluate
-from dragoman.recipes import load_recipe
+from dragoman.pipelines.experiment import Arm, Trial, read_report
 from dragoman.reports.compare import Difference, compare
-from dragoman.reports.provenance import fingerprint
 from dragoman.reports.settings import EvaluationSettings
 from dragoman.retrievers.trained import Retriever
 from dragoman.scenes.world import RECORDED, SOURCE, WorldConfig, write_world
 from dragoman.search.calibrate import calibrate_once
-from dragoman.training import train
 from dragoman.translation import translate
 from dragoman.trust import score_trust
 
@@ -36,6 +32,8 @@ log = logging.getLogger(__name__)
 BASELINE, ROBUST = "translate_train", "nrccr"
 PER_LANGUAGE = 4
 """Queries of each language on the page."""
+ROWS = ("direct", "translate_test", "fused")
+WAY = "text_to_image"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,13 +100,14 @@ def run_demo(out: str | Path, config: DemoConfig) -> DemoResult:
         write_world(world, WorldConfig(items=config.items, motion=config.video, seed=config.seed))
         log.info("2/6 translate (recorded Apertium) and score trust")
         _translate(world, config)
-        reports = {}
-        for recipe in (BASELINE, ROBUST):
+        trials = {recipe: _trial(world, folder / recipe, recipe, config) for recipe in (BASELINE, ROBUST)}
+        for recipe, trial in trials.items():
             log.info("3/6 train %s", recipe)
-            _train(world, folder, recipe, config)
-        for recipe in (BASELINE, ROBUST):
+            trial.fit()
+        for recipe, trial in trials.items():
             log.info("4/6 evaluate %s", recipe)
-            reports[recipe] = _evaluate(world, folder, recipe, config)
+            trial.perform()
+        reports = {recipe: read_report(folder / recipe / "report") for recipe in trials}
         differences = compare([folder / BASELINE / "report"], [folder / ROBUST / "report"])
         log.info("5/6 look")
         corpus = Corpus.open(world)
@@ -143,21 +142,17 @@ def _translate(world: Path, config: DemoConfig) -> None:
     write_trust_page(world / "trust" / "report.html", score_trust(world))
 
 
-def _train(world: Path, folder: Path, recipe: str, config: DemoConfig) -> None:
-    chosen = load_recipe(recipe)(SOURCE, (config.target,), "grid")
-    chosen = chosen.with_settings({**config.settings, "seed": str(config.seed)})
-    train(world, chosen, folder / recipe / "run")
-
-
-def _evaluate(world: Path, folder: Path, recipe: str, config: DemoConfig) -> dict[str, Any]:
-    run, report = folder / recipe / "run", folder / recipe / "report"
-    inputs = fingerprint(run) | Corpus.open(world).fingerprint()
-    if (report / MANIFEST).is_file():
-        manifest = json.loads((report / MANIFEST).read_text(encoding="utf-8"))
-        if manifest.get("inputs") == inputs:
-            stored: dict[str, Any] = json.loads((report / "report.json").read_text(encoding="utf-8"))
-            return stored
-    return evaluate(run, world, EvaluationSettings(languages=config.languages), out=report)
+def _trial(world: Path, folder: Path, recipe: str, config: DemoConfig) -> Trial:
+    return Trial(
+        corpus=world,
+        arm=Arm(
+            recipe=recipe, source=SOURCE, targets=(config.target,), features="grid", settings=config.settings
+        ),
+        seed=config.seed,
+        run=folder / "run",
+        reports={folder / "report": EvaluationSettings(languages=config.languages)},
+        device="auto",
+    )
 
 
 def find_examples(run: str | Path, corpus: Corpus, languages: Sequence[str]) -> list[Example]:
@@ -188,3 +183,40 @@ def find_examples(run: str | Path, corpus: Corpus, languages: Sequence[str]) -> 
                 )
             )
     return examples
+
+
+def comparison_lines(
+    reports: Mapping[str, Mapping[str, Any]], differences: Sequence[Difference]
+) -> Iterator[str]:
+    """Print a line a language, row and recipe, then what nrccr gains when asked directly."""
+    heads = "".join(f"{metric.short:>7}" for metric in RECALLS)
+    yield f"{'queries':<9}{'row':<16}{'recipe':<17}{heads}{'SumR':>8}  95 % interval"
+    for lang, row, recipe, result, (low, high) in cells(reports):
+        recalls = "".join(f"{result[WAY][metric]:7.1f}" for metric in RECALLS)
+        yield f"{lang:<9}{row:<16}{recipe:<17}{recalls}{result['sum_r']:8.1f}  {low:.1f} to {high:.1f}"
+    yield from gain_lines(differences)
+
+
+def gain_lines(differences: Sequence[Difference]) -> Iterator[str]:
+    """Tell what nrccr gains in SumR when asked directly, a line a language."""
+    for one in differences:
+        if one.metric != "sum_r" or one.pair.row != "direct":
+            continue
+        low, high = one.interval
+        yield (
+            f"{one.pair.language}, asked directly: nrccr {one.difference:+.1f} SumR against translate_train "
+            f"(95 % interval {low:+.1f} to {high:+.1f}, p {one.p:.3f}; one seed)"
+        )
+
+
+def cells(
+    reports: Mapping[str, Mapping[str, Any]],
+) -> Iterator[tuple[str, str, str, Mapping[str, Any], tuple[float, float]]]:
+    """List language, row, recipe, its results, and the interval of its SumR."""
+    first = next(iter(reports.values()))["results"]
+    for lang in first:
+        for row in ROWS:
+            for recipe, report in reports.items():
+                if row in report["results"][lang]:
+                    low, high = report["intervals"][lang][row]["sum_r"]
+                    yield lang, row, recipe, report["results"][lang][row], (low, high)

@@ -1,0 +1,217 @@
+"""Experiments: arms that are trained with several seeds and evaluated, each once; what is finished is reused.
+
+The demonstration, `dragoman benchmark` and the scripts under `benchmarks/` are lists of trials, and their
+words about them.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import logging
+import multiprocessing
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dragoman.corpus import BuildOptions, Corpus, build_jsonl
+from dragoman.corpus.given import GivenFeatures
+from dragoman.folders import MANIFEST
+from dragoman.pipelines.evaluate import evaluate, evaluate_folds
+from dragoman.recipes import load_recipe
+from dragoman.reports.compare import compare
+from dragoman.reports.provenance import fingerprint
+from dragoman.reports.settings import EvaluationSettings
+from dragoman.training import train
+from dragoman.training.config import TrainConfig
+
+log = logging.getLogger(__name__)
+
+SECONDS = "seconds.json"
+"""Wall time of a training, beside its manifest."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """A way of training: one row of a table."""
+
+    recipe: str
+    about: str = ""
+    """The words of the row."""
+    source: str = "en"
+    targets: tuple[str, ...] = ()
+    features: str = ""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Settings that are not the recipe's, as `--set` takes them."""
+
+    def config(self, seed: int) -> TrainConfig:
+        """The configuration of one run. Raises UserError for unknown recipes and settings."""
+        plain = load_recipe(self.recipe)(self.source, self.targets, self.features)
+        return plain.with_settings({**self.settings, "seed": str(seed)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One training with one seed, and the reports that are made of its model."""
+
+    corpus: Path
+    arm: Arm
+    seed: int
+    run: Path
+    """Folder of the training."""
+    reports: Mapping[Path, EvaluationSettings]
+    """Report folder to what is asked."""
+    folds: bool = False
+    """Evaluate each fold of the split by itself."""
+    keep_run: bool = True
+    """False removes a run once it is evaluated: reports are small, models are not."""
+    device: str = "cpu"
+    train: Callable[[Trial], None] | None = None
+    """Another way to train into `run`, in place of the arm's configuration."""
+
+    @property
+    def missing(self) -> list[Path]:
+        """Reports that are not finished, or are about another model or corpus than lies here now."""
+        return [report for report in self.reports if not self._stands(report)]
+
+    def perform(self) -> None:
+        """Train and evaluate what is missing. Training that was interrupted goes on where it was."""
+        missing = self.missing
+        if not missing:
+            return
+        self.fit()
+        measure = evaluate_folds if self.folds else evaluate
+        for report in missing:
+            measure(self.run, self.corpus, self.reports[report], out=report)
+            if (self.run / SECONDS).is_file():
+                shutil.copy(self.run / SECONDS, report)
+        if not self.keep_run:
+            shutil.rmtree(self.run)
+
+    def fit(self) -> None:
+        """Train, unless that is finished. Raises UserError where `run` holds another configuration."""
+        known, started = (self.run / MANIFEST).is_file(), time.perf_counter()
+        if self.train is None:
+            train(self.corpus, self.arm.config(self.seed), self.run, device=self.device)
+        elif not known:
+            self.train(self)
+        if not known:
+            (self.run / SECONDS).write_text(json.dumps(time.perf_counter() - started))
+
+    def _stands(self, report: Path) -> bool:
+        if not (report / MANIFEST).is_file():
+            return False
+        if not (self.run / MANIFEST).is_file():
+            # A finished report stands whatever became of its run, or of the version that trained it.
+            return True
+        made_of = json.loads((report / MANIFEST).read_text(encoding="utf-8"))["inputs"]
+        return bool(made_of == fingerprint(self.run) | Corpus.open(self.corpus).fingerprint())
+
+
+def perform(trials: Sequence[Trial], *, workers: int = 1, threads: int = 1) -> None:
+    """Perform the trials that are not finished, several at a time, each in a process of its own.
+
+    Raises what the first failing trial raises; what the others have finished is kept.
+    """
+    waiting = [trial for trial in trials if trial.missing]
+    if not waiting:
+        return
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = str(threads)
+    # The gradient of the embeddings is a large block; without these, every step asks the system for it anew.
+    os.environ |= {"MALLOC_MMAP_THRESHOLD_": str(1 << 32), "MALLOC_TRIM_THRESHOLD_": str(1 << 33)}
+    context = multiprocessing.get_context("spawn")  # so that libraries see the number of threads
+    with ProcessPoolExecutor(workers, mp_context=context, max_tasks_per_child=1) as pool:
+        futures = {pool.submit(trial.perform): trial for trial in waiting}
+        for number, future in enumerate(as_completed(futures), 1):
+            future.result()
+            log.info("%d of %d: %s", number, len(waiting), futures[future].run.name)
+
+
+def captions_corpus(
+    data: Path, out: Path, wanted: Callable[[Mapping[str, str]], bool], *, features: str
+) -> Path:
+    """Build a corpus of some captions of a folder with `captions.jsonl.gz` and `features/`; once.
+
+    wanted: tells of a caption, as a line of JSON gives it, whether it takes part.
+    """
+    if (out / MANIFEST).is_file():
+        return out
+    out.parent.mkdir(parents=True, exist_ok=True)
+    chosen = out.parent / "captions.jsonl"
+    with gzip.open(data / "captions.jsonl.gz", "rb") as lines, chosen.open("wb") as file:
+        file.writelines(line for line in lines if wanted(json.loads(line)))
+    vectors = GivenFeatures(vectors=data / "features" / f"{features}.npy", ids=data / "features" / "ids.txt")
+    build_jsonl(chosen, out, BuildOptions(features=(vectors,)))
+    return out
+
+
+def read_report(folder: Path) -> dict[str, Any]:
+    """`report.json` of a report folder."""
+    found: dict[str, Any] = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    return found
+
+
+def minutes(report: Path) -> float:
+    """Minutes that the training behind a report took."""
+    return float(json.loads((report / SECONDS).read_text(encoding="utf-8"))) / 60
+
+
+def finished(reports: Sequence[Path]) -> list[Path]:
+    """The report folders among these that are complete."""
+    return [report for report in reports if (report / MANIFEST).is_file()]
+
+
+def difference(
+    baseline: Sequence[Path], other: Sequence[Path], *, language: str, baseline_row: str | None = None
+) -> dict[str, Any]:
+    """Paired difference of SumR, asked directly: `difference`, `interval` (95 %) and `p`.
+
+    Report folders stand for the seeds of a system. The interval is by bootstrap over images, p by sign flips.
+    """
+    (one,) = (
+        one
+        for one in compare(baseline, other, baseline_row=baseline_row)
+        if (one.metric, one.pair.language, one.pair.row) == ("sum_r", language, "direct")
+    )
+    return {"difference": one.difference, "interval": list(one.interval), "p": one.p}
+
+
+def circumstances(command: str, **more: object) -> dict[str, object]:
+    """Tell how figures came about: command, commit and computer, and what else the caller knows."""
+    asked = ["git", "describe", "--always", "--dirty"]
+    commit = subprocess.run(asked, capture_output=True, text=True, cwd=Path(__file__).parent).stdout.strip()
+    computer = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+    return {"command": command, "commit": commit, "computer": computer, **more}
+
+
+def spread(values: Sequence[float] | None, digits: int = 1) -> str:
+    """Print mean ± sample standard deviation; a dash where there is nothing."""
+    if not values:
+        return "–"
+    around = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.{digits}f}{around}"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterator[str]:
+    """Print a table as lines of Markdown."""
+    yield f"| {' | '.join(head)} |"
+    yield "|" + "---|" * len(head)
+    for row in rows:
+        yield f"| {' | '.join(map(str, row))} |"
+
+
+def write_results(
+    folder: Path, everything: Mapping[str, Any], page: Iterator[str], name: str = "results"
+) -> None:
+    """Write `results.json` and `results.md` beside a script."""
+    (folder / f"{name}.json").write_text(json.dumps(everything, indent=1) + "\n", encoding="utf-8")
+    (folder / f"{name}.md").write_text("\n".join(page) + "\n", encoding="utf-8")
