@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from dragoman.corpus import BuildOptions, Corpus, build_jsonl, draft
 from dragoman.errors import UserError
-from dragoman.folders import write_manifest
+from dragoman.folders import Format
 
 HUMAN = {"caption_id": "h", "item_id": "i", "split": "train", "lang": "en", "role": "human", "text": "a dog"}
 MT = HUMAN | {
@@ -319,10 +319,10 @@ def test_a_folder_of_other_files_is_never_replaced(tmp_path: Path) -> None:
 
 def test_a_folder_of_another_kind_or_a_newer_corpus_is_never_replaced(tmp_path: Path) -> None:
     (folder := tmp_path / "out").mkdir()
-    write_manifest(folder, format="dragoman-run", format_version=1, inputs={})
+    Format("dragoman-run", 1, "").write(folder, inputs={})
     with pytest.raises(UserError, match="holds a dragoman-run, but a dragoman-corpus was expected"):
         built(tmp_path, HUMAN, overwrite=True)
-    write_manifest(folder, format="dragoman-corpus", format_version=99, inputs={})
+    Format("dragoman-corpus", 99, "").write(folder, inputs={})
     with pytest.raises(UserError, match="format version 99, but this dragoman reads up to 1"):
         built(tmp_path, HUMAN, overwrite=True)
 

@@ -127,7 +127,7 @@ def test_a_finished_benchmark_is_not_done_again_and_takes_more_seeds(
     del settings["config"]["chunk"]
     (out / "run-1" / "config.json").write_text(json.dumps(settings))
     assert run_benchmark(config(published, seeds=(1, 3)), published, out).circumstances["seeds"] == "2"
-    with pytest.raises(UserError, match=r"another configuration \(recipe\)"):
+    with pytest.raises(UserError, match=r"another benchmark; it differs in recipe=.* there, 'nrccr' now"):
         run_benchmark(config(published, recipe="nrccr"), published, out)
 
 

@@ -127,12 +127,12 @@ def test_the_training_may_be_changed_until_it_has_begun(flickr8k: Path, tmp_path
     out = tmp_path / "out"
     with pytest.raises(UserError, match=r"no back-translation.*--set loss\.cycle=false"):
         run_benchmark(config(flickr8k, "flickr8k-cn", recipe="nrccr"), flickr8k, out)
-    with pytest.raises(UserError, match=r"another configuration \(languages\)"):
+    with pytest.raises(UserError, match=r"another benchmark; .*languages=\[\] there, \['en'\] now"):
         run_benchmark(config(flickr8k, "flickr8k-cn", recipe="nrccr", languages=("en",)), flickr8k, out)
     settings = TINY | {"epochs": "1", "loss.cycle": "false"}
     chosen = config(flickr8k, "flickr8k-cn", recipe="nrccr", settings=settings)
     assert set(run_benchmark(chosen, flickr8k, out).figures["SumR"]) == {"en", "zh"}
-    with pytest.raises(UserError, match=r"another configuration \(settings\)"):
+    with pytest.raises(UserError, match=r"another benchmark; .*loss\.cycle='false' there, None now"):
         run_benchmark(config(flickr8k, "flickr8k-cn", recipe="nrccr"), flickr8k, out)
 
 

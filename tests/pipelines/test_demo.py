@@ -118,7 +118,7 @@ def test_the_index_of_the_demonstration_finds_pictures(shown: tuple[Path, DemoRe
 
 
 def test_a_folder_of_another_demonstration_is_refused(shown: tuple[Path, DemoResult]) -> None:
-    with pytest.raises(UserError, match="holds another world"):
+    with pytest.raises(UserError, match="holds another corpus; it differs in "):
         run_demo(shown[0], replace(SMALLEST, items=252))
 
 

@@ -98,7 +98,7 @@ def test_an_interrupted_world_goes_on_and_ends_the_same(
 def test_a_complete_world_is_reused_and_another_one_refused(world: Corpus) -> None:
     before = content(world.folder)
     assert write_world(world.folder, SMALL).items.equals(world.items)
-    with pytest.raises(UserError, match=r"holds another world or corpus.*Give another folder with --out"):
+    with pytest.raises(UserError, match=r"another corpus; it differs in .* Give another folder with --out"):
         write_world(world.folder, WorldConfig(items=24, seed=2, languages=("pt", "zh")))
     assert content(world.folder) == before
 

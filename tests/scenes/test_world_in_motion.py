@@ -156,7 +156,7 @@ def test_a_killed_world_in_motion_goes_on_and_ends_the_same(world: Corpus, tmp_p
 def test_a_complete_world_is_reused_and_pictures_are_no_clips(world: Corpus) -> None:
     before = content(world.folder)
     assert write_world(world.folder, SMALL).items.equals(world.items)
-    with pytest.raises(UserError, match=r"holds another world or corpus.*Give another folder with --out"):
+    with pytest.raises(UserError, match=r"another corpus; it differs in .* Give another folder with --out"):
         write_world(world.folder, WorldConfig(items=24))
     assert content(world.folder) == before
 

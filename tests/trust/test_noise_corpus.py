@@ -147,9 +147,9 @@ def test_the_same_command_may_run_again_and_another_may_not(tmp_path: Path) -> N
     corpus = write_corpus(tmp_path / "c")
     first = plant_noise(corpus, tmp_path / "n", languages=["pt"], config=NoiseConfig())
     assert plant_noise(corpus, tmp_path / "n", languages=["pt"], config=NoiseConfig()).equals(first)
-    with pytest.raises(UserError, match=r"n holds another corpus already\. Give a new folder"):
+    with pytest.raises(UserError, match=r"n holds another corpus; it differs in seed=0 there, 5 now\. Give"):
         plant_noise(corpus, tmp_path / "n", languages=["pt"], config=NoiseConfig(seed=5))
-    with pytest.raises(UserError, match="c holds another corpus already"):
+    with pytest.raises(UserError, match="c holds another corpus; it differs in inputs; noise"):
         plant_noise(corpus, corpus, languages=["pt"], config=NoiseConfig())
 
 

@@ -224,7 +224,7 @@ def test_a_kill_leaves_a_corpus_that_can_be_scored_to_the_same_end(tmp_path: Pat
     before = (folder / "captions.parquet").read_bytes()
     code = (
         "import os, signal, sys\n"
-        "from dragoman.translation import trust\n"
+        "from dragoman.trust import score as trust\n"
         "trust.BATCH = 2\n"
         "kept, seen = trust._kept, []\n"
         "def dies_after_two(*arguments):\n"

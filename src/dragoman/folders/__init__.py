@@ -19,16 +19,14 @@ from dragoman.folders.files import (
     write_json,
     write_text,
 )
-from dragoman.folders.life import Work, mend, remove, resume, stage, swap
+from dragoman.folders.life import Work, clear, mend, remove, resume, stage, swap
 from dragoman.folders.manifest import (
     MANIFEST,
     Format,
     details_of,
     differences,
-    read_manifest,
     require_same,
     versions,
-    write_manifest,
 )
 
 __all__ = [
@@ -36,10 +34,10 @@ __all__ = [
     "Format",
     "Work",
     "atomic_path",
+    "clear",
     "details_of",
     "differences",
     "mend",
-    "read_manifest",
     "remove",
     "remove_torn",
     "require_same",
@@ -51,6 +49,5 @@ __all__ = [
     "sync_folder",
     "versions",
     "write_json",
-    "write_manifest",
     "write_text",
 ]

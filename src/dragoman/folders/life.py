@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +57,7 @@ def stage(
                 return
             if (out / MANIFEST).is_file():
                 of_out.enter_context(_held_for_a_while(out))
-            _clear(work)
+            clear(work)
             new.mkdir()
             yield Work(folder=new)
             if WINDOWS:  # where a folder with an open file keeps its name
@@ -135,6 +135,16 @@ def remove(folder: Path) -> None:
         shutil.rmtree(gone, ignore_errors=True)
 
 
+def clear(folder: Path, keep: Collection[str] = ()) -> None:
+    """Remove everything in a folder but its lock and what is to be kept."""
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            if entry.name not in keep:
+                shutil.rmtree(entry)
+        elif entry.name not in (LOCK, *keep):
+            entry.unlink()
+
+
 def _finished(
     out: Path, format: Format, identity: Mapping[str, Any] | None, replace: bool, fix: str
 ) -> dict[str, Any] | None:
@@ -165,11 +175,3 @@ def _held_for_a_while(folder: Path) -> Iterator[None]:
                 with suppress(OSError):
                     (folder / LOCK).unlink()
             raise
-
-
-def _clear(folder: Path) -> None:
-    for entry in folder.iterdir():
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
-        elif entry.name != LOCK:
-            entry.unlink()

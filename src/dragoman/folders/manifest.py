@@ -158,13 +158,3 @@ def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _is_hash(value: object) -> bool:
     return isinstance(value, str) and re.fullmatch("[0-9a-f]{32,}", value) is not None
-
-
-def write_manifest(folder: Path, *, format: str, format_version: int, **said: Any) -> None:
-    """Write the manifest of a folder. Goes when the last caller has a `Format`."""
-    Format(format, format_version, "").write(folder, **said)
-
-
-def read_manifest(folder: Path, *, format: str, format_version: int, make: str) -> dict[str, Any]:
-    """Read the manifest of a folder. Goes when the last caller has a `Format`."""
-    return Format(format, format_version, make).read(folder)

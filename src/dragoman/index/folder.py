@@ -19,11 +19,10 @@ from typing import Any
 
 from dragoman import plugins
 from dragoman.errors import UserError
-from dragoman.folders import MANIFEST, read_manifest, write_json, write_manifest
+from dragoman.folders import MANIFEST, Format, write_json
 from dragoman.stores import STORES, Store
 
-FORMAT = "dragoman-index"
-FORMAT_VERSION = 1
+INDEX = Format("dragoman-index", 1, "dragoman index RUN MEDIA --out {folder}")
 METRIC = "cosine"
 ABOUT = "about.json"
 """Store and settings of a generation."""
@@ -71,8 +70,7 @@ class IndexInfo:
 
 def read_info(folder: Path) -> IndexInfo:
     """Read the manifest. Raises UserError where the folder holds no complete index, or a damaged one."""
-    make = f"dragoman index RUN MEDIA --out {folder}"
-    manifest = read_manifest(folder, format=FORMAT, format_version=FORMAT_VERSION, make=make)
+    manifest, make = INDEX.read(folder), INDEX.make.replace("{folder}", str(folder))
     names = [field.name for field in dataclasses.fields(IndexInfo) if field.name != "folder"]
     try:
         values = {name: manifest[name] for name in names} | {"languages": tuple(manifest["languages"])}
@@ -87,14 +85,7 @@ def read_info(folder: Path) -> IndexInfo:
 def write_info(info: IndexInfo) -> None:
     """Replace the manifest: from here on the index is what `info` says."""
     details = {name: value for name, value in asdict(info).items() if name != "folder"}
-    write_manifest(
-        info.folder,
-        format=FORMAT,
-        format_version=FORMAT_VERSION,
-        inputs={"model": info.fingerprint},
-        metric=METRIC,
-        **details,
-    )
+    INDEX.write(info.folder, inputs={"model": info.fingerprint}, metric=METRIC, **details)
 
 
 def backend_module(name: str) -> ModuleType:

@@ -13,7 +13,7 @@ from typing import Any
 from dragoman.corpus import BuildOptions, Corpus, datasets
 from dragoman.corpus.given import GivenFeatures, GivenFrames
 from dragoman.errors import UserError
-from dragoman.folders import MANIFEST, sole_writer, write_json, write_text
+from dragoman.folders import MANIFEST, require_same, sole_writer, write_json, write_text
 from dragoman.languages import canonical_tag
 from dragoman.pages.benchmark import BenchmarkPage, Line
 from dragoman.pipelines.circumstances import of_public, of_recipe
@@ -123,12 +123,9 @@ def _require_same(folder: Path, config: BenchmarkConfig) -> None:
     if file.is_file() and (before := json.loads(file.read_text(encoding="utf-8"))) != said:
         built = (folder / "corpus" / MANIFEST).is_file()
         begun = [*folder.glob("run-*/config.json"), *folder.glob(f"report*/{MANIFEST}")]
-        differ = sorted(name for name in said if before.get(name) != said[name])
-        if begun or (built and not set(differ) <= set(OF_TRAINING)):
-            raise UserError(
-                f"{folder} holds a benchmark of another configuration ({', '.join(differ)}). "
-                "Give another folder: --out"
-            )
+        differ = {name for name in said if before.get(name) != said[name]}
+        if begun or (built and not differ <= set(OF_TRAINING)):
+            require_same(folder, "benchmark", before, said, "Give another folder: --out")
     write_json(file, said)
 
 

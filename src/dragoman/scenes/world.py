@@ -9,9 +9,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dragoman.corpus.corpus import CAPTIONS, Corpus, write_corpus_manifest
+from dragoman.corpus.corpus import CAPTIONS, CORPUS, Corpus
 from dragoman.errors import UserError
-from dragoman.folders import MANIFEST, atomic_path, sole_writer
+from dragoman.folders import atomic_path, resume
 from dragoman.records import Caption
 from dragoman.scenes.clip import Clip
 from dragoman.scenes.draws import Draws
@@ -78,9 +78,10 @@ def write_world(out: str | Path, config: WorldConfig) -> Corpus:
     folder = Path(out)
     if config.motion:
         pyav()
-    with sole_writer(folder):
-        if (folder / MANIFEST).exists():
-            return _reopen(folder, config)
+    fix = "Give another folder with --out, or delete this one."
+    with resume(folder, CORPUS, {"world": _as_json(config)}, fix=fix) as work:
+        if work.done is not None:
+            return Corpus(folder, work.done)
         entries = _entries(config)
         captions = [asdict(row) for row in human_captions(config)]
         _write_table(folder / "items.parquet", items_table(entries))
@@ -93,7 +94,7 @@ def write_world(out: str | Path, config: WorldConfig) -> Corpus:
             describe_pictures(folder, entries)
         with atomic_path(folder / RECORDED.name) as temporary:
             shutil.copyfile(RECORDED_MOTION if config.motion else RECORDED, temporary)
-        write_corpus_manifest(folder, inputs={}, seed=config.seed, world=_as_json(config))
+        CORPUS.write(folder, inputs={}, seed=config.seed, world=_as_json(config))
     return Corpus.open(folder)
 
 
@@ -129,16 +130,6 @@ def _entries(config: WorldConfig) -> list[Entry]:
 def _draw_plan(entry: Entry, draws: Draws) -> Plan:
     shown = entry.shows
     return draw_clip_plan(shown, draws) if isinstance(shown, Clip) else draw_plan(shown, draws)
-
-
-def _reopen(folder: Path, config: WorldConfig) -> Corpus:
-    corpus = Corpus.open(folder)
-    if corpus.manifest.get("world") != _as_json(config):
-        raise UserError(
-            f"{folder} holds another world or corpus ({corpus.manifest.get('world')}). "
-            "Give another folder with --out, or delete this one."
-        )
-    return corpus
 
 
 def _as_json(config: WorldConfig) -> dict[str, object]:

@@ -18,7 +18,7 @@ from typing import Any
 
 from dragoman.corpus import Corpus
 from dragoman.errors import UserError
-from dragoman.folders import MANIFEST, read_manifest, sole_writer, write_json, write_manifest, write_text
+from dragoman.folders import remove_torn, resume, write_json, write_text
 from dragoman.models.folder import save_model
 from dragoman.progress import bar
 from dragoman.training.batches import StepPlan
@@ -28,7 +28,7 @@ from dragoman.training.extension import Extension, made_from
 from dragoman.training.neighbours import nearest_items
 from dragoman.training.optimizing import rate_factor
 from dragoman.training.processes import Processes, join_processes
-from dragoman.training.run_folder import FORMAT, FORMAT_VERSION
+from dragoman.training.run_folder import CONFIG, RUN
 from dragoman.training.samples import load_samples
 from dragoman.training.state import TrainState
 from dragoman.training.stopping import stop_signal
@@ -88,11 +88,12 @@ def train(
         identity["init"] = extension.identity()
     elif config.extension is not None:
         raise UserError("This configuration adds languages to a finished run: name it, --init RUN")
-    if not processes.on_first(lambda: _is_finished(folder, identity)):
-        with ExitStack() as held:
-            processes.on_first(lambda: held.enter_context(sole_writer(folder)))
+    fix = "Give another folder (--out), or the settings of that run to go on with it."
+    with ExitStack() as held:
+        work = resume(folder, RUN, identity, note=CONFIG, fix=fix)
+        if processes.on_first(lambda: held.enter_context(work).done) is None:
             _Run(opened, config, folder, device, identity, processes, extension).go(on_step)
-    manifest = read_manifest(folder, format=FORMAT, format_version=FORMAT_VERSION, make="dragoman train")
+    manifest = RUN.read(folder)
     kept = ("steps", "best", "best_step", "criterion")
     return TrainReport(folder=folder, **{name: manifest[name] for name in kept})
 
@@ -180,10 +181,8 @@ class _Run:
         return self.state.progress
 
     def _tidy(self) -> None:
-        # What a kill left of files that were being written.
-        for torn in self.folder.rglob(".*.tmp"):
-            torn.unlink()
-        write_json(self.folder / "config.json", self.identity)
+        remove_torn(self.folder)
+        write_json(self.folder / CONFIG, self.identity)
 
     def _shorten_history(self) -> None:
         done = self.state.progress.step
@@ -243,10 +242,8 @@ class _Run:
 
     def _finish(self) -> None:
         progress = self.state.progress
-        write_manifest(
+        RUN.write(
             self.folder,
-            format=FORMAT,
-            format_version=FORMAT_VERSION,
             inputs=self.identity["corpus"],
             seed=self.config.seed,
             steps=progress.step,
@@ -258,40 +255,6 @@ class _Run:
             captions=len(self.plan.samples),
             dropped=self.plan.samples.dropped,
         )
-
-
-def _is_finished(folder: Path, identity: dict[str, Any]) -> bool:
-    """Raises UserError for a folder that holds another run."""
-    _require_same_run(folder, identity)
-    return (folder / MANIFEST).is_file()
-
-
-def _require_same_run(folder: Path, identity: dict[str, Any]) -> None:
-    path = folder / "config.json"
-    if not path.is_file():
-        return
-    stored = json.loads(path.read_text(encoding="utf-8"))
-    if stored == identity:
-        return
-    changed = [name for name in identity if stored.get(name) != identity[name]]
-    if changed == ["config"]:
-        before, now = _flat(stored["config"]), _flat(identity["config"])
-        changed = [
-            f"{name}={before.get(name)!r} there, {now.get(name)!r} now"
-            for name in sorted(before.keys() | now.keys())
-            if before.get(name) != now.get(name)
-        ]
-    raise UserError(
-        f"{folder} holds another run; it differs in {'; '.join(changed)}. "
-        "Give another folder (--out), or the settings of that run to go on with it."
-    )
-
-
-def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, part in value.items():
-        flat |= _flat(part, f"{prefix}{name}.") if isinstance(part, dict) else {f"{prefix}{name}": part}
-    return flat
 
 
 def _step_of(line: str) -> float:

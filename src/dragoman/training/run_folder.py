@@ -11,22 +11,22 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dragoman.errors import UserError
-from dragoman.folders import read_manifest, sha256
+from dragoman.folders import Format, sha256
 from dragoman.models.identity import CALIBRATION
 from dragoman.models.text.huggingface import HuggingFaceTextConfig
 from dragoman.models.text.spelling import SmallTextConfig
 from dragoman.training.config import TrainConfig, objective_config
 
-FORMAT = "dragoman-run"
-FORMAT_VERSION = 1
+RUN = Format("dragoman-run", 1, "dragoman train CORPUS --out {folder}")
+CONFIG = "config.json"
+"""Identity of a run, written before its first step: configuration, and hashes of what it learns from."""
 T = TypeVar("T")
 
 
 def read_identity(run: Path) -> dict[str, Any]:
     """Configuration and input hashes of a finished run. Raises UserError for any other folder."""
-    make = f"dragoman train CORPUS --out {run}"
-    read_manifest(run, format=FORMAT, format_version=FORMAT_VERSION, make=make)
-    found: dict[str, Any] = json.loads((run / "config.json").read_text(encoding="utf-8"))
+    RUN.read(run)
+    found: dict[str, Any] = json.loads((run / CONFIG).read_text(encoding="utf-8"))
     return found
 
 

@@ -13,9 +13,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dragoman.corpus.corpus import CAPTIONS, Corpus, write_corpus_manifest
+from dragoman.corpus.corpus import CAPTIONS, CORPUS, Corpus
 from dragoman.errors import UserError
-from dragoman.folders import MANIFEST, atomic_path, sole_writer
+from dragoman.folders import MANIFEST, atomic_path, details_of, stage
 from dragoman.records import SPLITS
 from dragoman.trust.noise import Damage, NoiseConfig, plant
 from dragoman.trust.noise_back import DROP, back_translations
@@ -50,7 +50,24 @@ def plant_noise(
     settings = asdict(config) | {"kinds": list(config.kinds), "languages": list(languages)}
     settings |= {"splits": list(splits), "back": back}
     inputs = corpus.fingerprint()
-    _require_free(corpus, target, inputs, settings)
+    fix = f"Give a new folder, or remove it first: rm -r {target}"
+    with stage(target, CORPUS, {"inputs": inputs, "noise": settings}, replace=False, fix=fix) as work:
+        if work.done is not None:
+            return pq.read_table(target / "noise.parquet")
+        captions, noise = _damaged_captions(corpus, languages, splits, config, back)
+        _copy_features(corpus.folder, work.folder)
+        tables = {"items": _absolute_paths(corpus), "captions": captions, "noise": noise}
+        for name, table in tables.items():
+            with atomic_path(work.folder / f"{name}.parquet") as temporary:
+                pq.write_table(table, temporary, compression="zstd")
+        CORPUS.write(work.folder, inputs=inputs, **details_of(corpus.manifest) | {"noise": settings})
+    return noise
+
+
+def _damaged_captions(
+    corpus: Corpus, languages: Sequence[str], splits: Sequence[str], config: NoiseConfig, back: str
+) -> tuple[pa.Table, pa.Table]:
+    """Return the captions with their damage, and the table of the damage."""
     rows = corpus.captions.to_pylist()
     damages: dict[str, Damage] = {}
     donors: dict[str, str] = {}
@@ -65,19 +82,7 @@ def plant_noise(
         schema=NOISE,
     )
     backs = back_translations(rows, damages, donors, back)
-    with sole_writer(target):
-        _copy_features(corpus.folder, target)
-        captions = pa.Table.from_pylist(_damaged(rows, damages, backs), schema=CAPTIONS)
-        tables = {"items": _absolute_paths(corpus), "captions": captions, "noise": noise}
-        for name, table in tables.items():
-            with atomic_path(target / f"{name}.parquet") as temporary:
-                pq.write_table(table, temporary, compression="zstd")
-        kept = {key: value for key, value in corpus.manifest.items() if key not in _WRITTEN_ANEW}
-        write_corpus_manifest(target, inputs=inputs, **kept | {"noise": settings})
-    return noise
-
-
-_WRITTEN_ANEW = {"format", "format_version", "inputs", "command", "versions", "seed"}
+    return pa.Table.from_pylist(_damaged(rows, damages, backs), schema=CAPTIONS), noise
 
 
 def _damage_language(
@@ -152,21 +157,7 @@ def _copy_features(source: Path, target: Path) -> None:
         for file in sorted(path for path in manifest.parent.iterdir() if path.is_file()):
             copy = target / file.relative_to(source)
             copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.unlink(missing_ok=True)
             try:
                 os.link(file, copy)
             except OSError:
                 shutil.copy2(file, copy)
-
-
-def _require_free(
-    corpus: Corpus, target: Path, inputs: Mapping[str, str], settings: Mapping[str, Any]
-) -> None:
-    """Only an earlier result of the same command may be written over."""
-    if not (target / MANIFEST).exists():
-        return
-    manifest = Corpus.open(target).manifest
-    if manifest.get("noise") != dict(settings) or manifest["inputs"] != dict(inputs):
-        raise UserError(
-            f"{target} holds another corpus already. Give a new folder, or remove it first: rm -r {target}"
-        )

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from dragoman import progress
 from dragoman.corpus.corpus import Corpus
 from dragoman.errors import UserError
-from dragoman.folders import atomic_path, sole_writer, write_manifest
+from dragoman.folders import Format, atomic_path, sole_writer
 from dragoman.retrievers.base import Model
 from dragoman.translation.lexicon import read_words
 from dragoman.trust import signals
@@ -32,8 +32,7 @@ from dragoman.trust.signals_lexical import explained, order
 from dragoman.trust.signals_model import ModelSignals
 from dragoman.trust.signals_pooled import expected
 
-FORMAT = "dragoman-trust"
-FORMAT_VERSION = 1
+TRUST = Format("dragoman-trust", 1, "dragoman trust CORPUS")
 METHOD = 6
 """Raised whenever the same texts would get other scores."""
 BATCH = 5_000
@@ -268,14 +267,7 @@ def _write(home: Path, table: pa.Table, key: str) -> None:
     with atomic_path(home / "signals.parquet") as temporary:
         pq.write_table(table.replace_schema_metadata({"dragoman.key": key}), temporary, compression="zstd")
     present = [name for name in SIGNALS if table[name].null_count < len(table)]
-    write_manifest(
-        home,
-        format=FORMAT,
-        format_version=FORMAT_VERSION,
-        inputs={"captions": key},
-        captions=len(table),
-        signals=present,
-    )
+    TRUST.write(home, inputs={"captions": key}, captions=len(table), signals=present)
 
 
 def _key(judged: Sequence[Translation], settings: str) -> str:
