@@ -15,7 +15,17 @@ SOURCE = Path(__file__).parent.parent / "src" / "dragoman"
 
 # Each layer may import itself and those above it, never one below.
 LAYERS = [
-    {"records", "errors", "folders", "databases", "progress", "plugins", "textfiles", "languages"},
+    {
+        "records",
+        "errors",
+        "folders",
+        "databases",
+        "progress",
+        "plugins",
+        "textfiles",
+        "languages",
+        "metadata",
+    },
     {"media"},
     {"corpus"},
     {"translation", "models", "objectives", "evaluation", "stores"},
@@ -37,6 +47,7 @@ NEIGHBOURS = {
     ("databases", "errors"),
     ("plugins", "errors"),
     ("textfiles", "errors"),
+    ("metadata", "records"),
 }
 LIGHT = {"evaluation": {"numpy"}, "records.py": set()}
 

@@ -1,7 +1,8 @@
-"""Text files as numbered lines, plain or gzip."""
+"""Text files as numbered lines, as JSON Lines, and as records of a table; plain or gzip."""
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 import zlib
@@ -87,6 +88,71 @@ def json_lines(path: Path) -> Iterator[tuple[TextLine, dict[str, object]]]:
         if line.text or line.fault is not None:
             fields, fault = json_object(line.raw)
             yield line._replace(fault=fault), fields
+
+
+class Record(NamedTuple):
+    """One record of a table, which may take several lines, or why it is none."""
+
+    number: int
+    """Place of its first line, from 1."""
+    raw: str
+    cells: list[str]
+    """Stray bytes are lone surrogates, which no value may hold: a fault then names the value."""
+    fault: str | None
+
+
+def table(path: Path, delimiter: str = ",") -> tuple[list[str], Iterator[Record]]:
+    """Read CSV: the cells of the header line, and the records that are not blank.
+
+    Raises UserError where there is no header, or the file cannot be read.
+    """
+    lines = _Lines(path)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    try:
+        header = next(reader, [])
+    except csv.Error as error:
+        raise UserError(f"{path}, line 1: no header line ({error}). Name the columns there.") from None
+    if repeated := sorted({name for name in header if header.count(name) > 1}):
+        raise UserError(f"{path}, line 1: two columns are called {repeated[0]!r}. Rename one.")
+    lines.take()
+    return header, _records(lines, reader, delimiter)
+
+
+class _Lines:
+    """Lines for the csv module, which may take several for one record, kept until they are asked for."""
+
+    def __init__(self, path: Path) -> None:
+        self._lines = numbered_lines(path)
+        self._taken: list[str] = []
+        self._number = 0
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        self._number, raw = next(self._lines)
+        self._taken.append(raw.decode("utf-8", "surrogateescape") + "\n")
+        return self._taken[-1]
+
+    def take(self) -> tuple[int, str]:
+        """Number of the first line taken since the last call, and the text of all of them."""
+        first, text = self._number - len(self._taken) + 1, "".join(self._taken)
+        self._taken.clear()
+        return first, text.removesuffix("\n")
+
+
+def _records(lines: _Lines, reader: Iterator[list[str]], delimiter: str) -> Iterator[Record]:
+    while True:
+        fault = None
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            cells, fault = [], f"not a record ({error}). Check the quotes and the delimiter {delimiter!r}."
+        number, raw = lines.take()
+        if cells or fault:
+            yield Record(number, raw, cells, fault)
 
 
 def _not_utf8(error: UnicodeDecodeError) -> str:

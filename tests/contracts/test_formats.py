@@ -14,12 +14,13 @@ from dragoman.corpus.readers.formats import csv, folder, jsonl
 
 
 def jsonl_example(place: Path) -> Source:
-    (place / "c.jsonl").write_text('{"item_id": "a", "text": "a dog"}\n{"item_id": "b", "text": "a boat"}\n')
+    lines = '{"item_id": "a.jpg", "text": "a dog"}\n{"item_id": "b.png", "text": "a boat"}\n'
+    (place / "c.jsonl").write_text(lines)
     return jsonl.read(place / "c.jsonl")
 
 
 def csv_example(place: Path) -> Source:
-    (place / "c.csv").write_text("item_id,text\na,a dog\nb,a boat\n")
+    (place / "c.csv").write_text("item_id,text\na.jpg,a dog\nb.png,a boat\n")
     return csv.read(place / "c.csv", columns={})
 
 
@@ -45,7 +46,7 @@ def test_a_reader_gives_sound_rows_and_a_sound_corpus(name: str, tmp_path: Path)
     source = EXAMPLES[name](tmp_path / "in")
     corpus = build(source, tmp_path / "out", BuildOptions(lang="en", split="val")).corpus
     captions, items = corpus.captions.to_pylist(), corpus.items.to_pylist()
-    assert [(c["item_id"], c["text"]) for c in captions] == [("a", "a dog"), ("b", "a boat")]
-    assert [(i["item_id"], i["split"]) for i in items] == [("a", "val"), ("b", "val")]
+    assert [(c["item_id"], c["text"]) for c in captions] == [("a.jpg", "a dog"), ("b.png", "a boat")]
+    assert [(i["item_id"], i["split"]) for i in items] == [("a.jpg", "val"), ("b.png", "val")]
     assert len({c["caption_id"] for c in captions}) == 2
     assert set(corpus.manifest["inputs"]) == set(source.inputs) != set()

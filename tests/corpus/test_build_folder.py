@@ -47,15 +47,15 @@ def test_text_files_hold_the_captions_of_the_image_beside_them(tmp_path: Path) -
     (root / ".git" / "x.txt").write_text("skipped")
     corpus = built(root, split="train").corpus
     assert corpus.items.to_pylist() == [
-        {"item_id": item, "kind": "image", "path": str(root / name), "split": "train"}
-        for item, name in [("a", "a.jpg"), ("c.v2", "c.v2.webp"), ("sub/b", "sub/b.PNG")]
+        {"item_id": name, "kind": "image", "path": str(root / name), "split": "train"}
+        for name in ("a.jpg", "c.v2.webp", "sub/b.PNG")
     ]
     captions = corpus.captions.select(["caption_id", "item_id", "lang", "text"]).to_pylist()
     assert [tuple(caption.values()) for caption in captions] == [
-        ("a#pt#0", "a", "pt", "um cão"),
-        ("a#en#0", "a", "en", "a dog"),
-        ("a#en#1", "a", "en", " a wet dog"),
-        ("c.v2#en#0", "c.v2", "en", "a cat"),
+        ("a.jpg#pt#0", "a.jpg", "pt", "um cão"),
+        ("a.jpg#en#0", "a.jpg", "en", "a dog"),
+        ("a.jpg#en#1", "a.jpg", "en", "a wet dog"),
+        ("c.v2.webp#en#0", "c.v2.webp", "en", "a cat"),
     ]
 
 
@@ -83,7 +83,9 @@ def test_the_hash_is_the_one_that_is_documented() -> None:
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({"a_jpg": None, "a_png": None}, r"a\.png: it would share the item id 'a' with .*a\.jpg"),
+        ({"a_jpg": None, "a_json": "[1]"}, r"a\.jpg: a\.json holds a list, not an object"),
+        ({"a_jpg": None, "metadata_csv": "path,n\na.jpg,1,2\n"}, r"metadata\.csv, line 2: 3 cells"),
+        ({"a_jpg": None, "metadata_csv": "name,n\na.jpg,1\n"}, r"metadata\.csv.*no column is named path"),
         ({"a_jpg": None, "a_txt": ""}, r"a\.txt: it holds no caption"),
         ({"a_jpg": None, "a_txt": "\n \n"}, r"a\.txt: it holds no caption"),
         ({"a_jpg": None, "a_txt": b"ok\ncaf\xe9"}, r"a\.txt, line 2: byte 4 \(0xe9\) is not UTF-8"),
@@ -94,7 +96,7 @@ def test_the_hash_is_the_one_that_is_documented() -> None:
             r"a\.english\.txt: there is no image or video a\.english beside it",
         ),
         ({"a_txt": "a boat"}, "holds no images"),
-        ({" a_jpg": None}, r"/ a\.jpg: item_id is ' a', but a name without"),
+        ({" a_jpg": None}, r"/ a\.jpg: item_id is ' a\.jpg', but a name without"),
     ],
 )
 def test_a_file_that_does_not_fit_is_named(
@@ -136,10 +138,10 @@ def test_a_folder_that_is_absent_is_named(tmp_path: Path) -> None:
 def test_bad_files_are_collected(tmp_path: Path) -> None:
     root = photos(tmp_path, a_jpg=None, a_png=None, a_txt="a dog\n\x00\n", b_txt="a boat")
     report = built(root, reject_file=tmp_path / "r.jsonl")
-    assert (report.items, report.captions, report.rejected) == (1, 1, 3)
+    assert (report.items, report.captions, report.rejected) == (2, 2, 3)
     found = [json.loads(line) for line in (tmp_path / "r.jsonl").read_text().splitlines()]
     assert [(Path(reject["file"]).name, reject["line"]) for reject in found] == [
-        ("a.png", 0),
+        ("a.txt", 2),
         ("a.txt", 2),
         ("b.txt", 0),
     ]

@@ -61,7 +61,7 @@ def frames_of(corpus: Path, name: str = "tiny_clip") -> FeatureSet:
 def test_a_folder_of_clips_becomes_items_of_their_kind(tmp_path: Path) -> None:
     corpus = Corpus.open(clips(tmp_path))
     kinds = dict(zip(corpus.items["item_id"].to_pylist(), corpus.items["kind"].to_pylist(), strict=True))
-    assert kinds == {"dawn": "video", "dusk": "video", "noon": "video", "still": "image"}
+    assert kinds == {"dawn.mp4": "video", "dusk.mp4": "video", "noon.mp4": "video", "still.png": "image"}
     assert corpus.captions["text"].to_pylist() == ["the sun rises", "ruído"]
 
 
@@ -71,16 +71,16 @@ def test_every_frame_gets_the_vector_of_its_picture_and_its_time(tmp_path: Path,
     report = extract_features(corpus, encoder=tower, options=ExtractOptions(batch_size=2, sampling=sampling))
     assert (report.extracted, report.total, report.frames, report.rejected) == (4, 4, 15, ())
     found, loaded = frames_of(corpus), VisionTower.load(tower)
-    counts = {"dawn": 5, "dusk": 2, "noon": 7, "still": 1}
+    counts = {"dawn.mp4": 5, "dusk.mp4": 2, "noon.mp4": 7, "still.png": 1}
     assert dict(zip(found.ids, np.diff(found.offsets).tolist(), strict=True)) == counts
     for name, count in counts.items():
         vectors, times = found.frames(name)
         assert times is not None and times.tolist() == [at / 2 for at in range(count)]
         file = tmp_path / "media" / name
         images = (
-            [open_image(file.with_suffix(".png"))]
-            if name == "still"
-            else [image for _, image in sampled_frames(file.with_suffix(".mp4"), sampling)]
+            [open_image(file)]
+            if name == "still.png"
+            else [image for _, image in sampled_frames(file, sampling)]
         )
         expected = loaded.encode(images, batch_size=2).astype(np.float16)
         np.testing.assert_array_equal(vectors, expected)
@@ -100,20 +100,20 @@ def test_broken_media_are_listed_with_their_reasons_and_tried_again(tmp_path: Pa
     (media / "still.png").write_bytes(b"")
     report = extract_features(corpus, encoder=tower)
     reasons = {one.item_id: one.reason for one in report.rejected}
-    assert list(reasons) == ["dusk", "noon", "still"]
-    assert reasons["dusk"] == "it has no video stream, only sound"
-    assert "damaged at its beginning or end" in reasons["noon"]
-    assert reasons["still"] == "the file is empty"
-    assert frames_of(corpus).ids == ["dawn"]
+    assert list(reasons) == ["dusk.mp4", "noon.mp4", "still.png"]
+    assert reasons["dusk.mp4"] == "it has no video stream, only sound"
+    assert "damaged at its beginning or end" in reasons["noon.mp4"]
+    assert reasons["still.png"] == "the file is empty"
+    assert frames_of(corpus).ids == ["dawn.mp4"]
     (media / "noon.mp4").write_bytes(whole)
-    before = np.array(frames_of(corpus).frames("dawn")[0])
+    before = np.array(frames_of(corpus).frames("dawn.mp4")[0])
     again = extract_features(corpus, encoder=tower)
     assert (again.extracted, again.total, len(again.rejected)) == (1, 2, 2)
     found = frames_of(corpus)
-    assert (found.ids, np.diff(found.offsets).tolist()) == (["dawn", "noon"], [3, 4])
-    np.testing.assert_array_equal(found.frames("dawn")[0], before)
+    assert (found.ids, np.diff(found.offsets).tolist()) == (["dawn.mp4", "noon.mp4"], [3, 4])
+    np.testing.assert_array_equal(found.frames("dawn.mp4")[0], before)
     listed = [json.loads(line) for line in (report.folder / "rejected.jsonl").read_text().splitlines()]
-    assert [one["item_id"] for one in listed] == ["dusk", "still"]
+    assert [one["item_id"] for one in listed] == ["dusk.mp4", "still.png"]
 
 
 def test_a_second_run_does_nothing_and_loads_no_tower(
@@ -156,7 +156,7 @@ def test_a_film_longer_than_it_says_keeps_so_many_frames_spread_over_it(
     found = [(float(second), red if second < 6 else blue) for second in range(12)]
     monkeypatch.setattr(encoding, "sampled_frames", lambda *_: iter(found))
     extract_features(corpus, encoder=tower, options=ExtractOptions(sampling=Sampling(most=4)))
-    times = frames_of(corpus).frames("dawn")[1]
+    times = frames_of(corpus).frames("dawn.mp4")[1]
     assert times is not None and times.tolist() == [1, 4, 7, 10]
 
 
@@ -191,7 +191,7 @@ def test_a_run_killed_anywhere_ends_with_the_same_bits(tmp_path: Path, tower: Pa
     assert len(set(results)) == 1
     found = FeatureSet.open(tmp_path / "trial" / "features" / "eyes")
     assert found.layout == "frames"
-    for name, second, shown in (("dawn", 0, "red"), ("dawn", 1, "yellow"), ("dusk", 0, "black")):
+    for name, second, shown in (("dawn.mp4", 0, "red"), ("dawn.mp4", 1, "yellow"), ("dusk.mp4", 0, "black")):
         np.testing.assert_allclose(found.frames(name)[0][second], COLOURS[shown], atol=6)
 
 
@@ -203,12 +203,14 @@ def test_a_half_finished_job_of_before_goes_on(tmp_path: Path, tower: Path) -> N
     note = {"fingerprint": VisionTower.load(tower).fingerprint, "grid": 0, "sampling": sampling}
     vectors = np.arange(16.0).reshape(2, 8)
     times = np.array([0.0, 1.0])
-    write_features(shards / "shard-00000000", ["dusk"], [vectors], layout="frames", times=times, inputs={})
+    write_features(
+        shards / "shard-00000000", ["dusk.mp4"], [vectors], layout="frames", times=times, inputs={}
+    )
     (shards / "encoder.json").write_text(json.dumps(note))
-    (shards / "shard-00000000.json").write_text(json.dumps({"ids": ["dusk"], "rejected": []}))
+    (shards / "shard-00000000.json").write_text(json.dumps({"ids": ["dusk.mp4"], "rejected": []}))
     report = extract_features(corpus, encoder=tower, name="eyes")
     assert (report.extracted, report.total) == (4, 4)
-    found, when = frames_of(corpus, "eyes").frames("dusk")
+    found, when = frames_of(corpus, "eyes").frames("dusk.mp4")
     np.testing.assert_array_equal(found, vectors)
     assert when is not None and when.tolist() == [0, 1]
 
@@ -221,7 +223,8 @@ def test_batches_hold_frames_of_one_film_alone(tmp_path: Path, tower: Path) -> N
         (tmp_path / "media" / name).unlink()
     alone = build_folder(tmp_path / "media", tmp_path / "alone", BuildOptions(split="test")).corpus.folder
     extract_features(alone, encoder=tower, name="all", options=ExtractOptions(batch_size=4))
-    np.testing.assert_array_equal(frames_of(alone, "all").vectors, frames_of(corpus, "all").frames("dusk")[0])
+    beside_others = frames_of(corpus, "all").frames("dusk.mp4")[0]
+    np.testing.assert_array_equal(frames_of(alone, "all").vectors, beside_others)
 
 
 def test_the_retriever_watches_films_as_the_extraction_did(tmp_path: Path, tower: Path) -> None:
@@ -237,16 +240,18 @@ def test_the_retriever_watches_films_as_the_extraction_did(tmp_path: Path, tower
     details = DETAILS | {"features": "eyes", "vision": features.manifest["encoder"]}
     save_model(tmp_path / "run" / "model", model, details)
     retriever = Retriever.load(tmp_path / "run")
-    names = ["noon", "dawn"]
-    found = retriever.encode_video([tmp_path / "media" / f"{name}.mp4" for name in names])
+    names = ["noon.mp4", "dawn.mp4"]
+    found = retriever.encode_video([tmp_path / "media" / name for name in names])
     stored = retriever.encode_features(features.whole(features.rows(names)))
     np.testing.assert_allclose(found, stored, atol=1e-5)
     vectors, times = retriever.frame_vectors(tmp_path / "media" / "dusk.mp4")
-    np.testing.assert_array_equal(vectors, features.frames("dusk")[0])
+    np.testing.assert_array_equal(vectors, features.frames("dusk.mp4")[0])
     assert times.tolist() == [0, 0.5]
     # A picture is a film of one frame.
     still = retriever.encode_image([tmp_path / "media" / "still.png"])
-    np.testing.assert_allclose(still, retriever.encode_features(features.frames("still")[0][None]), atol=1e-5)
+    np.testing.assert_allclose(
+        still, retriever.encode_features(features.frames("still.png")[0][None]), atol=1e-5
+    )
     assert retriever.encode_video([]).shape == (0, 16)
     # A film of one scene is one moment, encoded as the film.
     seen = watched(retriever, tmp_path / "media" / "noon.mp4", 100)

@@ -139,19 +139,20 @@ def required(value: str | None, key: str, otherwise: str = "") -> str:
 
 
 def metadata_of(fields: Mapping[str, object], names: Iterable[str]) -> dict[str, object]:
-    """Metadata columns that are present: strings, numbers, booleans, lists of strings."""
+    """Metadata columns that are present: strings, numbers, booleans, lists of one sort of these."""
     found = {name: fields[name] for name in names if fields.get(name) is not None}
     for name, value in found.items():
         if not name or _UNSAFE_IN_NAMES.search(name):
             raise RecordError(f"{_shown(name)} cannot name a metadata column. Give it a printable name.")
         listed = value if type(value) is list else [value]
-        plain = all(type(v) is str for v in listed) or type(value) in (bool, int, float)
-        if not plain or (type(value) is int and abs(value) >= 1 << 63):
+        sorts = {float if type(v) is int else type(v) for v in listed}
+        plain = len(sorts) < 2 and sorts <= {str, float, bool}
+        if not plain or any(type(v) is int and abs(v) >= 1 << 63 for v in listed):
             raise RecordError(
-                f"{name} is {_shown(value)}, but a string, a number, true, false or a list of strings "
-                "was expected."
+                f"{name} is {_shown(value)}, but a string, a number, true, false or a list of one sort of "
+                "these was expected."
             )
-        if type(value) is float and not math.isfinite(value):
+        if any(type(v) is float and not math.isfinite(v) for v in listed):
             raise RecordError(f"{name} is {value}, but a finite number was expected.")
         if any(type(v) is str and _UNSAFE.search(v) for v in listed):
             raise RecordError(

@@ -30,7 +30,8 @@ CHUNK = 65_536
 
 _PLACE = [pa.field("file", pa.string()), pa.field("line", pa.int64()), pa.field("raw", pa.string())]
 _PLACED = pa.schema([*CAPTIONS, *_PLACE])
-_SORTS = {str: "text", int: "a number", float: "a number", bool: "true or false", list: "a list"}
+_SORTS = {str: "text", int: "a number", float: "a number", bool: "true or false"}
+_LIST = "a list"
 
 
 @dataclass(slots=True)
@@ -188,9 +189,11 @@ class Draft:
     def _metadata_of(self, row: Row, names: Iterable[str]) -> dict[str, object]:
         found = metadata_of(row.fields, names)
         for name, value in found.items():
-            sort = _SORTS[type(value)]
-            first = self._sorts.setdefault(name, sort)
-            if sort != first:
+            sort, first = _sort(value), self._sorts.get(name)
+            # Parquet has one type for all lists of a column; an empty one fits all of them.
+            if first is None or (first == _LIST and sort.startswith(_LIST)):
+                self._sorts[name] = sort
+            elif sort != first and not (sort == _LIST and first.startswith(_LIST)):
                 raise RecordError(
                     f"{name} is {value!r}, {sort}, but elsewhere {first}. Write one sort throughout."
                 )
@@ -210,6 +213,12 @@ class Draft:
 
 def _place(row: Row) -> str:
     return f"{row.file}, line {row.line}" if row.line else row.file
+
+
+def _sort(value: object) -> str:
+    if not isinstance(value, list):
+        return _SORTS[type(value)]
+    return f"{_LIST} of {_SORTS[type(value[0])]}" if value else _LIST
 
 
 def _item_table(items: Mapping[str, _Claims]) -> pa.Table:

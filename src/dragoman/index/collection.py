@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,10 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dragoman.media.frames import Frames
-from dragoman.records import Kind, Scalar, Value
-
-_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?")
-"""No leading zeros: 007 is a name."""
+from dragoman.records import Kind, Value
 
 
 class Rejected(NamedTuple):
@@ -75,46 +71,6 @@ class Collection(ABC):
         return None if path is None or "://" in path else self.root / path
 
 
-def column_values(texts: Sequence[str | None]) -> list[Scalar | None]:
-    """A column of a table, as numbers where all of its values read as numbers; empty ones become None."""
-    present = [text for text in texts if text]
-    if not present or not all(_NUMBER.fullmatch(text) for text in present):
-        return [text or None for text in texts]
-    return [number(text) if text else None for text in texts]
-
-
-def number(text: str) -> int | float:
-    """A whole number that fits 64 bits as int, any other as float."""
-    value = float(text)
-    whole = re.fullmatch(r"-?\d+", text) and abs(value) < 2**63
-    return int(text) if whole else value
-
-
-def flat(values: Mapping[str, object], prefix: str = "") -> dict[str, Value]:
-    """JSON as metadata: inner objects by names with dots, lists of plain values as several values.
-
-    Nulls, empty lists and lists of anything else are left out.
-    """
-    found: dict[str, Value] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            found |= flat(value, f"{prefix}{name}.")
-        elif isinstance(value, list | tuple):
-            if value and all(_plain(one) for one in value):
-                found[prefix + name] = tuple(value)
-        elif _plain(value):
-            found[prefix + name] = value  # type: ignore[assignment]
-    return found
-
-
 def present(metadata: Iterable[tuple[str, Value | None]]) -> dict[str, Value]:
     """Metadata without the fields that are unknown."""
     return {name: value for name, value in metadata if value is not None}
-
-
-def _plain(value: object) -> bool:
-    if isinstance(value, float):
-        return value == value and abs(value) != float("inf")
-    if isinstance(value, int):
-        return abs(value) < 2**63
-    return isinstance(value, str)

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from dragoman.corpus.corpus import Corpus
 from dragoman.corpus.features import FeatureSet
-from dragoman.index.collection import Collection, Notes, column_values, present
+from dragoman.index.collection import Collection, Notes, present
 from dragoman.media.frames import Frames, Sampling, frames
+from dragoman.metadata import column_values
 from dragoman.records import KINDS, Kind, Value
 
 _OWN = {"item_id", "kind", "path"}

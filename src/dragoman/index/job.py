@@ -33,7 +33,7 @@ from dragoman.index.folder import (
     write_info,
 )
 from dragoman.index.look import Eye
-from dragoman.index.media import MediaFolder
+from dragoman.index.media import MediaItems
 from dragoman.index.plan import PAGE, make_plan, walk
 from dragoman.index.settings import complete_settings
 from dragoman.index.state import State
@@ -136,7 +136,7 @@ def open_collection(
     manifest = media / MANIFEST
     if manifest.is_file() and CORPUS.name in manifest.read_text(encoding="utf-8", errors="replace"):
         return CorpusItems(Corpus.open(media), trained, whole_videos)
-    return MediaFolder(media, lang or str(trained.get("source", "en")))
+    return MediaItems(media, lang or str(trained.get("source", "en")))
 
 
 def _require_same_media(before: IndexInfo | None, root: Path, folder: Path) -> None:

@@ -11,16 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from dragoman.errors import UserError
 from dragoman.folders import sha256
-
-SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".jp2"}
-)
-"""Of images, in lower case. Neither images nor videos are opened here."""
-VIDEO_SUFFIXES = frozenset(
-    {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".asf"}
-    | {".flv", ".ogv", ".3gp", ".mxf"}
-)
-"""Of videos, in lower case."""
+from dragoman.media.folder import kind_of
 
 # COCO numbered its pictures anew in 2017, without the name of the part in front.
 _COCO = re.compile(r"COCO_(train|val|test)201[45]_")
@@ -89,9 +80,7 @@ class Media:
         for path in _files(folder.absolute()):
             name = PurePosixPath(path)
             # Captions and vectors often lie beside a picture, under its name.
-            same = (
-                (name.name, name.stem) if name.suffix.lower() in SUFFIXES | VIDEO_SUFFIXES else (name.name,)
-            )
+            same = (name.name, name.stem) if kind_of(path) else (name.name,)
             for key in same:
                 self._by_name.setdefault(key, []).append(path)
 

@@ -11,7 +11,6 @@ from itertools import chain
 from pathlib import Path, PurePosixPath
 
 from dragoman.corpus.readers.contract import Needed, Published, Source, Wanted
-from dragoman.corpus.readers.files import SUFFIXES
 from dragoman.corpus.readers.formats.records import (
     Columns,
     Record,
@@ -24,6 +23,7 @@ from dragoman.corpus.readers.formats.records import (
 )
 from dragoman.errors import UserError
 from dragoman.languages import canonical_tag
+from dragoman.media.folder import IMAGE_SUFFIXES
 from dragoman.textfiles import TextLine
 
 ABOUT = Published(
@@ -100,7 +100,7 @@ def _members(wanted: Wanted, shard: Path, *, pictures: bool) -> Iterator[tuple[s
             for member in tar:
                 if not member.isfile() or PurePosixPath(member.name).name.startswith("."):
                     continue
-                image = f".{member.name.rpartition('.')[2].lower()}" in SUFFIXES
+                image = f".{member.name.rpartition('.')[2].lower()}" in IMAGE_SUFFIXES
                 text = member.name.lower().endswith((".txt", ".json")) and member.size <= _LARGEST
                 needed_now = (image and wanted.extract is not None and pictures) or text
                 file = tar.extractfile(member) if needed_now else None
@@ -138,7 +138,7 @@ def _sample(
     if (document := members.get("json")) is not None:
         fields, fault = _fields(document)
         line = line._replace(fault=fault)
-    image = next((suffix for suffix in members if f".{suffix}" in SUFFIXES), None)
+    image = next((suffix for suffix in members if f".{suffix}" in IMAGE_SUFFIXES), None)
     path = None if image is None else f"{key}.{image}"
     if pictures:
         if image is not None and path is not None and wanted.extract is not None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
+from dragoman import textfiles
 from dragoman.corpus.readers.contract import CAPTION_KEYS, ITEM_KEYS, Row, Source
 from dragoman.errors import UserError
 from dragoman.folders import sha256
-from dragoman.textfiles import numbered_lines
 
 log = logging.getLogger(__name__)
 
@@ -41,57 +40,17 @@ def read(
     )
 
 
-class _Lines:
-    """Lines for the csv module, which may take several for one record, kept until they are asked for."""
-
-    def __init__(self, path: Path) -> None:
-        self._lines = numbered_lines(path)
-        self.taken: list[str] = []
-        self.number = 0
-
-    def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        self.number, raw = next(self._lines)
-        # Stray bytes become lone surrogates, which no value may hold: the fault then names the value.
-        self.taken.append(raw.decode("utf-8", "surrogateescape") + "\n")
-        return self.taken[-1]
-
-    def take(self) -> tuple[int, str]:
-        """Number of the first line taken since the last call, and the text of all of them."""
-        first, text = self.number - len(self.taken) + 1, "".join(self.taken)
-        self.taken.clear()
-        return first, text.removesuffix("\n")
-
-
 def _rows(path: Path, columns: Mapping[str, str], delimiter: str, metadata: frozenset[str]) -> Iterator[Row]:
-    lines = _Lines(path)
-    records = csv.reader(lines, delimiter=delimiter, strict=True)
-    try:
-        header = next(records, [])
-    except csv.Error as error:
-        raise UserError(f"{path}, line 1: no header line ({error}). Name the columns there.") from None
+    header, records = textfiles.table(path, delimiter)
     keys = _keys(path, header, columns, metadata)
-    lines.take()
-    while True:
+    for number, raw, cells, fault in records:
         fields: dict[str, object] = {}
-        fault = None
-        try:
-            record = next(records)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            record, fault = [], f"not a record ({error}). Check the quotes and the delimiter {delimiter!r}."
-        number, raw = lines.take()
-        if not fault and not record:
-            continue
-        if not fault and len(record) != len(header):
+        if not fault and len(cells) != len(header):
             fault = (
-                f"{len(record)} cells, but the header has {len(header)}. Quote cells that hold {delimiter!r}."
+                f"{len(cells)} cells, but the header has {len(header)}. Quote cells that hold {delimiter!r}."
             )
         if not fault:
-            fields = {key: record[place] for key, place in keys.items() if record[place]}
+            fields = {key: cells[place] for key, place in keys.items() if cells[place]}
             fields["trust"] = _number(fields.get("trust"))
         yield Row(str(path), number, raw, fields, fault)
 
@@ -100,9 +59,6 @@ def _keys(
     path: Path, header: list[str], columns: Mapping[str, str], metadata: frozenset[str]
 ) -> dict[str, int]:
     """Place of each key that is read."""
-    repeated = sorted({name for name in header if header.count(name) > 1})
-    if repeated:
-        raise UserError(f"{path}, line 1: two columns are called {repeated[0]!r}. Rename one.")
     wanted = {name: name for name in metadata} | dict(columns)
     for name in wanted.values():
         if name not in header:

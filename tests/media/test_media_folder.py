@@ -1,0 +1,127 @@
+"""A folder of media: its items, their captions and their metadata, which corpora and indexes share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import toy_model
+from toy_model import save_model, save_picture
+
+from dragoman.corpus import BuildOptions, build_folder
+from dragoman.errors import UserError
+from dragoman.index import job
+from dragoman.index.folder import open_generation
+from dragoman.media.folder import MediaFolder, NoteError
+from dragoman.records import Entry
+
+
+def folder(place: Path, files: dict[str, str | bytes]) -> MediaFolder:
+    for name, text in files.items():
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        (place / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+    return MediaFolder(place)
+
+
+def captions(media: MediaFolder, item_id: str) -> list[tuple[str | None, str]]:
+    return [(texts.lang, line.text) for texts in media.texts(item_id) for line in texts.lines()]
+
+
+def test_an_item_is_called_by_its_path_so_that_two_pictures_of_one_stem_are_two(tmp_path: Path) -> None:
+    media = folder(tmp_path, {"b/dog.png": "", "b/dog.jpg": "", "a.mp4": "", "b-1.gif": "", ".x.jpg": ""})
+    assert media.ids == ["a.mp4", "b-1.gif", "b/dog.jpg", "b/dog.png"]
+    assert [media.kind(one) for one in media.ids] == ["video", "image", "image", "image"]
+
+
+def test_text_files_belong_to_the_media_of_their_stem_or_to_the_one_that_they_name(tmp_path: Path) -> None:
+    texts = {
+        "dog.txt": "\ufeffa dog\r\n\n  it runs ",
+        "dog.pt-br.txt": "um cão",
+        "dog.png.txt": "drawn",
+        "dog.png.de.txt": "gezeichnet",
+        "dog.old.txt": "an old dog",
+        "dog.english.txt": "no language",
+        "notes.txt": "of nothing",
+        "sub/dog.txt": "elsewhere",
+    }
+    media = folder(tmp_path, {"dog.jpg": "", "dog.png": "", "dog.old.jpg": ""} | texts)
+    both = [("pt-BR", "um cão"), (None, "a dog"), (None, "it runs")]
+    assert captions(media, "dog.jpg") == both
+    assert captions(media, "dog.png") == [
+        ("de", "gezeichnet"),
+        (None, "drawn"),
+        *both,
+    ]
+    assert captions(media, "dog.old.jpg") == [(None, "an old dog")]
+    assert list(media.strays()) == ["dog.english.txt", "notes.txt", "sub/dog.txt"]
+
+
+def test_metadata_come_from_tables_and_from_json_which_counts_more(tmp_path: Path) -> None:
+    media = folder(
+        tmp_path,
+        {
+            "a.jpg": "",
+            "b/c.jpg": "",
+            "d.png": "",
+            "metadata.csv": "file_name,year,code,note\na.jpg,1999,01,x\nb\\c.jpg,2004,2\n",
+            "metadata.jsonl": '{"path": "./d.png", "year": 2010, "tags": ["x", "y"], "mix": [1, "a", true]}',
+            "a.json": '{"year": 2000, "geo": {"lat": 41.5}, "none": null, "path": "elsewhere", "n": [1, 2]}',
+            "b/c.jpg.json": '{"ok": true}',
+        },
+    )
+    assert media.metadata("a.jpg") == {"year": 2000, "code": "01", "note": "x", "geo.lat": 41.5, "n": (1, 2)}
+    assert media.metadata("b/c.jpg") == {"year": 2004, "code": "2", "ok": True}
+    assert media.metadata("d.png") == {"year": 2010, "tags": ("x", "y"), "mix": ("1", "a", "true")}
+
+
+def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
+    media = folder(tmp_path, {"a.jpg": "", "a.json": "{no json", "a.txt": b"x" * 1_000_001, "b\tc.jpg": ""})
+    with pytest.raises(NoteError, match=r"^a\.json is no JSON"):
+        media.metadata("a.jpg")
+    with pytest.raises(NoteError, match=r"^a\.txt is larger than 1,000,000 bytes"):
+        captions(media, "a.jpg")
+    assert [(one.path, one.reason) for one in media.unusable] == [
+        ("b\tc.jpg", "its name holds a control character: rename it")
+    ]
+    (tmp_path / "a.jpg").unlink()
+    with pytest.raises(UserError, match=r"holds nothing that can be taken.*control character: rename it"):
+        MediaFolder(tmp_path)
+
+
+def test_the_fingerprint_changes_with_names_and_notes_alone(tmp_path: Path) -> None:
+    media = folder(tmp_path, {"a.jpg": "", "a.json": "{}", "other.pdf": ""})
+    before = media.fingerprint()
+    assert folder(tmp_path, {"a.jpg": "new pixels", "other.pdf": "new"}).fingerprint() == before
+    assert folder(tmp_path, {"a.json": '{"n": 1}'}).fingerprint() != before
+    assert folder(tmp_path, {"a.json": "{}", "b.jpg": ""}).fingerprint() != before
+
+
+def test_a_corpus_and_an_index_agree_on_id_captions_and_metadata(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toy_model.stand_in(monkeypatch)
+    photos = tmp_path / "photos"
+    save_picture(photos / "trip" / "dog.jpg", "red")
+    (photos / "trip" / "dog.txt").write_text("a dog runs\na brown dog on grass\n")
+    (photos / "trip" / "dog.json").write_text('{"year": 2012}')
+    corpus = build_folder(photos, tmp_path / "corpus", BuildOptions(lang="en", split="train")).corpus
+    (item,) = corpus.items.to_pylist()
+    assert (item["item_id"], item["year"]) == ("trip/dog.jpg", 2012)
+    assert corpus.captions["text"].to_pylist() == ["a dog runs", "a brown dog on grass"]
+    found = MediaFolder(photos)
+    assert captions(found, "trip/dog.jpg") == [(None, "a dog runs"), (None, "a brown dog on grass")]
+    assert found.metadata("trip/dog.jpg") == {"year": 2012}
+    of_folder, of_corpus = (entry_of(tmp_path, media) for media in (photos, corpus.folder))
+    assert of_folder.item_id == of_corpus.item_id == "trip/dog.jpg"
+    # An index shows one caption a language: of the folder and of its corpus the same one, the first.
+    assert of_folder.captions == of_corpus.captions == {"en": "a dog runs"}
+    assert of_folder.metadata["year"] == of_corpus.metadata["year"] == 2012
+
+
+def entry_of(place: Path, media: Path) -> Entry:
+    """The only entry of an index of a folder or a corpus."""
+    run = save_model(place / "run")
+    report = job.index_media(run, media, place / f"index of {media.name}", device="cpu", workers=1)
+    with open_generation(report.info) as store:
+        (entry,) = store.scan(limit=10)
+    return entry
