@@ -19,7 +19,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_world(tmp_path / "corpus")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.json").write_text("{}")
-    monkeypatch.setattr("dragoman.reports.model.load", lambda run: FakeModel())
+    monkeypatch.setattr("dragoman.reports.evaluator.load", lambda run: FakeModel())
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

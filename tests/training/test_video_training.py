@@ -12,7 +12,7 @@ from training_world import tiny
 from video_world import VIDEO, write_video_world
 
 from dragoman.corpus import Corpus
-from dragoman.reports.model import encode_images
+from dragoman.reports.evaluator import encode_images
 from dragoman.retrievers.trained import Retriever
 from dragoman.training import train
 from dragoman.training.run_folder import read_config

@@ -57,7 +57,7 @@ def _environment() -> Environment:
         loader=PackageLoader("dragoman.pages"),
         # Captions, ids and names of engines come from anywhere: none of them may become markup.
         autoescape=True,
-        # A misspelt name would otherwise be an empty cell that nobody misses.
+        # A misspelt name would otherwise be an empty cell, easily overlooked.
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

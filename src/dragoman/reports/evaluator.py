@@ -1,6 +1,7 @@
 """A model and a corpus under evaluation: what is opened, and the vectors of its captions and images.
 
-T texts, I images, D width.
+The model is any object that encodes texts and frozen vision vectors. N texts or images, I images, D width of
+the joint space.
 """
 
 from __future__ import annotations
@@ -14,14 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dragoman.corpus.corpus import Corpus
+from dragoman.corpus.features import FeatureSet
 from dragoman.errors import UserError
-from dragoman.reports import model as models
+from dragoman.progress import bar
 from dragoman.reports import queries
 from dragoman.reports.provenance import describe_provenance
 from dragoman.reports.queries import Texts
 from dragoman.reports.rows import Matched, Matcher, Vectors
 from dragoman.reports.settings import EvaluationSettings
 from dragoman.retrievers.base import Model
+from dragoman.retrievers.loading import load_encoder
+
+CHUNK = 4096
+"""Texts or image vectors that are encoded between two steps of the progress bar."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,8 +64,8 @@ class Evaluator:
         """Load everything. Raises UserError where a part is missing or does not fit."""
         if isinstance(run, str | Path) and not Path(run).is_dir():
             raise UserError(f"{run} does not exist. Train a model: dragoman train CORPUS --out {run}")
-        model = models.load(run)
-        other = None if translate_test_run is None else models.load(translate_test_run)
+        model = load(run)
+        other = None if translate_test_run is None else load(translate_test_run)
         if settings.languages is None:
             trained_on = [*model.config.get("targets", []), model.config["source"]]
             settings = replace(settings, languages=trained_on)
@@ -102,22 +108,20 @@ class Evaluator:
     def encode_images(self, split: str) -> Images:
         """Encode all images of a split."""
         ids = queries.item_ids(self.corpus, split)
-        vectors = models.encode_images(self.model, self.corpus, ids, self.settings.features)
+        vectors = encode_images(self.model, self.corpus, ids, self.settings.features)
         other = self.other
-        return Images(
-            ids, vectors, None if other is None else models.encode_images(other, self.corpus, ids, None)
-        )
+        return Images(ids, vectors, None if other is None else encode_images(other, self.corpus, ids, None))
 
     def encode(self, texts: Texts, images: Images) -> Vectors:
         """Encode captions, and their translations where there are any, beside the images."""
         label, translated = f"{texts.language} captions", texts.translations
-        vectors = models.encode_texts(self.model, texts.texts, label)
+        vectors = encode_texts(self.model, texts.texts, label)
         translations = other_translations = matched = None
         if translated is not None:
-            translations = models.encode_texts(self.model, translated, label + ", translated")
+            translations = encode_texts(self.model, translated, label + ", translated")
             if self.other is not None:
                 label_other = label + ", translated, second model"
-                other_translations = models.encode_texts(self.other, translated, label_other)
+                other_translations = encode_texts(self.other, translated, label_other)
         if self.matcher is not None:
             matched = Matched(texts=texts.texts, matcher=self.matcher, depth=self.settings.rerank)
         return Vectors(
@@ -139,4 +143,52 @@ class Evaluator:
 def _matcher(model: Model, corpus: Corpus, settings: EvaluationSettings) -> Matcher | None:
     if not settings.rerank:
         return None
-    return Matcher(model, models.feature_set(model, corpus, settings.features))
+    return Matcher(model, feature_set(model, corpus, settings.features))
+
+
+def load(run: str | Path | Model) -> Model:
+    """Load the model of a run, an export or a public folder; any other object is taken as a model itself."""
+    if not isinstance(run, str | Path):
+        return run
+    return load_encoder(run)
+
+
+def encode_texts(model: Model, texts: Sequence[str], label: str) -> NDArray[np.float32]:
+    """Encode texts as [N, D]; equal texts once, so that they tie exactly."""
+    # Sorted, not in order of appearance: the batch of a text, and with it the last bits of its vector, then
+    # depends on the set of texts alone.
+    unique, place_N = np.unique(np.array(texts, dtype=object), return_inverse=True)
+    parts = []
+    with bar(len(unique), f"Encoding {label}", "texts") as progress:
+        for start in range(0, len(unique), CHUNK):
+            parts.append(model.encode_text(unique[start : start + CHUNK].tolist()))
+            progress.update(len(parts[-1]))
+    return np.concatenate(parts)[place_N]
+
+
+def feature_set(model: Model, corpus: Corpus, features: str | None) -> FeatureSet:
+    """Open the named feature set, or the one that the model was trained on or whose tower it has."""
+    name = features or model.config.get("features") or corpus.features_of(model.config.get("vision"))
+    if name is None and model.config.get("vision"):
+        path = model.config["vision"]["path"]
+        raise UserError(
+            f"{corpus.folder} lacks the image vectors of {path}. Make them: dragoman features "
+            f"{corpus.folder} --encoder {path} --name {Path(path).name.lower()}"
+        )
+    if name is None:
+        raise UserError("The model names no feature set. Say which one holds the images: --features NAME")
+    return corpus.features(name)
+
+
+def encode_images(
+    model: Model, corpus: Corpus, items: Sequence[str], features: str | None
+) -> NDArray[np.float32]:
+    """Encode items as [N, D], from the named feature set or the one that the model was trained on."""
+    stored = feature_set(model, corpus, features)
+    row_N, size = stored.rows(items), max(1, CHUNK // stored.per_item)
+    parts = []
+    with bar(len(row_N), "Encoding images", "images") as progress:
+        for start in range(0, len(row_N), size):
+            parts.append(model.encode_features(np.asarray(stored.whole(row_N[start : start + size]))))
+            progress.update(len(parts[-1]))
+    return np.concatenate(parts)
