@@ -203,10 +203,9 @@ def spread(values: Sequence[float] | None, digits: int = 1) -> str:
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterator[str]:
     """Print a table as lines of Markdown."""
-    yield f"| {' | '.join(head)} |"
-    yield "|" + "---|" * len(head)
-    for row in rows:
-        yield f"| {' | '.join(map(str, row))} |"
+    rule = "|" + "---|" * len(head)
+    for line in (head, None, *rows):
+        yield rule if line is None else f"| {' | '.join(map(str, line))} |".replace("|  |", "| |")
 
 
 def write_results(

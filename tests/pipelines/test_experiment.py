@@ -1,0 +1,128 @@
+"""Trials are performed once, and what they gave is told as it is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dragoman.folders import MANIFEST
+from dragoman.pipelines import experiment
+from dragoman.pipelines.experiment import SECONDS, Arm, Trial, perform, spread, table
+from dragoman.reports.settings import EvaluationSettings
+
+ASKED = EvaluationSettings(languages=("pt",))
+
+
+class Stages:
+    """Training and evaluation that only note that they were called."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.calls: list[str] = []
+        monkeypatch.setattr(experiment, "train", self.train)
+        monkeypatch.setattr(experiment, "evaluate", self.evaluate)
+        monkeypatch.setattr(experiment, "fingerprint", lambda run: {"model": (run / "model").read_text()})
+        monkeypatch.setattr(experiment.Corpus, "open", lambda folder: self)
+
+    def fingerprint(self) -> dict[str, str]:
+        return {"corpus": "c"}
+
+    def train(self, corpus: Path, config: Any, run: Path, *, device: str) -> None:
+        self.calls.append(f"train {config.seed}")
+        run.mkdir(parents=True, exist_ok=True)
+        (run / MANIFEST).write_text("{}")
+        (run / "model").write_text(f"seed {config.seed}")
+
+    def evaluate(self, run: Path, corpus: Path, settings: EvaluationSettings, *, out: Path) -> None:
+        self.calls.append(f"evaluate {out.name}")
+        out.mkdir(parents=True, exist_ok=True)
+        inputs = {"model": (run / "model").read_text(), "corpus": "c"}
+        (out / MANIFEST).write_text(json.dumps({"inputs": inputs}))
+
+
+@pytest.fixture
+def stages(monkeypatch: pytest.MonkeyPatch) -> Stages:
+    return Stages(monkeypatch)
+
+
+def trial(folder: Path, **more: Any) -> Trial:
+    return Trial(
+        corpus=folder / "corpus",
+        arm=Arm(recipe="translate_train", targets=("pt",), features="grid"),
+        seed=3,
+        run=folder / "run",
+        reports={folder / "one": ASKED, folder / "two": ASKED},
+        **more,
+    )
+
+
+def test_a_trial_is_performed_once_and_goes_on_where_it_was(tmp_path: Path, stages: Stages) -> None:
+    trial(tmp_path).perform()
+    assert stages.calls == ["train 3", "evaluate one", "evaluate two"]
+    assert float(json.loads((tmp_path / "one" / SECONDS).read_text())) >= 0
+    trial(tmp_path).perform()
+    assert len(stages.calls) == 3
+    (tmp_path / "two" / MANIFEST).unlink()
+    # `train` itself knows that its run is finished, and refuses one of another configuration.
+    trial(tmp_path).perform()
+    assert stages.calls[3:] == ["train 3", "evaluate two"]
+
+
+def test_a_report_of_another_model_is_made_anew_and_one_without_a_run_stands(
+    tmp_path: Path, stages: Stages
+) -> None:
+    trial(tmp_path).perform()
+    (tmp_path / "run" / "model").write_text("trained again")
+    assert trial(tmp_path).missing == [tmp_path / "one", tmp_path / "two"]
+    (tmp_path / "run" / MANIFEST).unlink()
+    assert trial(tmp_path).missing == []
+
+
+def test_a_run_that_is_not_kept_goes_once_its_reports_stand(tmp_path: Path, stages: Stages) -> None:
+    one = trial(tmp_path, keep_run=False)
+    one.perform()
+    assert not one.run.exists()
+    assert one.missing == []
+
+
+def test_another_way_to_train_is_taken_and_not_repeated(tmp_path: Path, stages: Stages) -> None:
+    trained = []
+
+    def extend(given: Trial) -> None:
+        trained.append(given.seed)
+        stages.train(given.corpus, given.arm.config(given.seed), given.run, device="cpu")
+
+    one = trial(tmp_path, train=extend)
+    one.fit()
+    one.fit()
+    assert trained == [3]
+
+
+def test_a_finished_list_of_trials_starts_no_process(
+    tmp_path: Path, stages: Stages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial(tmp_path).perform()
+    monkeypatch.setattr(experiment, "ProcessPoolExecutor", None)
+    perform([trial(tmp_path)], workers=2)
+
+
+def test_an_arm_is_its_recipe_with_its_settings() -> None:
+    arm = Arm(recipe="nrccr", targets=("pt",), features="grid", settings={"steps": "7"})
+    config = arm.config(5)
+    assert (config.recipe, config.targets, config.steps, config.seed) == ("nrccr", ("pt",), 7, 5)
+
+
+def test_spread_and_table() -> None:
+    assert spread([1.0, 2.0, 3.0]) == "2.0 ± 1.0"
+    assert spread([1.25], digits=2) == "1.25"
+    assert spread([]) == spread(None) == "–"
+    assert list(table(("arm", "", "n"), [("a", "", 1)])) == ["| arm | | n |", "|---|---|---|", "| a | | 1 |"]
+
+
+def test_circumstances_name_the_commit_and_the_computer() -> None:
+    told = experiment.circumstances("python run.py", steps=3)
+    assert told["command"] == "python run.py"
+    assert told["steps"] == 3
+    assert "cores" in str(told["computer"])
