@@ -1,0 +1,99 @@
+"""Folders that were written before the formats were rebuilt still open, and answer as they did."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from make import differences
+from make_folders import COMMANDS, PACKED, PLACE, SEARCHES
+
+from dragoman.cli import dragoman
+
+
+@pytest.fixture
+def answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Answers of before; the folders lie in the working folder."""
+    for extra in ("torch", "transformers", "av", "matplotlib"):
+        pytest.importorskip(extra)
+    with tarfile.open(PACKED) as archive:
+        archive.extractall(tmp_path, filter="data")
+    for path in (*tmp_path.rglob("*.json"), *tmp_path.rglob("*.jsonl")):
+        # Written as if they had been made here; times are those of the archive for media alone.
+        path.write_bytes(path.read_bytes().replace(PLACE.encode(), str(tmp_path).encode()))
+    monkeypatch.chdir(tmp_path)
+    found: dict[str, Any] = json.loads(Path("answers.json").read_text("utf-8"))
+    return found
+
+
+def typed(*words: str) -> str:
+    done = CliRunner().invoke(dragoman, list(words))
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def plain(fact: Any) -> Any:
+    """Without what differs from day to day."""
+    if isinstance(fact, dict):
+        moving = {"seconds", "captions_per_second", "versions", "command", "commit", "run"}
+        return {key: plain(value) for key, value in fact.items() if key not in moving}
+    return [plain(one) for one in fact] if isinstance(fact, list) else fact
+
+
+def agree(expected: Any, found: Any) -> None:
+    assert list(differences(plain(expected), plain(found), exact=False)) == []
+
+
+def read_lines(path: str) -> list[Any]:
+    return [json.loads(line) for line in Path(path).read_text("utf-8").splitlines()]
+
+
+@pytest.mark.parametrize("name", ["pictures", "clips"])
+def test_a_corpus_shows_what_it_showed(answers: dict[str, Any], name: str) -> None:
+    assert typed("corpus", "show", name) == answers["show"][name]
+
+
+@pytest.mark.parametrize("name", ["cells", "eyes"])
+def test_features_that_are_there_are_not_extracted_again(answers: dict[str, Any], name: str) -> None:
+    # The media are gone: an item that was looked at again would be rejected.
+    assert typed(*COMMANDS[name]) == answers["again"][name]
+
+
+@pytest.mark.parametrize("name", sorted(SEARCHES))
+def test_an_index_gives_the_hits_that_it_gave(answers: dict[str, Any], name: str) -> None:
+    agree(answers["searches"][name], json.loads(typed(*SEARCHES[name])))
+
+
+@pytest.mark.parametrize(("index", "search"), [("of_photos", "photos"), ("of_videos", "moments")])
+def test_an_index_knows_the_files_that_it_holds(answers: dict[str, Any], index: str, search: str) -> None:
+    assert typed(*COMMANDS[index]) == answers["again"][index]
+    agree(answers["searches"][search], json.loads(typed(*SEARCHES[search])))
+
+
+def test_a_run_has_the_figures_that_it_had(answers: dict[str, Any]) -> None:
+    typed(*COMMANDS["report"][:-1], "measured")
+    before, now = (
+        json.loads(Path(name, "report.json").read_text("utf-8")) for name in ("report", "measured")
+    )
+    agree(before, now)
+
+
+def test_reports_are_compared_as_they_were(answers: dict[str, Any]) -> None:
+    agree(answers["compare"], json.loads(typed("compare", "report", "report", "--json")))
+
+
+def test_a_finished_run_is_finished(answers: dict[str, Any]) -> None:
+    before = Path("run/metrics.jsonl").read_bytes()
+    typed(*COMMANDS["run"])
+    assert Path("run/metrics.jsonl").read_bytes() == before
+
+
+def test_a_stopped_run_goes_on_from_its_checkpoint(answers: dict[str, Any]) -> None:
+    stopped = len(read_lines("half/metrics.jsonl"))
+    assert 0 < stopped < len(read_lines("run/metrics.jsonl"))
+    typed(*COMMANDS["half"])
+    agree(read_lines("run/metrics.jsonl"), read_lines("half/metrics.jsonl"))
