@@ -47,8 +47,8 @@ def _run_lines(ranks: Ranks, qids: Sequence[str], names: Sequence[str], tag: str
 
 def _token(name: str) -> str:
     # The format separates by white space and knows no escape.
-    return name if not any(c.isspace() or c == "%" for c in name) else quote(name, safe="".join(
-        c for c in name if not c.isspace() and c != "%"))  # fmt: skip
+    kept = "".join(c for c in name if not c.isspace() and c != "%")
+    return name if kept == name else quote(name, safe=kept)
 
 
 def _write(path: Path, lines: Iterator[str]) -> None:
