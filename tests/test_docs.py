@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import click
 import pytest
 
+from docs import pages, renewed, tables
 from dragoman.cli import dragoman
 
 ROOT = Path(__file__).parent.parent
@@ -101,6 +104,23 @@ def test_a_verb_is_documented(verb: tuple[str, ...]) -> None:
 def test_links_to_files_lead_somewhere(page: Path) -> None:
     targets = re.findall(r"\]\((?!https?://|#)([^)#\s]+)", page.read_text(encoding="utf-8"))
     assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("page", [page for page in pages() if "<!-- table: " in page.read_text("utf-8")])
+def test_tables_are_what_the_code_makes(page: Path) -> None:
+    found = list(tables(page.read_text(encoding="utf-8")))
+    assert page.read_text(encoding="utf-8").count("<!-- table: ") == len(found), "a table has no end"
+    stale = [name for name, stands, made in found if stands != made]
+    assert stale == [], "write them anew: python -m tests.docs --write"
+
+
+def test_a_table_is_written_between_its_comments(monkeypatch: pytest.MonkeyPatch) -> None:
+    maker = SimpleNamespace(lines=lambda *words: ["| a |", *(f"| {word} |" for word in words)])
+    monkeypatch.setitem(sys.modules, "maker", maker)
+    page = "text\n\n<!-- table: maker.lines one two -->\n\nold\n\n<!-- end -->\n\n<!-- other -->\n"
+    assert list(tables(page)) == [("maker.lines one two", "old", "| a |\n| one |\n| two |")]
+    assert renewed(page) == page.replace("old", "| a |\n| one |\n| two |")
+    assert renewed(renewed(page)) == renewed(page)
 
 
 @pytest.mark.parametrize(

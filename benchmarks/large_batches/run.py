@@ -123,11 +123,11 @@ def prepared(
     """A fresh state, and a step of about so many texts."""
     from dragoman.corpus import Corpus
     from dragoman.recipes import load_recipe
-    from dragoman.training.batches import StepPlan
+    from dragoman.training.augment import load_augmentation
     from dragoman.training.processes import join_processes
     from dragoman.training.samples import load_samples
     from dragoman.training.state import TrainState
-    from dragoman.training.wording import load_wording
+    from dragoman.training.steps import StepPlan
 
     config = load_recipe(recipe)("en", tuple(options.targets.split(",")), options.features)
     settings = {"batch_size": str(texts // 2), "chunk": str(chunk or "none"), "text.layers": str(layers)}
@@ -135,7 +135,7 @@ def prepared(
     config = config.with_settings(settings)
     corpus, back = Corpus.open(options.corpus), "back" in config.loss.needs
     samples = load_samples(corpus, config, back=back)
-    plan = StepPlan(samples=samples, config=config, back=back, wording=load_wording(corpus, config))
+    plan = StepPlan(samples=samples, config=config, back=back, augmentation=load_augmentation(corpus, config))
     return TrainState(config, corpus, samples, "cpu", processes=join_processes("cpu")), plan.step(0)
 
 

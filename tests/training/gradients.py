@@ -13,12 +13,12 @@ from training_world import tiny
 
 from dragoman.corpus import Corpus
 from dragoman.training import TrainConfig, fused
-from dragoman.training.batches import Step, StepPlan
+from dragoman.training.augment import load_augmentation
 from dragoman.training.fused import Draws, Masks
 from dragoman.training.processes import Processes
 from dragoman.training.samples import load_samples
 from dragoman.training.state import TrainState
-from dragoman.training.wording import load_wording
+from dragoman.training.steps import Step, StepPlan
 
 STILL = {"text.dropout": "0", "text.piece_dropout": "0", "text.whole_dropout": "0"}
 STILL |= {"dual.dropout": "0", "dual.head_dropout": "0", "dual.image_dropout": "0"}
@@ -85,7 +85,7 @@ def prepared(
     """A fresh state and its first step."""
     opened, back = Corpus.open(corpus), "back" in config.loss.needs
     samples = load_samples(opened, config, back=back)
-    plan = StepPlan(samples=samples, config=config, back=back, wording=load_wording(opened, config))
+    plan = StepPlan(samples=samples, config=config, back=back, augmentation=load_augmentation(opened, config))
     state = TrainState(config, opened, samples, "cpu", processes=processes)
     return state, plan.step(0)
 

@@ -25,11 +25,11 @@ from dragoman.objectives.contract import Batch, Objective, Views
 from dragoman.recipes import load_recipe
 from dragoman.records import ROLES
 from dragoman.training import TrainConfig, extended_config, train
-from dragoman.training.batches import Step, StepPlan
+from dragoman.training.augment import load_augmentation
+from dragoman.training.config import ExtensionConfig
 from dragoman.training.extension import Anchored, Extension
-from dragoman.training.extension_config import ExtensionConfig
 from dragoman.training.samples import load_samples
-from dragoman.training.wording import load_wording
+from dragoman.training.steps import Step, StepPlan
 
 SHORT = {"steps": "60", "validate_every": "3", "learning_rate": "0.01", "patience": "99"}
 PT = ["cão vermelho", "gato corre", "pássaro azul, monte verde!", "xyz"]
@@ -190,7 +190,7 @@ def test_captions_that_cannot_move_take_no_room_in_a_step(
         samples=load_samples(Corpus.open(corpus), config, back=False),
         config=config,
         back=False,
-        wording=load_wording(Corpus.open(corpus), config),
+        augmentation=load_augmentation(Corpus.open(corpus), config),
     )
     batch = plan.step(0).batch
     read = {batch.languages[lang] for lang in batch.lang.tolist()}

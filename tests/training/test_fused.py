@@ -21,10 +21,10 @@ from dragoman.models.dual import DualEncoder
 from dragoman.objectives.contract import Batch, Views
 from dragoman.records import ROLES
 from dragoman.training import TrainConfig, fused, train
-from dragoman.training.batches import Step
 from dragoman.training.fused import Draws, Masks, draw, draw_masks
 from dragoman.training.processes import Alone
 from dragoman.training.state import TrainState
+from dragoman.training.steps import Step
 from dragoman.training.views import compute_views
 
 REGIONS = 3

@@ -21,11 +21,10 @@ from dragoman.errors import UserError
 from dragoman.evaluation import retrieval_metrics
 from dragoman.folders import sole_writer
 from dragoman.training import TrainReport, train
-from dragoman.training.checkpoint import Progress
 from dragoman.training.loop import _Run
-from dragoman.training.optimizing import rate_factor
 from dragoman.training.processes import Alone
-from dragoman.training.state import TrainState
+from dragoman.training.run_folder import Progress
+from dragoman.training.state import TrainState, rate_factor
 
 
 @pytest.fixture(scope="module")
@@ -226,7 +225,7 @@ def test_a_full_disk_leaves_a_model_and_a_run_that_goes_on(
 
     def full(self: Path, content: Any) -> int:
         nonlocal saves
-        saves += 1
+        saves += "last.pt" in self.name or "model.safetensors" in self.name
         if saves > 2:
             raise OSError(errno.ENOSPC, "No space left on device", str(self))
         return whole(self, content)

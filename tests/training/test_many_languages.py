@@ -13,11 +13,11 @@ from training_world import DE, EN, PT, edit_captions, tiny, write_world
 from dragoman.corpus import Corpus
 from dragoman.errors import UserError
 from dragoman.training import train
-from dragoman.training.batches import BACK, HUMAN, MT, Step, StepPlan
+from dragoman.training.augment import Augmentation
+from dragoman.training.config import TrustUse
 from dragoman.training.samples import Choice, Samples, load_samples
-from dragoman.training.trust_use import TrustUse
+from dragoman.training.steps import BACK, HUMAN, MT, Step, StepPlan
 from dragoman.training.validation import load_validation
-from dragoman.training.wording import Wording
 
 TARGETS = ("pt", "de")
 Rows = list[dict[str, Any]]
@@ -29,8 +29,8 @@ def make(
     config = tiny(recipe, targets, word_dropout="0", **settings)
     back = "back" in config.loss.needs
     samples = load_samples(Corpus.open(corpus), config, back=back)
-    wording = Wording(word_dropout=0, synonyms=0, renderings=0, lexicons=())
-    return StepPlan(samples=samples, config=config, back=back, wording=wording)
+    augmentation = Augmentation(word_dropout=0, synonyms=0, renderings=0, lexicons=())
+    return StepPlan(samples=samples, config=config, back=back, augmentation=augmentation)
 
 
 def step_of(plan: StepPlan, number: int = 0) -> tuple[Step, list[str]]:

@@ -14,9 +14,9 @@ from dragoman.corpus import Corpus
 from dragoman.errors import UserError
 from dragoman.objectives.contract import Batch
 from dragoman.training import train
-from dragoman.training.batches import BACK, HUMAN, MT, Step, StepPlan
+from dragoman.training.augment import Augmentation
 from dragoman.training.samples import Choice, Samples, load_samples
-from dragoman.training.wording import Wording
+from dragoman.training.steps import BACK, HUMAN, MT, Step, StepPlan
 
 
 @pytest.fixture(scope="module")
@@ -46,14 +46,14 @@ def plan_of(
     recipe: str = "nrccr",
     **settings: str,
 ) -> StepPlan:
-    wording = Wording(word_dropout=word_dropout, synonyms=0, renderings=0, lexicons=())
+    augmentation = Augmentation(word_dropout=word_dropout, synonyms=0, renderings=0, lexicons=())
     plain = {"batch_size": str(size), "back_share": "1", "seed": str(seed)}
     targets = tuple(target.lang for target in samples.targets)
     return StepPlan(
         samples=samples,
         config=tiny(recipe if len(targets) == 1 else "one_to_k", targets, **plain | settings),
         back=back,
-        wording=wording,
+        augmentation=augmentation,
     )
 
 

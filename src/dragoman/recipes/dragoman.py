@@ -6,8 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dragoman.models.text.spelling import SmallTextConfig
-from dragoman.training.config import TrainConfig
-from dragoman.training.trust_use import TrustUse
+from dragoman.training.config import TrainConfig, TrustUse
 
 
 def recipe(base: TrainConfig) -> TrainConfig:

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any, Literal, TypeVar
 
+from torch import Tensor
+
 from dragoman.errors import UserError
 from dragoman.models.dual import DualConfig
 from dragoman.models.fusion import FusionConfig
@@ -19,10 +21,67 @@ from dragoman.models.text.huggingface import HuggingFaceTextConfig
 from dragoman.models.text.spelling import SmallTextConfig
 from dragoman.objectives import load_objective
 from dragoman.objectives.contract import ObjectiveConfig
-from dragoman.training.extension_config import ExtensionConfig
-from dragoman.training.trust_use import TrustUse
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrustUse:
+    """Three switches, which may be combined; all are off by default. q is the trust of a caption, 0 to 1."""
+
+    weight: bool = False
+    """Weigh every machine caption by max(q, floor): its share among the captions of its image (the targets
+    of 1-to-K) and its part in every mean. Human captions weigh 1."""
+    soft: bool = False
+    """Aim a machine caption at its own image by max(q, floor) only, and for the rest at the images that its
+    source caption finds similar."""
+    drop_below: float = 0.0
+    """Leave out machine captions with a lower q."""
+    floor: float = 0.1
+    shuffled: bool = False
+    """Deal the scores of a language out at random: a control, which shows what the scores themselves are
+    worth."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.floor <= 1:
+            raise UserError(f"trust.floor must lie in (0, 1], got {self.floor}")
+        if not 0 <= self.drop_below <= 1:
+            raise UserError(f"trust.drop_below must lie in [0, 1], got {self.drop_below}")
+
+    @property
+    def used(self) -> bool:
+        """Whether trust matters to the run."""
+        return self.weight or self.soft or self.drop_below > 0
+
+    def weights(self, trust_T: Tensor) -> Tensor | None:
+        """[T] weights of texts, None for equal ones."""
+        return trust_T.clamp(min=self.floor) if self.weight else None
+
+    def confidences(self, trust_T: Tensor) -> Tensor | None:
+        """[T] weights of the own image among the targets of a text, None for 1."""
+        return trust_T.clamp(min=self.floor) if self.soft else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtensionConfig:
+    """How a language joins a model whose image side stays as it is."""
+
+    added: tuple[str, ...]
+    """Languages that are learned; the model that the run starts from knows the others."""
+    learn: Literal["vocabulary", "text"] = "vocabulary"
+    """`vocabulary`: word pieces that the model did not know, and nothing else. `text`: the whole text side,
+    with captions of the known languages rehearsed."""
+    teach_weight: float = 1.0
+    """Of the squared distance between a caption of an added language and the starting model's vector of its
+    source caption."""
+    keep_weight: float = 1.0
+    """Of the squared distance between a caption of a known language and the starting model's vector of it;
+    only where the whole text side learns."""
+
+    def __post_init__(self) -> None:
+        for name in ("teach_weight", "keep_weight"):
+            if not getattr(self, name) >= 0:
+                raise UserError(f"extension.{name} must be 0 or more, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,10 +24,9 @@ from dragoman.models.folder import load_model
 from dragoman.models.text.small import SmallText
 from dragoman.models.text.spelling import SmallTextConfig
 from dragoman.objectives.contract import Batch, Objective, Views
-from dragoman.training.batches import Step
-from dragoman.training.config import TrainConfig
-from dragoman.training.extension_config import ExtensionConfig
+from dragoman.training.config import ExtensionConfig, TrainConfig
 from dragoman.training.run_folder import model_hash, read_config, read_identity
+from dragoman.training.steps import Step
 
 
 def extended_config(run: str | Path, add: Sequence[str], recipe: TrainConfig | None = None) -> TrainConfig:

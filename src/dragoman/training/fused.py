@@ -18,9 +18,9 @@ from torch import Tensor
 
 from dragoman.models.dual import DualEncoder, unique_texts
 from dragoman.objectives.contract import Batch, Fused, MatchingConfig, Views
-from dragoman.training.batches import Step
 from dragoman.training.chunks import recomputed
 from dragoman.training.processes import Processes
+from dragoman.training.steps import Step
 
 FLOOR = 1e-5
 """Added to every share, so that no candidate is out of reach."""

@@ -9,11 +9,14 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from dragoman.corpus import Corpus
@@ -21,19 +24,16 @@ from dragoman.errors import UserError
 from dragoman.folders import remove_torn, resume, write_json, write_text
 from dragoman.models.folder import save_model
 from dragoman.progress import bar
-from dragoman.training.batches import StepPlan
-from dragoman.training.checkpoint import Progress
+from dragoman.training.augment import lexicon_hashes, load_augmentation
 from dragoman.training.config import TrainConfig
 from dragoman.training.extension import Extension, made_from
-from dragoman.training.neighbours import nearest_items
-from dragoman.training.optimizing import rate_factor
+from dragoman.training.hard_negatives import nearest_items
 from dragoman.training.processes import Processes, join_processes
-from dragoman.training.run_folder import CONFIG, RUN
+from dragoman.training.run_folder import CONFIG, RUN, Progress
 from dragoman.training.samples import load_samples
-from dragoman.training.state import TrainState
-from dragoman.training.stopping import stop_signal
+from dragoman.training.state import TrainState, rate_factor
+from dragoman.training.steps import StepPlan
 from dragoman.training.validation import Validation, load_validation
-from dragoman.training.wording import lexicon_hashes, load_wording
 
 log = logging.getLogger(__name__)
 
@@ -118,14 +118,16 @@ class _Run:
         if samples.distrusted:
             log.warning("%d translations are left out, as their trust is too low", samples.distrusted)
         self.validation: Validation = load_validation(corpus, config)
-        wording = load_wording(corpus, config)
-        known = wording.words_for(samples.source_text)
+        augmentation = load_augmentation(corpus, config)
+        known = augmentation.words_for(samples.source_text)
         self.state = TrainState(config, corpus, samples, device, known, extension, processes)
         self.val_vectors = self.state.vectors(self.validation.items)
         nearest = None
         if config.hard_negatives:
             nearest = nearest_items(corpus.features(config.features), samples.items)
-        self.plan = StepPlan(samples=samples, config=config, back=back, wording=wording, nearest=nearest)
+        self.plan = StepPlan(
+            samples=samples, config=config, back=back, augmentation=augmentation, nearest=nearest
+        )
         self.steps = config.steps or config.epochs * self.plan.steps_per_epoch
         self.validate_steps = max(1, round(config.validate_every * self.plan.steps_per_epoch))
         self.checkpoint = folder / "checkpoints" / "last.pt"
@@ -255,6 +257,49 @@ class _Run:
             captions=len(self.plan.samples),
             dropped=self.plan.samples.dropped,
         )
+
+
+@dataclass
+class Stop:
+    """What has been asked for."""
+
+    number: int = 0
+    """Of the signal that asks to stop; 0 while none does."""
+
+
+@contextmanager
+def stop_signal(*, alone: bool) -> Iterator[Stop]:
+    """Notes the first SIGINT or SIGTERM, so that the step in hand can be finished and kept.
+
+    The signal then takes its usual course: KeyboardInterrupt, or the end of the process. A second one does so
+    at once, but not where several processes work together: there `torchrun` hands on what the terminal has
+    already sent to all of them, and kills those that do not end in time.
+    """
+    stop = Stop()
+    if threading.current_thread() is threading.main_thread():
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    else:
+        before = {}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        stop.number = number
+        if alone:
+            restore()
+
+    for number in before:
+        signal.signal(number, handle)
+    try:
+        yield stop
+    finally:
+        restore()
+    if stop.number:
+        if before:
+            signal.raise_signal(stop.number)
+        raise KeyboardInterrupt  # where the signal was ignored before
 
 
 def _step_of(line: str) -> float:

@@ -15,9 +15,8 @@ from dragoman.errors import UserError
 from dragoman.evaluation import Positives, rank_queries, sum_r, summarise
 from dragoman.models.dual import DualEncoder
 from dragoman.retrievers.trained import Retriever
-from dragoman.training.config import TrainConfig
+from dragoman.training.config import TrainConfig, TrustUse
 from dragoman.training.samples import human_captions, load_samples
-from dragoman.training.trust_use import TrustUse
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,10 +18,10 @@ from torch import Tensor
 
 from dragoman.models.dual import DualEncoder
 from dragoman.objectives.contract import Batch, MatchingConfig, Views
-from dragoman.training.batches import Step
 from dragoman.training.chunks import Chunk, cut, recomputed
 from dragoman.training.fused import compute_fused
 from dragoman.training.processes import Processes
+from dragoman.training.steps import Step
 
 
 def compute_views(

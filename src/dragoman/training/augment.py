@@ -14,7 +14,7 @@ from dragoman.translation.lexicon import Lexicon, lexicon_path
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wording:
+class Augmentation:
     """How texts are varied, anew in each step. Words are what stands between spaces."""
 
     word_dropout: float
@@ -64,10 +64,10 @@ class Wording:
         return " ".join(kept) if kept else text
 
 
-def load_wording(corpus: Corpus, config: TrainConfig) -> Wording:
+def load_augmentation(corpus: Corpus, config: TrainConfig) -> Augmentation:
     """As configured. Raises UserError for a lexicon that is wanted and missing."""
     chosen = _lexical_languages(corpus, config)
-    return Wording(
+    return Augmentation(
         word_dropout=config.word_dropout,
         synonyms=config.synonyms,
         renderings=config.renderings,

@@ -16,9 +16,9 @@ from dragoman.errors import UserError
 from dragoman.models.text.small import SmallText
 from dragoman.models.text.spelling import SmallTextConfig, fit_pieces, pieces
 from dragoman.training import train
-from dragoman.training.batches import BACK, HUMAN, MT, Step, StepPlan
+from dragoman.training.augment import Augmentation, lexicon_hashes, load_augmentation
 from dragoman.training.samples import Samples, load_samples
-from dragoman.training.wording import Wording, lexicon_hashes, load_wording
+from dragoman.training.steps import BACK, HUMAN, MT, Step, StepPlan
 from dragoman.translation import Lexicon
 
 ENTRIES = [
@@ -35,8 +35,10 @@ LEXICON = Lexicon(ENTRIES)
 SOURCE, TARGET = "A dog and a cat runs .", "Um cão e um gato corre ."
 
 
-def wording(synonyms: float = 0.0, renderings: float = 0.0, *lexicons: Lexicon, drop: float = 0.0) -> Wording:
-    return Wording(word_dropout=drop, synonyms=synonyms, renderings=renderings, lexicons=lexicons)
+def augmentation(
+    synonyms: float = 0.0, renderings: float = 0.0, *lexicons: Lexicon, drop: float = 0.0
+) -> Augmentation:
+    return Augmentation(word_dropout=drop, synonyms=synonyms, renderings=renderings, lexicons=lexicons)
 
 
 def one_of(choices: list[str], word: str, draws: Generator) -> str:
@@ -63,7 +65,9 @@ def slow_variation(text: str, source: str, synonyms: float, renderings: float, d
 @pytest.mark.parametrize(("synonyms", "renderings"), [(0.3, 0.3), (0.9, 0.0), (0.0, 0.9), (0.5, 0.5)])
 def test_the_words_drawn_are_those_of_a_plain_search(synonyms: float, renderings: float) -> None:
     mine, slow = np.random.default_rng(3), np.random.default_rng(3)
-    found = [wording(synonyms, renderings, LEXICON).vary_target(TARGET, SOURCE, 0, mine) for _ in range(300)]
+    found = [
+        augmentation(synonyms, renderings, LEXICON).vary_target(TARGET, SOURCE, 0, mine) for _ in range(300)
+    ]
     assert found == [slow_variation(TARGET, SOURCE, synonyms, renderings, slow) for _ in range(300)]
     # Both stand at the same draw, so that what follows is the same as well.
     assert mine.random() == slow.random()
@@ -99,13 +103,13 @@ class Given:
 )
 def test_given_draws_give_this_caption(draws: tuple[float | list[float], ...], caption: str) -> None:
     given = Given(*(np.array(draw) if isinstance(draw, list) else draw for draw in draws))
-    assert wording(0.2, 0.3, LEXICON).vary_target(TARGET, SOURCE, 0, given) == caption  # type: ignore
+    assert augmentation(0.2, 0.3, LEXICON).vary_target(TARGET, SOURCE, 0, given) == caption  # type: ignore
     assert given.values == []
 
 
 def test_every_synonym_is_drawn_as_often_as_the_others() -> None:
     draws = np.random.default_rng(5)
-    varied = [wording(0.6, 0.0, LEXICON).vary_target("cão", "dog", 0, draws) for _ in range(9000)]
+    varied = [augmentation(0.6, 0.0, LEXICON).vary_target("cão", "dog", 0, draws) for _ in range(9000)]
     share = {word: varied.count(word) / 9000 for word in set(varied)}
     # Three synonyms share 0.6; the word itself is one of them.
     assert share == pytest.approx({"cão": 0.6, "cadela": 0.2, "cachorro": 0.2}, abs=0.02)
@@ -113,7 +117,9 @@ def test_every_synonym_is_drawn_as_often_as_the_others() -> None:
 
 def test_the_share_of_rendered_captions_is_as_asked() -> None:
     draws = np.random.default_rng(5)
-    varied = [wording(0.0, 0.3, LEXICON).vary_target("Uma esfera", "ball", 0, draws) for _ in range(9000)]
+    varied = [
+        augmentation(0.0, 0.3, LEXICON).vary_target("Uma esfera", "ball", 0, draws) for _ in range(9000)
+    ]
     assert {one: varied.count(one) / 9000 for one in set(varied)} == pytest.approx(
         {"bola": 0.3, "Uma esfera": 0.7}, abs=0.02
     )
@@ -122,10 +128,10 @@ def test_the_share_of_rendered_captions_is_as_asked() -> None:
 def test_words_without_synonyms_or_renderings_stay_as_they_are() -> None:
     draws = np.random.default_rng(2)
     for _ in range(50):
-        changed = wording(0.99, 0.0, LEXICON).vary_target("Um zebu  e RUBRO .", "x", 0, draws).split(" ")
+        changed = augmentation(0.99, 0.0, LEXICON).vary_target("Um zebu  e RUBRO .", "x", 0, draws).split(" ")
         assert changed[:4] + changed[5:] == ["Um", "zebu", "", "e", "."]
         assert changed[4] in ("RUBRO", "rubro")
-        assert wording(0.0, 0.999, LEXICON).vary_target("x", "A zebu  and ball.", 0, draws) in (
+        assert augmentation(0.0, 0.999, LEXICON).vary_target("x", "A zebu  and ball.", 0, draws) in (
             "A zebu  and ball.",
             "x",
         )
@@ -133,22 +139,22 @@ def test_words_without_synonyms_or_renderings_stay_as_they_are() -> None:
 
 def test_captions_stay_as_they_are_where_nothing_is_wanted() -> None:
     draws = np.random.default_rng(2)
-    assert wording().vary_target(TARGET, SOURCE, 0, draws) == TARGET
-    assert wording().drop_words(TARGET, draws) == TARGET
+    assert augmentation().vary_target(TARGET, SOURCE, 0, draws) == TARGET
+    assert augmentation().drop_words(TARGET, draws) == TARGET
     # Nothing was drawn either: a run without a lexicon is what it was before there were any.
     assert draws.random() == np.random.default_rng(2).random()
-    assert wording(0.0, 0.0, LEXICON).vary_target(TARGET, SOURCE, 0, draws) == TARGET
+    assert augmentation(0.0, 0.0, LEXICON).vary_target(TARGET, SOURCE, 0, draws) == TARGET
 
 
 def test_each_language_has_its_own_lexicon() -> None:
     lexicons = (LEXICON, Lexicon([("Hund", "dog")]))
     draws = np.random.default_rng(2)
-    rendered = {wording(0.0, 0.999, *lexicons).vary_target("", "dog", 1, draws) for _ in range(50)}
+    rendered = {augmentation(0.0, 0.999, *lexicons).vary_target("", "dog", 1, draws) for _ in range(50)}
     assert rendered == {"hund"}
 
 
 def test_the_vocabulary_gets_what_the_source_captions_can_bring_in() -> None:
-    both = wording(0.1, 0.1, LEXICON, Lexicon([("bola", "ball"), ("Hund", "dog")]))
+    both = augmentation(0.1, 0.1, LEXICON, Lexicon([("bola", "ball"), ("Hund", "dog")]))
     dogs = ["cão", "cadela", "cachorro", "hund"]
     found = both.words_for(["A Dog .", "cat dog"])
     assert list(found.items()) == [
@@ -156,7 +162,7 @@ def test_the_vocabulary_gets_what_the_source_captions_can_bring_in() -> None:
         *((word, ("dog",)) for word in dogs),
     ]
     assert list(both.words_for(["ball", "dog"])) == ["bola", *dogs]
-    assert both.words_for(["zebu"]) == both.words_for([]) == wording().words_for(["A dog"]) == {}
+    assert both.words_for(["zebu"]) == both.words_for([]) == augmentation().words_for(["A dog"]) == {}
 
 
 def test_known_words_are_in_the_vocabulary_with_all_their_pieces() -> None:
@@ -208,7 +214,7 @@ def plan_of(corpus: Path, recipe: str, back_share: float = 1.0, size: int = 20, 
         samples=samples,
         config=config,
         back="back" in config.loss.needs,
-        wording=load_wording(opened, config),
+        augmentation=load_augmentation(opened, config),
     )
 
 
@@ -240,8 +246,8 @@ def test_each_language_of_a_step_reads_its_own_lexicon(tmp_path: Path) -> None:
         Corpus.open(corpus),
     )
     samples = load_samples(opened, config, back=False)
-    wording = load_wording(opened, config)
-    plan = StepPlan(samples=samples, config=config, back=False, wording=wording)
+    augmentation = load_augmentation(opened, config)
+    plan = StepPlan(samples=samples, config=config, back=False, augmentation=augmentation)
     _, texts = texts_of(plan)
     pt, de = " ".join(texts[40:80]).split(), " ".join(texts[80:]).split()
     assert {"köter", "kater"} <= set(de) and not {"köter", "kater"} & set(pt)
@@ -257,13 +263,13 @@ def test_a_language_may_go_without_a_lexicon(tmp_path: Path) -> None:
         samples=load_samples(opened, config, back=False),
         config=config,
         back=False,
-        wording=load_wording(opened, config),
+        augmentation=load_augmentation(opened, config),
     )
     _, texts = texts_of(plan)
     assert {"cachorro", "bichano"} <= set(" ".join(texts[40:80]).split())
     assert texts[80:] == [" ".join(DE[EN.index(word)] for word in text.split()) for text in texts[:40]]
     starred = config.with_settings({"lexicons": "*"})
-    found = load_wording(opened, starred).lexicons
+    found = load_augmentation(opened, starred).lexicons
     assert [lexicon is not None for lexicon in found] == [True, False]
     assert list(lexicon_hashes(opened, starred)) == ["pt"]
     with pytest.raises(UserError, match="lexicons names fr, which is no target"):
@@ -320,15 +326,15 @@ def test_a_missing_lexicon_names_the_command_that_makes_it(corpus: Path) -> None
 def test_runs_that_cannot_use_a_lexicon_do_not_need_one(corpus: Path, settings: dict[str, str]) -> None:
     config = tiny("translate_train", **NOTHING | settings)
     opened = Corpus.open(corpus)
-    assert load_wording(opened, config).lexicons == ()
+    assert load_augmentation(opened, config).lexicons == ()
     write_lexicon(corpus)
     assert lexicon_hashes(opened, config) == {}
-    assert load_wording(opened, config).words_for(["dog"]) == {}
+    assert load_augmentation(opened, config).words_for(["dog"]) == {}
 
 
 def test_a_run_on_the_source_alone_needs_none(corpus: Path) -> None:
     config = tiny("translate_train", (), synonyms="0.3")
-    assert load_wording(Corpus.open(corpus), config).lexicons == ()
+    assert load_augmentation(Corpus.open(corpus), config).lexicons == ()
 
 
 def test_a_run_knows_its_lexicon(corpus: Path) -> None:

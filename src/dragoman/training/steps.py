@@ -21,10 +21,10 @@ from dragoman.errors import UserError
 from dragoman.models.dual import unique_texts
 from dragoman.objectives.contract import Batch
 from dragoman.records import ROLES
+from dragoman.training.augment import Augmentation
 from dragoman.training.config import TrainConfig
-from dragoman.training.neighbours import side_by_side
+from dragoman.training.hard_negatives import side_by_side
 from dragoman.training.samples import Choice, Samples
-from dragoman.training.wording import Wording
 
 HUMAN, MT, BACK = (ROLES.index(role) for role in ("human", "mt", "back"))
 
@@ -52,7 +52,7 @@ class StepPlan:
     config: TrainConfig
     back: bool
     """Whether back-translations join a step."""
-    wording: Wording
+    augmentation: Augmentation
     nearest: NDArray[np.int64] | None = None
     """[I, N] items that look alike, by place among the different ones, where they shall share steps."""
 
@@ -143,7 +143,7 @@ class StepPlan:
         columns: list[tuple[int, int, int, int, float]] = []
 
         def add(caption: int, lang: int, role: int, text: str, trust: float) -> None:
-            texts.append(self.wording.drop_words(text, draws))
+            texts.append(self.augmentation.drop_words(text, draws))
             pair = pair_of.setdefault(caption, len(pair_of))
             columns.append((row_of_item[samples.item_id[caption]], pair, lang, role, trust))
 
@@ -162,7 +162,7 @@ class StepPlan:
                 choice = choices[int(draws.integers(len(choices)))]
                 text = choice.text
                 if role == MT:
-                    text = self.wording.vary_target(text, samples.source_text[caption], lang - 1, draws)
+                    text = self.augmentation.vary_target(text, samples.source_text[caption], lang - 1, draws)
                 add(caption, lang, role, text, choice.trust)
                 if number < with_back:
                     drawn.append((caption, choice))

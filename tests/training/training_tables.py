@@ -1,0 +1,79 @@
+"""The tables of docs/training.md and docs/training_settings.md, made from recipes and configurations."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import re
+from dataclasses import MISSING, fields, is_dataclass
+from typing import Any
+
+from dragoman import plugins
+from dragoman.models.dual import DualConfig
+from dragoman.models.fusion import FusionConfig
+from dragoman.models.temporal import VideoConfig
+from dragoman.models.text.huggingface import HuggingFaceTextConfig
+from dragoman.models.text.spelling import SmallTextConfig
+from dragoman.objectives import load_objective
+from dragoman.training import TrainConfig
+from dragoman.training.config import ExtensionConfig, TrustUse
+
+GROUPS: dict[str, Any] = {
+    "run": TrainConfig,
+    "small": SmallTextConfig,
+    "huggingface": HuggingFaceTextConfig,
+    "dual": DualConfig,
+    "fusion": FusionConfig,
+    "video": VideoConfig,
+    "trust": TrustUse,
+    "extension": ExtensionConfig,
+}
+
+
+def recipes() -> list[str]:
+    """Make one row for each recipe: its name, and the first paragraph of its file."""
+    lines = ["| recipe | what it is |", "|---|---|"]
+    for name in plugins.names("dragoman.recipes"):
+        said = inspect.getdoc(importlib.import_module(f"dragoman.recipes.{name}")) or ""
+        first = " ".join(said.split("\n\n")[0].split()).removesuffix(".")
+        assert first, f"src/dragoman/recipes/{name}.py begins with no docstring: say in a sentence what it is"
+        lines.append(f"| `{name}` | {first} |")
+    return lines
+
+
+def settings(group: str) -> list[str]:
+    """Make the table of one of the `GROUPS`."""
+    return _table(GROUPS[group])
+
+
+def objectives() -> list[str]:
+    """Make a heading and a table for each objective, so that a new one needs no line on the page."""
+    lines: list[str] = []
+    for name in plugins.names("dragoman.objectives"):
+        lines += ["", f"### `{name}`", "", *_table(load_objective(name).Config)]
+    return lines[1:]
+
+
+def _table(config: Any) -> list[str]:
+    """Make rows of name, default and meaning, from a dataclass and the strings below its fields."""
+    said: dict[str, str] = {}
+    for part in reversed([part for part in config.__mro__ if is_dataclass(part)]):
+        said |= _strings_of(part)
+    lines = ["| setting | default | meaning |", "|---|---|---|"]
+    for field in fields(config):
+        value = str(field.default).lower() if isinstance(field.default, bool) else field.default
+        default = "" if field.default is MISSING else f"`{value}`"
+        lines.append(f"| `{field.name}` | {default} | {said.get(field.name, '')} |".replace("  ", " "))
+    return lines
+
+
+def _strings_of(config: Any) -> dict[str, str]:
+    """Map each field to the string below it, of a class but not of those that it inherits from."""
+    body = ast.parse(inspect.getsource(config)).body[0].body  # type: ignore[attr-defined]
+    said: dict[str, str] = {}
+    for line, after in zip(body, [*body[1:], None], strict=True):
+        if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):
+            is_string = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+            said[line.target.id] = re.sub(r"\s+", " ", after.value.value) if is_string else ""
+    return said
