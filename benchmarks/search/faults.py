@@ -27,8 +27,8 @@ from pathlib import Path
 import numpy as np
 from computer import commit_and_computer
 
+from dragoman.index.entries import walk
 from dragoman.index.folder import open_generation, read_info
-from dragoman.index.plan import walk
 from dragoman.retrievers.loading import load_encoder
 from dragoman.stores.embedded.store import EmbeddedStore
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from computer import commit_and_computer
 
-from dragoman.index import index_media
+from dragoman.index import IndexOptions, index_media
 from dragoman.media.images import open_image
 from dragoman.retrievers.trained import Retriever
 
@@ -56,8 +56,7 @@ def main() -> None:
                 options.run,
                 folder,
                 Path(temporary) / f"index-{next(numbers)}",
-                device="cpu",
-                vision=options.vision,
+                IndexOptions(device="cpu", vision=options.vision),
             ),
         }
         times: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}

@@ -25,7 +25,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from dragoman.corpus.corpus import Corpus
-from dragoman.index.film import END, START, seconds_of
+from dragoman.index.entries import END, START, seconds_of
 from dragoman.records import Hit
 from dragoman.search.answer import Query
 from dragoman.search.searcher import Searcher
@@ -182,8 +182,9 @@ def make_part(file: Path, names: Sequence[str], options: argparse.Namespace) -> 
 
 def index(media: Path, out: Path, options: argparse.Namespace) -> tuple[float, float]:
     """Seconds and peak megabytes of a process that indexes."""
-    code = "import resource, sys; from dragoman.index import index_media; "
-    code += "index_media(sys.argv[1], sys.argv[2], sys.argv[3], device='cpu', vision=sys.argv[4] or None); "
+    code = "import resource, sys; from dragoman.index import IndexOptions, index_media; "
+    code += "index_media(sys.argv[1], sys.argv[2], sys.argv[3], "
+    code += "IndexOptions(device='cpu', vision=sys.argv[4] or None)); "
     code += "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     command = [sys.executable, "-c", code, options.run, str(media), str(out), options.vision or ""]
     start = time.perf_counter()

@@ -254,7 +254,7 @@ def test_the_retriever_watches_films_as_the_extraction_did(tmp_path: Path, tower
     )
     assert retriever.encode_video([]).shape == (0, 16)
     # A film of one scene is one moment, encoded as the film.
-    seen = watched(retriever, tmp_path / "media" / "noon.mp4", 100)
+    seen = watched(retriever, tmp_path / "media" / "noon.mp4")
     (moment,) = moments(retriever, seen, whole=False)
     np.testing.assert_allclose(together(retriever, [moment.seen])[0], found[0], atol=1e-5)
 

@@ -24,9 +24,9 @@ from tiny_videos import save_video
 
 from dragoman.corpus.corpus import CAPTIONS, ITEMS, write_corpus_manifest
 from dragoman.corpus.features import write_features
-from dragoman.index import job, writer
+from dragoman.index import job, update
+from dragoman.index.entries import walk
 from dragoman.index.folder import open_generation, read_info
-from dragoman.index.plan import walk
 from dragoman.stores.embedded.store import EmbeddedStore
 
 CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "shutil.rmtree", "sqlite3.connect"}
@@ -60,11 +60,11 @@ def run(model: Path, photos: Path, index: Path, kill_at: int | None) -> int:
 
     for name in ("add", "update", "delete"):
         setattr(EmbeddedStore, name, counted(getattr(EmbeddedStore, name)))
-    writer.ENTRIES = 2
+    update.ENTRIES = 2
     # A slow computer must not store in other steps.
-    writer.SECONDS = float("inf")
+    update.SECONDS = float("inf")
     sys.addaudithook(hook)
-    job.index_media(model, photos, index, device="cpu", batch_size=1, workers=1)
+    job.index_media(model, photos, index, job.IndexOptions(device="cpu", batch_size=1, workers=1))
     (index.parent / "changes").write_text(str(changes))
     os._exit(0)
 

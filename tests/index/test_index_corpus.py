@@ -15,8 +15,8 @@ from toy_model import load_toy, save_model, save_picture, unit
 from dragoman.corpus.corpus import CAPTIONS, ITEMS, write_corpus_manifest
 from dragoman.corpus.features import write_features
 from dragoman.index import IndexReport, job
+from dragoman.index.entries import walk
 from dragoman.index.folder import open_generation
-from dragoman.index.plan import walk
 from dragoman.records import Entry
 
 VECTORS = {"b": (3.0, 0, 0), "a": (0, 2.0, 0), "c": (0, 0, 1.0)}
@@ -69,7 +69,7 @@ def write_captions(folder: Path, best: str) -> None:
 def index(corpus: Path, **trained: object) -> tuple[IndexReport, dict[str, Entry], np.ndarray]:
     """The report, the entries, and the vectors of a, b and c."""
     run = save_model(corpus.parent / "run", **trained)
-    report = job.index_media(run, corpus, corpus.parent / "index", device="cpu", workers=1)
+    report = job.index_media(run, corpus, corpus.parent / "index", job.IndexOptions(device="cpu", workers=1))
     with open_generation(report.info) as backend:
         entries = {entry.item_id: entry for entry in walk(backend)}
         there = [name for name in "abc" if name in entries]

@@ -21,10 +21,9 @@ from toy_model import save_model, unit
 from dragoman.corpus.corpus import CAPTIONS, ITEMS, write_corpus_manifest
 from dragoman.corpus.features import write_features
 from dragoman.index import IndexReport, job
-from dragoman.index.film import film_id, film_of, middle_of
+from dragoman.index.entries import middle_of, video_id, video_of, walk
 from dragoman.index.folder import open_generation, read_info
 from dragoman.index.moments import moments
-from dragoman.index.plan import walk
 from dragoman.media.frames import Frames, Sampling, frames, scene_edges, time_edges
 from dragoman.records import Entry
 from dragoman.search.printing import lines
@@ -105,7 +104,9 @@ def add_a_file(corpus: Path) -> None:
 def index(corpus: Path, whole_videos: bool = False) -> IndexReport:
     toy_model.loaded.clear()
     run, out = save_model(corpus.parent / "run"), corpus.parent / "index"
-    return job.index_media(run, corpus, out, device="cpu", workers=1, whole_videos=whole_videos)
+    return job.index_media(
+        run, corpus, out, job.IndexOptions(device="cpu", workers=1, whole_videos=whole_videos)
+    )
 
 
 def opened(corpus: Path) -> Store:
@@ -150,7 +151,7 @@ def test_a_moment_says_what_its_item_says_and_its_own_times(corpus: Path) -> Non
         **{"start": 4.0, "end": 7.0},
     }
     assert moment.captions == {"en": "first red"}
-    assert (film_of(moment), middle_of(moment)) == ("film 1", 5.5)
+    assert (video_of(moment), middle_of(moment)) == ("film 1", 5.5)
     assert entry_of(corpus, "still").metadata["start"] == 77.0
 
 
@@ -167,7 +168,7 @@ def test_a_second_run_encodes_what_changed_alone(corpus: Path) -> None:
     assert held(corpus) == now
     save_items(corpus, PATHS, year=2001)
     report = index(corpus)
-    assert (embedded(), report.done.changed, report.done.reworded) == (0, 5, 1)
+    assert (embedded(), report.done.changed, report.done.reworded) == (0, 0, 6)
     assert entry_of(corpus, "film 2#t=3.00,4.00").metadata["year"] == 2001
     assert held(corpus) == now
 
@@ -191,13 +192,13 @@ def test_frames_without_times_are_one_entry(corpus: Path) -> None:
         vectors = backend.vectors(["film 1", "film 2", "lost", "still"])
     np.testing.assert_allclose(vectors, [unit(np.array([[3.0, 0, 1]]))[0], GREEN, GREEN, BLUE], atol=1e-6)
     entry = entry_of(corpus, "film 1")
-    assert (film_of(entry), middle_of(entry)) == (None, 0.0)
+    assert (video_of(entry), middle_of(entry)) == (None, 0.0)
     save_items(corpus, PATHS, start=3.0, end=9.0)
     index(corpus)
     # Times of its own do not make a whole video a moment, which the next run would take for a stale one.
     report = index(corpus)
     assert (vars(report.done), sorted(held(corpus))) == (vars(type(report.done)()), sorted(SEEN))
-    assert film_of(entry_of(corpus, "film 1")) is None
+    assert video_of(entry_of(corpus, "film 1")) is None
 
 
 def test_an_index_goes_from_whole_videos_to_moments_and_back(corpus: Path) -> None:
@@ -251,14 +252,14 @@ def test_items_that_share_a_file_are_two_videos_and_one_without_a_file_is_found(
     index(corpus)
     with Searcher.open(corpus.parent / "index") as searcher:
         answer = searcher.search("azul", k=4)
-        assert [film_id(hit.entry.item_id) for hit in answer.hits] == ["film 1", "still", "film 2", "lost"]
+        assert [video_id(hit.entry.item_id) for hit in answer.hits] == ["film 1", "still", "film 2", "lost"]
         assert answer.hits[0].entry.item_id == "film 1#t=4.00,7.00"
         first, *_ = lines(searcher, answer)
         assert first.endswith("media/film.mp4  0:04-0:07")
         every = searcher.search("azul", k=9, moments=True)
         assert sorted(hit.entry.item_id for hit in every.hits) == sorted(STORED)
         alike = searcher.search(item_id="film 1#t=4.00,7.00", k=9)
-        assert {film_id(hit.entry.item_id) for hit in alike.hits} == {"film 2", "lost", "still"}
+        assert {video_id(hit.entry.item_id) for hit in alike.hits} == {"film 2", "lost", "still"}
         late = searcher.search("azul", k=9, filter="start>=4")
         assert [hit.entry.item_id for hit in late.hits] == ["film 1#t=4.00,7.00"]
 

@@ -15,8 +15,9 @@ from toy_model import load_toy, save_model, save_picture
 
 from dragoman.errors import UserError
 from dragoman.index import IndexReport, job
+from dragoman.index.entries import walk
 from dragoman.index.folder import open_generation, read_info
-from dragoman.index.plan import walk
+from dragoman.media.images import Decoding
 from dragoman.records import Entry
 from dragoman.stores import Store, parse
 
@@ -41,7 +42,9 @@ def photos(tmp_path: Path) -> Path:
 
 
 def index(run: Path, media: Path, **options: object) -> IndexReport:
-    return job.index_media(run, media, run.parent / "index", device="cpu", workers=2, **options)
+    return job.index_media(
+        run, media, run.parent / "index", job.IndexOptions(device="cpu", workers=2, **options)
+    )
 
 
 def entries(run: Path) -> dict[str, Entry]:
@@ -226,7 +229,7 @@ def test_broken_files_are_named_and_the_rest_is_indexed(run: Path, photos: Path,
     (photos / "loop").symlink_to(photos)
     save_picture(photos / "bomb.png", "red", (2000, 1000))
     (photos / "a.json").write_text("{no json")
-    report = index(run, photos, max_megapixels=1, reject_file=tmp_path / "rejects.jsonl")
+    report = index(run, photos, decoding=Decoding(max_megapixels=1), reject_file=tmp_path / "rejects.jsonl")
     reasons = {one.item_id: one.reason for one in report.rejected}
     assert set(reasons) == {"torn.jpg", "empty.png", "a\nb.png", "out.png", "bomb.png", "a.png"}
     assert "control character" in reasons["a\nb.png"]
@@ -238,7 +241,7 @@ def test_broken_files_are_named_and_the_rest_is_indexed(run: Path, photos: Path,
     listed = (run.parent / "index" / "rejected.jsonl").read_text().splitlines()
     assert {json.loads(line)["item_id"] for line in listed} == set(reasons)
     assert (tmp_path / "rejects.jsonl").read_text().splitlines() == listed
-    assert counts(index(run, photos, max_megapixels=10)) == {"added": 1}
+    assert counts(index(run, photos, decoding=Decoding(max_megapixels=10))) == {"added": 1}
 
 
 def test_a_file_that_broke_is_no_longer_found(run: Path, photos: Path) -> None:

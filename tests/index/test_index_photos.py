@@ -14,7 +14,7 @@ import torch
 from tiny_duals import DETAILS, dual
 from tiny_towers import picture, save_tower
 
-from dragoman.index import index_media
+from dragoman.index import IndexOptions, index_media
 from dragoman.models.dual import DualConfig, DualEncoder
 from dragoman.models.folder import save_model
 from dragoman.models.vision import tower_fingerprint
@@ -41,7 +41,9 @@ def test_an_index_holds_the_vectors_of_the_model(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     for number in range(5):
         picture(number).save(tmp_path / "photos" / f"{number}.png")
-    report = index_media(run, tmp_path / "photos", tmp_path / "index", device="cpu", batch_size=2)
+    report = index_media(
+        run, tmp_path / "photos", tmp_path / "index", IndexOptions(device="cpu", batch_size=2)
+    )
     assert (report.done.added, report.info.width) == (5, 16)
     assert report.info.fingerprint == Retriever.load(run).fingerprint
     names = [f"{number}.png" for number in range(5)]
@@ -62,11 +64,11 @@ def test_real_photos_find_themselves_and_stay_indexed(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     for photo in sorted(PHOTOS.iterdir())[:6]:
         (tmp_path / "photos" / photo.name).write_bytes(photo.read_bytes())
-    index_media(run, tmp_path / "photos", tmp_path / "index", device="cpu")
+    index_media(run, tmp_path / "photos", tmp_path / "index", IndexOptions(device="cpu"))
     with Searcher.open(tmp_path / "index") as searcher:
         for photo in (tmp_path / "photos").iterdir():
             best = searcher.search(image=photo, k=1).hits[0]
             assert best.entry.item_id == photo.name
             assert best.score == pytest.approx(1, abs=1e-3)
-    again = index_media(run, tmp_path / "photos", tmp_path / "index", device="cpu")
+    again = index_media(run, tmp_path / "photos", tmp_path / "index", IndexOptions(device="cpu"))
     assert vars(again.done) == vars(type(again.done)())

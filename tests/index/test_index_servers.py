@@ -29,9 +29,7 @@ def index(run: Path, **options: object) -> job.IndexReport:
         run,
         run.parent / "photos",
         run.parent / "index",
-        device="cpu",
-        workers=1,
-        **options,  # type: ignore[arg-type]
+        job.IndexOptions(device="cpu", workers=1, **options),  # type: ignore[arg-type]
     )
 
 

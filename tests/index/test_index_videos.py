@@ -11,11 +11,10 @@ from tiny_videos import save_sound, save_video
 from toy_model import save_model, save_picture
 
 from dragoman.index import job
-from dragoman.index.film import film_id, moment_id
+from dragoman.index.entries import State, moment_id, video_id
 from dragoman.index.folder import open_generation, read_info
 from dragoman.index.job import IndexReport
 from dragoman.index.moments import parts
-from dragoman.index.state import State
 from dragoman.media.frames import Frames
 from dragoman.records import Entry
 from dragoman.search.printing import lines
@@ -42,7 +41,9 @@ def media(tmp_path: Path) -> Path:
 
 def index(media: Path) -> IndexReport:
     toy_model.loaded.clear()
-    return job.index_media(media.parent / "run", media, media.parent / "index", device="cpu")
+    return job.index_media(
+        media.parent / "run", media, media.parent / "index", job.IndexOptions(device="cpu")
+    )
 
 
 def opened(media: Path) -> Store:
@@ -92,7 +93,7 @@ def test_what_has_not_changed_is_not_looked_at_again(media: Path) -> None:
     assert (report.done.added, report.done.changed, report.done.reworded, report.done.removed) == (0, 0, 0, 0)
     (media / "films" / "three.txt").write_text("new words", encoding="utf-8")
     report = index(media)
-    assert (embedded(), report.done.changed) == (0, 3)
+    assert (embedded(), report.done.changed, report.done.reworded) == (0, 0, 3)
     assert held(media) == ALL
 
 
@@ -165,7 +166,7 @@ def test_a_video_is_found_by_its_best_moment(media: Path) -> None:
     index(media)
     with Searcher.open(media.parent / "index") as searcher:
         answer = searcher.search("verde", k=3)
-        films = [film_id(hit.entry.item_id) for hit in answer.hits]
+        films = [video_id(hit.entry.item_id) for hit in answer.hits]
         assert films[0] == "films/three.mp4"
         assert sorted(films) == ["blue.mp4", "films/three.mp4", "red.png"]
         assert answer.hits[0].entry.item_id == "films/three.mp4#t=3.00,6.00"
@@ -175,9 +176,9 @@ def test_a_video_is_found_by_its_best_moment(media: Path) -> None:
         assert {hit.entry.item_id for hit in every.hits} == set(ALL)
         # Of one hit a video, two must be found beside each other although one has three moments.
         blue = searcher.search("azul", k=2)
-        assert {film_id(hit.entry.item_id) for hit in blue.hits} == {"films/three.mp4", "blue.mp4"}
+        assert {video_id(hit.entry.item_id) for hit in blue.hits} == {"films/three.mp4", "blue.mp4"}
         alike = searcher.search(item_id="films/three.mp4#t=6.00,9.00", k=3)
-        assert [film_id(hit.entry.item_id) for hit in alike.hits] == ["blue.mp4", "red.png"]
+        assert [video_id(hit.entry.item_id) for hit in alike.hits] == ["blue.mp4", "red.png"]
         picture = searcher.search(image=media / "red.png", k=1, filter="kind=video")
         assert picture.hits[0].entry.item_id == "films/three.mp4#t=0.00,3.00"
 
@@ -204,7 +205,7 @@ def test_many_moments_of_one_video_do_not_hide_the_others(media: Path) -> None:
     index(media)
     with Searcher.open(media.parent / "index") as searcher:
         found = searcher.search("verde", k=4).hits
-    assert sorted({film_id(hit.entry.item_id) for hit in found}) == [
+    assert sorted({video_id(hit.entry.item_id) for hit in found}) == [
         "blue.mp4",
         "films/three.mp4",
         "long.mp4",
@@ -258,4 +259,4 @@ def test_every_scene_that_a_frame_was_chosen_for_is_a_part() -> None:
     ],
 )
 def test_ids_say_which_film_they_are_of(item_id: str, film: str) -> None:
-    assert film_id(item_id) == film
+    assert video_id(item_id) == film

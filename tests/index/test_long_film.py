@@ -28,7 +28,7 @@ def test_the_right_moment_of_a_long_film_is_found(tmp_path: Path, monkeypatch: p
     media.mkdir()
     save_video(media / "long.mp4", colours, rate=RATE)
     save_model(tmp_path / "run")
-    report = job.index_media(tmp_path / "run", media, tmp_path / "index", device="cpu")
+    report = job.index_media(tmp_path / "run", media, tmp_path / "index", job.IndexOptions(device="cpu"))
     (model,) = toy_model.loaded
     # A frame a second, four at a time.
     assert (sum(model.seen), max(model.seen)) == (np.ceil(len(colours) / RATE), 4)

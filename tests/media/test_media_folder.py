@@ -121,7 +121,9 @@ def test_a_corpus_and_an_index_agree_on_id_captions_and_metadata(
 def entry_of(place: Path, media: Path) -> Entry:
     """The only entry of an index of a folder or a corpus."""
     run = save_model(place / "run")
-    report = job.index_media(run, media, place / f"index of {media.name}", device="cpu", workers=1)
+    report = job.index_media(
+        run, media, place / f"index of {media.name}", job.IndexOptions(device="cpu", workers=1)
+    )
     with open_generation(report.info) as store:
         (entry,) = store.scan(limit=10)
     return entry

@@ -190,7 +190,8 @@ def test_a_search_in_a_calibrated_index_says_when_nothing_answers(
     ).write(run / "calibration.json")
     for colour in ("green", "blue"):
         save_picture(tmp_path / "photos" / f"{colour}.png", colour)
-    job.index_media(run, tmp_path / "photos", tmp_path / "index", device="cpu", workers=1)
+    options = job.IndexOptions(device="cpu", workers=1)
+    job.index_media(run, tmp_path / "photos", tmp_path / "index", options)
     with Searcher.open(tmp_path / "index") as searcher:
         assert searcher.info.calibration is not None
         assert searcher.info.calibration["languages"] == ["en"]
@@ -214,7 +215,9 @@ def test_a_search_in_a_calibrated_index_says_when_nothing_answers(
             growth=0.0,
             false_accepts=0.01,
         ).write(run / "calibration.json")
-        job.index_media(run, tmp_path / "photos", tmp_path / "index", device="cpu", workers=1)
+        job.index_media(
+            run, tmp_path / "photos", tmp_path / "index", job.IndexOptions(device="cpu", workers=1)
+        )
         assert searcher.search("green grass").match is False
     assert len(list((tmp_path / "index").glob("calibration-*.json"))) == 1
 

@@ -15,7 +15,7 @@ from tiny_towers import picture, save_photo_corpus
 from dragoman.corpus.corpus import CAPTIONS
 from dragoman.errors import UserError
 from dragoman.features.extract import ExtractOptions, extract_features
-from dragoman.index import index_media
+from dragoman.index import IndexOptions, index_media
 from dragoman.pipelines.evaluate import evaluate
 from dragoman.reports.settings import EvaluationSettings
 from dragoman.retrievers.loading import load_encoder
@@ -37,7 +37,7 @@ def test_a_folder_of_pictures_is_searched_without_training(public: Path, tmp_pat
     (tmp_path / "photos").mkdir()
     for number in range(COUNT):
         picture(number).save(tmp_path / "photos" / f"{number}.png")
-    report = index_media(public, tmp_path / "photos", tmp_path / "index", device="cpu")
+    report = index_media(public, tmp_path / "photos", tmp_path / "index", IndexOptions(device="cpu"))
     assert (report.info.count, report.info.languages) == (COUNT, ())
     model = load_encoder(public)
     images = model.encode_image([picture(number) for number in range(COUNT)])
@@ -50,7 +50,10 @@ def test_a_folder_of_pictures_is_searched_without_training(public: Path, tmp_pat
             ]
             assert answer.hits[0].score == pytest.approx(scores.max(), abs=1e-3)
             assert answer.warnings == ()
-    assert index_media(public, tmp_path / "photos", tmp_path / "index", device="cpu").done.added == 0
+    assert (
+        index_media(public, tmp_path / "photos", tmp_path / "index", IndexOptions(device="cpu")).done.added
+        == 0
+    )
 
 
 def test_a_report_of_a_public_model_encodes_images_once(public: Path, tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def searcher(world: Path) -> Searcher:
 
 
 def index(world: Path, run: str = "run") -> None:
-    job.index_media(world / run, world / "photos", world / "index", device="cpu", workers=1)
+    job.index_media(world / run, world / "photos", world / "index", job.IndexOptions(device="cpu", workers=1))
 
 
 def ids(answer: Answer) -> list[str]:

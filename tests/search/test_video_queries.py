@@ -24,7 +24,7 @@ from toy_model import load_toy, unit
 
 from dragoman.errors import UserError
 from dragoman.export import export
-from dragoman.index import index_media, job
+from dragoman.index import IndexOptions, index_media, job
 from dragoman.media.images import ImageError
 from dragoman.media.video import VideoPart
 from dragoman.models.dual import DualConfig, DualEncoder
@@ -109,7 +109,7 @@ def test_by_a_model_of_videos_a_clip_is_told_from_its_reversal_by_order_alone(
     (tmp_path / "media").mkdir()
     for name, colours in ORDERS.items():
         save_video(tmp_path / "media" / f"{name}.avi", [one for one in colours for _ in range(2)])
-    index_media(run, tmp_path / "media", tmp_path / "index", device="cpu")
+    index_media(run, tmp_path / "media", tmp_path / "index", IndexOptions(device="cpu"))
     model = Retriever.load(run)
     with Searcher.open(tmp_path / "index") as searcher:
         assert searcher.info.count == 3
@@ -147,7 +147,7 @@ def media(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     save_video(folder / "blue.mp4", ["blue"] * 20)
     toy_model.save_picture(folder / "yellow.png", "yellow")
     toy_model.save_model(tmp_path / "run")
-    index_media(tmp_path / "run", folder, tmp_path / "index", device="cpu")
+    index_media(tmp_path / "run", folder, tmp_path / "index", IndexOptions(device="cpu"))
     return folder
 
 
@@ -276,7 +276,7 @@ def test_a_new_model_watches_a_video_anew(searcher: Searcher, media: Path) -> No
     searcher.encode_video([clip])
     loaded = len(toy_model.loaded)
     toy_model.save_model(media.parent / "run", fingerprint="9" * 64)
-    index_media(media.parent / "run", media, media.parent / "index", device="cpu")
+    index_media(media.parent / "run", media, media.parent / "index", IndexOptions(device="cpu"))
     (vector,) = searcher.encode_video([clip])
     assert int(vector.argmax()) == toy_model.COLOURS["blue"]
     assert any(2 in model.seen for model in toy_model.loaded[loaded:])
@@ -302,7 +302,7 @@ def test_a_video_is_judged_as_a_picture_is_and_not_as_a_text(searcher: Searcher,
         false_accepts=0.1,
     ).write(media.parent / "run" / "calibration.json")
     shutil.rmtree(media.parent / "index")
-    index_media(media.parent / "run", media, media.parent / "index", device="cpu")
+    index_media(media.parent / "run", media, media.parent / "index", IndexOptions(device="cpu"))
     with Searcher.open(media.parent / "index") as calibrated:
 
         def judged(**given: Any) -> tuple[bool | None, set[float | None]]:

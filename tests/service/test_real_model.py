@@ -11,7 +11,7 @@ import pytest
 from export_world import save_seeing_run
 from starlette.testclient import TestClient
 
-from dragoman.index import index_media
+from dragoman.index import IndexOptions, index_media
 from dragoman.search.searcher import Searcher
 from dragoman.service.app import create_app
 from dragoman.service.config import ServiceConfig
@@ -32,7 +32,7 @@ class World:
         self.update()
 
     def update(self) -> None:
-        index_media(self.run, self.photos, self.index, device="cpu")
+        index_media(self.run, self.photos, self.index, IndexOptions(device="cpu"))
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from shelf import open_shelf
 from starlette.testclient import TestClient
 from tiny_videos import save_slides, save_sound, save_video
 
-from dragoman.index.film import moment_id
+from dragoman.index.entries import moment_id
 from dragoman.media.video import VideoPart
 from dragoman.records import Entry
 from dragoman.search import video_vectors

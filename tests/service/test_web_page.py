@@ -20,7 +20,7 @@ from running import threaded
 from shelf import make_shelf, open_shelf
 from tiny_videos import save_slides, save_sound, save_video
 
-from dragoman.index.film import moment_id
+from dragoman.index.entries import moment_id
 from dragoman.records import Entry
 from dragoman.service.keys import KeyFile, new_key
 

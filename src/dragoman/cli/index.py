@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -27,7 +28,9 @@ SHOWN = 5
 @click.option("--workers", type=click.IntRange(min=1), help="Threads that decode images.  [default: cores]")
 @click.option("--max-megapixels", type=float, default=100.0, show_default=True, help="Larger are rejected.")
 @click.option("--reject-file", type=click.Path(path_type=Path), help="List what is rejected here as well.")
-def command(run: Path, media: Path, out: Path, settings: tuple[str, ...], **options: object) -> None:
+def command(
+    run: Path, media: Path, out: Path, settings: tuple[str, ...], max_megapixels: float, **options: Any
+) -> None:
     """Make or update an index of MEDIA, a folder of images or a corpus, with the model of RUN.
 
     \b
@@ -51,7 +54,8 @@ def command(run: Path, media: Path, out: Path, settings: tuple[str, ...], **opti
             raise UserError(f"--set takes NAME=VALUE, got {setting!r}. Example: --set wait=30")
         given[name] = value
     try:
-        from dragoman.index import index_media
+        from dragoman.index import IndexOptions, index_media
+        from dragoman.media.images import Decoding
         from dragoman.search.printing import plain
     except ModuleNotFoundError as error:
         raise MissingExtraError(str(error.name), "train", "Indexing") from None
@@ -61,7 +65,8 @@ def command(run: Path, media: Path, out: Path, settings: tuple[str, ...], **opti
         from dragoman.search.calibrate import calibrate_once
 
         calibrate_once(run, media, str(options["device"]))
-    report = index_media(run, media, out, settings=given, **options)  # type: ignore[arg-type]
+    decoding = Decoding(max_megapixels=max_megapixels)
+    report = index_media(run, media, out, IndexOptions(settings=given, decoding=decoding, **options))
     done = report.done
     for one in report.rejected[:SHOWN]:
         click.echo(f"rejected {plain(one.item_id)}: {plain(one.reason)}", err=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dragoman.index.job import IndexReport, index_media
+    from dragoman.index.job import IndexOptions, IndexReport, index_media
 
-__all__ = ["IndexReport", "index_media"]
+__all__ = ["IndexOptions", "IndexReport", "index_media"]
 
 
 def __getattr__(name: str) -> Any:

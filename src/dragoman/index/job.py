@@ -12,18 +12,15 @@ import json
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from dragoman.corpus.corpus import CORPUS, Corpus
 from dragoman.errors import UserError
 from dragoman.folders import MANIFEST, sha256, sole_writer, write_text
-from dragoman.index.collection import Collection, Rejected
-from dragoman.index.corpus_items import CorpusItems
-from dragoman.index.films import Films
+from dragoman.index.collection import Rejected, open_collection
+from dragoman.index.entries import PAGE, State, walk
 from dragoman.index.folder import (
     IndexInfo,
     generation_name,
@@ -32,13 +29,11 @@ from dragoman.index.folder import (
     remove_leftovers,
     write_info,
 )
-from dragoman.index.look import Eye
-from dragoman.index.media import MediaItems
-from dragoman.index.plan import PAGE, make_plan, walk
+from dragoman.index.plan import make_plan
+from dragoman.index.reading import Reader
 from dragoman.index.settings import complete_settings
-from dragoman.index.state import State
 from dragoman.index.update import Done, Update
-from dragoman.media.images import DECODING, ImageError
+from dragoman.media.images import DECODING, Decoding, ImageError
 from dragoman.models.identity import CALIBRATION, languages_of, model_in
 from dragoman.progress import bar
 from dragoman.records import Entry
@@ -47,10 +42,39 @@ from dragoman.stores import Store
 
 log = logging.getLogger(__name__)
 
-DEFAULT_BACKEND = "exact"
+DEFAULT_STORE = "exact"
 REJECTED = "rejected.jsonl"
 BYTES_OF_AN_ENTRY = 1000
 """On the disk beside its vector, as measured with short captions and metadata; for the forecast."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexOptions:
+    """Choices for an index, none of which must be made."""
+
+    backend: str | None = None
+    """Store; by default that of the index, or `exact`."""
+    settings: Mapping[str, object] = field(default_factory=dict)
+    """Settings of the store; what is not named stays as it was."""
+    vision: str | Path | None = None
+    """Folder of the vision tower, where the run does not know it."""
+    lang: str | None = None
+    """Language of captions in text files that name none; by default the source language of the model."""
+    whole_videos: bool = False
+    """Keep each video as one entry, in place of its moments."""
+    device: str = "auto"
+    """cpu, cuda, or auto."""
+    batch_size: int | None = None
+    """Images a pass; by default 4 on a CPU, or 64."""
+    workers: int | None = None
+    """Threads that decode images; by default one for each core, at most 8."""
+    decoding: Decoding = DECODING
+    """Limits of what is decoded."""
+    reject_file: str | Path | None = None
+    """List what is rejected here as well."""
+
+
+DEFAULTS = IndexOptions()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,83 +84,55 @@ class IndexReport:
     info: IndexInfo
     done: Done
     swapped: bool
-    """Whether the index now holds vectors of another model, or another backend."""
+    """True where the index now holds vectors of another model, or another store."""
     rejected: tuple[Rejected, ...]
 
 
 def index_media(
-    run: str | Path,
-    media: str | Path,
-    out: str | Path,
-    *,
-    backend: str | None = None,
-    settings: Mapping[str, object] | None = None,
-    device: str = "auto",
-    vision: str | Path | None = None,
-    lang: str | None = None,
-    whole_videos: bool = False,
-    batch_size: int | None = None,
-    workers: int | None = None,
-    max_megapixels: float = DECODING.max_megapixels,
-    reject_file: str | Path | None = None,
+    run: str | Path, media: str | Path, out: str | Path, options: IndexOptions = DEFAULTS
 ) -> IndexReport:
     """Make the index `out` agree with `media`, a folder of images or a corpus, by the model of `run`.
 
-    `backend` and its `settings` default to those the index has, or `exact`. `vision` is the folder of the
-    vision tower where the run does not know it. `lang` is the language of captions in text files that name
-    none (default: the source language of the model). Videos are cut into moments unless `whole_videos`. What
-    cannot be indexed is listed in `rejected.jsonl`
-    of the index, and in `reject_file`. Raises UserError where something else is wrong; the index is then as
-    it was.
+    Videos are cut into moments. What cannot be indexed is listed in `rejected.jsonl` of the index. Raises
+    UserError where something else is wrong; the index is then as it was.
     """
     folder, model = Path(out), Path(run).absolute()
     trained = model_config(model)["trained"]
-    collection = open_collection(Path(media), trained, lang, whole_videos)
+    collection = open_collection(Path(media), trained, options.lang, options.whole_videos)
     with sole_writer(folder):
         before = read_info(folder) if (folder / MANIFEST).is_file() else None
         _require_same_media(before, collection.root, folder)
-        info = _next_info(folder, model, collection.root, before, backend, settings, vision)
-        eye = Eye(partial(load_encoder, model, device, info.vision))
+        info = _next_info(folder, model, collection.root, before, options)
+        reader = Reader(
+            collection, partial(load_encoder, model, options.device, info.vision), options.decoding
+        )
         swapped = before is not None and before.generation != info.generation
         with open_generation(info) as store:
             if swapped and before is not None:
                 _carry_over(before, info, store)
             plan = make_plan(collection, store)
-            new = len(plan.look) + sum(video not in plan.films for video in collection.videos)
-            _forecast(info, len(collection.ids) + len(collection.videos), new)
-            update = Update(collection, store, plan, eye)
-            with bar(len(plan.look), folder.name or "index", "images") as progress:
-                update.run(
-                    batch_size=batch_size or _batch_size(model, device),
-                    workers=workers or min(os.cpu_count() or 1, 8),
-                    max_megapixels=max_megapixels,
-                    progress=progress.update,
-                )
-            films = Films(collection, store, plan.films, lambda: eye.encoder, update.done, whole=whole_videos)
-            with bar(len(collection.videos), folder.name or "index", "videos") as progress:
-                films.run(max_megapixels=max_megapixels, progress=progress.update)
-            update.rejected += films.rejected
+            _forecast(info, len(collection.ids), len(plan.look))
+            update = Update(
+                store,
+                plan,
+                reader,
+                batch_size=options.batch_size or _batch_size(model, options.device),
+                workers=options.workers or min(os.cpu_count() or 1, 8),
+            )
+            with bar(len(plan.look), folder.name or "index", "items") as progress:
+                update.run(progress.update)
             if swapped and before is not None:
-                _embed_added(before, info, store, eye, update)
+                _embed_added(before, info, store, reader, update)
             if before is None or swapped or 2 * update.done.added > store.count():
                 store.build()
             info = dataclasses.replace(info, count=store.count(), described=dict(store.describe()))
-        _write_rejected([folder / REJECTED, *([Path(reject_file)] if reject_file else [])], update.rejected)
+        lists = [folder / REJECTED, *([Path(options.reject_file)] if options.reject_file else [])]
+        _write_rejected(lists, update.rejected)
         info = _with_calibration(info, model, before)
         if before is None or info != dataclasses.replace(before, updated=info.updated):
             write_info(info)
         remove_leftovers(info)
     return IndexReport(info=info, done=update.done, swapped=swapped, rejected=tuple(update.rejected))
-
-
-def open_collection(
-    media: Path, trained: Mapping[str, Any], lang: str | None, whole_videos: bool = False
-) -> Collection:
-    """A corpus, or any other folder as a folder of images and videos."""
-    manifest = media / MANIFEST
-    if manifest.is_file() and CORPUS.name in manifest.read_text(encoding="utf-8", errors="replace"):
-        return CorpusItems(Corpus.open(media), trained, whole_videos)
-    return MediaItems(media, lang or str(trained.get("source", "en")))
 
 
 def _require_same_media(before: IndexInfo | None, root: Path, folder: Path) -> None:
@@ -149,23 +145,17 @@ def _require_same_media(before: IndexInfo | None, root: Path, folder: Path) -> N
 
 
 def _next_info(
-    folder: Path,
-    model: Path,
-    root: Path,
-    before: IndexInfo | None,
-    backend: str | None,
-    settings: Mapping[str, object] | None,
-    vision: str | Path | None,
+    folder: Path, model: Path, root: Path, before: IndexInfo | None, options: IndexOptions
 ) -> IndexInfo:
-    """What the index will say of itself, counts aside."""
+    """Describe the index as it will be, counts aside."""
     config = model_config(model)
     trained = config["trained"]
-    chosen = backend or (before.backend if before else DEFAULT_BACKEND)
+    chosen = options.backend or (before.backend if before else DEFAULT_STORE)
     kept = before.settings if before and before.backend == chosen else {}
-    complete = complete_settings(chosen, {**kept, **(settings or {})})
+    complete = complete_settings(chosen, {**kept, **options.settings})
     images = image_fingerprint(model)
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    tower = str(Path(vision).absolute()) if vision else None
+    tower = str(Path(options.vision).absolute()) if options.vision else None
     if tower is None and before is not None and before.image_fingerprint == images:
         tower = before.vision
     return IndexInfo(
@@ -189,7 +179,7 @@ def _next_info(
 
 
 def _carry_over(before: IndexInfo, info: IndexInfo, store: Store) -> None:
-    """Another backend, or other settings, for the same vectors: nothing is embedded again."""
+    """Copy the entries where only the store or its settings are others: nothing is embedded again."""
     if before.image_fingerprint != info.image_fingerprint:
         return
     with open_generation(before) as old:
@@ -209,8 +199,8 @@ def _copy(page: list[Entry], old: Store, store: Store) -> None:
         store.add(missing, old.vectors([entry.item_id for entry in missing]))
 
 
-def _embed_added(before: IndexInfo, info: IndexInfo, store: Store, eye: Eye, update: Update) -> None:
-    """Entries that came by `Searcher.add` belong to no collection: the new model reads their files."""
+def _embed_added(before: IndexInfo, info: IndexInfo, store: Store, reader: Reader, update: Update) -> None:
+    """Let the new model read the files of entries that came by `Searcher.add`: no collection has them."""
     if before.image_fingerprint == info.image_fingerprint:
         return
     with open_generation(before) as old:
@@ -218,7 +208,7 @@ def _embed_added(before: IndexInfo, info: IndexInfo, store: Store, eye: Eye, upd
             if State.parse(entry.source) is None and store.get([entry.item_id])[0] is None:
                 file = Path(info.media or "", entry.path or "")
                 try:
-                    store.add([entry], eye.encoder.encode_image([file]))
+                    store.add([entry], reader.encoder.encode_image([file]))
                 except ImageError as error:
                     reason = f"added by hand, and its file is not there to be read again ({error.reason})"
                     update.rejected.append(Rejected(entry.item_id, entry.path, reason))
@@ -241,7 +231,7 @@ def _size(count: int) -> str:
 
 
 def _batch_size(model: Path, device: str) -> int:
-    """As for features: on a CPU, larger batches are slower."""
+    """Choose as for features: on a CPU, larger batches are slower."""
     if device == "cpu" or model_config(model)["model_type"] == "dragoman-onnx":
         return 4
     from dragoman.models.vision import checked_device
@@ -250,7 +240,7 @@ def _batch_size(model: Path, device: str) -> int:
 
 
 def _with_calibration(info: IndexInfo, model: Path, before: IndexInfo | None) -> IndexInfo:
-    """The calibration of the model, copied to the index under the name of its content.
+    """Copy the calibration of the model to the index, under the name of its content.
 
     Where the model has none, what the index had of the same model stays.
     """

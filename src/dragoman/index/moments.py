@@ -1,4 +1,4 @@
-"""A video as moments: which of its frames belong together.
+"""Moments of a video: which of its frames belong together.
 
 F frames, X width of what a model sees in a frame.
 """
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dragoman.media.frames import Frames, Seconds, frames
-from dragoman.media.images import Decoding
+from dragoman.media.images import DECODING, Decoding
 from dragoman.media.reading import sampled_frames
 from dragoman.retrievers.base import Encoder
 from dragoman.retrievers.videos import frame_vectors, sampling_of
@@ -42,18 +42,17 @@ class Moment:
     """[F, X] what the model sees in its frames."""
 
 
-def watched(encoder: Encoder, file: str | Path, max_megapixels: float) -> Frames:
-    """What a model sees in a video file, by the sampling of its feature set.
+def watched(encoder: Encoder, file: str | Path, decoding: Decoding = DECODING) -> Frames:
+    """Encode a video file as a model sees it, by the sampling of its feature set.
 
     Memory: one vector a frame. Raises ImageError as `sampled_frames`.
     """
     sampling = replace(sampling_of(encoder), most=MOST)
-    shown = sampled_frames(file, sampling, Decoding(max_megapixels=max_megapixels))
-    return frames(*frame_vectors(encoder, shown), sampling)
+    return frames(*frame_vectors(encoder, sampled_frames(file, sampling, decoding)), sampling)
 
 
 def moments(encoder: Encoder, seen: Frames, *, whole: bool, longest: float = LONGEST) -> list[Moment]:
-    """The moments of a video, in order; they cover all of it. Only one if `whole`."""
+    """Cut a video into moments, in order, which cover all of it; into one if `whole`."""
     # A model of videos was trained on clips as they are, with all cuts among their frames.
     is_clip = encoder.reads_frames and seen.edges[-2] <= longest
     found = [(0, len(seen.vectors))] if whole or is_clip else parts(seen, longest)

@@ -1,6 +1,8 @@
-"""Make an index agree with a collection: embed what is new, copy what is known, remove what is gone.
+"""Update of an index to a plan: encode what is new, copy what is known, remove what is gone.
 
-J joint width.
+Every item has parts, each with a vector: an image has one, under its own id; a video that is cut has one for
+each of its moments. All entries of an item are stored in one transaction, or, where some of them were there
+before, in steps that leave a mix which the next run notices.
 """
 
 from __future__ import annotations
@@ -8,18 +10,34 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from pathlib import Path
+from time import monotonic
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from dragoman.index.collection import Collection, Rejected
-from dragoman.index.look import Eye, Looked, ahead, look_at, reworded
-from dragoman.index.plan import Plan
-from dragoman.index.writer import Writer
+from dragoman.errors import MissingExtraError
+from dragoman.index.collection import Rejected
+from dragoman.index.entries import END, START, Held, seconds_of, video_of
+from dragoman.index.moments import moments, watched
+from dragoman.index.plan import Plan, Task
+from dragoman.index.reading import Reader, ReadItem, Seconds, reason_of
+from dragoman.media.frames import Frames
+from dragoman.media.images import ImageError
+from dragoman.records import Entry
+from dragoman.retrievers.videos import recalled
 from dragoman.stores import Store
+from dragoman.stores.checks import MAX_ID_BYTES
 
 FEATURES_AT_ONCE = 1024
 DELETED_AT_ONCE = 10_000
+SECONDS = 5.0
+"""What a kill can cost."""
+ENTRIES = 1000
+"""Entries that wait to be stored, and parts of videos that wait to be encoded."""
+
+Stored = tuple[Entry, NDArray[np.float32]]
 
 
 @dataclass(kw_only=True)
@@ -30,130 +48,253 @@ class Done:
     changed: int = 0
     """Embedded anew."""
     reworded: int = 0
-    """Of which only metadata, captions or the time of the file changed."""
+    """Rewritten, because metadata, captions or the time of the file changed, but not its content."""
     moved: int = 0
-    """Of the added, those that an entry of another path had before; their vectors were copied."""
+    """Among the added, those that an entry of another path had before; their vectors were copied."""
     copies: int = 0
-    """Of the added, further files of the same content; embedded once."""
+    """Among the added, further files of the same content; embedded once."""
     removed: int = 0
+
+
+class Part(NamedTuple):
+    """A piece of an item that becomes an entry."""
+
+    seconds: Seconds
+    seen: Any
+    """What `Reader.encode` takes."""
 
 
 class Update:
     """One run over a plan."""
 
-    def __init__(self, collection: Collection, backend: Store, plan: Plan, eye: Eye) -> None:
+    def __init__(self, store: Store, plan: Plan, reader: Reader, *, batch_size: int, workers: int) -> None:
         self.done = Done()
         self.rejected = list(plan.rejected)
-        self._collection = collection
-        self._backend = backend
-        self._plan = plan
-        self._eye = eye
-        self._writer = Writer(backend)
-        # Of what is gone and, later, of what this run embeds. An entry whose content changed is no origin:
-        # its vector may have been replaced when another item turns out to have its former content.
-        self._known = {digest: item_id for item_id, digest in plan.gone.items()}
-        self._gone = list(plan.gone)
+        self._plan, self._reader, self._writer = plan, reader, _Writer(store, self.done)
+        self._batch_size, self._workers = batch_size, workers
+        # Origins of vectors, by digest: what is gone and, later, what this run encodes. An item whose content
+        # changed is none: its vectors may be replaced before another item turns out to have that content.
+        self._known = {state.digest: held for held in plan.gone if (state := held.state)}
+        self._lost = {held.item_id for held in plan.gone}
+        self._gone = [item_id for held in plan.gone for item_id in held.ids]
+        self._waiting: dict[str, list[tuple[ReadItem, list[Part]]]] = defaultdict(list)
 
-    def run(
-        self, *, batch_size: int, workers: int, max_megapixels: float, progress: Callable[[int], object]
-    ) -> None:
+    def run(self, progress: Callable[[int], object]) -> None:
         """Do what the plan says; `progress` is told of finished items."""
-        twice = self._sizes_of_several()
-        look = partial(
-            look_at, self._collection, knows=self._knows, eye=self._eye, max_megapixels=max_megapixels
-        )
-        waiting: dict[bool, list[Looked]] = {True: [], False: []}
-        most = {True: FEATURES_AT_ONCE, False: batch_size}
-        for looked in ahead(look, self._plan.look, workers, 2 * batch_size):
-            if isinstance(looked, Rejected):
-                self._reject(looked)
-            elif self._is_unchanged(looked.entry.item_id, looked.state.digest):
-                self._writer.reword(looked.entry)
-                self.done.reworded += 1
-            elif looked.inputs is None or looked.state.digest in self._known:
-                self._copy(looked)
+        self._twice = self._sizes_of_several()
+        ahead = self._reader.ahead(self._plan.look, self._knows, self._workers, 2 * self._batch_size)
+        for task, item in ahead:
+            if isinstance(item, Rejected):
+                self._reject(task, item.reason)
             else:
-                is_vector = looked.state.kind == "vector"
-                waiting[is_vector].append(looked)
-                if len(waiting[is_vector]) == most[is_vector]:
-                    self._embed(waiting[is_vector], twice)
-                    waiting[is_vector].clear()
+                self._take(item)
             progress(1)
-        for batch in waiting.values():
-            self._embed(batch, twice)
-        for item_id in self._plan.reword:
-            self._reword(item_id)
+        for batch in self._waiting.values():
+            self._encode(batch)
+        for task in self._plan.reword:
+            reworded = self._reader.reworded(task)
+            if isinstance(reworded, Rejected):
+                self._reject(task, reworded.reason)
+            else:
+                self._reword(reworded)
         self._writer.flush()
+        # Last, as an item that moved is known by what the index holds under its old id.
         for start in range(0, len(self._gone), DELETED_AT_ONCE):
-            self.done.removed += self._backend.delete(self._gone[start : start + DELETED_AT_ONCE])
+            self._writer.delete(self._gone[start : start + DELETED_AT_ONCE])
 
     def _sizes_of_several(self) -> set[int]:
-        """Sizes that more than one file has: only among those can there be copies to remember."""
+        """Find the sizes that more than one file has: only among those can there be copies to remember."""
         sizes: Counter[int] = Counter()
-        for item_id in self._plan.look:
-            file = self._collection.file(item_id)
-            if file is not None and self._collection.feature(item_id) is None:
+        for task in self._plan.look:
+            file = self._reader.collection.file(task.item_id)
+            if file is not None and self._reader.collection.frozen(task.item_id) is None:
                 try:
                     sizes[file.stat().st_size] += 1
                 except OSError:
                     continue
         return {size for size, count in sizes.items() if count > 1}
 
-    def _embed(self, batch: Sequence[Looked], twice: set[int]) -> None:
-        """Embed each content once, and store all entries that have it."""
-        of_digest: dict[str, list[Looked]] = defaultdict(list)
-        for looked in batch:
-            of_digest[looked.state.digest].append(looked)
+    def _knows(self, task: Task, digest: str) -> bool:
+        """Tell if the index has the vectors of a content that an item has."""
+        return self._origin(task, digest) is not None or _is_unchanged(task, digest)
+
+    def _origin(self, task: Task, digest: str) -> Held | None:
+        origin = self._known.get(digest)
+        # Moments are no origin for a video that is not cut, nor the other way.
+        is_cut = self._reader.collection.is_cut(task.item_id)
+        return origin if origin is not None and origin.fits(is_cut) else None
+
+    def _take(self, item: ReadItem) -> None:
+        """Store an item whose vectors are known; let others wait for a batch."""
+        if _is_unchanged(item.task, item.state.digest):
+            self._reword(item)
+        elif (origin := self._origin(item.task, item.state.digest)) is not None:
+            self._copy(item, origin)
+        else:
+            self._wait(item)
+
+    def _wait(self, item: ReadItem) -> None:
+        try:
+            parts = self._parts_of(item)
+        except (ImageError, MissingExtraError, OSError) as error:
+            self._reject(item.task, reason_of(error))
+            return
+        first = parts[0].seen
+        if not isinstance(first, np.ndarray):
+            sort, most = "images", self._batch_size
+        elif first.ndim == 1:
+            sort, most = "vectors", FEATURES_AT_ONCE
+        else:
+            sort, most = "frames", ENTRIES
+        batch = self._waiting[sort]
+        batch.append((item, parts))
+        # Moments hold all of their frames, so that these wait no longer than entries do.
+        if sum(len(parts) for _, parts in batch) >= most or (sort == "frames" and self._writer.is_due):
+            self._encode(batch)
+            batch.clear()
+
+    def _parts_of(self, item: ReadItem) -> list[Part]:
+        """Cut an item into its parts. Raises ImageError, MissingExtraError, OSError."""
+        media, reader = item.media, self._reader
+        if not isinstance(media, Frames | Path):
+            if isinstance(media, np.ndarray) and media.ndim == 2:
+                media = recalled(reader.encoder, media[~np.isnan(media[:, 0])])
+            return [Part(None, media)]
+        encoder = reader.encoder
+        if isinstance(media, Frames):
+            seen = media._replace(vectors=recalled(encoder, media.vectors))
+        else:
+            seen = watched(encoder, media, reader.decoding)
+        is_cut = reader.collection.is_cut(item.task.item_id)
+        found = moments(encoder, seen, whole=not is_cut)
+        parts = [Part((one.start, one.end) if is_cut else None, one.seen) for one in found]
+        longest = max(len(reader.entry(item, part.seconds).item_id.encode()) for part in parts)
+        if longest > MAX_ID_BYTES:
+            reason = (
+                f"ids of its moments have {longest} bytes, and ids have at most {MAX_ID_BYTES}: shorten it"
+            )
+            raise ImageError(item.task.item_id, reason)
+        return parts
+
+    def _encode(self, batch: Sequence[tuple[ReadItem, list[Part]]]) -> None:
+        """Encode each content once, and store all entries that have it."""
         if not batch:
             return
-        vectors_NJ = self._eye.encode([same[0].inputs for same in of_digest.values()])
-        for (digest, same), vector_J in zip(of_digest.items(), vectors_NJ, strict=True):
-            if not np.isfinite(vector_J).all():
+        of_content: dict[str, list[tuple[ReadItem, list[Part]]]] = defaultdict(list)
+        for item, parts in batch:
+            of_content[item.state.digest].append((item, parts))
+        seen = [part.seen for same in of_content.values() for part in same[0][1]]
+        vectors = iter(self._reader.encode(seen))
+        for digest, same in of_content.items():
+            item, parts = same[0]
+            vectors_NJ = [next(vectors) for _ in parts]
+            if not np.isfinite(vectors_NJ).all():
                 reason = "its vision vector does not fit into float16, or is not finite"
-                for looked in same:
-                    self._reject(Rejected(looked.entry.item_id, looked.entry.path, reason))
+                for other, _ in same:
+                    self._reject(other.task, reason)
                 continue
-            for looked in same:
-                self._put(looked, vector_J)
-            self.done.copies += len(same) - 1
-            if same[0].state.size in twice:
-                self._known[digest] = same[0].entry.item_id
+            for other, _ in same:
+                ids = self._put(other, [part.seconds for part in parts], vectors_NJ)
+                if item.state.size in self._twice:
+                    self._known[digest] = Held(other.task.item_id, ids)
+            self.done.copies += (len(same) - 1) * len(parts)
 
-    def _put(self, looked: Looked, vector_J: np.ndarray) -> None:
-        new = looked.entry.item_id not in self._plan.there
-        self._writer.put(looked.entry, vector_J, new=new)
-        if new:
-            self.done.added += 1
+    def _put(
+        self, item: ReadItem, times: Sequence[Seconds], vectors: Sequence[NDArray[np.float32]]
+    ) -> list[str]:
+        """Store all entries of an item, and return their ids."""
+        entries = [self._reader.entry(item, seconds) for seconds in times]
+        self._writer.put(list(zip(entries, vectors, strict=True)), item.task.ids)
+        return [entry.item_id for entry in entries]
+
+    def _copy(self, item: ReadItem, origin: Held) -> None:
+        """Store an item whose content the index knows: that of a file that moved, or of another copy."""
+        stored = self._writer.stored(origin.ids)
+        self._put(item, [_seconds(entry) for entry, _ in stored], [vector_J for _, vector_J in stored])
+        if origin.item_id in self._lost:
+            self.done.moved += len(stored)
         else:
-            self.done.changed += 1
+            self.done.copies += len(stored)
 
-    def _knows(self, item_id: str, digest: str) -> bool:
-        """Whether the index has the vector of a content that an item has."""
-        return digest in self._known or self._is_unchanged(item_id, digest)
+    def _reword(self, item: ReadItem) -> None:
+        times: list[Seconds] = [None]
+        if self._reader.collection.is_cut(item.task.item_id):
+            times = [_seconds(entry) for entry, _ in self._writer.stored(item.task.ids)]
+        self._writer.reword([self._reader.entry(item, seconds) for seconds in times])
 
-    def _is_unchanged(self, item_id: str, digest: str) -> bool:
-        before = self._plan.before.get(item_id)
-        return before is not None and before.digest == digest
-
-    def _copy(self, looked: Looked) -> None:
-        """An entry whose content the index knows: that of a file that moved, or of another copy."""
-        origin = self._known[looked.state.digest]
-        self._put(looked, self._writer.vector(origin))
-        if origin in self._plan.gone:
-            self.done.moved += 1
-        else:
-            self.done.copies += 1
-
-    def _reword(self, item_id: str) -> None:
-        entry = reworded(self._collection, item_id, self._plan.reword[item_id])
-        if isinstance(entry, Rejected):
-            self._reject(entry)
-        else:
-            self._writer.reword(entry)
-            self.done.reworded += 1
-
-    def _reject(self, rejected: Rejected) -> None:
-        self.rejected.append(rejected)
+    def _reject(self, task: Task, reason: str) -> None:
+        self.rejected.append(Rejected(task.item_id, self._reader.collection.path(task.item_id), reason))
         # What the index holds of a file that can no longer be read is out of date.
-        if rejected.item_id in self._plan.there:
-            self._gone.append(rejected.item_id)
+        self._gone += task.ids
+
+
+class _Writer:
+    """Entries on their way into a store: gathered for some seconds, then stored in few transactions."""
+
+    def __init__(self, store: Store, done: Done) -> None:
+        self._store, self._done = store, done
+        self._new: dict[str, Stored] = {}
+        self._changed: dict[str, Stored] = {}
+        self._reworded: dict[str, Entry] = {}
+        self._stale: list[str] = []
+        self._since = monotonic()
+
+    @property
+    def is_due(self) -> bool:
+        """True where entries have waited long enough."""
+        waiting = len(self._new) + len(self._changed) + len(self._reworded)
+        return waiting >= ENTRIES or monotonic() - self._since >= SECONDS
+
+    def put(self, entries: Sequence[Stored], held: Sequence[str]) -> None:
+        """Take all entries of an item; of those the index `held` of it, what is not among them goes."""
+        there = set(held)
+        for entry, vector_J in entries:
+            (self._changed if entry.item_id in there else self._new)[entry.item_id] = (entry, vector_J)
+        self._stale += sorted(there.difference(entry.item_id for entry, _ in entries))
+        self._flush_if_due()
+
+    def reword(self, entries: Sequence[Entry]) -> None:
+        """Take all entries of an item that keep their vectors."""
+        self._reworded |= {entry.item_id: entry for entry in entries}
+        self._flush_if_due()
+
+    def stored(self, ids: Sequence[str]) -> list[Stored]:
+        """Read entries that were put or are in the index, with their vectors."""
+        there = [one for one in ids if one not in self._new and one not in self._changed]
+        entries = [entry for entry in self._store.get(there) if entry is not None] if there else []
+        vectors = self._store.vectors([entry.item_id for entry in entries]) if entries else ()
+        found = {entry.item_id: (entry, vector) for entry, vector in zip(entries, vectors, strict=True)}
+        found |= {one: self._new.get(one) or self._changed[one] for one in ids if one not in there}
+        return [found[one] for one in ids if one in found]
+
+    def flush(self) -> None:
+        """Store what waits: new entries first, those that stay next, old ones last."""
+        for waiting, store in ((self._new, self._store.add), (self._changed, self._store.update)):
+            if waiting:
+                entries, vectors = zip(*waiting.values(), strict=True)
+                store(entries, np.stack(vectors))
+        if self._reworded:
+            self._store.update(list(self._reworded.values()))
+        self._done.added += len(self._new)
+        self._done.changed += len(self._changed)
+        self._done.reworded += len(self._reworded)
+        self.delete(self._stale)
+        self._new, self._changed, self._reworded, self._stale = {}, {}, {}, []
+        self._since = monotonic()
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Remove entries."""
+        if ids:
+            self._done.removed += self._store.delete(ids)
+
+    def _flush_if_due(self) -> None:
+        if self.is_due:
+            self.flush()
+
+
+def _is_unchanged(task: Task, digest: str) -> bool:
+    return task.before is not None and task.before.digest == digest
+
+
+def _seconds(entry: Entry) -> Seconds:
+    return None if video_of(entry) is None else (seconds_of(entry, START), seconds_of(entry, END))

@@ -14,7 +14,7 @@ from dragoman.corpus import Corpus
 from dragoman.errors import UserError
 from dragoman.evaluation.metrics import RECALLS
 from dragoman.folders import sole_writer
-from dragoman.index import index_media
+from dragoman.index import IndexOptions, index_media
 from dragoman.pages.contact_sheet import SHOWN, Example, draw_sheet
 from dragoman.pages.demo import write_page
 from dragoman.pages.trust import write_page as write_trust_page
@@ -117,7 +117,7 @@ def run_demo(out: str | Path, config: DemoConfig) -> DemoResult:
         log.info("6/6 index")
         run = folder / ROBUST / "run"
         calibrate_once(run, world, "cpu")
-        index_media(run, world, folder / "index", device="cpu")
+        index_media(run, world, folder / "index", IndexOptions(device="cpu"))
     return DemoResult(
         reports=reports, differences=differences, page=page, sheet=sheet, index=folder / "index"
     )

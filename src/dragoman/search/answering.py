@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dragoman.errors import UserError
-from dragoman.index.film import film_id
+from dragoman.index.entries import video_id
 from dragoman.media.video import VideoPart
 from dragoman.records import Hit
 from dragoman.retrievers.base import require_list
@@ -173,9 +173,9 @@ def _best_moments(matches: Sequence[Match], query: Query) -> list[Match]:
         return [match for match in matches if match.item_id != query.item_id]
     best: dict[str, Match] = {}
     for match in matches:
-        best.setdefault(film_id(match.item_id), match)
+        best.setdefault(video_id(match.item_id), match)
     if query.item_id is not None:
-        best.pop(film_id(query.item_id), None)
+        best.pop(video_id(query.item_id), None)
     return list(best.values())
 
 

@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from dragoman.index.film import END, START, film_of, seconds_of
+from dragoman.index.entries import END, START, seconds_of, video_of
 from dragoman.media.video import VideoPart
 from dragoman.records import Hit
 from dragoman.search.answer import Answer, Query
@@ -93,7 +93,7 @@ def _shown(character: str) -> str:
 
 def _when(hit: Hit) -> str:
     """From when to when, of a moment of a video."""
-    if film_of(hit.entry) is None:
+    if video_of(hit.entry) is None:
         return ""
     start, end = (int(seconds_of(hit.entry, name)) for name in (START, END))
     return f"  {_clock(start)}-{_clock(max(start + 1, end))}"

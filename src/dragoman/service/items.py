@@ -14,7 +14,7 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 
 from dragoman.errors import MissingExtraError, UserError
 from dragoman.folders import atomic_path
-from dragoman.index.film import middle_of
+from dragoman.index.entries import middle_of
 from dragoman.media.images import ImageError, format_of, open_image
 from dragoman.records import Entry
 from dragoman.service import bodies, schemas, thumbnails

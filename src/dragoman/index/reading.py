@@ -1,0 +1,213 @@
+"""Items as they are read: their state, what their files say of themselves, and what the model will encode.
+
+Images are opened and prepared ahead, in threads, and only where the vector of their content is not known.
+Videos are decoded later, one at a time, because the model sees frames while they are decoded.
+
+F frames, X width of what the model sees in a frame, D of the vision tower, J joint width, N parts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dragoman.errors import UserError
+from dragoman.index.collection import Collection, Notes, Rejected
+from dragoman.index.entries import END, START, State, frozen_state, moment_id, notes_digest
+from dragoman.index.plan import Task
+from dragoman.media.folder import NoteError
+from dragoman.media.images import Decoding, ImageError, image_header, open_image
+from dragoman.records import Entry, Value
+from dragoman.retrievers.videos import together
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from dragoman.retrievers.base import Encoder
+
+_EXIF, _TAKEN, _STORED, _ORIENTATION = 0x8769, 0x9003, 0x0132, 0x0112
+_ON_ITS_SIDE = (5, 6, 7, 8)
+_DATE = re.compile(r"(1[89]\d\d|20\d\d):(0[1-9]|1[0-2]):(0[1-9]|[12]\d|3[01])\b")
+
+Seconds = tuple[float, float] | None
+"""Start and end of a moment; None of what is one entry."""
+Knows = Callable[[Task, str], bool]
+"""Tells if the vectors of a content are known, by its digest."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadItem:
+    """An item that was read."""
+
+    task: Task
+    state: State
+    notes: Notes
+    said: Mapping[str, Value]
+    """Metadata that its file holds."""
+    media: Any
+    """Prepared image; frozen vectors, as `Collection.frozen` gives them; file of a video; None where the
+    vectors of an image are known."""
+
+
+class Reader:
+    """Reads the items of a collection for a model, which is loaded when the first one needs it."""
+
+    def __init__(self, collection: Collection, load: Callable[[], Encoder], decoding: Decoding) -> None:
+        self.collection, self.decoding = collection, decoding
+        self._load, self._lock = load, threading.Lock()
+        self._encoder: Encoder | None = None
+
+    @property
+    def encoder(self) -> Encoder:
+        """The model; safe to ask for in any thread."""
+        with self._lock:
+            if self._encoder is None:
+                self._encoder = self._load()
+            return self._encoder
+
+    def ahead(
+        self, tasks: Sequence[Task], knows: Knows, workers: int, most: int
+    ) -> Iterator[tuple[Task, ReadItem | Rejected]]:
+        """Yield each task with what `read` gives for it, in order, made in threads; `most` wait at a time."""
+        waiting: deque[tuple[Task, Future[ReadItem | Rejected]]] = deque()
+        pool = ThreadPoolExecutor(workers, thread_name_prefix="images")
+        try:
+            for task in tasks:
+                waiting.append((task, pool.submit(self.read, task, knows)))
+                if len(waiting) > most:
+                    first, item = waiting.popleft()
+                    yield first, item.result()
+            for first, item in waiting:
+                yield first, item.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def read(self, task: Task, knows: Knows) -> ReadItem | Rejected:
+        """Read an item; an image is decoded only where `knows` says no."""
+        collection, item_id = self.collection, task.item_id
+        path = collection.path(item_id)
+        try:
+            notes = collection.notes(item_id)
+            said = notes_digest(notes, path)
+            frozen = collection.frozen(item_id)
+            if frozen is not None:
+                state = frozen_state(frozen, said)
+                return ReadItem(task=task, state=state, notes=notes, said={}, media=frozen)
+            file = collection.file(item_id)
+            if file is None:
+                reason = (
+                    "neither a file nor a vector in the feature set of the model"
+                    if path is None
+                    else "a URI, not a file: download it and give its path"
+                )
+                return Rejected(item_id, path, reason)
+            # The time is taken first: a file that is written meanwhile is read again by the next run.
+            stat = file.stat()
+            if collection.kind(item_id) == "video":
+                # Not in memory at once, as images are: videos are of any size.
+                with file.open("rb") as opened:
+                    digest = hashlib.file_digest(opened, "sha256").hexdigest()
+                state = State("file", digest, stat.st_size, stat.st_mtime_ns, said)
+                return ReadItem(task=task, state=state, notes=notes, said={}, media=file)
+            content = file.read_bytes()
+            digest = hashlib.sha256(content).hexdigest()
+            state = State("file", digest, len(content), stat.st_mtime_ns, said)
+            image = None if knows(task, digest) else self._prepared(content)
+            return ReadItem(task=task, state=state, notes=notes, said=_said(content), media=image)
+        except (ImageError, NoteError, OSError) as error:
+            return Rejected(item_id, path, reason_of(error))
+
+    def reworded(self, task: Task) -> ReadItem | Rejected:
+        """Read again what was said of an item of which only metadata or captions have changed."""
+        item_id, before = task.item_id, task.before
+        assert before is not None
+        path, file = self.collection.path(item_id), self.collection.file(item_id)
+        try:
+            notes = self.collection.notes(item_id)
+            is_image = before.kind == "file" and self.collection.kind(item_id) == "image"
+            said = _said(file.read_bytes()) if file is not None and is_image else {}
+        except (NoteError, OSError) as error:
+            return Rejected(item_id, path, reason_of(error))
+        state = before._replace(notes=notes_digest(notes, path))
+        return ReadItem(task=task, state=state, notes=notes, said=said, media=None)
+
+    def entry(self, item: ReadItem, seconds: Seconds) -> Entry:
+        """Make the entry of an item, or of a moment of it."""
+        item_id = item.task.item_id
+        path = self.collection.path(item_id)
+        metadata = {**_named(path), **item.said, **item.notes.metadata}
+        if seconds is not None:
+            # These times are of the moment, whatever the video says of itself.
+            start, end = seconds
+            metadata |= {START: round(start, 2), END: round(end, 2)}
+        return Entry(
+            item_id=item_id if seconds is None else moment_id(item_id, *seconds),
+            kind=self.collection.kind(item_id),
+            path=path,
+            metadata=metadata,
+            captions=dict(item.notes.captions),
+            source=str(item.state),
+        )
+
+    def encode(self, parts: Sequence[Any]) -> NDArray[np.float32]:
+        """Encode N prepared images, or N frozen vectors [D], or the frames [F, X] of N parts: [N, J]."""
+        if not isinstance(parts[0], np.ndarray):
+            return self.encoder.encode_prepared(parts)
+        # Videos have as many vectors as frames, images one.
+        if parts[0].ndim == 2:
+            return together(self.encoder, parts)
+        return self.encoder.encode_features(np.stack(parts))
+
+    def _prepared(self, content: bytes) -> Any:
+        image: Image = open_image(content, self.decoding)
+        # Outside of the attempt: a model that cannot be loaded is not the fault of this image.
+        encoder = self.encoder
+        try:
+            return encoder.prepare_image(image)
+        except UserError:
+            raise
+        except (ValueError, TypeError, RuntimeError) as error:
+            raise ImageError("image", f"the tower's preprocessing failed ({error})") from None
+
+
+def reason_of(error: Exception) -> str:
+    """Say why an item was rejected."""
+    if isinstance(error, OSError):
+        return f"cannot be read ({error.strerror or error})"
+    return error.reason if isinstance(error, ImageError) else str(error)
+
+
+def _named(path: str | None) -> dict[str, Value]:
+    """Folder and name of a file, for filters."""
+    if path is None or "://" in path:
+        return {}
+    pure = PurePosixPath(path)
+    folder = {} if str(pure.parent) in (".", "/") else {"folder": str(pure.parent)}
+    return {**folder, "file": pure.name}
+
+
+def _said(content: bytes) -> dict[str, Value]:
+    """Width and height as the picture is seen, and when it was taken, where the camera said so."""
+    try:
+        with image_header(content) as image:
+            width, height = image.size
+            tags = image.getexif()
+            if tags.get(_ORIENTATION) in _ON_ITS_SIDE:
+                width, height = height, width
+            taken = tags.get_ifd(_EXIF).get(_TAKEN) or tags.get(_STORED) or ""
+    except Exception:
+        # Cameras and editors write broken EXIF often; the pixels may be good all the same.
+        return {}
+    date = _DATE.match(str(taken))
+    found: dict[str, Value] = {"width": width, "height": height}
+    return found | ({"year": int(date[1]), "date": "-".join(date.groups())} if date else {})
