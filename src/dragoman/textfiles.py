@@ -7,13 +7,23 @@ import gzip
 import json
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from dragoman.errors import UserError
 
 LONGEST_LINE = 1 << 24
 """Bytes. A file of another kind may hold no line end for gigabytes; it must not fill the memory."""
+
+
+@contextmanager
+def unpacked(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file, and unpack it where it begins like gzip, whatever its name."""
+    with path.open("rb") as plain:
+        zipped = plain.read(2) == b"\x1f\x8b"
+        plain.seek(0)
+        yield gzip.GzipFile(fileobj=plain) if zipped else plain  # type: ignore[misc]
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -24,10 +34,7 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """
     number = 0
     try:
-        with path.open("rb") as plain:
-            zipped = plain.read(2) == b"\x1f\x8b"
-            plain.seek(0)
-            file = gzip.GzipFile(fileobj=plain) if zipped else plain
+        with unpacked(path) as file:
             while line := file.readline(LONGEST_LINE):
                 number += 1
                 if len(line) == LONGEST_LINE:

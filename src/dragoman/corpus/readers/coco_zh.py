@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from itertools import chain
-from pathlib import Path
 
-from dragoman.corpus.readers.contract import Needed, Published, Row, Source, Wanted, faulty, item, stem
+from dragoman.corpus.readers.contract import Needed, Published, Source, Wanted
 from dragoman.corpus.readers.formats import coco
-from dragoman.corpus.readers.formats.tagged import tagged_lines
-from dragoman.records import SPLITS, Split
+from dragoman.corpus.readers.formats.tagged import listed_captions, listed_items
+from dragoman.records import SPLITS
 from dragoman.textfiles import text_lines
 
 ABOUT = Published(
@@ -41,37 +39,16 @@ def needed(test: str) -> Needed:
 
 def read(wanted: Wanted) -> Source:
     lists = {split: wanted.files[f"coco-cn_{split}.txt"] for split in SPLITS}
-    split_of = {line.text: split for split, file in lists.items() for line in text_lines(file)}
+    images = {split: [line.text for line in text_lines(file)] for split, file in lists.items()}
+    every, tests = set(chain.from_iterable(images.values())), set(images["test"])
     captions = []
     if "zh" in wanted.languages:
-        captions.append(_chinese(wanted, wanted.files[_WRITTEN], split_of, wanted.test == "written"))
-        if wanted.test == "translated":
-            tests = {name: split for name, split in split_of.items() if split == "test"}
-            captions.append(_chinese(wanted, wanted.files[_TRANSLATED], tests, True))
+        translated = tests if wanted.test == "translated" else ()
+        captions.append(listed_captions(wanted, wanted.files[_WRITTEN], "zh", every, translated))
+        if translated:
+            captions.append(listed_captions(wanted, wanted.files[_TRANSLATED], "zh", tests))
     if "en" in wanted.languages:
         found = coco.images(wanted.files[coco.FILE], "5k")
-        known = (image for image in found if image.line.fault or image.item_id in split_of)
+        known = (image for image in found if image.line.fault or image.item_id in every)
         captions.append(coco.english(wanted, known))
-    return Source(
-        items=chain.from_iterable(_items(file, split) for split, file in lists.items()),
-        captions=chain.from_iterable(captions),
-    )
-
-
-def _items(file: Path, split: Split) -> Iterator[Row]:
-    for line in text_lines(file):
-        if line.fault:
-            yield faulty(file, line, line.fault)
-        elif line.text:
-            yield item(file, line.number, line.text, split, f"{line.text}.jpg")
-
-
-def _chinese(wanted: Wanted, file: Path, split_of: Mapping[str, Split], tests: bool) -> Iterator[Row]:
-    for found in tagged_lines(file):
-        item_id = stem(found.visual)
-        if found.line.fault:
-            yield faulty(file, found.line, found.line.fault)
-        elif item_id not in split_of:
-            wanted.defects.note("caption of an image in no split left out, zh", item_id)
-        elif tests or split_of[item_id] != "test":
-            yield from wanted.caption(file, found.line, item_id, "zh", found.slot, found.text)
+    return Source(items=listed_items(lists), captions=chain.from_iterable(captions))

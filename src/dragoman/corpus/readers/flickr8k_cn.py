@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
-from dragoman.corpus.readers.contract import Needed, Published, Row, Source, Wanted, faulty, item, stem
-from dragoman.corpus.readers.formats.tagged import tagged_lines
-from dragoman.records import SPLITS, Split
+from dragoman.corpus.readers.contract import Needed, Published, Row, Source, Wanted, faulty, stem
+from dragoman.corpus.readers.formats.tagged import listed_captions, listed_items, tagged_lines
+from dragoman.records import SPLITS
 from dragoman.textfiles import text_lines
 
 ABOUT = Published(
@@ -34,33 +34,15 @@ def needed(test: str) -> Needed:
 def read(wanted: Wanted) -> Source:
     lists = {split: wanted.files[f"flickr8k{split}.txt"] for split in SPLITS}
     known = {line.text for file in lists.values() for line in text_lines(file)}
-    human = [_human(wanted, wanted.files[_HUMAN[lang]], lang, known) for lang in wanted.languages]
+    human = [listed_captions(wanted, wanted.files[_HUMAN[lang]], lang, known) for lang in wanted.languages]
     machine = []
     if set(wanted.languages) == set(_HUMAN):
         found = {engine: wanted.files.find(name) for name, engine in _MACHINE.items()}
         machine = [_machine(file, engine, known) for engine, file in found.items() if file is not None]
     return Source(
-        items=chain.from_iterable(_items(file, split) for split, file in lists.items()),
+        items=listed_items(lists),
         captions=chain(*human, *machine),
     )
-
-
-def _items(file: Path, split: Split) -> Iterator[Row]:
-    for line in text_lines(file):
-        if line.fault:
-            yield faulty(file, line, line.fault)
-        elif line.text:
-            yield item(file, line.number, line.text, split, f"{line.text}.jpg")
-
-
-def _human(wanted: Wanted, file: Path, lang: str, known: set[str]) -> Iterator[Row]:
-    for found in tagged_lines(file):
-        if found.line.fault:
-            yield faulty(file, found.line, found.line.fault)
-        elif (item_id := stem(found.visual)) in known:
-            yield from wanted.caption(file, found.line, item_id, lang, found.slot, found.text)
-        else:
-            wanted.defects.note(f"caption of an image in no split left out, {lang}", item_id)
 
 
 def _machine(file: Path, engine: str, known: set[str]) -> Iterator[Row]:

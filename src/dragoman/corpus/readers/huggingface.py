@@ -18,10 +18,9 @@ from dragoman.corpus.readers.formats.parquet import BATCH, damaged, parquet_rows
 from dragoman.corpus.readers.formats.records import (
     Columns,
     Record,
-    captions,
     extracted,
-    items,
     metadata,
+    source,
     split_of,
 )
 from dragoman.errors import UserError
@@ -73,11 +72,9 @@ def read(wanted: Wanted) -> Source:
     for part in parts:
         for file in part.files:
             wanted.files.use(file)
-    return Source(
-        items=items(chain.from_iterable(_records(wanted, part, pictures=True) for part in parts)),
-        captions=captions(
-            wanted, chain.from_iterable(_records(wanted, part, pictures=False) for part in parts)
-        ),
+    return source(
+        wanted,
+        lambda pictures: (record for part in parts for record in _records(wanted, part, pictures=pictures)),
     )
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path
 
 from dragoman.corpus.readers.contract import Needed, Published, Source, Wanted
 from dragoman.corpus.readers.formats.parquet import column_names, parquet_rows
-from dragoman.corpus.readers.formats.records import Columns, Record, captions, extracted, items
+from dragoman.corpus.readers.formats.records import Columns, Record, extracted, source
 from dragoman.corpus.readers.formats.tfrecord import examples
 from dragoman.errors import UserError
 from dragoman.textfiles import TextLine
@@ -44,13 +43,12 @@ def read(wanted: Wanted) -> Source:
         )
     for shard in shards:
         wanted.files.use(shard)
-    return Source(
-        items=items(
-            chain.from_iterable(_records(wanted, shard, pictures=True) for shard in shards), once=True
+    return source(
+        wanted,
+        lambda pictures: (
+            record for shard in shards for record in _records(wanted, shard, pictures=pictures)
         ),
-        captions=captions(
-            wanted, chain.from_iterable(_records(wanted, shard, pictures=False) for shard in shards)
-        ),
+        once=True,
     )
 
 

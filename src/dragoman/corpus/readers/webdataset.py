@@ -7,17 +7,15 @@ import re
 import tarfile
 import zlib
 from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path, PurePosixPath
 
 from dragoman.corpus.readers.contract import Needed, Published, Source, Wanted
 from dragoman.corpus.readers.formats.records import (
     Columns,
     Record,
-    captions,
     extracted,
-    items,
     metadata,
+    source,
     split_of,
     texts_of,
 )
@@ -58,10 +56,10 @@ def read(wanted: Wanted) -> Source:
     for shard in shards:
         wanted.files.use(shard)
     base = root.parent if root.is_file() else root
-    return Source(
-        items=items(chain.from_iterable(_samples(wanted, s, base, pictures=True) for s in shards)),
-        captions=captions(
-            wanted, chain.from_iterable(_samples(wanted, s, base, pictures=False) for s in shards)
+    return source(
+        wanted,
+        lambda pictures: (
+            record for shard in shards for record in _samples(wanted, shard, base, pictures=pictures)
         ),
     )
 

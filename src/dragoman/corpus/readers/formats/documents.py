@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dragoman.errors import UserError
-from dragoman.textfiles import TextLine
+from dragoman.textfiles import TextLine, unpacked
 
 # ijson was tried in place of this module. It is faster, but its memory grows with the square of the depth
 # (100,000 open brackets killed the process), it has no text of a record for the reject file, and it ends at a
@@ -162,10 +162,7 @@ def _pieces(file: Path) -> Iterator[str]:
     decoder = codecs.getincrementaldecoder("utf-8-sig")()
     fed = 0
     try:
-        with file.open("rb") as plain:
-            zipped = plain.read(2) == b"\x1f\x8b"
-            plain.seek(0)
-            stream = gzip.GzipFile(fileobj=plain) if zipped else plain
+        with unpacked(file) as stream:
             while data := stream.read(PIECE):
                 fed += len(data)
                 yield decoder.decode(data)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from dragoman.corpus.readers.contract import CAPTION_KEYS, ITEM_KEYS, Row, Wanted, faulty
+from dragoman.corpus.readers.contract import CAPTION_KEYS, ITEM_KEYS, Row, Source, Wanted, faulty
 from dragoman.errors import UserError
 from dragoman.folders import atomic_path
 from dragoman.records import Split
@@ -37,6 +37,15 @@ class Record(NamedTuple):
     path: str | None
     captions: list[tuple[str | None, object]]
     more: Mapping[str, object]
+
+
+def source(wanted: Wanted, records: Callable[[bool], Iterable[Record]], *, once: bool = False) -> Source:
+    """Give the items and captions of records, which are read twice, so that neither is held.
+
+    `records(True)` gives items with their paths and metadata, `records(False)` their captions. `once` is as in
+    `items`.
+    """
+    return Source(items=items(records(True), once=once), captions=captions(wanted, records(False)))
 
 
 def items(records: Iterable[Record], *, once: bool = False) -> Iterator[Row]:
