@@ -62,7 +62,6 @@ PRIVATE_TO_MEND = {
 BANNED = {"What", "Whether", "Of", "As", "Where", "How", "Which"}
 WORDS_TO_MEND = {
     "cli",
-    "corpus",
     "databases",
     "errors",
     "export",
@@ -73,7 +72,6 @@ WORDS_TO_MEND = {
     "pipelines",
     "progress",
     "recipes",
-    "records",
     "reports",
     "retrievers",
     "scenes",

@@ -18,7 +18,7 @@ _TAG = re.compile(
 
 @lru_cache(maxsize=4096)
 def canonical_tag(tag: str) -> str:
-    """The tag in its usual case: `PT-br` gives `pt-BR`, `zh-hant` gives `zh-Hant`.
+    """Return the tag in its usual case: `PT-br` gives `pt-BR`, `zh-hant` gives `zh-Hant`.
 
     Raises ValueError where it has not the shape of a BCP 47 tag, with a better spelling where one is plain.
     """

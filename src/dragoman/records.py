@@ -46,7 +46,7 @@ class Caption:
 
 Scalar = str | int | float | bool
 Value = Scalar | tuple[Scalar, ...]
-"""Of one field of metadata; a field that is unknown is left out, never null."""
+"""Value of one field of metadata; a field that is unknown is left out, never null."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,13 +57,13 @@ class Entry:
     """Any text without control characters, at most 512 bytes of UTF-8."""
     kind: Kind = "image"
     path: str | None = None
-    """Of the media file: absolute, relative to the media folder of the index, or a URI."""
+    """Path of the media file: absolute, relative to the media folder of the index, or a URI."""
     metadata: Mapping[str, Value] = field(default_factory=dict)
-    """What filters see."""
+    """Fields that filters see."""
     captions: Mapping[str, str] = field(default_factory=dict)
     """One text a language (BCP 47), shown beside the picture; not searched."""
     source: str = ""
-    """What the vector was made from: a digest that changes with the file, empty where unknown."""
+    """Digest of what the vector was made from; it changes with the file, and is empty where unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

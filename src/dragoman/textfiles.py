@@ -27,7 +27,7 @@ def unpacked(path: Path) -> Iterator[IO[bytes]]:
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    r"""Number (from 1) and bytes of each line, without its `\n`.
+    r"""Yield number (from 1) and bytes of each line, without its `\n`.
 
     Only `\n` ends a line: captions hold Unicode line separators. A byte order mark is dropped, and a file
     that begins like gzip is unpacked whatever its name. Raises UserError where the file cannot be read.
@@ -68,7 +68,7 @@ class TextLine(NamedTuple):
 
 
 def text_lines(path: Path) -> Iterator[TextLine]:
-    """Lines as `numbered_lines` gives them, decoded."""
+    """Yield the lines of `numbered_lines`, decoded."""
     for number, raw in numbered_lines(path):
         try:
             yield TextLine(number, raw, raw.decode("utf-8").strip(), None)
@@ -77,7 +77,7 @@ def text_lines(path: Path) -> Iterator[TextLine]:
 
 
 def json_object(raw: bytes | str) -> tuple[dict[str, object], str | None]:
-    """A line as one JSON object, or no fields and why."""
+    """Read a line as one JSON object: its fields, or no fields and why."""
     try:
         value = json.loads(raw.decode("utf-8") if isinstance(raw, bytes) else raw)
     except UnicodeDecodeError as error:
@@ -90,7 +90,7 @@ def json_object(raw: bytes | str) -> tuple[dict[str, object], str | None]:
 
 
 def json_lines(path: Path) -> Iterator[tuple[TextLine, dict[str, object]]]:
-    """Lines that are not blank, with the object that each is; where `fault` is set there are no fields."""
+    """Yield lines that are not blank, each with its object; where `fault` is set there are no fields."""
     for line in text_lines(path):
         if line.text or line.fault is not None:
             fields, fault = json_object(line.raw)
@@ -142,7 +142,7 @@ class _Lines:
         return self._taken[-1]
 
     def take(self) -> tuple[int, str]:
-        """Number of the first line taken since the last call, and the text of all of them."""
+        """Return the number of the first line taken since the last call, and the text of all of them."""
         first, text = self._number - len(self._taken) + 1, "".join(self._taken)
         self._taken.clear()
         return first, text.removesuffix("\n")

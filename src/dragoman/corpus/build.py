@@ -32,7 +32,7 @@ REPLACE = "Give another --out, or replace it, with all translations and features
 
 @dataclass(frozen=True, kw_only=True)
 class BuildReport:
-    """What a build made."""
+    """Outcome of a build."""
 
     corpus: Corpus
     items: int
@@ -41,7 +41,7 @@ class BuildReport:
     unchanged: bool
     """The folder held this corpus already, from the same inputs and options, and was left as it was."""
     notes: tuple[str, ...] = ()
-    """What was odd about a published data set, and what was left out of it."""
+    """Oddities of a published data set, and what was left out of it."""
 
 
 def build_jsonl(
@@ -182,7 +182,7 @@ def _counted(rows: Iterable[Row], step: int = 10_000) -> Iterator[Row]:
 
 
 def _with_media(items: pa.Table, root: Path, pattern: str) -> pa.Table:
-    """Items with the file that `pattern` names, where they have no path and that file exists."""
+    """Return the items, those without a path with the file that `pattern` names, if it exists."""
     paths = items["path"].to_pylist()
     for row, item_id in enumerate(items["item_id"].to_pylist()):
         if paths[row] is None:
@@ -200,7 +200,7 @@ def _hashes(features: Iterable[Features]) -> dict[str, str]:
 
 
 def _noted(options: BuildOptions) -> dict[str, Any]:
-    """Options that shape the result, as JSON."""
+    """Return the options that shape the result, as JSON."""
     left_out = ("reject_file", "overwrite", "features")
     plain = {key: value for key, value in asdict(options).items() if key not in left_out}
     root = options.media_root

@@ -26,7 +26,7 @@ class RecordError(ValueError):
 
 
 class Rejects:
-    """Where faults go. Without a file, the first one is raised as UserError."""
+    """Collection of faults. Without a file, the first one is raised as UserError."""
 
     def __init__(self, file: Path | None) -> None:
         self.file = file
@@ -98,7 +98,7 @@ def caption_values(fields: Mapping[str, object], lang: str | None, role: str | N
 
 
 def path_of(fields: Mapping[str, object], base: Path) -> str | None:
-    """The path of an item: URIs stay, others become absolute, relative ones seen from `base`.
+    """Return the path of an item: URIs stay, others become absolute, relative ones seen from `base`.
 
     So they stay valid wherever the corpus folder lies and whatever the working folder is.
     """
@@ -107,7 +107,7 @@ def path_of(fields: Mapping[str, object], base: Path) -> str | None:
 
 
 def one_of(fields: Mapping[str, object], key: str, known: tuple[str, ...]) -> str | None:
-    """A field with few possible values, or None where it is absent."""
+    """Return a field with few possible values, or None where it is absent."""
     value = fields.get(key)
     if value is not None and value not in known:
         raise RecordError(f"{key} is {_shown(value)}, but one of {', '.join(known)} was expected.")
@@ -115,7 +115,7 @@ def one_of(fields: Mapping[str, object], key: str, known: tuple[str, ...]) -> st
 
 
 def name_of(fields: Mapping[str, object], key: str) -> str | None:
-    """An identifier, or None where it is absent; integers are taken as their digits."""
+    """Return an identifier, or None where it is absent; integers are taken as their digits."""
     value = fields.get(key)
     if type(value) is int and abs(value) < 1 << 63:
         return str(value)
@@ -132,14 +132,14 @@ def name_of(fields: Mapping[str, object], key: str) -> str | None:
 
 
 def required(value: str | None, key: str, otherwise: str = "") -> str:
-    """The value, or the fault that it is absent."""
+    """Return the value. Raises RecordError where it is absent."""
     if value is None:
         raise RecordError(f"{key} is missing. Add it to the record{otherwise}.")
     return value
 
 
 def metadata_of(fields: Mapping[str, object], names: Iterable[str]) -> dict[str, object]:
-    """Metadata columns that are present: strings, numbers, booleans, lists of one sort of these."""
+    """Return metadata columns that are present: strings, numbers, booleans, lists of one sort of these."""
     found = {name: fields[name] for name in names if fields.get(name) is not None}
     for name, value in found.items():
         if not name or _UNSAFE_IN_NAMES.search(name):

@@ -141,7 +141,7 @@ class Corpus:
         CORPUS.write(self.folder, inputs=self.manifest["inputs"], **kept)
 
     def media_path(self, path: str) -> str:
-        """Where an item's file is: relative paths are relative to the corpus folder; URIs pass through."""
+        """Return where an item's file is: relative paths begin at the corpus folder, URIs pass through."""
         if "://" in path:
             return path
         return str(self.folder / path)
@@ -152,7 +152,7 @@ class Corpus:
         return sorted(manifest.parent.name for manifest in self.folder.glob("features/*/manifest.json"))
 
     def features(self, name: str) -> FeatureSet:
-        """The feature set `name`. Raises UserError that lists the known ones."""
+        """Open the feature set `name`. Raises UserError that lists the known ones."""
         if name not in self.feature_names:
             known = ", ".join(self.feature_names) or "none"
             raise UserError(
@@ -162,7 +162,7 @@ class Corpus:
         return FeatureSet.open(self.folder / "features" / name)
 
     def features_of(self, tower: Mapping[str, Any] | None) -> str | None:
-        """The name of a feature set that a vision tower made, by the `fingerprint` it has; None for none."""
+        """Find the feature set that a vision tower made, by its `fingerprint`: the name, or None."""
         for name in self.feature_names:
             made_by = FeatureSet.open(self.folder / "features" / name).manifest.get("encoder")
             if tower and isinstance(made_by, dict) and made_by.get("fingerprint") == tower["fingerprint"]:
@@ -170,7 +170,7 @@ class Corpus:
         return None
 
     def fingerprint(self) -> dict[str, str]:
-        """Content hashes of both tables, for the manifests of what is made from them."""
+        """Return the content hashes of both tables, for the manifests of what is made from them."""
         return {name: sha256(self.folder / name) for name in ("items.parquet", "captions.parquet")}
 
 

@@ -30,7 +30,7 @@ def names() -> list[str]:
 
 
 def load(name: str) -> ModuleType:
-    """The reader of that name. Raises UserError that lists the known ones."""
+    """Load the reader of that name. Raises UserError that lists the known ones."""
     module = name.replace("-", "_")
     return plugins.load(READERS, module if name in names() else name, "data set")
 
@@ -83,7 +83,7 @@ def build_dataset(
 
 
 def _placed(rows: Iterator[Row], media: Media) -> Iterator[Row]:
-    """Items whose path is the file that is there; the published name is kept as metadata `file`."""
+    """Yield items whose path is the file that is there; the published name is kept as metadata `file`."""
     for row in rows:
         published = row.fields.get("path")
         if not isinstance(published, str):
@@ -118,7 +118,7 @@ def _counted(about: Published, test: str, items: pa.Table) -> Iterator[str]:
 
 
 def _uneven(items: pa.Table, captions: pa.Table) -> Iterator[str]:
-    """Whether every test item has a human caption in every language, which consistency needs."""
+    """Tell of test items without a human caption in every language, which consistency needs."""
     tests = items["split"].to_pylist().count("test")
     human = select(captions, items, role="human", split="test")
     languages = human["lang"].unique().to_pylist()
@@ -144,7 +144,7 @@ def _repeated(items: pa.Table, captions: pa.Table) -> Iterator[str]:
 def _choose(
     name: str, about: Published, needed: Needed, root: Path, languages: Sequence[str] | None
 ) -> tuple[tuple[str, ...], Files]:
-    """The languages to read and the files to read them from.
+    """Choose the languages to read and the files to read them from.
 
     By default these are the languages of which the root holds any file. Raises UserError that names every
     file that is missing, and where it is published.
@@ -167,7 +167,7 @@ def _choose(
 
 
 def _choose_test(name: str, about: Published, test: str | None) -> str:
-    """The test set to read, by default the first."""
+    """Choose the test set to read, by default the first."""
     if test is None:
         return about.tests[0] if about.tests else ""
     if about.names_tests:

@@ -36,7 +36,7 @@ _LIST = "a list"
 
 @dataclass(slots=True)
 class _Claims:
-    """What the records so far say about one item, and where it was said first."""
+    """Statements of the records so far about one item, and the place of the first."""
 
     place: str
     split: str
@@ -92,7 +92,7 @@ class Draft:
             self._reject(row, fault, "caption_id", self._rejected_captions)
 
     def tables(self) -> tuple[pa.Table, pa.Table]:
-        """Items and captions that passed, in the order in which they came."""
+        """Return the items and captions that passed, in the order in which they came."""
         self._flush()
         captions = pa.Table.from_batches(self._batches, _PLACED)
         faults = source_faults(captions, self._rejected_captions)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 
 def source_faults(captions: pa.Table, rejected: Collection[str]) -> dict[int, str]:
-    """Row numbers of captions whose source does not fit, in row order, each with the reason.
+    """Find the captions whose source does not fit: row numbers, in order, each with the reason.
 
     A source must exist, belong to the same item, have another language (mt), or be the translation of a
     caption in this one's language (back); following sources must end at a human caption. `rejected` are the
@@ -89,7 +89,7 @@ def _absent(source_id: str, rejected: Collection[str]) -> str:
 
 
 def _row_of(wanted: pa.ChunkedArray, ids: pa.ChunkedArray) -> NDArray[np.int64]:
-    """First row of each wanted id; -1 where it is null or absent."""
+    """Find the first row of each wanted id; -1 where it is null or absent."""
     row_N = pc.index_in(wanted, value_set=ids.combine_chunks(), skip_nulls=True)
     return np.asarray(pc.fill_null(row_N, -1).to_numpy(), np.int64)
 
@@ -105,7 +105,8 @@ def _parent(known_N: NDArray[np.bool_], source_N: NDArray[np.int64]) -> NDArray[
 def _rooted(
     has_source_N: NDArray[np.bool_], known_N: NDArray[np.bool_], source_N: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
-    """Whether following sources ends. Steps double each round, so that long chains cost little."""
+    """Tell for each caption whether following sources ends."""
+    # Steps double each round, so that long chains cost little.
     ancestor_N = _parent(known_N, source_N)
     for _ in range(len(source_N).bit_length()):
         ancestor_N = ancestor_N[ancestor_N]
@@ -115,7 +116,7 @@ def _rooted(
 def _downstream(
     bad_N: NDArray[np.bool_], known_N: NDArray[np.bool_], source_N: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
-    """Bad captions and all that was translated from them, by the same doubling."""
+    """Mark bad captions and all that was translated from them."""
     ancestor_N, reached_N = _parent(known_N, source_N), bad_N
     for _ in range(len(source_N).bit_length()):
         reached_N = reached_N | reached_N[ancestor_N]

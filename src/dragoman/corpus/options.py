@@ -22,7 +22,7 @@ class BuildOptions:
     features: tuple[GivenFeatures | GivenFrames, ...] = ()
     """Feature sets that come with the captions; each must cover every item."""
     media_root: Path | None = None
-    """Where relative paths of items begin; by default the folder of the file that names them."""
+    """Folder in which relative paths of items begin; by default that of the file that names them."""
     media_pattern: str = "{item_id}.jpg"
     """File below `media_root` of an item that names no path; an item whose file is missing gets none."""
     lang: str | None = None
@@ -34,7 +34,7 @@ class BuildOptions:
     split_fractions: tuple[float, float, float] | None = None
     """Shares of train, val and test among items that name no split, drawn by a hash of the item id."""
     seed: int = 0
-    """Of that hash."""
+    """Seed of that hash."""
     metadata: tuple[str, ...] = ()
     """Columns of the caption file that describe the item and are kept for filters."""
     ignore: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""What a corpus holds, in numbers and samples."""
+"""Summary of a corpus, in numbers and samples."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ def _of_languages(wanted: Wanted, lists: list[_List], *, known_lines: bool) -> l
 
 
 def _once(rows: Iterator[Row]) -> Iterator[Row]:
-    """An item is named by each of its captions and languages; the same item in the same split counts once."""
+    """Pass each item once in a split: it is named by each of its captions and languages."""
     seen: set[tuple[object, object]] = set()
     for row in rows:
         key = (row.fields["item_id"], row.fields["split"])

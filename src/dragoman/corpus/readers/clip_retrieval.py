@@ -96,7 +96,7 @@ def _shards(root: Path, folder: str, pattern: str) -> list[Path]:
 
 
 def _ids(wanted: Wanted, tables: list[Path]) -> list[str]:
-    """Item id of each row."""
+    """Return the item id of each row."""
     paths: list[str] = []
     for table in tables:
         name = Columns(wanted, column_names(table), str(table)).item_id

@@ -36,7 +36,7 @@ class Features(Protocol):
 
     @property
     def name(self) -> str:
-        """Of the feature set."""
+        """Name of the feature set."""
 
     @property
     def inputs(self) -> Mapping[str, str]:
@@ -48,7 +48,7 @@ class Features(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """What a reader gives: items of their own (or None, where captions imply them), then captions.
+    """Gift of a reader: items of their own (or None, where captions imply them), then captions.
 
     `inputs` maps what was read to a content hash. `findings` tells, from the finished tables of items and
     captions, what was odd about them and what was left out.
@@ -67,33 +67,33 @@ Needed = Mapping[str, tuple[str, ...]]
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """What is known of a data set before any of its files is opened."""
+    """Facts about a data set, known before any of its files is opened."""
 
     title: str
     where: Mapping[str, str]
     """Address at which files are published, by the beginning of their path; "" for all others."""
     languages: tuple[str, ...] = ()
-    """As BCP 47; none where the files say which they are."""
+    """BCP 47 tags; none where the files say which languages they hold."""
     tests: tuple[str, ...] = ()
     """Names for `--test`, the default first; none where there is no choice."""
     items: Mapping[str, int] = field(default_factory=dict)
     """Published number of items, by split, or by split and test set as in `test 1k` where these differ."""
     defects: tuple[str, ...] = ()
-    """What is known to be odd about the files, and what is done about it."""
+    """Known oddities of the files, each with what is done about it."""
     free: bool = False
-    """Whether the user says what the files do not: language, role, split."""
+    """True where the user says what the files do not: language, role, split."""
     shares: tuple[float, float, float] | None = None
-    """Of train, val and test, drawn by hash, where no split is published and the user names none."""
+    """Shares of train, val and test, drawn by hash, where no split is published and the user names none."""
     names_tests: bool = False
-    """Whether the files say which test sets there are."""
+    """True where the files say which test sets there are."""
     columns: bool = False
-    """Whether the user says which column holds what."""
+    """True where the user says which column holds what."""
     packed: bool = False
-    """Whether the files hold the pictures, which can be extracted."""
+    """True where the files hold the pictures, which can be extracted."""
 
 
 class Defects:
-    """What was odd or left out: counted, with the first few places."""
+    """Cases that were odd or left out: counted, with the first few places."""
 
     def __init__(self) -> None:
         self._places: dict[str, list[str]] = {}
@@ -109,7 +109,7 @@ class Defects:
             places.append(place)
 
     def lines(self) -> list[str]:
-        """One line for each sort of case, in the order in which they were met."""
+        """Write one line for each sort of case, in the order in which they were met."""
         return [
             f"{what}: {count:,} ({', '.join(self._places[what])}{', …' if count > 3 else ''})"
             for what, count in self._counts.items()
@@ -118,17 +118,17 @@ class Defects:
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """What a reader is asked for."""
+    """Request to a reader: languages, test set, and the files to read."""
 
     files: Files
     languages: tuple[str, ...]
     test: str
     lang: str | None = None
-    """Of captions that name none, where the user says it."""
+    """Language of captions that name none, where the user says it."""
     columns: Mapping[str, str] = field(default_factory=dict)
     """Header of a key, such as `text`, where it is not the usual one."""
     extract: Path | None = None
-    """Where to write pictures that the files hold."""
+    """Folder for the pictures that the files hold, if they are to be written."""
     defects: Defects = field(default_factory=Defects)
 
     def caption(
@@ -141,7 +141,7 @@ class Wanted:
         text: object,
         **more: object,
     ) -> Iterator[Row]:
-        """A human caption as a row, under the id `item#lang#slot`; none, and a note, where it is empty."""
+        """Yield a human caption under the id `item#lang#slot`; where it is empty none, and note it."""
         if isinstance(text, str):
             text = text.strip()
             if not text:
@@ -154,15 +154,15 @@ class Wanted:
 
 
 def item(file: Path | str, line: int, item_id: str, split: Split, path: str | None, **more: object) -> Row:
-    """An item as a row; `path` is the published file name or address."""
+    """Make an item a row; `path` is the published file name or address."""
     return Row(str(file), line, "", {"item_id": item_id, "split": split, "path": path} | more)
 
 
 def stem(name: str) -> str:
-    """A file name without folders and suffix: `val2014/COCO_val2014_1.jpg` gives `COCO_val2014_1`."""
+    """Strip a file name of folders and suffix: `val2014/COCO_val2014_1.jpg` gives `COCO_val2014_1`."""
     return PurePosixPath(name).stem
 
 
 def faulty(file: Path | str, line: TextLine, fault: str) -> Row:
-    """A line that is no record."""
+    """Make a row of a line that is no record."""
     return Row(str(file), line.number, line.raw, {}, fault)

@@ -26,7 +26,7 @@ class Files:
         self._skipped = _folders_to_skip(root, names)
 
     def find(self, name: str) -> Path | None:
-        """The file of that published path, if it is there."""
+        """Find the file of that published path, if it is there."""
         path = _present(self.root, name, self._skipped)
         return None if path is None else self.use(path)
 
@@ -41,12 +41,12 @@ class Files:
         return path
 
     def hashes(self) -> dict[str, str]:
-        """Path and content hash of each file that was used."""
+        """Return path and content hash of each file that was used."""
         return {str(path): sha256(path) for path in self._used}
 
 
 def _folders_to_skip(root: Path, names: Sequence[str]) -> int:
-    """How many outer folders of the published paths the root leaves out: so many that most files are there.
+    """Count the outer folders of the published paths that the root leaves out, so that most files are there.
 
     At most so many that the paths stay different from one another.
     """
@@ -85,7 +85,7 @@ class Media:
                 self._by_name.setdefault(key, []).append(path)
 
     def find(self, published: str, item_id: str) -> str | None:
-        """The file of that name or address, or else one that is named like the item, with any suffix.
+        """Find the file of that name or address, or else one that is named like the item, with any suffix.
 
         Of several such files the one whose folders are the published ones is taken, else the first by name.
         """
@@ -106,7 +106,7 @@ class Media:
 
 
 def _files(folder: Path) -> Iterator[str]:
-    """Paths, folder by folder in the order of their names; linked folders too, but each folder once."""
+    """Yield paths, folder by folder in the order of names; linked folders too, but each folder once."""
     seen: set[str] = set()
     for parent, folders, names in os.walk(folder, followlinks=True):
         if (real := os.path.realpath(parent)) in seen:
@@ -120,6 +120,6 @@ def _files(folder: Path) -> Iterator[str]:
 
 
 def _alike(one: Sequence[str], other: Sequence[str]) -> int:
-    """How many folders are the same, from the innermost on."""
+    """Count the folders that are the same, from the innermost on."""
     pairs = zip(reversed(one), reversed(other), strict=False)
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))

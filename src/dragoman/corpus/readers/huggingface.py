@@ -144,7 +144,8 @@ def _records(wanted: Wanted, part: _Part, *, pictures: bool) -> Iterator[Record]
 def _selected(
     rows: Iterator[tuple[str, list[str], dict[str, object]]], part: _Part
 ) -> Iterator[tuple[int, tuple[str, list[str], dict[str, object]]]]:
-    """Rows of a selection, under their place in it. The whole is held: a selection may be in any order."""
+    """Yield the rows of a selection, under their place in it."""
+    # A selection may be in any order.
     held = list(rows)
     for number, row in enumerate(part.indices or ()):
         if not 0 <= row < len(held):

@@ -77,7 +77,7 @@ def _records(wanted: Wanted, shard: Path, *, pictures: bool) -> Iterator[Record]
 
 
 def _pictures(wanted: Wanted, shard: Path) -> dict[str, str]:
-    """Paths, by key, of the pictures that a `.tfrecord` beside the shard holds, once they are extracted."""
+    """Extract the pictures that a `.tfrecord` beside the shard holds: their paths, by key."""
     file, found = shard.with_suffix(".tfrecord"), {}
     if wanted.extract is None or not file.is_file():
         return {}

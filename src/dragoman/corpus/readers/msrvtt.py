@@ -95,7 +95,7 @@ def _of_lists(wanted: Wanted) -> Iterator[Row]:
 
 
 def _lists(wanted: Wanted) -> Iterator[tuple[Path, TextLine, str, Split, str | None]]:
-    """Videos of the two lists, with the caption that the list of the test set names."""
+    """Yield the videos of the two lists, with the caption that the list of the test set names."""
     lists: list[tuple[str, Split]] = [(_NINE, "train"), (_TEST, "test")]
     for listed, split in lists:
         file = wanted.files[listed]

@@ -70,7 +70,7 @@ def _is_tar(path: Path) -> bool:
 
 
 def _samples(wanted: Wanted, shard: Path, base: Path, *, pictures: bool) -> Iterator[Record]:
-    """The samples of a shard: with their pictures, or with their captions."""
+    """Yield the samples of a shard: with their pictures, or with their captions."""
     key, members, seen = "", dict[str, bytes](), set[str]()
     for name, data in _members(wanted, shard, pictures=pictures):
         path = PurePosixPath(name)

@@ -21,13 +21,13 @@ class Part(NamedTuple):
 
 
 def items(part: Part) -> Iterator[Row]:
-    """One item a line of the image list."""
+    """Yield one item a line of the image list."""
     for number, name in _images(part.images):
         yield item(part.images, number, stem(name), part.split, name)
 
 
 def captions(wanted: Wanted, part: Part) -> Iterator[Row]:
-    """One caption a line. Raises UserError where a file has not as many lines as there are images."""
+    """Yield one caption a line. Raises UserError where a file has not as many lines as there are images."""
     ids = [stem(name) for _, name in _images(part.images)]
     for lang, files in part.captions.items():
         for slot, file in enumerate(files):
@@ -60,7 +60,7 @@ def _as_many(file: Path, count: int, images: Path) -> list[TextLine]:
 
 
 def _without_end(lines: Iterator[TextLine]) -> Iterator[TextLine]:
-    """Lines but for blank ones at the end."""
+    """Yield the lines but for blank ones at the end."""
     blank: list[TextLine] = []
     for line in lines:
         if not line.text and line.fault is None:

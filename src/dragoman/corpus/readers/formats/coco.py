@@ -39,7 +39,7 @@ class Image(NamedTuple):
 
 
 def images(file: Path, test: str) -> Iterator[Image]:
-    """The images of the split file, in its order; of the test set those of `test`."""
+    """Yield the images of the split file, in its order; of the test set those of `test`."""
     tests = 0
     for place, line, fields in entries(file, "images"):
         name, split, number = fields.get("filename"), fields.get("split"), fields.get("cocoid")
@@ -60,7 +60,7 @@ def images(file: Path, test: str) -> Iterator[Image]:
 
 
 def items(found: Iterator[Image]) -> Iterator[Row]:
-    """Images as items, with `coco_id` and, in the test set, `fold`."""
+    """Yield images as items, with `coco_id` and, in the test set, `fold`."""
     for image in found:
         if image.line.fault is None:
             more: dict[str, object] = {"coco_id": image.number}
@@ -70,7 +70,7 @@ def items(found: Iterator[Image]) -> Iterator[Row]:
 
 
 def english(wanted: Wanted, found: Iterator[Image]) -> Iterator[Row]:
-    """The English captions of images."""
+    """Yield the English captions of images."""
     for image in found:
         if image.line.fault:
             yield faulty(image.place, image.line, image.line.fault)
@@ -82,7 +82,7 @@ def english(wanted: Wanted, found: Iterator[Image]) -> Iterator[Row]:
 
 
 def numbered_images(file: Path) -> Iterator[tuple[int, str, str]]:
-    """Number, file name and place of each image of the document."""
+    """Yield number, file name and place of each image of the document."""
     for place, _, fields in entries(file, "images"):
         number, name = fields.get("id"), fields.get("file_name")
         if type(number) is int and isinstance(name, str):
@@ -90,7 +90,7 @@ def numbered_images(file: Path) -> Iterator[tuple[int, str, str]]:
 
 
 def annotated(wanted: Wanted, file: Path, lang: str, item_of: Mapping[int, str]) -> Iterator[Row]:
-    """One caption an annotation; those of images that are no items are left out and counted."""
+    """Yield one caption an annotation; those of images that are no items are left out and counted."""
     slots: Counter[str] = Counter()
     for place, line, fields in entries(file, "annotations"):
         number = fields.get("image_id")

@@ -21,7 +21,7 @@ def read(
     delimiter: str | None = None,
     metadata: Collection[str] = (),
 ) -> Source:
-    """One caption a record. `columns` maps a key of a caption or item to the header it has here.
+    """Read one caption a record. `columns` maps a key of a caption or item to the header it has here.
 
     Headers that are keys already need no mapping; other columns are left out, unless `metadata` names them.
     An empty cell is an absent value. The delimiter is a comma, or a tab in files called `.tsv` or `.tsv.gz`.
@@ -58,7 +58,7 @@ def _rows(path: Path, columns: Mapping[str, str], delimiter: str, metadata: froz
 def _keys(
     path: Path, header: list[str], columns: Mapping[str, str], metadata: frozenset[str]
 ) -> dict[str, int]:
-    """Place of each key that is read."""
+    """Find the place of each key that is read."""
     wanted = {name: name for name in metadata} | dict(columns)
     for name in wanted.values():
         if name not in header:
@@ -76,7 +76,7 @@ def _keys(
 
 
 def _number(cell: object) -> object:
-    """A cell as number where it is one; what is none is left for the check that names it."""
+    """Read a cell as a number where it is one; what is none is left for the check that names it."""
     try:
         return float(cell) if isinstance(cell, str) else cell
     except ValueError:

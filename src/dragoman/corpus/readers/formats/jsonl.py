@@ -13,7 +13,7 @@ from dragoman.textfiles import json_object, numbered_lines
 def read(
     captions: Path, *, items: Path | None = None, metadata: Collection[str] = (), ignore: Collection[str] = ()
 ) -> Source:
-    """Captions with the keys of a caption and its item, and optionally items with any further keys.
+    """Read captions with the keys of a caption and its item, and optionally items with any further keys.
 
     A key of a caption line that is neither known nor named in `metadata` or `ignore` is a fault: it is
     usually a typing error. Blank lines are skipped.

@@ -37,12 +37,12 @@ class TextFile(NamedTuple):
 
     @property
     def role(self) -> Role:
-        """How its captions came about."""
+        """Role of its captions, by the length of their chain."""
         return _ROLES[len(self.languages) - 1]
 
 
 def text_files(root: Path, task: str) -> list[TextFile]:
-    """The caption files below `root`, `root/TextData` or `root/*/TextData`; of several tasks those of one."""
+    """Find the caption files in `root`, `root/TextData` or `root/*/TextData`; of several tasks those of one."""
     folders = [root, root / "TextData", *sorted(root.glob("*/TextData"))]
     per_folder = [
         [file for path in sorted(folder.glob("*.caption.txt*")) if (file := _parsed(path))]
@@ -61,7 +61,7 @@ def text_files(root: Path, task: str) -> list[TextFile]:
 
 
 def source(wanted: Wanted, files: Sequence[TextFile]) -> Source:
-    """Items and captions of caption files; those that need another than the wanted languages are left out."""
+    """Read caption files; those that need another than the wanted languages are left out."""
     chosen = [f for f in files if not wanted.languages or set(f.languages) <= set(wanted.languages)]
     if not chosen:
         raise UserError(
@@ -93,7 +93,7 @@ def _split(name: str) -> Split:
 
 
 def _of_task(files: list[TextFile], task: str) -> list[TextFile]:
-    """Files of one task: its own where there are such, else those that serve both."""
+    """Choose the files of one task: its own where there are such, else those that serve both."""
     other = [name for name in TASKS if name != task]
     kept = [file for file in files if file.task not in other]
     own = {(file.split, file.languages, file.engine) for file in kept if file.task == task}

@@ -14,7 +14,7 @@ BATCH = 1024
 
 
 def parquet_schema(file: Path) -> pa.Schema:
-    """The columns of a Parquet file."""
+    """Read the columns of a Parquet file."""
     try:
         return pq.read_schema(file)
     except (pa.ArrowException, OSError) as error:
@@ -22,7 +22,7 @@ def parquet_schema(file: Path) -> pa.Schema:
 
 
 def column_names(file: Path) -> list[str]:
-    """Names of the columns of a Parquet file."""
+    """Read the names of the columns of a Parquet file."""
     names: list[str] = parquet_schema(file).names
     return names
 
@@ -30,7 +30,7 @@ def column_names(file: Path) -> list[str]:
 def parquet_rows(
     file: Path, columns: Sequence[str], batch_size: int = BATCH
 ) -> Iterator[tuple[int, dict[str, object]]]:
-    """Number (from 1) and some columns of each row."""
+    """Yield number (from 1) and some columns of each row."""
     number = 0
     try:
         with pq.ParquetFile(file) as parquet:
@@ -45,7 +45,7 @@ def parquet_rows(
 
 
 def damaged(file: Path, error: Exception) -> UserError:
-    """What to tell of a file that cannot be read."""
+    """Make the error of a file that cannot be read."""
     return UserError(
         f"{file} cannot be read ({str(error).splitlines()[0] if str(error) else error!r}). Fetch it anew."
     )

@@ -42,14 +42,14 @@ class Record(NamedTuple):
 def source(wanted: Wanted, records: Callable[[bool], Iterable[Record]], *, once: bool = False) -> Source:
     """Give the items and captions of records, which are read twice, so that neither is held.
 
-    `records(True)` gives items with their paths and metadata, `records(False)` their captions. `once` is as in
-    `items`.
+    `records(True)` gives items with their paths and metadata, `records(False)` their captions. `once` is that
+    of `items`.
     """
     return Source(items=items(records(True), once=once), captions=captions(wanted, records(False)))
 
 
 def items(records: Iterable[Record], *, once: bool = False) -> Iterator[Row]:
-    """The items of records; one that several records name counts once, as long as they agree on its split.
+    """Yield the items of records; one that several records name counts once, if they agree on its split.
 
     With `once` no other record may name it.
     """
@@ -66,7 +66,7 @@ def items(records: Iterable[Record], *, once: bool = False) -> Iterator[Row]:
 
 
 def captions(wanted: Wanted, records: Iterable[Record]) -> Iterator[Row]:
-    """The captions of records in the wanted languages; empty ones are left out and counted."""
+    """Yield the captions of records in the wanted languages; empty ones are left out and counted."""
     for place, line, item_id, _, _, texts, _ in records:
         if line.fault:
             yield faulty(place, line, line.fault)
@@ -79,7 +79,7 @@ def captions(wanted: Wanted, records: Iterable[Record]) -> Iterator[Row]:
 
 
 def texts_of(value: object, lang: str | None) -> list[tuple[str | None, object]]:
-    """Captions of a field: a text, a list of texts, or either by language."""
+    """List the captions of a field: a text, a list of texts, or either by language."""
     if value is None:
         return []
     if isinstance(value, dict):
@@ -88,12 +88,12 @@ def texts_of(value: object, lang: str | None) -> list[tuple[str | None, object]]
 
 
 def split_of(name: str) -> Split | None:
-    """The split that a name means, if it does: `validation` is val."""
+    """Return the split that a name means, if it does: `validation` is val."""
     return _SPLITS.get(name.lower())
 
 
 class Columns:
-    """Which columns of a table hold what: as the user says, or by their usual names."""
+    """Columns of a table by what they hold: as the user says, or by their usual names."""
 
     def __init__(self, wanted: Wanted, names: Iterable[str], table: str) -> None:
         self._names = list(names)
@@ -120,14 +120,14 @@ class Columns:
             )
 
     def captions(self, row: Mapping[str, object]) -> list[tuple[str | None, object]]:
-        """Captions of a row."""
+        """List the captions of a row."""
         if self.text is None:
             return [found for tag in self.languages for found in texts_of(row.get(tag), tag)]
         lang = row.get(self.lang) if self.lang else None
         return texts_of(row.get(self.text), lang if isinstance(lang, str) else None)
 
     def used(self) -> set[str]:
-        """Columns that hold what is not metadata."""
+        """Return the columns that hold what is not metadata."""
         named = (self.text, self.item_id, self.lang, self.split, self.path)
         return {name for name in named if name is not None} | set(self.languages)
 
@@ -136,7 +136,7 @@ class Columns:
 
 
 def metadata(row: Mapping[str, object], left_out: set[str]) -> dict[str, object]:
-    """Plain values of a row that describe its item."""
+    """Return the plain values of a row that describe its item."""
     taken = left_out | CAPTION_KEYS | ITEM_KEYS
     return {
         name: value

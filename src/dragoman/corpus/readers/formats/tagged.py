@@ -27,7 +27,7 @@ class Tagged(NamedTuple):
 
 
 def tagged_lines(file: Path) -> Iterator[Tagged]:
-    """The captions of a file, blank lines left out."""
+    """Yield the captions of a file, blank lines left out."""
     for line in text_lines(file):
         if not line.text and line.fault is None:
             continue

@@ -13,11 +13,11 @@ from pathlib import Path
 from dragoman.errors import UserError
 
 VARINT, EIGHT_BYTES, SIZED, FOUR_BYTES = 0, 1, 2, 5
-"""How a field of a protocol buffer is stored."""
+"""Kinds of storage of a field of a protocol buffer."""
 
 
 def examples(file: Path) -> Iterator[dict[str, bytes]]:
-    """The bytes of each example, by their name; of a list the first, and no numbers.
+    """Yield the bytes of each example, by their name; of a list the first, and no numbers.
 
     Lengths are checked by their checksum, contents by their form alone: Python would sum a gigabyte for
     minutes. Raises UserError where the file is torn or no such file.
@@ -44,7 +44,7 @@ def examples(file: Path) -> Iterator[dict[str, bytes]]:
 
 
 def masked_crc32c(data: bytes) -> int:
-    """The checksum of the format."""
+    """Compute the checksum of the format."""
     crc = 0xFFFFFFFF
     for byte in data:
         crc = _TABLE[(crc ^ byte) & 0xFF] ^ (crc >> 8)
@@ -71,7 +71,7 @@ def _example(content: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 def _sized(message: bytes, wanted: int) -> Iterator[bytes]:
-    """The values of one field of a message. Raises ValueError or IndexError for what is none."""
+    """Yield the values of one field of a message. Raises ValueError or IndexError for what is none."""
     at = 0
     while at < len(message):
         key, at = _varint(message, at)
@@ -92,7 +92,7 @@ def _sized(message: bytes, wanted: int) -> Iterator[bytes]:
 
 
 def _varint(message: bytes, at: int) -> tuple[int, int]:
-    """A number, and the place behind it."""
+    """Read a number: its value, and the place behind it."""
     value = 0
     for shift in range(0, 70, 7):
         byte = message[at]
