@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from miniatures import miniature
 
-from dragoman.corpus import BuildOptions, BuildReport, build_dataset, datasets
+from dragoman.corpus import BuildOptions, BuildReport, ReadOptions, build_dataset, datasets
 from dragoman.errors import UserError
 
 NAMES = datasets.names()
@@ -64,7 +64,7 @@ def test_every_missing_file_is_named_with_where_it_is_published(name: str, tmp_p
         # Readers of whatever files there are tell how those are named.
         lacks = f"lacks {len(gone)} files of {name}: " if gone else "holds (no|neither) "
         with pytest.raises(UserError, match=lacks) as caught:
-            build_dataset(name, tmp_path / "in", tmp_path / "out", test=test)
+            build_dataset(name, tmp_path / "in", tmp_path / "out", reading=ReadOptions(test=test))
         assert [path for path in gone if path not in str(caught.value)] == []
         said += str(caught.value)
     assert [place for place in reader.ABOUT.where.values() if place not in said] == []

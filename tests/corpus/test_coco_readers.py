@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from miniatures import miniature, put
 
-from dragoman.corpus import BuildOptions, BuildReport, build_dataset
+from dragoman.corpus import BuildOptions, BuildReport, ReadOptions, build_dataset
 from dragoman.corpus.readers.formats import coco, documents
 from dragoman.corpus.readers.formats.documents import entries
 from dragoman.errors import UserError
@@ -20,7 +20,7 @@ from dragoman.errors import UserError
 
 def built(name: str, root: Path, **given: Any) -> BuildReport:
     options = BuildOptions(overwrite=True, **given.pop("options", {}))
-    return build_dataset(name, root / "in", root / "out", options, **given)
+    return build_dataset(name, root / "in", root / "out", options, ReadOptions(**given))
 
 
 def texts(report: BuildReport) -> dict[str, str]:

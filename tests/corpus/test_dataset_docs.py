@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from dataset_tables import PAGE, block, counts, defects, readers
 
-from dragoman.corpus import build_dataset
+from dragoman.corpus import ReadOptions, build_dataset
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "published_formats"
 REAL = {
@@ -62,7 +62,7 @@ OTHER_TESTS = [("multi30k-task1", test) for test in ("2017_flickr", "2017_mscoco
 @pytest.mark.parametrize(("name", "test"), [*((name, None) for name in REAL), *OTHER_TESTS])
 @pytest.mark.skipif(not DATA.is_dir(), reason=f"the published files are not at {DATA}")
 def test_the_counts_are_those_of_the_real_files(name: str, test: str | None, tmp_path: Path) -> None:
-    report = build_dataset(name, DATA / REAL[name], tmp_path / "out", test=test)
+    report = build_dataset(name, DATA / REAL[name], tmp_path / "out", reading=ReadOptions(test=test))
     called = f"{name} --test {test}" if test else name
     shown = [
         row for row in block("counts", PAGE.read_text(encoding="utf-8")) if row.startswith(f"| `{called}` ")
@@ -88,7 +88,10 @@ def test_wit_holds_as_many_images_and_captions_a_language_as_published(tmp_path:
 @pytest.mark.skipif(not DATA.is_dir(), reason=f"the published files are not at {DATA}")
 def test_languages_of_multi30k_pair_line_by_line(tmp_path: Path) -> None:
     report = build_dataset(
-        "multi30k-task1", DATA / "multi30k", tmp_path / "out", languages=["en", "de", "cs"]
+        "multi30k-task1",
+        DATA / "multi30k",
+        tmp_path / "out",
+        reading=ReadOptions(languages=["en", "de", "cs"]),
     )
     rows = report.corpus.captions.to_pylist()
     assert {r["lang"]: r["text"] for r in rows if r["item_id"] == "1007129816"} == {

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from miniatures import miniature, put, put_parquet, put_saved, put_tar
 
-from dragoman.corpus import BuildOptions, BuildReport, build_dataset
+from dragoman.corpus import BuildOptions, BuildReport, ReadOptions, build_dataset
 from dragoman.errors import UserError
 
 
 def built(name: str, root: Path, **given: Any) -> BuildReport:
     options = BuildOptions(**{"overwrite": True, "lang": "en", "split": "test"} | given.pop("options", {}))
-    return build_dataset(name, root, root.parent / "out", options, **given)
+    return build_dataset(name, root, root.parent / "out", options, ReadOptions(**given))
 
 
 def texts(report: BuildReport) -> dict[str, str]:

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from miniatures import miniature, put_lines, put_records
 
-from dragoman.corpus import BuildOptions, BuildReport, build_dataset
+from dragoman.corpus import BuildOptions, BuildReport, ReadOptions, build_dataset
 from dragoman.errors import UserError
 
 
 def built(name: str, root: Path, **given: Any) -> BuildReport:
     options = BuildOptions(**given.pop("options", {}))
-    return build_dataset(name, root / "in", root / "out", options, **given)
+    return build_dataset(name, root / "in", root / "out", options, ReadOptions(**given))
 
 
 def captions(report: BuildReport) -> dict[str, str]:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from miniatures import put_parquet
 
-from dragoman.corpus import BuildOptions, build_dataset
+from dragoman.corpus import BuildOptions, ReadOptions, build_dataset
 from dragoman.corpus.readers.formats.tfrecord import examples, masked_crc32c
 from dragoman.errors import UserError
 
@@ -114,7 +114,7 @@ def test_pictures_of_img2dataset_are_extracted(tmp_path: Path) -> None:
     plain = build_dataset("img2dataset", tmp_path / "in", tmp_path / "out", options)
     assert plain.corpus.items["path"].to_pylist() == [None, None]
     report = build_dataset(
-        "img2dataset", tmp_path / "in", tmp_path / "out", options, extract=tmp_path / "media"
+        "img2dataset", tmp_path / "in", tmp_path / "out", options, ReadOptions(extract=tmp_path / "media")
     )
     paths = [tmp_path / "media" / "00000" / name for name in ("000000000.jpg", "000000002.webp")]
     assert report.corpus.items["path"].to_pylist() == [str(path) for path in paths]
@@ -132,4 +132,6 @@ def test_a_key_cannot_lead_out_of_the_folder(tmp_path: Path) -> None:
     (tmp_path / "in" / "00000.tfrecord").write_bytes(held)
     options = BuildOptions(lang="en", split="test")
     with pytest.raises(UserError, match=r"would be written outside"):
-        build_dataset("img2dataset", tmp_path / "in", tmp_path / "out", options, extract=tmp_path / "media")
+        build_dataset(
+            "img2dataset", tmp_path / "in", tmp_path / "out", options, ReadOptions(extract=tmp_path / "media")
+        )

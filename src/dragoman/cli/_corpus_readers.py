@@ -45,16 +45,10 @@ def verb(
         chosen = None if languages is None else [tag.strip() for tag in languages.split(",") if tag.strip()]
         # Options that a published data set does not take are absent, not unset.
         absent = dict.fromkeys(("split_fractions",))
-        report = datasets.build_dataset(
-            name,
-            root,
-            out,
-            options(absent | given),
-            languages=chosen,
-            test=test,
-            columns=column_headers(column),
-            extract=extract,
+        reading = datasets.ReadOptions(
+            languages=chosen, test=test, columns=column_headers(column), extract=extract
         )
+        report = datasets.build_dataset(name, root, out, options(absent | given), reading)
         tell(report, given)
 
     command: Any = run

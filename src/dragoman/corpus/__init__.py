@@ -9,7 +9,7 @@ from dragoman.corpus.build import (
 )
 from dragoman.corpus.captions import Captions, Translations
 from dragoman.corpus.corpus import Corpus
-from dragoman.corpus.datasets import build_dataset
+from dragoman.corpus.datasets import ReadOptions, build_dataset
 from dragoman.corpus.features import FeatureSet
 from dragoman.corpus.given import GivenFeatures, GivenFrames
 from dragoman.corpus.options import BuildOptions
@@ -22,6 +22,7 @@ __all__ = [
     "FeatureSet",
     "GivenFeatures",
     "GivenFrames",
+    "ReadOptions",
     "Translations",
     "build_csv",
     "build_dataset",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 
@@ -24,6 +24,27 @@ from dragoman.records import SPLITS
 READERS = "dragoman.corpus.readers"
 
 
+@dataclass(frozen=True, kw_only=True)
+class ReadOptions:
+    """Options of reading a published data set."""
+
+    languages: Sequence[str] | None = None
+    """Languages to read, by default all of which files are there."""
+    test: str | None = None
+    """Name of the test set, by default the first of the data set."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Header of a key, such as `text`, where the files are tables."""
+    extract: str | Path | None = None
+    """Folder into which pictures are written, where the files hold them."""
+
+    def __post_init__(self) -> None:
+        if self.extract is not None and Path(self.extract).exists() and not Path(self.extract).is_dir():
+            raise UserError(f"--extract {self.extract} is a file. Give a folder, which need not exist yet.")
+
+
+ALL = ReadOptions()
+
+
 def names() -> list[str]:
     """List the data sets and formats that `build_dataset` reads, by the names of their files."""
     return [name.replace("_", "-") for name in plugins.names(READERS)]
@@ -40,31 +61,26 @@ def build_dataset(
     root: str | Path,
     out: str | Path,
     options: BuildOptions = DEFAULTS,
-    *,
-    languages: Sequence[str] | None = None,
-    test: str | None = None,
-    columns: Mapping[str, str] | None = None,
-    extract: str | Path | None = None,
+    reading: ReadOptions = ALL,
 ) -> BuildReport:
     """Build a corpus from the files of a data set as its authors publish them, below `root`.
 
-    `languages` are by default all of which files are there, `test` the first test set of the data set. Media
-    files are looked up by name below `options.media_root`; an item whose file is not there has no path. What
-    was odd about the files, and what was left out, stands in the notes of the report. Where the files are
-    tables, `columns` maps a key, such as `text`, to its header; where they hold pictures, these are written
-    into `extract`.
+    Media files are looked up by name below `options.media_root`; an item whose file is not there has no path.
+    What was odd about the files, and what was left out, stands in the notes of the report.
 
     Raises UserError that names every missing file and where it is published.
     """
     reader = load(name)
     about: Published = reader.ABOUT
-    if extract is not None and Path(extract).exists() and not Path(extract).is_dir():
-        raise UserError(f"--extract {extract} is a file. Give a folder, which need not exist yet.")
-    test = _choose_test(name, about, test)
-    chosen, files = _choose(name, about, reader.needed(test), Path(root), languages)
-    mapping, place = dict(columns or {}), None if extract is None else Path(extract)
+    test = _choose_test(name, about, reading.test)
+    chosen, files = _choose(name, about, reader.needed(test), Path(root), reading.languages)
     wanted = Wanted(
-        files=files, languages=chosen, test=test, lang=options.lang, columns=mapping, extract=place
+        files=files,
+        languages=chosen,
+        test=test,
+        lang=options.lang,
+        columns=dict(reading.columns),
+        extract=None if reading.extract is None else Path(reading.extract),
     )
     source = reader.read(wanted)
     if options.split is None and options.split_fractions is None:
@@ -77,7 +93,10 @@ def build_dataset(
         inputs=files.hashes() | dict(source.inputs),
         findings=_findings(about, wanted),
     )
-    more = {"columns": mapping, "extract": None if place is None else str(place.absolute())}
+    more = {
+        "columns": wanted.columns,
+        "extract": None if wanted.extract is None else str(wanted.extract.absolute()),
+    }
     own = {key: value for key, value in more.items() if value}
     return build(source, out, options, reader=name, languages=list(chosen), test=test or None, **own)
 

@@ -138,7 +138,9 @@ def _corpus(config: BenchmarkConfig, protocol: Protocol, root: Path, folder: Pat
             media_root=None if config.media is None else Path(config.media),
         )
         test = protocol.folds.get(config.test or "", config.test)
-        datasets.build_dataset(config.name, root, folder, options, languages=wanted, test=test)
+        datasets.build_dataset(
+            config.name, root, folder, options, datasets.ReadOptions(languages=wanted, test=test)
+        )
     return Corpus.open(folder)
 
 

@@ -42,7 +42,7 @@ class TextFile(NamedTuple):
 
 
 def text_files(root: Path, task: str) -> list[TextFile]:
-    """Find the caption files in `root`, `TextData` or `*/TextData` below it; of several tasks those of one."""
+    """Find caption files in `root`, `TextData` or `*/TextData` below it; of several tasks those of one."""
     folders = [root, root / "TextData", *sorted(root.glob("*/TextData"))]
     per_folder = [
         [file for path in sorted(folder.glob("*.caption.txt*")) if (file := _parsed(path))]
