@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from dragoman.corpus.corpus import CAPTIONS, ITEMS, write_corpus_manifest
+from dragoman.corpus.corpus import CAPTIONS, CORPUS, ITEMS
 from dragoman.features.extract import ExtractOptions, extract_features
 from dragoman.folders import versions
 from dragoman.media.images import Decoding, open_image
@@ -32,7 +32,7 @@ def corpus_of(photos: Sequence[Path], folder: Path) -> Path:
     rows = [{"item_id": p.stem, "kind": "image", "path": str(p.resolve()), "split": "test"} for p in photos]
     pq.write_table(pa.Table.from_pylist(rows, schema=ITEMS), folder / "items.parquet")
     pq.write_table(CAPTIONS.empty_table(), folder / "captions.parquet")
-    write_corpus_manifest(folder, inputs={})
+    CORPUS.write(folder, inputs={})
     return folder
 
 

@@ -12,7 +12,7 @@ import transformers
 from PIL import Image
 from tiny_videos import save_video
 
-from dragoman.corpus.corpus import CAPTIONS, ITEMS, Corpus, write_corpus_manifest
+from dragoman.corpus.corpus import CAPTIONS, CORPUS, ITEMS, Corpus
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def corpus_of(folder: Path, *names: str) -> Path:
     rows = [{"item_id": name, "kind": "image", "path": f"{name}.png", "split": "test"} for name in names]
     pq.write_table(pa.Table.from_pylist(rows, schema=ITEMS), folder / "items.parquet")
     pq.write_table(CAPTIONS.empty_table(), folder / "captions.parquet")
-    write_corpus_manifest(folder, inputs={})
+    CORPUS.write(folder, inputs={})
     return folder
 
 

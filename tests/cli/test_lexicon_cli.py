@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 from dragoman.cli import dragoman
 from dragoman.cli.lexicon import command
-from dragoman.corpus.corpus import CAPTIONS, ITEMS, write_corpus_manifest
+from dragoman.corpus.corpus import CAPTIONS, CORPUS, ITEMS
 from dragoman.errors import UserError
 from dragoman.translation.engines import recorded
 
@@ -34,7 +34,7 @@ def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     caption = {"caption_id": "c", "item_id": "i", "lang": "en", "role": "human", "text": "a dog"}
     pq.write_table(pa.Table.from_pylist([item], ITEMS), folder / "items.parquet")
     pq.write_table(pa.Table.from_pylist([caption], CAPTIONS), folder / "captions.parquet")
-    write_corpus_manifest(folder, inputs={})
+    CORPUS.write(folder, inputs={})
     lines = (json.dumps({"text": f"{word} .", "translation": text}) for word, text in ANSWERS.items())
     (tmp_path / "recorded.jsonl").write_text("\n".join(lines))
     (tmp_path / "words.txt").write_text(WORDS, encoding="utf-8")

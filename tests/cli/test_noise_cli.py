@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from dragoman.cli import dragoman
-from dragoman.corpus.corpus import CAPTIONS, ITEMS, Corpus, write_corpus_manifest
+from dragoman.corpus.corpus import CAPTIONS, CORPUS, ITEMS, Corpus
 from dragoman.errors import UserError
 
 
@@ -29,7 +29,7 @@ def corpus(tmp_path: Path) -> Path:
     items = [{"item_id": f"i{n}", "kind": "image", "split": "train"} for n in range(10)]
     pq.write_table(pa.Table.from_pylist(items, ITEMS), folder / "items.parquet")
     pq.write_table(pa.Table.from_pylist(captions, CAPTIONS), folder / "captions.parquet")
-    write_corpus_manifest(folder, inputs={})
+    CORPUS.write(folder, inputs={})
     return folder
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dragoman.corpus.corpus import CAPTIONS, ITEMS, write_corpus_manifest
+from dragoman.corpus.corpus import CAPTIONS, CORPUS, ITEMS
 
 TEXTS = ["a dog", "a cat", "a dog", "a fish"]
 
@@ -28,7 +28,7 @@ def corpus(tmp_path: Path) -> Path:
     ]
     pq.write_table(pa.Table.from_pylist(items, ITEMS), folder / "items.parquet")
     pq.write_table(pa.Table.from_pylist(rows, CAPTIONS), folder / "captions.parquet")
-    write_corpus_manifest(folder, inputs={})
+    CORPUS.write(folder, inputs={})
     for name, pairs in {
         "there.jsonl": {"a dog": "um cão", "a cat": "um gato"},
         "more.jsonl": {"a dog": "um cão", "a cat": "um gato", "a fish": "um peixe"},

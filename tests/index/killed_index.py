@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
 import toy_model
 from tiny_videos import save_video
 
-from dragoman.corpus.corpus import CAPTIONS, ITEMS, write_corpus_manifest
+from dragoman.corpus.corpus import CAPTIONS, CORPUS, ITEMS
 from dragoman.corpus.features import write_features
 from dragoman.index import job, update
 from dragoman.index.entries import walk
@@ -133,7 +133,7 @@ def save_clips(folder: Path, clips: dict[str, str], year: int) -> Path:
     ]
     times = np.concatenate([np.arange(len(one), dtype=np.float64) for one in frames])
     write_features(folder / "features" / "toy", list(stored), frames, times=times, layout="frames", inputs={})
-    write_corpus_manifest(folder, inputs={})
+    CORPUS.write(folder, inputs={})
     return folder
 
 

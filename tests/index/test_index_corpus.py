@@ -12,7 +12,7 @@ import pytest
 import toy_model
 from toy_model import load_toy, save_model, save_picture, unit
 
-from dragoman.corpus.corpus import CAPTIONS, ITEMS, write_corpus_manifest
+from dragoman.corpus.corpus import CAPTIONS, CORPUS, ITEMS
 from dragoman.corpus.features import write_features
 from dragoman.index import IndexReport, job
 from dragoman.index.entries import walk
@@ -45,7 +45,7 @@ def corpus(tmp_path: Path) -> Path:
     write_captions(folder, "um cão")
     vectors = np.array(list(VECTORS.values()), np.float32)
     write_features(folder / "features" / "toy", list(VECTORS), vectors, inputs={})
-    write_corpus_manifest(folder, inputs={})
+    CORPUS.write(folder, inputs={})
     return folder
 
 

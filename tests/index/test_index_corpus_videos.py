@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from tiny_videos import save_video
 from toy_model import save_model, unit
 
-from dragoman.corpus.corpus import CAPTIONS, ITEMS, write_corpus_manifest
+from dragoman.corpus.corpus import CAPTIONS, CORPUS, ITEMS
 from dragoman.corpus.features import write_features
 from dragoman.index import IndexReport, job
 from dragoman.index.entries import middle_of, video_id, video_of, walk
@@ -66,7 +66,7 @@ def corpus(tmp_path: Path) -> Path:
     ]
     pq.write_table(pa.Table.from_pylist(captions, schema=CAPTIONS), folder / "captions.parquet")
     save_frames(folder, SEEN)
-    write_corpus_manifest(folder, inputs={})
+    CORPUS.write(folder, inputs={})
     return folder
 
 

@@ -13,7 +13,7 @@ import torch
 import transformers
 from PIL import Image
 
-from dragoman.corpus.corpus import CAPTIONS, ITEMS, write_corpus_manifest
+from dragoman.corpus.corpus import CAPTIONS, CORPUS, ITEMS
 
 BODY = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
 EYE = BODY | {"image_size": 32, "patch_size": 16}
@@ -67,7 +67,7 @@ def save_corpus(folder: Path, paths: dict[str, str | None]) -> Path:
     rows = [{"item_id": i, "kind": "image", "path": p, "split": "test"} for i, p in paths.items()]
     pq.write_table(pa.Table.from_pylist(rows, schema=ITEMS), folder / "items.parquet")
     pq.write_table(CAPTIONS.empty_table(), folder / "captions.parquet")
-    write_corpus_manifest(folder, inputs={})
+    CORPUS.write(folder, inputs={})
     return folder
 
 

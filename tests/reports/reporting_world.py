@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from dragoman.corpus.corpus import CAPTIONS, ITEMS, write_corpus_manifest
+from dragoman.corpus.corpus import CAPTIONS, CORPUS, ITEMS
 from dragoman.corpus.features import write_features
 
 WIDTH = 12
@@ -109,7 +109,7 @@ def write_world(folder: Path, test: int = 24, val: int = 16) -> Path:
     pq.write_table(pa.Table.from_pylist(items, schema=ITEMS), folder / "items.parquet")
     ids = [item["item_id"] for item in items][::-1]
     write_features(folder / "features" / "toy", ids, np.array([3 * vector(one) for one in ids]), inputs={})
-    write_corpus_manifest(folder, inputs={})
+    CORPUS.write(folder, inputs={})
     return folder
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dragoman.corpus.corpus import CAPTIONS, ITEMS, write_corpus_manifest
+from dragoman.corpus.corpus import CAPTIONS, CORPUS, ITEMS
 from dragoman.corpus.features import write_features
 from dragoman.recipes import load_recipe
 from dragoman.training import TrainConfig
@@ -62,7 +62,7 @@ def write_world(folder: Path, targets: tuple[str, ...] = ("pt",), shuffled: floa
     write_captions(folder, captions)
     ids = [item["item_id"] for item in items]
     write_features(folder / "features" / "toy", ids, np.array(vectors), inputs={"toy": "1"})
-    write_corpus_manifest(folder, inputs={})
+    CORPUS.write(folder, inputs={})
     return folder
 
 

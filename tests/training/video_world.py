@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from training_world import TO, WIDTH, write_captions
 
-from dragoman.corpus.corpus import ITEMS, write_corpus_manifest
+from dragoman.corpus.corpus import CORPUS, ITEMS
 from dragoman.corpus.features import write_features
 
 THINGS = 5
@@ -52,5 +52,5 @@ def write_video_world(folder: Path) -> Path:
     write_features(
         folder / "features" / "toy", [str(one) for one in ids], clips, layout="frames", inputs={"toy": "1"}
     )
-    write_corpus_manifest(folder, inputs={})
+    CORPUS.write(folder, inputs={})
     return folder

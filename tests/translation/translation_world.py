@@ -13,7 +13,7 @@ from uuid import uuid4
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dragoman.corpus.corpus import CAPTIONS, ITEMS, write_corpus_manifest
+from dragoman.corpus.corpus import CAPTIONS, CORPUS, ITEMS
 from dragoman.translation.engine import Engine, EngineError, Rejected
 
 
@@ -32,7 +32,7 @@ def make_corpus(folder: Path, captions: Iterable[dict[str, Any]]) -> Path:
     folder.mkdir(parents=True)
     pq.write_table(pa.Table.from_pylist(list(items.values()), ITEMS), folder / "items.parquet")
     pq.write_table(pa.Table.from_pylist(rows, CAPTIONS), folder / "captions.parquet")
-    write_corpus_manifest(folder, inputs={})
+    CORPUS.write(folder, inputs={})
     return folder
 
 

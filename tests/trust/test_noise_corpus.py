@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dragoman.corpus.corpus import CAPTIONS, ITEMS, Corpus, write_corpus_manifest
+from dragoman.corpus.corpus import CAPTIONS, CORPUS, ITEMS, Corpus
 from dragoman.corpus.features import write_features
 from dragoman.errors import UserError
 from dragoman.trust.noise import NoiseConfig
@@ -57,7 +57,7 @@ def write_corpus(folder: Path) -> Path:
     pq.write_table(pa.Table.from_pylist(captions, CAPTIONS), folder / "captions.parquet")
     ids = [str(item["item_id"]) for item in items]
     write_features(folder / "features/tiny", ids, np.eye(len(ids), dtype=np.float16), inputs={})
-    write_corpus_manifest(folder, inputs={}, note="kept")
+    CORPUS.write(folder, inputs={}, note="kept")
     return folder
 
 

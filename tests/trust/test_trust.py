@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dragoman.corpus.corpus import CAPTIONS, ITEMS, Corpus, write_corpus_manifest
+from dragoman.corpus.corpus import CAPTIONS, CORPUS, ITEMS, Corpus
 from dragoman.errors import UserError
 from dragoman.trust import score as trust
 from dragoman.trust import signals
@@ -43,7 +43,7 @@ def write_corpus(folder: Path, extra: list[dict[str, object]] | None = None) -> 
     folder.mkdir(parents=True)
     pq.write_table(pa.Table.from_pylist(items, ITEMS), folder / "items.parquet")
     pq.write_table(pa.Table.from_pylist(captions, CAPTIONS), folder / "captions.parquet")
-    write_corpus_manifest(folder, inputs={"captions.jsonl": "abc"}, note="kept")
+    CORPUS.write(folder, inputs={"captions.jsonl": "abc"}, note="kept")
     return folder
 
 

@@ -17,7 +17,7 @@ from dragoman.corpus.checks import Rejects
 from dragoman.corpus.corpus import CORPUS, Corpus
 from dragoman.corpus.draft import Draft
 from dragoman.corpus.options import BuildOptions
-from dragoman.corpus.readers.contract import ITEM_KEYS, Features, Row, Source
+from dragoman.corpus.readers.contract import ITEM_KEYS, Row, Source
 from dragoman.corpus.readers.formats import csv, folder, jsonl
 from dragoman.errors import UserError
 from dragoman.folders import atomic_path, stage
@@ -102,18 +102,10 @@ def build(source: Source, out: str | Path, options: BuildOptions, **reader: Any)
 
     Raises UserError at the first bad record (or, with a reject file, only for what no single record causes).
     """
-    target, root = Path(out), options.media_root
-    if root is not None and not root.is_dir():
-        raise UserError(f"{root} is no folder. Give the folder of the media files with --media-root.")
-    if (shown := str(target.absolute()).encode("utf-8", "backslashreplace").decode()) != str(
-        target.absolute()
-    ):
-        raise UserError(f"{shown} is no name in UTF-8, which tables need. Give another --out.")
-    inputs = dict(source.inputs) | _hashes([*options.features, *source.features])
-    if options.reject_file is not None and options.reject_file.resolve() in {
-        Path(p).resolve() for p in inputs
-    }:
-        raise UserError(f"--reject-file {options.reject_file} is an input. Give another file.")
+    target, features = Path(out), (*options.features, *source.features)
+    given = {path: digest for one in features for path, digest in one.inputs.items()}
+    inputs = dict(source.inputs) | given
+    _check_places(target, options, inputs)
     noted = _noted(options) | reader
     # Records in memory have no inputs to compare.
     same = {"inputs": inputs, "options": noted} if inputs and not options.overwrite else None
@@ -133,14 +125,24 @@ def build(source: Source, out: str | Path, options: BuildOptions, **reader: Any)
         for name, table in (("items.parquet", items), ("captions.parquet", captions)):
             with atomic_path(staging / name) as temporary:
                 pq.write_table(table, temporary, compression="zstd")
-        for given in (*options.features, *source.features):
-            given.write(staging / "features" / given.name, items["item_id"].to_pylist())
+        for one in features:
+            one.write(staging / "features" / one.name, items["item_id"].to_pylist())
         notes = [] if source.findings is None else source.findings(items, captions)
         CORPUS.write(
             staging, inputs=inputs, seed=options.seed, options=noted, rejected=len(rejects), notes=notes
         )
     log.info("%s: %d items, %d captions", target, len(items), len(captions))
     return _report(Corpus.open(target), unchanged=False)
+
+
+def _check_places(target: Path, options: BuildOptions, inputs: Iterable[str]) -> None:
+    root, rejects, out = options.media_root, options.reject_file, str(target.absolute())
+    if root is not None and not root.is_dir():
+        raise UserError(f"{root} is no folder. Give the folder of the media files with --media-root.")
+    if (shown := out.encode("utf-8", "backslashreplace").decode()) != out:
+        raise UserError(f"{shown} is no name in UTF-8, which tables need. Give another --out.")
+    if rejects is not None and rejects.resolve() in {Path(path).resolve() for path in inputs}:
+        raise UserError(f"--reject-file {rejects} is an input. Give another file.")
 
 
 def _report(corpus: Corpus, *, unchanged: bool) -> BuildReport:
@@ -193,10 +195,6 @@ def _with_media(items: pa.Table, root: Path, pattern: str) -> pa.Table:
         log.info("%d of %d items have no media file in %s", missing, len(items), root)
     column = pa.array(paths, pa.string())
     return items.set_column(items.schema.get_field_index("path"), items.schema.field("path"), column)
-
-
-def _hashes(features: Iterable[Features]) -> dict[str, str]:
-    return {path: digest for given in features for path, digest in given.inputs.items()}
 
 
 def _noted(options: BuildOptions) -> dict[str, Any]:

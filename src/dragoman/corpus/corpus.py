@@ -172,8 +172,3 @@ class Corpus:
     def fingerprint(self) -> dict[str, str]:
         """Return the content hashes of both tables, for the manifests of what is made from them."""
         return {name: sha256(self.folder / name) for name in ("items.parquet", "captions.parquet")}
-
-
-def write_corpus_manifest(folder: Path, *, inputs: Mapping[str, str], **details: Any) -> None:
-    """Mark a corpus folder as complete."""
-    CORPUS.write(folder, inputs=inputs, **details)
