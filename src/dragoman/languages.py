@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+# The library langcodes does not serve: it changes languages (iw to he, sh to sr-Latn), drops scripts, and
+# takes en_US without a word; a corpus keeps the tag that its captions came with.
 # RFC 5646, section 2.1, without grandfathered and purely private tags, and without the language subtags of
 # four to eight letters: none was ever registered, and "english" would pass as one.
 _TAG = re.compile(

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.ipc
 
 from dragoman.corpus.readers.contract import Needed, Published, Source, Wanted
-from dragoman.corpus.readers.formats.parquet import BATCH, damaged, parquet_rows, parquet_schema
+from dragoman.corpus.readers.formats.parquet import BATCH, damaged, parquet_rows, parquet_schema, readable
 from dragoman.corpus.readers.formats.records import (
     Columns,
     Record,
@@ -183,27 +183,19 @@ def _holds_picture(kind: pa.DataType) -> bool:
 
 
 def _arrow_schema(file: Path) -> pa.Schema:
-    try:
-        with pa.memory_map(str(file)) as source:
-            return pa.ipc.open_stream(source).schema
-    except (pa.ArrowException, OSError) as error:
-        raise damaged(file, error) from None
+    with readable(file), pa.memory_map(str(file)) as source:
+        return pa.ipc.open_stream(source).schema
 
 
 def _arrow_rows(file: Path, *, pictures: bool) -> Iterator[tuple[int, dict[str, object]]]:
     number = 0
-    try:
-        with pa.memory_map(str(file)) as source:
-            for batch in pa.ipc.open_stream(source):
-                batch.validate(full=True)
-                for start in range(0, len(batch), PICTURES):
-                    for row in _without_bytes(batch.slice(start, PICTURES), pictures=pictures).to_pylist():
-                        number += 1
-                        yield number, row
-    except (pa.ArrowException, OSError, ValueError) as error:
-        if isinstance(error, UserError):
-            raise
-        raise damaged(file, error) from None
+    with readable(file), pa.memory_map(str(file)) as source:
+        for batch in pa.ipc.open_stream(source):
+            batch.validate(full=True)
+            for start in range(0, len(batch), PICTURES):
+                for row in _without_bytes(batch.slice(start, PICTURES), pictures=pictures).to_pylist():
+                    number += 1
+                    yield number, row
 
 
 def _without_bytes(batch: pa.RecordBatch, *, pictures: bool) -> pa.RecordBatch:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,10 +16,8 @@ BATCH = 1024
 
 def parquet_schema(file: Path) -> pa.Schema:
     """Read the columns of a Parquet file."""
-    try:
+    with readable(file):
         return pq.read_schema(file)
-    except (pa.ArrowException, OSError) as error:
-        raise damaged(file, error) from None
 
 
 def column_names(file: Path) -> list[str]:
@@ -32,15 +31,21 @@ def parquet_rows(
 ) -> Iterator[tuple[int, dict[str, object]]]:
     """Yield number (from 1) and some columns of each row."""
     number = 0
+    with readable(file), pq.ParquetFile(file) as parquet:
+        for batch in parquet.iter_batches(batch_size, columns=list(columns)):
+            for row in batch.to_pylist():
+                number += 1
+                yield number, row
+
+
+@contextmanager
+def readable(file: Path) -> Iterator[None]:
+    """Turn what PyArrow raises for a damaged file into a UserError."""
     try:
-        with pq.ParquetFile(file) as parquet:
-            for batch in parquet.iter_batches(batch_size, columns=list(columns)):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield number, row
+        yield
+    except UserError:
+        raise
     except (pa.ArrowException, OSError, ValueError) as error:
-        if isinstance(error, UserError):
-            raise
         raise damaged(file, error) from None
 
 
