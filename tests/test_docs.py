@@ -97,7 +97,8 @@ def test_the_help_of_a_verb_shows_an_example_that_can_be_typed(verb: tuple[str, 
 @pytest.mark.parametrize("verb", VERBS, ids=" ".join)
 def test_a_verb_is_documented(verb: tuple[str, ...]) -> None:
     text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
-    assert f"dragoman {' '.join(verb)}" in text
+    command = f"dragoman {' '.join(verb)}"
+    assert command in text, f"no page has {command}; of a reader, write it: python -m tests.docs --write"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

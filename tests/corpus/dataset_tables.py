@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
 from dragoman.corpus import Corpus, datasets
 from dragoman.corpus.readers.contract import Published
 from dragoman.corpus.summary import summarize
 from dragoman.records import SPLITS
 
-COUNTS = ["| data set | counted | train | val | test |", "|---|---|---|---|---|"]
-"""Head of the table of counts."""
-PAGE = Path(__file__).parents[2] / "docs" / "datasets.md"
-
 
 def readers() -> list[str]:
-    """One row for each data set: what it is, its files, where they are, counts, defects."""
+    """Make one row for each data set: what it is, its files, where they are, counts, defects."""
     lines = [
         "| verb | data set | files, below ROOT | published at | languages | items: train, val, test |",
         "|---|---|---|---|---|---|",
@@ -45,13 +40,13 @@ def readers() -> list[str]:
 
 
 def defects() -> list[str]:
-    """Known defects, and what is done about them, by data set."""
+    """List known defects, and what is done about them, by data set."""
     known = [(name, datasets.load(name).ABOUT.defects) for name in datasets.names()]
     return [f"- `{name}`: {'; '.join(found)}." for name, found in known if found]
 
 
 def counts(name: str, corpus: Corpus, test: str | None = None) -> list[str]:
-    """Rows of the table of counts: items, then captions by language and engine, equal rows as one."""
+    """Make the rows of a table of counts: items, then captions by language and engine, equal rows as one."""
     name = f"{name} --test {test}" if test else name
     found = summarize(corpus, samples=0, seed=0)
     rows: dict[tuple[int, ...], list[str]] = {}
@@ -60,19 +55,6 @@ def counts(name: str, corpus: Corpus, test: str | None = None) -> list[str]:
         rows.setdefault(tuple(count.splits.values()), []).append(f"{count.lang}{engine}")
     lines = [_counted(name, "items", tuple(found.items.values()))]
     return lines + [_counted(name, ", ".join(langs), splits) for splits, langs in rows.items()]
-
-
-def block(name: str, page: str) -> list[str]:
-    """The lines of the page between `<!-- name -->` and `<!-- end -->`."""
-    return page.split(f"<!-- {name} -->\n\n")[1].split("\n\n<!-- end -->")[0].split("\n")
-
-
-def replaced(name: str, page: str, lines: Iterable[str]) -> str:
-    """The page with other lines in that block."""
-    before, rest = page.split(f"<!-- {name} -->\n\n")
-    return "\n".join(
-        [f"{before}<!-- {name} -->\n", *lines, "\n<!-- end -->" + rest.split("\n\n<!-- end -->", 1)[1]]
-    )
 
 
 def _counted(name: str, what: str, splits: tuple[int, ...]) -> str:

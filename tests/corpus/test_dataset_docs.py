@@ -1,14 +1,15 @@
-"""The page about published data sets is made from the readers, and its counts from the real files."""
+"""The counts on the page about published data sets are those of the real files."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from dataset_tables import PAGE, block, counts, defects, readers
+from dataset_tables import counts
 
 from dragoman.corpus import ReadOptions, build_dataset
 
+PAGE = Path(__file__).parents[2] / "docs" / "datasets.md"
 DATA = Path(__file__).parents[3] / "shared" / "data" / "published_formats"
 REAL = {
     "flickr8k-cn": "flickr8k_cn",
@@ -50,12 +51,6 @@ WIT = {
 }  # fmt: skip
 
 
-def test_the_tables_are_what_the_readers_say() -> None:
-    page = PAGE.read_text(encoding="utf-8")
-    assert block("readers", page) == readers()
-    assert block("defects", page) == defects()
-
-
 OTHER_TESTS = [("multi30k-task1", test) for test in ("2017_flickr", "2017_mscoco", "2018_flickr")]
 
 
@@ -64,9 +59,8 @@ OTHER_TESTS = [("multi30k-task1", test) for test in ("2017_flickr", "2017_mscoco
 def test_the_counts_are_those_of_the_real_files(name: str, test: str | None, tmp_path: Path) -> None:
     report = build_dataset(name, DATA / REAL[name], tmp_path / "out", reading=ReadOptions(test=test))
     called = f"{name} --test {test}" if test else name
-    shown = [
-        row for row in block("counts", PAGE.read_text(encoding="utf-8")) if row.startswith(f"| `{called}` ")
-    ]
+    page = PAGE.read_text(encoding="utf-8").splitlines()
+    shown = [row for row in page if row.startswith(f"| `{called}` ")]
     assert shown == counts(name, report.corpus, test)
     assert report.rejected == 0
     # Published numbers of items are those of the real files, or a note would say otherwise.
