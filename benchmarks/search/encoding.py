@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from dragoman.corpus.corpus import Corpus
-from dragoman.export import export
+from dragoman.export import export, onnx
 from dragoman.folders import versions
 from dragoman.retrievers.onnx import OnnxRetriever
 from dragoman.retrievers.trained import Retriever
@@ -49,8 +49,8 @@ def main() -> None:
         models = {"PyTorch": Retriever.load(options.run, vision=options.vision)}
         for name, int8 in (("ONNX", False), ("int8", True)):
             if not (folder / name).is_dir():
-                settings = {"int8": int8, "vision": options.vision, "corpus": options.corpus}
-                export(options.run, to="onnx", out=folder / name, **settings)
+                config = onnx.Config(int8=int8, vision=options.vision, corpus=options.corpus)
+                export(options.run, to=config, out=folder / name)
             models[name] = OnnxRetriever.load(folder / name, threads=options.threads)
         parity = json.loads((folder / "int8" / "parity.json").read_text())
         files = {name: megabytes(folder / name) for name in ("ONNX", "int8")}

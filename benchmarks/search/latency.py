@@ -22,7 +22,7 @@ from computer import commit_and_computer
 from encoding import texts_of
 from vectors import World
 
-from dragoman.export import export
+from dragoman.export import export, onnx
 from dragoman.records import Entry
 from dragoman.search.searcher import Searcher
 
@@ -49,8 +49,8 @@ def main() -> None:
         folder = Path(temporary)
         models = {"PyTorch": options.run}
         for name, int8 in (("ONNX", False), ("int8", True)):
-            settings = {"int8": int8, "vision": options.vision, "corpus": options.corpus}
-            export(options.run, to="onnx", out=folder / name, **settings)
+            config = onnx.Config(int8=int8, vision=options.vision, corpus=options.corpus)
+            export(options.run, to=config, out=folder / name)
             models[name] = folder / name
         index = shutil.copytree(options.index, folder / "index")
         lines += rows(index, models, texts)

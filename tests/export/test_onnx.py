@@ -14,8 +14,8 @@ from tiny_towers import picture
 
 from dragoman.errors import UserError
 from dragoman.export import export, onnx
-from dragoman.export.onnx import graphs as _graphs
-from dragoman.export.onnx.preprocessing import preprocessing_of
+from dragoman.export.onnx import graphs
+from dragoman.export.onnx.inputs import preprocessing_of
 from dragoman.models.dual import DualConfig, DualEncoder
 from dragoman.models.folder import save_model
 from dragoman.models.temporal import VideoConfig
@@ -71,7 +71,7 @@ def seeing(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def hugging(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("hugging")
-    export(save_hugging_run(root), to="onnx", out=root / "onnx", int8=True)
+    export(save_hugging_run(root), to=onnx.Config(int8=True), out=root / "onnx")
     return root
 
 
@@ -287,7 +287,7 @@ def test_a_model_of_videos_is_refused_before_anything_is_written(tmp_path: Path)
 
 def test_a_tokenizer_without_a_fast_form_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = save_hugging_run(tmp_path)
-    monkeypatch.setattr(_graphs, "save_text", lambda *_: None)
+    monkeypatch.setattr(graphs, "save_text", lambda *_: None)
     load = Retriever.load
 
     class Slow:
@@ -310,9 +310,9 @@ def test_a_tokenizer_without_a_fast_form_is_refused(tmp_path: Path, monkeypatch:
 def test_weights_beyond_a_gigabyte_lie_beside_their_graph(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_graphs, "LARGE", 100)
+    monkeypatch.setattr(graphs, "LARGE", 100)
     model = dual()
-    _graphs.save_head(model, tmp_path / "head.onnx")
+    graphs.save_head(model, tmp_path / "head.onnx")
     assert (tmp_path / "head.onnx.data").stat().st_size >= 12 * 16 * 4
     vectors = np.random.default_rng(0).normal(size=(3, FEATURES)).astype(np.float32)
     run = save_run(tmp_path / "run")
@@ -328,7 +328,7 @@ def test_a_real_tower_sees_the_same(tmp_path: Path) -> None:
     tower = VisionTower.load(REAL_TOWER)
     preprocess = preprocessing_of(tower)
     assert (preprocess.shape, preprocess.resample) == ((3, 224, 224), 3)
-    _graphs.save_tower(tower, preprocess.shape, tmp_path / "image.onnx")
+    graphs.save_tower(tower, preprocess.shape, tmp_path / "image.onnx")
     photos = [picture(1, (640, 427)), picture(2, (99, 301))]
     found = Graph(tmp_path / "image.onnx").run({"pixel_values": np.stack([preprocess(p) for p in photos])})
     np.testing.assert_allclose(found, tower.encode(photos), atol=1e-4)

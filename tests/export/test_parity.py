@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from dragoman.cli.export import parity_lines, size_line
 from dragoman.errors import CheckFailedError
-from dragoman.export._lines import parity_lines, size_line
-from dragoman.export.onnx.parity import Agreement, Encoded, agreements, require
+from dragoman.export.parity import Agreement, Encoded, agreements, require
 
 NONE = np.empty((0, 2), np.float32)
 EAST, NORTH = [1, 0], [0, 1]

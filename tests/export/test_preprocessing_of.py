@@ -10,7 +10,7 @@ import torch
 from tiny_towers import save_tower
 
 from dragoman.errors import UserError
-from dragoman.export.onnx.preprocessing import preprocessing_of
+from dragoman.export.onnx.inputs import preprocessing_of
 from dragoman.models.preprocessing import Preprocessing
 from dragoman.models.vision import VisionTower
 

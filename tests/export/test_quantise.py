@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from dragoman.export.onnx.quantise import quantise
+from dragoman.export.onnx.graphs import quantise
 from dragoman.retrievers.onnx_graph import Graph
 
 

@@ -12,12 +12,10 @@ from click.testing import CliRunner
 from export_world import save_hugging_run, save_run
 from tiny_duals import TEXTS
 
-from dragoman import errors
 from dragoman.cli import dragoman
-from dragoman.errors import CheckFailedError, UserError
-from dragoman.export import export, targets
-from dragoman.export._text_module import DragomanText
-from dragoman.export.onnx import parity as _parity
+from dragoman.errors import UserError
+from dragoman.export import export
+from dragoman.export.sentence_transformers import DragomanText
 from dragoman.retrievers.trained import Retriever
 
 
@@ -65,6 +63,19 @@ def test_sentence_transformers_loads_it(exported: Path, tmp_path: Path) -> None:
     np.testing.assert_allclose(again.encode(TEXTS), -expected, atol=1e-5)
 
 
+def test_a_folder_that_names_the_module_as_it_was_once_called_still_loads(exported: Path) -> None:
+    module = import_module("dragoman.encoders.st_module")
+    loaded = module.DragomanText.load(str(exported / "st")).eval()
+    with torch.inference_mode():
+        found = loaded(loaded.preprocess(TEXTS))["sentence_embedding"]
+    np.testing.assert_allclose(found, Retriever.load(exported / "run").encode_text(TEXTS), atol=1e-5)
+
+
+def test_the_name_in_the_folder_is_the_one_that_stays(exported: Path) -> None:
+    (module,) = json.loads((exported / "st" / "modules.json").read_text())
+    assert module["type"] == "dragoman.export.sentence_transformers.DragomanText"
+
+
 def test_a_name_that_is_no_folder_is_refused() -> None:
     with pytest.raises(UserError, match="hf download owner/model --local-dir FOLDER"):
         DragomanText.load("owner/model")
@@ -73,51 +84,6 @@ def test_a_name_that_is_no_folder_is_refused() -> None:
 def test_the_folder_is_a_model_of_ours_as_well(exported: Path) -> None:
     expected = Retriever.load(exported / "run").encode_text(TEXTS)
     np.testing.assert_array_equal(Retriever.load(exported / "st").encode_text(TEXTS), expected)
-
-
-def test_an_export_that_differs_leaves_nothing_behind(
-    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(_parity, "LARGEST", -1.0)
-    with pytest.raises(
-        CheckFailedError, match=r"differs from the model by up to .* \(texts, golden\)"
-    ) as found:
-        export(run, to="sentence-transformers", out=tmp_path / "st")
-    assert found.value.exit_code == errors.CHECK_FAILED == 4
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_an_earlier_export_is_replaced_only_by_a_good_one(
-    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    out = tmp_path / "st"
-    export(run, to="sentence-transformers", out=out)
-    (out / "stale").touch()
-    with monkeypatch.context() as patch:
-        patch.setattr(_parity, "LARGEST", -1.0)
-        with pytest.raises(CheckFailedError, match="nothing was written"):
-            export(run, to="sentence-transformers", out=out)
-    assert (out / "stale").exists()
-    export(run, to="sentence-transformers", out=out)
-    assert not (out / "stale").exists() and (out / "modules.json").exists()
-
-
-def test_other_folders_are_left_alone(run: Path, tmp_path: Path) -> None:
-    (tmp_path / "photo.jpg").touch()
-    with pytest.raises(UserError, match="holds other files and is no export, so it is left alone"):
-        export(run, to="sentence-transformers", out=tmp_path)
-    (tmp_path / "manifest.json").write_text('{"format": "dragoman-corpus", "format_version": 1}')
-    with pytest.raises(UserError, match="holds a dragoman-corpus, but a dragoman-export was expected"):
-        export(run, to="sentence-transformers", out=tmp_path)
-    assert (tmp_path / "photo.jpg").exists()
-
-
-def test_targets_and_their_options_are_named(run: Path, tmp_path: Path) -> None:
-    assert targets() == ["onnx", "sentence-transformers"]
-    with pytest.raises(UserError, match=r"No export target 'tflite'. Known: onnx, sentence_transformers"):
-        export(run, to="tflite", out=tmp_path / "out")
-    with pytest.raises(UserError, match=r"--to sentence-transformers has no option --int8. It has: corpus"):
-        export(run, to="sentence-transformers", out=tmp_path / "out", int8=True)
 
 
 def test_the_verb_prints_the_table_or_json(run: Path, tmp_path: Path) -> None:

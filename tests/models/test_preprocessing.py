@@ -12,7 +12,7 @@ from PIL import Image
 from tiny_towers import picture
 
 from dragoman.errors import UserError
-from dragoman.export.onnx.preprocessing import described
+from dragoman.export.onnx.inputs import described
 from dragoman.models.preprocessing import Preprocessing
 
 SIZES = [(64, 64), (37, 53), (200, 31), (225, 223), (640, 427), (13, 96), (1, 1), (50, 3)]

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
 import click
+
+if TYPE_CHECKING:
+    from dragoman.export.parity import Agreement
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -30,14 +36,31 @@ def command(run: str, to: str, out: str, as_json: bool, **options: object) -> No
     import json
     from dataclasses import asdict
 
-    from dragoman.export import export
-    from dragoman.export._lines import parity_lines, size_line
+    from dragoman.export import config_of, export
 
     given = {name: value for name, value in options.items() if value is not None}
-    made = export(run, to=to, out=out, **given)
+    made = export(run, to=config_of(to, given), out=out)
     if as_json:
         click.echo(json.dumps([asdict(one) for one in made.parity], ensure_ascii=False, indent=2))
         return
     for line in parity_lines(made.parity):
         click.echo(line)
     click.echo(f"{made.folder}: {size_line(made.sizes)}")
+
+
+def parity_lines(rows: Sequence[Agreement]) -> Iterator[str]:
+    """A table: what was compared, how many, and how well it agrees."""
+    width = max(len(row.what) for row in rows)
+    yield f"{'compared':{width}}  weights  number  largest diff.  cosine min  cosine mean  same top 10"
+    for row in rows:
+        top = "-" if row.top10 is None else f"{row.top10:.1%}"
+        yield (
+            f"{row.what:{width}}  {row.precision:7}  {row.count:6}  {row.largest_difference:13.1e}  "
+            f"{row.cosine_min:10.6f}  {row.cosine_mean:11.6f}  {top:>11}"
+        )
+
+
+def size_line(sizes: dict[str, int]) -> str:
+    """The files and their sizes in MB."""
+    large = ", ".join(f"{name} {size / 1e6:.1f}" for name, size in sizes.items() if size >= 50_000)
+    return f"{sum(sizes.values()) / 1e6:.1f} MB" + (f" ({large})" if large else "")

@@ -1,33 +1,45 @@
-"""A trained model in the form of other libraries: one file per target, found by its name.
+"""Export of a trained model to the form of other libraries: one file per target, found by its name.
 
-A target is a module with a frozen `Config` of its options and `write(run, folder, config)`, which fills an
-empty folder and returns how well what it wrote agrees with the model; it raises CheckFailedError where that
-is not well enough.
+A target is a module with
+
+    Config                          a frozen dataclass of its options, which extends `ExportConfig`
+    write(model, folder, config)    fills an empty folder with the model of the folder `model`, and returns
+                                    how well what lies there agrees with it (`parity.agreements`)
+
+`export` does the rest, for all of them: it refuses what does not agree well enough, and lets the folder
+appear when it is whole.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
 
 from dragoman import plugins
 from dragoman.errors import UserError
+from dragoman.export.parity import Agreement, require
 from dragoman.folders import Format, sha256, stage, write_json
 from dragoman.models.identity import CALIBRATION, model_in
 
-if TYPE_CHECKING:
-    from dragoman.export.onnx.parity import Agreement
-
 EXPORT = Format("dragoman-export", 1, "dragoman export RUN --to onnx --out {folder}")
 PARITY = "parity.json"
+SHARED = ("parity",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig:
+    """Options that every target has."""
+
+    corpus: str | None = None
+    """Corpus of which captions, and where the target has them vectors and images, are compared."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Export:
-    """What `export` wrote."""
+    """An export as it was written."""
 
     folder: Path
     parity: Sequence[Agreement]
@@ -36,39 +48,53 @@ class Export:
 
 
 def targets() -> list[str]:
-    """What `to` may be."""
+    """List what `to` may be."""
     return [name.replace("_", "-") for name in plugins.names(__name__)]
 
 
-def export(run: str | Path, *, to: str, out: str | Path, **settings: Any) -> Export:
-    """Write the model of `run` (or of its `model/`) to the folder `out`, for the target `to`.
-
-    `settings` are fields of the target's `Config`. The folder appears when it is whole and has been checked;
-    an earlier export there is replaced. Raises UserError for unknown targets and settings and for a folder
-    that holds something else, CheckFailedError where the export gives other vectors than the model.
-    """
-    target = plugins.load(__name__, to.replace("-", "_"), "export target")
+def config_of(to: str, options: Mapping[str, object]) -> ExportConfig:
+    """Make the options of a target from their names. Raises UserError for unknown targets and options."""
+    target = _load(to)
     known = {field.name for field in fields(target.Config)}
-    if unknown := sorted(settings.keys() - known):
+    if unknown := sorted(options.keys() - known):
         raise UserError(f"--to {to} has no option --{unknown[0]}. It has: {', '.join(sorted(known))}.")
+    config: ExportConfig = target.Config(**options)
+    return config
+
+
+def export(run: str | Path, *, to: str | ExportConfig, out: str | Path) -> Export:
+    """Write the model of `run` (or of its `model/`) to the folder `out`.
+
+    `to` is a target, or the `Config` of one with its options, as in `onnx.Config(int8=True)`. The folder
+    appears when it is whole and has been checked; an earlier export there is replaced. Raises UserError for
+    an unknown target and for a folder that holds something else, CheckFailedError where the export gives
+    other vectors than the model.
+    """
+    config = config_of(to, {}) if isinstance(to, str) else to
+    name = type(config).__module__.removeprefix(f"{__name__}.").replace("_", "-")
     folder = Path(out)
     model = model_in(Path(run))
     with stage(folder, EXPORT, replace=True) as work:
         building = work.folder
-        parity = target.write(model, building, target.Config(**settings))
-        write_json(building / PARITY, [asdict(one) for one in parity])
+        agreed = _load(name).write(model, building, config)
+        require(agreed)
+        write_json(building / PARITY, [asdict(one) for one in agreed])
         inputs = {"model.safetensors": sha256(model / "model.safetensors")}
-        EXPORT.write(building, inputs=inputs, target=to)
+        EXPORT.write(building, inputs=inputs, target=name)
         sizes = {
             str(file.relative_to(building)): file.stat().st_size
             for file in sorted(building.rglob("*"))
             if file.is_file()
         }
-    return Export(folder=folder, parity=parity, sizes=sizes)
+    return Export(folder=folder, parity=agreed, sizes=sizes)
+
+
+def _load(to: str) -> ModuleType:
+    return plugins.load(__name__, to.replace("-", "_"), "export target")
 
 
 def copy_beside(model: Path, folder: Path) -> None:
-    """The model card, and what its scores are worth, go where the model goes."""
+    """Copy the model card, and what its scores are worth, to where the model goes."""
     for name in ("README.md", CALIBRATION):
         if (model / name).is_file():
             shutil.copy(model / name, folder)

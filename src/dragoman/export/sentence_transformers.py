@@ -1,37 +1,42 @@
-"""Export of the text side for the package sentence-transformers.
+"""Export of the text side for the package sentence-transformers, and the module that the folder names.
 
-The folder is the model folder with the two files that the package looks for. They name a module of Dragoman,
-which must be installed where the folder is loaded: no module of the package's own has our attention layer.
+The folder is the model folder with the two files that the package looks for. They name `DragomanText`, so
+Dragoman must be installed where the folder is loaded: no module of the package's own has our attention layer.
+The name of this module stands in folders for ever; do not move it. The package is not imported here.
+
+T texts, L tokens, J joint width.
 """
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from dragoman.errors import MissingExtraError
+from dragoman.errors import MissingExtraError, UserError
 
 try:
     import torch
 except ImportError:
     raise MissingExtraError("torch", "train", "Exporting a model") from None
 
-from dragoman.export._text_module import DragomanText
-from dragoman.export.onnx.parity import Agreement, Encoded, agreements, require
-from dragoman.export.onnx.samples import samples
+from torch import Tensor, nn
+
+from dragoman.export import ExportConfig
+from dragoman.export.parity import Agreement, Encoded, agreements, samples
 from dragoman.folders import versions, write_json
+from dragoman.models.dual import DualEncoder
+from dragoman.models.folder import load_model, save_model
 from dragoman.retrievers.trained import Retriever
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(ExportConfig):
     """Options of the export to sentence-transformers."""
-
-    corpus: str | None = None
-    """Corpus of which captions are compared."""
 
 
 def write(model: Path, folder: Path, config: Config) -> list[Agreement]:
@@ -65,6 +70,71 @@ def write(model: Path, folder: Path, config: Config) -> list[Agreement]:
         Encoded(texts=found, features=gallery, images=none),
         "fp32",
     )
-    rows = [row for row in rows if row.what.startswith("texts")]
-    require(rows)
-    return rows
+    return [row for row in rows if row.what.startswith("texts")]
+
+
+INPUTS = ("input_ids", "words", "mask", "pieces", "sizes")
+
+
+class DragomanText(nn.Module):
+    """Texts in, `sentence_embedding` [T, J] of unit length out.
+
+    sentence-transformers finds it by its name in `modules.json`, calls `load`, then for each batch
+    `preprocess` (`tokenize` before its version 5.4) and `forward`.
+    """
+
+    save_in_root = True
+    modalities = ("text",)
+    forward_kwargs: frozenset[str] = frozenset()
+
+    def __init__(self, model: DualEncoder, details: dict[str, Any]) -> None:
+        super().__init__()
+        self.model = model
+        self._details = details
+
+    @classmethod
+    def load(cls, model_name_or_path: str, subfolder: str = "", **settings: Any) -> DragomanText:
+        """Of a folder on disk; what else the library says (revision, token, …) has no meaning for it."""
+        folder = Path(model_name_or_path) / subfolder
+        if not folder.is_dir():
+            raise UserError(
+                f"{folder} is no folder on this computer. Download the model first: "
+                f"hf download {model_name_or_path} --local-dir FOLDER"
+            )
+        return cls(*load_model(folder))
+
+    @property
+    def tokenizer(self) -> Any:
+        """The tokenizer of a Hugging Face trunk, or the spelling of the small one."""
+        trunk = self.model.trunk
+        return getattr(trunk, "tokenizer", None) or getattr(trunk, "spelling", None)
+
+    @property
+    def max_seq_length(self) -> int:
+        """Tokens of a text at most; longer ones are cut."""
+        config: Any = self.model.trunk.config
+        return int(getattr(self.model.trunk, "max_length", None) or config.max_words)
+
+    def get_embedding_dimension(self) -> int:
+        """J."""
+        return self.model.joint
+
+    get_sentence_embedding_dimension = get_embedding_dimension
+
+    def preprocess(
+        self, inputs: Sequence[str], prompt: str | None = None, **settings: Any
+    ) -> dict[str, Tensor]:
+        """What `forward` reads, of texts that `prompt` is put before."""
+        features = self.model.trunk.prepare([(prompt or "") + text for text in inputs])
+        return features | {"attention_mask": features["mask"]}
+
+    tokenize = preprocess
+
+    def forward(self, features: dict[str, Any], **settings: Any) -> dict[str, Any]:
+        """`features` and `sentence_embedding` [T, J]."""
+        inputs = {name: value for name, value in features.items() if name in INPUTS}
+        return features | {"sentence_embedding": self.model.encode_text(inputs).vector}
+
+    def save(self, output_path: str, *arguments: Any, **settings: Any) -> None:
+        """Write the model folder, with what was learned since it was loaded."""
+        save_model(Path(output_path), self.model, self._details)

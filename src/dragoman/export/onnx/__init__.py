@@ -21,13 +21,10 @@ try:
 except ImportError:
     raise MissingExtraError("torch", "train", "Exporting a model") from None
 
-from dragoman.export import copy_beside
-from dragoman.export.onnx import graphs as _graphs
-from dragoman.export.onnx.parity import Agreement, Encoded, Precision, Samples, agreements, require
-from dragoman.export.onnx.preprocessing import preprocessing_of
-from dragoman.export.onnx.quantise import quantise
-from dragoman.export.onnx.samples import samples
-from dragoman.export.onnx.tokenizer import save_tokenizer
+from dragoman.export import ExportConfig, copy_beside
+from dragoman.export.onnx import graphs
+from dragoman.export.onnx.inputs import preprocessing_of, save_tokenizer
+from dragoman.export.parity import Agreement, Encoded, Precision, Samples, agreements, samples
 from dragoman.folders import write_json
 from dragoman.models.folder import GOLDEN_TEXTS
 from dragoman.models.identity import own_fingerprint, own_image_fingerprint
@@ -46,15 +43,13 @@ MADE_UP = 256
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(ExportConfig):
     """Options of the ONNX export."""
 
     int8: bool = False
     """Weights of both towers as 8-bit integers; the image head stays as it is."""
     vision: str | None = None
     """Folder or hub id of the vision tower, where the run does not know it or it has moved."""
-    corpus: str | None = None
-    """Corpus of which captions, vectors and images are compared."""
 
 
 def write(model: Path, folder: Path, config: Config) -> list[Agreement]:
@@ -68,16 +63,16 @@ def write(model: Path, folder: Path, config: Config) -> list[Agreement]:
     expected = encode(retriever, sample, images=tower is not None)
 
     text = _write_text(retriever, folder)
-    _graphs.save_head(retriever.model, folder / "head.onnx")
+    graphs.save_head(retriever.model, folder / "head.onnx")
     if tower is not None and preprocess is not None:
-        _graphs.save_tower(tower, preprocess.shape, folder / "image.onnx")
+        graphs.save_tower(tower, preprocess.shape, folder / "image.onnx")
         write_json(folder / "preprocess.json", preprocess.as_json())
     described = _description(retriever, model, text, tower)
     rows = _checked(folder, described, "fp32", preprocess, sample, expected)
     if config.int8:
         for name in ("text.onnx", "image.onnx"):
             if (folder / name).exists():
-                quantise(folder / name)
+                graphs.quantise(folder / name)
         rows += _checked(folder, described, "int8", preprocess, sample, expected)
     copy_beside(model, folder)
     return rows
@@ -104,9 +99,7 @@ def _checked(
     write_json(folder / "config.json", described | {"precision": precision})
     write_json(folder / "golden.json", _golden(folder, described, preprocess))
     found = encode(OnnxRetriever.load(folder), sample, images=preprocess is not None)
-    rows = agreements(expected, found, precision)
-    require(rows)
-    return rows
+    return agreements(expected, found, precision)
 
 
 def _golden(folder: Path, described: dict[str, Any], preprocess: Preprocessing | None) -> dict[str, Any]:
@@ -122,7 +115,7 @@ def _golden(folder: Path, described: dict[str, Any], preprocess: Preprocessing |
 def _write_text(retriever: Retriever, folder: Path) -> dict[str, Any]:
     """The text graph and what its reader needs; what the description says of it."""
     model = retriever.model
-    _graphs.save_text(model, folder / "text.onnx")
+    graphs.save_text(model, folder / "text.onnx")
     if isinstance(model.trunk, HuggingFaceText):
         return {"text": "huggingface", **save_tokenizer(model.trunk, folder)}
     assert isinstance(model.trunk, SmallText)

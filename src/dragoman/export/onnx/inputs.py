@@ -1,16 +1,19 @@
-"""The preprocessing of a vision tower as data, checked against the tower's own."""
+"""How texts and images are read, as files that need no transformers: tokenizer and preprocessing."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dragoman.errors import UserError
-from dragoman.export.onnx.samples import pictures
+from dragoman.export.parity import pictures
 from dragoman.models.preprocessing import Preprocessing
+from dragoman.models.text.huggingface import HuggingFaceText
 from dragoman.models.vision import VisionTower
+from dragoman.retrievers.onnx_text import TOKENIZER
 
 TOLERANCE = 1e-5
 
@@ -71,3 +74,24 @@ def _refusal(name: str, reason: str) -> UserError:
         "Export the text side alone and encode images with PyTorch, or train on another tower (CLIP, SigLIP, "
         "DINOv2, ViT, MobileNet, …)."
     )
+
+
+def save_tokenizer(trunk: HuggingFaceText, folder: Path) -> dict[str, int]:
+    """Write `tokenizer.json`, which cuts as the trunk does and pads nothing; the ids to pad and to end with.
+
+    Raises UserError for a tokenizer that exists in Python only.
+    """
+    from tokenizers import Tokenizer
+
+    fast: Any = getattr(trunk.tokenizer, "backend_tokenizer", None)
+    if fast is None:
+        raise UserError(
+            f"The tokenizer of {trunk.config.path} ({type(trunk.tokenizer).__name__}) has no fast form, "
+            "which an export without transformers needs. Train on an encoder that has one (a "
+            "tokenizer.json in its folder), or serve the run with PyTorch."
+        )
+    written = Tokenizer.from_str(fast.to_str())
+    written.no_padding()
+    written.enable_truncation(trunk.max_length, direction=trunk.tokenizer.truncation_side)
+    written.save(str(folder / TOKENIZER))
+    return {"pad_id": trunk.pad_id, "end_id": trunk.end_id}

@@ -1,0 +1,1 @@
+"""Names of before that stand in exported folders; nothing else belongs here."""
