@@ -23,6 +23,7 @@ LAYERS = [
         "progress",
         "plugins",
         "grouping",
+        "settings",
         "textfiles",
         "languages",
         "metadata",
@@ -47,6 +48,7 @@ NEIGHBOURS = {
     ("folders", "errors"),
     ("databases", "errors"),
     ("plugins", "errors"),
+    ("settings", "errors"),
     ("textfiles", "errors"),
     ("metadata", "records"),
 }

@@ -119,7 +119,7 @@ def test_a_folder_becomes_a_corpus_once(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["csv", "t.csv", "--column", "text", "--out", "out"], "--column 'text' has no '='"),
+        (["csv", "t.csv", "--column", "text", "--out", "out"], "--column takes KEY=HEADER, got 'text'"),
         (["jsonl", "c.jsonl", "--features", "v.npy", "--out", "out"], "--feature-ids 0 times"),
         (["jsonl", "c.jsonl", "--feature-name", "x", "--out", "out"], "--feature-name 1 times"),
         (["jsonl", "c.jsonl", "--split-fractions", "most", "--out", "out"], "--split-fractions is 'most'"),

@@ -67,7 +67,7 @@ def test_a_match_without_language_or_glob_is_refused(place: Path, match: str) ->
         dragoman, ["evaluate", "run", "corpus", "--languages", "pt", "--match", match, "--out", "r"]
     )
     assert isinstance(done.exception, UserError)
-    assert f"--match is {match!r}, but LANG=GLOB was expected" in str(done.exception)
+    assert f"--match takes LANG=GLOB, got {match!r}" in str(done.exception)
 
 
 def test_a_missing_run_says_how_to_make_one(place: Path) -> None:

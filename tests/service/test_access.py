@@ -146,8 +146,8 @@ def test_which_addresses_only_this_computer_reaches(host: str, local: bool) -> N
     ("arguments", "said"),
     [
         (["--host", "0.0.0.0"], "0.0.0.0 can be reached by others, so the service wants keys."),
-        (["--set", "max_bodies=3"], "No limit 'max_bodies'. Known: max_body_mb, "),
-        (["--set", "max_k=many"], "max_k must be a number, got 'many'."),
+        (["--set", "max_bodies=3"], "The service has no setting 'max_bodies'. Known here: batch_size"),
+        (["--set", "max_k=many"], "max_k must be a whole number, got 'many'"),
         (["--set", "max_k=0"], "max_k must be above 0, got 0."),
         (["other/shelf"], "Two collections are called 'shelf'"),
     ],

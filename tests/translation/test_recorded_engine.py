@@ -77,8 +77,8 @@ def test_a_missing_file_is_told() -> None:
     [
         ("recorded", r"needs an argument, for example 'recorded:translations\.jsonl'"),
         ("record:t.jsonl", "No translation engine 'record'. Known: apertium, ctranslate2, openai, recorded"),
-        ("recorded:t.jsonl?beams=3", "The engine 'recorded' has no option 'beams'. Known: none"),
-        ("transformers:x?beams=many", "option 'beams' of the engine 'transformers' is 'many', no int"),
+        ("recorded:t.jsonl?beams=3", "The engine 'recorded' has no setting 'beams'. Known here: none"),
+        ("transformers:x?beams=many", "The engine 'transformers': beams must be a whole number, got 'many'"),
         ("transformers:x?beams=0", "beams must be at least 1, got 0"),
     ],
 )

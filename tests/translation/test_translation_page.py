@@ -14,7 +14,7 @@ from translation_world import captions, make_corpus
 from dragoman import plugins
 from dragoman.cli.translate import command
 from dragoman.translation.batches import Settings
-from dragoman.translation.engine import read_options
+from dragoman.translation.engine import read_config
 
 PAGE = (Path(__file__).parents[2] / "docs" / "translation.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^dragoman translate (.*)$", PAGE, re.MULTILINE)
@@ -30,7 +30,7 @@ def test_every_command_of_the_page_can_be_read(
     for spec in (context.params["engine"], context.params["back"]):
         if spec:
             name, query = spec.partition(":")[0], spec.partition("?")[2]
-            read_options(name, plugins.load("dragoman.translation.engines", name, "engine").Options, query)
+            read_config(name, plugins.load("dragoman.translation.engines", name, "engine").Config, query)
 
 
 def test_every_option_and_engine_is_on_the_page() -> None:
@@ -40,7 +40,7 @@ def test_every_option_and_engine_is_on_the_page() -> None:
             assert parameter.opts[0] in written
     for name in plugins.names("dragoman.translation.engines"):
         assert f"`{name}:" in PAGE
-        options = plugins.load("dragoman.translation.engines", name, "engine").Options
+        options = plugins.load("dragoman.translation.engines", name, "engine").Config
         for field in dataclasses.fields(options):
             assert f"`{field.name}={field.default}`" in PAGE
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
-
-from dragoman import errors
 
 FILE = click.Path(path_type=Path)
 Tell = Callable[[Any, dict[str, Any]], None]
@@ -42,12 +40,13 @@ def verb(
         extract: Path | None = None,
         **given: Any,
     ) -> None:
+        from dragoman.settings import pairs
+
         chosen = None if languages is None else [tag.strip() for tag in languages.split(",") if tag.strip()]
         # Options that a published data set does not take are absent, not unset.
         absent = dict.fromkeys(("split_fractions",))
-        reading = datasets.ReadOptions(
-            languages=chosen, test=test, columns=column_headers(column), extract=extract
-        )
+        columns = dict(pairs(column, "--column", "KEY=HEADER", "text=caption"))
+        reading = datasets.ReadOptions(languages=chosen, test=test, columns=columns, extract=extract)
         report = datasets.build_dataset(name, root, out, options(absent | given), reading)
         tell(report, given)
 
@@ -86,17 +85,6 @@ def _own(about: Any) -> Options:
             )
         )
     return own
-
-
-def column_headers(pairs: Sequence[str]) -> dict[str, str]:
-    """Headers by key, of `KEY=HEADER`."""
-    columns = {}
-    for pair in pairs:
-        key, equals, header = pair.partition("=")
-        if not equals:
-            raise errors.UserError(f"--column {pair!r} has no '='. Write KEY=HEADER, as in text=caption.")
-        columns[key] = header
-    return columns
 
 
 def _help(name: str, reader: Any) -> str:

@@ -54,24 +54,19 @@ def command(
     from dragoman.corpus.given import GivenFeatures, GivenFrames
     from dragoman.errors import UserError
     from dragoman.pipelines.benchmark import BenchmarkConfig, run_benchmark
+    from dragoman.settings import pairs
 
     if (features is None) != (feature_ids is None) or (features and frames):
         raise UserError("--features needs --feature-ids, and --frames stands alone. Give one of the two.")
     vectors: GivenFeatures | GivenFrames | None = GivenFrames(path=frames) if frames else None
     if features is not None and feature_ids is not None:
         vectors = GivenFeatures(vectors=features, ids=feature_ids)
-    changes = {}
-    for setting in settings:
-        key, equals, value = setting.partition("=")
-        if not equals:
-            raise UserError(f"--set takes NAME=VALUE, got {setting!r}. Example: --set epochs=5")
-        changes[key] = value
     config = BenchmarkConfig(
         name=name,
         languages=tuple(lang.strip() for lang in languages.split(",") if lang.strip()),
         features=vectors,
         seeds=_seeds(seeds),
-        settings=changes,
+        settings=dict(pairs(settings, "--set", "NAME=VALUE", "epochs=5")),
         **given,
     )
     folder = out or Path(f"{name}-{Path(config.model).name if config.model else config.recipe}")

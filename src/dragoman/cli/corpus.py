@@ -140,8 +140,9 @@ def csv(table: Path, column: tuple[str, ...], delimiter: str | None, out: Path, 
         --lang en --split-fractions 0.8,0.1,0.1 --out corpus/
     """
     from dragoman.corpus import build_csv
+    from dragoman.settings import pairs
 
-    columns = _corpus_readers.column_headers(column)
+    columns = dict(pairs(column, "--column", "KEY=HEADER", "text=caption"))
     delimiter = "\t" if delimiter == "\\t" else delimiter
     _tell(build_csv(table, out, _build_options(given), columns=columns, delimiter=delimiter), given)
 

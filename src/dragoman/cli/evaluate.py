@@ -6,8 +6,6 @@ from typing import Any
 
 import click
 
-from dragoman.errors import UserError
-
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("run")
@@ -113,10 +111,9 @@ def _listed(languages: str | None) -> list[str] | None:
 
 
 def _globs(match: tuple[str, ...]) -> dict[str, list[str]]:
+    from dragoman.settings import pairs
+
     globs: dict[str, list[str]] = {}
-    for one in match:
-        language, equals, glob = one.partition("=")
-        if not (language and equals and glob):
-            raise UserError(f"--match is {one!r}, but LANG=GLOB was expected, such as 'pt=*#pt#*'.")
+    for language, glob in pairs(match, "--match", "LANG=GLOB", "'pt=*#pt#*'", empty=False):
         globs.setdefault(language, []).append(glob)
     return globs

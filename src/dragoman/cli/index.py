@@ -45,14 +45,10 @@ def command(
     """
     import warnings
 
-    from dragoman.errors import MissingExtraError, UserError
+    from dragoman.errors import MissingExtraError
+    from dragoman.settings import pairs
 
-    given = {}
-    for setting in settings:
-        name, equals, value = setting.partition("=")
-        if not equals:
-            raise UserError(f"--set takes NAME=VALUE, got {setting!r}. Example: --set wait=30")
-        given[name] = value
+    given = dict(pairs(settings, "--set", "NAME=VALUE", "wait=30"))
     try:
         from dragoman.index import IndexOptions, index_media
         from dragoman.media.images import Decoding

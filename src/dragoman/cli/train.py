@@ -52,18 +52,14 @@ def command(
 
     from dragoman.errors import MissingExtraError, UserError
     from dragoman.progress import speaks
+    from dragoman.settings import pairs
 
     try:
         from dragoman.recipes import load_recipe
         from dragoman.training import extended_config, train
     except ModuleNotFoundError as error:
         raise MissingExtraError(str(error.name), "train", "Training") from None
-    changes = {}
-    for setting in settings:
-        name, equals, value = setting.partition("=")
-        if not equals:
-            raise UserError(f"--set takes NAME=VALUE, got {setting!r}. Example: --set epochs=5")
-        changes[name] = value
+    changes = dict(pairs(settings, "--set", "NAME=VALUE", "epochs=5"))
     if seed is not None:
         changes["seed"] = str(seed)
     if engines:

@@ -52,6 +52,7 @@ def command(
     dragoman trust corpus/ --model run/
     """
     from dragoman.pages.trust import write_page
+    from dragoman.settings import pairs
     from dragoman.trust.report import summary_lines, worst_lines
     from dragoman.trust.score import score_trust
 
@@ -63,7 +64,7 @@ def command(
     table = score_trust(
         corpus,
         langid=langid,
-        words=dict(_given("--words", option, "LANG=FILE") for option in words),
+        words=dict(pairs(words, "--words", "LANG=FILE", "pt=words.txt", empty=False)),
         bridges=[_bridge(option) for option in bridges],
         model=retriever,
     )
@@ -76,17 +77,11 @@ def command(
 
 
 def _bridge(option: str) -> Bridge:
+    from dragoman.settings import pairs
     from dragoman.trust.evidence import Bridge
 
-    pair, engine = _given("--bridge", option, "FROM,TO=ENGINE")
+    [(pair, engine)] = pairs([option], "--bridge", "FROM,TO=ENGINE", "es,pt=apertium:es-pt", empty=False)
     source, comma, target = pair.partition(",")
     if not (comma and source and target):
         raise UserError(f"--bridge {option}: expected FROM,TO=ENGINE, such as es,pt=apertium:es-pt")
     return Bridge(source=source, target=target, engine=engine)
-
-
-def _given(name: str, option: str, expected: str) -> tuple[str, str]:
-    key, equals, value = option.partition("=")
-    if not (key and equals and value):
-        raise UserError(f"{name} {option}: expected {expected}")
-    return key, value

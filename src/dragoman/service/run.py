@@ -6,15 +6,14 @@ import errno
 import ipaddress
 import socket
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
 
 from dragoman.errors import UserError
 from dragoman.service.config import ServiceConfig
+from dragoman.settings import make, pairs
 
 MAX_HEADERS = 32_768
 """Bytes of a request's head."""
@@ -37,19 +36,12 @@ def collections_of(given: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def config_of(settings: Sequence[str]) -> ServiceConfig:
-    """The limits, some of them given as `name=value`. Raises UserError for what is no limit or no number."""
-    kinds = {name: type(value) for name, value in asdict(ServiceConfig()).items()}
-    given: dict[str, Any] = {}
-    for setting in settings:
-        name, _, value = setting.partition("=")
-        if name not in kinds:
-            raise UserError(f"No limit {name!r}. Known: {', '.join(kinds)}.")
-        try:
-            given[name] = kinds[name](value)
-        except ValueError:
-            raise UserError(f"{name} must be a number, got {value!r}. Write for example: {name}=10") from None
-    return ServiceConfig(**given)
+def config_of(given: Sequence[str]) -> ServiceConfig:
+    """Return the limits, some of them given as `name=value`.
+
+    Raises UserError for a limit that does not exist, and for a value that is no number.
+    """
+    return make(ServiceConfig, dict(pairs(given, "--set", "LIMIT=VALUE", "max_body_mb=50")), "The service")
 
 
 def is_loopback(host: str) -> bool:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
-import types
-import typing
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from typing import Any, Literal, TypeVar
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -21,8 +18,7 @@ from dragoman.models.text.huggingface import HuggingFaceTextConfig
 from dragoman.models.text.spelling import SmallTextConfig
 from dragoman.objectives import load_objective
 from dragoman.objectives.contract import ObjectiveConfig
-
-T = TypeVar("T")
+from dragoman.settings import change
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -280,8 +276,8 @@ class TrainConfig:
         return dataclasses.replace(self, objective=name, loss=objective_config(name, **settings))
 
     def with_settings(self, settings: Mapping[str, str]) -> TrainConfig:
-        """A copy with fields replaced: `{"loss.sim_weight": "0.2"}`. The type of a field parses its value."""
-        return _replaced(self, settings)
+        """Return a copy with settings changed, read from texts: `{"loss.sim_weight": "0.2"}`."""
+        return change(self, settings)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -293,55 +289,3 @@ class TrainConfig:
 def objective_config(objective: str, **settings: Any) -> ObjectiveConfig:
     """Return the settings of the objective in file `objective`."""
     return load_objective(objective).Config(**settings)
-
-
-def _replaced(config: T, settings: Mapping[str, str], prefix: str = "") -> T:
-    """All settings at once: values that only fit together may come in any order."""
-    known = [field.name for field in fields(config)]  # type: ignore[arg-type]
-    kinds = typing.get_type_hints(type(config))
-    changes: dict[str, Any] = {}
-    parts: dict[str, dict[str, str]] = {}
-    for setting, value in settings.items():
-        name, _, rest = setting.partition(".")
-        if name not in known:
-            raise UserError(f"No setting {prefix + setting!r}. Known here: {', '.join(sorted(known))}")
-        if rest:
-            parts.setdefault(name, {})[rest] = value
-        elif name == "text" and value.startswith("hf:"):
-            changes[name] = HuggingFaceTextConfig(path=value.removeprefix("hf:"))
-        else:
-            changes[name] = _parse(value, kinds[name], prefix + name)
-    for name, inner in parts.items():
-        current = changes.get(name, getattr(config, name))
-        if not is_dataclass(current):
-            raise UserError(f"Setting {prefix + name!r} has no parts, got {', '.join(inner)}")
-        changes[name] = _replaced(current, inner, f"{prefix}{name}.")
-    return dataclasses.replace(config, **changes)  # type: ignore[type-var]
-
-
-def _parse(value: str, kind: Any, name: str) -> object:
-    origin, options = typing.get_origin(kind), typing.get_args(kind)
-    if origin is Literal:
-        if value not in options:
-            raise UserError(f"{name} must be one of {', '.join(map(str, options))}, got {value!r}")
-        return value
-    if origin in (typing.Union, types.UnionType) and type(None) in options:
-        if value.lower() in ("none", ""):
-            return None
-        return _parse(value, next(option for option in options if option is not type(None)), name)
-    if origin is tuple:
-        return tuple(part.strip() for part in value.split(",") if part.strip())
-    if kind is bool:
-        if value.lower() not in ("true", "false"):
-            raise UserError(f"{name} must be true or false, got {value!r}")
-        return value.lower() == "true"
-    if kind not in (int, float, str):
-        raise UserError(f"{name} holds several settings: set one of its parts, {name}.PART=VALUE")
-    try:
-        parsed = kind(value)
-    except ValueError:
-        parsed = math.nan
-    if kind is not str and not math.isfinite(parsed):
-        noun = {int: "a whole number", float: "a number"}[kind]
-        raise UserError(f"{name} must be {noun}, got {value!r}")
-    return parsed

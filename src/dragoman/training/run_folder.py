@@ -6,16 +6,14 @@ atomically and read with `weights_only`: tensors and plain values, nothing else 
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import io
 import json
 import pickle
-import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,12 +23,12 @@ from dragoman.folders import Format, atomic_path, sha256
 from dragoman.models.identity import CALIBRATION
 from dragoman.models.text.huggingface import HuggingFaceTextConfig
 from dragoman.models.text.spelling import SmallTextConfig
+from dragoman.settings import restore
 from dragoman.training.config import TrainConfig, objective_config
 
 RUN = Format("dragoman-run", 1, "dragoman train CORPUS --out {folder}")
 CONFIG = "config.json"
 """Identity of a run, written before its first step: configuration, and hashes of what it learns from."""
-T = TypeVar("T")
 
 
 def read_identity(run: Path) -> dict[str, Any]:
@@ -65,22 +63,8 @@ def _restored(plain: Mapping[str, Any]) -> TrainConfig:
     text = dict(plain["text"])
     kind = {"small": SmallTextConfig, "huggingface": HuggingFaceTextConfig}[text.pop("type")]
     loss = type(objective_config(plain["objective"]))
-    parts = {"text": _typed(kind, text), "loss": _typed(loss, plain["loss"])}
-    return _typed(TrainConfig, {**plain, **parts})
-
-
-def _typed(kind: type[T], plain: Mapping[str, Any]) -> T:
-    """The dataclass of plain values from JSON, which knows neither tuples nor dataclasses."""
-    hints = typing.get_type_hints(kind)
-    values = dict(plain)
-    for name, value in plain.items():
-        options = (hints.get(name), *typing.get_args(hints.get(name)))
-        inner = next((option for option in options if dataclasses.is_dataclass(option)), None)
-        if isinstance(value, dict) and isinstance(inner, type):
-            values[name] = _typed(inner, value)
-        elif isinstance(value, list):
-            values[name] = tuple(value)
-    return kind(**values)
+    parts = {"text": restore(kind, text), "loss": restore(loss, plain["loss"])}
+    return restore(TrainConfig, {**plain, **parts})
 
 
 @dataclass(kw_only=True)

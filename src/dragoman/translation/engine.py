@@ -8,14 +8,15 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import parse_qsl
 
 from dragoman import plugins
 from dragoman.errors import FAILURE, UserError
+from dragoman.settings import make
 from dragoman.translation.languages import Language, language
 
-Options = TypeVar("Options")
+Config = TypeVar("Config")
 
 
 class EngineError(Exception):
@@ -69,31 +70,21 @@ def open_engine(spec: str, source: str, target: str, *, device: str | None = Non
         argument,
         language(source),
         language(target),
-        read_options(name, module.Options, query),
+        read_config(name, module.Config, query),
         device,
     )
     return engine
 
 
-def read_options(name: str, kind: type[Options], query: str) -> Options:
-    """The options dataclass `kind` from `key=value&key=value`; types follow its defaults."""
-    given = dict(parse_qsl(query, keep_blank_values=True))
-    fields: Any = dataclasses.fields(kind)  # type: ignore[arg-type]
-    defaults: dict[str, Any] = {field.name: field.default for field in fields}
-    values: dict[str, Any] = {}
-    for key, text in given.items():
-        if key not in defaults:
-            known = ", ".join(defaults) or "none"
-            raise UserError(f"The engine {name!r} has no option {key!r}. Known: {known}.")
-        try:
-            values[key] = type(defaults[key])(text)
-        except ValueError:
-            wanted = type(defaults[key]).__name__
-            raise UserError(f"The option {key!r} of the engine {name!r} is {text!r}, no {wanted}.") from None
+def read_config(name: str, kind: type[Config], query: str) -> Config:
+    """Read the settings of the engine `name` from `key=value&key=value`."""
+    owner = f"The engine {name!r}"
     try:
-        return kind(**values)
+        return make(kind, dict(parse_qsl(query, keep_blank_values=True)), owner)
+    except UserError:
+        raise
     except ValueError as error:
-        raise UserError(f"The engine {name!r}: {error}") from None
+        raise UserError(f"{owner}: {error}") from None
 
 
 def require_argument(argument: str, example: str) -> str:

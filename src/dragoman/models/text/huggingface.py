@@ -43,6 +43,11 @@ class HuggingFaceTextConfig:
     max_length: int = 64
     """Tokens of a text, special ones included; longer texts are cut. The model's own limit also holds."""
 
+    @classmethod
+    def from_text(cls, text: str) -> HuggingFaceTextConfig | None:
+        """Return the encoder that `hf:PATH` names; None for any other text."""
+        return cls(path=text.removeprefix("hf:")) if text.startswith("hf:") else None
+
     def __post_init__(self) -> None:
         found = _LAYERS.fullmatch(self.layers)
         if not found or (found[1] and int(found[1]) > int(found[2])):

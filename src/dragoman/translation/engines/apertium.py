@@ -33,12 +33,12 @@ SEPARATOR = "\n\n"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class Config:
     """This engine has no options."""
 
 
 def build(
-    argument: str, source: Language, target: Language, options: Options, device: str | None
+    argument: str, source: Language, target: Language, options: Config, device: str | None
 ) -> ApertiumEngine:
     """The engine of a chain of installed pairs that leads from `source` to `target`."""
     pairs = require_argument(argument, "apertium:eng-spa|es-pt").split("|")

@@ -27,7 +27,7 @@ from dragoman.translation.models import content_hash, first_line, load_tokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class Config:
     """How translations are searched for."""
 
     beams: int = 4
@@ -38,7 +38,7 @@ class Options:
 
 
 def build(
-    argument: str, source: Language, target: Language, options: Options, device: str | None
+    argument: str, source: Language, target: Language, options: Config, device: str | None
 ) -> CTranslate2Engine:
     """The engine of a converted folder that holds its tokenizer's files as well."""
     folder = Path(require_argument(argument, "ctranslate2:m2m100-int8"))
@@ -71,7 +71,7 @@ class CTranslate2Engine(Engine):
     batch_size = 256
 
     def __init__(
-        self, label: str, version: str, model: Any, tokenizer: Any, pair: Codes, options: Options
+        self, label: str, version: str, model: Any, tokenizer: Any, pair: Codes, options: Config
     ) -> None:
         self.name = f"ctranslate2:{label}"
         self.version = version

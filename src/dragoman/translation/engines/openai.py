@@ -37,7 +37,7 @@ PUBLIC_URL = "https://api.openai.com/v1"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class Config:
     """How the endpoint is reached."""
 
     base_url: str = ""
@@ -54,7 +54,7 @@ class Options:
 
 
 def build(
-    argument: str, source: Language, target: Language, options: Options, device: str | None
+    argument: str, source: Language, target: Language, options: Config, device: str | None
 ) -> OpenAIEngine:
     """The engine of model `argument` at the configured endpoint."""
     model = require_argument(argument, "openai:gpt-4o-mini")
@@ -73,7 +73,7 @@ class OpenAIEngine(Engine):
     batch_size = 20
 
     def __init__(
-        self, model: str, url: str, key: str | None, source: Language, target: Language, options: Options
+        self, model: str, url: str, key: str | None, source: Language, target: Language, options: Config
     ) -> None:
         self._prompt = PROMPT.format(source=source.name, target=f"{target.name} ({target.tag})")
         self.name = f"openai:{model}"

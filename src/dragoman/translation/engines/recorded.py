@@ -19,12 +19,12 @@ from dragoman.translation.lines import one_line
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class Config:
     """This engine has no options."""
 
 
 def build(
-    argument: str, source: Language, target: Language, options: Options, device: str | None
+    argument: str, source: Language, target: Language, options: Config, device: str | None
 ) -> RecordedEngine:
     """The engine of the file `argument`; lines of another language pair are left out."""
     path = Path(require_argument(argument, "recorded:translations.jsonl"))

@@ -26,7 +26,7 @@ DTYPES = ("float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class Config:
     """How translations are searched for."""
 
     beams: int = 4
@@ -41,7 +41,7 @@ class Options:
 
 
 def build(
-    argument: str, source: Language, target: Language, options: Options, device: str | None
+    argument: str, source: Language, target: Language, options: Config, device: str | None
 ) -> TransformersEngine:
     """The engine of a folder, or else of a hub id (HF_HUB_OFFLINE is respected). Weights are safetensors."""
     name = require_argument(argument, "transformers:facebook/m2m100_418M")
@@ -85,7 +85,7 @@ class TransformersEngine(Engine):
     batch_size = 64
 
     def __init__(
-        self, label: str, version: str, model: Any, tokenizer: Any, pair: Codes, options: Options
+        self, label: str, version: str, model: Any, tokenizer: Any, pair: Codes, options: Config
     ) -> None:
         self.name = f"transformers:{label}"
         self.version = version
