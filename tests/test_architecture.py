@@ -72,7 +72,6 @@ WORDS_TO_MEND = {
     "objectives",
     "pipelines",
     "progress",
-    "recipes",
     "reports",
     "retrievers",
     "scenes",
