@@ -172,7 +172,7 @@ def test_a_disk_that_fills_up_leaves_the_old_model_or_the_new(
             raise OSError(errno.ENOSPC, "No space left on device", str(target))
         return write(target)
 
-    for module in ("dragoman.models.folder.atomic_path", "dragoman.folders.atomic_path"):
+    for module in ("dragoman.models.folder.atomic_path", "dragoman.folders.files.atomic_path"):
         monkeypatch.setattr(module, full)
     with pytest.raises(OSError, match="No space left"):
         save_model(folder, better, DETAILS)
