@@ -13,83 +13,111 @@ results.json and results.md beside this file.
 from __future__ import annotations
 
 import argparse
-import gzip
 import json
-import os
-import platform
 import statistics
-import subprocess
-import sys
-import time
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
+
+from dragoman.evaluation import mean_rank_variance
+from dragoman.pipelines import experiment
+from dragoman.pipelines.experiment import Arm, Trial, spread, table
+from dragoman.reports.compare import compare
+from dragoman.reports.settings import EvaluationSettings
+from dragoman.translation import build_lexicon
+from dragoman.trust import Bridge, score_trust
 
 HERE = Path(__file__).parent
 FEATURES = "mobilenet_v2"
-TARGETS = "pt,es,gl,zh,uk,ar"
+TARGETS = ("pt", "es", "gl", "zh", "uk", "ar")
 TESTED = ("en", "pt", "zh", "ar")
 GOAL = ("pt", "zh", "ar")
 """Human captions of languages that were learned from machine ones."""
 UNSEEN = ("de", "cs")
-MATCH = ("pt=*#pt#*", "de=*#de#*")
-"""Portuguese and German written from the photo; Arabic and Czech have translations only."""
+ASKED = EvaluationSettings(
+    languages=(*TESTED, *UNSEEN),
+    # Portuguese and German written from the photo; Arabic and Czech have translations only.
+    match={"pt": ("*#pt#*",), "de": ("*#de#*",)},
+    consistency=TESTED,
+    slots="drawn",
+)
 CAPTIONS_PER_STEP = 384
 STEPS = 400
-SMALL = (f"captions_per_step={CAPTIONS_PER_STEP // 2}", f"steps={2 * STEPS}")
-"""The same number of captions over the run, in steps of half the size."""
 IMAGES_PER_STEP = 58
 """Of 1-to-K: 384 captions over 6.6 languages an image."""
-COMMON = {"steps": STEPS, "validation_captions": 500, "validate_every": 1000, "checkpoint_every": 10_000}
+SPREADS = ("mrv_std", "mrv_var", "mrv_std_log")
 
 
-@dataclass(frozen=True)
-class Arm:
-    """One row of the table."""
+def arm(
+    recipe: str, about: str, targets: tuple[str, ...] = TARGETS, images: int | None = None, **settings: object
+) -> Arm:
+    """A row of the table, of so many images a step in place of captions; in names, `__` stands for a dot."""
+    size = {"captions_per_step": None, "batch_size": images} if images else {}
+    changes: dict[str, object] = {
+        "engines": "*",
+        "steps": STEPS,
+        "captions_per_step": CAPTIONS_PER_STEP,
+        "validation_captions": 500,
+        "validate_every": 1000,
+        "checkpoint_every": 10_000,
+        **size,
+        **{name.replace("__", "."): value for name, value in settings.items()},
+    }
+    return Arm(
+        recipe=recipe,
+        about=about,
+        targets=targets,
+        features=FEATURES,
+        settings={name: str(value) for name, value in changes.items()},
+    )
 
-    recipe: str
-    what: str
-    settings: tuple[str, ...] = ()
-    targets: str = TARGETS
-    images: int | None = None
-    """Images a step, instead of captions."""
+
+def nrccr(lang: str, steps: int) -> Arm:
+    """NRCCR for one language."""
+    # No engine translated the others back, so they go without NRCCR's cycle.
+    back = {} if lang == "pt" else {"loss__cycle": "false"}
+    return arm("nrccr", f"NRCCR for {lang} alone", (lang,), incomplete="keep", steps=steps, **back)
 
 
+# The same number of captions over the run, in steps of half the size.
+small = partial(arm, captions_per_step=CAPTIONS_PER_STEP // 2, steps=2 * STEPS)
+house = partial(small, "dragoman")
+by_images = partial(arm, images=IMAGES_PER_STEP)
 ARMS = {
-    "source_only": Arm("source_only", "English captions alone"),
-    "random": Arm("random_language", "1-to-1, a random language"),
-    "pivot": Arm("pivot", "images-English, English-other"),
-    "per_language": Arm("per_language", "all languages, uncoupled"),
-    "one_to_k": Arm("one_to_k", "1-to-K"),
-    "one_to_k_1/K": Arm("one_to_k", "1-to-K, text to image over K", ("loss.text_weight=inverse_k",)),
+    "source_only": arm("source_only", "English captions alone"),
+    "random": arm("random_language", "1-to-1, a random language"),
+    "pivot": arm("pivot", "images-English, English-other"),
+    "per_language": arm("per_language", "all languages, uncoupled"),
+    "one_to_k": arm("one_to_k", "1-to-K"),
+    "one_to_k_1/K": arm("one_to_k", "1-to-K, text to image over K", loss__text_weight="inverse_k"),
     **{
-        f"nrccr_{lang}{share}": Arm("nrccr", f"NRCCR for {lang} alone", ("incomplete=keep", steps), lang)
-        for lang in ("pt", "zh", "ar")
-        for share, steps in (("", f"steps={STEPS}"), ("/3", f"steps={STEPS // 3}"))
+        f"nrccr_{lang}{share}": nrccr(lang, steps)
+        for lang in GOAL
+        for share, steps in (("", STEPS), ("/3", STEPS // 3))
     },
-    "random, small steps": Arm("random_language", "half the captions, twice the steps", SMALL),
-    "dragoman": Arm("dragoman", "the house recipe, small steps", SMALL),
-    "dragoman-links": Arm("dragoman", "without links between words", (*SMALL, "text.links=0")),
-    "random+links": Arm("random_language", "1-to-1, with links", ("text.links=2",)),
-    "one_to_k+links": Arm("one_to_k", "1-to-K, with links", ("text.links=2",)),
-    "dragoman-lexicon": Arm("dragoman", "without the lexicon", (*SMALL, "synonyms=0", "renderings=0")),
-    "dragoman-images": Arm("dragoman", "without extra images", (*SMALL, "extra_images=0")),
-    "dragoman-trust": Arm("dragoman", "without trust", (*SMALL, "trust.weight=false")),
-    "dragoman, shuffled trust": Arm("dragoman", "trust dealt out at random", (*SMALL, "trust.shuffled=true")),
-    "dragoman+ties": Arm(
-        "dragoman",
+    "random, small steps": small("random_language", "half the captions, twice the steps"),
+    "dragoman": house("the house recipe, small steps"),
+    "dragoman-links": house("without links between words", text__links=0),
+    "random+links": arm("random_language", "1-to-1, with links", text__links=2),
+    "one_to_k+links": arm("one_to_k", "1-to-K, with links", text__links=2),
+    "dragoman-lexicon": house("without the lexicon", synonyms=0, renderings=0),
+    "dragoman-images": house("without extra images", extra_images=0),
+    "dragoman-trust": house("without trust", trust__weight="false"),
+    "dragoman, shuffled trust": house("trust dealt out at random", trust__shuffled="true"),
+    "dragoman+ties": house(
         "with source captions, distillation and bridge",
-        (*SMALL, "always_source=true", "loss.bridge_weight=0.5", "loss.distil_weight=0.5"),
+        always_source="true",
+        loss__bridge_weight=0.5,
+        loss__distil_weight=0.5,
     ),
-    "random, equal steps": Arm("random_language", "1-to-1, a random language", images=IMAGES_PER_STEP),
-    "pivot, equal steps": Arm("pivot", "images-English, English-other", images=IMAGES_PER_STEP),
-    "dragoman, equal steps": Arm("dragoman", "the house recipe", images=IMAGES_PER_STEP),
+    "random, equal steps": by_images("random_language", "1-to-1, a random language"),
+    "pivot, equal steps": by_images("pivot", "images-English, English-other"),
+    "dragoman, equal steps": by_images("dragoman", "the house recipe"),
 }
-NO_WAY_BACK = ("nrccr_zh", "nrccr_ar", "nrccr_zh/3", "nrccr_ar/3")
-"""No engine translated these back, so NRCCR goes without its cycle."""
 
 
 def main() -> None:
@@ -105,151 +133,112 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--results", action="store_true", help="train nothing, write what is there")
     options = parser.parse_args()
-    arms, seeds = options.arms.split(";"), options.seeds.split(",")
-    if options.results:
-        write_results(options.out, [*ARMS], seeds, vars(options))
-        return
-    corpus = prepare(options.data, options.out, options.words)
-    jobs = [(arm, seed) for seed in seeds for arm in arms]
-    os.environ["OMP_NUM_THREADS"] = str(options.threads)
-    # The gradient of the embeddings is a large block; without these, every step asks the system for it anew.
-    os.environ |= {"MALLOC_MMAP_THRESHOLD_": str(1 << 32), "MALLOC_TRIM_THRESHOLD_": str(1 << 33)}
-    with ThreadPoolExecutor(options.workers) as pool:
-        list(pool.map(lambda job: run(corpus, options.out, *job, options.device), jobs))
-    write_results(options.out, [*ARMS], seeds, vars(options))
+    seeds = options.seeds.split(",")
+    if not options.results:
+        corpus = prepare(options.data, options.out, options.words)
+        trials = [
+            trial(corpus, options.out, name, seed, options.device)
+            for seed in seeds
+            for name in options.arms.split(";")
+        ]
+        experiment.perform(trials, workers=options.workers, threads=options.threads)
+    everything = measured(options.out, seeds, vars(options))
+    experiment.write_results(HERE, everything, page(everything))
 
 
 def prepare(data: Path, out: Path, words: Path) -> Path:
     """The corpus of this benchmark, with trust scores and a Portuguese lexicon."""
-    corpus = out / "corpus"
-    if not (corpus / "manifest.json").is_file():
-        out.mkdir(parents=True, exist_ok=True)
-        chosen = out / "captions.jsonl"
-        with gzip.open(data / "captions.jsonl.gz", "rb") as lines, chosen.open("wb") as file:
-            file.writelines(line for line in lines if wanted(json.loads(line)))
-        features = ["--features", data / "features" / f"{FEATURES}.npy", "--feature-ids"]
-        call("corpus", "jsonl", chosen, *features, data / "features" / "ids.txt", "--out", corpus)
+    corpus = experiment.captions_corpus(data, out / "corpus", wanted, features=FEATURES)
     if not (corpus / "trust" / "manifest.json").is_file():
-        call("trust", corpus, "--words", f"pt={words}", "--bridge", "es,pt=apertium:es-pt")
+        bridge = Bridge(source="es", target="pt", engine="apertium:es-pt")
+        score_trust(corpus, words={"pt": words}, bridges=[bridge])
     if not (corpus / "lexicon" / "pt.tsv").is_file():
-        call("lexicon", corpus, "--lang", "pt", "--words", words, "--engine", "apertium:pt-es|spa-eng")
+        build_lexicon(corpus, lang="pt", words=words, engine="apertium:pt-es|spa-eng")
     return corpus
 
 
-def wanted(caption: dict[str, str]) -> bool:
-    """Machine captions of all languages, English ones, and what people wrote for validation and test."""
+def wanted(caption: Mapping[str, str]) -> bool:
+    """True for machine captions, English ones, and what people wrote for validation and test."""
     if caption["role"] != "human" or caption["lang"] == "en":
         return True
     return caption["split"] != "train" and caption["lang"] in (*TESTED, *UNSEEN)
 
 
-def run(corpus: Path, out: Path, arm: str, seed: str, device: str) -> None:
-    """Train and evaluate one arm with one seed, unless that is done."""
-    folder, chosen = out / "runs" / f"{name_of(arm)}-{seed}", ARMS[arm]
-    size = {"captions_per_step": CAPTIONS_PER_STEP}
-    if chosen.images:
-        size = {"captions_per_step": None, "batch_size": chosen.images}
-    changes = [f"{name}={value}" for name, value in (COMMON | size).items()] + list(chosen.settings)
-    changes += ["loss.cycle=false"] * (arm in NO_WAY_BACK)
-    started = time.perf_counter()
-    if not (folder / "manifest.json").is_file():
-        call(
-            *("train", corpus, "--recipe", chosen.recipe, "--source", "en", "--targets", chosen.targets),
-            *("--features", FEATURES, "--engine", "*", "--out", folder, "--seed", seed, "--device", device),
-            *(part for change in changes for part in ("--set", change)),
-        )
-        (folder / "seconds.json").write_text(json.dumps(time.perf_counter() - started))
-    report = out / "reports" / f"{name_of(arm)}-{seed}"
-    if not (report / "manifest.json").is_file():
-        languages = ",".join((*TESTED, *UNSEEN))
-        call(
-            *("evaluate", folder, corpus, "--split", "test", "--languages", languages),
-            *(part for match in MATCH for part in ("--match", match)),
-            *("--consistency", ",".join(TESTED), "--slots", "drawn", "--out", report),
-        )
+def trial(corpus: Path, out: Path, name: str, seed: str, device: str) -> Trial:
+    """One arm with one seed."""
+    return Trial(
+        corpus=corpus,
+        arm=ARMS[name],
+        seed=int(seed),
+        run=out / "runs" / f"{folder_of(name)}-{seed}",
+        reports={report_of(out, name, seed): ASKED},
+        device=device,
+    )
 
 
-def name_of(arm: str) -> str:
+def folder_of(name: str) -> str:
     """An arm as the name of a folder."""
-    return "".join(letter if letter.isalnum() else "_" for letter in arm)
+    return "".join(letter if letter.isalnum() else "_" for letter in name)
 
 
-def call(*arguments: object) -> None:
-    """Run the dragoman command line; its complaints go to our stderr."""
-    command = [sys.executable, "-c", "from dragoman.cli import main; main()", *map(str, arguments)]
-    print(" ".join(map(str, arguments)), file=sys.stderr)
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+def report_of(out: Path, name: str, seed: str) -> Path:
+    """The report of one trial."""
+    return out / "reports" / f"{folder_of(name)}-{seed}"
 
 
 Measured = dict[str, dict[str, float]]
 """Seed to metric to value."""
 
 
-def write_results(out: Path, arms: Sequence[str], seeds: Sequence[str], options: dict[str, object]) -> None:
-    """Gather the reports into results.json and results.md, beside what was measured before."""
-    results = {arm: gather(out, arm, seeds) for arm in arms if not arm.startswith("nrccr_")}
+def measured(out: Path, seeds: Sequence[str], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Gather what is finished, beside what was measured before in the same circumstances."""
+    results = {name: gather(out, name, seeds) for name in ARMS if not name.startswith("nrccr_")}
     for share, name in JOINED.items():
         results[name] = joined_nrccr(out, seeds, share)
-    circumstances = {
-        "command": f"python benchmarks/many_languages/run.py --seeds {','.join(seeds)}",
-        "steps": STEPS,
-        "captions_per_step": CAPTIONS_PER_STEP,
-        "computer": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
+    told = experiment.circumstances(
+        f"python benchmarks/many_languages/run.py --seeds {','.join(seeds)}",
+        steps=STEPS,
+        captions_per_step=CAPTIONS_PER_STEP,
         **{name: options[name] for name in ("device", "workers", "threads")},
-    }
+    )
     earlier = json.loads((HERE / "results.json").read_text(encoding="utf-8"))
-    if earlier["circumstances"] == circumstances:
-        for arm, measured in results.items():
-            results[arm] = dict(sorted((earlier["results"].get(arm, {}) | measured).items()))
-    everything = {
-        "circumstances": circumstances,
-        "results": {arm: measured for arm, measured in results.items() if measured},
+    if earlier["circumstances"] | {"commit": None} == told | {"commit": None}:
+        for name, values in results.items():
+            results[name] = dict(sorted((earlier["results"].get(name, {}) | values).items()))
+    return {
+        "circumstances": told,
+        "results": {name: values for name, values in results.items() if values},
         "differences": differences(out, seeds),
     }
-    (HERE / "results.json").write_text(json.dumps(everything, indent=1) + "\n", encoding="utf-8")
-    (HERE / "results.md").write_text("\n".join(page(everything)) + "\n", encoding="utf-8")
 
 
-def finished(out: Path, arm: str, seeds: Sequence[str]) -> list[Path]:
-    """The report folders of an arm, one a seed."""
-    folders = [out / "reports" / f"{name_of(arm)}-{seed}" for seed in seeds]
-    return [folder for folder in folders if (folder / "manifest.json").is_file()]
+def finished(out: Path, name: str, seeds: Sequence[str]) -> dict[str, Path]:
+    """The reports of an arm that are complete, by seed."""
+    reports = {seed: report_of(out, name, seed) for seed in seeds}
+    return {seed: report for seed, report in reports.items() if experiment.finished([report])}
 
 
-def gather(out: Path, arm: str, seeds: Sequence[str]) -> Measured:
+def gather(out: Path, name: str, seeds: Sequence[str]) -> Measured:
     """What the finished reports of an arm say."""
     found: Measured = {}
-    for seed in seeds:
-        for path in finished(out, arm, [seed]):
-            report = json.loads((path / "report.json").read_text())
-            sums = {lang: report["results"][lang]["direct"]["sum_r"] for lang in (*TESTED, *UNSEEN)}
-            consistency = report["consistency"]["direct"]
-            found[seed] = recalls(sums) | {
-                f"{direction} {metric}": consistency[direction][metric]
-                for direction in ("text_to_image", "image_to_text", "mean")
-                for metric in (
-                    "mrv_std",
-                    "mrv_var",
-                    "mrv_std_log",
-                    "mrv_std_clipped",
-                    "overlap@1",
-                    "overlap@10",
-                )
-            }
-            found[seed]["minutes"] = minutes_of(out, path.name)
+    for seed, folder in finished(out, name, seeds).items():
+        report = experiment.read_report(folder)
+        sums = {lang: report["results"][lang]["direct"]["sum_r"] for lang in (*TESTED, *UNSEEN)}
+        consistency = report["consistency"]["direct"]
+        found[seed] = recalls(sums) | {
+            f"{direction} {metric}": consistency[direction][metric]
+            for direction in ("text_to_image", "image_to_text", "mean")
+            for metric in (*SPREADS, "mrv_std_clipped", "overlap@1", "overlap@10")
+        }
+        found[seed]["minutes"] = experiment.minutes(folder)
     return found
 
 
-def recalls(sums: dict[str, float]) -> dict[str, float]:
+def recalls(sums: Mapping[str, float]) -> dict[str, float]:
     """SumR of each language, and what follows from them."""
     goal = [sums[lang] for lang in GOAL]
     whole = {f"{lang} sum_r": value for lang, value in sums.items()}
     return whole | {"mean sum_r": statistics.mean(goal), "min sum_r": min(goal)}
-
-
-def minutes_of(out: Path, name: str) -> float:
-    seconds: float = json.loads((out / "runs" / name / "seconds.json").read_text())
-    return seconds / 60
 
 
 JOINED = {"/3": "nrccr, three models, a third each", "": "nrccr, three models, all each"}
@@ -257,22 +246,23 @@ JOINED = {"/3": "nrccr, three models, a third each", "": "nrccr, three models, a
 
 def joined_nrccr(out: Path, seeds: Sequence[str], share: str) -> Measured:
     """A model for each language: what its users get, and how far the models' ranks agree."""
-    from dragoman.evaluation import mean_rank_variance
-
+    of = {lang: finished(out, f"nrccr_{lang}{share}", seeds) for lang in GOAL}
     found: Measured = {}
-    for seed in seeds:
-        folders = {lang: finished(out, f"nrccr_{lang}{share}", [seed]) for lang in GOAL}
-        if not all(folders.values()):
-            continue
-        minutes = sum(minutes_of(out, path.name) for (path,) in folders.values())
+    for seed in (seed for seed in seeds if all(seed in reports for reports in of.values())):
+        folders = {lang: reports[seed] for lang, reports in of.items()}
+        minutes = sum(map(experiment.minutes, folders.values()))
         folders["en"] = folders["pt"]
-        reports = {lang: json.loads((path / "report.json").read_text()) for lang, (path,) in folders.items()}
-        values = recalls({lang: reports[lang]["results"][lang]["direct"]["sum_r"] for lang in TESTED})
+        values = recalls(
+            {
+                lang: experiment.read_report(folders[lang])["results"][lang]["direct"]["sum_r"]
+                for lang in TESTED
+            }
+        )
         for direction in ("text_to_image", "image_to_text"):
-            ranks = np.stack([ranks_of(folders[lang][0], lang, direction) for lang in TESTED], axis=1)
+            ranks = np.stack([ranks_of(folders[lang], lang, direction) for lang in TESTED], axis=1)
             spreads = mean_rank_variance(ranks) | {"mrv_std_log": float(np.log(ranks).std(axis=1).mean())}
             values |= {f"{direction} {metric}": value for metric, value in spreads.items()}
-        for metric in ("mrv_std", "mrv_var", "mrv_std_log"):
+        for metric in SPREADS:
             both = [values[f"{direction} {metric}"] for direction in ("text_to_image", "image_to_text")]
             values[f"mean {metric}"] = statistics.mean(both)
         found[seed] = values | {"minutes": minutes}
@@ -281,8 +271,6 @@ def joined_nrccr(out: Path, seeds: Sequence[str], share: str) -> Measured:
 
 def ranks_of(report: Path, lang: str, direction: str) -> np.ndarray:
     """Ranks of the common instances of one language, ordered by instance."""
-    import pyarrow.parquet as pq
-
     lines = [
         line
         for line in pq.read_table(report / "consistency.parquet").to_pylist()
@@ -300,15 +288,14 @@ RIVALS = (
 
 def differences(out: Path, seeds: Sequence[str]) -> list[dict[str, object]]:
     """Paired differences of `dragoman` and each rival: SumR of each language, and consistency."""
-    from dragoman.reports.compare import compare
-
     found: list[dict[str, object]] = []
+    ours = finished(out, "dragoman", seeds)
     for rival in RIVALS:
-        both = [seed for seed in seeds if finished(out, rival, [seed]) and finished(out, "dragoman", [seed])]
-        systems = [finished(out, arm, both) for arm in (rival, "dragoman")]
+        theirs = finished(out, rival, seeds)
+        both = [seed for seed in theirs if seed in ours]
         if not both:
             continue
-        for one in compare(*systems):
+        for one in compare([theirs[seed] for seed in both], [ours[seed] for seed in both]):
             whole = one.metric == "sum_r" or (one.metric == "mrv_std" and one.direction == "both")
             if whole and one.pair.row == "direct" and one.pair.language not in UNSEEN:
                 found.append(
@@ -325,59 +312,68 @@ def differences(out: Path, seeds: Sequence[str]) -> list[dict[str, object]]:
     return found
 
 
-def page(everything: dict[str, dict]) -> Iterable[str]:
+def page(everything: Mapping[str, Any]) -> Iterator[str]:
     """The Markdown page."""
     circumstances, results = everything["circumstances"], everything["results"]
     yield "# Many languages in one model\n"
     yield (
-        f"Flickr8k: English captions, {TARGETS} from machine translations only; questions by people. "
-        f"MobileNetV2 features, {circumstances['steps']} steps, {circumstances['captions_per_step']} "
-        "captions a step, the same text encoder and learning rate for all. SumR = R@1 + R@5 + R@10 in both "
-        "directions, at most 600, 1,000 test images. Mean ± sample standard deviation over "
-        "the seeds. de and cs are zero-shot: no caption of theirs was seen.\n"
+        f"Flickr8k: English captions, {','.join(TARGETS)} from machine translations only; questions by "
+        f"people. MobileNetV2 features, {circumstances['steps']} steps, "
+        f"{circumstances['captions_per_step']} captions a step, the same text encoder and learning rate for "
+        "all. SumR = R@1 + R@5 + R@10 in both directions, at most 600, 1,000 test images. Mean ± sample "
+        "standard deviation over the seeds. de and cs are zero-shot: no caption of theirs was seen.\n"
     )
     yield f"Command: `{circumstances['command']}`. Computer: {circumstances['computer']}, "
     yield f"{circumstances['workers']} runs at a time, {circumstances['threads']} thread(s) each.\n"
     yield "## Recall: SumR\n"
     yield "AR is a sixth. Minimum and mean are over pt, zh, ar. The minutes are those of a busy computer.\n"
-    yield "| arm | | seeds | en | pt | zh | ar | mean | min | de | cs | minutes |"
-    yield "|---|---|---|---|---|---|---|---|---|---|---|---|"
     columns = ["en", "pt", "zh", "ar", "mean", "min", "de", "cs"]
-    for arm, measured in results.items():
-        cells = [show(measured, f"{name} sum_r") for name in columns]
-        what = ARMS[arm].what if arm in ARMS else "of the captions of the others"
-        minutes = statistics.median(values["minutes"] for values in measured.values())
-        yield f"| {arm} | {what} | {len(measured)} | {' | '.join(cells)} | {minutes:.1f} |"
+    yield from table(
+        ("arm", "", "seeds", *columns, "minutes"),
+        [
+            (
+                name,
+                ARMS[name].about if name in ARMS else "of the captions of the others",
+                len(values),
+                *(over_seeds(values, f"{column} sum_r") for column in columns),
+                f"{statistics.median(one['minutes'] for one in values.values()):.1f}",
+            )
+            for name, values in results.items()
+        ],
+    )
     yield "\n## Consistency over en, pt, zh, ar\n"
     yield (
         "Ranks of the common test images, mean of both directions (docs/evaluation.md); mrv_std and mrv_var "
         "as in the literature, mrv_std_log over logarithms of ranks. Low is consistent. Where a language has "
         "more captions of an image than another, the common ones are drawn.\n"
     )
-    names = ["mrv_std", "mrv_var", "mrv_std_log", "overlap@1", "overlap@10"]
-    yield f"| arm | {' | '.join(names)} |"
-    yield "|---|" + "---|" * len(names)
-    for arm, measured in results.items():
-        cells = [show(measured, f"mean {name}", 3 if name in names[2:] else 1) for name in names]
-        yield f"| {arm} | {' | '.join(cells)} |"
+    digits = {"mrv_std": 1, "mrv_var": 1, "mrv_std_log": 3, "overlap@1": 3, "overlap@10": 3}
+    yield from table(
+        ("arm", *digits),
+        [
+            (name, *(over_seeds(values, f"mean {metric}", digits[metric]) for metric in digits))
+            for name, values in results.items()
+        ],
+    )
     yield "\n## dragoman against its rivals\n"
     yield "Over the mean of the seeds; intervals by bootstrap over images, p by sign flips over images.\n"
-    yield "| against | seeds | language | metric | difference | 95 % interval | p |"
-    yield "|---|---|---|---|---|---|---|"
-    for one in everything["differences"]:
-        low, high = one["interval"]
-        named = [one[name] for name in ("against", "seeds", "language", "metric")]
-        found = [f"{one['difference']:+.1f}", f"{low:+.1f} to {high:+.1f}", f"{one['p']:.4f}"]
-        yield f"| {' | '.join(map(str, named + found))} |"
+    yield from table(
+        ("against", "seeds", "language", "metric", "difference", "95 % interval", "p"),
+        [
+            (
+                *(one[name] for name in ("against", "seeds", "language", "metric")),
+                f"{one['difference']:+.1f}",
+                "{:+.1f} to {:+.1f}".format(*one["interval"]),
+                f"{one['p']:.4f}",
+            )
+            for one in everything["differences"]
+        ],
+    )
 
 
-def show(measured: Measured, metric: str, digits: int = 1) -> str:
-    """Mean and spread over the seeds."""
-    found = [values[metric] for values in measured.values() if metric in values]
-    if not found:
-        return "–"
-    spread = f" ± {statistics.stdev(found):.{digits}f}" if len(found) > 1 else ""
-    return f"{statistics.mean(found):.{digits}f}{spread}"
+def over_seeds(values: Mapping[str, Mapping[str, float]], metric: str, digits: int = 1) -> str:
+    """Mean and spread of a metric over the seeds that have it."""
+    return spread([one[metric] for one in values.values() if metric in one], digits)
 
 
 if __name__ == "__main__":
