@@ -12,21 +12,21 @@ repeated. Writes noise.json and noise.md beside this file.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import statistics
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from run import POOLINGS, SETTINGS, TARGET, UNTOLD, Options, call, prepare, show
+from run import BACK, POOLINGS, TARGET, UNTOLD, Options, circumstances, prepare
 
-from dragoman.reports.compare import compare
+from dragoman.pipelines import experiment
+from dragoman.pipelines.experiment import Trial, spread, table
+from dragoman.reports.settings import EvaluationSettings
+from dragoman.translation import translate
+from dragoman.trust import NoiseConfig, plant_noise, score_trust
 
 HERE = Path(__file__).parent
-BACK = "apertium:pt-es|spa-eng"
 DONORS = ("es", "gl")
 """Languages that only lend their captions as wrong ones."""
 POOLING = "nrccr"
@@ -47,10 +47,17 @@ class Job:
     rate: float
     seed: str
 
-    def report(self, options: Options) -> Path:
-        """Its report."""
-        name = (self.recipe, self.variant, f"{self.rate:g}", str(options.steps), self.seed)
-        return options.out / "noise-reports" / "-".join(name)
+    def trial(self, options: Options) -> Trial:
+        """The training, of which the report is kept."""
+        name = "-".join((self.recipe, self.variant, f"{self.rate:g}", str(options.steps), self.seed))
+        return Trial(
+            corpus=damaged(options, self.rate),
+            arm=options.arm(self.recipe, POOLING, trust__weight=VARIANTS[self.variant]),
+            seed=int(self.seed),
+            run=options.out / "noise-runs" / name,
+            reports={options.out / "noise-reports" / name: EvaluationSettings(languages=(TARGET,))},
+            keep_run=False,
+        )
 
 
 def main() -> None:
@@ -66,10 +73,9 @@ def main() -> None:
     options = Options(**chosen, recipes=RECIPES, arms=(), seeds=("1", "2", "3"))
     if not only_results:
         damage(options)
-        for job in jobs(options):
-            run(options, job)
-            write(options)
-    write(options)
+        experiment.perform([job.trial(options) for job in jobs(options)])
+    everything = measured(options)
+    experiment.write_results(HERE, everything, page(everything), "noise")
 
 
 def damage(options: Options) -> None:
@@ -77,14 +83,14 @@ def damage(options: Options) -> None:
     prepare(options)
     engine = f"recorded:{options.corpus / 'apertium.jsonl.gz'}"
     for donor in DONORS:
-        call("translate", options.corpus, "--to", donor, "--engine", engine)
+        translate(options.corpus, to=donor, engine=engine)
     for rate in RATES:
         corpus = damaged(options, rate)
         if not (corpus / "manifest.json").is_file():
-            settings = ("--lang", TARGET, "--rate", rate, "--seed", 1, "--back", BACK)
-            call("noise", options.corpus, *settings, "--out", corpus)
+            config = NoiseConfig(rate=rate, seed=1)
+            plant_noise(options.corpus, corpus, languages=(TARGET,), config=config, back=BACK)
         if not (corpus / "trust" / "signals.parquet").is_file():
-            call("trust", corpus)
+            score_trust(corpus)
 
 
 def damaged(options: Options, rate: float) -> Path:
@@ -104,61 +110,38 @@ def jobs(options: Options) -> Iterator[Job]:
         yield from (Job(recipe, v, rate, options.seeds[0]) for recipe in RECIPES for v in VARIANTS)
 
 
-def run(options: Options, job: Job) -> None:
-    """Train and evaluate, unless that is done; the report is kept."""
-    report, corpus = job.report(options), damaged(options, job.rate)
-    if (report / "manifest.json").is_file():
-        return
-    settings = SETTINGS | {"steps": str(options.steps), "learning_rate": POOLINGS[POOLING]}
-    settings |= {"video.pooling": POOLING, "trust.weight": VARIANTS[job.variant]}
-    with tempfile.TemporaryDirectory(dir=options.out) as scratch:
-        call(
-            *("train", corpus, "--recipe", job.recipe, "--targets", TARGET),
-            *("--features", options.features, "--out", f"{scratch}/run", "--seed", job.seed),
-            *(part for key, value in settings.items() for part in ("--set", f"{key}={value}")),
-        )
-        call("evaluate", f"{scratch}/run", corpus, "--languages", TARGET, "--out", report)
-
-
-def write(options: Options) -> None:
-    """noise.json and noise.md, of what is finished."""
+def measured(options: Options) -> dict[str, Any]:
+    """Gather what is finished."""
     done = {
-        job: report for job in jobs(options) if ((report := job.report(options)) / "manifest.json").is_file()
+        job: report for job in jobs(options) for report in experiment.finished([*job.trial(options).reports])
     }
     results: dict[str, dict[str, dict[str, float]]] = {}
     for job, report in done.items():
-        found = json.loads((report / "report.json").read_text())["results"][TARGET]["direct"]["sum_r"]
         row = results.setdefault(f"{job.recipe}, {job.variant}", {})
+        found = experiment.read_report(report)["results"][TARGET]["direct"]["sum_r"]
         row.setdefault(f"{job.rate:g}", {})[job.seed] = found
-    plain = ("translate_train", "without")
     differences: dict[str, dict[str, dict[str, object]]] = {}
-    for recipe in RECIPES:
-        for variant in VARIANTS:
-            for rate in RATES:
-                pairs = [
-                    (done[Job(*plain, rate, seed)], done[Job(recipe, variant, rate, seed)])
-                    for seed in options.seeds
-                    if {Job(*plain, rate, seed), Job(recipe, variant, rate, seed)} <= set(done)
-                ]
-                if pairs and (recipe, variant) != plain:
-                    (one,) = (o for o in compare(*map(list, zip(*pairs, strict=True))) if o.metric == "sum_r")
-                    told = {"difference": one.difference, "interval": list(one.interval)}
-                    differences.setdefault(f"{recipe}, {variant}", {})[f"{rate:g}"] = told
-    everything = {
-        "command": "python benchmarks/motion/noise.py --out WORK"
-        + (" --tower TOWER" if options.tower else ""),
-        "computer": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, shared",
-        "clips": options.items,
-        "features": options.tower.name if options.tower else "grid",
-        "settings": SETTINGS | {"steps": str(options.steps), "learning_rate": POOLINGS[POOLING]},
+    others = [(recipe, variant) for recipe in RECIPES for variant in VARIANTS]
+    for other in others[1:]:
+        for rate in RATES:
+            pairs = [
+                (done[plain], done[job])
+                for seed in options.seeds
+                if {plain := Job(*others[0], rate, seed), job := Job(*other, rate, seed)} <= set(done)
+            ]
+            if pairs:
+                told = experiment.difference(*zip(*pairs, strict=True), language=TARGET)
+                differences.setdefault(", ".join(other), {})[f"{rate:g}"] = told
+    tower = " --tower TOWER" if options.tower else ""
+    command = f"python benchmarks/motion/noise.py --out WORK{tower}"
+    return circumstances(options, command, learning_rate=POOLINGS[POOLING]) | {
         "sum_r": results,
         "differences": differences,
     }
-    (HERE / "noise.json").write_text(json.dumps(everything, indent=1) + "\n", encoding="utf-8")
-    (HERE / "noise.md").write_text("\n".join(page(everything)) + "\n", encoding="utf-8")
 
 
-def page(everything: dict) -> Iterator[str]:
+def page(everything: Mapping[str, Any]) -> Iterator[str]:
+    """The Markdown page."""
     settings = ", ".join(
         f"{key}={value}" for key, value in everything["settings"].items() if key not in UNTOLD
     )
@@ -173,22 +156,27 @@ def page(everything: dict) -> Iterator[str]:
     )
     yield f"Command: `{everything['command']}`. Computer: {everything['computer']}, one thread a run.\n"
     yield "## SumR over the rate of noise\n"
+    head = ("recipe, trust", *(f"{rate:.0%}" for rate in RATES))
     rates = [f"{rate:g}" for rate in RATES]
-    yield "| recipe, trust | " + " | ".join(f"{float(rate):.0%}" for rate in rates) + " |"
-    yield "|---" * (len(rates) + 1) + "|"
-    for name, row in everything["sum_r"].items():
-        cells = (show(list(row[rate].values())) if rate in row else "–" for rate in rates)
-        yield f"| {name} | {' | '.join(cells)} |"
+    yield from table(
+        head,
+        [
+            (name, *(spread([*row.get(rate, {}).values()]) for rate in rates))
+            for name, row in everything["sum_r"].items()
+        ],
+    )
     yield "\n## Against translate_train without trust\n"
     yield (
         "Difference of SumR at the same rate and seeds; 95 % intervals by bootstrap over clips, which do not "
         "hold the spread over seeds.\n"
     )
-    yield "| recipe, trust | " + " | ".join(f"{float(rate):.0%}" for rate in rates) + " |"
-    yield "|---" * (len(rates) + 1) + "|"
-    for name, row in everything["differences"].items():
-        cells = (tell(row[rate]) if rate in row else "–" for rate in rates)
-        yield f"| {name} | {' | '.join(cells)} |"
+    yield from table(
+        head,
+        [
+            (name, *(tell(row[rate]) if rate in row else "–" for rate in rates))
+            for name, row in everything["differences"].items()
+        ],
+    )
     spreads = [
         statistics.stdev(seeds.values())
         for row in everything["sum_r"].values()
@@ -199,10 +187,9 @@ def page(everything: dict) -> Iterator[str]:
         yield f"\nStandard deviation over seeds, median of the cells: {statistics.median(spreads):.1f}."
 
 
-def tell(one: dict) -> str:
+def tell(one: Mapping[str, Any]) -> str:
     """A difference with its interval."""
-    low, high = one["interval"]
-    return f"{one['difference']:+.1f} ({low:+.1f} to {high:+.1f})"
+    return "{:+.1f} ({:+.1f} to {:+.1f})".format(one["difference"], *one["interval"])
 
 
 if __name__ == "__main__":

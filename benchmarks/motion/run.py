@@ -15,18 +15,24 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
-import platform
 import statistics
-import subprocess
-import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from dragoman.corpus import Corpus
+from dragoman.features.extract import ExtractOptions, extract_features
+from dragoman.media.frames import Sampling
+from dragoman.pipelines import experiment
+from dragoman.pipelines.experiment import Arm, Trial, spread, table
+from dragoman.reports.settings import EvaluationSettings
+from dragoman.retrievers.trained import Retriever
+from dragoman.scenes.world import WorldConfig, write_world
+from dragoman.translation import translate
 
 HERE = Path(__file__).parent
 TARGET = "pt"
@@ -77,7 +83,7 @@ TIE = 1e-5
 
 @dataclass(frozen=True)
 class Options:
-    """What is asked for."""
+    """The size of the world and of the trainings, and which of these."""
 
     out: Path
     tower: Path | None
@@ -89,16 +95,33 @@ class Options:
 
     @property
     def corpus(self) -> Path:
+        """The folder of the clips."""
         return self.out / f"clips-{self.items}"
 
     @property
     def features(self) -> str:
+        """The feature set that is trained on."""
         return "frames" if self.tower else "grid"
 
-    def folder(self, recipe: str, arm: str, seed: str) -> Path:
-        """Of one run and its report."""
-        name = (recipe, self.features, arm.replace(", ", "-"), str(self.items), str(self.steps), seed)
-        return self.out / "runs" / "-".join(name)
+    def arm(self, recipe: str, pooling: str, **more: str) -> Arm:
+        """A way of training; in the names of further settings, `__` stands for a dot."""
+        settings = SETTINGS | {"steps": str(self.steps), "learning_rate": POOLINGS[pooling]}
+        settings |= {"video.pooling": pooling} | {key.replace("__", "."): more[key] for key in more}
+        return Arm(recipe=recipe, targets=(TARGET,), features=self.features, settings=settings)
+
+    def trial(self, recipe: str, name: str, seed: str) -> Trial:
+        """One arm with one seed."""
+        parts = (recipe, self.features, name.replace(", ", "-"), str(self.items), str(self.steps), seed)
+        folder = self.out / "runs" / "-".join(parts)
+        pooling, hard = ARMS[name]
+        return Trial(
+            corpus=self.corpus,
+            arm=self.arm(recipe, pooling, hard_negatives=hard),
+            seed=int(seed),
+            run=folder / "run",
+            reports={folder / "report": EvaluationSettings(languages=LANGUAGES)},
+            measures={folder / "choices.json": choices},
+        )
 
 
 def main() -> None:
@@ -115,59 +138,36 @@ def main() -> None:
     parser.add_argument("--seeds", type=parts, default=("1", "2", "3"))
     options = Options(**vars(parser.parse_args()))
     prepare(options)
-    for seed in options.seeds:
-        for recipe in options.recipes:
-            for arm in options.arms:
-                run(options, recipe, arm, seed)
-                write(options)
+    arms = [(recipe, name) for recipe in options.recipes for name in options.arms]
+    experiment.perform([options.trial(*one, seed) for seed in options.seeds for one in arms])
+    everything = measured(options)
+    experiment.write_results(HERE, everything, page(everything))
 
 
 def parts(text: str) -> tuple[str, ...]:
+    """Names between commas."""
     return tuple(text.split(","))
 
 
 def prepare(options: Options) -> None:
     """The clips with translations of their captions, and their frames through the tower."""
     if not (options.corpus / "manifest.json").is_file():
-        call("scenes", "--out", options.corpus, "--motion", "--items", options.items)
+        write_world(options.corpus, WorldConfig(motion=True, items=options.items))
     recorded = f"recorded:{options.corpus / 'apertium.jsonl.gz'}"
     engine, back = (recorded, recorded) if options.items <= RECORDED else (ENGINE, BACK)
-    call("translate", options.corpus, "--to", TARGET, "--engine", engine, "--back", back)
+    translate(options.corpus, to=TARGET, engine=engine, back=back)
     if options.tower and not (options.corpus / "features" / "frames" / "manifest.json").is_file():
-        call("features", options.corpus, "--encoder", options.tower, "--name", "frames", "--every", 0.5)
+        extracted = ExtractOptions(sampling=Sampling(every=0.5))
+        extract_features(options.corpus, encoder=options.tower, name="frames", options=extracted)
 
 
-def run(options: Options, recipe: str, arm: str, seed: str) -> None:
-    """Train and evaluate one arm with one seed, unless that is done."""
-    folder, (pooling, hard) = options.folder(recipe, arm, seed), ARMS[arm]
-    settings = SETTINGS | {"steps": str(options.steps), "learning_rate": POOLINGS[pooling]}
-    settings |= {"video.pooling": pooling, "hard_negatives": hard}
-    if not (folder / "run" / "manifest.json").is_file():
-        started = time.perf_counter()
-        call(
-            *("train", options.corpus, "--recipe", recipe, "--targets", TARGET),
-            *("--features", options.features, "--out", folder / "run", "--seed", seed),
-            *(part for key, value in settings.items() for part in ("--set", f"{key}={value}")),
-        )
-        (folder / "seconds.json").write_text(json.dumps(time.perf_counter() - started))
-    if not (folder / "report" / "manifest.json").is_file():
-        given = ("--languages", ",".join(LANGUAGES), "--out", folder / "report")
-        call("evaluate", folder / "run", options.corpus, *given)
-    if not (folder / "choices.json").is_file():
-        found = choices(folder / "run", options.corpus, options.features)
-        (folder / "choices.json").write_text(json.dumps(found, indent=1) + "\n")
-
-
-def choices(run: Path, corpus: Path, features: str) -> dict[str, dict[str, float]]:
+def choices(trial: Trial) -> dict[str, dict[str, float]]:
     """Percent of right choices between a clip and its reversal: per language by the caption and by the clip,
     and per kind of event by the caption; a tie counts half."""
-    from dragoman.corpus import Corpus
-    from dragoman.retrievers.trained import Retriever
-
-    opened, retriever = Corpus.open(corpus), Retriever.load(run)
+    opened, retriever = Corpus.open(trial.corpus), Retriever.load(trial.run)
     items = {row["item_id"]: row for row in opened.items.to_pylist() if row["split"] == "test"}
     rows = [row for row in opened.captions.to_pylist() if row["item_id"] in items]
-    frames = opened.features(features)
+    frames = opened.features(trial.arm.features)
     clips = retriever.encode_features(frames.whole(frames.rows(list(items))))
     clip_of = dict(zip(items, clips, strict=True))
     texts = retriever.encode_text([row["text"] for row in rows])
@@ -198,57 +198,51 @@ def preferred(query: NDArray[np.float32], own: NDArray[np.float32], other: NDArr
     return 0.5 if abs(gap) < TIE else float(gap > 0)
 
 
-def call(*arguments: object) -> None:
-    """Run the dragoman command line; its complaints go to our stderr."""
-    command = [sys.executable, "-c", "from dragoman.cli import main; main()", *map(str, arguments)]
-    print(" ".join(map(str, arguments)), file=sys.stderr)
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-
-
-def write(options: Options) -> None:
-    """results.json and results.md, of what is finished."""
-    rates = (f"{rate} ({pooling})" for pooling, rate in POOLINGS.items())
-    arms = {f"{recipe}, {arm}": (recipe, arm) for recipe in options.recipes for arm in ARMS}
-    found = {name: gather(options, *arm) for name, arm in arms.items()}
-    everything = {
-        "command": command_line(options),
-        "computer": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, shared",
+def circumstances(options: Options, command: str, **more: str) -> dict[str, object]:
+    """Tell how the figures came about; `more` are settings."""
+    told = experiment.circumstances(command)
+    return told | {
+        "computer": f"{told['computer']}, shared",
         "clips": options.items,
         "features": options.tower.name if options.tower else "grid",
-        "settings": SETTINGS | {"steps": str(options.steps), "learning_rate": " or ".join(rates)},
-        "results": {name: runs for name, runs in found.items() if runs},
+        "settings": SETTINGS | {"steps": str(options.steps)} | more,
     }
-    (HERE / "results.json").write_text(json.dumps(everything, indent=1) + "\n", encoding="utf-8")
-    (HERE / "results.md").write_text("\n".join(page(everything)) + "\n", encoding="utf-8")
 
 
-def command_line(options: Options) -> str:
-    """What repeats this, wherever its folders are."""
+def measured(options: Options) -> dict[str, Any]:
+    """Gather what is finished."""
     tower = " --tower TOWER" if options.tower else ""
     chosen = f"--items {options.items} --steps {options.steps} --recipes {','.join(options.recipes)}"
-    return f"python benchmarks/motion/run.py --out WORK{tower} {chosen} --seeds {','.join(options.seeds)}"
+    command = f"python benchmarks/motion/run.py --out WORK{tower} {chosen} --seeds {','.join(options.seeds)}"
+    rates = " or ".join(f"{rate} ({pooling})" for pooling, rate in POOLINGS.items())
+    found = {
+        f"{recipe}, {name}": [
+            gather(trial)
+            for seed in options.seeds
+            if not (trial := options.trial(recipe, name, seed)).missing
+        ]
+        for recipe in options.recipes
+        for name in ARMS
+    }
+    return circumstances(options, command, learning_rate=rates) | {
+        "results": {name: runs for name, runs in found.items() if runs}
+    }
 
 
-def gather(options: Options, recipe: str, arm: str) -> list[dict]:
-    """What each finished seed gave."""
-    found = []
-    for seed in options.seeds:
-        folder = options.folder(recipe, arm, seed)
-        if not (folder / "choices.json").is_file():
-            continue
-        report = json.loads((folder / "report" / "report.json").read_text())
-        found.append(
-            {
-                "seed": seed,
-                "sum_r": {lang: report["results"][lang]["direct"]["sum_r"] for lang in LANGUAGES},
-                "choices": json.loads((folder / "choices.json").read_text()),
-                "minutes": json.loads((folder / "seconds.json").read_text()) / 60,
-            }
-        )
-    return found
+def gather(trial: Trial) -> dict[str, Any]:
+    """Tell what a finished trial gave."""
+    (folder,), (choice,) = trial.reports, trial.measures
+    results = experiment.read_report(folder)["results"]
+    return {
+        "seed": str(trial.seed),
+        "sum_r": {lang: results[lang]["direct"]["sum_r"] for lang in LANGUAGES},
+        "choices": json.loads(choice.read_text(encoding="utf-8")),
+        "minutes": experiment.minutes(folder),
+    }
 
 
-def page(everything: dict) -> Iterator[str]:
+def page(everything: Mapping[str, Any]) -> Iterator[str]:
+    """The Markdown page."""
     yield "# Scenes in motion: who sees the order of frames\n"
     settings = ", ".join(
         f"{key}={value}" for key, value in everything["settings"].items() if key not in UNTOLD
@@ -264,30 +258,28 @@ def page(everything: dict) -> Iterator[str]:
     )
     yield f"Command: `{everything['command']}`. Computer: {everything['computer']}, one thread a run.\n"
     results = everything["results"]
+    results = everything["results"]
     yield "## Choices by captions, per kind of event\n"
-    yield from table(results, list(KINDS), lambda one, key: one["choices"]["by event"].get(key, math.nan))
+    yield from rows(results, list(KINDS), lambda one, key: one["choices"]["by event"].get(key, math.nan))
     yield "\n## Choices by captions, per language\n"
-    yield from table(results, LANGUAGES, lambda one, key: one["choices"]["by caption"][key])
+    yield from rows(results, LANGUAGES, lambda one, key: one["choices"]["by caption"][key])
     yield "\n## Choices by clips, per language\n"
-    yield from table(results, LANGUAGES, lambda one, key: one["choices"]["by clip"][key])
+    yield from rows(results, LANGUAGES, lambda one, key: one["choices"]["by clip"][key])
     yield "\n## SumR, per language\n"
-    yield from table(results, LANGUAGES, lambda one, key: one["sum_r"][key])
+    yield from rows(results, LANGUAGES, lambda one, key: one["sum_r"][key])
 
 
-def table(results: dict, keys: Sequence[str], value) -> Iterator[str]:
-    yield f"| trained | seeds | {' | '.join(keys)} | mean | minutes |"
-    yield "|---|---|" + "---|" * (len(keys) + 2)
+def rows(
+    results: Mapping[str, Sequence[Any]], keys: Sequence[str], value: Callable[[Any, str], float]
+) -> Iterator[str]:
+    """A table with a row for each arm, a column for each key, their mean, and the minutes."""
+    lines = []
     for name, runs in results.items():
         columns = [[value(one, key) for one in runs] for key in keys]
         columns.append([statistics.mean(row) for row in zip(*columns, strict=True)])
         minutes = statistics.median(one["minutes"] for one in runs)
-        yield f"| {name} | {len(runs)} | {' | '.join(map(show, columns))} | {minutes:.1f} |"
-
-
-def show(values: Sequence[float]) -> str:
-    """Mean and spread."""
-    spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.1f}{spread}"
+        lines.append((name, len(runs), *map(spread, columns), f"{minutes:.1f}"))
+    return table(("trained", "seeds", *keys, "mean", "minutes"), lines)
 
 
 if __name__ == "__main__":

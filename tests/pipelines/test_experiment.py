@@ -80,6 +80,22 @@ def test_a_report_of_another_model_is_made_anew_and_one_without_a_run_stands(
     assert trial(tmp_path).missing == []
 
 
+def test_what_else_is_measured_is_kept_and_not_measured_again(tmp_path: Path, stages: Stages) -> None:
+    asked = []
+
+    def count(given: Trial) -> dict[str, int]:
+        asked.append((given.run / "model").read_text())
+        return {"right": 4}
+
+    one = trial(tmp_path, measures={tmp_path / "count.json": count})
+    one.perform()
+    one.perform()
+    assert asked == ["seed 3"]
+    assert json.loads((tmp_path / "count.json").read_text()) == {"right": 4}
+    (tmp_path / "count.json").unlink()
+    assert one.missing == [tmp_path / "count.json"]
+
+
 def test_a_run_that_is_not_kept_goes_once_its_reports_stand(tmp_path: Path, stages: Stages) -> None:
     one = trial(tmp_path, keep_run=False)
     one.perform()

@@ -69,6 +69,8 @@ class Trial:
     """Folder of the training."""
     reports: Mapping[Path, EvaluationSettings]
     """Report folder to what is asked."""
+    measures: Mapping[Path, Callable[[Trial], Any]] = field(default_factory=dict)
+    """JSON file to what else is measured of the trained model, by a function of a module."""
     folds: bool = False
     """Evaluate each fold of the split by itself."""
     keep_run: bool = True
@@ -79,8 +81,10 @@ class Trial:
 
     @property
     def missing(self) -> list[Path]:
-        """Reports that are not finished, or are about another model or corpus than lies here now."""
-        return [report for report in self.reports if not self._stands(report)]
+        """Reports that are not finished, or are about another model or corpus than lies here now, and
+        measures without a file."""
+        reports = [report for report in self.reports if not self._stands(report)]
+        return reports + [file for file in self.measures if not file.is_file()]
 
     def perform(self) -> None:
         """Train and evaluate what is missing. Training that was interrupted goes on where it was."""
@@ -89,10 +93,14 @@ class Trial:
             return
         self.fit()
         measure = evaluate_folds if self.folds else evaluate
-        for report in missing:
-            measure(self.run, self.corpus, self.reports[report], out=report)
+        for path in missing:
+            if path in self.measures:
+                found = json.dumps(self.measures[path](self), indent=1)
+                path.write_text(found + "\n", encoding="utf-8")
+                continue
+            measure(self.run, self.corpus, self.reports[path], out=path)
             if (self.run / SECONDS).is_file():
-                shutil.copy(self.run / SECONDS, report)
+                shutil.copy(self.run / SECONDS, path)
         if not self.keep_run:
             shutil.rmtree(self.run)
 
