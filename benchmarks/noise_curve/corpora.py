@@ -5,15 +5,16 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-import subprocess
-import sys
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dragoman.corpus.corpus import Corpus
+from dragoman.corpus import Corpus
+from dragoman.pipelines import experiment
+from dragoman.trust import NoiseConfig, plant_noise
 
 FEATURES = "mobilenet_v2"
 BACK = "apertium:pt-es|spa-eng"
@@ -26,35 +27,33 @@ NOISE_SEED = 1
 
 def prepare(data: Path, out: Path) -> None:
     """A corpus for every rate."""
-    whole = out / "whole"
-    if not (whole / "manifest.json").is_file():
-        out.mkdir(parents=True, exist_ok=True)
-        write_captions(data, out / "captions.jsonl")
-        features = ["--features", data / "features" / f"{FEATURES}.npy", "--feature-ids"]
-        files = [out / "captions.jsonl", *features, data / "features" / "ids.txt"]
-        call("corpus", "jsonl", *files, "--out", whole)
+    whole = experiment.captions_corpus(
+        data,
+        out / "whole",
+        lambda caption: (
+            wanted(caption) and (caption["split"] != "train" or caption["item_id"] in lowest_hashes(data))
+        ),
+        features=FEATURES,
+    )
     for rate in RATES:
         corpus = corpus_of(out, rate)
         if not (corpus / "manifest.json").is_file():
-            settings = ["--lang", "pt", "--rate", rate, "--seed", NOISE_SEED, "--back", BACK]
-            call("noise", whole, *settings, "--out", corpus)
+            config = NoiseConfig(rate=rate, seed=NOISE_SEED)
+            plant_noise(whole, corpus, languages=("pt",), config=config, back=BACK)
         leave_out_donors(corpus)
 
 
-def write_captions(data: Path, chosen: Path) -> None:
-    """The captions of the training items with the lowest hashes, and those of all of val and test."""
+@cache
+def lowest_hashes(data: Path) -> set[str]:
+    """The training items with the lowest hashes."""
     with gzip.open(data / "captions.jsonl.gz", "rb") as lines:
-        rows = [(line, json.loads(line)) for line in lines]
-    items = {row["item_id"] for _, row in rows if row["split"] == "train"}
-    kept = set(sorted(items, key=lambda item: hashlib.sha256(item.encode()).hexdigest())[:TRAIN_ITEMS])
-    with chosen.open("wb") as file:
-        for line, row in rows:
-            if row["split"] != "train" or row["item_id"] in kept:
-                file.writelines([line] * wanted(row))
+        captions = map(json.loads, lines)
+        items = {caption["item_id"] for caption in captions if caption["split"] == "train"}
+    return set(sorted(items, key=lambda item: hashlib.sha256(item.encode()).hexdigest())[:TRAIN_ITEMS])
 
 
-def wanted(caption: dict[str, str]) -> bool:
-    """Whether a caption takes part."""
+def wanted(caption: Mapping[str, str]) -> bool:
+    """True for English captions, their translations and the way back, and for people's Portuguese tests."""
     if caption["role"] == "human":
         return caption["lang"] == "en" or (caption["lang"] == "pt" and caption["split"] != "train")
     if caption["lang"] == "en":
@@ -63,7 +62,7 @@ def wanted(caption: dict[str, str]) -> bool:
 
 
 def leave_out_donors(folder: Path) -> None:
-    """Without es and gl, which served as wrong languages only."""
+    """Remove es and gl, which served as wrong languages only."""
     corpus = Corpus.open(folder)
     languages = corpus.captions["lang"]
     if set(languages.unique().to_pylist()) != {"en", "pt"}:
@@ -77,13 +76,6 @@ def corpus_of(out: Path, rate: float) -> Path:
 
 @cache
 def fingerprint(corpus: Path) -> str:
-    """Of the trust scores."""
+    """Name the trust scores by a hash."""
     scores = Corpus.open(corpus).captions.select(["caption_id", "trust"]).to_pylist()
     return hashlib.sha256(repr(scores).encode()).hexdigest()[:8]
-
-
-def call(*arguments: object) -> None:
-    """Run the dragoman command line; its complaints go to our stderr."""
-    command = [sys.executable, "-c", "from dragoman.cli import main; main()", *map(str, arguments)]
-    print(" ".join(map(str, arguments)), file=sys.stderr)
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)

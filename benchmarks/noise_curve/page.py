@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from scipy.stats import mannwhitneyu
 
-from dragoman.reports.compare import compare
+from dragoman.pipelines.experiment import spread, table
 from dragoman.trust.calibration import GOOD, goodness
 
 Differences = Mapping[str, Mapping[str, Mapping[str, Any]]]
@@ -32,12 +31,12 @@ def detection(corpus: Path) -> dict[str, float]:
 
     Absent values are left out. `trust: KIND` is trust against the damage of one kind.
     """
-    table, noise = (pq.read_table(corpus / name) for name in ("trust/signals.parquet", "noise.parquet"))
+    signals, noise = (pq.read_table(corpus / name) for name in ("trust/signals.parquet", "noise.parquet"))
     kinds = dict(zip(noise["caption_id"].to_pylist(), noise["kind"].to_pylist(), strict=True))
-    kind = np.array([kinds.get(caption, "") for caption in table["caption_id"].to_pylist()])
-    scores = {"trust": table["trust"].to_numpy().astype(float)}
-    signals = [name for name in table.column_names if name in GOOD]
-    scores |= {name: goodness(table[name].to_numpy().astype(float), GOOD[name]) for name in signals}
+    kind = np.array([kinds.get(caption, "") for caption in signals["caption_id"].to_pylist()])
+    scores = {"trust": signals["trust"].to_numpy().astype(float)}
+    known = [name for name in signals.column_names if name in GOOD]
+    scores |= {name: goodness(signals[name].to_numpy().astype(float), GOOD[name]) for name in known}
     found = {name: auc(score, kind != "") for name, score in scores.items()}
     for one in sorted(set(kinds.values())):
         chosen = (kind == one) | (kind == "")
@@ -46,7 +45,7 @@ def detection(corpus: Path) -> dict[str, float]:
 
 
 def auc(score: np.ndarray, damaged: np.ndarray) -> float:
-    """Of a score that should be low where `damaged`; NaN where there is nothing to tell apart."""
+    """AUC of a score that should be low where `damaged`; NaN where there is nothing to tell apart."""
     present = np.isfinite(score)
     low, high = score[present & damaged], score[present & ~damaged]
     if not (len(low) and len(high)):
@@ -54,13 +53,7 @@ def auc(score: np.ndarray, damaged: np.ndarray) -> float:
     return float(mannwhitneyu(high, low).statistic) / (len(low) * len(high))
 
 
-def difference(without: Sequence[Path], with_trust: Sequence[Path]) -> dict[str, Any]:
-    """What trust adds to SumR, and its 95 % interval by bootstrap over images."""
-    (one,) = (one for one in compare(without, with_trust) if one.metric == "sum_r")
-    return {"difference": one.difference, "interval": list(one.interval), "p": one.p, "seeds": len(without)}
-
-
-def page(everything: Mapping[str, Any]) -> Iterable[str]:
+def page(everything: Mapping[str, Any]) -> Iterator[str]:
     """The Markdown page."""
     told, curves, rates = (
         everything["circumstances"],
@@ -82,7 +75,9 @@ def page(everything: Mapping[str, Any]) -> Iterable[str]:
         "directions, at most 600.\n"
     )
     yield f"Command: `{told['command']}`. Written at {told['commit']}; computer: {told['computer']}, "
-    yield f"shared, one thread a run; {told['seconds']:.0f} CPU seconds a run (median).\n"
+    # Results from before trials were timed by the clock hold CPU seconds.
+    took = f"{told['seconds']:.0f} CPU seconds" if "seconds" in told else f"{told['minutes']:.1f} minutes"
+    yield f"shared, one thread a run; {took} a run (median).\n"
     if everything["missing"]:
         yield from what_is_missing(everything["missing"], curves)
     yield "## AUC of trust and of its signals\n"
@@ -108,8 +103,8 @@ def page(everything: Mapping[str, Any]) -> Iterable[str]:
     yield from difference_table(everything["differences"], rates)
 
 
-def what_is_missing(jobs: Sequence[str], curves: Curves) -> Iterable[str]:
-    """Of the grid, in words."""
+def what_is_missing(jobs: Sequence[str], curves: Curves) -> Iterator[str]:
+    """Tell in words what of the grid was not run."""
     done = sum(len(seeds) for of in curves.values() for by_rate in of.values() for seeds in by_rate.values())
     yield (
         f"**Incomplete:** {done} of the {done + len(jobs)} trainings of the grid were run (a dash is a cell "
@@ -125,58 +120,58 @@ def what_is_missing(jobs: Sequence[str], curves: Curves) -> Iterable[str]:
     yield ""
 
 
-def detection_table(found: Mapping[str, Mapping[str, float]]) -> Iterable[str]:
+def percent(rates: Iterable[str]) -> Iterator[str]:
+    """Rates as heads of columns."""
+    return (f"{float(rate):.0%}" for rate in rates)
+
+
+def detection_table(found: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
     """A row a score, a column a rate."""
-    yield "| score | " + " | ".join(f"{float(rate):.0%}" for rate in found) + " |"
-    yield "|---" * (len(found) + 1) + "|"
-    for name in dict.fromkeys(name for values in found.values() for name in values):
-        cells = (f"{values[name]:.3f}" if name in values else "–" for values in found.values())
-        yield f"| {name.replace('_', ' ')} | {' | '.join(cells)} |"
+    return table(
+        ("score", *percent(found)),
+        [
+            (
+                name.replace("_", " "),
+                *(f"{values[name]:.3f}" if name in values else "–" for values in found.values()),
+            )
+            for name in dict.fromkeys(name for values in found.values() for name in values)
+        ],
+    )
 
 
-def curve_table(curves: Curves, rates: Sequence[str]) -> Iterable[str]:
+def curve_table(curves: Curves, rates: Sequence[str]) -> Iterator[str]:
     """A row an arm and variant, a column a rate."""
-    yield "| arm | trust | " + " | ".join(f"{float(rate):.0%}" for rate in rates) + " | drop |"
-    yield "|---" * (len(rates) + 3) + "|"
+    rows = []
     for arm, variants in curves.items():
         for variant, by_rate in variants.items():
-            cells = (show(list(by_rate.get(rate, {}).values())) for rate in rates)
             first = {rate: seeds["1"] for rate, seeds in by_rate.items() if "1" in seeds}
             highest = max(first, key=float, default="0")
             drop = f"{first['0'] - first[highest]:.1f}" if "0" in first and highest != "0" else "–"
-            yield f"| {arm} | {variant} | {' | '.join(cells)} | {drop} |"
+            rows.append((arm, variant, *(spread([*by_rate.get(rate, {}).values()]) for rate in rates), drop))
+    return table(("arm", "trust", *percent(rates), "drop"), rows)
 
 
-def difference_table(
-    found: Mapping[str, Mapping[str, Mapping[str, Any]]], rates: Sequence[str]
-) -> Iterable[str]:
+def difference_table(found: Differences, rates: Sequence[str]) -> Iterator[str]:
     """A row an arm and variant, with the mean over the arms below; a column a rate."""
-    yield "| arm | trust | " + " | ".join(f"{float(rate):.0%}" for rate in rates) + " |"
-    yield "|---" * (len(rates) + 2) + "|"
-    for arm, variants in found.items():
-        for variant, by_rate in variants.items():
-            cells = (tell(by_rate[rate]) if rate in by_rate else "–" for rate in rates)
-            yield f"| {arm} | {variant} | {' | '.join(cells)} |"
+    rows = [
+        (arm, variant, *(tell(by_rate[rate]) if rate in by_rate else "–" for rate in rates))
+        for arm, variants in found.items()
+        for variant, by_rate in variants.items()
+    ]
     for variant in ("weight", "filter", "soft", "shuffled"):
         by_arm = [variants[variant] for variants in found.values() if variant in variants]
         values = {rate: [one[rate]["difference"] for one in by_arm if rate in one] for rate in rates}
         if any(values.values()):
-            cells = (f"{show(values[rate])} ({len(values[rate])})" if values[rate] else "–" for rate in rates)
-            yield f"| mean ± spread over (arms) | {variant} | {' | '.join(cells)} |"
+            cells = (
+                f"{spread(values[rate])} ({len(values[rate])})" if values[rate] else "–" for rate in rates
+            )
+            rows.append(("mean ± spread over (arms)", variant, *cells))
+    return table(("arm", "trust", *percent(rates)), rows)
 
 
 def tell(one: Mapping[str, Any]) -> str:
     """A difference with its interval."""
-    low, high = one["interval"]
-    return f"{one['difference']:+.1f} ({low:+.1f} to {high:+.1f})"
-
-
-def show(values: Sequence[float]) -> str:
-    """Mean and spread."""
-    if not values:
-        return "–"
-    spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.1f}{spread}"
+    return "{:+.1f} ({:+.1f} to {:+.1f})".format(one["difference"], *one["interval"])
 
 
 def chart(curves: Curves, target: Path) -> None:
@@ -201,10 +196,3 @@ def chart(curves: Curves, target: Path) -> None:
         panels[0].set_ylim(bottom=0)
         panels[0].legend(title="trust", frameon=False)
         figure.savefig(target, metadata={"Date": None})
-
-
-def write(everything: Mapping[str, Any], folder: Path) -> None:
-    """results.json, results.md and results.svg."""
-    (folder / "results.json").write_text(json.dumps(everything, indent=1) + "\n", encoding="utf-8")
-    (folder / "results.md").write_text("\n".join(page(everything)) + "\n", encoding="utf-8")
-    chart(everything["sum_r"], folder / "results.svg")

@@ -14,25 +14,22 @@ nothing. Both write results.json, results.md and results.svg beside this file.
 from __future__ import annotations
 
 import argparse
-import json
-import multiprocessing
-import os
-import platform
 import statistics
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Iterator
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from corpora import FEATURES, NOISE_SEED, RATES, TRAIN_ITEMS, call, corpus_of, fingerprint, prepare
-from page import detection, difference, write
+from corpora import FEATURES, NOISE_SEED, RATES, TRAIN_ITEMS, corpus_of, fingerprint, prepare
+from page import chart, detection, page
+
+from dragoman.pipelines import experiment
+from dragoman.pipelines.experiment import Arm, Trial
+from dragoman.reports.settings import EvaluationSettings
+from dragoman.trust import score_trust
 
 HERE = Path(__file__).parent
-MATCH = "*#pt#*"
+ASKED = EvaluationSettings(languages=("pt",), match={"pt": ("*#pt#*",)})
 """Portuguese written from the photo."""
 COMMON = {
     "steps": 100,
@@ -80,10 +77,20 @@ class Job:
     rate: float
     seed: int
 
-    def report(self, out: Path) -> Path:
-        """Its report; new scores of trust are a new report."""
-        scores = "" if self.variant == "without" else f"-{fingerprint(corpus_of(out, self.rate))}"
-        return out / "reports" / f"{self.arm}-{self.variant}-{self.rate:g}-{self.seed}{scores}"
+    def trial(self, out: Path) -> Trial:
+        """The training, of which the report is kept; new scores of trust are a new report."""
+        corpus = corpus_of(out, self.rate)
+        scores = "" if self.variant == "without" else f"-{fingerprint(corpus)}"
+        name = f"{self.arm}-{self.variant}-{self.rate:g}-{self.seed}{scores}"
+        settings = {name: str(value) for name, value in COMMON.items()} | VARIANTS[self.variant]
+        return Trial(
+            corpus=corpus,
+            arm=Arm(recipe=self.arm, targets=("pt",), features=FEATURES, settings=settings),
+            seed=self.seed,
+            run=out / "runs" / name,
+            reports={out / "reports" / name: ASKED},
+            keep_run=False,
+        )
 
 
 def main() -> None:
@@ -98,9 +105,6 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2, help="runs at a time, a thread each")
     parser.add_argument("--results", action="store_true", help="only write the page from what is finished")
     options = parser.parse_args()
-    # The gradient of the embeddings is a large block; without these, every step asks the system for it anew.
-    os.environ |= {"MALLOC_MMAP_THRESHOLD_": str(1 << 32), "MALLOC_TRIM_THRESHOLD_": str(1 << 33)}
-    os.environ["OMP_NUM_THREADS"] = "1"
     prepare(options.data, options.out)
     if not options.results:
         arms, variants = options.arms.split(","), options.variants.split(",")
@@ -111,9 +115,11 @@ def main() -> None:
             if job.arm in arms and job.variant in variants and job.rate in rates and job.seed in seeds
         ]
         for rate in sorted({job.rate for job in chosen if job.variant != "without"}):
-            call("trust", corpus_of(options.out, rate))
-        train_all(chosen, options.out, options.workers)
-    write(gather(options.out), HERE)
+            score_trust(corpus_of(options.out, rate))
+        experiment.perform([job.trial(options.out) for job in chosen], workers=options.workers)
+    everything = gather(options.out)
+    experiment.write_results(HERE, everything, page(everything))
+    chart(everything["sum_r"], HERE / "results.svg")
 
 
 def jobs() -> Iterator[Job]:
@@ -126,42 +132,12 @@ def jobs() -> Iterator[Job]:
     yield from (Job(arm, "shuffled", rate, 1) for arm in CONTROLLED for rate in RATES)
 
 
-def train_all(chosen: list[Job], out: Path, workers: int) -> None:
-    """Train and evaluate what is not finished."""
-    missing = [job for job in chosen if not (job.report(out) / "manifest.json").is_file()]
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        futures = {pool.submit(run, job, out): job for job in missing}
-        for number, future in enumerate(as_completed(futures), 1):
-            print(f"{number}/{len(missing)} {futures[future]}: {future.result():.1f}", file=sys.stderr)
-
-
-def run(job: Job, out: Path) -> float:
-    """Train and evaluate, and keep the report only; the SumR."""
-    from dragoman.pipelines.evaluate import evaluate
-    from dragoman.recipes import load_recipe
-    from dragoman.reports.settings import EvaluationSettings
-    from dragoman.training import train
-
-    corpus, report, started = corpus_of(out, job.rate), job.report(out), time.process_time()
-    settings = COMMON | {"seed": job.seed} | VARIANTS[job.variant]
-    config = load_recipe(job.arm)("en", ("pt",), FEATURES)
-    config = config.with_settings({name: str(value) for name, value in settings.items()})
-    with tempfile.TemporaryDirectory(dir=out) as scratch:
-        train(corpus, config, scratch, device="cpu")
-        trained = time.process_time() - started
-        asked = EvaluationSettings(languages=["pt"], match={"pt": [MATCH]})
-        found = evaluate(scratch, corpus, asked, out=report)
-    (report / "seconds.json").write_text(json.dumps(trained))
-    return float(found["results"]["pt"]["direct"]["sum_r"])
-
-
-def gather(out: Path) -> dict[str, object]:
-    """Everything that is finished, and what is not."""
-    done = {job: path for job in jobs() if ((path := job.report(out)) / "manifest.json").is_file()}
+def gather(out: Path) -> dict[str, Any]:
+    """Gather what is finished, and list what is not."""
+    done = {job: report for job in jobs() for report in experiment.finished([*job.trial(out).reports])}
     curves: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
-    for job, path in done.items():
-        found = json.loads((path / "report.json").read_text())["results"]["pt"]["direct"]["sum_r"]
+    for job, report in done.items():
+        found = experiment.read_report(report)["results"]["pt"]["direct"]["sum_r"]
         seeds = curves.setdefault(job.arm, {}).setdefault(job.variant, {}).setdefault(f"{job.rate:g}", {})
         seeds[str(job.seed)] = found
     differences: dict[str, dict[str, dict[str, object]]] = {}
@@ -170,31 +146,22 @@ def gather(out: Path) -> dict[str, object]:
         pairs = [(job, replace(job, variant=variant)) for job in dict.fromkeys(plain)]
         both = [(done[a], done[b]) for a, b in pairs if a in done and b in done]
         if both and variant != "without":
-            of_variant = differences.setdefault(arm, {}).setdefault(variant, {})
-            of_variant[f"{rate:g}"] = difference(*map(list, zip(*both, strict=True)))
+            told = experiment.difference(*zip(*both, strict=True), language="pt") | {"seeds": len(both)}
+            differences.setdefault(arm, {}).setdefault(variant, {})[f"{rate:g}"] = told
     scored = [rate for rate in RATES if (corpus_of(out, rate) / "trust" / "signals.parquet").is_file()]
     return {
-        "circumstances": circumstances(list(done.values())),
+        "circumstances": experiment.circumstances(
+            "python benchmarks/noise_curve/run.py --data DIR --out WORK",
+            train_items=TRAIN_ITEMS,
+            noise_seed=NOISE_SEED,
+            rates=[f"{rate:g}" for rate in RATES],
+            settings={name: value for name, value in COMMON.items() if name not in UNTOLD},
+            minutes=statistics.median(map(experiment.minutes, done.values())) if done else 0.0,
+        ),
         "auc": {f"{rate:g}": detection(corpus_of(out, rate)) for rate in scored if rate},
         "sum_r": curves,
         "differences": differences,
         "missing": [" ".join(map(str, astuple(job))) for job in jobs() if job not in done],
-    }
-
-
-def circumstances(reports: Sequence[Path]) -> dict[str, object]:
-    """How the numbers came about."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=HERE)
-    seconds = [float((path / "seconds.json").read_text()) for path in reports]
-    return {
-        "command": "python benchmarks/noise_curve/run.py --data DIR --out WORK",
-        "commit": commit.stdout.strip(),
-        "computer": f"{platform.machine()}, {os.cpu_count()} cores",
-        "train_items": TRAIN_ITEMS,
-        "noise_seed": NOISE_SEED,
-        "rates": [f"{rate:g}" for rate in RATES],
-        "settings": {name: value for name, value in COMMON.items() if name not in UNTOLD},
-        "seconds": statistics.median(seconds) if seconds else 0.0,
     }
 
 
