@@ -10,17 +10,21 @@ seeds can be added later. Writes results.json and results.md beside this file.
 from __future__ import annotations
 
 import argparse
-import gzip
 import json
-import os
-import platform
 import statistics
-import subprocess
-import sys
-import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dragoman.corpus import Corpus
+from dragoman.evaluation import Positives, rank_queries, sum_r, summarise
+from dragoman.pipelines import experiment
+from dragoman.pipelines.experiment import Arm, Trial, spread, table
+from dragoman.retrievers.trained import Retriever
+from dragoman.training import extended_config, train
 
 HERE = Path(__file__).parent
 FEATURES = "mobilenet_v2"
@@ -40,40 +44,53 @@ QUERIES = {
     "ar": ("ar", "human", "test", ""),
     "gl machine, val": ("gl", "mt", "val", ""),
 }
-"""Column to language, role, split and part of the caption's id; nobody wrote Galician captions."""
+"""Column to language, role, split and part of the caption's id; Galician captions by people do not exist."""
 
 
-@dataclass(frozen=True)
-class Arm:
-    """A run: trained from scratch on `targets`, or `init` with `add`."""
-
-    what: str
-    targets: str = ""
-    init: str = ""
-    add: str = ""
-    settings: tuple[str, ...] = ()
+BASE = "pt"
+"""The arm that others extend: their names begin with its name and a plus."""
 
 
-TEXT = ("extension.learn=text", "extension.teach_weight=10", "extension.keep_weight=10")
+def arm(about: str, *targets: str, **settings: object) -> Arm:
+    """A run on all of `targets`, or one that adds them to the base; in names, `__` stands for a dot."""
+    changes = {
+        "steps": STEPS,
+        "captions_per_step": CAPTIONS,
+        # Arabic captions exist for one English caption in five or six: its epochs are short.
+        "incomplete": "keep",
+        "patience": 99,
+        "validation_captions": 1000,
+        "checkpoint_every": 1000,
+        **{name.replace("__", "."): value for name, value in settings.items()},
+    }
+    return Arm(
+        recipe="translate_train",
+        about=about,
+        targets=targets,
+        features=FEATURES,
+        settings={name: str(value) for name, value in changes.items()},
+    )
+
+
+text = partial(
+    arm,
+    "the whole text side",
+    extension__learn="text",
+    extension__teach_weight=10,
+    extension__keep_weight=10,
+)
 ARMS = {
-    "pt": Arm("the model that is extended: en and pt", targets="pt"),
-    "joint pt,zh": Arm("from scratch", targets="pt,zh"),
-    "joint pt,ar": Arm("from scratch", targets="pt,ar"),
-    "joint pt,gl": Arm("from scratch", targets="pt,gl"),
-    "pt+zh": Arm("new word pieces", init="pt", add="zh"),
-    "pt+ar": Arm("new word pieces", init="pt", add="ar", settings=("validate_every=5",)),
-    "pt+gl": Arm("new word pieces", init="pt", add="gl"),
-    "pt+zh text": Arm("the whole text side", init="pt", add="zh", settings=TEXT),
-    "pt+gl text": Arm("the whole text side", init="pt", add="gl", settings=TEXT),
-    "pt+zh contrast": Arm(
-        "new pieces, no distillation", init="pt", add="zh", settings=("extension.teach_weight=0",)
-    ),
-    "pt+zh taught": Arm(
-        "new pieces, distillation ten times as strong",
-        init="pt",
-        add="zh",
-        settings=("extension.teach_weight=10",),
-    ),
+    BASE: arm("the model that is extended: en and pt", "pt"),
+    "joint pt,zh": arm("from scratch", "pt", "zh"),
+    "joint pt,ar": arm("from scratch", "pt", "ar"),
+    "joint pt,gl": arm("from scratch", "pt", "gl"),
+    "pt+zh": arm("new word pieces", "zh"),
+    "pt+ar": arm("new word pieces", "ar", validate_every=5),
+    "pt+gl": arm("new word pieces", "gl"),
+    "pt+zh text": text("zh"),
+    "pt+gl text": text("gl"),
+    "pt+zh contrast": arm("new pieces, no distillation", "zh", extension__teach_weight=0),
+    "pt+zh taught": arm("new pieces, distillation ten times as strong", "zh", extension__teach_weight=10),
 }
 
 
@@ -86,70 +103,57 @@ def main() -> None:
     parser.add_argument("--arms", default=";".join(ARMS), help="by semicolons")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
-    os.environ["OMP_NUM_THREADS"] = str(options.threads)
-    corpus = prepare(options.data, options.out)
-    arms = options.arms.split(";")
-    for seed in options.seeds.split(","):
-        for arm in arms:
-            run(corpus, options.out, arm, seed)
-            write_results(options.out, options.threads)
+    corpus = experiment.captions_corpus(options.data, options.out / "corpus", wanted, features=FEATURES)
+    arms, seeds = options.arms.split(";"), options.seeds.split(",")
+    bases = [BASE] if any(extends(name) for name in arms) else []
+    for names in (bases, arms):
+        trials = [trial(corpus, options.out, name, seed) for seed in seeds for name in names]
+        experiment.perform(trials, threads=options.threads)
+    everything = measured(options.out, options.threads)
+    experiment.write_results(HERE, everything, page(everything))
 
 
-def prepare(data: Path, out: Path) -> Path:
-    """English, and machine translations into each language by one engine."""
-    corpus = out / "corpus"
-    if (corpus / "manifest.json").is_file():
-        return corpus
-    out.mkdir(parents=True, exist_ok=True)
-    chosen = out / "captions.jsonl"
-    with gzip.open(data / "captions.jsonl.gz", "rb") as lines, chosen.open("wb") as file:
-        file.writelines(line for line in lines if wanted(json.loads(line)))
-    features = ["--features", data / "features" / f"{FEATURES}.npy", "--feature-ids"]
-    call("corpus", "jsonl", chosen, *features, data / "features" / "ids.txt", "--out", corpus)
-    return corpus
-
-
-def wanted(caption: dict[str, str]) -> bool:
-    """Whether a caption takes part: no human caption of a target language in training."""
+def wanted(caption: Mapping[str, str]) -> bool:
+    """True for English, one engine's translations, and people's captions of target languages in tests."""
     if caption["role"] == "human":
         return caption["lang"] == "en" or (caption["lang"] in ENGINES and caption["split"] == "test")
     return caption["role"] == "mt" and ENGINES.get(caption["lang"]) == caption["engine"]
 
 
-def run(corpus: Path, out: Path, arm: str, seed: str) -> None:
-    """Train and evaluate one arm with one seed, unless that is done."""
-    folder, chosen = place(out, arm, seed), ARMS[arm]
-    if not (folder / "manifest.json").is_file():
-        started = time.perf_counter()
-        if chosen.init:
-            run(corpus, out, chosen.init, seed)
-            given = ["--init", place(out, chosen.init, seed), "--add", chosen.add]
-        else:
-            given = ["--recipe", "translate_train", "--targets", chosen.targets, "--features", FEATURES]
-        # Arabic captions exist for one English caption in five or six: its epochs are short.
-        settings = [f"steps={STEPS}", f"captions_per_step={CAPTIONS}", "incomplete=keep", "patience=99"]
-        settings += ["validation_captions=1000", "checkpoint_every=1000", *chosen.settings]
-        changes = [part for setting in settings for part in ("--set", setting)]
-        call("train", corpus, *given, "--seed", seed, "--device", "cpu", "--out", folder, *changes)
-        (folder / "seconds.json").write_text(json.dumps(time.perf_counter() - started))
-    if not (folder / "sum_r.json").is_file():
-        (folder / "sum_r.json").write_text(json.dumps(evaluate(folder, corpus)))
+def extends(name: str) -> bool:
+    """True for arms that add a language to the base."""
+    return name.startswith(f"{BASE}+")
 
 
-def place(out: Path, arm: str, seed: str) -> Path:
+def trial(corpus: Path, out: Path, name: str, seed: str) -> Trial:
+    """One arm with one seed."""
+    run = place(out, name, seed)
+    return Trial(
+        corpus=corpus,
+        arm=ARMS[name],
+        seed=int(seed),
+        run=run,
+        reports={},
+        measures={run / "sum_r.json": evaluate},
+        train=partial(extend, base=place(out, BASE, seed)) if extends(name) else None,
+    )
+
+
+def extend(trial: Trial, base: Path) -> None:
+    """Add the arm's languages to the base."""
+    settings = {**trial.arm.settings, "seed": str(trial.seed)}
+    config = extended_config(base, trial.arm.targets).with_settings(settings)
+    train(trial.corpus, config, trial.run, init=base, device=trial.device)
+
+
+def place(out: Path, name: str, seed: str) -> Path:
     """The folder of a run."""
-    return out / "runs" / f"{arm.replace(' ', '-').replace(',', '-')}-{seed}"
+    return out / "runs" / f"{name.replace(' ', '-').replace(',', '-')}-{seed}"
 
 
-def evaluate(folder: Path, corpus_folder: Path) -> dict[str, float]:
+def evaluate(trial: Trial) -> dict[str, float]:
     """SumR of each kind of queries, against all images of their split."""
-    import numpy as np
-
-    import dragoman
-    from dragoman.corpus import Corpus
-    from dragoman.evaluation import Positives, rank_queries, sum_r, summarise
-
-    corpus, retriever = Corpus.open(corpus_folder), dragoman.Retriever.load(folder)
+    corpus, retriever = Corpus.open(trial.corpus), Retriever.load(trial.run)
     features = corpus.features(FEATURES)
     rows = corpus.captions.to_pylist()
     split_of = {item["item_id"]: item["split"] for item in corpus.items.to_pylist()}
@@ -174,38 +178,24 @@ def evaluate(folder: Path, corpus_folder: Path) -> dict[str, float]:
     return found
 
 
-def call(*arguments: object) -> None:
-    """Run the dragoman command line; its complaints go to our stderr."""
-    command = [sys.executable, "-c", "from dragoman.cli import main; main()", *map(str, arguments)]
-    print(" ".join(map(str, arguments)), file=sys.stderr, flush=True)
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-
-
-def write_results(out: Path, threads: int) -> None:
-    """Gather what is finished into results.json and results.md."""
+def measured(out: Path, threads: int) -> dict[str, Any]:
+    """Gather what is finished."""
     results: dict[str, dict[str, list[float]]] = {}
     seeds = sorted({folder.name.rsplit("-", 1)[1] for folder in (out / "runs").iterdir()})
-    for arm in ARMS:
-        for seed in seeds:
-            folder = place(out, arm, seed)
-            if (folder / "sum_r.json").is_file():
-                values = json.loads((folder / "sum_r.json").read_text())
-                values["seconds"] = json.loads((folder / "seconds.json").read_text())
-                for name, value in values.items():
-                    results.setdefault(arm, {}).setdefault(name, []).append(value)
-    circumstances = {
-        "command": "python benchmarks/add_language/run.py",
-        "steps": STEPS,
-        "captions_per_step": CAPTIONS,
-        "computer": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
-        "threads": threads,
-    }
-    everything = {"circumstances": circumstances, "results": results}
-    (HERE / "results.json").write_text(json.dumps(everything, indent=1) + "\n", encoding="utf-8")
-    (HERE / "results.md").write_text("\n".join(page(everything)) + "\n", encoding="utf-8")
+    for name in ARMS:
+        for run in (place(out, name, seed) for seed in seeds):
+            if (run / "sum_r.json").is_file():
+                values = json.loads((run / "sum_r.json").read_text(encoding="utf-8"))
+                values["seconds"] = 60 * experiment.minutes(run)
+                for column, value in values.items():
+                    results.setdefault(name, {}).setdefault(column, []).append(value)
+    told = experiment.circumstances(
+        "python benchmarks/add_language/run.py", steps=STEPS, captions_per_step=CAPTIONS, threads=threads
+    )
+    return {"circumstances": told, "results": results}
 
 
-def page(everything: dict[str, dict]) -> Iterable[str]:
+def page(everything: Mapping[str, Any]) -> Iterator[str]:
     """The Markdown page."""
     circumstances, results = everything["circumstances"], everything["results"]
     yield "# Adding a language to a finished model\n"
@@ -220,19 +210,19 @@ def page(everything: dict[str, dict]) -> Iterable[str]:
     )
     yield f"Command: `{circumstances['command']}`. Computer: {circumstances['computer']}, "
     yield f"{circumstances['threads']} thread(s).\n"
-    yield f"| arm | | seeds | {' | '.join(QUERIES)} | minutes |"
-    yield "|" + "---|" * (len(QUERIES) + 4)
-    for arm, values in results.items():
-        cells = [show(values[name]) for name in QUERIES]
-        minutes = statistics.median(values["seconds"]) / 60
-        count = len(values["seconds"])
-        yield f"| {arm} | {ARMS[arm].what} | {count} | {' | '.join(cells)} | {minutes:.1f} |"
-
-
-def show(values: list[float]) -> str:
-    """Mean and spread."""
-    spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.1f}{spread}"
+    yield from table(
+        ("arm", "", "seeds", *QUERIES, "minutes"),
+        [
+            (
+                name,
+                ARMS[name].about,
+                len(values["seconds"]),
+                *(spread(values[column]) for column in QUERIES),
+                f"{statistics.median(values['seconds']) / 60:.1f}",
+            )
+            for name, values in results.items()
+        ],
+    )
 
 
 if __name__ == "__main__":

@@ -168,9 +168,9 @@ def read_report(folder: Path) -> dict[str, Any]:
     return found
 
 
-def minutes(report: Path) -> float:
-    """Minutes that the training behind a report took."""
-    return float(json.loads((report / SECONDS).read_text(encoding="utf-8"))) / 60
+def minutes(folder: Path) -> float:
+    """Minutes that a training took, by its run folder or a report of it."""
+    return float(json.loads((folder / SECONDS).read_text(encoding="utf-8"))) / 60
 
 
 def finished(reports: Sequence[Path]) -> list[Path]:
