@@ -27,6 +27,7 @@ from pathlib import Path
 import numpy as np
 
 from dragoman.folders import versions, write_text
+from dragoman.pipelines.computer import commit_and_computer
 
 WIDTH = 512
 PER_ITEM = 15
@@ -144,7 +145,6 @@ def builds(place: Path, data: Path | None) -> Iterator[Measured]:
 def page(rows: list[Measured], count: int) -> str:
     """The results with their circumstances."""
     system = platform.freedesktop_os_release().get("PRETTY_NAME", "Linux").split(" (")[0]
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
     numbers = ", ".join(f"{name} {version}" for name, version in versions(("numpy", "pyarrow")).items())
     lines = [
         "# Building corpora",
@@ -154,11 +154,9 @@ def page(rows: list[Measured], count: int) -> str:
         "",
         f"    {shlex.join(['python', *sys.argv])}",
         "",
-        f"at commit {commit.stdout.strip()}, {time.strftime('%Y-%m-%d', time.gmtime())}, on "
-        f"{os.cpu_count()} cores",
-        f"({system}, {platform.machine()}, {numbers}), one run each,",
-        f"with other work on the machine (load {os.getloadavg()[0]:.1f} at the end), so processor time is",
-        "the steadier number.",
+        commit_and_computer(),
+        f"({system}, {numbers}), one run each, with other work on the machine, so processor time is the",
+        "steadier number.",
         "",
         "| what | seconds | processor seconds | peak memory, GB | result |",
         "|---|---|---|---|---|",

@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import resource
 import subprocess
 import sys
@@ -25,6 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from dragoman.evaluation import MatrixScores, Positives, rank_queries, rank_scores
+from dragoman.pipelines.computer import commit_and_computer
 
 REPEATS = 3
 NOISE = 6.0
@@ -105,17 +104,15 @@ def main() -> None:
     for _ in range(REPEATS):
         for version in VERSIONS:
             runs[version].append(one_run(version, sizes))
-    text = "\n".join([*circumstances(sizes), *table(runs)]) + "\n"
+    text = "\n".join([*head(sizes), *rows(runs)]) + "\n"
     if options.out:
         options.out.write_text(text, encoding="utf-8")
     else:
         print(text, end="")
 
 
-def circumstances(sizes: Sizes) -> list[str]:
+def head(sizes: Sizes) -> list[str]:
     captions, images, width = sizes
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
-    threads = os.environ.get("OMP_NUM_THREADS", "all")
     return [
         "# Ranking without the whole matrix",
         "",
@@ -124,10 +121,8 @@ def circumstances(sizes: Sizes) -> list[str]:
         "",
         "    python benchmarks/evaluation/run.py --out benchmarks/evaluation/results.md",
         "",
-        f"at commit {commit.stdout.strip()}, {time.strftime('%Y-%m-%d')}, on "
-        f"{len(os.sched_getaffinity(0))} cores ({processor()}, BLAS threads: {threads}), {REPEATS} "
-        f"runs of each in turn, each in its own process; load {os.getloadavg()[0]:.1f} at the end, so "
-        f"processor time is the steadier number. Python {platform.python_version()}, NumPy {np.__version__}.",
+        f"{commit_and_computer()}, NumPy {np.__version__}. {REPEATS} runs of each in turn, each in its own "
+        "process; processor time is the steadier number.",
         "",
         "Seconds and processor seconds: the least of the runs. Peak memory: the most, with Python, NumPy and",
         "the vectors themselves. The mean ranks show that all versions did the same work.",
@@ -135,7 +130,7 @@ def circumstances(sizes: Sizes) -> list[str]:
     ]
 
 
-def table(runs: dict[str, list[dict]]) -> list[str]:
+def rows(runs: dict[str, list[dict]]) -> list[str]:
     lines = [
         "| version | seconds | ratio | processor seconds | ratio | peak MB | ratio | mean ranks |",
         "|---|---|---|---|---|---|---|---|",
@@ -160,12 +155,6 @@ def one_run(version: str, sizes: Sizes) -> dict:
     command = [sys.executable, __file__, "--version", version, *given]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return json.loads(done.stdout)
-
-
-def processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 if __name__ == "__main__":

@@ -22,9 +22,9 @@ from pathlib import Path
 
 import faiss
 import numpy as np
-from computer import commit_and_computer
 from vectors import CHUNK, World
 
+from dragoman.pipelines.computer import commit_and_computer
 from dragoman.records import Entry
 from dragoman.stores import Store
 from dragoman.stores import exact as exact_store
@@ -134,7 +134,7 @@ def page(found: list[dict], width: int) -> str:
     lines = [
         "# Approximate search",
         "",
-        *circumstances(width),
+        *head(width),
         "",
         f"| entries | recall@10 | at least {WANTED} | stated by the index | lists | probed |",
         "|---|---|---|---|---|---|",
@@ -166,7 +166,7 @@ def page(found: list[dict], width: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def circumstances(width: int) -> list[str]:
+def head(width: int) -> list[str]:
     return [
         f"Vectors of width {width} in clusters (`vectors.py`), {K} hits, {QUERIES} queries that are not in",
         "the index and lie farther from the centres. Made by",

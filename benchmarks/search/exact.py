@@ -24,9 +24,9 @@ from pathlib import Path
 
 import faiss
 import numpy as np
-from computer import commit_and_computer
 from vectors import CHUNK, World
 
+from dragoman.pipelines.computer import commit_and_computer
 from dragoman.records import Entry
 from dragoman.stores.exact import Config, open_store
 
@@ -131,7 +131,7 @@ def page(found: list[dict], width: int) -> str:
     lines = [
         "# Exact search",
         "",
-        *circumstances(width),
+        *head(width),
         "",
         "| entries | queries | default ms | faiss ms | NumPy ms | ratio | at most 1.3 | processor ratio |",
         "|---|---|---|---|---|---|---|---|",
@@ -157,7 +157,7 @@ def page(found: list[dict], width: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def circumstances(width: int) -> list[str]:
+def head(width: int) -> list[str]:
     return [
         f"Vectors of width {width}, {K} hits; see `vectors.py` for how they are made. Made by",
         "",

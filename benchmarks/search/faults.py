@@ -25,10 +25,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from computer import commit_and_computer
 
 from dragoman.index.entries import walk
 from dragoman.index.folder import open_generation, read_info
+from dragoman.pipelines.computer import commit_and_computer
 from dragoman.retrievers.loading import load_encoder
 from dragoman.stores.embedded.store import EmbeddedStore
 

@@ -24,8 +24,9 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from computer import commit_and_computer
 from PIL import Image
+
+from dragoman.pipelines.computer import commit_and_computer
 
 SECRETS = ("Traceback", "site-packages", 'File "', ".py")
 """What no answer may hold, whatever was asked."""

@@ -16,10 +16,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from computer import commit_and_computer
 
 from dragoman.index import IndexOptions, index_media
 from dragoman.media.images import open_image
+from dragoman.pipelines.computer import commit_and_computer
 from dragoman.retrievers.trained import Retriever
 
 TURNS = 3

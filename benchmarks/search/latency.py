@@ -18,11 +18,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
-from computer import commit_and_computer
 from encoding import texts_of
 from vectors import World
 
 from dragoman.export import export, onnx
+from dragoman.pipelines.computer import commit_and_computer
 from dragoman.records import Entry
 from dragoman.search.searcher import Searcher
 

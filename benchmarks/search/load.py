@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from computer import commit_and_computer
+from dragoman.pipelines.computer import commit_and_computer
 
 
 class Sample(NamedTuple):

@@ -17,7 +17,6 @@ import gzip
 import hashlib
 import json
 import os
-import platform
 import shlex
 import subprocess
 import sys
@@ -38,6 +37,7 @@ from scipy.stats import ConstantInputWarning, rankdata, spearmanr
 
 from dragoman.corpus.corpus import Corpus
 from dragoman.folders import versions, write_text
+from dragoman.pipelines.computer import commit, computer
 from dragoman.trust import Bridge, score_trust
 from dragoman.trust.calibration import FAILED, GOOD, goodness, trust_of
 from dragoman.trust.noise import KINDS, NoiseConfig
@@ -287,12 +287,11 @@ def spread_line(trust: Floats) -> str:
     return f"mean {trust.mean():.2f}; quantiles 5, 10, 25, 50 and 75 %: {tenths}; {low:.1%} below 0.5"
 
 
-def circumstances(seconds: float) -> str:
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
+def made(seconds: float) -> str:
     installed = ", ".join(f"{name} {version}" for name, version in versions().items() if name != "torch")
     return (
-        f"Commit {commit.stdout.strip()}, {os.cpu_count()} cores ({platform.machine()}), {installed}; "
-        f"{seconds:.0f} s in all, with a load of {os.getloadavg()[1]:.0f} at the end."
+        f"Commit {commit()}; {computer()}; {installed}; {seconds:.0f} s in all, with a load of "
+        f"{os.getloadavg()[1]:.0f} at the end."
     )
 
 
@@ -331,7 +330,7 @@ def main() -> None:
     template = Path(__file__).with_name("template.md").read_text(encoding="utf-8")
     page = template.format(
         command=shlex.join(["python", "benchmarks/trust/run.py", "DATA", *sys.argv[2:]]),
-        circumstances=circumstances(time.monotonic() - began),
+        circumstances=made(time.monotonic() - began),
         captions=f"{len(table):,}",
         planted=f"{arguments.items * 5:,}",
         seed=arguments.seed,

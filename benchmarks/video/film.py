@@ -26,13 +26,10 @@ from PIL import Image, ImageOps
 
 from dragoman.corpus.corpus import Corpus
 from dragoman.index.entries import END, START, seconds_of
+from dragoman.pipelines.computer import commit_and_computer
 from dragoman.records import Hit
 from dragoman.search.answer import Query
 from dragoman.search.searcher import Searcher
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "search"))
-
-from computer import commit_and_computer
 
 LANGUAGES = ("en", "pt", "zh")
 Span = tuple[float, float]

@@ -23,11 +23,8 @@ import torch
 import transformers
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "search"))
-
-from computer import commit_and_computer
-
 from dragoman.corpus import datasets
+from dragoman.pipelines.computer import commit_and_computer
 
 NAME, WIDTH, WORDS = "xm3600", 512, 2000
 MEASURED = """

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dragoman.folders import MANIFEST
-from dragoman.pipelines import experiment
+from dragoman.pipelines import computer, experiment
 from dragoman.pipelines.experiment import SECONDS, Arm, Trial, perform, spread, table
 from dragoman.reports.settings import EvaluationSettings
 
@@ -142,3 +142,12 @@ def test_circumstances_name_the_commit_and_the_computer() -> None:
     assert told["command"] == "python run.py"
     assert told["steps"] == 3
     assert "cores" in str(told["computer"])
+
+
+def test_the_line_of_a_page_tells_commit_computer_and_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    monkeypatch.setattr(computer, "commit", lambda: "0a1b2c3")
+    monkeypatch.setattr(computer, "processor", lambda: "Abacus 7")
+    line = computer.commit_and_computer()
+    assert line.startswith("at commit 0a1b2c3, ")
+    assert "cores (Abacus 7, threads: 3)" in line

@@ -11,10 +11,8 @@ import json
 import logging
 import multiprocessing
 import os
-import platform
 import shutil
 import statistics
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -25,6 +23,7 @@ from typing import Any
 from dragoman.corpus import BuildOptions, Corpus, build_jsonl
 from dragoman.corpus.given import GivenFeatures
 from dragoman.folders import MANIFEST
+from dragoman.pipelines.computer import commit, computer
 from dragoman.pipelines.evaluate import evaluate, evaluate_folds
 from dragoman.recipes import load_recipe
 from dragoman.reports.compare import compare
@@ -195,10 +194,7 @@ def difference(
 
 def circumstances(command: str, **more: object) -> dict[str, object]:
     """Tell how figures came about: command, commit and computer, and what else the caller knows."""
-    asked = ["git", "describe", "--always", "--dirty"]
-    commit = subprocess.run(asked, capture_output=True, text=True, cwd=Path(__file__).parent).stdout.strip()
-    computer = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
-    return {"command": command, "commit": commit, "computer": computer, **more}
+    return {"command": command, "commit": commit(), "computer": computer(), **more}
 
 
 def spread(values: Sequence[float] | None, digits: int = 1) -> str:
