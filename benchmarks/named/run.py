@@ -10,20 +10,18 @@ done again, and `--seeds` may grow. Writes results.md beside this file.
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
-import statistics
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 # Before torch is imported. Without the last two, every step asks the system anew for the gradient's block.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ |= {"MALLOC_MMAP_THRESHOLD_": str(1 << 32), "MALLOC_TRIM_THRESHOLD_": str(1 << 33)}
 
 from dragoman.corpus.given import GivenFeatures
+from dragoman.pipelines import experiment
 from dragoman.pipelines.benchmark import BenchmarkConfig, BenchmarkResult, run_benchmark
+from dragoman.pipelines.experiment import spread, table
 
 HERE = Path(__file__).parent
 STEPS, CAPTIONS_PER_STEP = 600, 384
@@ -34,6 +32,7 @@ RECALLS = ("recall@1", "recall@5", "recall@10")
 
 
 def main() -> None:
+    """Train, evaluate, and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
@@ -76,40 +75,39 @@ def page(results: dict[str, BenchmarkResult], out: Path, seeds: int) -> Iterator
         f"MobileNetV2 at 224 pixels, frozen. {STEPS} steps of {CAPTIONS_PER_STEP} captions for every "
         "recipe. Mean ± sample standard deviation over the seeds.\n"
     )
-    recipes = ",".join(results)
-    yield (
-        f"Command: `python benchmarks/named/run.py --data DIR --out WORK --recipes {recipes} "
-        f"--seeds {seeds}`. Computer: {platform.processor() or platform.machine()}, {os.cpu_count()} cores.\n"
+    made = experiment.circumstances(
+        f"python benchmarks/named/run.py --data DIR --out WORK --recipes {','.join(results)} --seeds {seeds}"
     )
-    yield "| recipe | seeds | other settings | zh SumR | zh AR | en SumR | en AR |"
-    yield "|---|---|---|---|---|---|---|"
-    for recipe, result in results.items():
-        cells = [shown(result.figures[name][lang]) for lang in ("zh", "en") for name in ("SumR", "AR")]
-        own = ", ".join(f"{name}={value}" for name, value in OWN.get(recipe, {}).items()) or "–"
-        yield f"| {recipe} | {result.circumstances['seeds']} | {own} | {' | '.join(cells)} |"
+    yield f"Command: `{made['command']}`. Computer: {made['computer']}. Commit: {made['commit']}.\n"
+    figures = [(name, lang) for lang in ("zh", "en") for name in ("SumR", "AR")]
+    yield from table(
+        ("recipe", "seeds", "other settings", *(f"{lang} {name}" for name, lang in figures)),
+        [
+            (
+                recipe,
+                result.circumstances["seeds"],
+                ", ".join(f"{name}={value}" for name, value in OWN.get(recipe, {}).items()) or "–",
+                *(spread(result.figures[name][lang]) for name, lang in figures),
+            )
+            for recipe, result in results.items()
+        ],
+    )
     yield "\n## Chinese, recall\n"
-    yield "| recipe | t2i R@1 | R@5 | R@10 | i2t R@1 | R@5 | R@10 |"
-    yield "|---|---|---|---|---|---|---|"
-    for recipe in results:
-        found = [row_of(out / recipe / f"report-{seed}") for seed in range(1, seeds + 1)]
-        cells = [shown([row[way][name] for row in found]) for way in WAYS for name in RECALLS]
-        yield f"| {recipe} | {' | '.join(cells)} |"
+    yield from table(
+        ("recipe", "t2i R@1", "R@5", "R@10", "i2t R@1", "R@5", "R@10"),
+        [(recipe, *recalls(out / recipe, seeds)) for recipe in results],
+    )
     yield (
         "\nNo published figure of Flickr8k-CN is among the verified ones, so `dragoman benchmark` prints "
         "none beside these."
     )
 
 
-def row_of(report: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((report / "report.json").read_text(encoding="utf-8"))
-    row: dict[str, Any] = found["results"]["zh"]["direct"]
-    return row
-
-
-def shown(values: list[float]) -> str:
-    """Mean and spread."""
-    spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.1f}{spread}"
+def recalls(folder: Path, seeds: int) -> list[str]:
+    """Recall of Chinese, asked directly, in both ways."""
+    reports = [experiment.read_report(folder / f"report-{seed}") for seed in range(1, seeds + 1)]
+    rows = [report["results"]["zh"]["direct"] for report in reports]
+    return [spread([row[way][name] for row in rows]) for way in WAYS for name in RECALLS]
 
 
 if __name__ == "__main__":
