@@ -157,14 +157,7 @@ def _report(corpus: Corpus, *, unchanged: bool) -> BuildReport:
 
 
 def _tables(source: Source, rejects: Rejects, options: BuildOptions) -> tuple[pa.Table, pa.Table]:
-    draft = Draft(
-        rejects,
-        lang=options.lang,
-        role=options.role,
-        split_of=options.split_of(),
-        metadata=options.metadata,
-        base=options.media_root,
-    )
+    draft = Draft(rejects, options)
     if source.items is not None:
         draft.add_items(source.items)
     for row in _counted(source.captions):

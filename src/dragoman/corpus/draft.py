@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from dragoman.corpus.checks import (
 )
 from dragoman.corpus.corpus import CAPTIONS, ITEMS
 from dragoman.corpus.lineage import source_faults
+from dragoman.corpus.options import BuildOptions
 from dragoman.corpus.readers.contract import ITEM_KEYS, Row
 from dragoman.records import KINDS, SPLITS
 
@@ -46,25 +47,15 @@ class _Claims:
 
 
 class Draft:
-    """Collects items and captions; what does not fit goes to `rejects` with its place and reason.
+    """Collector of items and captions; what does not fit goes to `rejects` with its place and reason.
 
-    `lang` and `role` stand in where a caption names none, `split_of` where an item names no split. Relative
-    paths are seen from `base`, or by default from the folder of the file that names them.
+    What records leave out, the options say: language, role, split, and where relative paths begin.
     """
 
-    def __init__(
-        self,
-        rejects: Rejects,
-        *,
-        lang: str | None,
-        role: str | None,
-        split_of: Callable[[str], str] | None,
-        metadata: Iterable[str],
-        base: Path | None,
-    ) -> None:
+    def __init__(self, rejects: Rejects, options: BuildOptions) -> None:
         self.rejects = rejects
-        self._lang, self._role, self._split_of, self._base = lang, role, split_of, base
-        self._metadata = tuple(metadata)
+        self._lang, self._role, self._split_of = options.lang, options.role, options.split_of()
+        self._base, self._metadata = options.media_root, options.metadata
         self._items: dict[str, _Claims] = {}
         self._sorts: dict[str, str] = {}
         self._explicit = False
@@ -103,6 +94,7 @@ class Draft:
             kept = [number not in faults for number in range(len(captions))]
             captions = captions.filter(pa.array(kept, pa.bool_()))
         used = None if self._explicit else set(captions["item_id"].unique().to_pylist())
+        # An item that only captions named goes with them, where all of them were refused.
         items = {name: claims for name, claims in self._items.items() if used is None or name in used}
         return _item_table(items), captions.select(CAPTIONS.names).cast(CAPTIONS)
 
@@ -133,6 +125,7 @@ class Draft:
             )
         self._join(item_id, row)
         self._place_of[caption_id] = _place(row)
+        # Only a reject file asks for the text of a record, and it would double the memory.
         raw = row.raw if self.rejects.file is not None else None
         if isinstance(raw, bytes):
             raw = raw.decode("utf-8", "backslashreplace")
@@ -227,6 +220,7 @@ def _item_table(items: Mapping[str, _Claims]) -> pa.Table:
     table = pa.table([*fixed, [c.split for c in claims]], schema=ITEMS)
     for name in dict.fromkeys(name for c in claims for name in c.metadata):
         column = [c.metadata.get(name) for c in claims]
+        # Whole numbers among others are the same sort; PyArrow takes no mixture of the two.
         if any(isinstance(value, float) for value in column):
             column = [None if value is None else float(str(value)) for value in column]
         table = table.append_column(name, pa.array(column))

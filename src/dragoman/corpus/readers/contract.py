@@ -48,7 +48,7 @@ class Features(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Gift of a reader: items of their own (or None, where captions imply them), then captions.
+    """Output of a reader: items of their own (or None, where captions imply them), then captions.
 
     `inputs` maps what was read to a content hash. `findings` tells, from the finished tables of items and
     captions, what was odd about them and what was left out.
