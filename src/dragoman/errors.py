@@ -12,6 +12,12 @@ INTERRUPTED = 130
 TERMINATED = 143
 
 
+def reason(error: BaseException) -> str:
+    """Return the first line of a library's message, or the name of the error where it says nothing."""
+    # Further lines are traces and advice of the library, for its own authors.
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 class UserError(ValueError):
     """Something the user gave does not fit: the message says what happened, what was expected, and the fix.
 

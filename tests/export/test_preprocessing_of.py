@@ -11,8 +11,8 @@ from tiny_towers import save_tower
 
 from dragoman.errors import UserError
 from dragoman.export.onnx.inputs import preprocessing_of
-from dragoman.models.preprocessing import Preprocessing
 from dragoman.models.vision import VisionTower
+from dragoman.retrievers.onnx_inputs import Preprocessing
 
 
 def tower(folder: Path, **settings: Any) -> VisionTower:

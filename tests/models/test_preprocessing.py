@@ -13,7 +13,7 @@ from tiny_towers import picture
 
 from dragoman.errors import UserError
 from dragoman.export.onnx.inputs import described
-from dragoman.models.preprocessing import Preprocessing
+from dragoman.retrievers.onnx_inputs import Preprocessing
 
 SIZES = [(64, 64), (37, 53), (200, 31), (225, 223), (640, 427), (13, 96), (1, 1), (50, 3)]
 PROCESSORS: list[tuple[str, dict[str, Any]]] = [

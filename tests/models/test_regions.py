@@ -16,8 +16,7 @@ from dragoman.errors import UserError
 from dragoman.features import extract
 from dragoman.features.extract import ExtractOptions, extract_features
 from dragoman.media.images import open_image
-from dragoman.models.regions import with_regions
-from dragoman.models.vision import VisionTower
+from dragoman.models.vision import VisionTower, with_regions
 
 IMAGES = [picture(seed, (32, 32)) for seed in range(3)]
 

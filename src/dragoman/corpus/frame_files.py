@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dragoman.errors import MissingExtraError, UserError
+from dragoman.errors import MissingExtraError, UserError, reason
 from dragoman.folders import sha256
 
 HDF5 = frozenset({".h5", ".hdf5", ".hdf"})
@@ -120,9 +120,8 @@ class Hdf5:
         except UserError:
             raise
         except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError) as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise UserError(
-                f"{self.file} cannot be read as HDF5 ({reason}). Fetch or write the file anew."
+                f"{self.file} cannot be read as HDF5 ({reason(error)}). Fetch or write the file anew."
             ) from None
 
 

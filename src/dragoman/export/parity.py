@@ -40,7 +40,7 @@ SIZES = ((64, 64), (37, 53), (200, 31), (225, 223), (640, 427), (13, 96))
 
 @dataclass(frozen=True, kw_only=True)
 class Samples:
-    """What both models encode."""
+    """Inputs that both models encode."""
 
     texts: Mapping[str, Sequence[str]]
     """By language, or under another name for the group."""
@@ -60,13 +60,13 @@ class Encoded:
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
-    """Of one kind of input, encoded by the trained and by the exported model."""
+    """Agreement on one kind of input, encoded by the trained and by the exported model."""
 
     what: str
     precision: Precision
     count: int
     largest_difference: float
-    """Of one component of two unit vectors."""
+    """Largest difference of one component of two unit vectors."""
     cosine_min: float
     cosine_mean: float
     top10: float | None

@@ -94,7 +94,7 @@ class DragomanText(nn.Module):
 
     @classmethod
     def load(cls, model_name_or_path: str, subfolder: str = "", **settings: Any) -> DragomanText:
-        """Of a folder on disk; what else the library says (revision, token, …) has no meaning for it."""
+        """Load a folder on disk; what else the library says (revision, token, …) has no meaning for it."""
         folder = Path(model_name_or_path) / subfolder
         if not folder.is_dir():
             raise UserError(
@@ -124,7 +124,7 @@ class DragomanText(nn.Module):
     def preprocess(
         self, inputs: Sequence[str], prompt: str | None = None, **settings: Any
     ) -> dict[str, Tensor]:
-        """What `forward` reads, of texts that `prompt` is put before."""
+        """Make the input of `forward`, of texts that `prompt` is put before."""
         features = self.model.trunk.prepare([(prompt or "") + text for text in inputs])
         return features | {"attention_mask": features["mask"]}
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from dragoman import errors
 from dragoman.errors import UserError
 
 # Formats that Pillow decodes itself. EPS is left out on purpose: opening one would start Ghostscript.
@@ -81,7 +82,7 @@ def open_image(
         reason = f"not an image of a known format ({', '.join(FORMATS)})"
     except Exception as error:
         # Pillow's decoders raise nearly anything on hostile bytes; none of it may end a job of thousands.
-        reason = f"damaged or truncated ({_first_line(error)})"
+        reason = f"damaged or truncated ({errors.reason(error)})"
     raise ImageError(str(source) if isinstance(source, str | Path) else "image", reason)
 
 
@@ -96,7 +97,7 @@ def image_header(content: bytes) -> Image.Image:
     try:
         return _open_header(content)
     except Exception as error:
-        raise ImageError("image", f"its header cannot be read ({_first_line(error)})") from None
+        raise ImageError("image", f"its header cannot be read ({errors.reason(error)})") from None
 
 
 class _RefusedError(Exception):
@@ -165,8 +166,3 @@ def _stretched(grey: NDArray[np.float64]) -> NDArray[np.uint8]:
     low, high = finite.min(), finite.max()
     scale = 255 / (high - low) if high > low else 0.0
     return np.asarray(((finite - low) * scale).round(), np.uint8)
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip().splitlines()
-    return text[0] if text else type(error).__name__

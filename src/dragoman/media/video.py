@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dragoman import errors
 from dragoman.errors import MissingExtraError
 from dragoman.media.images import DECODING, Decoding, ImageError
 
@@ -243,13 +244,15 @@ def _limited(
 @contextmanager
 def _opened(part: VideoPart) -> Iterator[Video]:
     av, content, reason = pyav(), _content(part), None
-    errors: tuple[type[Exception], ...] = (*_errors(), ValueError)
+    raised: tuple[type[Exception], ...] = (*_errors(), ValueError)
     try:
         options = {"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "file", **_most(part)}
         # Titles in other encodings than UTF-8 are common, and they are not read here.
         container = av.open(content, options=options, metadata_errors="replace")
-    except errors as error:
-        reason = f"not a video of a known format, or damaged at its beginning or end ({_first_line(error)})"
+    except raised as error:
+        # Its own errors say in `strerror` what is wrong, without number and file.
+        said = getattr(error, "strerror", None) or errors.reason(error)
+        reason = f"not a video of a known format, or damaged at its beginning or end ({said})"
     if reason is not None:
         raise ImageError(part.name, reason)
     with container:
@@ -338,8 +341,3 @@ def pyav() -> Any:
 def _errors() -> tuple[type[Exception], ...]:
     # Beside its own errors, the library raises those of Python that they stand for.
     return (pyav().error.FFmpegError, OSError, EOFError)
-
-
-def _first_line(error: Exception) -> str:
-    text = str(getattr(error, "strerror", None) or error).strip().splitlines()
-    return text[0] if text else type(error).__name__

@@ -62,13 +62,13 @@ class DualConfig:
 
     @property
     def mates_matter(self) -> bool:
-        """Whether the vector of a text depends on the texts encoded beside it, as in the released code."""
+        """True where the vector of a text depends on the texts encoded beside it, as in the released code."""
         return self.head_batch_norm or self.pool == "all"
 
 
 @dataclass(frozen=True, kw_only=True)
 class TextViews:
-    """What one pass over texts yields."""
+    """Vectors and states of one pass over texts."""
 
     vector: Tensor
     """[T, J], unit length."""
@@ -224,12 +224,12 @@ class DualEncoder(nn.Module):
         return vector
 
     def encode_regions(self, regions_BRD: Tensor) -> Tensor:
-        """What the fusion encoder reads of images, [B, R, H]; absent frames of videos stay NaN."""
+        """Inputs of the fusion encoder from images, [B, R, H]; absent frames of videos stay NaN."""
         assert self.fusion is not None
         return self.fusion.read(self.image_dropout(self._standard(regions_BRD)))
 
     def whole(self, regions_BRD: Tensor) -> Tensor:
-        """What `encode_image` reads of images with their regions, or of videos."""
+        """Inputs of `encode_image` from images with their regions, or from videos."""
         return regions_BRD[:, 0] if self.image_frames is None else regions_BRD
 
     def encode_text(self, inputs: dict[str, Tensor], *, tokens: bool = False) -> TextViews:

@@ -35,7 +35,7 @@ class FusionConfig:
     feed_forward: int = 512
     dropout: float = 0.1
     pool: Literal["mean", "first"] = "mean"
-    """What the match head reads: the masked mean of the fused tokens, or the first token."""
+    """Input of the match head: the masked mean of the fused tokens, or the first token."""
     words: int = 8000
     """Most frequent words that can be predicted where they are hidden. With a Hugging Face text encoder all
     tokens can."""
@@ -86,7 +86,7 @@ class Fusion(nn.Module):
         self.lean = nn.Parameter(torch.tensor([1.0, -0.3]))
 
     def read(self, regions_BRD: Tensor) -> Tensor:
-        """What texts attend to of each image, [B, R, H]; absent frames of videos stay NaN."""
+        """Memory of each image that texts attend to, [B, R, H]; absent frames of videos stay NaN."""
         places_RH = self.places[: regions_BRD.shape[1]]
         if not self.frames:
             memory_BRH: Tensor = self.region_in(regions_BRD) + places_RH
@@ -124,7 +124,7 @@ class Fusion(nn.Module):
         image_N: Tensor,
         cosine_N: Tensor,
     ) -> Tensor:
-        """As `match`, of text `text_N[n]` with image `image_N[n]`, texts of similar length together.
+        """Logits of `match`, of text `text_N[n]` with image `image_N[n]`, texts of similar length together.
 
         What the dual encoder says of a pair, a line in the cosine of its two vectors, is added to the match:
         the fusion encoder learns where the dual encoder errs, which a short training can teach. From

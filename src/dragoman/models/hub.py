@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dragoman.errors import MissingExtraError, UserError
+from dragoman.errors import MissingExtraError, UserError, reason
 from dragoman.folders import MANIFEST
 
 PAIR = "dragoman-pair"
@@ -43,9 +43,9 @@ def model_folder(path_or_id: str | Path) -> Path:
 
 
 def is_pair(folder: Path) -> bool:
-    """Whether a folder names the two folders of a public model."""
+    """Tell whether a folder names the two folders of a public model."""
     file = folder / "config.json"
-    # A damaged file is the complaint of whoever reads it as something else.
+    # A damaged file is refused where it is read as something else.
     said = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
     return PAIR in said and read_json(file).get("model_type") == PAIR
 
@@ -112,9 +112,8 @@ def loading(folder: Path, what: str) -> Iterator[None]:
     except UserError:
         raise
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
         raise UserError(
-            f"{folder} cannot be loaded as a {what}: {reason[0]} "
+            f"{folder} cannot be loaded as a {what}: {reason(error)} "
             "Check that the folder is complete, or download it again."
         ) from error
     finally:
@@ -130,6 +129,17 @@ def require_trained(folder: Path, missing: Sequence[str]) -> None:
             f"The weights of {folder} lack {len(missing)} of its parameters, such as {missing[0]}; "
             "with random ones in their place the vectors would mean nothing. Download the model again."
         )
+
+
+def longest_input(config: Any, *, otherwise: int) -> int:
+    """Count the tokens a text encoder has positions for; `otherwise` where its configuration names none."""
+    places = getattr(config, "max_position_embeddings", None)
+    if places is None:
+        return otherwise
+    # RoBERTa's family, AltCLIP's text half among it, counts positions from behind its padding index.
+    offset = any(family in str(config.model_type) for family in ("roberta", "altclip"))
+    pad = getattr(config, "pad_token_id", None)
+    return int(places) - ((1 if pad is None else int(pad)) + 1 if offset else 0)
 
 
 def _refuse_own_folder(folder: Path) -> None:
@@ -153,11 +163,11 @@ def _download(name: str) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=WANTED, ignore_patterns=["*/*"]))
     except HFValidationError:
-        reason = "no such folder exists, and it is no hub id (owner/name)"
+        said = "no such folder exists, and it is no hub id (owner/name)"
     except Exception as error:
         # The hub client raises errors of requests, httpx and its own, changing between its versions.
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        said = reason(error)
     raise UserError(
-        f"No model {name!r}: {reason}. Give a local folder, or download it where there is a network: "
+        f"No model {name!r}: {said}. Give a local folder, or download it where there is a network: "
         f"hf download {name}"
     )

@@ -18,11 +18,11 @@ from dragoman.errors import UserError
 DECIDING = ("model_type", "dual", "text", "feature_width", "joint")
 """Keys of `config.json` that decide vectors."""
 OF_IMAGES = ("feature_mean", "feature_scale", "image_")
-"""How the names of tensors begin that decide the vectors of images."""
+"""Beginnings of the names of tensors that decide the vectors of images."""
 ORIGIN = ("_name_or_path", "name_or_path", "transformers_version", "path", "layers", "embeddings")
 """Keys of a text encoder's assets that say where it came from and what of it was trained."""
 CALIBRATION = "calibration.json"
-"""What `dragoman calibrate` learns of a finished model, and writes into its folder."""
+"""File of what `dragoman calibrate` learns of a finished model, and writes into its folder."""
 BLOCK = 1 << 20
 
 
@@ -50,7 +50,7 @@ def model_in(folder: Path) -> Path:
 
 
 def languages_of(trained: Mapping[str, Any]) -> tuple[str, ...]:
-    """What a model was trained on, by the `trained` of its `config.json`; nothing where that is not known."""
+    """Languages a model was trained on, by the `trained` of its `config.json`; () where it is not known."""
     known = trained.get("languages")
     return tuple(dict.fromkeys([trained["source"], *trained["targets"]] if known is None else known))
 

@@ -21,7 +21,7 @@ from dragoman.models.attention import SharedAttention, masked_mean
 
 @dataclass(frozen=True, kw_only=True)
 class VideoConfig:
-    """How frames become one vector. Used where the feature set holds frames of videos."""
+    """Shape of what makes one vector of frames. Used where the feature set holds frames of videos."""
 
     pooling: Literal["nrccr", "mean", "temporal"] = "nrccr"
     """`nrccr`: projection, positions, one block of attention and the mean; `mean`: the mean of the frames,
@@ -33,9 +33,9 @@ class VideoConfig:
     key_width: int = 256
     """Width of queries and keys over all heads of `nrccr` (512 there)."""
     layers: int = 4
-    """Of `temporal`."""
+    """Layers of `temporal`."""
     feed_forward: int = 1024
-    """Of `temporal`."""
+    """Width between the layers of `temporal`."""
     dropout: float = 0.1
 
     def __post_init__(self) -> None:
@@ -60,7 +60,7 @@ class FrameEncoder(nn.Module):
         kind = {"nrccr": AttendedFrames, "mean": MeanFrames, "temporal": TemporalFrames}[config.pooling]
         self.pool = kind(config, frame_width, released_scale)
         self.width = config.hidden if config.pooling == "nrccr" else frame_width
-        """Of the vector."""
+        """Width of the vector."""
 
     def forward(self, frames_BFD: Tensor, mask_BF: Tensor) -> Tensor:
         """[B, width]; what stands at masked frames is of no account, but finite."""
@@ -79,7 +79,7 @@ class MeanFrames(nn.Module):
 
 
 class AttendedFrames(nn.Module):
-    """As in the code of NRCCR: norm, projection, positions, norm, one attention block, mean."""
+    """Frame encoder of the code of NRCCR: norm, projection, positions, norm, one attention block, mean."""
 
     def __init__(self, config: VideoConfig, frame_width: int, released_scale: bool) -> None:
         super().__init__()

@@ -8,11 +8,16 @@ N images, R regions, D width of the vectors. Which vector a tower gives:
 3. towers whose checkpoint lacks the pooler's weights (most ViT classifiers and MAE): the class token of
    `last_hidden_state`, or the mean over all positions where there is none. Random weights are never used.
 
-With a grid, a tower also gives the cells of its spatial map (`regions.py`): R = 1 + grid * grid vectors.
+With a grid G, a tower also gives the cells of its spatial map: R = 1 + G * G vectors, which a fusion encoder
+attends to. The map is the last feature map of a convolutional tower, or the patch tokens of a transformer
+without class and register tokens; W is its width, L are its tokens. Towers that project their vector into a
+joint space (CLIP) project every patch in the same way, so that the vector and the cells of an image have one
+width.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,14 +25,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dragoman.errors import MissingExtraError, UserError
+from dragoman.errors import MissingExtraError, UserError, reason
 from dragoman.models.hub import fingerprint, loading, model_folder, read_json, require_trained
 
 try:
     import torch
+    import torch.nn.functional as F
     from torch import Tensor
-
-    from dragoman.models.regions import with_regions
 except ImportError:
     raise MissingExtraError("torch", "train", "Encoding images") from None
 
@@ -53,7 +57,7 @@ class VisionTower:
         self._processor = processor
         self._device = device
         self.shape = self.embed([self.prepare(_grey())]).shape[1:]
-        """Of what an image gives: (D,), or (R, D) with a grid."""
+        """Shape of what an image gives: (D,), or (R, D) with a grid."""
         self.width = int(self.shape[-1])
         """D."""
 
@@ -83,7 +87,7 @@ class VisionTower:
         return vectors.float().cpu().numpy()
 
     def encode(self, images: Sequence[Image], batch_size: int = 32) -> NDArray[np.float32]:
-        """As `embed`, of RGB images (see `open_image`), `batch_size` of them per forward pass."""
+        """[N, D] or [N, R, D] of RGB images (see `open_image`), `batch_size` of them per forward pass."""
         vectors = [np.empty((0, *self.shape), np.float32)]
         for start in range(0, len(images), batch_size):
             vectors.append(self.embed([self.prepare(image) for image in images[start : start + batch_size]]))
@@ -96,7 +100,7 @@ class VisionTower:
 
 
 def run_tower(model: Any, inputs: dict[str, Tensor]) -> Any:
-    """What a tower gives for prepared images, before the rule that picks a vector."""
+    """Run a tower on prepared images; its output, before the rule that picks a vector."""
     return model.get_image_features(**inputs) if hasattr(model, "get_image_features") else model(**inputs)
 
 
@@ -111,6 +115,72 @@ def image_vectors(model: Any, output: Any) -> Tensor:
     return _pooled(output.last_hidden_state, has_class_token=_has_class_token(model))
 
 
+def with_regions(model: Any, inputs: dict[str, Tensor], output: Any, vectors_ND: Tensor, grid: int) -> Tensor:
+    """[N, 1 + G * G, D]: the vector, then the cells from top left to bottom right, row by row.
+
+    `output` is what the tower gave for `inputs`. Raises UserError where it keeps no map, or one smaller than
+    the grid.
+    """
+    map_NWHV = _spatial_map(model, inputs, output)
+    rows, columns = map_NWHV.shape[2:]
+    if min(rows, columns) < grid:
+        raise UserError(
+            f"The map of this tower has {rows} x {columns} positions, fewer than a grid of {grid} x {grid} "
+            f"cells. Give --grid {min(rows, columns)} or less, or another tower."
+        )
+    cells_NGD = _project(model, F.adaptive_avg_pool2d(map_NWHV, grid).flatten(2).transpose(1, 2))
+    if cells_NGD.shape[-1] != vectors_ND.shape[-1]:
+        raise UserError(
+            f"The map of this tower is {cells_NGD.shape[-1]} wide and its vector {vectors_ND.shape[-1]}, and "
+            "no projection from one to the other is known. Choose another tower for --grid."
+        )
+    return torch.cat([vectors_ND.unsqueeze(1), cells_NGD], dim=1)
+
+
+def _spatial_map(model: Any, inputs: dict[str, Tensor], output: Any) -> Tensor:
+    """[N, W, rows, columns]."""
+    # transformers 4 gives a bare embedding for dual towers.
+    found = model.vision_model(**inputs) if isinstance(output, Tensor) else output
+    state: Tensor = found.last_hidden_state
+    if state.ndim == 4:
+        return state
+    state = _normed(model, state)
+    rows, columns = _patches(model, inputs["pixel_values"], state.shape[1])
+    patches_NLW = state[:, state.shape[1] - rows * columns :]
+    return torch.unflatten(patches_NLW.transpose(1, 2), 2, (rows, columns))
+
+
+def _patches(model: Any, pixels: Tensor, tokens: int) -> tuple[int, int]:
+    """Rows and columns of patches; class and register tokens stand before them."""
+    config = getattr(model.config, "vision_config", model.config)
+    size = getattr(config, "patch_size", None)
+    if pixels.ndim == 4 and isinstance(size, int):
+        rows, columns = pixels.shape[2] // size, pixels.shape[3] // size
+        if rows * columns <= tokens:
+            return rows, columns
+    # Towers that merge patches on the way (Swin) have fewer tokens than patches, and none before them.
+    side = math.isqrt(tokens)
+    if pixels.ndim == 4 and side * side == tokens:
+        return side, side
+    raise UserError(
+        f"This tower ({config.model_type}) gives {tokens} tokens for an input of shape "
+        f"{tuple(pixels.shape[1:])}, which are no grid of patches. Choose another tower for --grid."
+    )
+
+
+def _normed(model: Any, state: Tensor) -> Tensor:
+    # CLIP normalises its class token alone, after the state that it hands out.
+    norm = getattr(getattr(model, "vision_model", None), "post_layernorm", None)
+    normed: Tensor = norm(state) if norm is not None and hasattr(model, "visual_projection") else state
+    return normed
+
+
+def _project(model: Any, cells: Tensor) -> Tensor:
+    projection = getattr(model, "visual_projection", None)
+    projected: Tensor = cells if projection is None else projection(cells)
+    return projected
+
+
 def tower_fingerprint(folder: Path) -> str:
     """The fingerprint of a tower without loading it: sha256 over weights, configuration, preprocessing."""
     return fingerprint(folder, preprocessing(folder), {"rule": RULE})
@@ -123,8 +193,7 @@ def checked_device(device: str) -> str:
     try:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"No device {device!r} here ({reason}). Use --device cpu, or auto.") from None
+        raise UserError(f"No device {device!r} here ({reason(error)}). Use --device cpu, or auto.") from None
     return device
 
 
@@ -199,7 +268,7 @@ def _has_class_token(model: Any) -> bool:
 
 
 def preprocessing(folder: Path) -> dict[str, Any]:
-    """What the image processor is told; processor_config.json holds it in folders saved by a processor."""
+    """Read what the image processor is told; processor_config.json has it in folders saved by a processor."""
     for name in ("processor_config.json", "preprocessor_config.json"):
         if (folder / name).is_file():
             found = read_json(folder / name)

@@ -74,7 +74,7 @@ class Encoder(ABC):
     @property
     @abstractmethod
     def fingerprint(self) -> str:
-        """Which model it is: an index is searched with the model that filled it."""
+        """Name of the model by what decides its vectors; an index is searched with the one that filled it."""
 
     @property
     def reads_frames(self) -> bool:
@@ -128,7 +128,7 @@ class BatchedEncoder(Encoder):
 
     batch_of_texts = 256
     batch_of_tokens: int | None = None
-    """Of a batch of texts, padding among them; None bounds their number alone."""
+    """Tokens of a batch of texts, padding among them; None bounds their number alone."""
 
     @property
     @abstractmethod
@@ -137,7 +137,7 @@ class BatchedEncoder(Encoder):
 
     @abstractmethod
     def _lengths(self, texts: Sequence[str]) -> Sequence[int]:
-        """How long each text is, for batches of similar length."""
+        """Measure each text, for batches of similar length."""
 
     @abstractmethod
     def _text_vectors(self, texts: list[str]) -> NDArray[np.float32]:
@@ -145,7 +145,7 @@ class BatchedEncoder(Encoder):
 
     @abstractmethod
     def prepare_image(self, image: Image) -> Any:
-        """What `encode_prepared` takes of one RGB image (`open_image`); safe to call in several threads."""
+        """Make what `encode_prepared` takes of one RGB image (`open_image`); safe in several threads."""
 
     @abstractmethod
     def _see(self, prepared: Sequence[Any]) -> NDArray[np.float32]:
@@ -213,7 +213,7 @@ class BatchedEncoder(Encoder):
 
     def _rounded(self, prepared: Sequence[Any]) -> NDArray[np.float16]:
         # Feature sets are stored as float16; the same rounding here gives the same vectors. What does not fit
-        # becomes infinite, and whoever stores vectors looks for that.
+        # becomes infinite, for which those who store vectors look.
         with np.errstate(over="ignore"):
             return self._see(prepared).astype(np.float16)
 

@@ -17,10 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dragoman.errors import UserError
-from dragoman.models.preprocessing import Preprocessing
 from dragoman.retrievers.base import BatchedEncoder
 from dragoman.retrievers.onnx_graph import AGAIN, Graph, damaged, providers
-from dragoman.retrievers.onnx_text import READERS, TextReader
+from dragoman.retrievers.onnx_inputs import READERS, Preprocessing, TextReader
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -73,7 +72,7 @@ class OnnxRetriever(BatchedEncoder):
 
     @property
     def fingerprint(self) -> str:
-        """Of the model that was exported; other precisions of it have the same."""
+        """Name of the model that was exported; other precisions of it have the same."""
         return str(self._description["fingerprint"])
 
     @property

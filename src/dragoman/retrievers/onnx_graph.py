@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dragoman.errors import MissingExtraError, UserError
+from dragoman.errors import MissingExtraError, UserError, reason
 
 AGAIN = "Export the model again: dragoman export RUN --to onnx --out FOLDER"
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
@@ -61,6 +61,5 @@ def providers(device: str) -> list[str]:
 
 
 def damaged(folder: Path, error: Exception) -> UserError:
-    """What to say of an export folder that cannot be read."""
-    reason = (str(error).strip().splitlines() or [""])[0]
-    return UserError(f"{folder} is incomplete or damaged ({type(error).__name__}: {reason}). {AGAIN}")
+    """Make the error for an export folder that cannot be read."""
+    return UserError(f"{folder} is incomplete or damaged ({type(error).__name__}: {reason(error)}). {AGAIN}")

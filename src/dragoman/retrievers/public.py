@@ -19,7 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dragoman.errors import MissingExtraError, UserError
-from dragoman.models.hub import PAIR, is_pair, loading, model_folder, pair_part, require_trained
+from dragoman.models.hub import (
+    PAIR,
+    is_pair,
+    loading,
+    longest_input,
+    model_folder,
+    pair_part,
+    require_trained,
+)
 from dragoman.models.identity import read_config
 
 try:
@@ -79,7 +87,7 @@ class PublicDual(BatchedEncoder):
 
     @property
     def fingerprint(self) -> str:
-        """Which model it is: sha256 over weights, configuration, preprocessing and tokenizer."""
+        """Name of the model: sha256 over weights, configuration, preprocessing and tokenizer."""
         return str(self._description["fingerprint"])
 
     @property
@@ -147,7 +155,8 @@ class _TextSide:
             del model.vision_model
         self._model, self._device = model.to(device).eval().requires_grad_(False), device
         self._padded = model.config.model_type.startswith("siglip")
-        self._longest = min(_positions(model.config), int(self._tokenizer.model_max_length))
+        text = getattr(model.config, "text_config", model.config)
+        self._longest = min(longest_input(text, otherwise=77), int(self._tokenizer.model_max_length))
 
     @torch.inference_mode()
     def encode(self, texts: list[str]) -> NDArray[np.float32]:
@@ -168,7 +177,7 @@ class _TextSide:
 
 
 def describe(folder: Path) -> dict[str, Any]:
-    """What `config.json` says of our own models, of a public one. Raises UserError for one not dual."""
+    """Say of a public model what `config.json` says of our own. Raises UserError for one that is not dual."""
     if is_pair(folder):
         text, vision = (pair_part(folder, name) for name in ("text", "vision"))
         return _describe_pair(text, model_folder(vision), _stamps(text), _stamps(vision))
@@ -179,11 +188,13 @@ Stamps = tuple[tuple[str, int], ...]
 
 
 def _stamps(folder: Path) -> Stamps:
-    """Names and times of the files of a folder and of those in it: what a cached description stands on."""
+    """List names and times of the files of a folder and of those in it."""
     files = sorted(file for pattern in ("*", "*/*") for file in folder.glob(pattern) if file.is_file())
     return tuple((str(file), file.stat().st_mtime_ns) for file in files)
 
 
+# Cached, as weights are read for the fingerprint, and indexing asks several times. Neither function reads the
+# stamps: they are the part of the key that changes with the files.
 @cache
 def _describe_pair(text: Path, vision: Path, text_files: Stamps, vision_files: Stamps) -> dict[str, Any]:
     if not is_text_tower(text):
@@ -210,7 +221,6 @@ def _describe_pair(text: Path, vision: Path, text_files: Stamps, vision_files: S
 
 @cache
 def _describe(folder: Path, files: Stamps) -> dict[str, Any]:
-    # Cached, as the weights are read for the fingerprint, and indexing asks several times.
     if read_config(folder).get("model_type") == MCLIP:
         raise _half(folder)
     with loading(folder, "dual encoder"):
@@ -265,13 +275,6 @@ def _joint(config: Any) -> int:
     """The joint width; SigLIP's image side ends in it without a projection."""
     projected = getattr(config, "projection_dim", None)
     return int(projected if projected is not None else getattr(config, "vision_config", config).hidden_size)
-
-
-def _positions(config: Any) -> int:
-    text = getattr(config, "text_config", config)
-    count = int(getattr(text, "max_position_embeddings", 77))
-    # RoBERTa's positions begin behind its padding index.
-    return count - 2 if "roberta" in str(text.model_type) or config.model_type == "altclip" else count
 
 
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

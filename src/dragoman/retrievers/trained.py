@@ -68,7 +68,7 @@ class Retriever(BatchedEncoder):
 
     @cached_property
     def fingerprint(self) -> str:
-        """Which model it is (`models.identity`): an index is searched with the model that filled it."""
+        """Name of the model (`models.identity`): an index is searched with the model that filled it."""
         assert self._folder is not None, "a model that was not loaded from a folder has no name"
         return own_fingerprint(self._folder)
 

@@ -8,7 +8,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from dragoman.errors import MissingExtraError, UserError
+from dragoman.errors import MissingExtraError, UserError, reason
 from dragoman.folders import sha256
 
 
@@ -50,7 +50,7 @@ def longest_answer(tokens: int) -> int:
 
 def first_line(error: BaseException) -> str:
     """The first sentence of a library's message."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    return reason(error).rstrip(".")
 
 
 _FIX = "Give a folder or hub id of a translation model, such as transformers:facebook/m2m100_418M."

@@ -28,13 +28,12 @@ from dragoman.export.parity import Agreement, Encoded, Precision, Samples, agree
 from dragoman.folders import write_json
 from dragoman.models.folder import GOLDEN_TEXTS
 from dragoman.models.identity import own_fingerprint, own_image_fingerprint
-from dragoman.models.preprocessing import Preprocessing
 from dragoman.models.text.huggingface import HuggingFaceText
 from dragoman.models.text.small import SmallText
 from dragoman.models.vision import VisionTower
 from dragoman.retrievers.onnx import FORMAT_VERSION, MODEL_TYPE, OnnxRetriever, golden_pixels
 from dragoman.retrievers.onnx_graph import Graph
-from dragoman.retrievers.onnx_text import READERS
+from dragoman.retrievers.onnx_inputs import READERS, Preprocessing
 from dragoman.retrievers.trained import Retriever
 
 log = logging.getLogger(__name__)

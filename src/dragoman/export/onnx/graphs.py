@@ -39,7 +39,7 @@ class WordsGraph(nn.Module):
         self.trunk = trunk
 
     def forward(self, words: Tensor, mask: Tensor, pieces: Tensor, owners: Tensor, sizes: Tensor) -> Tensor:
-        """What `Spelling.prepare` gives, and `owners` [P], the word of each piece."""
+        """Unit vectors of what `Spelling.prepare` gives, and `owners` [P], the word of each piece."""
         # EmbeddingBag has no counterpart in ONNX; a sum by index is the same.
         pieces_PH = F.embedding(pieces, self.trunk.pieces.weight)
         summed_UH = pieces_PH.new_zeros(sizes.shape[0], self.trunk.width).index_add(0, owners, pieces_PH)
@@ -123,7 +123,7 @@ def _save(module: nn.Module, inputs: dict[str, Tensor], path: Path, dynamic: int
 
 
 def weight_bytes(module: nn.Module) -> int:
-    """What the parameters of a module take."""
+    """Count the bytes of the parameters of a module."""
     return sum(value.numel() * value.element_size() for value in module.parameters())
 
 

@@ -1,4 +1,4 @@
-"""How texts and images are read, as files that need no transformers: tokenizer and preprocessing."""
+"""Tokenizer and preprocessing of a model, as files that are read without transformers."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ import numpy as np
 
 from dragoman.errors import UserError
 from dragoman.export.parity import pictures
-from dragoman.models.preprocessing import Preprocessing
 from dragoman.models.text.huggingface import HuggingFaceText
 from dragoman.models.vision import VisionTower
-from dragoman.retrievers.onnx_text import TOKENIZER
+from dragoman.retrievers.onnx_inputs import TOKENIZER, Preprocessing
 
 TOLERANCE = 1e-5
 
 
 def preprocessing_of(tower: VisionTower) -> Preprocessing:
-    """What does the same as the image processor of `tower`, on pictures of odd sizes.
+    """Find what does the same as the image processor of `tower`, on pictures of odd sizes.
 
     Raises UserError that names the processor where it does anything else.
     """
@@ -36,7 +35,7 @@ def preprocessing_of(tower: VisionTower) -> Preprocessing:
 
 
 def described(told: Mapping[str, Any]) -> Preprocessing:
-    """What the configuration of an image processor says, of that which we can do."""
+    """Translate the configuration of an image processor, as far as we can do what it says."""
     settings: dict[str, Any] = {"scale": 1.0}
     if told.get("do_resize"):
         size = told["size"]

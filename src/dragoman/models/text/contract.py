@@ -1,6 +1,6 @@
-"""What every text encoder offers: texts in, token states out, in three steps.
+"""Contract of the text encoders that learn: texts in, token states out, in three steps.
 
-`prepare` is CPU work; `embed` runs once over all texts of a step; `forward` runs on buckets of texts of
+`prepare` is CPU work; `embed` runs once over all texts of a step; `forward` runs on batches of texts of
 similar length, so that little is computed on padding.
 
 T texts, L tokens of the longest text in the batch, H width of the states; V words that can be
@@ -40,7 +40,7 @@ class TextEncoder(nn.Module, ABC):
         """
 
     def embed(self, inputs: dict[str, Tensor]) -> Tensor:
-        """What `forward` takes, [T, L, ...], of what `prepare` returned; token ids unless overridden."""
+        """Make the input of `forward`, [T, L, ...], of that of `prepare`; token ids unless overridden."""
         return inputs["input_ids"]
 
     @abstractmethod

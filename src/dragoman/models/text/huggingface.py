@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from dragoman.errors import UserError
 from dragoman.folders import write_json
-from dragoman.models.hub import loading, model_folder
+from dragoman.models.hub import loading, longest_input, model_folder
 from dragoman.models.text.contract import TextEncoder
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ _LAYERS = re.compile(r"all|none|last:[1-9]\d*|(\d+)-(\d+)")
 
 @dataclass(frozen=True, kw_only=True)
 class HuggingFaceTextConfig:
-    """Which encoder, and which part of it learns; everything else stays frozen."""
+    """Choice of an encoder, and of the part that learns; everything else stays frozen."""
 
     path: str
     """A local folder or a hub id; the weights must be safetensors."""
@@ -69,10 +69,12 @@ class HuggingFaceText(TextEncoder):
         self.trunk: Any = trunk
         self.tokenizer = tokenizer
         self.width = int(trunk.config.hidden_size)
-        self.max_length = min(config.max_length, tokenizer.model_max_length, _positions(trunk.config))
+        self.max_length = min(
+            config.max_length, tokenizer.model_max_length, longest_input(trunk.config, otherwise=1 << 20)
+        )
         """Tokens of a text at most, special ones included."""
         self.end_id = int(tokenizer.eos_token_id or tokenizer.sep_token_id or 0)
-        """What an empty text is read as, where the tokenizer adds no special tokens."""
+        """Token that an empty text is read as, where the tokenizer adds no special tokens."""
         pad = tokenizer.pad_token_id
         self.pad_id = self.end_id if pad is None else int(pad)
         _train_only(trunk, config)
@@ -105,7 +107,7 @@ class HuggingFaceText(TextEncoder):
         return states_TLH
 
     def labels(self, inputs: dict[str, Tensor], limit: int) -> Tensor:
-        """As declared; every token of the vocabulary can be predicted but the special ones."""
+        """Ids of tokens; every token of the vocabulary can be predicted but the special ones."""
         ids_TL = inputs["input_ids"]
         special = torch.tensor(self.tokenizer.all_special_ids, device=ids_TL.device)
         return ids_TL.masked_fill(torch.isin(ids_TL, special) | ~inputs["mask"], -1)
@@ -115,7 +117,7 @@ class HuggingFaceText(TextEncoder):
         return table_VW
 
     def corrupt(self, inputs: dict[str, Tensor], hidden_TL: Tensor, swapped_TL: Tensor) -> dict[str, Tensor]:
-        """As declared; a tokenizer without a mask token hides behind its unknown token."""
+        """Hide and swap tokens; a tokenizer without a mask token hides behind its unknown token."""
         tokenizer = self.tokenizer
         mask_id = tokenizer.unk_token_id if tokenizer.mask_token_id is None else tokenizer.mask_token_id
         if mask_id is None:
@@ -162,7 +164,7 @@ class HuggingFaceText(TextEncoder):
 
 
 def folded(tokenizer: Any) -> list[str]:
-    """What a tokenizer does to spelling: nothing, "lower-cases", "strips accents", or both."""
+    """List what a tokenizer does to spelling: nothing, "lower-cases", "strips accents", or both."""
     normalizer = getattr(getattr(tokenizer, "backend_tokenizer", None), "normalizer", None)
     if normalizer is None:
         return ["lower-cases"] if getattr(tokenizer, "do_lower_case", False) else []
@@ -214,15 +216,6 @@ def _chosen_layers(layers: str, count: int) -> range:
     if last >= count:
         raise UserError(f"layers {layers!r} were asked for, but the encoder has {count}: 0-{count - 1}.")
     return range(first, last + 1)
-
-
-def _positions(config: Any) -> int:
-    """Longest input in tokens. RoBERTa's family counts positions from its pad id + 1."""
-    limit = getattr(config, "max_position_embeddings", None)
-    if limit is None:
-        return 1 << 20
-    taken = config.pad_token_id + 1 if "roberta" in config.model_type else 0
-    return int(limit) - taken
 
 
 def _load_config(folder: Path) -> Any:

@@ -92,7 +92,7 @@ class SmallText(TextEncoder):
         return self.spelling.lengths(texts)
 
     def prepare(self, texts: Sequence[str]) -> dict[str, Tensor]:
-        """As `Spelling.prepare`."""
+        """Tensors of `Spelling.prepare`."""
         return {name: torch.from_numpy(value) for name, value in self.spelling.prepare(texts).items()}
 
     def embed(self, inputs: dict[str, Tensor]) -> Tensor:
@@ -108,7 +108,7 @@ class SmallText(TextEncoder):
         return states_TLH
 
     def labels(self, inputs: dict[str, Tensor], limit: int) -> Tensor:
-        """As declared; a word is known when its own piece is, which stands first."""
+        """Numbers of known words; a word is known when its own piece is, which stands first."""
         label_TL = self._word_labels(inputs)[inputs["words"]].masked_fill(~inputs["mask"], -1)
         return label_TL.masked_fill(label_TL >= limit, -1)
 
@@ -116,7 +116,7 @@ class SmallText(TextEncoder):
         return F.embedding(self._whole.nonzero().squeeze(1)[:limit], self.pieces.weight)
 
     def corrupt(self, inputs: dict[str, Tensor], hidden_TL: Tensor, swapped_TL: Tensor) -> dict[str, Tensor]:
-        """As declared. A hidden word is the unknown word; another one comes from the same batch of texts."""
+        """Hide and swap words: a hidden one is the unknown word, another one comes from the same batch."""
         pieces_P, sizes_U = inputs["pieces"], inputs["sizes"]
         others = (self._word_labels(inputs) >= 0).nonzero().squeeze(1)
         words_TL = inputs["words"].masked_fill(hidden_TL, len(sizes_U))

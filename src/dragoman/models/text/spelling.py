@@ -1,4 +1,4 @@
-"""How the small text encoder reads: texts to words, words to rows of a table of pieces. No torch.
+"""Reading of the small text encoder: texts to words, words to rows of a table of pieces. No torch.
 
 A word is read by its character n-grams and by itself (fastText: Bojanowski et al., 2017, section 3.2). The
 vocabulary is fitted on the corpus, so a word that was never seen is read from the pieces that were: human
@@ -40,7 +40,7 @@ class SmallTextConfig:
 
     width: int = 256
     layers: int = 0
-    """Of the trunk; the dual encoder adds the shared attention."""
+    """Layers of the trunk; the dual encoder adds the shared attention."""
     heads: int = 4
     feed_forward: int = 512
     dropout: float = 0.1
@@ -59,8 +59,8 @@ class SmallTextConfig:
     """Source words that a word of another language is linked to at most, by alignment of the training
     captions: it is then read by their pieces as well, so that what one language learns serves the others."""
     whole_dropout: float = 0.4
-    """As `piece_dropout`, for the piece that is the whole word, which is then read by its spelling; words of
-    one letter have none."""
+    """Like `piece_dropout`, for the piece that is the whole word, which is then read by its spelling; words
+    of one letter have none."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.shortest <= self.longest:
@@ -95,7 +95,7 @@ def read(text: str, config: SmallTextConfig) -> list[str]:
 
 
 def unspaced(word: str) -> bool:
-    """Whether a word that `read` gave begins with a character of a script without spaces."""
+    """Tell whether a word that `read` gave begins with a character of a script without spaces."""
     return _ALONE.match(word) is not None
 
 
@@ -147,7 +147,7 @@ class Spelling:
         self.config = config
         self.vocabulary = list(vocabulary)
         self.added = tuple(added)
-        """How many of the last pieces came with each extension, the first extension first."""
+        """Number of the last pieces that came with each extension, the first extension first."""
         self.links = {word: tuple(sources) for word, sources in (links or {}).items()}
         """Words, in lower case, that are read by the pieces of these other words as well."""
         self._first_rows = [len(vocabulary) + 1 - sum(added[at:]) for at in range(len(added))]
@@ -203,7 +203,7 @@ class Spelling:
 
     @classmethod
     def load(cls, folder: Path) -> Spelling:
-        """Of what `save` wrote."""
+        """Read what `save` wrote."""
         stored: dict[str, Any] = json.loads((folder / VOCABULARY).read_text(encoding="utf-8"))
         config = SmallTextConfig(**stored["config"])
         return cls(config, stored["pieces"], stored.get("added", ()), stored.get("links"))
@@ -222,7 +222,7 @@ class Spelling:
         return found or ()
 
     def _chosen(self, found: list[int], whole: int | None) -> list[int]:
-        """Of the known pieces of a word, those that it is read by, in their order.
+        """Choose, of the known pieces of a word, those that it is read by, in their order.
 
         The pieces of an extension count where they are most of the word, or hold it whole: what a language
         brings must not change how unknown words of the others are read.

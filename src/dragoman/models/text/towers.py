@@ -19,8 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dragoman.errors import UserError
-from dragoman.models.hub import loading, read_json, require_safetensors, require_trained
+from dragoman.errors import UserError, reason
+from dragoman.models.hub import loading, longest_input, read_json, require_safetensors, require_trained
 
 MCLIP = "M-CLIP"
 MODULES = "modules.json"
@@ -59,7 +59,7 @@ class TextTower:
 
 
 def is_text_tower(folder: Path) -> bool:
-    """Whether a folder is laid out as one of those."""
+    """Tell whether a folder is laid out as one of those."""
     if (folder / MODULES).is_file():
         return True
     file = folder / "config.json"
@@ -257,7 +257,7 @@ def _base_config(folder: Path) -> Any:
     except (OSError, ValueError) as error:
         raise UserError(
             f"{folder} is made of {name}, whose config.json is neither in {beside} nor to be had "
-            f"({str(error).strip().splitlines()[0]}) Fetch it, without weights: "
+            f"({reason(error)}) Fetch it, without weights: "
             f"hf download {name} config.json --local-dir {beside}"
         ) from None
 
@@ -269,9 +269,8 @@ def _tokenizer(folder: Path) -> Any:
 
 
 def _longest(config: Any, said: object) -> int:
-    """Tokens of a text at most. RoBERTa's positions begin behind its padding index."""
-    places = int(getattr(config, "max_position_embeddings", 512))
-    places -= 2 if "roberta" in str(config.model_type) else 0
+    """Count the tokens of a text at most; `said` is what sentence-transformers was told."""
+    places = longest_input(config, otherwise=512)
     return min(places, said) if isinstance(said, int) else places
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dragoman.errors import UserError
+from dragoman.errors import UserError, reason
 
 BATCH = 1024
 
@@ -51,6 +51,4 @@ def readable(file: Path) -> Iterator[None]:
 
 def damaged(file: Path, error: Exception) -> UserError:
     """Make the error of a file that cannot be read."""
-    return UserError(
-        f"{file} cannot be read ({str(error).splitlines()[0] if str(error) else error!r}). Fetch it anew."
-    )
+    return UserError(f"{file} cannot be read ({reason(error)}). Fetch it anew.")

@@ -1,22 +1,84 @@
-"""Preprocessing of images as plain data, executed with Pillow and NumPy: what an exported vision tower needs.
+"""Texts and images to the inputs of exported graphs, with NumPy, Pillow and tokenizers alone.
 
-H, W height and width of what the tower reads.
+Texts are read for both kinds of trunk; preprocessing of images is plain data, which is executed here.
+
+T texts, L tokens of the longest, U different words, P their pieces; H, W height and width of what the tower
+reads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dragoman.errors import UserError
+from dragoman.errors import MissingExtraError, UserError
+from dragoman.models.text.spelling import Spelling
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+TOKENIZER = "tokenizer.json"
+
+
+class TextReader(Protocol):
+    """Turns texts into the inputs of the text graph."""
+
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        """Number of tokens of each text."""
+
+    def prepare(self, texts: Sequence[str]) -> dict[str, NDArray[Any]]:
+        """Inputs of the graph, padded to the longest text."""
+
+
+class Words:
+    """Texts for the `small` trunk."""
+
+    def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
+        self._spelling = Spelling.load(folder)
+        self.lengths = self._spelling.lengths
+
+    def prepare(self, texts: Sequence[str]) -> dict[str, NDArray[Any]]:
+        """Inputs by `Spelling.prepare`, and `owners` [P], the word of each piece."""
+        found = self._spelling.prepare(texts)
+        return found | {"owners": np.repeat(np.arange(len(found["sizes"])), found["sizes"])}
+
+
+class Tokens:
+    """Texts for a Hugging Face trunk; the tokenizer file says where they are cut."""
+
+    def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
+        try:
+            from tokenizers import Tokenizer
+        except ImportError:
+            raise MissingExtraError("tokenizers", "onnx", "Reading texts for an exported model") from None
+        # Read first: the library reports a file that is missing as one of its own plain exceptions.
+        self._tokenizer = Tokenizer.from_str((folder / TOKENIZER).read_text(encoding="utf-8"))
+        self._pad, self._end = int(config["pad_id"]), int(config["end_id"])
+
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        return [len(ids) for ids in self._ids(texts)]
+
+    def prepare(self, texts: Sequence[str]) -> dict[str, NDArray[Any]]:
+        rows = self._ids(texts)
+        mask = np.zeros((len(rows), max(map(len, rows))), bool)
+        input_ids = np.full(mask.shape, self._pad, np.int64)
+        for row, ids in enumerate(rows):
+            input_ids[row, : len(ids)] = ids
+            mask[row, : len(ids)] = True
+        return {"input_ids": input_ids, "mask": mask}
+
+    def _ids(self, texts: Sequence[str]) -> list[list[int]]:
+        # Tokenizers without special tokens give nothing for an empty text.
+        return [one.ids or [self._end] for one in self._tokenizer.encode_batch(list(texts))]
+
+
+READERS: Mapping[str, type[Words] | type[Tokens]] = {"small": Words, "huggingface": Tokens}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,12 +119,12 @@ class Preprocessing:
         return np.stack([self._values[channel][pixels_HWC[:, :, channel]] for channel in range(3)])
 
     def as_json(self) -> dict[str, Any]:
-        """What `from_json` reads."""
+        """Give the fields for `from_json`."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Preprocessing:
-        """Of what `as_json` gave and JSON has kept. Raises TypeError for unknown fields."""
+        """Make it of what `as_json` gave and JSON has kept. Raises TypeError for unknown fields."""
         fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
         return cls(**fields)
 
