@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from dragoman.cli import dragoman
-from dragoman.progress import bar, speaks
+from dragoman.progress import bar, is_first_process
 
 
 @pytest.mark.parametrize(("rank", "expected"), [(None, True), ("0", True), ("1", False)])
@@ -19,7 +19,7 @@ def test_the_first_process_shows_progress_and_logs(
     monkeypatch.delenv("RANK", raising=False)
     if rank is not None:
         monkeypatch.setenv("RANK", rank)
-    assert speaks() is expected
+    assert is_first_process() is expected
     with bar(1, "label", "steps") as shown:
         assert shown.disable is not expected
     level = logging.getLogger("dragoman").level

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-OK = 0
-FAILURE = 1
-USAGE = 2
-REJECTED = 3
-"""Finished, but some inputs were rejected; a list of them was written."""
-CHECK_FAILED = 4
-INTERRUPTED = 130
-TERMINATED = 143
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """Exit statuses of the command line."""
+
+    OK = 0
+    FAILURE = 1
+    USAGE = 2
+    REJECTED = 3
+    """Finished, but some inputs were rejected; a list of them was written."""
+    CHECK_FAILED = 4
+    INTERRUPTED = 130
+    TERMINATED = 143
 
 
 def reason(error: BaseException) -> str:
@@ -19,18 +25,18 @@ def reason(error: BaseException) -> str:
 
 
 class UserError(ValueError):
-    """Something the user gave does not fit: the message says what happened, what was expected, and the fix.
+    """Something that the user gave does not fit: the message says what happened, what was expected, the fix.
 
     The command line prints it on one line and exits with `exit_code`; nothing that existed is changed.
     """
 
-    exit_code = USAGE
+    exit_code: int = Exit.USAGE
 
 
 class CheckFailedError(UserError):
     """What was made does not pass its own check, so nothing of it was kept."""
 
-    exit_code = CHECK_FAILED
+    exit_code = Exit.CHECK_FAILED
 
 
 class MissingExtraError(UserError):

@@ -6,8 +6,8 @@ import os
 from typing import Any
 
 
-def speaks() -> bool:
-    """Whether this process shows progress and results: of those that `torchrun` started, the first."""
+def is_first_process() -> bool:
+    """Tell the process that shows progress and results: the first of those that `torchrun` started."""
     return os.environ.get("RANK", "0") == "0"
 
 
@@ -23,7 +23,7 @@ def bar(total: int | None, label: str, unit: str) -> Any:
         total=total,
         desc=label,
         unit=f" {unit}",
-        disable=True if not speaks() else None if forced is None else forced == "0",
+        disable=True if not is_first_process() else None if forced is None else forced == "0",
         dynamic_ncols=True,
         smoothing=0.1,
     )

@@ -15,7 +15,7 @@ from tiny_videos import save_video
 from toy_model import load_toy, save_model, save_picture
 
 from dragoman.cli import dragoman
-from dragoman.errors import REJECTED, USAGE, UserError
+from dragoman.errors import Exit, UserError
 from dragoman.index import job
 from dragoman.search import live
 from dragoman.search.printing import plain
@@ -52,7 +52,7 @@ def test_an_index_is_made_and_kept_up_to_date() -> None:
     Path("photos/torn\x7f.png").write_bytes(b"")
     Path("photos/torn.png").write_bytes(b"torn")
     done = typed("index", "run", "photos", "--out", "index", "--reject-file", "rejects.jsonl")
-    assert done.exit_code == REJECTED
+    assert done.exit_code == Exit.REJECTED
     assert done.stdout == "index: 4 items, 2 added, 1 moved among them, 1 removed, 2 rejected\n"
     assert "rejected torn\\x7f.png: its name holds a control character" in done.stderr
     assert "rejected torn.png: not an image of a known format" in done.stderr
@@ -154,7 +154,7 @@ def test_what_does_not_fit_is_said(arguments: list[str], said: str) -> None:
     Path("queries.txt").write_text("red\n")
     done = typed("search", *arguments)
     assert isinstance(done.exception, UserError)
-    assert done.exception.exit_code == USAGE
+    assert done.exception.exit_code == Exit.USAGE
     assert said in str(done.exception)
 
 

@@ -133,7 +133,7 @@ def test_an_export_that_differs_leaves_nothing_behind(
         CheckFailedError, match=r"differs from the model by up to .* \(texts, golden\)"
     ) as found:
         export(small, to=name.replace("_", "-"), out=tmp_path / "out")
-    assert found.value.exit_code == errors.CHECK_FAILED == 4
+    assert found.value.exit_code == errors.Exit.CHECK_FAILED == 4
     assert list(tmp_path.iterdir()) == []
 
 

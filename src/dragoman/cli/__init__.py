@@ -12,8 +12,9 @@ from typing import NoReturn
 
 import click
 
-from dragoman import errors, plugins
-from dragoman.progress import speaks
+from dragoman import plugins
+from dragoman.errors import Exit, UserError
+from dragoman.progress import is_first_process
 
 
 class Verbs(click.Group):
@@ -46,7 +47,7 @@ def dragoman(verbose: bool, quiet: bool) -> None:
     dragoman evaluate run/ corpus/ --split test --languages pt,en --out report/
     """
     level = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
-    if not speaks():
+    if not is_first_process():
         level = logging.ERROR
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr, force=True)
     logging.getLogger("dragoman").setLevel(level)
@@ -57,7 +58,7 @@ def main() -> NoReturn:
     signal.signal(signal.SIGTERM, _terminated)
     try:
         # Without standalone mode, click returns the status that a verb gave to `Context.exit`.
-        status = dragoman.main(standalone_mode=False) or errors.OK
+        status = dragoman.main(standalone_mode=False) or Exit.OK
     except click.exceptions.Exit as exit:
         status = exit.exit_code
     except click.ClickException as error:
@@ -65,16 +66,16 @@ def main() -> NoReturn:
         status = error.exit_code
     except (KeyboardInterrupt, click.Abort):
         said = "Interrupted. What was finished is kept; run the same command again to go on."
-        status = _say(said, errors.INTERRUPTED) if speaks() else errors.INTERRUPTED
-    except errors.UserError as error:
+        status = _say(said, Exit.INTERRUPTED) if is_first_process() else Exit.INTERRUPTED
+    except UserError as error:
         status = _say(str(error), error.exit_code)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = errors.OK
+        status = Exit.OK
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.ENOENT):
             raise
-        status = _say(_describe(error), errors.FAILURE)
+        status = _say(_describe(error), Exit.FAILURE)
     sys.exit(status)
 
 
@@ -86,9 +87,11 @@ def _describe(error: OSError) -> str:
 
 
 def _say(message: str, status: int) -> int:
-    click.echo(f"Error: {message}" if status not in (130, 143) else message, err=True)
+    click.echo(
+        f"Error: {message}" if status not in (Exit.INTERRUPTED, Exit.TERMINATED) else message, err=True
+    )
     return status
 
 
 def _terminated(signum: int, frame: FrameType | None) -> NoReturn:
-    raise SystemExit(errors.TERMINATED)
+    raise SystemExit(Exit.TERMINATED)

@@ -237,4 +237,4 @@ def _tell(report: BuildReport, given: dict[str, Any]) -> None:
     if report.rejected:
         where = given["reject_file"] or "an earlier build's reject file"
         click.echo(f"rejected: {report.rejected:,} (see {where})", err=True)
-        raise click.exceptions.Exit(errors.REJECTED)
+        raise click.exceptions.Exit(errors.Exit.REJECTED)

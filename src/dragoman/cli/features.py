@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from dragoman.errors import REJECTED
+from dragoman.errors import Exit
 
 SHOWN = 5
 
@@ -80,4 +80,4 @@ def command(
     click.echo(f"{report.folder}: {made}, {report.extracted} of them new{rejected}")
     if report.rejected:
         click.echo(f"All rejected items: {report.folder / 'rejected.jsonl'}", err=True)
-        click.get_current_context().exit(REJECTED)
+        click.get_current_context().exit(Exit.REJECTED)

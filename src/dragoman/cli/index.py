@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from dragoman.errors import REJECTED
+from dragoman.errors import Exit
 
 SHOWN = 5
 
@@ -79,4 +79,4 @@ def command(
     click.echo(f"{out}: {report.info.count} items{said}")
     if report.rejected:
         click.echo(f"All rejected items: {out / 'rejected.jsonl'}", err=True)
-        click.get_current_context().exit(REJECTED)
+        click.get_current_context().exit(Exit.REJECTED)

@@ -51,7 +51,7 @@ def command(
     import json
 
     from dragoman.errors import MissingExtraError, UserError
-    from dragoman.progress import speaks
+    from dragoman.progress import is_first_process
     from dragoman.settings import pairs
 
     try:
@@ -81,7 +81,7 @@ def command(
         click.echo(json.dumps(config.as_dict(), indent=2))
         return
     report = train(corpus, config, out, init=init, device=device)
-    if not speaks():
+    if not is_first_process():
         return
     click.echo(
         f"{report.folder}: {report.steps} steps; best at step {report.best_step} with {report.best:.1f}"

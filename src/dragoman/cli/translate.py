@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from dragoman.errors import OK, REJECTED
+from dragoman.errors import Exit
 
 
 @click.command()
@@ -52,8 +52,7 @@ def command(
     A run that was stopped goes on where it was. Exit status 3: some captions were rejected, and listed in
     CORPUS/rejected/.
     """
-    from dragoman.translation import translate
-    from dragoman.translation.batches import Settings
+    from dragoman.translation import TranslateOptions, translate
 
     report = translate(
         corpus,
@@ -61,13 +60,15 @@ def command(
         source=source,
         engine=engine,
         back=back,
-        splits=splits.split(",") if splits else None,
-        role=role,
-        batch_size=batch_size,
-        timeout=Settings.timeout if timeout is None else timeout,
-        device=device,
-        cache=cache,
-        retry_rejected=retry_rejected,
+        options=TranslateOptions(
+            role=role,
+            splits=splits.split(",") if splits else None,
+            batch_size=batch_size,
+            timeout=TranslateOptions.timeout if timeout is None else timeout,
+            device=device,
+            cache=cache,
+            retry_rejected=retry_rejected,
+        ),
     )
     for title, counts in ((f"{source} to {to}", report.there), (f"{to} to {source}", report.back)):
         if counts:
@@ -77,4 +78,4 @@ def command(
             )
     if report.reject_file:
         click.echo(f"{report.rejected} captions were rejected; see {report.reject_file}", err=True)
-    raise click.exceptions.Exit(REJECTED if report.reject_file else OK)
+    raise click.exceptions.Exit(Exit.REJECTED if report.reject_file else Exit.OK)

@@ -25,7 +25,7 @@ from dragoman.recipes import load_recipe
 from dragoman.reports.settings import EvaluationSettings
 from dragoman.retrievers.loading import model_config
 from dragoman.training.config import TrainConfig
-from dragoman.translation import translate
+from dragoman.translation import TranslateOptions, translate
 
 log = logging.getLogger(__name__)
 
@@ -283,7 +283,7 @@ class Stages:
                     source=SOURCE,
                     engine=config.engine,
                     back=config.back,
-                    splits=("train", "val"),
+                    options=TranslateOptions(splits=("train", "val")),
                 )
         corpus = Corpus.open(self.corpus.folder)
         fixed = _training_text(config, corpus, targets)

@@ -20,7 +20,7 @@ import torch.distributed.nn  # Imported later, its default arguments would hold 
 from accelerate import PartialState
 from torch import Tensor
 
-from dragoman.errors import FAILURE, UserError
+from dragoman.errors import Exit, UserError
 
 T = TypeVar("T")
 PATIENCE = timedelta(days=1)
@@ -117,7 +117,7 @@ class Processes:
             if self.first:
                 told[0] = work()
         except BaseException as error:
-            told[1] = getattr(error, "exit_code", FAILURE)
+            told[1] = getattr(error, "exit_code", Exit.FAILURE)
             raise
         finally:
             dist.broadcast_object_list(told, src=0, group=self._control)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dragoman import progress
-from dragoman.translation.cache import Cache
+from dragoman.translation.cache import Cache, default_cache_folder
 from dragoman.translation.engine import Engine, Rejected
 from dragoman.translation.lines import Isolator, Outcome, one_line
 
@@ -26,15 +26,23 @@ class Counts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
-    """How a job deals with its engine."""
+class TranslateOptions:
+    """How a job chooses its captions and deals with its engine."""
 
-    cache: Path
+    role: str = "human"
+    """Role of the captions that are translated."""
+    splits: Sequence[str] | None = None
+    """Splits of the captions that are translated; all where not given."""
     batch_size: int | None = None
-    """Lines a call; the engine's own measure where null."""
+    """Lines a call; the engine's own measure where not given."""
     timeout: float = 120.0
     """Seconds that one batch may take."""
+    device: str | None = None
+    """Where models run: cpu, cuda, cuda:1; a GPU where there is one."""
+    cache: str | Path | None = None
+    """Folder of the cache; one for all projects where not given."""
     retry_rejected: bool = False
+    """Try the captions again that failed in earlier runs."""
 
     def __post_init__(self) -> None:
         if self.batch_size is not None and self.batch_size < 1:
@@ -42,9 +50,14 @@ class Settings:
         if not self.timeout > 0:
             raise ValueError(f"timeout must be positive, got {self.timeout}")
 
+    @property
+    def cache_folder(self) -> Path:
+        """Folder of the cache."""
+        return default_cache_folder() if self.cache is None else Path(self.cache)
+
 
 def translate_texts(
-    texts: Iterable[str], engine: Engine, source: str, target: str, settings: Settings
+    texts: Iterable[str], engine: Engine, source: str, target: str, options: TranslateOptions
 ) -> tuple[dict[str, Outcome], Counts]:
     """The outcome of every text, by text as given, and what it cost.
 
@@ -54,13 +67,13 @@ def translate_texts(
     line_of = {text: one_line(text) for text in texts}
     lines = dict.fromkeys(line_of.values())
     outcomes: dict[str, Outcome] = {"": Rejected("it holds no character that could be translated")}
-    with Cache(settings.cache, engine, source, target) as cache:
+    with Cache(options.cache_folder, engine, source, target) as cache:
         for line, outcome in cache.find(lines):
-            if isinstance(outcome, str) or not settings.retry_rejected:
+            if isinstance(outcome, str) or not options.retry_rejected:
                 outcomes[line] = outcome
         cached = sum(isinstance(outcomes.get(line), str) for line in lines)
         fresh = _translate(
-            [line for line in lines if line not in outcomes], len(lines), engine, cache, target, settings
+            [line for line in lines if line not in outcomes], len(lines), engine, cache, target, options
         )
     outcomes |= fresh
     counts = Counts(
@@ -73,10 +86,10 @@ def translate_texts(
 
 
 def _translate(
-    lines: Sequence[str], total: int, engine: Engine, cache: Cache, target: str, settings: Settings
+    lines: Sequence[str], total: int, engine: Engine, cache: Cache, target: str, options: TranslateOptions
 ) -> dict[str, Outcome]:
-    size = settings.batch_size or engine.batch_size
-    isolator = Isolator(engine, settings.timeout, cache.any_translated)
+    size = options.batch_size or engine.batch_size
+    isolator = Isolator(engine, options.timeout, cache.any_translated)
     done: dict[str, Outcome] = {}
     with progress.bar(total, f"translate into {target}", "lines") as bar:
         bar.update(total - len(lines))

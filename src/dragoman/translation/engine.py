@@ -12,7 +12,7 @@ from typing import TypeVar
 from urllib.parse import parse_qsl
 
 from dragoman import plugins
-from dragoman.errors import FAILURE, UserError
+from dragoman.errors import Exit, UserError
 from dragoman.settings import make
 from dragoman.translation.languages import Language, language
 
@@ -26,7 +26,7 @@ class EngineError(Exception):
 class EngineUnavailableError(UserError):
     """The engine fails whatever the lines are: the job stops, and what was translated stays cached."""
 
-    exit_code = FAILURE
+    exit_code = Exit.FAILURE
 
 
 @dataclass(frozen=True, slots=True)

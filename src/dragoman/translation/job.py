@@ -16,11 +16,12 @@ from dragoman.corpus.corpus import Corpus
 from dragoman.errors import UserError
 from dragoman.folders import sole_writer, write_text
 from dragoman.records import ROLES, SPLITS
-from dragoman.translation.batches import Counts, Settings, translate_texts
-from dragoman.translation.cache import default_cache_folder
+from dragoman.translation.batches import Counts, TranslateOptions, translate_texts
 from dragoman.translation.derivation import Derived, derive, merge
 from dragoman.translation.engine import Engine, open_engine
 from dragoman.translation.languages import language
+
+DEFAULTS = TranslateOptions()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,45 +55,32 @@ def translate(
     engine: str | Engine,
     back: str | Engine | None = None,
     source: str = "en",
-    splits: Sequence[str] | None = None,
-    role: str = "human",
-    batch_size: int | None = None,
-    timeout: float = Settings.timeout,
-    device: str | None = None,
-    cache: str | Path | None = None,
-    retry_rejected: bool = False,
+    options: TranslateOptions = DEFAULTS,
 ) -> TranslationReport:
-    """Translate the captions of language `source` and role `role` into language `to` (BCP 47 tags).
+    """Translate the captions of language `source` into language `to` (BCP 47 tags).
 
     `engine` and `back` are specs such as `apertium:eng-spa|es-pt`, or engines. New captions have the role
-    mt; with `back`, each gets a back-translation of the role back in the source language. `splits` are all
-    by default. `timeout` is in seconds a batch; `cache` is a folder, by default one for all projects. The
-    job can be killed and run again: it goes on where it was, and a finished one changes nothing. Captions
-    that the engine fails on are listed in `rejected/translate-<source>-<to>.jsonl` in the corpus, and are
-    not tried again without `retry_rejected`.
+    mt; with `back`, each gets a back-translation of the role back in the source language. The job can be
+    killed and run again: it goes on where it was, and a finished one changes nothing. Captions that the
+    engine fails on are listed in `rejected/translate-<source>-<to>.jsonl` in the corpus, and are not tried
+    again without `options.retry_rejected`.
 
     Raises UserError for an unknown language or engine, an engine that is not installed or cannot work, and
     where no caption is selected.
     """
-    settings = Settings(
-        cache=Path(cache) if cache else default_cache_folder(),
-        batch_size=batch_size,
-        timeout=timeout,
-        retry_rejected=retry_rejected,
-    )
     to = language(to).tag
     if to == source:
         raise UserError(f"Source and target language are both {to!r}. Name two: --from en --to pt")
     folder = Path(corpus_folder)
-    chosen = _select(Corpus.open(folder), source, role, splits)
-    there = engine if isinstance(engine, Engine) else open_engine(engine, source, to, device=device)
+    chosen = _select(Corpus.open(folder), source, options)
+    there = engine if isinstance(engine, Engine) else open_engine(engine, source, to, device=options.device)
     if isinstance(back, str):
-        back = open_engine(back, to, source, device=device)
+        back = open_engine(back, to, source, device=options.device)
 
-    forth, forth_counts = _through(there, chosen, source, to, "mt", settings)
+    forth, forth_counts = _through(there, chosen, source, to, "mt", options)
     parts, back_counts = [forth], None
     if back:
-        backward, back_counts = _through(back, forth.rows, to, source, "back", settings)
+        backward, back_counts = _through(back, forth.rows, to, source, "back", options)
         parts.append(backward)
 
     with sole_writer(folder):
@@ -108,7 +96,8 @@ def translate(
     )
 
 
-def _select(corpus: Corpus, source: str, role: str, splits: Sequence[str] | None) -> pa.Table:
+def _select(corpus: Corpus, source: str, options: TranslateOptions) -> pa.Table:
+    role, splits = options.role, options.splits
     for value, known in [(role, ROLES), *((split, SPLITS) for split in splits or ())]:
         if value not in known:
             raise UserError(f"{value!r} is none of {', '.join(known)}.")
@@ -130,9 +119,9 @@ def _inventory(captions: pa.Table) -> str:
 
 
 def _through(
-    engine: Engine, sources: pa.Table, source: str, to: str, role: str, settings: Settings
+    engine: Engine, sources: pa.Table, source: str, to: str, role: str, options: TranslateOptions
 ) -> tuple[Derived, Counts]:
-    outcomes, counts = translate_texts(sources["text"].to_pylist(), engine, source, to, settings)
+    outcomes, counts = translate_texts(sources["text"].to_pylist(), engine, source, to, options)
     return derive(sources, outcomes, engine, source, to, role), counts
 
 

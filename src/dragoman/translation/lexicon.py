@@ -19,8 +19,7 @@ from unicodedata import category, normalize
 from dragoman.corpus.corpus import Corpus
 from dragoman.errors import UserError
 from dragoman.folders import sole_writer, write_text
-from dragoman.translation.batches import Settings, translate_texts
-from dragoman.translation.cache import default_cache_folder
+from dragoman.translation.batches import TranslateOptions, translate_texts
 from dragoman.translation.engine import Engine, open_engine
 from dragoman.translation.languages import language
 from dragoman.translation.lines import Outcome
@@ -118,10 +117,10 @@ def build_lexicon(
     are. Raises UserError for an unreadable or empty list, and where no word gives anything else.
     """
     opened, listed, lang = Corpus.open(corpus), _lower_case(Path(words)), language(lang).tag
-    settings = Settings(cache=Path(cache) if cache else default_cache_folder(), batch_size=batch_size)
+    options = TranslateOptions(cache=cache, batch_size=batch_size)
     asked = {word: f"{word} ." for word in listed}
     opened_engine = engine if isinstance(engine, Engine) else open_engine(engine, lang, source)
-    outcomes, _ = translate_texts(asked.values(), opened_engine, lang, source, settings)
+    outcomes, _ = translate_texts(asked.values(), opened_engine, lang, source, options)
     answers = {word: _answer(outcomes[line]) for word, line in asked.items()}
     # A word that comes back as it went in was not understood.
     entries = [f"{word}\t{answer}\n" for word, answer in answers.items() if answer and answer != word]

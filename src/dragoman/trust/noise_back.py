@@ -6,8 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dragoman.translation.batches import Settings, translate_texts
-from dragoman.translation.cache import default_cache_folder
+from dragoman.translation.batches import TranslateOptions, translate_texts
 from dragoman.translation.engine import open_engine
 from dragoman.trust.noise import Damage
 
@@ -44,7 +43,7 @@ def back_translations(
             open_engine(back, lang, source_lang),
             lang,
             source_lang,
-            Settings(cache=default_cache_folder()),
+            TranslateOptions(),
         )
         found = {i: outcomes[damages[i].text] for i in caption_ids}
         moved |= {i: text for i, text in found.items() if isinstance(text, str)}
