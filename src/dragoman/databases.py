@@ -1,4 +1,4 @@
-"""What SQLite complains of, in words."""
+"""Complaints of SQLite, in words."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class UserError(ValueError):
 
 
 class CheckFailedError(UserError):
-    """What was made does not pass its own check, so nothing of it was kept."""
+    """A result that does not pass its own check, so that nothing of it was kept."""
 
     exit_code = Exit.CHECK_FAILED
 

@@ -56,7 +56,7 @@ class BenchmarkConfig:
     back: str | None = None
     seeds: tuple[int, ...] = (1, 2, 3)
     settings: Mapping[str, str] = field(default_factory=dict)
-    """Of the training."""
+    """Settings of the training."""
     device: str = "auto"
 
 
@@ -353,7 +353,7 @@ def require_recipe(config: BenchmarkConfig, targets: Sequence[str]) -> None:
 
 
 def _learns_alone(recipe: str) -> bool:
-    """Whether it learns one target language at a time, as NRCCR does."""
+    """True where it learns one target language at a time, as NRCCR does."""
     chosen: TrainConfig = load_recipe(recipe)(SOURCE, ("xx",), "")
     return chosen.loss.target_languages == 1
 

@@ -12,7 +12,7 @@ from dragoman.training.config import TrainConfig
 
 
 def of_public(features: Mapping[str, Any]) -> dict[str, str]:
-    """Of a public model, by the manifest of the features that its tower made."""
+    """Tell those of a public model, by the manifest of the features that its tower made."""
     return {**_tower(features, ""), **ZERO_SHOT}
 
 
@@ -24,7 +24,7 @@ def of_recipe(
     seeds: int,
     alone: bool,
 ) -> dict[str, str]:
-    """Of trained models; `chosen` is the configuration of one of them, `settings` what the user changed."""
+    """Tell those of trained models: `chosen` configures one of them, `settings` are the user's changes."""
     validation = "human" if chosen.validation == "human" or not targets else "machine"
     made_by = {
         **_tower(corpus.features(chosen.features).manifest, chosen.features),
@@ -51,7 +51,7 @@ def _tower(features: Mapping[str, Any], name: str) -> dict[str, str]:
 
 
 def _side(preprocessing: object) -> int | None:
-    """Of the square that a tower sees, where its preprocessing says so."""
+    """Find the side of the square that a tower sees, where its preprocessing tells it."""
     if not isinstance(preprocessing, Mapping):
         return None
     cropped = preprocessing.get("do_center_crop") and preprocessing.get("crop_size")

@@ -18,18 +18,18 @@ CIRCUMSTANCES = (
 
 @dataclass(frozen=True)
 class Row:
-    """What somebody reports."""
+    """A row as it was published."""
 
     system: str
     source: str
     figure: str
-    """As `Figure` prints it."""
+    """The name that `Figure` prints."""
     values: Mapping[str, float]
     """Language (or `mean`) to value."""
     circumstances: Mapping[str, str]
-    """What is known of `CIRCUMSTANCES`."""
+    """Those of `CIRCUMSTANCES` that are known."""
     test: str = ""
-    """Where the data set has several test sets."""
+    """Name of the test set, for a data set with several."""
 
 
 def published_rows(name: str, test: str) -> list[Row]:

@@ -1,4 +1,4 @@
-"""What is reported on which data set: the figure of the literature, and over which languages.
+"""Figures of the literature for each data set, and the languages that they are over.
 
 A figure is read from `report.json`: `sum_r` and `mean_recall` (AR) of both directions, or `recall@K` of one.
 """
@@ -52,11 +52,11 @@ R10_THERE, R10_BACK = (Figure("recall@10", way, OTHERS) for way in DIRECTIONS)
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """How a data set is evaluated."""
+    """The way in which a data set is evaluated."""
 
     figures: tuple[Figure, ...]
     note: str = ""
-    """What a reader of the row must know of the gallery or the captions."""
+    """Facts of the gallery or the captions that a reader of the row must know."""
     folds: Mapping[str, str] = field(default_factory=dict)
     """Test sets that are a mean over the folds of another one, which the reader knows."""
 

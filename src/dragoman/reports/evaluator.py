@@ -38,7 +38,7 @@ class Images:
     vectors: NDArray[np.float32]
     """[I, D]"""
     other_vectors: NDArray[np.float32] | None
-    """Of the second model, which need not share the width D."""
+    """Vectors of the second model, which need not share the width D."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

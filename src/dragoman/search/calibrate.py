@@ -31,11 +31,11 @@ log = logging.getLogger(__name__)
 Floats = NDArray[np.floating]
 
 HITS = 10
-"""Of a query that are learnt from."""
+"""Best hits of a query that are learnt from."""
 FALSE_ACCEPTS = 0.1
 BACKGROUND = 256
 PART = 8
-"""Of the images, to see how the best score grows with their number."""
+"""Shares of the images, to see how the best score grows with their number."""
 IMAGES, QUERIES = 5000, 1000
 """At most, of the split and of each language."""
 FEWEST = 20

@@ -45,7 +45,7 @@ class Calibration:
     """The result of `dragoman calibrate` for a model."""
 
     fingerprint: str
-    """Of that model."""
+    """Fingerprint of that model."""
     shared: Judgement
     """For languages without captions of their own."""
     languages: Mapping[str, Judgement]
@@ -54,7 +54,7 @@ class Calibration:
     collection: int
     """Images among which nothing answered."""
     growth: float
-    """What the thresholds gain, in log odds, as those become e times as many."""
+    """Gain of the thresholds, in log odds, as those become e times as many."""
     false_accepts: float
     """Share of queries without an answer that are taken to have one, in every language."""
 

@@ -18,13 +18,13 @@ from dragoman.search.answer import Language
 
 UNKNOWN = "und"
 TRAINED_PRIOR = 6.0
-"""How much likelier a language of the training is than another one, before the text is read."""
+"""Odds of a language of the training against another one, before the text is read."""
 SOURCE_PRIOR = 2.0
-"""How much likelier the first language of the training is again: single words mostly fit several."""
+"""Odds of the first language of the training against its others: single words mostly fit several."""
 WIDE_PRIOR = 3.0
-"""Of languages that a great many people write."""
+"""Odds of languages that a great many people write."""
 RARE_PRIOR = 0.05
-"""Of languages that few queries are in; without it, they take whatever is spelt oddly."""
+"""Odds of languages that few queries are in; without it, they take whatever is spelt oddly."""
 UNSURE = 0.35
 """Confidence below which a language outside the training is not warned of."""
 

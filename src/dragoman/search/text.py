@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from dragoman.errors import UserError
 
 MAX_CHARACTERS = 1000
-"""Of a query; what is beyond is cut. Text encoders read less than that."""
+"""Longest query; the rest is cut. Text encoders read less than that."""
 MAX_PARTS = 20
-"""Of what is added and subtracted; more is text."""
+"""Most parts that are added and subtracted; more is text."""
 
 ADDED, SUBTRACTED = "+＋", "−－-"
 """With the forms that East Asian and mathematical input methods give."""
@@ -30,7 +30,7 @@ class QueryText:
     """A text in its parts; each is encoded by itself."""
 
     plain: str
-    """What is left when the parts with signs are taken out; may be empty."""
+    """Text that is left when the parts with signs are taken out; may be empty."""
     added: tuple[str, ...] = ()
     subtracted: tuple[str, ...] = ()
     cut: bool = False

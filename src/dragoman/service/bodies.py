@@ -19,7 +19,7 @@ MEDIA = ("image", "video")
 """Fields that hold a file: base64 of it in JSON."""
 MAX_PARTS = 20
 MAX_PART = 1 << 20
-"""Of a form, apart from its file: parts, and bytes of each."""
+"""Limits of a form, apart from its file: parts, and bytes of each."""
 
 
 class Body(NamedTuple, Generic[Model]):

@@ -11,7 +11,7 @@ from dragoman.search.answer import Answer, Query
 from dragoman.service.batching import Batcher
 from dragoman.service.config import ServiceConfig
 from dragoman.service.facets import Facets
-from dragoman.service.metrics import Metrics
+from dragoman.service.metrics import Gauges, Metrics
 from dragoman.service.problems import Problem
 from dragoman.stores import Filter, parse
 from dragoman.stores.filters import compared_fields
@@ -58,6 +58,11 @@ class Collection:
     def model(self) -> str:
         """Name of its model: the folder's, without the way there."""
         return Path(self.info.model).name
+
+    def gauges(self) -> Gauges:
+        """Size and model, for the metrics."""
+        store = self.searcher.store
+        return Gauges(store.count(), store.size(), self.model, self.info.fingerprint[:12])
 
     def answer(self, query: Query) -> Answer:
         """The answer to one query that others should not wait for."""

@@ -13,11 +13,11 @@ class ServiceConfig:
     """Limits of the service. Every one of them answers with a status that says which."""
 
     max_body_mb: float = 20.0
-    """Of a request, uploaded files included; more is refused while it comes in (413)."""
+    """Size of a request, uploaded files included; more is refused while it comes in (413)."""
     max_megapixels: float = 50.0
-    """Of an uploaded image, and of a picture that a thumbnail is made of (422)."""
+    """Size of an uploaded image, and of a picture that a thumbnail is made of (422)."""
     max_video_megapixels: float = 9.0
-    """Of the frames of an uploaded video, of which a decoder holds several (422)."""
+    """Size of the frames of an uploaded video, of which a decoder holds several (422)."""
     max_video_seconds: float = 300.0
     """Length of an uploaded video (422)."""
     max_query_length: int = 1000

@@ -24,7 +24,7 @@ class Summary:
 
     fields: list[schemas.MetadataField]
     languages: list[str]
-    """Of captions, the most frequent first."""
+    """Languages of captions, the most frequent first."""
     read: int
 
 

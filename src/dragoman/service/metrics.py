@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import NamedTuple, Protocol
 
 from prometheus_client import (
     CollectorRegistry,
@@ -24,13 +24,25 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dragoman.search.answer import Answer, Query
 
-if TYPE_CHECKING:
-    from dragoman.service.collection import Collection
-
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})
 ELSEWHERE = "other"
 """Label of what is none of the known routes, methods, languages."""
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+class Gauges(NamedTuple):
+    """Size and model of a collection as they are now."""
+
+    items: int
+    bytes: int
+    model: str
+    revision: str
+
+
+class Gauged(Protocol):
+    """A collection, as far as it is measured."""
+
+    def gauges(self) -> Gauges: ...
 
 
 class Metrics:
@@ -95,7 +107,7 @@ class Metrics:
             if stage in answer.seconds:
                 self.stages.labels(stage).observe(answer.seconds[stage])
 
-    def watch(self, collections: Mapping[str, Collection]) -> None:
+    def watch(self, collections: Mapping[str, Gauged]) -> None:
         """Report size and model of collections whenever the metrics are read."""
         self.registry.register(_Collections(collections))
 
@@ -138,7 +150,7 @@ class Observed:
 
 
 class _Collections(Collector):
-    def __init__(self, collections: Mapping[str, Collection]) -> None:
+    def __init__(self, collections: Mapping[str, Gauged]) -> None:
         self.collections = collections
 
     def collect(self) -> Iterable[Metric]:
@@ -147,9 +159,10 @@ class _Collections(Collector):
         model = GaugeMetricFamily("dragoman_model_info", "1 for each model.", labels=["model", "revision"])
         models: set[tuple[str, str]] = set()
         for name, one in self.collections.items():
-            items.add_metric([name], one.searcher.store.count())
-            size.add_metric([name], one.searcher.store.size())
-            models.add((one.model, one.info.fingerprint[:12]))
+            now = one.gauges()
+            items.add_metric([name], now.items)
+            size.add_metric([name], now.bytes)
+            models.add((now.model, now.revision))
         for labels in sorted(models):
             model.add_metric(labels, 1)
         return [items, size, model]

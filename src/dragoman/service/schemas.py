@@ -13,7 +13,7 @@ from dragoman.search.answer import Answer
 LANGUAGE = r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,4}$"
 MAX_FIELDS = 100
 MAX_TEXT = 10_000
-"""Of one text of metadata or one caption."""
+"""Characters of one text of metadata or one caption."""
 MAX_ID = 512
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")

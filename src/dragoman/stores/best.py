@@ -19,9 +19,9 @@ BLOCK_SCORES = 1 << 20
 """Scores that are in memory at once: 4 MB, and a quarter of that for what is found among them."""
 QUERIES_AT_ONCE = 256
 GATHERED = 0.2
-"""Where at most this part of the rows is allowed, they are copied together instead of scoring all."""
+"""Largest share of allowed rows that are copied together instead of scoring all."""
 GROUPS = 32
-"""Of scores, whose maxima bound the k-th best."""
+"""Length of the groups of scores whose maxima bound the k-th best."""
 GATHERED_ROWS = 8192
 SCORED_AGAIN = 4096
 """Candidates whose vectors are in memory at once in double precision."""

@@ -18,9 +18,9 @@ from dragoman.records import KINDS, Entry, Value
 
 MAX_ID_BYTES = 512
 MAX_NAME_BYTES = 256
-"""Of a field of metadata, and of a language."""
+"""Longest name of a field of metadata, and of a language."""
 MAX_TEXT_BYTES = 65_536
-"""Of one value of metadata, one caption, a path and a source."""
+"""Longest value of metadata, caption, path and source."""
 UNIT_TOLERANCE = 1e-3
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")

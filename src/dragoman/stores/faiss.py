@@ -42,9 +42,9 @@ class Config:
     least: int = 20_000
     """Entries from which search is approximate; a filter that fewer pass is searched exactly, too."""
     recall: float = 0.98
-    """Of the 10 best, on average, against exact search; 1 searches all lists where nothing less finds all."""
+    """Share of the 10 best to find, on average; 1 searches all lists where nothing less finds all."""
     lists: int = 0
-    """Of the index; 0 chooses twice the square root of the number of entries."""
+    """Lists of the index; 0 chooses twice the square root of the number of entries."""
     candidates: int = 5
     """Entries that are scored exactly, for each hit."""
     wait: float = 10.0

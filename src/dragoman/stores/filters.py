@@ -65,7 +65,7 @@ Filter = Compare | In | Not | And | Or
 
 MAX_LENGTH = 10_000
 MAX_DEPTH = 30
-"""Of a filter's text, and of its brackets."""
+"""Limits of a filter's text, and of its brackets."""
 
 _ORDER: Mapping[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,

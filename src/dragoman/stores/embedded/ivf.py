@@ -26,7 +26,7 @@ from dragoman.stores.embedded.tables import Snapshot
 
 DESCRIPTION = "approximate.json"
 ROWS_PER_LIST = 50
-"""Of the training sample."""
+"""Seed of the training sample."""
 ADDED_AT_ONCE = 16_384
 MEASURED_QUERIES = 200
 MEASURED_HITS = 10
@@ -43,7 +43,7 @@ class Description:
     covered: int
     """Slots: those from here on came later."""
     last_crc: int
-    """Of the last covered vector, which tells a store that was put back from a backup."""
+    """Checksum of the last covered vector, which tells a store that was put back from a backup."""
     trained_on: int
     """Living entries when the centres were found."""
     lists: int
@@ -52,7 +52,7 @@ class Description:
     candidates: int
     """Scored exactly for each hit."""
     recall: float
-    """Of the 10 best, against exact search, on the vectors of this index."""
+    """Share of the 10 best that is found, against exact search, on the vectors of this index."""
     measured_with: str
 
     def matches(self, state: Snapshot) -> bool:

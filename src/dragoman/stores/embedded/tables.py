@@ -38,15 +38,15 @@ class Snapshot:
     sequence: int
     """Grows with every write."""
     generation: int
-    """Of the file of vectors; slots keep their meaning within it."""
+    """Number of the file of vectors; slots keep their meaning within it."""
     dead: NDArray[np.bool_]
     """[N]"""
     matrix: NDArray[np.float32]
     """At least N rows [., D]."""
     masks: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
-    """Of filters that were asked for."""
+    """Masks of filters that were asked for."""
     ids: dict[int, str] = field(default_factory=dict)
-    """Of slots that were found before; shared by the snapshots of a generation."""
+    """Ids of slots that were found before; shared by the snapshots of a generation."""
 
 
 class View(NamedTuple):

@@ -24,13 +24,13 @@ class Config:
     least: int = 20_000
     """Entries from which there is a graph; fewer are searched exactly."""
     m: int = 16
-    """Of the graph: neighbours a node."""
+    """Neighbours of a node of the graph."""
     ef_construction: int = 64
-    """Of the graph: candidates looked at while a node is put in; at least twice m."""
+    """Candidates looked at while a node is put into the graph; at least twice m."""
     ef_search: int = 100
     """Candidates looked at by a search; more find more and take longer."""
     build_memory: str = ""
-    """Of the server while it builds the graph, such as 4GB: much faster where the vectors fit."""
+    """Memory of the server while it builds the graph, such as 4GB: much faster where the vectors fit."""
     connections: int = 4
     """At most, of one process."""
 

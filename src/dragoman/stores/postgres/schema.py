@@ -12,7 +12,7 @@ from dragoman.stores.postgres.config import Config
 from dragoman.stores.postgres.pool import Connection
 
 OLDEST_PGVECTOR = (0, 8)
-"""Which goes on searching the graph until enough entries pass the filter."""
+"""Version from which the graph is searched on until enough entries pass the filter."""
 
 _TABLE = """
 CREATE TABLE {table} (

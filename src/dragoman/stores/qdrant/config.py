@@ -28,9 +28,9 @@ class Config:
     approximate: bool = False
     """Search an HNSW graph: faster over many entries, and it misses some of the best."""
     m: int = 16
-    """Of the graph: neighbours a node."""
+    """Neighbours of a node of the graph."""
     ef_construction: int = 100
-    """Of the graph: candidates looked at while a node is put in."""
+    """Candidates looked at while a node is put into the graph."""
     ef_search: int = 128
     """Candidates looked at by a search; more find more and take longer."""
     quantize: bool = False

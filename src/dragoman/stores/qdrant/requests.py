@@ -25,7 +25,7 @@ from dragoman.stores.qdrant.filters import NUMBERS, TOKENS, condition_of, is_exa
 from dragoman.stores.servers import entry_of, record_of
 
 REQUEST_BYTES = 8_000_000
-"""Of a request, about; servers take 32 MB."""
+"""Size of a request, about; servers take 32 MB."""
 PAGE = 1000
 """Points of a request, or of an answer, at most."""
 ITEM, ENTRY, STATE, SHOWN = "item_id", "entry", "state", "shown"
@@ -35,7 +35,7 @@ INDEXED = {
     f"{NUMBERS}[].field": models.PayloadSchemaType.KEYWORD,
     f"{NUMBERS}[].value": models.PayloadSchemaType.FLOAT,
 }
-"""What filters look up in the payload."""
+"""Fields of the payload that filters look up."""
 
 _SPACE = uuid.UUID("5d1c4d6e-6a0c-5a0b-9d1f-6c3f0c7b2a11")
 
