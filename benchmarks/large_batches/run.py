@@ -72,7 +72,7 @@ def table(options: argparse.Namespace) -> None:
 
 
 def started(row: dict[str, Any], processes: int) -> list[dict[str, Any]]:
-    """What each process of a row says."""
+    """Start the processes of a row and return what each says."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
@@ -140,7 +140,7 @@ def prepared(
 
 
 def gradients(state: Any, step: Any) -> list[Any]:
-    """Of all that learns, after one step."""
+    """Gradients of all that learns, after one step."""
     state.take_step(step, 1.0)
     return [parameter.grad for parameter in state.trained if parameter.grad is not None]
 

@@ -48,7 +48,7 @@ ASKED = EvaluationSettings(
 CAPTIONS_PER_STEP = 384
 STEPS = 400
 IMAGES_PER_STEP = 58
-"""Of 1-to-K: 384 captions over 6.6 languages an image."""
+"""As many as 1-to-K has: 384 captions over 6.6 languages an image."""
 SPREADS = ("mrv_std", "mrv_var", "mrv_std_log")
 
 
@@ -212,16 +212,16 @@ def measured(out: Path, seeds: Sequence[str], options: Mapping[str, Any]) -> dic
     }
 
 
-def finished(out: Path, name: str, seeds: Sequence[str]) -> dict[str, Path]:
-    """The reports of an arm that are complete, by seed."""
+def by_seed(out: Path, name: str, seeds: Sequence[str]) -> dict[str, Path]:
+    """The complete reports of an arm, by seed."""
     reports = {seed: report_of(out, name, seed) for seed in seeds}
     return {seed: report for seed, report in reports.items() if experiment.finished([report])}
 
 
 def gather(out: Path, name: str, seeds: Sequence[str]) -> Measured:
-    """What the finished reports of an arm say."""
+    """Read the finished reports of an arm."""
     found: Measured = {}
-    for seed, folder in finished(out, name, seeds).items():
+    for seed, folder in by_seed(out, name, seeds).items():
         report = experiment.read_report(folder)
         sums = {lang: report["results"][lang]["direct"]["sum_r"] for lang in (*TESTED, *UNSEEN)}
         consistency = report["consistency"]["direct"]
@@ -246,7 +246,7 @@ JOINED = {"/3": "nrccr, three models, a third each", "": "nrccr, three models, a
 
 def joined_nrccr(out: Path, seeds: Sequence[str], share: str) -> Measured:
     """A model for each language: what its users get, and how far the models' ranks agree."""
-    of = {lang: finished(out, f"nrccr_{lang}{share}", seeds) for lang in GOAL}
+    of = {lang: by_seed(out, f"nrccr_{lang}{share}", seeds) for lang in GOAL}
     found: Measured = {}
     for seed in (seed for seed in seeds if all(seed in reports for reports in of.values())):
         folders = {lang: reports[seed] for lang, reports in of.items()}
@@ -289,9 +289,9 @@ RIVALS = (
 def differences(out: Path, seeds: Sequence[str]) -> list[dict[str, object]]:
     """Paired differences of `dragoman` and each rival: SumR of each language, and consistency."""
     found: list[dict[str, object]] = []
-    ours = finished(out, "dragoman", seeds)
+    ours = by_seed(out, "dragoman", seeds)
     for rival in RIVALS:
-        theirs = finished(out, rival, seeds)
+        theirs = by_seed(out, rival, seeds)
         both = [seed for seed in theirs if seed in ours]
         if not both:
             continue

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from run import BACK, POOLINGS, TARGET, UNTOLD, Options, circumstances, prepare
+from run import BACK, POOLINGS, TARGET, UNTOLD, Options, conditions, prepare
 
 from dragoman.pipelines import experiment
 from dragoman.pipelines.experiment import Trial, spread, table
@@ -35,7 +35,7 @@ REPEATED = (0.0, 0.4)
 """Rates with three seeds."""
 RECIPES = ("translate_train", "nrccr")
 VARIANTS = {"without": "false", "weight": "true"}
-"""Of trust, with the value of `trust.weight`."""
+"""Uses of trust, with the value of `trust.weight`."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def measured(options: Options) -> dict[str, Any]:
                 differences.setdefault(", ".join(other), {})[f"{rate:g}"] = told
     tower = " --tower TOWER" if options.tower else ""
     command = f"python benchmarks/motion/noise.py --out WORK{tower}"
-    return circumstances(options, command, learning_rate=POOLINGS[POOLING]) | {
+    return conditions(options, command, learning_rate=POOLINGS[POOLING]) | {
         "sum_r": results,
         "differences": differences,
     }

@@ -198,7 +198,7 @@ def preferred(query: NDArray[np.float32], own: NDArray[np.float32], other: NDArr
     return 0.5 if abs(gap) < TIE else float(gap > 0)
 
 
-def circumstances(options: Options, command: str, **more: str) -> dict[str, object]:
+def conditions(options: Options, command: str, **more: str) -> dict[str, object]:
     """Tell how the figures came about; `more` are settings."""
     told = experiment.circumstances(command)
     return told | {
@@ -224,7 +224,7 @@ def measured(options: Options) -> dict[str, Any]:
         for recipe in options.recipes
         for name in ARMS
     }
-    return circumstances(options, command, learning_rate=rates) | {
+    return conditions(options, command, learning_rate=rates) | {
         "results": {name: runs for name, runs in found.items() if runs}
     }
 

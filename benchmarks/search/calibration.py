@@ -76,7 +76,7 @@ def calibration_error(estimate: np.ndarray, right: np.ndarray) -> float:
 
 
 def by_cosine(val: Mapping[str, Asked]) -> Judgement:
-    """What a threshold on the cosine alone would do: the same for all languages."""
+    """Judge by a threshold on the cosine alone: the same for all languages."""
     best = np.concatenate([one.absent[:, 0, 1] for one in val.values()])
     cut = float(np.quantile(best, 1 - FALSE_ACCEPTS))
     return Judgement(weights=(-cut, 1.0, 0.0), threshold=0.5, queries=len(best))

@@ -37,7 +37,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "stores"))
 from killed_writers import Witness, killed_again
 
 TOLERANCE = 1e-3
-"""Of a cosine: a photo among others in a batch is rounded a little differently."""
+"""Difference of cosines that is none: a photo among others in a batch is rounded a little differently."""
 STORES = {"exact": {}, "faiss": {"least": 40}}
 Folder = dict[str, int]
 """Names of photos in a folder to their numbers in the pool."""
@@ -150,7 +150,7 @@ class Job:
         ]
 
     def compare(self, done: bool) -> None:
-        """What the index holds, against what it held and what is in the folder."""
+        """Compare what the index holds with what it held and with what is in the folder."""
         if not (self.index / "manifest.json").is_file():
             assert not self.before and not done
             return

@@ -29,7 +29,7 @@ from PIL import Image
 from dragoman.pipelines.computer import commit_and_computer
 
 SECRETS = ("Traceback", "site-packages", 'File "', ".py")
-"""What no answer may hold, whatever was asked."""
+"""Words that no answer may hold, whatever was asked."""
 JSON = "application/json"
 
 
@@ -70,7 +70,7 @@ def send(host: str, port: int, content: bytes) -> Answer:
 
 
 def faults(answer: Answer, secrets: Sequence[str]) -> list[str]:
-    """What is wrong with the answer to a malformed request."""
+    """Complaints about the answer to a malformed request."""
     found = [] if 400 <= answer.status < 500 else [f"status {answer.status}"]
     return found + [f"shows {one!r}" for one in (*SECRETS, *secrets) if one.encode() in answer.content]
 

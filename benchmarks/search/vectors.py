@@ -17,7 +17,7 @@ CHUNK = 50_000
 
 
 class World:
-    """Where vectors come from; equal arguments give equal vectors."""
+    """Source of vectors; equal arguments give equal vectors."""
 
     def __init__(self, width: int, clusters: int = 2000, seed: int = 0) -> None:
         draw = np.random.default_rng(seed)

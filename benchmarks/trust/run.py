@@ -59,7 +59,7 @@ VARIANTS: dict[str, set[str]] = {
     "trust, with both": MODEL,
     "trust, with both and a model": set(),
 }
-"""What each form of trust does without."""
+"""Signals that each form of trust does without."""
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -83,7 +83,7 @@ class Run:
 
     @property
     def special(self) -> bool:
-        """Whether it differs in more than kind and rate."""
+        """True where it differs in more than kind and rate."""
         return self.back != BACK or self.langid or self.model
 
 
@@ -97,7 +97,7 @@ def runs(rates: Sequence[float], model: bool) -> list[Run]:
 
 
 def auc(score: Floats, damaged: Bools) -> float:
-    """How often a damaged caption scores lower than a sound one, ties half; absent scores are left out."""
+    """AUC: how often a damaged caption scores below a sound one, ties half; absent scores are left out."""
     present = ~np.isnan(score)
     rank, bad = rankdata(score[present]), damaged[present]
     count = int(bad.sum())

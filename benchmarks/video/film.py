@@ -115,7 +115,7 @@ def main() -> None:
 
 
 def captions(corpus: str, photos: Path) -> dict[str, dict[str, list[str]]]:
-    """What people wrote of the test photos that are there, by id and language."""
+    """Captions by people of the test photos that are there, by id and language."""
     opened = Corpus.open(corpus)
     of_test = {one["item_id"] for one in opened.items.to_pylist() if one["split"] == "test"}
     found: dict[str, dict[str, list[str]]] = {}
@@ -190,7 +190,7 @@ def index(media: Path, out: Path, options: argparse.Namespace) -> tuple[float, f
 
 
 def overlaps(hit: Hit, spans: Sequence[Span]) -> bool:
-    """Whether most of a moment lies within one of several spans."""
+    """True where most of a moment lies within one of several spans."""
     start, end = seconds_of(hit.entry, START), seconds_of(hit.entry, END)
     return any(min(end, until) - max(start, begin) > (end - start) / 2 for begin, until in spans)
 
@@ -198,7 +198,7 @@ def overlaps(hit: Hit, spans: Sequence[Span]) -> bool:
 def share(
     index: Path, asked: Sequence[tuple[str, str]], right: Callable[[Hit, str], bool]
 ) -> tuple[float, float]:
-    """Of captions, those whose first hit is right, and those of which one of ten is."""
+    """Shares of captions whose first hit is right, and of which one of ten is."""
     with Searcher.open(index) as searcher:
         answers = searcher.search_many([Query(text=text, k=10, moments=True) for text, _ in asked])
     rights = [
