@@ -25,7 +25,7 @@ OF_CUDA = ("nvidia-", "cuda-", "triton")
 
 WITHOUT_EXTRAS = """
 import sys
-extras = "torch transformers tokenizers accelerate safetensors sentencepiece huggingface_hub".split()
+extras = "torch transformers tokenizers safetensors sentencepiece huggingface_hub".split()
 extras += "sacrebleu ctranslate2 lingua matplotlib ir_measures scipy onnx onnxscript onnxruntime".split()
 extras += "fastapi uvicorn prometheus_client python_multipart h5py av".split()
 class Absent:

@@ -136,7 +136,7 @@ def prepared(
     corpus, back = Corpus.open(options.corpus), "back" in config.loss.needs
     samples = load_samples(corpus, config, back=back)
     plan = StepPlan(samples=samples, config=config, back=back, augmentation=load_augmentation(corpus, config))
-    return TrainState(config, corpus, samples, "cpu", processes=join_processes("cpu")), plan.step(0)
+    return TrainState(config, corpus, samples, processes=join_processes("cpu")), plan.step(0)
 
 
 def gradients(state: Any, step: Any) -> list[Any]:

@@ -19,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 LIMIT = 400
 """MB."""
-TRAINING = {"torch", "transformers", "accelerate", "onnx", "onnxscript"}
+TRAINING = {"torch", "transformers", "onnx", "onnxscript"}
 OF_PIP = {"pip", "setuptools", "wheel"}
 
 SIZES = """

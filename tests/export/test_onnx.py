@@ -30,7 +30,7 @@ REAL_TOWER = Path(__file__).parents[3] / "shared" / "models" / "mobilenet_v2_ima
 
 WITHOUT_TORCH = """
 import json, sys
-absent = "torch transformers safetensors accelerate onnx onnxscript scipy".split()
+absent = "torch transformers safetensors onnx onnxscript scipy".split()
 class Absent:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in absent:

@@ -86,7 +86,7 @@ def prepared(
     opened, back = Corpus.open(corpus), "back" in config.loss.needs
     samples = load_samples(opened, config, back=back)
     plan = StepPlan(samples=samples, config=config, back=back, augmentation=load_augmentation(opened, config))
-    state = TrainState(config, opened, samples, "cpu", processes=processes)
+    state = TrainState(config, opened, samples, processes=processes)
     return state, plan.step(0)
 
 

@@ -18,14 +18,10 @@ import dragoman
 from dragoman.corpus import Corpus
 from dragoman.corpus.features import write_features
 from dragoman.models.dual import DualEncoder
-from dragoman.objectives.contract import Batch, Views
 from dragoman.records import ROLES
 from dragoman.training import TrainConfig, fused, train
 from dragoman.training.fused import Draws, Masks, draw, draw_masks
-from dragoman.training.processes import Alone
-from dragoman.training.state import TrainState
 from dragoman.training.steps import Step
-from dragoman.training.views import compute_views
 
 REGIONS = 3
 FUSED = {"loss.mitm_weight": "1", "loss.cmlm_weight": "0.5", "fusion.heads": "2", "fusion.feed_forward": "16"}
@@ -72,18 +68,6 @@ def states_of(model: DualEncoder, text: str) -> tuple[Tensor, Tensor]:
     return views.states, views.mask
 
 
-def views_of(state: TrainState, step: Step, regions: Tensor) -> tuple[Views, Batch]:
-    return compute_views(
-        state.model,
-        step,
-        lambda items: regions,
-        state.config.loss.needs,
-        chunk=None,
-        processes=Alone(),
-        matching=state.matching,
-    )
-
-
 def one_by_one(model: DualEncoder, step: Step, regions: Tensor, draws: Draws) -> Tensor:
     """Match logits, each text encoded and fused alone."""
     assert model.fusion is not None
@@ -103,8 +87,8 @@ def test_pairs_are_fused_as_if_each_stood_alone(corpus: Path, monkeypatch: pytes
     state, step = prepared(corpus, config_of())
     model, kept = state.model.eval(), []
     monkeypatch.setattr(fused, "draw", lambda *a: kept.append(draw(*a)) or kept[-1])
-    regions = torch.from_numpy(state.regions(step.items))
-    views, batch = views_of(state, step, regions)
+    regions = torch.from_numpy(state.encoder.regions(step.items))
+    views, batch = state.encoder.encode(step)
     draws = kept[0]
     assert len(draws.image) == len(step.items) == 8
     assert views.fused is not None and views.fused.match_logits is not None
@@ -127,8 +111,8 @@ def test_hidden_words_are_predicted_from_the_rest_and_the_own_image(
     monkeypatch.setattr(fused, "draw_masks", lambda *a: kept.append(draw_masks(*a)) or kept[-1])
     state, step = prepared(corpus, config_of())
     model = state.model.eval()
-    regions = torch.from_numpy(state.regions(step.items))
-    views, _ = views_of(state, step, regions)
+    regions = torch.from_numpy(state.encoder.regions(step.items))
+    views, _ = state.encoder.encode(step)
     draws, masks = kept
     assert model.fusion is not None and views.fused is not None and views.fused.word_logits is not None
     trunk, memory = model.trunk, model.encode_regions(regions)
@@ -174,7 +158,7 @@ def test_without_weights_there_is_no_fusion_encoder(corpus: Path) -> None:
     off = config_of(**{"loss.mitm_weight": "0", "loss.cmlm_weight": "0"})
     state, _ = prepared(corpus, off)
     assert state.model.fusion is None
-    assert state.matching is None
+    assert state.encoder.matching is None
 
 
 def test_a_step_with_one_image_has_no_negatives_and_goes_on(corpus: Path) -> None:

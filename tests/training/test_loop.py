@@ -290,7 +290,7 @@ def test_the_released_schedule_decays_by_epoch_and_halves_on_stalls(
     config = short(schedule="nrccr")
     assert rate_factor(config, Progress(step=25, rate=0.5), 100, 10) == pytest.approx(0.5 * 0.99**2)
     values = iter([5.0, 9.0, 1, 1, 1, 1, 10, 1])
-    built = _Run(Corpus.open(corpus), config, tmp_path, "cpu", {}, Alone())
+    built = _Run(Corpus.open(corpus), config, tmp_path, {}, Alone())
     monkeypatch.setattr("dragoman.training.validation.Validation.score", lambda *_: {"mean": next(values)})
     rates = []
     with (tmp_path / "history").open("w") as history:

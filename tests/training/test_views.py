@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from accelerate.state import AcceleratorState
 from gradients import CASES, STILL, config_of, distance, gradients, prepared
 from tiny_encoders import save_encoder
 from torch.profiler import ProfilerActivity, profile
@@ -34,15 +33,6 @@ def test_chunks_change_no_gradient(
         assert distance(found, whole) < 1e-5
 
 
-@pytest.fixture
-def fresh_precision() -> Iterator[None]:
-    """Accelerate keeps the precision of the first run of a process."""
-    AcceleratorState._reset_state(True)
-    yield
-    AcceleratorState._reset_state(True)
-
-
-@pytest.mark.usefixtures("fresh_precision")
 @pytest.mark.parametrize("precision", ["no", "bf16"])
 def test_the_second_encoding_draws_what_the_first_drew(
     corpus: Path, precision: str, monkeypatch: pytest.MonkeyPatch

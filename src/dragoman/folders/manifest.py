@@ -16,7 +16,7 @@ from dragoman.errors import UserError
 from dragoman.folders.files import LOCK, write_json
 
 MANIFEST = "manifest.json"
-VERSIONED = ("dragoman", "numpy", "pyarrow", "torch", "transformers", "accelerate", "pillow", "sacrebleu")
+VERSIONED = ("dragoman", "numpy", "pyarrow", "torch", "transformers", "pillow", "sacrebleu")
 OWN = ("format", "format_version", "inputs", "command", "versions", "seed")
 """Keys that every manifest has; all others are details of its kind."""
 

@@ -61,7 +61,7 @@ class DualConfig:
             )
 
     @property
-    def mates_matter(self) -> bool:
+    def depends_on_batch(self) -> bool:
         """True where the vector of a text depends on the texts encoded beside it, as in the released code."""
         return self.head_batch_norm or self.pool == "all"
 

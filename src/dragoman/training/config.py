@@ -245,7 +245,7 @@ class TrainConfig:
             return
         if self.chunk < 1:
             raise UserError(f"chunk must be at least 1, got {self.chunk}")
-        if self.dual.mates_matter:
+        if self.dual.depends_on_batch:
             raise UserError(
                 "With dual.head_batch_norm or dual.pool=all a vector depends on the texts encoded beside it, "
                 "so a step cannot be cut: --set chunk=none, or "
@@ -258,17 +258,21 @@ class TrainConfig:
         return self.targets if self.extension is None else self.extension.added
 
     @property
+    def learns_pieces_only(self) -> bool:
+        """True where nothing learns but word pieces that the model which the run starts from did not know."""
+        return self.extension is not None and self.extension.learn == "vocabulary"
+
+    @property
     def source_part(self) -> Literal["always", "drawn", "never"]:
         """How source captions take part in steps: never where the model knows them and they cannot move."""
-        still = self.extension is not None and self.extension.learn == "vocabulary"
-        if still and not self.loss.reads_source:
+        if self.learns_pieces_only and not self.loss.reads_source:
             return "never"
         return "always" if self.always_source else "drawn"
 
     @property
     def step_targets(self) -> tuple[str, ...]:
         """Languages of a step beside the source: those that are learned, then those that are rehearsed."""
-        rehearsed = () if self.extension is None or self.extension.learn == "vocabulary" else self.targets
+        rehearsed = () if self.extension is None or self.learns_pieces_only else self.targets
         return tuple(dict.fromkeys((*self.learned_targets, *rehearsed)))
 
     def with_objective(self, name: str, **settings: Any) -> TrainConfig:

@@ -92,7 +92,7 @@ def train(
     with ExitStack() as held:
         work = resume(folder, RUN, identity, note=CONFIG, fix=fix)
         if processes.on_first(lambda: held.enter_context(work).done) is None:
-            _Run(opened, config, folder, device, identity, processes, extension).go(on_step)
+            _Run(opened, config, folder, identity, processes, extension).go(on_step)
     manifest = RUN.read(folder)
     kept = ("steps", "best", "best_step", "criterion")
     return TrainReport(folder=folder, **{name: manifest[name] for name in kept})
@@ -104,7 +104,6 @@ class _Run:
         corpus: Corpus,
         config: TrainConfig,
         folder: Path,
-        device: str,
         identity: dict[str, Any],
         processes: Processes,
         extension: Extension | None = None,
@@ -120,8 +119,8 @@ class _Run:
         self.validation: Validation = load_validation(corpus, config)
         augmentation = load_augmentation(corpus, config)
         known = augmentation.words_for(samples.source_text)
-        self.state = TrainState(config, corpus, samples, device, known, extension, processes)
-        self.val_vectors = self.state.vectors(self.validation.items)
+        self.state = TrainState(config, corpus, samples, known, extension, processes)
+        self.val_vectors = self.state.encoder.vectors(self.validation.items)
         nearest = None
         if config.hard_negatives:
             nearest = nearest_items(corpus.features(config.features), samples.items)

@@ -17,12 +17,12 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 import torch.distributed.nn  # Imported later, its default arguments would hold the group open.
-from accelerate import PartialState
 from torch import Tensor
 
 from dragoman.errors import Exit, UserError
 
 T = TypeVar("T")
+CPU = torch.device("cpu")
 PATIENCE = timedelta(days=1)
 """How long a process waits for others, as the first one validates alone; torchrun ends all where one ends."""
 
@@ -33,8 +33,8 @@ class Processes:
     Talks over the devices of the tensors, and about control over the CPU, so that no GPU is waited for.
     """
 
-    def __init__(self) -> None:
-        self.rank, self.count = dist.get_rank(), dist.get_world_size()
+    def __init__(self, device: torch.device) -> None:
+        self.rank, self.count, self.device = dist.get_rank(), dist.get_world_size(), device
         self._control = dist.new_group(backend="gloo", timeout=PATIENCE)
         atexit.register(self._leave)
 
@@ -128,10 +128,10 @@ class Processes:
 
 
 class Alone(Processes):
-    """A run of one process: nobody to talk to."""
+    """A run of one process, which has no other to talk to."""
 
-    def __init__(self) -> None:
-        self.rank, self.count = 0, 1
+    def __init__(self, device: torch.device = CPU) -> None:
+        self.rank, self.count, self.device = 0, 1, device
 
     def gather(self, mine: Tensor) -> Tensor:
         return mine
@@ -154,10 +154,16 @@ class Alone(Processes):
 
 def join_processes(device: str) -> Processes:
     """The processes that `torchrun` started, over NCCL on GPUs and over gloo on CPUs; `Alone` without it."""
+    cuda = uses_gpu(device)
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        return Alone()
-    PartialState(cpu=not uses_gpu(device), timeout=PATIENCE)
-    return Processes()
+        return Alone(torch.device("cuda") if cuda else CPU)
+    mine = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if cuda else CPU
+    if cuda:
+        torch.cuda.set_device(mine)
+    # A second run in the same processes goes on with their group.
+    if not dist.is_initialized():
+        dist.init_process_group("nccl" if cuda else "gloo", timeout=PATIENCE)
+    return Processes(mine)
 
 
 def uses_gpu(device: str) -> bool:

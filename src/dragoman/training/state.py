@@ -5,28 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
 import torch
-from accelerate import Accelerator
-from numpy.typing import NDArray
 from torch import Tensor
 
-from dragoman.corpus import Corpus, FeatureSet
+from dragoman.corpus import Corpus
 from dragoman.errors import UserError
 from dragoman.models.dual import DualEncoder
-from dragoman.models.text.contract import TextEncoder
 from dragoman.models.text.huggingface import HuggingFaceText
-from dragoman.models.text.small import SmallText
-from dragoman.models.text.spelling import SmallTextConfig
 from dragoman.objectives import load_objective
-from dragoman.objectives.contract import MatchingConfig, Objective
+from dragoman.objectives.contract import Batch, Objective, Views
 from dragoman.training.config import TrainConfig
 from dragoman.training.extension import Extension
-from dragoman.training.processes import Alone, Processes, uses_gpu
+from dragoman.training.model import new_model
+from dragoman.training.processes import Alone, Processes
 from dragoman.training.run_folder import (
     Progress,
     load_checkpoint,
@@ -36,124 +32,116 @@ from dragoman.training.run_folder import (
 )
 from dragoman.training.samples import Samples
 from dragoman.training.steps import Step
-from dragoman.training.views import compute_views
-from dragoman.training.word_links import word_links
+from dragoman.training.views import StepEncoder
 
 
 class TrainState:
-    """Model, objective, their optimizers, and how far the run is. Seeds the random state when built.
-
-    `known_words` join the vocabulary, where one is fitted, and are linked to the source words they render.
-    """
+    """Model, objective, their optimizers, and how far the run is. Seeds the random state when built."""
 
     def __init__(
         self,
         config: TrainConfig,
         corpus: Corpus,
         samples: Samples,
-        device: str,
         known_words: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
         extension: Extension | None = None,
         processes: Processes | None = None,
     ) -> None:
-        self.config = config
-        self.processes = processes or Alone()
-        if self.processes.count > 1 and config.dual.mates_matter:
+        """Build all anew; with `extension` the model is that of another run. `known_words`: see
+        `new_model`."""
+        self.config, self.extension, self.processes = config, extension, processes or Alone()
+        if self.processes.count > 1 and config.dual.depends_on_batch:
             raise UserError(
                 "With dual.head_batch_norm or dual.pool=all a vector depends on the texts encoded beside it, "
                 f"so {self.processes.count} processes cannot share a step. Start one: dragoman train …"
             )
-        self.accelerator = _accelerator(config, device)
         self.features = corpus.features(config.features)
         torch.manual_seed(config.seed)
-        matching = config.loss if isinstance(config.loss, MatchingConfig) else None
-        self.matching = matching if "fused" in config.loss.needs else None
-        self.extension = extension
-        if extension is not None:
-            model = extension.student(samples.all_texts(), known_words)
+        if extension is None:
+            model = new_model(config, self.features, samples, known_words)
         else:
-            model = DualEncoder(
-                config.dual,
-                _trunk(config, samples, known_words),
-                self.features.width,
-                fusion=None if self.matching is None else config.fusion,
-                regions=self.features.most_parts,
-                video=config.video if self.features.layout == "frames" else None,
-            )
-            model.fit_features(*_moments(self.features, samples.item_id))
+            model = extension.student(samples.all_texts(), known_words)
         objective = load_objective(config.objective).build(config.loss, model.trunk.width)
         if extension is not None:
             objective = extension.objective(objective)
-        self.model: DualEncoder = model.to(self.accelerator.device)
-        self.objective: Objective = objective.to(self.accelerator.device)
-        opponent = objective.opponent
-        theirs = set() if opponent is None else set(map(id, opponent.parameters()))
-        mine = [p for p in (*model.parameters(), *objective.parameters()) if id(p) not in theirs]
-        self.trained = [parameter for parameter in mine if parameter.requires_grad]
-        encoders = set(map(id, model.parameters()))
-        self._shared = [parameter for parameter in self.trained if id(parameter) in encoders]
-        self._whole = [parameter for parameter in self.trained if id(parameter) not in encoders]
+        device = self.processes.device
+        self.model: DualEncoder = model.to(device)
+        self.objective: Objective = objective.to(device)
+        self.encoder = StepEncoder(
+            model=model, features=self.features, config=config, processes=self.processes
+        )
+        self._share_out()
         pretrained = model.trunk.parameters() if isinstance(model.trunk, HuggingFaceText) else ()
         # Decay would move the rows of a vocabulary that must stay as well.
-        still = config.extension is not None and config.extension.learn == "vocabulary"
-        decay = replace(config, weight_decay=0.0) if still else config
-        self.optimizer = self.accelerator.prepare(make_optimizer(self.trained, pretrained, decay))
+        decay = replace(config, weight_decay=0.0) if config.learns_pieces_only else config
+        self.optimizer = make_optimizer(self.trained, pretrained, decay)
         self.opponent_optimizer = None
-        if opponent is not None:
-            adam = torch.optim.Adam(opponent.parameters(), lr=config.opponent_learning_rate)
-            self.opponent_optimizer = self.accelerator.prepare(adam)
+        if objective.opponent is not None:
+            rate = config.opponent_learning_rate
+            self.opponent_optimizer = torch.optim.Adam(objective.opponent.parameters(), lr=rate)
+        half = config.precision == "bf16" or (
+            config.precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported()
+        )
+        self._autocast = partial(torch.autocast, device.type, dtype=torch.bfloat16, enabled=half)
         self.progress = Progress()
         self._last_terms: dict[str, Tensor] = {}
         if self.processes.rank:
             # Weights begin alike; what is drawn from here on, such as dropout, must differ.
             torch.manual_seed(config.seed + self.processes.rank)
 
+    def _share_out(self) -> None:
+        """Tell apart what the optimizer trains: encoders, of which processes share the work, and the loss's
+        own."""
+        opponent = self.objective.opponent
+        theirs = set() if opponent is None else set(map(id, opponent.parameters()))
+        mine = [p for p in (*self.model.parameters(), *self.objective.parameters()) if id(p) not in theirs]
+        self.trained = [parameter for parameter in mine if parameter.requires_grad]
+        encoders = set(map(id, self.model.parameters()))
+        self._shared = [parameter for parameter in self.trained if id(parameter) in encoders]
+        self._whole = [parameter for parameter in self.trained if id(parameter) not in encoders]
+
     def take_step(self, step: Step, rate_factor: float) -> dict[str, Tensor]:
-        """One update of the opponent, if there is one, and of the encoders; the detached terms.
+        """Update the opponent, if there is one, and the encoders; return the detached terms.
 
         Raises UserError where the step before went astray.
         """
         # Looked at one step late, a GPU need not be waited for.
         self.require_finite()
         self.model.train()
-        with self.accelerator.autocast():
-            views, batch = compute_views(
-                self.model,
-                step,
-                self._features,
-                self.config.loss.needs,
-                chunk=self.config.chunk,
-                processes=self.processes,
-                matching=self.matching,
-            )
+        with self._autocast():
+            views, batch = self.encoder.encode(step)
             if self.extension is not None:
                 views = replace(views, anchor=self.extension.anchors(step, batch))
         if self.opponent_optimizer is not None:
-            with self.accelerator.autocast():
-                opposing = self.objective.opponent_loss(views, batch)
-            self.opponent_optimizer.zero_grad()
-            self.accelerator.backward(opposing)
-            assert self.objective.opponent is not None
-            self.processes.add_gradients([], list(self.objective.opponent.parameters()))
-            self.opponent_optimizer.step()
-        with self.accelerator.autocast():
+            self._train_opponent(self.opponent_optimizer, views, batch)
+        with self._autocast():
             terms = self.objective(views, batch)
             total = self.objective.total(terms)
         # What no term learns from, such as a teacher that is only looked at, needs no memory any more.
         del views
         set_rate(self.optimizer, rate_factor)
         self.optimizer.zero_grad()
-        self.accelerator.backward(total)
+        total.backward()  # type: ignore[no-untyped-call]
         self.processes.add_gradients(self._shared, self._whole)
-        norm = self.accelerator.clip_grad_norm_(self.trained, self.config.clip or math.inf)
+        norm = torch.nn.utils.clip_grad_norm_(self.trained, self.config.clip or math.inf)
         self.optimizer.step()
         self.progress.step += 1
         found = {name: term.detach() for name, term in {**terms, "total": total}.items()}
         self._last_terms = {**found, "gradient norm": norm}
         return found
 
+    def _train_opponent(self, optimizer: torch.optim.Optimizer, views: Views, batch: Batch) -> None:
+        """Update the opponent; the encoders do not move."""
+        assert self.objective.opponent is not None
+        with self._autocast():
+            opposing = self.objective.opponent_loss(views, batch)
+        optimizer.zero_grad()
+        opposing.backward()  # type: ignore[no-untyped-call]
+        self.processes.add_gradients([], list(self.objective.opponent.parameters()))
+        optimizer.step()
+
     def require_finite(self) -> None:
-        """Raises UserError that names the terms of the last step if one of them is NaN or infinite."""
+        """Raise UserError that names the terms of the last step if one of them is NaN or infinite."""
         values = list(self._last_terms.values())
         if not values or torch.stack(values).isfinite().all():
             return
@@ -164,22 +152,10 @@ class TrainState:
             f"{self.config.learning_rate / 10:g}, and see that the features hold no absurd values."
         )
 
-    def _features(self, item_ids: Sequence[str]) -> Tensor:
-        found = self.vectors(item_ids) if self.matching is None else self.regions(item_ids)
-        return torch.from_numpy(np.asarray(found, np.float32)).to(self.accelerator.device)
-
-    def vectors(self, item_ids: Sequence[str]) -> NDArray[np.floating]:
-        """[B, D] vision vectors of items, or [B, F, D] of their frames, as they are stored."""
-        return self.features.whole(self.features.rows(item_ids))
-
-    def regions(self, item_ids: Sequence[str]) -> NDArray[np.float32]:
-        """[B, R, D] vision vectors of items and their regions."""
-        return np.asarray(self.features.parts(self.features.rows(item_ids)), np.float32)
-
     def save(self, path: Path) -> None:
         """Write a checkpoint. Raises UserError rather than keeping weights that are not finite."""
         self.require_finite()
-        draws = self.processes.collect(random_state(self.accelerator.device))
+        draws = self.processes.collect(random_state(self.processes.device))
         states = {name: part.state_dict() for name, part in self._parts().items()}
         self.processes.on_first(lambda: save_checkpoint(path, self.progress, states, draws))
 
@@ -192,7 +168,7 @@ class TrainState:
                 f"has its own random state. Start as many: torchrun --nproc-per-node {len(draws)} "
                 "-m dragoman train …"
             )
-        set_random_state(draws[self.processes.rank], self.accelerator.device)
+        set_random_state(draws[self.processes.rank], self.processes.device)
 
     def _parts(self) -> dict[str, Any]:
         parts = {"model": self.model, "objective": self.objective, "optimizer": self.optimizer}
@@ -240,37 +216,3 @@ def rate_factor(config: TrainConfig, progress: Progress, steps: int, steps_per_e
     rising = min(1.0, (progress.step + 1) / warmup)
     done = min(1.0, progress.step / steps)
     return rising * (1 - done if config.schedule == "linear" else 0.5 * (1 + math.cos(math.pi * done)))
-
-
-def _accelerator(config: TrainConfig, device: str) -> Accelerator:
-    cuda = uses_gpu(device)
-    half = config.precision == "bf16" or (
-        config.precision == "auto" and cuda and torch.cuda.is_bf16_supported()
-    )
-    return Accelerator(cpu=not cuda, mixed_precision="bf16" if half else "no")
-
-
-def _trunk(config: TrainConfig, samples: Samples, known_words: Mapping[str, tuple[str, ...]]) -> TextEncoder:
-    if isinstance(config.text, SmallTextConfig):
-        links = word_links(samples, config.text, known_words)
-        return SmallText.fit(samples.all_texts(), config.text, known_words, links)
-    return HuggingFaceText.load(config.text)
-
-
-def _moments(features: FeatureSet, item_ids: list[str]) -> tuple[Tensor, Tensor]:
-    """Mean and deviation [D] over the training items, or over their frames, in blocks: the vectors may exceed
-    the memory."""
-    rows = np.sort(features.rows(sorted(set(item_ids))))
-    total, squares = np.zeros(features.width), np.zeros(features.width)
-    count, size = 0, max(1, 8192 // features.per_item)
-    for start in range(0, len(rows), size):
-        block = np.asarray(features.whole(rows[start : start + size]), np.float64)
-        vectors = block.reshape(-1, features.width)
-        # Frames that are not there are NaN.
-        vectors = vectors[~np.isnan(vectors[:, 0])]
-        count += len(vectors)
-        total += vectors.sum(0)
-        squares += np.square(vectors).sum(0)
-    mean = total / count
-    deviation = np.sqrt(np.maximum(squares / count - np.square(mean), 0))
-    return torch.from_numpy(mean).float(), torch.from_numpy(deviation).float()
