@@ -1,4 +1,4 @@
-"""From a model and media to an index: embedded once, kept up to date, swapped whole."""
+"""Indexes: media embedded once by a model, kept up to date, swapped whole."""
 
 from __future__ import annotations
 

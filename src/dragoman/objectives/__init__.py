@@ -1,4 +1,4 @@
-"""Objectives: a module is an objective, found by its name; `contract` says what it declares and is given."""
+"""Objectives, found by their names; `contract` says what one declares and is given."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The whole way, from captions to a report: the demonstration, and benchmarks by name."""
+"""The whole way, from captions to a report: experiments, the demonstration, benchmarks by name."""

@@ -1,5 +1,4 @@
-"""Recipes: a file is a function that changes the plain configuration of a run; its name is the name of the
-recipe."""
+"""Recipes, found by their names: functions that change the plain configuration of a run."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Query in, hits out."""
+"""Search: a query in any language in, hits out."""
