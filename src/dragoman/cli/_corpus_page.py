@@ -1,4 +1,4 @@
-"""How `dragoman corpus show` looks."""
+"""The lines of `dragoman corpus show`."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ Options = list[Callable[[Any], Any]]
 
 
 def names() -> list[str]:
-    """Of the verbs, as they are typed."""
+    """Return the names of the verbs, as they are typed."""
     from dragoman.corpus import datasets
 
     return datasets.names()

@@ -1,4 +1,4 @@
-"""`dragoman index`: images that can be searched, kept up to date."""
+"""`dragoman index`: images and videos that can be searched, kept up to date."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from dragoman.errors import Exit
 SHOWN = 5
 
 
-@click.command(short_help="Make or update an index of images.")
+@click.command(short_help="Make or update an index of images and videos.")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("media", type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Index folder.")
-@click.option("--backend", help="A file of dragoman/index.  [default: that of the index, or exact]")
+@click.option("--backend", help="Store: exact, faiss, postgres or qdrant.  [default: the index's, or exact]")
 @click.option(
     "--set", "settings", multiple=True, metavar="NAME=VALUE", help="Change a setting of it; repeatable."
 )

@@ -9,7 +9,7 @@ import click
 
 @click.command(short_help="Train a model on a corpus.")
 @click.argument("corpus", type=click.Path(path_type=Path))
-@click.option("--recipe", help="A file of dragoman/recipes.  [default: nrccr; with --init that run's]")
+@click.option("--recipe", help="Name of the recipe.  [default: nrccr; with --init that run's]")
 @click.option("--source", help="Language of the human captions.  [default: en]")
 @click.option("--targets", default="", help="Languages to learn from machine captions, by commas.")
 @click.option("--features", help="Feature set of the corpus.")

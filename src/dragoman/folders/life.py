@@ -1,4 +1,4 @@
-"""How a folder comes to be: filled beside its place and swapped in, or in its place, step by step."""
+"""The life of a folder: filled beside its place and swapped in, or filled in its place step by step."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Work:
     """A folder to be filled, and the manifest of it where this very work is finished there already."""
 
     folder: Path
-    """Where to write."""
+    """Folder to write into."""
     done: dict[str, Any] | None = None
 
 
@@ -65,7 +65,7 @@ def stage(
             swap(new, out, old)
         finally:
             mend(out, old)  # Ctrl-C may come at any line
-            # While the lock is held: whoever opens its file now finds it without a name, and is refused.
+            # While the lock is held: its file loses its name, so a process that opens it now is refused.
             shutil.rmtree(work, ignore_errors=True)
     if WINDOWS:
         with suppress(OSError):

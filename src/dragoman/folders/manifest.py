@@ -1,4 +1,4 @@
-"""What a folder says of itself, and whether that is the same work as another."""
+"""The manifest of a folder, and the comparison of the work that it notes with other work."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Format:
         return dict(manifest)
 
     def is_in(self, folder: Path) -> bool:
-        """Whether the folder holds a finished one. Raises UserError where it holds anything else.
+        """Tell if the folder holds a finished one. Raises UserError where it holds anything else.
 
         An empty folder, or none, may be filled; a folder of other files is left alone.
         """
@@ -113,7 +113,7 @@ class Format:
 
 
 def details_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """What a manifest says beyond that which every manifest says, and which each write says anew."""
+    """Return the keys of a manifest that only its kind has; each write says the others anew."""
     return {name: value for name, value in manifest.items() if name not in OWN}
 
 
