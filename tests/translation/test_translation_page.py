@@ -39,10 +39,10 @@ def test_every_option_and_engine_is_on_the_page() -> None:
         if parameter.name not in ("corpus", "role"):
             assert parameter.opts[0] in written
     for name in plugins.names("dragoman.translation.engines"):
-        assert f"`{name}:" in PAGE
+        assert f"`{name}:" in PAGE, "run: python -m tests.docs --write"
         options = plugins.load("dragoman.translation.engines", name, "engine").Config
         for field in dataclasses.fields(options):
-            assert f"`{field.name}={field.default}`" in PAGE
+            assert f"`{field.name}={field.default}`" in PAGE, "run: python -m tests.docs --write"
 
 
 def test_the_default_time_limit_is_the_one_on_the_page() -> None:

@@ -16,6 +16,9 @@ import pyarrow.parquet as pq
 from dragoman.corpus.corpus import CAPTIONS, CORPUS, ITEMS
 from dragoman.translation.engine import Engine, EngineError, Rejected
 
+LINES = ["a dog runs", "two men sit near a red car on the grass", "a car", "a dog runs"]
+"""What the contract of engines has translated; one line stands twice."""
+
 
 def make_corpus(folder: Path, captions: Iterable[dict[str, Any]]) -> Path:
     """A corpus of captions given by `text`, and perhaps `item_id`, `lang`, `split`, `role` and so on."""

@@ -7,7 +7,18 @@ import click
 from dragoman.errors import Exit
 
 
-@click.command()
+class _Translate(click.Command):
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        # Engines are asked only here, since each is imported for its description.
+        from dragoman import plugins
+        from dragoman.translation.engine import ENGINES, describe_engine
+
+        with formatter.section("Engines"):
+            described = map(describe_engine, plugins.names(ENGINES))
+            formatter.write_dl([(about.spec, f"{about.what}.") for about in described])
+
+
+@click.command(cls=_Translate)
 @click.argument("corpus", type=click.Path(exists=True, file_okay=False))
 @click.option("--to", required=True, metavar="LANG", help="Target language, a BCP 47 tag such as pt.")
 @click.option("--from", "source", default="en", show_default=True, metavar="LANG", help="Source language.")
@@ -40,14 +51,7 @@ def command(
     dragoman translate corpus/ --to pt --engine "apertium:eng-spa|es-pt" --back "apertium:pt-es|spa-eng"
     dragoman translate corpus/ --from pt --to en --split val,test --engine "apertium:pt-es|spa-eng"
 
-    \b
-    Engines
-      apertium:PAIR|PAIR      installed Apertium pairs, one after the other
-      transformers:MODEL      a seq2seq folder or hub id (Marian, M2M-100, NLLB, MADLAD)
-      ctranslate2:FOLDER      a converted model folder
-      openai:MODEL            an OpenAI-compatible endpoint (OPENAI_BASE_URL, OPENAI_API_KEY)
-      recorded:FILE           a JSON Lines file of translations
-    Options follow a question mark: "transformers:facebook/m2m100_418M?beams=5".
+    Options of an engine follow a question mark: "transformers:facebook/m2m100_418M?beams=5".
 
     A run that was stopped goes on where it was. Exit status 3: some captions were rejected, and listed in
     CORPUS/rejected/.

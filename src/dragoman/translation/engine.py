@@ -1,4 +1,4 @@
-"""What a translation engine is, how it fails, and how its spec `name:argument?option=value` is read."""
+"""The contract of a translation engine: how it fails, how its spec `name:argument?option=value` is read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 from urllib.parse import parse_qsl
 
 from dragoman import plugins
@@ -17,6 +17,9 @@ from dragoman.settings import make
 from dragoman.translation.languages import Language, language
 
 Config = TypeVar("Config")
+
+ENGINES = "dragoman.translation.engines"
+"""The package whose modules are engines."""
 
 
 class EngineError(Exception):
@@ -65,7 +68,7 @@ def open_engine(spec: str, source: str, target: str, *, device: str | None = Non
     """
     name, _, rest = spec.partition(":")
     argument, _, query = rest.partition("?")
-    module = plugins.load("dragoman.translation.engines", name, "translation engine")
+    module = plugins.load(ENGINES, name, "translation engine")
     engine: Engine = module.build(
         argument,
         language(source),
@@ -74,6 +77,35 @@ def open_engine(spec: str, source: str, target: str, *, device: str | None = Non
         device,
     )
     return engine
+
+
+class Description(NamedTuple):
+    """An engine in words, from the docstring of its module."""
+
+    spec: str
+    """How it is named, with a placeholder or an example as its argument."""
+    what: str
+    needs: str
+    """What must be there besides dragoman itself."""
+
+
+def describe_engine(name: str) -> Description:
+    """The description of the engine `name`. Raises UserError for an unknown one."""
+    return read_description(name, plugins.load(ENGINES, name, "translation engine").__doc__ or "")
+
+
+def read_description(name: str, docstring: str) -> Description:
+    """Read a docstring that begins as `dragoman.translation.engines` demands. Raises UserError for others."""
+    found = _DESCRIPTION.match(" ".join(docstring.split()))
+    if found is None or not found["spec"].startswith(f"{name}:"):
+        raise UserError(
+            f"Begin the docstring of dragoman/translation/engines/{name}.py with "
+            f"'What it is: `{name}:ARGUMENT`.\\n\\nNeeds what.', for the help and the page on translation."
+        )
+    return Description(**found.groupdict())
+
+
+_DESCRIPTION = re.compile(r"(?P<what>[^`]+): `(?P<spec>[^`]+)`\. Needs (?P<needs>.+?)\.(\s|$)")
 
 
 def read_config(name: str, kind: type[Config], query: str) -> Config:

@@ -1,4 +1,6 @@
-"""Apertium, a rule-based system run as a program: `apertium:eng-spa`, or a chain `apertium:eng-spa|es-pt`.
+"""Rule-based pairs of Apertium, one after the other; small, fast, noisy: `apertium:eng-spa|es-pt`.
+
+Needs the program, and a package for each pair.
 
 Lines go through as paragraphs: a blank line ends the sentence for every stage of the pipe, so that no line
 borrows words from its neighbour, and Apertium's own deformatter protects the characters that its stream

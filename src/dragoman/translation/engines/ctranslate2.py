@@ -1,4 +1,6 @@
-"""Converted models that run fast without a GPU: `ctranslate2:FOLDER`, in int8 if converted so.
+"""Sequence-to-sequence models, converted; in int8 fast without a GPU: `ctranslate2:FOLDER`.
+
+Needs `dragoman[ctranslate2]`.
 
     ct2-transformers-converter --model facebook/m2m100_418M --quantization int8 --output_dir m2m \\
         --copy_files tokenizer_config.json sentencepiece.bpe.model vocab.json special_tokens_map.json
@@ -28,9 +30,10 @@ from dragoman.translation.models import content_hash, first_line, load_tokenizer
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """How translations are searched for."""
+    """The search for a translation."""
 
     beams: int = 4
+    """Translations that are followed at once; 1 is greedy."""
     compute: str = "default"
     """Arithmetic of CTranslate2: default (as converted), int8, int8_float16, float16, float32 …"""
     tokenizer: str = ""

@@ -1,4 +1,6 @@
-"""Any OpenAI-compatible endpoint: `openai:MODEL`, with OPENAI_BASE_URL and OPENAI_API_KEY.
+"""Any OpenAI-compatible endpoint (OPENAI_BASE_URL, OPENAI_API_KEY): `openai:MODEL`.
+
+Needs a server.
 
 Lines go numbered, several in one request, and must come back one a number. The key is read from the
 environment only, so that it never stands in a corpus or a shell history.
@@ -38,11 +40,12 @@ PUBLIC_URL = "https://api.openai.com/v1"
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """How the endpoint is reached."""
+    """The address of the endpoint, and the patience with it."""
 
     base_url: str = ""
     """Address up to `/v1`; by default OPENAI_BASE_URL, or else the public one."""
     temperature: float = 0.0
+    """Randomness of the answers; 0 asks for the likeliest."""
     tries: int = 5
     """Requests for one batch where the server is overloaded or out of reach."""
     pause: float = 1.0

@@ -1,4 +1,6 @@
-"""Translations from a file: JSON Lines, plain or .gz, with `text`, `translation` and perhaps the languages.
+"""A JSON Lines file of translations, plain or .gz: `recorded:FILE`.
+
+Needs nothing. Each line has `text`, `translation` and perhaps the languages:
 
 {"source_lang": "en", "target_lang": "pt", "text": "A dog runs.", "translation": "Um cão corre."}
 """

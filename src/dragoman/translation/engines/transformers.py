@@ -1,4 +1,7 @@
-"""Any Hugging Face sequence-to-sequence model: `transformers:FOLDER` or `transformers:HUB_ID`."""
+"""Any sequence-to-sequence model (Marian, M2M-100, NLLB, MADLAD, mBART-50): `transformers:FOLDER_OR_HUB_ID`.
+
+Needs `dragoman[train]`.
+"""
 
 from __future__ import annotations
 
@@ -27,9 +30,10 @@ DTYPES = ("float32", "bfloat16", "float16")
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """How translations are searched for."""
+    """The search for a translation."""
 
     beams: int = 4
+    """Translations that are followed at once; 1 is greedy."""
     dtype: str = "float32"
     """float32, bfloat16 or float16."""
 
