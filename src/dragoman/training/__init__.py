@@ -1,4 +1,4 @@
-"""Training: samples, batches, views, the loop, checkpoints."""
+"""Training: samples, steps, views, the loop, checkpoints."""
 
 from dragoman.training.config import TrainConfig, objective_config
 from dragoman.training.extension import extended_config
