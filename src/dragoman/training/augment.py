@@ -15,7 +15,7 @@ from dragoman.translation.lexicon import Lexicon, lexicon_path
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """How texts are varied, anew in each step. Words are what stands between spaces."""
+    """Rules for varying texts, anew in each step. Words are what stands between spaces."""
 
     word_dropout: float
     synonyms: float
@@ -25,7 +25,8 @@ class Augmentation:
     renderings are wanted."""
 
     def words_for(self, source_texts: Iterable[str]) -> dict[str, tuple[str, ...]]:
-        """Lexicon words that the source captions can bring in, with the source words that they render."""
+        """Return the lexicon words that the source captions can bring in, with the source words that they
+        render."""
         lexicons = [lexicon for lexicon in self.lexicons if lexicon is not None]
         if not lexicons:
             return {}
@@ -38,7 +39,7 @@ class Augmentation:
         return found
 
     def vary_target(self, text: str, source: str, lang: int, draws: Generator) -> str:
-        """A machine caption of target language `lang` (from 0): rendered anew, or with synonyms."""
+        """Return a machine caption of target language `lang` (from 0): rendered anew, or with synonyms."""
         lexicon = self.lexicons[lang] if self.lexicons else None
         if lexicon is None:
             return text
@@ -52,7 +53,7 @@ class Augmentation:
         )
 
     def drop_words(self, text: str, draws: Generator) -> str:
-        """The text without some of its words; never without all."""
+        """Return the text without some of its words; never without all."""
         if not self.word_dropout:
             return text
         words = text.split(" ")
@@ -65,7 +66,8 @@ class Augmentation:
 
 
 def load_augmentation(corpus: Corpus, config: TrainConfig) -> Augmentation:
-    """As configured. Raises UserError for a lexicon that is wanted and missing."""
+    """Return the augmentation of a configuration. Raises UserError for a lexicon that is wanted and
+    missing."""
     chosen = _lexical_languages(corpus, config)
     return Augmentation(
         word_dropout=config.word_dropout,
@@ -78,7 +80,7 @@ def load_augmentation(corpus: Corpus, config: TrainConfig) -> Augmentation:
 
 
 def lexicon_hashes(corpus: Corpus, config: TrainConfig) -> dict[str, str]:
-    """Content hashes of the lexicons that a run reads."""
+    """Return content hashes of the lexicons that a run reads."""
     paths = {lang: lexicon_path(corpus, lang) for lang in _lexical_languages(corpus, config)}
     return {lang: sha256(path) for lang, path in paths.items() if path.is_file()}
 

@@ -1,4 +1,4 @@
-"""Which texts of a step are encoded together, where they are too many for one pass.
+"""Chunks of a step: texts that are encoded together, where they are too many for one pass.
 
 T different texts of the step, N texts of a chunk, P pairs of source and target, Q pairs of a chunk.
 """
@@ -76,7 +76,8 @@ def _chunk(own: list[int], here: list[int], pairs: Sequence[tuple[int, int]]) ->
 
 
 def recomputed(encode: Callable[[], Found], device_of: Tensor, parts: int) -> Found:
-    """What `encode` gives, with a graph that is built in the backward pass where it is one of several."""
+    """Return what `encode` gives, with a graph that is built in the backward pass where it is one of
+    several."""
     if parts == 1:
         return encode()
     # The argument is of no use but to name the device whose random state is kept for the second time.

@@ -46,21 +46,21 @@ class TrustUse:
 
     @property
     def used(self) -> bool:
-        """Whether trust matters to the run."""
+        """True where trust matters to the run."""
         return self.weight or self.soft or self.drop_below > 0
 
     def weights(self, trust_T: Tensor) -> Tensor | None:
-        """[T] weights of texts, None for equal ones."""
+        """Return weights of texts, [T]; None for equal ones."""
         return trust_T.clamp(min=self.floor) if self.weight else None
 
     def confidences(self, trust_T: Tensor) -> Tensor | None:
-        """[T] weights of the own image among the targets of a text, None for 1."""
+        """Return weights of the own image among the targets of a text, [T]; None for 1."""
         return trust_T.clamp(min=self.floor) if self.soft else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExtensionConfig:
-    """How a language joins a model whose image side stays as it is."""
+    """Settings of adding languages to a model whose image side stays as it is."""
 
     added: tuple[str, ...]
     """Languages that are learned; the model that the run starts from knows the others."""
@@ -82,7 +82,8 @@ class ExtensionConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """What a recipe returns. Every field can be changed by `--set name=value`, nested ones with dots."""
+    """The complete configuration of a run. Every field can be changed by `--set name=value`, nested ones with
+    dots."""
 
     recipe: str
     source: str
@@ -264,7 +265,7 @@ class TrainConfig:
 
     @property
     def source_part(self) -> Literal["always", "drawn", "never"]:
-        """How source captions take part in steps: never where the model knows them and they cannot move."""
+        """The part of source captions in steps: never where the model knows them and they cannot move."""
         if self.learns_pieces_only and not self.loss.reads_source:
             return "never"
         return "always" if self.always_source else "drawn"
@@ -284,7 +285,7 @@ class TrainConfig:
         return change(self, settings)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """Return plain values, for JSON."""
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         plain["text"]["type"] = "small" if isinstance(self.text, SmallTextConfig) else "huggingface"
         return plain

@@ -30,7 +30,7 @@ from dragoman.training.steps import Step
 
 
 def extended_config(run: str | Path, add: Sequence[str], recipe: TrainConfig | None = None) -> TrainConfig:
-    """The configuration of a run that starts from `run` and learns the languages `add`.
+    """Return the configuration of a run that starts from `run` and learns the languages `add`.
 
     Everything is as in that run; with `recipe`, everything but what its model is and knows is as there.
     Raises UserError for a folder that is no finished run, and for languages that the run knows.
@@ -76,11 +76,11 @@ class Extension:
         self.teacher.requires_grad_(False)
 
     def identity(self) -> dict[str, str]:
-        """Which model this is, wherever it lies."""
+        """Return which model this is, wherever it lies."""
         return {"model": model_hash(self.run)}
 
     def require_same_features(self, features: FeatureSet) -> None:
-        """Raises UserError where the vectors are not of the kind that the run learned from."""
+        """Raise UserError where the vectors are not of the kind that the run learned from."""
         made, now = read_identity(self.run)["features"], made_from(features)
         if made["encoder"] or now["encoder"]:
             same = made["encoder"] == now["encoder"]
@@ -94,7 +94,8 @@ class Extension:
             )
 
     def student(self, texts: Sequence[str], known_words: Iterable[str]) -> DualEncoder:
-        """The model that learns: a copy that can read the new languages, frozen where it must not move."""
+        """Return the model that learns: a copy that can read the new languages, frozen where it must not
+        move."""
         model, _ = load_model(self.run / "model")
         if self.config.learn == "vocabulary":
             self._learn_new_pieces(model, texts, known_words)
@@ -104,12 +105,13 @@ class Extension:
         return model
 
     def objective(self, inner: Objective) -> Objective:
-        """The objective with distillation from the teacher, which reads `anchor` among the views."""
+        """Return the objective with distillation from the teacher, which reads `anchor` among the views."""
         return Anchored(inner, self.config)
 
     @torch.no_grad()
     def anchors(self, step: Step, batch: Batch) -> Tensor:
-        """[T, J] where the teacher puts a text of a known language, or the source caption of a new one."""
+        """Return [T, J], where the teacher puts a text of a known language, or the source caption of a new
+        one."""
         new_T = added_texts(batch, self.config)
         different, row_of_text = unique_texts(
             [
@@ -171,13 +173,14 @@ class Anchored(Objective):
 
 
 def added_texts(batch: Batch, config: ExtensionConfig) -> Tensor:
-    """[T] true for captions in a language that is learned; back-translations are in the source language."""
+    """Return [T], true for captions in a language that is learned; back-translations are in the source
+    language."""
     added = torch.tensor([lang in config.added for lang in batch.languages], device=batch.lang.device)
     return added[batch.lang]
 
 
 def made_from(features: FeatureSet) -> dict[str, Any]:
-    """What tells two feature sets of one name apart; where the tower lies does not matter."""
+    """Return what tells two feature sets of one name apart; where the tower lies does not matter."""
     encoder = features.manifest.get("encoder")
     return {
         "inputs": features.manifest.get("inputs", {}),

@@ -43,7 +43,7 @@ LOG_EVERY = 20
 
 @dataclass(frozen=True, kw_only=True)
 class TrainReport:
-    """How a run ended."""
+    """The end of a run."""
 
     folder: Path
     steps: int
@@ -236,7 +236,7 @@ class _Run:
         } | ({} if self.extension is None else {"extends": self.extension.identity()})
 
     def _engines(self) -> Iterator[str]:
-        """Who translated what the model has learned from."""
+        """Yield who translated what the model has learned from."""
         yield from () if self.extension is None else self.extension.trained["engines"]
         for target in self.plan.samples.targets:
             yield from target.engines
@@ -260,7 +260,7 @@ class _Run:
 
 @dataclass
 class Stop:
-    """What has been asked for."""
+    """A request to stop."""
 
     number: int = 0
     """Of the signal that asks to stop; 0 while none does."""
@@ -268,7 +268,7 @@ class Stop:
 
 @contextmanager
 def stop_signal(*, alone: bool) -> Iterator[Stop]:
-    """Notes the first SIGINT or SIGTERM, so that the step in hand can be finished and kept.
+    """Note the first SIGINT or SIGTERM, so that the step in hand can be finished and kept.
 
     The signal then takes its usual course: KeyboardInterrupt, or the end of the process. A second one does so
     at once, but not where several processes work together: there `torchrun` hands on what the terminal has

@@ -49,15 +49,15 @@ class Processes:
 
     @property
     def first(self) -> bool:
-        """Whether this is the process that writes and validates."""
+        """True for the process that writes and validates."""
         return self.rank == 0
 
     def share(self, count: int) -> slice:
-        """Which of `count` things fall to this process; shares differ by one at most."""
+        """Return which of `count` things fall to this process; shares differ by one at most."""
         return slice(count * self.rank // self.count, count * (self.rank + 1) // self.count)
 
     def gather(self, mine: Tensor) -> Tensor:
-        """The rows of all processes, by rank; the gradient of the own rows comes back.
+        """Return the rows of all processes, by rank; the gradient of the own rows comes back.
 
         Tokens (dimension 1) are padded to the longest. Everything computed from the result must be computed
         on every process.
@@ -67,7 +67,7 @@ class Processes:
         return gathered
 
     def of_first(self, drawn: Tensor) -> Tensor:
-        """What the first process drew, where all drew as many."""
+        """Return what the first process drew, where all drew as many."""
         dist.broadcast(drawn, src=0)
         return drawn
 
@@ -96,19 +96,19 @@ class Processes:
             parameter.grad = gradient.view_as(parameter)
 
     def largest(self, number: int) -> int:
-        """The largest of the numbers that the processes give."""
+        """Return the largest of the numbers that the processes give."""
         found = torch.tensor(number)
         dist.all_reduce(found, dist.ReduceOp.MAX, group=self._control)
         return int(found)
 
     def collect(self, value: T) -> list[T]:
-        """What each process gives, by rank."""
+        """Return what each process gives, by rank."""
         found: list[Any] = [None] * self.count
         dist.all_gather_object(found, value, group=self._control)
         return found
 
     def on_first(self, work: Callable[[], T]) -> T:
-        """What `work` returns on the first process, which alone does it.
+        """Return what `work` returns on the first process, which alone does it.
 
         Where it fails, the first process says why and the others end with the same status.
         """
@@ -153,7 +153,8 @@ class Alone(Processes):
 
 
 def join_processes(device: str) -> Processes:
-    """The processes that `torchrun` started, over NCCL on GPUs and over gloo on CPUs; `Alone` without it."""
+    """Join the processes that `torchrun` started, over NCCL on GPUs and over gloo on CPUs; `Alone` without
+    it."""
     cuda = uses_gpu(device)
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return Alone(torch.device("cuda") if cuda else CPU)
@@ -167,7 +168,7 @@ def join_processes(device: str) -> Processes:
 
 
 def uses_gpu(device: str) -> bool:
-    """Whether `auto`, `cpu` or `cuda` means a GPU here. Raises UserError for one that is not there."""
+    """Tell whether `auto`, `cpu` or `cuda` means a GPU here. Raises UserError for one that is not there."""
     found = torch.cuda.is_available() and device != "cpu"
     if device.startswith("cuda") and not found:
         raise UserError(f"Device {device!r} was asked for, but torch finds no GPU. Use --device cpu")

@@ -69,7 +69,7 @@ def _restored(plain: Mapping[str, Any]) -> TrainConfig:
 
 @dataclass(kw_only=True)
 class Progress:
-    """Where a run stands."""
+    """The state that a run has reached, but for weights."""
 
     step: int = 0
     """Steps done."""
@@ -85,7 +85,7 @@ class Progress:
 
 
 def random_state(device: torch.device) -> dict[str, Tensor]:
-    """Of this process: the CPU's generator and the device's."""
+    """Return the state of this process's generators: the CPU's and the device's."""
     found = {"cpu": torch.get_rng_state()}
     return found | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
 

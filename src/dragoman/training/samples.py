@@ -1,4 +1,4 @@
-"""What a run learns from: source captions with their images, translations and back-translations.
+"""The samples that a run learns from: source captions with their images, translations and back-translations.
 
 N source captions, K target languages.
 """

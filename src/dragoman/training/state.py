@@ -180,7 +180,8 @@ class TrainState:
 def make_optimizer(
     trained: Sequence[Tensor], pretrained: Iterable[Tensor], config: TrainConfig
 ) -> torch.optim.Optimizer:
-    """One optimizer over the trained parameters; only matrices decay, and `pretrained` ones learn slowly."""
+    """Make one optimizer over the trained parameters; only matrices decay, and `pretrained` ones learn
+    slowly."""
     if not trained:
         raise UserError("Every parameter is frozen, so there is nothing to train: --set text.layers=last:4")
     known = set(map(id, pretrained))
@@ -205,7 +206,7 @@ def set_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
 
 
 def rate_factor(config: TrainConfig, progress: Progress, steps: int, steps_per_epoch: int) -> float:
-    """What the learning rate is multiplied with in the coming step.
+    """Return the factor of the learning rate in the coming step.
 
     `cosine` and `linear` fall to zero over `steps` after a linear warm-up. `nrccr` (released code) is 0.99
     per epoch times `progress.rate`, which halves when validation stalls.

@@ -58,7 +58,8 @@ class StepPlan:
 
     @property
     def steps_per_epoch(self) -> int:
-        """What is left at the end of an epoch and fills no step is left out; another shuffle takes it in."""
+        """Number of steps; what is left at the end of an epoch and fills no step is taken in by another
+        shuffle."""
         if self.config.captions_per_step is None:
             return max(1, len(self.units) // self.config.batch_size)
         return max(1, int(self._sizes.sum() // self.config.captions_per_step))
