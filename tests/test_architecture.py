@@ -60,7 +60,6 @@ PRIVATE_TO_MEND: set[tuple[str, str]] = set()
 # Packages whose docstrings may still begin with one of these words.
 BANNED = {"What", "Whether", "Of", "As", "Where", "How", "Which"}
 WORDS_TO_MEND = {
-    "index",
     "objectives",
     "scenes",
     "training",

@@ -20,7 +20,7 @@ from dragoman.corpus.features import write_features
 from dragoman.errors import MissingExtraError, UserError
 from dragoman.features import encoding
 from dragoman.features.extract import ExtractOptions, extract_features
-from dragoman.index.moments import moments, watched
+from dragoman.index.moments import frames_seen, moments
 from dragoman.media.frames import Sampling
 from dragoman.media.images import open_image
 from dragoman.media.reading import sampled_frames
@@ -254,7 +254,7 @@ def test_the_retriever_watches_films_as_the_extraction_did(tmp_path: Path, tower
     )
     assert retriever.encode_video([]).shape == (0, 16)
     # A film of one scene is one moment, encoded as the film.
-    seen = watched(retriever, tmp_path / "media" / "noon.mp4")
+    seen = frames_seen(retriever, tmp_path / "media" / "noon.mp4")
     (moment,) = moments(retriever, seen, whole=False)
     np.testing.assert_allclose(together(retriever, [moment.seen])[0], found[0], atol=1e-5)
 

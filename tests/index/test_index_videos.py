@@ -106,6 +106,20 @@ def test_a_video_that_moved_keeps_its_vectors(media: Path) -> None:
     assert held(media) == moved
 
 
+def test_copies_of_a_video_are_looked_at_once(media: Path) -> None:
+    three = (media / "films" / "three.mp4").read_bytes()
+    (media / "copy.mp4").write_bytes(three)
+    report = index(media)
+    # Nine frames of one of the two, two of blue, and a picture.
+    assert (embedded(), report.done.added, report.done.copies) == (12, 8, 3)
+    copies = {item_id.replace("films/three", "copy"): vector for item_id, vector in THREE.items()}
+    assert held(media) == ALL | copies
+    (media / "later.mp4").write_bytes(three)
+    (media / "latest.mp4").write_bytes(three)
+    report = index(media)
+    assert (embedded(), report.done.added, report.done.copies) == (9, 6, 3)
+
+
 def test_videos_that_trade_names_trade_moments(media: Path) -> None:
     index(media)
     a, b = media / "films" / "three.mp4", media / "blue.mp4"

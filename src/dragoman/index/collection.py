@@ -48,7 +48,7 @@ class Collection(ABC):
     ids: Sequence[str]
     """Sorted by code points, without duplicates."""
     faults: Sequence[Rejected]
-    """What was found and is no item."""
+    """Files that were found and are no items."""
 
     @abstractmethod
     def kind(self, item_id: str) -> Kind:
@@ -56,7 +56,7 @@ class Collection(ABC):
 
     @abstractmethod
     def path(self, item_id: str) -> str | None:
-        """Where the file is: relative to `root`, absolute, or a URI."""
+        """Place of the file: relative to `root`, absolute, or a URI."""
 
     @abstractmethod
     def notes(self, item_id: str) -> Notes:

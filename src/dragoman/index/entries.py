@@ -87,7 +87,7 @@ class Held:
 
     @property
     def state(self) -> State | None:
-        """What all of them were made from, if they were made by the job, from one state."""
+        """State that all of them were made from, if they were made by the job, from one state."""
         return State.parse(next(iter(self.sources))) if len(self.sources) == 1 else None
 
     def fits(self, cut: bool) -> bool:

@@ -1,7 +1,7 @@
-"""The index folder: `manifest.json`, `generations/<name>/` with the backend's files, `calibration-*.json`.
+"""The index folder: `manifest.json`, `generations/<name>/` with the files of the store, `calibration-*.json`.
 
 The manifest names the generation that is searched. Vectors of another model grow beside it, in a generation
-of their own, until the manifest is replaced, atomically: whoever searches sees the old index or the new one.
+of their own, until the manifest is replaced, atomically: a search sees the old index or the new one.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 from dragoman import plugins
 from dragoman.errors import UserError
 from dragoman.folders import MANIFEST, Format, write_json
+from dragoman.settings import make
 from dragoman.stores import STORES, Store
 
 INDEX = Format("dragoman-index", 1, "dragoman index RUN MEDIA --out {folder}")
@@ -30,32 +31,32 @@ ABOUT = "about.json"
 
 @dataclass(frozen=True, kw_only=True)
 class IndexInfo:
-    """What an index says of itself: its `manifest.json`."""
+    """Contents of the `manifest.json` of an index."""
 
     folder: Path
     generation: str
-    """Folder below `generations/`, and the name that the backend knows it by."""
+    """Folder below `generations/`, and the name by which the store knows it."""
     model: str
     """Run or export folder whose model filled it."""
     fingerprint: str
-    """Of that model (`encoders.identity`)."""
+    """Hash of that model (`retrievers.loading`)."""
     image_fingerprint: str
-    """Of its image side: while it stays, so do the vectors of the index."""
+    """Hash of its image side: while it stays, so do the vectors of the index."""
     vision: str | None
     """Folder of the vision tower, where the model does not know it."""
     width: int
     backend: str
     settings: Mapping[str, object]
-    """All of the backend's settings."""
+    """All settings of the store."""
     described: Mapping[str, object]
-    """What the backend says of itself: chosen parameters, and the recall of approximate search where it was
-    measured."""
+    """Facts that the store tells of itself: chosen parameters, and the recall of approximate search where it
+    was measured."""
     count: int
     """Entries when the job last finished; `Store.count` counts now."""
     media: str | None
     """Absolute path that the paths of entries are relative to."""
     languages: tuple[str, ...]
-    """What the model was trained on."""
+    """Languages that the model was trained on."""
     calibration: Mapping[str, object] | None
     """`file` in the index folder, and what it holds; None where scores are cosines only."""
     created: str
@@ -64,7 +65,7 @@ class IndexInfo:
 
     @property
     def place(self) -> Path:
-        """Folder of the backend's files."""
+        """Folder of the files of the store."""
         return self.folder / "generations" / self.generation
 
 
@@ -88,14 +89,22 @@ def write_info(info: IndexInfo) -> None:
     INDEX.write(info.folder, inputs={"model": info.fingerprint}, metric=METRIC, **details)
 
 
-def backend_module(name: str) -> ModuleType:
-    """`index/<name>.py`."""
+def store_module(name: str) -> ModuleType:
+    """Import `stores/<name>.py`, or the folder of that name."""
     return plugins.load(STORES, name, "store")
 
 
+def complete_settings(store: str, given: Mapping[str, object]) -> dict[str, Any]:
+    """Return all settings of a store as plain values, with defaults for those that are not given.
+
+    Raises UserError for a store or a setting that does not exist, and for a value that does not fit.
+    """
+    return asdict(make(store_module(store).Config, given, f"The store {store}"))
+
+
 def open_generation(info: IndexInfo) -> Store:
-    """The backend of the generation that `info` names; what is missing is made."""
-    module = backend_module(info.backend)
+    """Open the store of the generation that `info` names; what is missing is made."""
+    module = store_module(info.backend)
     config = module.Config(**info.settings)
     if not (info.place / ABOUT).is_file():
         write_json(info.place / ABOUT, {"backend": info.backend, "settings": info.settings})
@@ -104,9 +113,9 @@ def open_generation(info: IndexInfo) -> Store:
 
 
 def generation_name(folder: Path, image_fingerprint: str, backend: str, settings: Mapping[str, Any]) -> str:
-    """The generation of this content: the one that was begun already, else a new name.
+    """Name the generation of this content: the one that was begun already, else a new name.
 
-    A name begins at random, because backends that are servers keep the collections of many indexes.
+    A name begins at random, because stores on servers keep the collections of many indexes.
     """
     content = json.dumps([image_fingerprint, backend, settings], sort_keys=True, default=str)
     ending = hashlib.sha256(content.encode()).hexdigest()[:12]
@@ -115,7 +124,7 @@ def generation_name(folder: Path, image_fingerprint: str, backend: str, settings
 
 
 def other_generations(info: IndexInfo) -> list[Path]:
-    """Folders of generations that are searched no longer, or never were."""
+    """List the folders of generations that are searched no longer, or never were."""
     found = (info.folder / "generations").iterdir()
     return sorted(path for path in found if path.is_dir() and path.name != info.generation)
 
@@ -139,5 +148,5 @@ def _drop(place: Path) -> None:
     if not (place / ABOUT).is_file():
         return
     about = json.loads((place / ABOUT).read_text(encoding="utf-8"))
-    module = backend_module(about["backend"])
+    module = store_module(about["backend"])
     module.drop_store(place, module.Config(**about["settings"]), place.name)

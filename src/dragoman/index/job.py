@@ -23,6 +23,7 @@ from dragoman.index.collection import Rejected, open_collection
 from dragoman.index.entries import PAGE, State, walk
 from dragoman.index.folder import (
     IndexInfo,
+    complete_settings,
     generation_name,
     open_generation,
     read_info,
@@ -31,7 +32,6 @@ from dragoman.index.folder import (
 )
 from dragoman.index.plan import make_plan
 from dragoman.index.reading import Reader
-from dragoman.index.settings import complete_settings
 from dragoman.index.update import Done, Update
 from dragoman.media.images import DECODING, Decoding, ImageError
 from dragoman.models.identity import CALIBRATION, languages_of, model_in
@@ -79,7 +79,7 @@ DEFAULTS = IndexOptions()
 
 @dataclass(frozen=True, kw_only=True)
 class IndexReport:
-    """What one call did."""
+    """Account of one call."""
 
     info: IndexInfo
     done: Done

@@ -42,7 +42,7 @@ class Moment:
     """[F, X] what the model sees in its frames."""
 
 
-def watched(encoder: Encoder, file: str | Path, decoding: Decoding = DECODING) -> Frames:
+def frames_seen(encoder: Encoder, file: str | Path, decoding: Decoding = DECODING) -> Frames:
     """Encode a video file as a model sees it, by the sampling of its feature set.
 
     Memory: one vector a frame. Raises ImageError as `sampled_frames`.
@@ -54,8 +54,8 @@ def watched(encoder: Encoder, file: str | Path, decoding: Decoding = DECODING) -
 def moments(encoder: Encoder, seen: Frames, *, whole: bool, longest: float = LONGEST) -> list[Moment]:
     """Cut a video into moments, in order, which cover all of it; into one if `whole`."""
     # A model of videos was trained on clips as they are, with all cuts among their frames.
-    is_clip = encoder.reads_frames and seen.edges[-2] <= longest
-    found = [(0, len(seen.vectors))] if whole or is_clip else parts(seen, longest)
+    is_short = encoder.reads_frames and seen.edges[-2] <= longest
+    found = [(0, len(seen.vectors))] if whole or is_short else parts(seen, longest)
     edges = seen.edges.tolist()
     return [Moment(edges[first], edges[last], seen.vectors[first:last]) for first, last in found]
 

@@ -22,9 +22,9 @@ class Task(NamedTuple):
 
     item_id: str
     held: Held | None = None
-    """What the index holds of it."""
+    """Entries that the index holds of it, if any."""
     before: State | None = None
-    """What these entries were made from, if the job made them, and all of them from the same."""
+    """State that these entries were made from, if the job made them, and all of them from the same."""
 
     @property
     def ids(self) -> list[str]:
@@ -34,7 +34,7 @@ class Task(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What to do; everything that is not named stays as it is."""
+    """Things to do; everything that is not named stays as it is."""
 
     look: list[Task] = field(default_factory=list)
     """New items, and those whose file or vectors may have changed; images first."""

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from dragoman.errors import MissingExtraError
 from dragoman.index.collection import Rejected
 from dragoman.index.entries import END, START, Held, seconds_of, video_of
-from dragoman.index.moments import moments, watched
+from dragoman.index.moments import frames_seen, moments
 from dragoman.index.plan import Plan, Task
 from dragoman.index.reading import Reader, ReadItem, Seconds, reason_of
 from dragoman.media.frames import Frames
@@ -33,7 +33,7 @@ from dragoman.stores.checks import MAX_ID_BYTES
 FEATURES_AT_ONCE = 1024
 DELETED_AT_ONCE = 10_000
 SECONDS = 5.0
-"""What a kill can cost."""
+"""Work that a kill can cost."""
 ENTRIES = 1000
 """Entries that wait to be stored, and parts of videos that wait to be encoded."""
 
@@ -42,7 +42,7 @@ Stored = tuple[Entry, NDArray[np.float32]]
 
 @dataclass(kw_only=True)
 class Done:
-    """What was done, in entries."""
+    """Counts of what was done, in entries."""
 
     added: int = 0
     changed: int = 0
@@ -61,7 +61,7 @@ class Part(NamedTuple):
 
     seconds: Seconds
     seen: Any
-    """What `Reader.encode` takes."""
+    """Input of `Reader.encode`."""
 
 
 class Update:
@@ -134,8 +134,12 @@ class Update:
             self._wait(item)
 
     def _wait(self, item: ReadItem) -> None:
+        # A copy of a video that waits itself need not be decoded again.
+        waiting = self._waiting["frames"]
+        same = (parts for other, parts in waiting if other.state.digest == item.state.digest)
         try:
-            parts = self._parts_of(item)
+            parts = next(same, None) or self._parts_of(item)
+            self._require_ids(item, parts)
         except (ImageError, MissingExtraError, OSError) as error:
             self._reject(item.task, reason_of(error))
             return
@@ -164,17 +168,18 @@ class Update:
         if isinstance(media, Frames):
             seen = media._replace(vectors=recalled(encoder, media.vectors))
         else:
-            seen = watched(encoder, media, reader.decoding)
+            seen = frames_seen(encoder, media, reader.decoding)
         is_cut = reader.collection.is_cut(item.task.item_id)
         found = moments(encoder, seen, whole=not is_cut)
-        parts = [Part((one.start, one.end) if is_cut else None, one.seen) for one in found]
-        longest = max(len(reader.entry(item, part.seconds).item_id.encode()) for part in parts)
+        return [Part((one.start, one.end) if is_cut else None, one.seen) for one in found]
+
+    def _require_ids(self, item: ReadItem, parts: Sequence[Part]) -> None:
+        """Raise ImageError where an id is longer than a store takes; those of moments end in their times."""
+        longest = max(len(self._reader.entry(item, part.seconds).item_id.encode()) for part in parts)
         if longest > MAX_ID_BYTES:
-            reason = (
-                f"ids of its moments have {longest} bytes, and ids have at most {MAX_ID_BYTES}: shorten it"
-            )
+            whose = "its id has" if parts[0].seconds is None else "ids of its moments have"
+            reason = f"{whose} {longest} bytes, and ids have at most {MAX_ID_BYTES}: shorten it"
             raise ImageError(item.task.item_id, reason)
-        return parts
 
     def _encode(self, batch: Sequence[tuple[ReadItem, list[Part]]]) -> None:
         """Encode each content once, and store all entries that have it."""

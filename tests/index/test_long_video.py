@@ -1,4 +1,4 @@
-"""A film of twenty-five minutes: the right moment is found, and few frames are held at a time."""
+"""A video of twenty-five minutes: the right moment is found, and few frames are held at a time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dragoman.search.searcher import Searcher
 MINUTES, RATE = 25, 2
 
 
-def test_the_right_moment_of_a_long_film_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_right_moment_of_a_long_video_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     toy_model.stand_in(monkeypatch)
     # Red and blue by turns, 6 to 20 seconds each; once, after 17 minutes, seven seconds of green.
     draws, colours = np.random.default_rng(1), list[str]()
@@ -38,7 +38,7 @@ def test_the_right_moment_of_a_long_film_is_found(tmp_path: Path, monkeypatch: p
     assert hit.entry.item_id == f"long.mp4#t={green:.2f},{green + 7:.2f}"
     times = sorted((one.entry.metadata["start"], one.entry.metadata["end"]) for one in every)
     assert len(times) == report.info.count
-    # The moments cover the film without gaps, and none is longer than ten seconds.
+    # The moments cover the video without gaps, and none is longer than ten seconds.
     assert times[0][0] == 0 and times[-1][1] >= MINUTES * 60
     assert [end for _, end in times[:-1]] == [start for start, _ in times[1:]]
     assert max(end - start for start, end in times) <= 10
