@@ -323,8 +323,8 @@ def test_an_empty_folder_removes_nothing(run: Path, photos: Path) -> None:
     ("options", "said"),
     [
         ({"backend": "nonsense"}, "No store 'nonsense'. Known: exact"),
-        ({"settings": {"nonsense": "1"}}, "no setting 'nonsense'. Known: "),
-        ({"settings": {"wait": "soon"}}, "wait takes float, got 'soon'"),
+        ({"settings": {"nonsense": "1"}}, "no setting 'nonsense'. Known here: "),
+        ({"settings": {"wait": "soon"}}, "wait must be a number, got 'soon'"),
     ],
 )
 def test_wrong_settings_are_named(run: Path, photos: Path, options: dict[str, object], said: str) -> None:

@@ -71,15 +71,15 @@ class IndexInfo:
 
 def read_info(folder: Path) -> IndexInfo:
     """Read the manifest. Raises UserError where the folder holds no complete index, or a damaged one."""
-    manifest, make = INDEX.read(folder), INDEX.make.replace("{folder}", str(folder))
+    manifest, rebuild = INDEX.read(folder), INDEX.make.replace("{folder}", str(folder))
     names = [field.name for field in dataclasses.fields(IndexInfo) if field.name != "folder"]
     try:
         values = {name: manifest[name] for name in names} | {"languages": tuple(manifest["languages"])}
         info = IndexInfo(folder=folder, **values)
     except (KeyError, TypeError) as error:
-        raise UserError(f"{folder / MANIFEST} is damaged ({error!r}). Rebuild the index: {make}") from None
+        raise UserError(f"{folder / MANIFEST} is damaged ({error!r}). Rebuild the index: {rebuild}") from None
     if not info.place.is_dir():
-        raise UserError(f"{folder} lacks {info.place.relative_to(folder)}. Rebuild the index: {make}")
+        raise UserError(f"{folder} lacks {info.place.relative_to(folder)}. Rebuild the index: {rebuild}")
     return info
 
 
