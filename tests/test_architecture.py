@@ -61,10 +61,7 @@ PRIVATE_TO_MEND: set[tuple[str, str]] = set()
 BANNED = {"What", "Whether", "Of", "As", "Where", "How", "Which"}
 WORDS_TO_MEND = {
     "objectives",
-    "scenes",
     "training",
-    "translation",
-    "trust",
 }
 
 

@@ -13,7 +13,7 @@ from dragoman.scenes.draws import Draws
 RGB = tuple[int, int, int]
 OVERSAMPLING = 2
 Band = tuple[float, RGB, RGB]
-"""Where a band of colour begins (0 top, 1 bottom), and its colours at its upper and lower edge."""
+"""The height where a band of colour begins (0 top, 1 bottom), and its colours at its upper and lower edge."""
 
 
 def backdrop(ground: str, side: int, draws: Draws) -> Image.Image:

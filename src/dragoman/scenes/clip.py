@@ -35,7 +35,7 @@ REVERSED: dict[Event, Event] = {
     "meet": "part",
     "part": "meet",
 }
-"""What is seen when the frames of an event run backwards."""
+"""The event that is seen when the frames of another run backwards."""
 EVENTS: tuple[Event, ...] = tuple(REVERSED)
 AT_PLACE: tuple[Event, ...] = ("appear", "disappear", "clockwise", "anticlockwise")
 OF_TWO: tuple[Event, ...] = ("meet", "part")
@@ -77,7 +77,7 @@ class Clip:
 
 
 def reversed_clip(clip: Clip) -> Clip:
-    """What is seen when the frames of `clip` run backwards."""
+    """The clip that is seen when the frames of `clip` run backwards."""
     return replace(clip, event=REVERSED[clip.event])
 
 

@@ -28,7 +28,7 @@ class Entry:
 
     @property
     def path(self) -> str:
-        """Of the media file, in the corpus folder."""
+        """Path of the media file, in the corpus folder."""
         return f"media/{self.item_id}.{'png' if isinstance(self.shows, Scene) else 'mp4'}"
 
 

@@ -32,7 +32,7 @@ BACKWARDS: tuple[Event, ...] = ("disappear", "right", "down", "anticlockwise", "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pose:
-    """Where a group is at one moment, how far it has turned clockwise (degrees), and how much of it shows."""
+    """Place, clockwise turn (degrees) and opacity of a group at one moment."""
 
     centre: Point
     turn: float = 0.0

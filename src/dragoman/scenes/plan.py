@@ -1,4 +1,4 @@
-"""What one captioner mentions of a scene: nobody says everything, and no two say the same."""
+"""The facts that one captioner mentions of a scene: never all of them, and no two captioners the same."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ COLOUR_SAID, SIZE_SAID, EXACT, GROUND_SAID, PLACE_SAID, SECOND_SAID, RELATION_SA
     0.85,
     0.75,
 )
-"""How often a captioner mentions a fact, given that it may be mentioned."""
+"""Probability that a captioner mentions a fact that may be mentioned."""
 
 OPPOSITE: dict[Relation, Relation] = {"left": "right", "right": "left", "above": "below", "below": "above"}
 
 
 def draw_plan(scene: Scene, draws: Draws) -> Plan:
-    """What one captioner mentions of `scene`. Two groups are named in either order."""
+    """Draw what one captioner mentions of `scene`. Two groups are named in either order."""
     ground = scene.ground if draws.chance(GROUND_SAID) else None
     if scene.second is None or scene.relation is None:
         place = scene.place if draws.chance(PLACE_SAID) else None
@@ -69,7 +69,7 @@ def draw_plan(scene: Scene, draws: Draws) -> Plan:
 
 
 def draw_clip_plan(clip: Clip, draws: Draws) -> Plan:
-    """What one captioner mentions of `clip`: the event always, and both things where two meet or part.
+    """Draw what one captioner mentions of `clip`: the event always, and both things where two meet or part.
 
     Equal draws give the same plan of a clip and of its reversal, but for the event.
     """

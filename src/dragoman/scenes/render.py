@@ -31,7 +31,7 @@ ENDS: dict[Relation, tuple[Point, Point]] = {
     "above": ((0.5, 0.26), (0.5, 0.74)),
     "below": ((0.5, 0.74), (0.5, 0.26)),
 }
-"""Where the first and the second group of a relation stand."""
+"""Places of the first and the second group of a relation."""
 FORMATION: dict[int, tuple[Point, ...]] = {
     1: ((0.0, 0.0),),
     2: ((-1.0, 0.0), (1.0, 0.0)),
@@ -42,7 +42,7 @@ FORMATION: dict[int, tuple[Point, ...]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stance:
-    """How one group stands, a little different every time: its size, where exactly, and how things lean."""
+    """Size, exact place and tilts of one group, a little different every time."""
 
     radius: float
     offset: Point

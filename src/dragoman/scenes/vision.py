@@ -95,7 +95,7 @@ def _circular(turn: Array, bins: int) -> Array:
 
 
 def _patterns(cells_CCB: Array) -> Array:
-    """How strongly each window answers to each filter, beyond what its rows mostly show.
+    """Strength of the answer of each window to each filter, beyond what its rows mostly show.
 
     Grounds are made of horizontal bands, so the median of a row is the ground behind the things.
     """

@@ -30,7 +30,7 @@ RECORDED_MOTION = RECORDED.with_name("apertium_motion.jsonl.gz")
 
 @dataclass(frozen=True, kw_only=True)
 class WorldConfig:
-    """What to generate."""
+    """Settings of a world."""
 
     items: int = 1200
     """Pictures, all of different scenes; or clips, every second one the reversal of the one before."""
@@ -42,7 +42,7 @@ class WorldConfig:
     languages: tuple[str, ...] = ()
     """Beside English; empty for all that have a grammar."""
     target_captions: bool = False
-    """Caption the training items in the other languages too; without it nobody can train on them."""
+    """Caption the training items in the other languages too; without it they cannot be trained on."""
 
     def __post_init__(self) -> None:
         least = 24 if self.motion else 12

@@ -27,7 +27,7 @@ class Counts:
 
 @dataclass(frozen=True, kw_only=True)
 class TranslateOptions:
-    """How a job chooses its captions and deals with its engine."""
+    """Settings of a job: its captions, and its dealings with the engine."""
 
     role: str = "human"
     """Role of the captions that are translated."""
@@ -38,7 +38,7 @@ class TranslateOptions:
     timeout: float = 120.0
     """Seconds that one batch may take."""
     device: str | None = None
-    """Where models run: cpu, cuda, cuda:1; a GPU where there is one."""
+    """Device that models run on: cpu, cuda, cuda:1; a GPU where there is one."""
     cache: str | Path | None = None
     """Folder of the cache; one for all projects where not given."""
     retry_rejected: bool = False

@@ -37,7 +37,7 @@ def default_cache_folder() -> Path:
 
 
 class Cache:
-    """What one engine made of the lines of one language pair; key: text, pair, engine and engine version.
+    """Outcomes of one engine for one language pair; key: text, pair, engine and engine version.
 
     One SQLite file serves all projects and several processes at once. `store` is one transaction: a kill
     loses at most what it was about to write.

@@ -1,4 +1,4 @@
-"""How a model is told its languages: the vocabulary says which convention it follows."""
+"""Codes by which a model is told its languages: the vocabulary says which convention it follows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dragoman.translation.languages import Language
 
 @dataclass(frozen=True, slots=True)
 class Codes:
-    """What to tell a model about one language pair. All null for a model of one pair."""
+    """Codes for one language pair. All null for a model of one pair."""
 
     prefix: str | None = None
     """Token put before the source text."""

@@ -83,10 +83,10 @@ class Description(NamedTuple):
     """An engine in words, from the docstring of its module."""
 
     spec: str
-    """How it is named, with a placeholder or an example as its argument."""
+    """The name that a user gives, with a placeholder or an example as its argument."""
     what: str
     needs: str
-    """What must be there besides dragoman itself."""
+    """Things that must be there besides dragoman itself."""
 
 
 def describe_engine(name: str) -> Description:

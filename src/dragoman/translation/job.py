@@ -26,7 +26,7 @@ DEFAULTS = TranslateOptions()
 
 @dataclass(frozen=True, kw_only=True)
 class TranslationReport:
-    """What a job did. `there` and `back` count distinct lines; `captions` and `rejected` count captions."""
+    """Counts of a job. `there` and `back` count distinct lines; `captions` and `rejected` count captions."""
 
     captions: int
     """Captions that were to be translated."""

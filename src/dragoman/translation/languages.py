@@ -45,7 +45,7 @@ def language(tag: str) -> Language:
 
 
 def same_language(left: str, right: str) -> bool:
-    """Whether two codes of any of the conventions name one language, regions and variants aside."""
+    """Tell whether two codes of any of the conventions name one language, regions and variants aside."""
     return language(re.split("[-_]", left)[0]).iso3 == language(re.split("[-_]", right)[0]).iso3
 
 

@@ -32,7 +32,7 @@ _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 
 @dataclass(frozen=True, kw_only=True)
 class LexiconReport:
-    """What `build_lexicon` did."""
+    """Result of `build_lexicon`."""
 
     path: Path
     words: int
@@ -97,7 +97,7 @@ class Lexicon:
 
 
 def lexicon_path(corpus: Corpus, lang: str) -> Path:
-    """Where the lexicon of a language lies."""
+    """The file of the lexicon of a language."""
     return corpus.folder / "lexicon" / f"{lang}.tsv"
 
 

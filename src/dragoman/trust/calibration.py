@@ -43,7 +43,7 @@ NO_ALARM = ("recovered", "expected")
 words only."""
 
 WEIGHT = 5.0
-"""What one standard deviation of a quality signal is worth in squared deviations of alarm."""
+"""Worth of one standard deviation of a quality signal, in squared deviations of alarm."""
 EVEN = 18.0
 """Net alarm at which a caption is as likely damaged as sound."""
 SCALE = 10.0
@@ -112,7 +112,7 @@ def quality_of(signals: Mapping[str, Floats]) -> Floats:
 
 
 def shortfall(good: Floats) -> Floats:
-    """How far each value lies below the median, in downward deviations, 0 to `FAR` [N]; NaN stays NaN.
+    """Distance of each value below the median, in downward deviations, 0 to `FAR` [N]; NaN stays NaN.
 
     The downward deviation is the distance from the lower quartile to the median by that of a normal signal,
     0.6745, and at least `LEAST`. A quarter of the captions may be damaged before damage hides behind it.

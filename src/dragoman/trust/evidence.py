@@ -1,4 +1,4 @@
-"""What a machine caption is judged by: its source, its back-translation, what other engines made of it."""
+"""Evidence on a machine caption: its source, its back-translation, what other engines made of it."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def translations(
 
 
 def independent(one: str | None, other: str | None) -> bool:
-    """Whether two engines share no step, so that one can vouch for the other.
+    """Tell whether two engines share no step, so that one can vouch for the other.
 
     The steps of `apertium:eng-spa|es-pt` are eng-spa and es-pt: what it made of a caption is the Spanish of
     `apertium:eng-spa` once more. Two unnamed engines may be the same.

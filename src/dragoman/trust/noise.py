@@ -20,7 +20,7 @@ TRIES = 10
 
 @dataclass(frozen=True, kw_only=True)
 class NoiseConfig:
-    """What to plant.
+    """Settings of the damage.
 
     drop            words are left out
     swap            neighbouring words change places
@@ -50,7 +50,7 @@ class NoiseConfig:
 
 
 class Damage(NamedTuple):
-    """What became of one text. `donor` is the row that a shuffled text was taken from."""
+    """Damage to one text. `donor` is the row that a shuffled text was taken from."""
 
     kind: str
     text: str

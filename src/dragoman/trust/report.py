@@ -1,4 +1,4 @@
-"""What the trust scores say, in lines for a terminal: a summary per language and engine, and the worst."""
+"""Trust scores in lines for a terminal: a summary per language and engine, and the worst."""
 
 from __future__ import annotations
 

@@ -81,11 +81,11 @@ def score_trust(
 
     Captions of role mt are scored; a back-translation inherits the trust of the translation it was made
     from. Every language is judged by itself, all its engines together, so that the better engine of a
-    language gets the higher trust (`trust_calibration.trust_of`). `langid` adds the signal `language`
+    language gets the higher trust (`calibration.trust_of`). `langid` adds the signal `language`
     (extra langid), `words` (language to a file with one word a line) the signal `known`; `bridges` bring
     captions of related languages into `agreement`, through the translation cache; a trained `model`
-    (`dragoman.Retriever`) adds `image` and `meaning`. A run that was killed goes
-    on where it was; the result is the same. Raises UserError where nothing is to score.
+    (`dragoman.Retriever`) adds `image` and `meaning`. A run that was killed goes on where it was; the result
+    is the same. Raises UserError where nothing is to score.
     """
     corpus = Corpus.open(folder)
     with sole_writer(corpus.folder):
@@ -108,7 +108,7 @@ def score_trust(
 
 
 class Aids:
-    """What signals need beyond the captions: a language identifier, lists of words, a trained model."""
+    """Aids of the signals beside the captions: a language identifier, lists of words, a trained model."""
 
     def __init__(
         self,
@@ -202,7 +202,7 @@ def _lexical(judged: Sequence[Translation]) -> dict[str, list[float | None]]:
 
 
 def _expected(judged: Sequence[Translation], agreement: Sequence[float | None]) -> list[float | None]:
-    """What captions of other sources let expect of the agreement, for each language by itself."""
+    """Agreement as captions of other sources let it be expected, for each language by itself."""
     agreed = np.array(agreement, np.float32).astype(np.float64)
     values = np.full(len(judged), np.nan)
     for rows in _groups(t.lang for t in judged).values():

@@ -1,4 +1,4 @@
-"""What one translated caption tells about its own quality: pure functions from texts to a number.
+"""Signals that one translated caption gives of its own quality: pure functions from texts to a number.
 
 Each signal states its range and which end is good. None means that the signal cannot be had: it says
 nothing for or against the caption. No signal needs a human translation.
@@ -82,7 +82,7 @@ def known(source: str, text: str, vocabulary: Collection[str]) -> float | None:
     """Share of the words of the translation that are in a list of words of its language, 0..1, high is good.
 
     `vocabulary` is in folded case. Numbers, single letters, and names (capitalised in the source, but not its
-    first word) do not count, nor do words in scripts without spaces, whose words nobody can count. None where
+    first word) do not count, nor do words in scripts without spaces, which cannot be counted. None where
     no word is left.
     """
     named = _names(source)
@@ -123,7 +123,7 @@ def copied(source: str, text: str) -> float:
 
 
 def repetition(source: str, text: str) -> float:
-    """How much more the translation repeats pairs of words than the source does, 0..1, low is good.
+    """Repetition of pairs of words beyond that of the source, 0..1, low is good.
 
     A text repeats 1 - distinct / all pairs of neighbouring words: 2/3 for "la la la la".
     """

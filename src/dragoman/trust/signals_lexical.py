@@ -33,7 +33,7 @@ Ints = NDArray[np.int64]
 
 
 def explained(sources: Sequence[str], texts: Sequence[str]) -> Floats:
-    """How much likelier the source words become given the translation, nats a word [C]; high is good.
+    """Gain in likelihood of the source words given the translation, nats a word [C]; high is good.
 
     IBM model 1 (Brown et al. 1993) from translation to source, learnt on these pairs, against the frequency
     of the words alone, each word within ±`LIMIT`. Words that the translation dropped stay unexplained; with
@@ -69,7 +69,7 @@ def explained(sources: Sequence[str], texts: Sequence[str]) -> Floats:
 
 
 def order(texts: Sequence[str]) -> Floats:
-    """How much likelier each word becomes given the one before it, nats a word [C]; high is good.
+    """Gain in likelihood of each word given the one before it, nats a word [C]; high is good.
 
     A bigram model of the distinct texts mixed with the frequency of words alone; both ends count as words,
     and no word gains more than `LIMIT`. Two words that stand more often the other way round cost the

@@ -1,4 +1,4 @@
-"""What a trained model sees: does the translation fit the picture, and its source, as well as it should?
+"""Signals of a trained model: does the translation fit the picture, and its source, as well as it should?
 
 N captions, J joint width. The model is handed in by the caller; this package trains and loads none.
 """

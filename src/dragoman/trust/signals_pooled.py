@@ -1,4 +1,4 @@
-"""What other engines made of the words of a caption elsewhere: a signal for captions they did not translate.
+"""Agreement foretold from the words of a caption, for captions that no other engine translated.
 
 C captions, F features (words of the source and words of the translation).
 """

@@ -1,4 +1,4 @@
-"""What the Romance grammars share: gender and number, adjectives around the noun, contractions."""
+"""Parts that the Romance grammars share: gender and number, adjectives around the noun, contractions."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ ENDINGS = {
     "acc": {"m": "en", "f": "e", "n": "es", "many": "e"},
     "dat": {"m": "en", "f": "en", "n": "en", "many": "en"},
 }
-"""Of adjectives after "ein", and after a numeral or "einige"."""
+"""Endings of adjectives after "ein", and after a numeral or "einige"."""
 
 GROUNDS = {
     "beach": ("am Strand", "auf dem Sand"),

@@ -80,7 +80,7 @@ def build(
 
 
 BATCH_TOKENS = 2048
-"""Of a batch of lines, padding among them."""
+"""Tokens of a batch of lines, padding among them."""
 
 
 class TransformersEngine(Engine):
