@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import importlib
 import inspect
-import re
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any
 
 from dragoman import plugins
+from dragoman import settings as settings_of
 from dragoman.models.dual import DualConfig
 from dragoman.models.fusion import FusionConfig
 from dragoman.models.temporal import VideoConfig
@@ -59,21 +58,10 @@ def _table(config: Any) -> list[str]:
     """Make rows of name, default and meaning, from a dataclass and the strings below its fields."""
     said: dict[str, str] = {}
     for part in reversed([part for part in config.__mro__ if is_dataclass(part)]):
-        said |= _strings_of(part)
+        said |= settings_of.docs(part)
     lines = ["| setting | default | meaning |", "|---|---|---|"]
     for field in fields(config):
         value = str(field.default).lower() if isinstance(field.default, bool) else field.default
         default = "" if field.default is MISSING else f"`{value}`"
         lines.append(f"| `{field.name}` | {default} | {said.get(field.name, '')} |".replace("  ", " "))
     return lines
-
-
-def _strings_of(config: Any) -> dict[str, str]:
-    """Map each field to the string below it, of a class but not of those that it inherits from."""
-    body = ast.parse(inspect.getsource(config)).body[0].body  # type: ignore[attr-defined]
-    said: dict[str, str] = {}
-    for line, after in zip(body, [*body[1:], None], strict=True):
-        if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):
-            is_string = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
-            said[line.target.id] = re.sub(r"\s+", " ", after.value.value) if is_string else ""
-    return said

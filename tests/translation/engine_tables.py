@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
-import inspect
-from collections.abc import Iterator
 
-from dragoman import plugins
+from dragoman import plugins, settings
 from dragoman.translation.engine import ENGINES, describe_engine
 
 
@@ -25,17 +22,7 @@ def options() -> list[str]:
     lines = ["| engine | option and default | meaning |", "|---|---|---|"]
     for name in plugins.names(ENGINES):
         kind = plugins.load(ENGINES, name, "translation engine").Config
-        said = dict(_strings_below_fields(kind))
+        said = settings.docs(kind)
         for field in dataclasses.fields(kind):
             lines.append(f"| `{name}` | `{field.name}={field.default}` | {said.get(field.name, '')} |")
     return lines
-
-
-def _strings_below_fields(kind: type) -> Iterator[tuple[str, str]]:
-    (definition,) = ast.parse(inspect.getsource(kind)).body
-    assert isinstance(definition, ast.ClassDef)
-    for line, after in zip(definition.body, definition.body[1:], strict=False):
-        if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):
-            value = after.value if isinstance(after, ast.Expr) else None
-            if isinstance(value, ast.Constant):
-                yield line.target.id, " ".join(str(value.value).split())

@@ -122,6 +122,24 @@ def loading(folder: Path, what: str) -> Iterator[None]:
             logging.enable_progress_bar()
 
 
+def pretrained(model_class: Any, folder: Path) -> tuple[Any, list[str]]:
+    """Load a model of transformers in fp32; return it with the sorted names of parameters that it lacks.
+
+    Only safetensors are read, only from the folder, and no code of it is run.
+    """
+    import torch
+
+    model, info = model_class.from_pretrained(
+        folder,
+        dtype=torch.float32,
+        use_safetensors=True,
+        local_files_only=True,
+        trust_remote_code=False,
+        output_loading_info=True,
+    )
+    return model, sorted(info["missing_keys"])
+
+
 def require_trained(folder: Path, missing: Sequence[str]) -> None:
     """Raise UserError where the weights of a folder lack parameters of its model."""
     if missing:

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dragoman.errors import MissingExtraError, UserError, reason
-from dragoman.models.hub import fingerprint, loading, model_folder, read_json, require_trained
+from dragoman.models.hub import fingerprint, loading, model_folder, pretrained, read_json, require_trained
 
 try:
     import torch
@@ -227,15 +227,7 @@ def _reads_images(model_class: Any) -> bool:
 
 
 def _load_model(folder: Path, model_class: Any) -> Any:
-    model, info = model_class.from_pretrained(
-        folder,
-        dtype=torch.float32,
-        use_safetensors=True,
-        local_files_only=True,
-        trust_remote_code=False,
-        output_loading_info=True,
-    )
-    missing = sorted(info["missing_keys"])
+    model, missing = pretrained(model_class, folder)
     untrained = [name for name in missing if "pooler" not in name]
     require_trained(folder, untrained)
     if missing:

@@ -26,6 +26,7 @@ from dragoman.models.hub import (
     longest_input,
     model_folder,
     pair_part,
+    pretrained,
     require_trained,
 )
 from dragoman.models.identity import read_config
@@ -141,15 +142,8 @@ class _TextSide:
             self._tokenizer = transformers.AutoTokenizer.from_pretrained(
                 folder, local_files_only=True, trust_remote_code=False
             )
-            model, info = transformers.AutoModel.from_pretrained(
-                folder,
-                dtype=torch.float32,
-                use_safetensors=True,
-                local_files_only=True,
-                trust_remote_code=False,
-                output_loading_info=True,
-            )
-        require_trained(folder, sorted(info["missing_keys"]))
+            model, missing = pretrained(transformers.AutoModel, folder)
+        require_trained(folder, missing)
         # The image half is loaded apart, where it is needed.
         if hasattr(model, "vision_model"):
             del model.vision_model

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from dragoman.errors import UserError
 from dragoman.folders import write_json
-from dragoman.models.hub import loading, longest_input, model_folder
+from dragoman.models.hub import loading, longest_input, model_folder, pretrained
 from dragoman.models.text.contract import TextEncoder
 
 log = logging.getLogger(__name__)
@@ -231,14 +231,8 @@ def _load_tokenizer(folder: Path) -> Any:
 
 
 def _load_trunk(folder: Path) -> nn.Module:
-    model, info = _encoder_class(folder, _load_config(folder)).from_pretrained(
-        folder,
-        dtype=torch.float32,
-        use_safetensors=True,
-        local_files_only=True,
-        output_loading_info=True,
-    )
-    untrained = sorted(name for name in info["missing_keys"] if "pooler" not in name)
+    model, missing = pretrained(_encoder_class(folder, _load_config(folder)), folder)
+    untrained = [name for name in missing if "pooler" not in name]
     if untrained:
         raise UserError(
             f"The weights of {folder} lack {len(untrained)} parameters of its text encoder, such as "

@@ -20,7 +20,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dragoman.errors import UserError, reason
-from dragoman.models.hub import loading, longest_input, read_json, require_safetensors, require_trained
+from dragoman.models.hub import (
+    loading,
+    longest_input,
+    pretrained,
+    read_json,
+    require_safetensors,
+    require_trained,
+)
 
 MCLIP = "M-CLIP"
 MODULES = "modules.json"
@@ -147,15 +154,8 @@ def _sentence_transformers(folder: Path, device: str) -> TextTower:
     for kind, place in _modules(folder):
         if kind == "Transformer" and trunk is None:
             require_safetensors(place)
-            trunk, info = transformers.AutoModel.from_pretrained(
-                place,
-                dtype=torch.float32,
-                use_safetensors=True,
-                local_files_only=True,
-                trust_remote_code=False,
-                output_loading_info=True,
-            )
-            require_trained(place, sorted(name for name in info["missing_keys"] if "pooler" not in name))
+            trunk, missing = pretrained(transformers.AutoModel, place)
+            require_trained(place, [name for name in missing if "pooler" not in name])
             tokenizer = _tokenizer(place)
             said = place / "sentence_bert_config.json"
             settings = read_json(said) if said.is_file() else {}
