@@ -1,6 +1,6 @@
 """Time and memory of ranking 25,000 captions against 5,000 images in both directions.
 
-    python benchmarks/evaluation/streaming.py [--captions 25000] [--images 5000] [--width 512] [--out FILE]
+    python benchmarks/evaluation/run.py [--captions 25000] [--images 5000] [--width 512] [--out FILE]
 
 Three versions, each in its own process, three times in turn; the fastest time and the largest peak count.
 

@@ -69,12 +69,12 @@ class MatchingConfig(ObjectiveConfig):
     """
 
     mitm_weight: float = 0.0
-    """Of matching texts and images in the fusion encoder, with hard negatives."""
+    """Weight of matching texts and images in the fusion encoder, with hard negatives."""
     cmlm_weight: float = 0.0
-    """Of predicting hidden words of a caption from the rest and its image, in the fusion encoder."""
+    """Weight of predicting hidden words of a caption from the rest and its image, in the fusion encoder."""
     positive_language: Literal["released", "uniform", "similarity"] = "released"
-    """Which caption of an image is fused with it: `released` favours those that hold little of the image's
-    softmax over all texts, `similarity` those less like the image than its other captions."""
+    """Choice of the caption that is fused with its image: `released` favours those that hold little of the
+    image's softmax over all texts, `similarity` those less like the image than its other captions."""
     sampling_temperature: float = 0.07
     """Divisor of the similarities that captions and negatives are drawn by."""
 

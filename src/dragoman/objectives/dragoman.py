@@ -36,7 +36,7 @@ class Config(ObjectiveConfig):
 
     contrast: Literal["softmax", "sigmoid", "soft_triplet"] = "softmax"
     form: Form = "pooled_uniform"
-    """Of the softmax contrast (`one_to_k`)."""
+    """Form of the softmax contrast (`one_to_k`)."""
     text_weight: float = 1.0
     """Factor of text to image in the softmax contrast."""
     temperature: float = 0.07
@@ -45,7 +45,7 @@ class Config(ObjectiveConfig):
     """Share of the target of a text, in the softmax and the sigmoid contrast, that goes to images which look
     like its own."""
     margin: float = 0.1
-    """Of the triplet alignment loss, whose temperature is `triplet_temperature`."""
+    """Margin of the triplet alignment loss, whose temperature is `triplet_temperature`."""
     triplet_temperature: float = 0.015
     bridge_weight: float = 0.0
     """Contrast of source captions and translations."""

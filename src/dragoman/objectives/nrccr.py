@@ -45,7 +45,7 @@ class Config(ObjectiveConfig):
     temperature: float = 0.07
     """Divisor of similarities in `info_nce`, where it is learned, and in distillation, where it is not."""
     reduction: Reduction = "mean"
-    """Of the triplet terms; all others are means."""
+    """Reduction of the triplet terms; all others are means."""
     negatives: Literal["by_visual_id", "diagonal"] = "by_visual_id"
     source_weight: float = 1.0
     target_weight: float = 0.6

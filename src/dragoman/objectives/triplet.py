@@ -26,7 +26,7 @@ class Config(ObjectiveConfig):
     margin: float = 0.2
     soft: bool = False
     temperature: float = 0.015
-    """Of the log-sum-exp."""
+    """Divisor of similarities in the log-sum-exp."""
     reduction: Reduction = "mean"
     negatives: Literal["by_visual_id", "diagonal"] = "by_visual_id"
     source_weight: float = 1.0

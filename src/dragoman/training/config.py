@@ -68,11 +68,11 @@ class ExtensionConfig:
     """`vocabulary`: word pieces that the model did not know, and nothing else. `text`: the whole text side,
     with captions of the known languages rehearsed."""
     teach_weight: float = 1.0
-    """Of the squared distance between a caption of an added language and the starting model's vector of its
-    source caption."""
+    """Weight of the squared distance between a caption of an added language and the starting model's vector
+    of its source caption."""
     keep_weight: float = 1.0
-    """Of the squared distance between a caption of a known language and the starting model's vector of it;
-    only where the whole text side learns."""
+    """Weight of the squared distance between a caption of a known language and the starting model's vector of
+    it; only where the whole text side learns."""
 
     def __post_init__(self) -> None:
         for name in ("teach_weight", "keep_weight"):
@@ -120,7 +120,7 @@ class TrainConfig:
     """Captions of a step over all languages, back-translations included: the text budget, for comparisons of
     methods that encode more and fewer captions for an image."""
     unit: Literal["caption", "image"] = "caption"
-    """What a step and an epoch consist of: source captions, each with its own translations, or images, each
+    """Parts of a step and an epoch: source captions, each with its own translations, or images, each
     with one caption of every language, which need not be translations of each other."""
     draw: int | None = None
     """Languages drawn for a unit, anew in each step, from those that it has; without a number all of them,
@@ -130,9 +130,9 @@ class TrainConfig:
     optimizer: Literal["adamw", "adam"] = "adamw"
     learning_rate: float = 3e-3
     pretrained_learning_rate: float = 5e-5
-    """Of the trained layers of a Hugging Face text encoder."""
+    """Learning rate of the trained layers of a Hugging Face text encoder."""
     weight_decay: float = 0.01
-    """Of matrices; biases, norms and temperatures have none."""
+    """Decay of matrices; biases, norms and temperatures have none."""
     schedule: Literal["cosine", "linear", "nrccr"] = "cosine"
     """`cosine` or `linear` to zero after a linear warm-up; `nrccr`: 0.99 per epoch, halved when validation
     stalls."""
@@ -164,7 +164,7 @@ class TrainConfig:
     """Languages whose lexicon is read for `synonyms` and `renderings`: without any all targets, with `*`
     those that have one."""
     opponent_learning_rate: float = 1e-3
-    """Of the language discriminator, with plain Adam."""
+    """Learning rate of the language discriminator, with plain Adam."""
     validation: Literal["mt", "human"] = "mt"
     """Captions whose SumR on the val split chooses the model: machine ones need no human target caption."""
     validation_captions: int | None = None

@@ -27,7 +27,7 @@ FLOOR = 1e-5
 MASKED_SHARE, MOST_MASKED = 0.4, 12
 """Words of a caption that are chosen to be predicted."""
 HIDE, SWAP = 0.8, 0.1
-"""Of the chosen words: hidden, and swapped for another; the others stay."""
+"""Shares of the chosen words that are hidden, and swapped for another; the others stay."""
 
 
 @dataclass(frozen=True)

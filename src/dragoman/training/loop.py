@@ -263,7 +263,7 @@ class Stop:
     """A request to stop."""
 
     number: int = 0
-    """Of the signal that asks to stop; 0 while none does."""
+    """Number of the signal that asks to stop; 0 while none does."""
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from dragoman.errors import Exit, UserError
 T = TypeVar("T")
 CPU = torch.device("cpu")
 PATIENCE = timedelta(days=1)
-"""How long a process waits for others, as the first one validates alone; torchrun ends all where one ends."""
+"""Wait of a process for others, as the first one validates alone; torchrun ends all where one ends."""
 
 
 class Processes:

@@ -51,7 +51,7 @@ class StepPlan:
     samples: Samples
     config: TrainConfig
     back: bool
-    """Whether back-translations join a step."""
+    """True where back-translations join a step."""
     augmentation: Augmentation
     nearest: NDArray[np.int64] | None = None
     """[I, N] items that look alike, by place among the different ones, where they shall share steps."""
