@@ -10,24 +10,24 @@ import pytest
 from dragoman.corpus import BuildOptions
 from dragoman.corpus.build import build
 from dragoman.corpus.readers.contract import Source
-from dragoman.corpus.readers.formats import csv, folder, jsonl
+from dragoman.corpus.readers.formats.plain import read_csv, read_folder, read_jsonl
 
 
 def jsonl_example(place: Path) -> Source:
     lines = '{"item_id": "a.jpg", "text": "a dog"}\n{"item_id": "b.png", "text": "a boat"}\n'
     (place / "c.jsonl").write_text(lines)
-    return jsonl.read(place / "c.jsonl")
+    return read_jsonl(place / "c.jsonl")
 
 
 def csv_example(place: Path) -> Source:
     (place / "c.csv").write_text("item_id,text\na.jpg,a dog\nb.png,a boat\n")
-    return csv.read(place / "c.csv", columns={})
+    return read_csv(place / "c.csv", columns={})
 
 
 def folder_example(place: Path) -> Source:
     for name, text in {"a.jpg": "", "a.txt": "a dog", "b.png": "", "b.txt": "a boat"}.items():
         (place / name).write_text(text)
-    return folder.read(place)
+    return read_folder(place)
 
 
 EXAMPLES: dict[str, Callable[[Path], Source]] = {

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from miniatures import put_parquet
 
 from dragoman.corpus import BuildOptions, ReadOptions, build_dataset
-from dragoman.corpus.readers.formats.tfrecord import examples, masked_crc32c
+from dragoman.corpus.readers.img2dataset import examples, masked_crc32c
 from dragoman.errors import UserError
 
 NAMES = st.text(max_size=12)

@@ -18,7 +18,7 @@ from dragoman.corpus.corpus import CORPUS, Corpus
 from dragoman.corpus.draft import Draft
 from dragoman.corpus.options import BuildOptions
 from dragoman.corpus.readers.contract import ITEM_KEYS, Row, Source
-from dragoman.corpus.readers.formats import csv, folder, jsonl
+from dragoman.corpus.readers.formats.plain import read_csv, read_folder, read_jsonl
 from dragoman.errors import UserError
 from dragoman.folders import atomic_path, stage
 from dragoman.records import Caption, Item
@@ -53,7 +53,7 @@ def build_jsonl(
 ) -> BuildReport:
     """Build a corpus from JSON Lines (`.gz` too): captions, and optionally items with metadata."""
     file = None if items is None else Path(items)
-    source = jsonl.read(Path(captions), items=file, metadata=options.metadata, ignore=options.ignore)
+    source = read_jsonl(Path(captions), items=file, metadata=options.metadata, ignore=options.ignore)
     return build(source, out, options, reader="jsonl")
 
 
@@ -67,7 +67,7 @@ def build_csv(
 ) -> BuildReport:
     """Build a corpus from CSV or TSV (`.gz` too); `columns` maps a key, such as `text`, to its header."""
     mapping = dict(columns or {})
-    source = csv.read(Path(table), columns=mapping, delimiter=delimiter, metadata=options.metadata)
+    source = read_csv(Path(table), columns=mapping, delimiter=delimiter, metadata=options.metadata)
     return build(source, out, options, reader="csv", columns=mapping, delimiter=delimiter)
 
 
@@ -79,7 +79,7 @@ def build_folder(images: str | Path, out: str | Path, options: BuildOptions = DE
     """
     if options.split is None and options.split_fractions is None:
         options = replace(options, split_fractions=FOLDER_SHARES)
-    return build(folder.read(Path(images)), out, options, reader="folder")
+    return build(read_folder(Path(images)), out, options, reader="folder")
 
 
 def build_records(

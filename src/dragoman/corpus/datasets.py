@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from itertools import takewhile
+from pathlib import Path, PurePosixPath
 from types import ModuleType
+from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,13 +18,15 @@ from dragoman import plugins
 from dragoman.corpus.build import DEFAULTS, BuildReport, build
 from dragoman.corpus.captions import select
 from dragoman.corpus.options import BuildOptions
-from dragoman.corpus.readers.contract import Needed, Published, Row, Wanted
-from dragoman.corpus.readers.files import Files, Media
+from dragoman.corpus.readers.contract import Files, Needed, Published, Row, Wanted
 from dragoman.errors import UserError
 from dragoman.languages import canonical_tag
+from dragoman.media.folder import kind_of
 from dragoman.records import SPLITS
 
 READERS = "dragoman.corpus.readers"
+# COCO numbered its pictures anew in 2017, without the name of the part in front.
+_COCO = re.compile(r"COCO_(train|val|test)201[45]_")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,3 +224,62 @@ def _describe_missing(name: str, about: Published, root: Path, missing: list[str
     listed = "; ".join(f"{', '.join(paths)} (published at {place})" for place, paths in by_place.items())
     fix = "Fetch them, or choose others with --languages or --test." if several else "Fetch them."
     return f"{root} lacks {len(missing)} files of {name}: {listed}. {fix}"
+
+
+class Media:
+    """Media files below `folder`; without a folder nothing is found. What is not sure goes to `note`."""
+
+    def __init__(self, folder: Path | None, note: Callable[[str, str], None]) -> None:
+        self._by_name: dict[str, list[str]] = {}
+        self._items: dict[str, str] = {}
+        self._note = note
+        if folder is None:
+            return
+        if not folder.is_dir():
+            raise UserError(f"{folder} is no folder. Give the folder of the media files with --media-root.")
+        for path in _files(folder.absolute()):
+            name = PurePosixPath(path)
+            # Captions and vectors often lie beside a picture, under its name.
+            same = (name.name, name.stem) if kind_of(path) else (name.name,)
+            for key in same:
+                self._by_name.setdefault(key, []).append(path)
+
+    def find(self, published: str, item_id: str) -> str | None:
+        """Find the file of that name or address, or else one that is named like the item, with any suffix.
+
+        Of several such files the one whose folders are the published ones is taken, else the first by name.
+        """
+        address = unquote(urlsplit(published).path) if "://" in published else published
+        name = PurePosixPath(address).name
+        names = (name, PurePosixPath(name).stem, item_id, _COCO.sub("", item_id))
+        same = next((self._by_name[name] for name in names if name in self._by_name), None)
+        if same is None:
+            return None
+        wanted = PurePosixPath(address).parent.parts
+        alike = [_alike(wanted, PurePosixPath(path).parent.parts) for path in same]
+        if alike.count(max(alike)) > 1:
+            self._note("several media files of that name, the first taken", item_id)
+        found = same[alike.index(max(alike))]
+        if self._items.setdefault(found, item_id) != item_id:
+            self._note("media file of another item taken as well", item_id)
+        return found
+
+
+def _files(folder: Path) -> Iterator[str]:
+    """Yield paths, folder by folder in the order of names; linked folders too, but each folder once."""
+    seen: set[str] = set()
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        if (real := os.path.realpath(parent)) in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            if not name.startswith("."):
+                yield os.path.join(parent, name)  # noqa: PTH118 -- a Path for each of 100,000 files is slow
+
+
+def _alike(one: Sequence[str], other: Sequence[str]) -> int:
+    """Count the folders that are the same, from the innermost on."""
+    pairs = zip(reversed(one), reversed(other), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))

@@ -19,9 +19,9 @@ from dragoman.corpus.checks import (
     one_of,
     path_of,
     required,
+    source_faults,
 )
 from dragoman.corpus.corpus import CAPTIONS, ITEMS
-from dragoman.corpus.lineage import source_faults
 from dragoman.corpus.options import BuildOptions
 from dragoman.corpus.readers.contract import ITEM_KEYS, Row
 from dragoman.records import KINDS, SPLITS

@@ -3,5 +3,5 @@
 `contract` is what each of them says and gives, `formats` what several of them share.
 """
 
-SHARED = ("contract", "files", "formats")
+SHARED = ("contract", "formats")
 """Modules that readers share; every other one is a reader."""

@@ -14,8 +14,15 @@ import numpy as np
 
 from dragoman.corpus.features import write_features
 from dragoman.corpus.readers.contract import Needed, Published, Source, Wanted
-from dragoman.corpus.readers.formats.parquet import column_names, parquet_rows
-from dragoman.corpus.readers.formats.records import Columns, Record, captions, items, metadata
+from dragoman.corpus.readers.formats.records import (
+    Columns,
+    Record,
+    captions,
+    column_names,
+    items,
+    metadata,
+    parquet_rows,
+)
 from dragoman.errors import UserError
 from dragoman.folders import sha256
 from dragoman.textfiles import TextLine

@@ -6,7 +6,7 @@ from itertools import chain
 
 from dragoman.corpus.readers.contract import Needed, Published, Source, Wanted
 from dragoman.corpus.readers.formats import coco
-from dragoman.corpus.readers.formats.tagged import listed_captions, listed_items
+from dragoman.corpus.readers.formats.lines import listed_captions, listed_items
 from dragoman.records import SPLITS
 from dragoman.textfiles import text_lines
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from dragoman.corpus.readers.files import Files
+from dragoman.folders import sha256
 from dragoman.records import Split
 from dragoman.textfiles import TextLine
 
@@ -90,6 +90,55 @@ class Published:
     """True where the user says which column holds what."""
     packed: bool = False
     """True where the files hold the pictures, which can be extracted."""
+
+
+class Files:
+    """The published files below a root: plain or gzip, in the published folders or without the outer ones."""
+
+    def __init__(self, root: Path, names: Sequence[str]) -> None:
+        self.root = root
+        self._used: dict[Path, None] = {}
+        self._skipped = _folders_to_skip(root, names)
+
+    def find(self, name: str) -> Path | None:
+        """Find the file of that published path, if it is there."""
+        path = _present(self.root, name, self._skipped)
+        return None if path is None else self.use(path)
+
+    def __getitem__(self, name: str) -> Path:
+        path = self.find(name)
+        assert path is not None, name
+        return path
+
+    def use(self, path: Path) -> Path:
+        """Note a file as input of the corpus."""
+        self._used[path] = None
+        return path
+
+    def hashes(self) -> dict[str, str]:
+        """Return path and content hash of each file that was used."""
+        return {str(path): sha256(path) for path in self._used}
+
+
+def _folders_to_skip(root: Path, names: Sequence[str]) -> int:
+    """Count the outer folders of the published paths that the root leaves out, so that most files are there.
+
+    At most so many that the paths stay different from one another.
+    """
+    best, most = 0, -1
+    for skipped in range(min((name.count("/") for name in names), default=0) + 1):
+        shortened = {name.split("/", skipped)[-1] for name in names}
+        if len(shortened) < len(set(names)):
+            break
+        there = sum(_present(root, name, skipped) is not None for name in set(names))
+        if there > most:
+            best, most = skipped, there
+    return best
+
+
+def _present(root: Path, name: str, skipped: int) -> Path | None:
+    short = "/".join(name.split("/")[min(skipped, name.count("/")) :])
+    return next((path for path in (root / short, root / f"{short}.gz") if path.is_file()), None)
 
 
 class Defects:

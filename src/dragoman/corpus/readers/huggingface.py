@@ -14,12 +14,16 @@ import pyarrow.compute as pc
 import pyarrow.ipc
 
 from dragoman.corpus.readers.contract import Needed, Published, Source, Wanted
-from dragoman.corpus.readers.formats.parquet import BATCH, damaged, parquet_rows, parquet_schema, readable
 from dragoman.corpus.readers.formats.records import (
+    BATCH,
     Columns,
     Record,
+    damaged,
     extracted,
     metadata,
+    parquet_rows,
+    parquet_schema,
+    readable,
     source,
     split_of,
 )

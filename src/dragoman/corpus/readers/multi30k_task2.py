@@ -8,7 +8,7 @@ from __future__ import annotations
 from itertools import chain
 
 from dragoman.corpus.readers.contract import Needed, Published, Source, Wanted
-from dragoman.corpus.readers.formats.aligned import Part, captions, items
+from dragoman.corpus.readers.formats.lines import Part, captions, items
 from dragoman.records import Split
 
 ABOUT = Published(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dragoman.corpus.readers.contract import Needed, Published, Row, Source, Wanted, faulty, item
 from dragoman.corpus.readers.formats.documents import Entry, entries
-from dragoman.corpus.readers.formats.tagged import tagged_lines
+from dragoman.corpus.readers.formats.lines import tagged_lines
 from dragoman.errors import UserError
 from dragoman.records import Split
 

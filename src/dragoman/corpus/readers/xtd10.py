@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dragoman.corpus.readers.contract import Needed, Published, Source, Wanted
-from dragoman.corpus.readers.formats.aligned import Part, captions, items
+from dragoman.corpus.readers.formats.lines import Part, captions, items
 
 _FILES = {"de": "MIC/test_1kcaptions_de.txt", "fr": "MIC/test_1kcaptions_fr.txt"} | {
     "ja": "STAIR/test_1kcaptions_jp.txt"

@@ -1,1 +1,1 @@
-"""Formats that several readers share, and those that have verbs of their own: csv, jsonl, folder."""
+"""Formats that several readers share, and in `plain` those that have verbs of their own."""

@@ -1,0 +1,177 @@
+"""Captions as users have them, each with a verb of its own: a table, JSON Lines, or a folder of media."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+
+from dragoman import textfiles
+from dragoman.corpus.readers.contract import CAPTION_KEYS, ITEM_KEYS, Row, Source
+from dragoman.errors import UserError
+from dragoman.folders import sha256
+from dragoman.media.folder import MediaFolder, NoteError, Texts
+from dragoman.textfiles import json_object, numbered_lines
+
+log = logging.getLogger(__name__)
+
+
+def read_csv(
+    table: Path,
+    *,
+    columns: Mapping[str, str],
+    delimiter: str | None = None,
+    metadata: Collection[str] = (),
+) -> Source:
+    """Read one caption a record. `columns` maps a key of a caption or item to the header it has here.
+
+    Headers that are keys already need no mapping; other columns are left out, unless `metadata` names them.
+    An empty cell is an absent value. The delimiter is a comma, or a tab in files called `.tsv` or `.tsv.gz`.
+    """
+    unknown = sorted(set(columns) - (CAPTION_KEYS | ITEM_KEYS))
+    if unknown:
+        known = ", ".join(sorted(CAPTION_KEYS | ITEM_KEYS))
+        raise UserError(f"--column {unknown[0]}=…: no such key. Known: {known}. Write --column KEY=HEADER.")
+    if delimiter is None:
+        delimiter = "\t" if table.name.removesuffix(".gz").endswith(".tsv") else ","
+    if len(delimiter) != 1 or delimiter in '\n\r"':
+        raise UserError(f"--delimiter is {delimiter!r}, but one character was expected, as in ';'.")
+    return Source(
+        captions=_records(table, columns, delimiter, frozenset(metadata)),
+        inputs={str(table): sha256(table)} if table.is_file() else {},
+    )
+
+
+def _records(
+    path: Path, columns: Mapping[str, str], delimiter: str, metadata: frozenset[str]
+) -> Iterator[Row]:
+    header, records = textfiles.table(path, delimiter)
+    keys = _places(path, header, columns, metadata)
+    for number, raw, cells, fault in records:
+        fields: dict[str, object] = {}
+        if not fault and len(cells) != len(header):
+            fault = (
+                f"{len(cells)} cells, but the header has {len(header)}. Quote cells that hold {delimiter!r}."
+            )
+        if not fault:
+            fields = {key: cells[place] for key, place in keys.items() if cells[place]}
+            fields["trust"] = _number(fields.get("trust"))
+        yield Row(str(path), number, raw, fields, fault)
+
+
+def _places(
+    path: Path, header: list[str], columns: Mapping[str, str], metadata: frozenset[str]
+) -> dict[str, int]:
+    """Find the place of each key that is read."""
+    wanted = {name: name for name in metadata} | dict(columns)
+    for name in wanted.values():
+        if name not in header:
+            raise UserError(
+                f"{path}, line 1: no column {name!r}. The columns are: {', '.join(header)}. "
+                "Map them: --column KEY=HEADER."
+            )
+    mapped = {name for key, name in columns.items() if key != name}
+    same = {name: name for name in header if name in CAPTION_KEYS | ITEM_KEYS and name not in mapped}
+    keys = {key: header.index(name) for key, name in (same | wanted).items()}
+    left_out = [name for place, name in enumerate(header) if place not in keys.values()]
+    if left_out:
+        log.info("%s: columns left out: %s", path, ", ".join(left_out))
+    return keys
+
+
+def _number(cell: object) -> object:
+    """Read a cell as a number where it is one; what is none is left for the check that names it."""
+    try:
+        return float(cell) if isinstance(cell, str) else cell
+    except ValueError:
+        return cell
+
+
+def read_jsonl(
+    captions: Path, *, items: Path | None = None, metadata: Collection[str] = (), ignore: Collection[str] = ()
+) -> Source:
+    """Read captions with the keys of a caption and its item, and optionally items with any further keys.
+
+    A key of a caption line that is neither known nor named in `metadata` or `ignore` is a fault: it is
+    usually a typing error. Blank lines are skipped.
+    """
+    files = [captions] if items is None else [captions, items]
+    known = CAPTION_KEYS | ITEM_KEYS | set(metadata)
+    return Source(
+        captions=_objects(captions, known, frozenset(ignore)),
+        items=None if items is None else _objects(items, None, frozenset()),
+        inputs={str(path): sha256(path) for path in files if path.is_file()},
+    )
+
+
+def _objects(path: Path, known: frozenset[str] | None, ignore: frozenset[str]) -> Iterator[Row]:
+    name = str(path)
+    for number, raw in numbered_lines(path):
+        if not raw.strip():
+            continue
+        fields, fault = json_object(raw)
+        if known is not None and not fields.keys() <= known:
+            fields = {key: value for key, value in fields.items() if key not in ignore}
+            unknown = sorted(fields.keys() - known)
+            if unknown:
+                fault = (
+                    f"key {unknown[0]!r} is not known (known: {', '.join(sorted(known))}). Correct it, or "
+                    f"pass --metadata {unknown[0]} to keep it with the item, or --ignore {unknown[0]}."
+                )
+        yield Row(name, number, raw, fields, fault)
+
+
+def read_folder(folder: Path) -> Source:
+    """Read every image and video as an item, whether it has captions or not.
+
+    A text file that belongs to none of them is a fault: its captions would be lost without a word.
+    """
+    media = MediaFolder(folder)
+    return Source(
+        items=_media_items(media), captions=_media_captions(media), inputs={str(folder): media.fingerprint()}
+    )
+
+
+def _media_items(media: MediaFolder) -> Iterator[Row]:
+    for path, reason in media.unusable:
+        yield Row(str(media.folder / path), 0, "", {}, reason)
+    for item_id in media.ids:
+        file = media.folder / item_id
+        fields: dict[str, object] = {
+            "item_id": item_id,
+            "kind": media.kind(item_id),
+            "path": str(file.absolute()),
+        }
+        try:
+            metadata = media.metadata(item_id)
+        except NoteError as error:
+            yield Row(str(file), 0, "", fields, str(error))
+            continue
+        listed = {name: list(value) for name, value in metadata.items() if isinstance(value, tuple)}
+        yield Row(str(file), 0, "", metadata | listed | fields)
+
+
+def _media_captions(media: MediaFolder) -> Iterator[Row]:
+    for item_id in media.ids:
+        for texts in media.texts(item_id):
+            yield from _lines_of(item_id, texts)
+    for path in media.strays():
+        reason = (
+            f"there is no image or video {path[: -len('.txt')]} beside it. Add it, or move the text file "
+            "elsewhere."
+        )
+        yield Row(str(media.folder / path), 0, "", {}, reason)
+
+
+def _lines_of(item_id: str, texts: Texts) -> Iterator[Row]:
+    file, fields = str(texts.file), {"item_id": item_id} | ({"lang": texts.lang} if texts.lang else {})
+    count = 0
+    try:
+        for line in texts.lines():
+            yield Row(file, line.number, line.raw, fields | {"text": line.text}, line.fault)
+            count += 1
+    except NoteError as error:
+        yield Row(file, 0, "", {}, f"it {error.what}")
+    else:
+        if not count:
+            yield Row(file, 0, "", {}, "it holds no caption. Write one caption a line, or remove the file.")
