@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from dragoman.corpus.corpus import Corpus
-from dragoman.index.collection import features_of
+from dragoman.index.items import features_of
 from dragoman.models.text.spelling import unspaced, words
 from dragoman.retrievers.base import Encoder
 from dragoman.retrievers.loading import load_encoder, model_config

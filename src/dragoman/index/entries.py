@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dragoman.index.collection import Notes
+from dragoman.index.items import Notes
 from dragoman.media.frames import Frames
 from dragoman.records import Entry
 from dragoman.stores import Store

@@ -1,8 +1,11 @@
 """The job that fills an index and keeps it up to date. It can be killed at any time.
 
 What was embedded is stored every few seconds, in one transaction each; the next run looks at what is there
-and goes on. The manifest is replaced last. Memory: the model, one batch, per worker one decoded image, and
-the ids of the collection with their tables of metadata.
+and goes on. The manifest is replaced last. Memory: the model, one batch, per worker one decoded image, the
+ids of all items with their tables of metadata, and the plan of those that are new or changed.
+
+The way of a photo: `items` finds it, `plan` compares it with the index, `reading` opens it, `update` encodes
+and stores it.
 """
 
 from __future__ import annotations
@@ -19,7 +22,6 @@ from pathlib import Path
 
 from dragoman.errors import UserError
 from dragoman.folders import MANIFEST, sha256, sole_writer, write_text
-from dragoman.index.collection import Rejected, open_collection
 from dragoman.index.entries import PAGE, State, walk
 from dragoman.index.folder import (
     IndexInfo,
@@ -30,8 +32,9 @@ from dragoman.index.folder import (
     remove_leftovers,
     write_info,
 )
+from dragoman.index.items import Rejected, open_items
 from dragoman.index.plan import make_plan
-from dragoman.index.reading import Reader
+from dragoman.index.reading import ItemReader
 from dragoman.index.update import Done, Update
 from dragoman.media.images import DECODING, Decoding, ImageError
 from dragoman.models.identity import CALIBRATION, languages_of, model_in
@@ -98,20 +101,19 @@ def index_media(
     """
     folder, model = Path(out), Path(run).absolute()
     trained = model_config(model)["trained"]
-    collection = open_collection(Path(media), trained, options.lang, options.whole_videos)
+    items = open_items(Path(media), trained, options.lang, options.whole_videos)
     with sole_writer(folder):
         before = read_info(folder) if (folder / MANIFEST).is_file() else None
-        _require_same_media(before, collection.root, folder)
-        info = _next_info(folder, model, collection.root, before, options)
-        reader = Reader(
-            collection, partial(load_encoder, model, options.device, info.vision), options.decoding
-        )
+        _require_same_media(before, items.root, folder)
+        info = _next_info(folder, model, items.root, before, options)
+        load = partial(load_encoder, model, options.device, info.vision)
+        reader = ItemReader(items, load, options.decoding)
         swapped = before is not None and before.generation != info.generation
         with open_generation(info) as store:
             if swapped and before is not None:
                 _carry_over(before, info, store)
-            plan = make_plan(collection, store)
-            _forecast(info, len(collection.ids), len(plan.look))
+            plan = make_plan(items, store)
+            _forecast(info, len(items), len(plan.tasks))
             update = Update(
                 store,
                 plan,
@@ -119,7 +121,7 @@ def index_media(
                 batch_size=options.batch_size or _batch_size(model, options.device),
                 workers=options.workers or min(os.cpu_count() or 1, 8),
             )
-            with bar(len(plan.look), folder.name or "index", "items") as progress:
+            with bar(len(plan.tasks), folder.name or "index", "items") as progress:
                 update.run(progress.update)
             if swapped and before is not None:
                 _embed_added(before, info, store, reader, update)
@@ -199,7 +201,9 @@ def _copy(page: list[Entry], old: Store, store: Store) -> None:
         store.add(missing, old.vectors([entry.item_id for entry in missing]))
 
 
-def _embed_added(before: IndexInfo, info: IndexInfo, store: Store, reader: Reader, update: Update) -> None:
+def _embed_added(
+    before: IndexInfo, info: IndexInfo, store: Store, reader: ItemReader, update: Update
+) -> None:
     """Let the new model read the files of entries that came by `Searcher.add`: no collection has them."""
     if before.image_fingerprint == info.image_fingerprint:
         return

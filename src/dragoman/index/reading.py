@@ -15,15 +15,15 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dragoman.errors import UserError
-from dragoman.index.collection import Collection, Notes, Rejected
 from dragoman.index.entries import END, START, State, frozen_state, moment_id, notes_digest
+from dragoman.index.items import Items, Notes, Rejected
 from dragoman.index.plan import Task
 from dragoman.media.folder import NoteError
 from dragoman.media.images import Decoding, ImageError, image_header, open_image
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 _EXIF, _TAKEN, _STORED, _ORIENTATION = 0x8769, 0x9003, 0x0132, 0x0112
 _ON_ITS_SIDE = (5, 6, 7, 8)
 _DATE = re.compile(r"(1[89]\d\d|20\d\d):(0[1-9]|1[0-2]):(0[1-9]|[12]\d|3[01])\b")
+
+NO_FILE = "neither a file nor a vector in the feature set of the model"
+NO_DOWNLOADS = "a URI, not a file: download it and give its path"
 
 Seconds = tuple[float, float] | None
 """Start and end of a moment; None of what is one entry."""
@@ -55,15 +58,32 @@ class ReadItem:
     said: Mapping[str, Value]
     """Metadata that its file holds."""
     media: Any
-    """Prepared image; frozen vectors, as `Collection.frozen` gives them; file of a video; None where the
-    vectors of an image are known."""
+    """Prepared image; frozen vectors, as `Items.frozen` gives them; file of a video; None where the vectors
+    of an image are known."""
+
+    def entry(self, seconds: Seconds) -> Entry:
+        """Make its entry, or that of a moment of it."""
+        item = self.task.item
+        metadata = {**_named(item.path), **self.said, **self.notes.metadata}
+        if seconds is not None:
+            # These times are of the moment, whatever the video says of itself.
+            start, end = seconds
+            metadata |= {START: round(start, 2), END: round(end, 2)}
+        return Entry(
+            item_id=item.item_id if seconds is None else moment_id(item.item_id, *seconds),
+            kind=item.kind,
+            path=item.path,
+            metadata=metadata,
+            captions=dict(self.notes.captions),
+            source=str(self.state),
+        )
 
 
-class Reader:
-    """Reads the items of a collection for a model, which is loaded when the first one needs it."""
+class ItemReader:
+    """Reads items for a model, which is loaded when the first one needs it."""
 
-    def __init__(self, collection: Collection, load: Callable[[], Encoder], decoding: Decoding) -> None:
-        self.collection, self.decoding = collection, decoding
+    def __init__(self, items: Items, load: Callable[[], Encoder], decoding: Decoding) -> None:
+        self._items, self.decoding = items, decoding
         self._load, self._lock = load, threading.Lock()
         self._encoder: Encoder | None = None
 
@@ -94,70 +114,33 @@ class Reader:
 
     def read(self, task: Task, knows: Knows) -> ReadItem | Rejected:
         """Read an item; an image is decoded only where `knows` says no."""
-        collection, item_id = self.collection, task.item_id
-        path = collection.path(item_id)
+        item = task.item
+        said: dict[str, Value] = {}
+        media: Any
         try:
-            notes = collection.notes(item_id)
-            said = notes_digest(notes, path)
-            frozen = collection.frozen(item_id)
-            if frozen is not None:
-                state = frozen_state(frozen, said)
-                return ReadItem(task=task, state=state, notes=notes, said={}, media=frozen)
-            file = collection.file(item_id)
-            if file is None:
-                reason = (
-                    "neither a file nor a vector in the feature set of the model"
-                    if path is None
-                    else "a URI, not a file: download it and give its path"
+            notes = self._items.notes(item)
+            words = notes_digest(notes, item.path)
+            if item.is_frozen:
+                media = self._items.frozen(item)
+                return ReadItem(
+                    task=task, state=frozen_state(media, words), notes=notes, said=said, media=media
                 )
-                return Rejected(item_id, path, reason)
+            if item.file is None:
+                return Rejected(item.item_id, item.path, NO_FILE if item.path is None else NO_DOWNLOADS)
             # The time is taken first: a file that is written meanwhile is read again by the next run.
-            stat = file.stat()
-            if collection.kind(item_id) == "video":
-                # Not in memory at once, as images are: videos are of any size.
-                with file.open("rb") as opened:
-                    digest = hashlib.file_digest(opened, "sha256").hexdigest()
-                state = State("file", digest, stat.st_size, stat.st_mtime_ns, said)
-                return ReadItem(task=task, state=state, notes=notes, said={}, media=file)
-            content = file.read_bytes()
-            digest = hashlib.sha256(content).hexdigest()
-            state = State("file", digest, len(content), stat.st_mtime_ns, said)
-            image = None if knows(task, digest) else self._prepared(content)
-            return ReadItem(task=task, state=state, notes=notes, said=_said(content), media=image)
+            stat = item.file.stat()
+            if item.kind == "video":
+                media = item.file
+                # Hours of video need not be read through for a new caption.
+                digest = task.before.digest if task.before and task.is_same else _digest(media)
+            else:
+                content = item.file.read_bytes()
+                digest, said = hashlib.sha256(content).hexdigest(), _said(content)
+                media = None if knows(task, digest) else self._prepared(content)
+            state = State("file", digest, stat.st_size, stat.st_mtime_ns, words)
+            return ReadItem(task=task, state=state, notes=notes, said=said, media=media)
         except (ImageError, NoteError, OSError) as error:
-            return Rejected(item_id, path, reason_of(error))
-
-    def reworded(self, task: Task) -> ReadItem | Rejected:
-        """Read again what was said of an item of which only metadata or captions have changed."""
-        item_id, before = task.item_id, task.before
-        assert before is not None
-        path, file = self.collection.path(item_id), self.collection.file(item_id)
-        try:
-            notes = self.collection.notes(item_id)
-            is_image = before.kind == "file" and self.collection.kind(item_id) == "image"
-            said = _said(file.read_bytes()) if file is not None and is_image else {}
-        except (NoteError, OSError) as error:
-            return Rejected(item_id, path, reason_of(error))
-        state = before._replace(notes=notes_digest(notes, path))
-        return ReadItem(task=task, state=state, notes=notes, said=said, media=None)
-
-    def entry(self, item: ReadItem, seconds: Seconds) -> Entry:
-        """Make the entry of an item, or of a moment of it."""
-        item_id = item.task.item_id
-        path = self.collection.path(item_id)
-        metadata = {**_named(path), **item.said, **item.notes.metadata}
-        if seconds is not None:
-            # These times are of the moment, whatever the video says of itself.
-            start, end = seconds
-            metadata |= {START: round(start, 2), END: round(end, 2)}
-        return Entry(
-            item_id=item_id if seconds is None else moment_id(item_id, *seconds),
-            kind=self.collection.kind(item_id),
-            path=path,
-            metadata=metadata,
-            captions=dict(item.notes.captions),
-            source=str(item.state),
-        )
+            return Rejected(item.item_id, item.path, reason_of(error))
 
     def encode(self, parts: Sequence[Any]) -> NDArray[np.float32]:
         """Encode N prepared images, or N frozen vectors [D], or the frames [F, X] of N parts: [N, J]."""
@@ -178,6 +161,12 @@ class Reader:
             raise
         except (ValueError, TypeError, RuntimeError) as error:
             raise ImageError("image", f"the tower's preprocessing failed ({error})") from None
+
+
+def _digest(file: Path) -> str:
+    # Not in memory at once, as images are: videos are of any size.
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def reason_of(error: Exception) -> str:

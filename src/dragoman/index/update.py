@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dragoman.errors import MissingExtraError
-from dragoman.index.collection import Rejected
 from dragoman.index.entries import END, START, Held, seconds_of, video_of
+from dragoman.index.items import Rejected
 from dragoman.index.moments import frames_seen, moments
 from dragoman.index.plan import Plan, Task
-from dragoman.index.reading import Reader, ReadItem, Seconds, reason_of
+from dragoman.index.reading import ItemReader, ReadItem, Seconds, reason_of
 from dragoman.media.frames import Frames
 from dragoman.media.images import ImageError
 from dragoman.records import Entry
@@ -61,13 +61,15 @@ class Part(NamedTuple):
 
     seconds: Seconds
     seen: Any
-    """Input of `Reader.encode`."""
+    """Input of `ItemReader.encode`."""
 
 
 class Update:
     """One run over a plan."""
 
-    def __init__(self, store: Store, plan: Plan, reader: Reader, *, batch_size: int, workers: int) -> None:
+    def __init__(
+        self, store: Store, plan: Plan, reader: ItemReader, *, batch_size: int, workers: int
+    ) -> None:
         self.done = Done()
         self.rejected = list(plan.rejected)
         self._plan, self._reader, self._writer = plan, reader, _Writer(store, self.done)
@@ -77,12 +79,14 @@ class Update:
         self._known = {state.digest: held for held in plan.gone if (state := held.state)}
         self._lost = {held.item_id for held in plan.gone}
         self._gone = [item_id for held in plan.gone for item_id in held.ids]
+        # Only among files of one size can there be copies; the vectors of others need not be remembered.
+        sizes = Counter(task.size for task in plan.tasks if task.size is not None)
+        self._twice = {size for size, count in sizes.items() if count > 1}
         self._waiting: dict[str, list[tuple[ReadItem, list[Part]]]] = defaultdict(list)
 
     def run(self, progress: Callable[[int], object]) -> None:
         """Do what the plan says; `progress` is told of finished items."""
-        self._twice = self._sizes_of_several()
-        ahead = self._reader.ahead(self._plan.look, self._knows, self._workers, 2 * self._batch_size)
+        ahead = self._reader.ahead(self._plan.tasks, self._knows, self._workers, 2 * self._batch_size)
         for task, item in ahead:
             if isinstance(item, Rejected):
                 self._reject(task, item.reason)
@@ -91,42 +95,23 @@ class Update:
             progress(1)
         for batch in self._waiting.values():
             self._encode(batch)
-        for task in self._plan.reword:
-            reworded = self._reader.reworded(task)
-            if isinstance(reworded, Rejected):
-                self._reject(task, reworded.reason)
-            else:
-                self._reword(reworded)
         self._writer.flush()
         # Last, as an item that moved is known by what the index holds under its old id.
         for start in range(0, len(self._gone), DELETED_AT_ONCE):
             self._writer.delete(self._gone[start : start + DELETED_AT_ONCE])
 
-    def _sizes_of_several(self) -> set[int]:
-        """Find the sizes that more than one file has: only among those can there be copies to remember."""
-        sizes: Counter[int] = Counter()
-        for task in self._plan.look:
-            file = self._reader.collection.file(task.item_id)
-            if file is not None and self._reader.collection.frozen(task.item_id) is None:
-                try:
-                    sizes[file.stat().st_size] += 1
-                except OSError:
-                    continue
-        return {size for size, count in sizes.items() if count > 1}
-
     def _knows(self, task: Task, digest: str) -> bool:
         """Tell if the index has the vectors of a content that an item has."""
-        return self._origin(task, digest) is not None or _is_unchanged(task, digest)
+        return self._origin(task, digest) is not None or task.is_content(digest)
 
     def _origin(self, task: Task, digest: str) -> Held | None:
         origin = self._known.get(digest)
         # Moments are no origin for a video that is not cut, nor the other way.
-        is_cut = self._reader.collection.is_cut(task.item_id)
-        return origin if origin is not None and origin.fits(is_cut) else None
+        return origin if origin is not None and origin.fits(task.item.is_cut) else None
 
     def _take(self, item: ReadItem) -> None:
         """Store an item whose vectors are known; let others wait for a batch."""
-        if _is_unchanged(item.task, item.state.digest):
+        if item.task.is_content(item.state.digest):
             self._reword(item)
         elif (origin := self._origin(item.task, item.state.digest)) is not None:
             self._copy(item, origin)
@@ -169,17 +154,17 @@ class Update:
             seen = media._replace(vectors=recalled(encoder, media.vectors))
         else:
             seen = frames_seen(encoder, media, reader.decoding)
-        is_cut = reader.collection.is_cut(item.task.item_id)
+        is_cut = item.task.item.is_cut
         found = moments(encoder, seen, whole=not is_cut)
         return [Part((one.start, one.end) if is_cut else None, one.seen) for one in found]
 
     def _require_ids(self, item: ReadItem, parts: Sequence[Part]) -> None:
         """Raise ImageError where an id is longer than a store takes; those of moments end in their times."""
-        longest = max(len(self._reader.entry(item, part.seconds).item_id.encode()) for part in parts)
+        longest = max(len(item.entry(part.seconds).item_id.encode()) for part in parts)
         if longest > MAX_ID_BYTES:
             whose = "its id has" if parts[0].seconds is None else "ids of its moments have"
             reason = f"{whose} {longest} bytes, and ids have at most {MAX_ID_BYTES}: shorten it"
-            raise ImageError(item.task.item_id, reason)
+            raise ImageError(item.task.item.item_id, reason)
 
     def _encode(self, batch: Sequence[tuple[ReadItem, list[Part]]]) -> None:
         """Encode each content once, and store all entries that have it."""
@@ -201,14 +186,14 @@ class Update:
             for other, _ in same:
                 ids = self._put(other, [part.seconds for part in parts], vectors_NJ)
                 if item.state.size in self._twice:
-                    self._known[digest] = Held(other.task.item_id, ids)
+                    self._known[digest] = Held(other.task.item.item_id, ids)
             self.done.copies += (len(same) - 1) * len(parts)
 
     def _put(
         self, item: ReadItem, times: Sequence[Seconds], vectors: Sequence[NDArray[np.float32]]
     ) -> list[str]:
         """Store all entries of an item, and return their ids."""
-        entries = [self._reader.entry(item, seconds) for seconds in times]
+        entries = [item.entry(seconds) for seconds in times]
         self._writer.put(list(zip(entries, vectors, strict=True)), item.task.ids)
         return [entry.item_id for entry in entries]
 
@@ -223,12 +208,12 @@ class Update:
 
     def _reword(self, item: ReadItem) -> None:
         times: list[Seconds] = [None]
-        if self._reader.collection.is_cut(item.task.item_id):
+        if item.task.item.is_cut:
             times = [_seconds(entry) for entry, _ in self._writer.stored(item.task.ids)]
-        self._writer.reword([self._reader.entry(item, seconds) for seconds in times])
+        self._writer.reword([item.entry(seconds) for seconds in times])
 
     def _reject(self, task: Task, reason: str) -> None:
-        self.rejected.append(Rejected(task.item_id, self._reader.collection.path(task.item_id), reason))
+        self.rejected.append(Rejected(task.item.item_id, task.item.path, reason))
         # What the index holds of a file that can no longer be read is out of date.
         self._gone += task.ids
 
@@ -295,10 +280,6 @@ class _Writer:
     def _flush_if_due(self) -> None:
         if self.is_due:
             self.flush()
-
-
-def _is_unchanged(task: Task, digest: str) -> bool:
-    return task.before is not None and task.before.digest == digest
 
 
 def _seconds(entry: Entry) -> Seconds:

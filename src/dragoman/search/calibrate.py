@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from dragoman.corpus.corpus import Corpus
 from dragoman.errors import MissingExtraError, UserError
-from dragoman.index.collection import features_of
+from dragoman.index.items import features_of
 from dragoman.models.identity import CALIBRATION, model_in
 from dragoman.retrievers.loading import load_encoder, model_config, model_fingerprint
 from dragoman.search.calibration import Calibration, Judgement, evidence, odds_of, relevance

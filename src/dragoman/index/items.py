@@ -1,4 +1,4 @@
-"""Collections that are indexed: a folder of media, or a corpus.
+"""Items that are to be indexed: those of a folder of media, or of a corpus.
 
 Memory holds their ids, their tables of metadata, and of a corpus one caption an item and language.
 """
@@ -6,7 +6,8 @@ Memory holds their ids, their tables of metadata, and of a corpus one caption an
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ from dragoman.corpus.corpus import CORPUS, Corpus
 from dragoman.corpus.features import FeatureSet
 from dragoman.errors import UserError
 from dragoman.folders import MANIFEST
-from dragoman.media.folder import OWN, MediaFolder, NoteError
+from dragoman.media.folder import OWN, MediaFolder, NoteError, kind_of
 from dragoman.media.frames import Frames, Sampling, frames
 from dragoman.metadata import column_values
 from dragoman.records import KINDS, Kind, Value
@@ -40,48 +41,57 @@ class Notes(NamedTuple):
     captions: Mapping[str, str]
 
 
-class Collection(ABC):
-    """Items with a file or frozen vectors each."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaItem:
+    """An item, as it is known without a look into its file. The plan hands it on to all that follows."""
+
+    item_id: str
+    kind: Kind
+    path: str | None
+    """Place of the file as entries tell it: relative to `root`, absolute, or a URI."""
+    root: Path
+    is_cut: bool
+    """True for a video whose moments become entries; every other item is one entry."""
+    is_frozen: bool
+    """True where vision vectors of it are kept (`Items.frozen`): no file is opened then."""
+
+    @property
+    def file(self) -> Path | None:
+        """The media file, where there should be one on this computer."""
+        return None if self.path is None or "://" in self.path else self.root / self.path
+
+
+class Items(ABC):
+    """Items that are to be indexed, with a file or frozen vectors each."""
 
     root: Path
     """Absolute; the paths of entries are relative to it."""
-    ids: Sequence[str]
-    """Sorted by code points, without duplicates."""
     faults: Sequence[Rejected]
     """Files that were found and are no items."""
 
     @abstractmethod
-    def kind(self, item_id: str) -> Kind:
-        """image or video."""
+    def __len__(self) -> int:
+        """Number of items."""
 
     @abstractmethod
-    def path(self, item_id: str) -> str | None:
-        """Place of the file: relative to `root`, absolute, or a URI."""
+    def walk(self, kind: Kind) -> Iterator[MediaItem]:
+        """Yield the items of a kind, each once, sorted by the code points of their ids."""
 
     @abstractmethod
-    def notes(self, item_id: str) -> Notes:
+    def notes(self, item: MediaItem) -> Notes:
         """Read metadata and captions. Raises NoteError."""
 
-    @abstractmethod
-    def is_cut(self, item_id: str) -> bool:
-        """True for a video whose moments become entries; every other item is one entry."""
-
-    def frozen(self, item_id: str) -> NDArray[np.floating] | Frames | None:
-        """Read the frozen vision vectors of an item that has some: no file is opened then.
+    def frozen(self, item: MediaItem) -> NDArray[np.floating] | Frames:
+        """Read the vision vectors of an item that is frozen.
 
         [D] of an image, the frames of a video that is cut, or [F, D] of one that is not, absent frames NaN.
         """
-        return None
-
-    def file(self, item_id: str) -> Path | None:
-        """The media file, where there should be one on this computer."""
-        path = self.path(item_id)
-        return None if path is None or "://" in path else self.root / path
+        raise NotImplementedError
 
 
-def open_collection(
+def open_items(
     media: Path, trained: Mapping[str, Any], lang: str | None, whole_videos: bool = False
-) -> Collection:
+) -> Items:
     """Open a corpus, or any other folder as a folder of media.
 
     `trained` is what the model was trained with (`config.json`); `lang` is the language of captions whose
@@ -92,10 +102,10 @@ def open_collection(
         return CorpusItems(Corpus.open(media), trained, whole_videos)
     if not media.is_dir():
         raise UserError(f"{media} is no folder. Give a folder of images, or a corpus.")
-    return MediaItems(media, lang or str(trained.get("source", "en")), whole_videos)
+    return FolderItems(media, lang or str(trained.get("source", "en")), whole_videos)
 
 
-class MediaItems(Collection):
+class FolderItems(Items):
     """All images and videos below a folder, but for links that lead out of it."""
 
     def __init__(self, folder: Path, lang: str, whole: bool) -> None:
@@ -104,45 +114,42 @@ class MediaItems(Collection):
         self.root = folder.resolve()
         self._media, self._lang, self._whole = MediaFolder(self.root), lang, whole
         # The service shows the files of an index: a link must not open the rest of the disk to it.
-        out = {one for one in self._media.ids if self._leads_out(self.root / one)}
+        out = {one for one in self._media.ids if _leads_out(self.root / one, self.root)}
         reason = "a link that leads out of the folder: index the folder that holds the file"
         self.faults = [Rejected(path, path, why) for path, why in self._media.unusable]
         self.faults += [Rejected(path, path, reason) for path in sorted(out)]
-        self.ids = [one for one in self._media.ids if one not in out]
+        self._ids = [one for one in self._media.ids if one not in out]
 
-    def kind(self, item_id: str) -> Kind:
-        return self._media.kind(item_id)
+    def __len__(self) -> int:
+        return len(self._ids)
 
-    def path(self, item_id: str) -> str:
-        return item_id
+    def walk(self, kind: Kind) -> Iterator[MediaItem]:
+        is_cut = kind == "video" and not self._whole
+        for path in self._ids:
+            if kind_of(path) == kind:
+                yield MediaItem(
+                    item_id=path, kind=kind, path=path, root=self.root, is_cut=is_cut, is_frozen=False
+                )
 
-    def notes(self, item_id: str) -> Notes:
+    def notes(self, item: MediaItem) -> Notes:
         shown: dict[str, str] = {}
-        for texts in self._media.texts(item_id):
+        for texts in self._media.texts(item.item_id):
             for line in texts.lines():
                 if line.fault:
                     raise NoteError(texts.file, f"line {line.number}: {line.fault}")
                 shown.setdefault(texts.lang or self._lang, line.text)
-        return Notes(self._media.metadata(item_id), shown)
-
-    def is_cut(self, item_id: str) -> bool:
-        return not self._whole and self.kind(item_id) == "video"
-
-    def _leads_out(self, file: Path) -> bool:
-        return file.is_symlink() and not file.resolve().is_relative_to(self.root)
+        return Notes(self._media.metadata(item.item_id), shown)
 
 
-class CorpusItems(Collection):
+class CorpusItems(Items):
     """All items of a corpus. Where the feature set of the model is there, no image and no video is opened."""
 
     def __init__(self, corpus: Corpus, trained: Mapping[str, Any], whole: bool) -> None:
         """If `whole`, videos are not cut."""
-        self.root = corpus.folder.resolve()
+        self.root, self.faults = corpus.folder.resolve(), ()
         # PyArrow compares bytes of UTF-8, whose order is that of code points.
         items = corpus.items.take(pc.sort_indices(corpus.items["item_id"]))
-        self.ids = items["item_id"].to_pylist()
-        self.faults = ()
-        self._row = {item_id: row for row, item_id in enumerate(self.ids)}
+        self._row = {item_id: row for row, item_id in enumerate(items["item_id"].to_pylist())}
         self._paths: list[str | None] = items["path"].to_pylist()
         self._kinds: list[Kind] = [kind if kind in KINDS else "image" for kind in items["kind"].to_pylist()]
         # The split is metadata of an index.
@@ -153,34 +160,37 @@ class CorpusItems(Collection):
         known = () if self._features is None else self._features.ids
         self._feature_row = {item_id: row for row, item_id in enumerate(known)}
 
-    def kind(self, item_id: str) -> Kind:
-        return self._kinds[self._row[item_id]]
+    def __len__(self) -> int:
+        return len(self._row)
 
-    def path(self, item_id: str) -> str | None:
-        return self._paths[self._row[item_id]]
+    def walk(self, kind: Kind) -> Iterator[MediaItem]:
+        # Frames without times cannot be played from anywhere: such a video stays one entry.
+        untimed = self._features is not None and self._features.times is None
+        for item_id, row in self._row.items():
+            if self._kinds[row] == kind:
+                is_frozen = item_id in self._feature_row
+                yield MediaItem(
+                    item_id=item_id,
+                    kind=kind,
+                    path=self._paths[row],
+                    root=self.root,
+                    is_cut=kind == "video" and not self._whole and not (is_frozen and untimed),
+                    is_frozen=is_frozen,
+                )
 
-    def notes(self, item_id: str) -> Notes:
-        row = self._row[item_id]
+    def notes(self, item: MediaItem) -> Notes:
+        row = self._row[item.item_id]
         found = {name: values[row] for name, values in self._metadata.items()}
         metadata = {name: value for name, value in found.items() if value is not None}
-        return Notes(metadata, self._captions.get(item_id, {}))
+        return Notes(metadata, self._captions.get(item.item_id, {}))
 
-    def is_cut(self, item_id: str) -> bool:
-        if self._whole or self.kind(item_id) != "video":
-            return False
-        # Frames without times cannot be played from anywhere: such a video stays one entry.
-        return item_id not in self._feature_row or (
-            self._features is not None and self._features.times is not None
-        )
-
-    def frozen(self, item_id: str) -> NDArray[np.floating] | Frames | None:
-        row = self._feature_row.get(item_id)
-        if row is None or self._features is None:
-            return None
-        if not self.is_cut(item_id):
-            found: NDArray[np.floating] = self._features.whole(np.array([row]))[0]
+    def frozen(self, item: MediaItem) -> NDArray[np.floating] | Frames:
+        assert self._features is not None
+        if not item.is_cut:
+            rows = np.array([self._feature_row[item.item_id]])
+            found: NDArray[np.floating] = self._features.whole(rows)[0]
             return found
-        vectors, times = self._features.frames(item_id)
+        vectors, times = self._features.frames(item.item_id)
         assert times is not None
         sampling: Any = self._features.manifest.get("sampling") or {}
         return frames(vectors, times, Sampling(**sampling))
@@ -196,6 +206,10 @@ def features_of(corpus: Corpus, trained: Mapping[str, Any]) -> FeatureSet | None
     if isinstance(made_by, dict) and isinstance(expected, dict):
         return found if made_by.get("fingerprint") == expected.get("fingerprint") else None
     return found
+
+
+def _leads_out(file: Path, root: Path) -> bool:
+    return file.is_symlink() and not file.resolve().is_relative_to(root)
 
 
 def _values(column: pa.ChunkedArray) -> list[Value | None]:
