@@ -61,7 +61,9 @@ class Entry:
     metadata: Mapping[str, Value] = field(default_factory=dict)
     """Fields that filters see."""
     captions: Mapping[str, str] = field(default_factory=dict)
-    """One text a language (BCP 47), shown beside the picture; not searched."""
+    """First text of each language (BCP 47), shown beside the picture; not searched."""
+    more_captions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Further texts in languages of `captions`, in their order."""
     source: str = ""
     """Digest of what the vector was made from; it changes with the file, and is empty where unknown."""
 

@@ -163,6 +163,7 @@ def test_an_entry_comes_back_as_it_went_in(index: Store) -> None:
             "kind": "shadow",
         },
         captions={"pt": "um cão a correr", "ar": "كلب", "zh": ""},
+        more_captions={"pt": ("um cachorro", "", "um cão"), "zh": ("狗",)},
         source="sha256:00",
     )
     plain = Entry(item_id="plain")
@@ -229,6 +230,13 @@ def test_metadata_that_not_every_backend_can_hold_is_refused(
 ) -> None:
     with pytest.raises(UserError, match=message):
         index.add([Entry(item_id="a", metadata=metadata)], draw_vectors(1))
+    assert index.count() == 0
+
+
+def test_further_captions_follow_a_first_one(index: Store) -> None:
+    lone = Entry(item_id="a", captions={"en": "a dog"}, more_captions={"pt": ("um cão",)})
+    with pytest.raises(UserError, match=r"further captions \(pt\), but no first one"):
+        index.add([lone], draw_vectors(1))
     assert index.count() == 0
 
 

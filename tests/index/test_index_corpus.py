@@ -1,4 +1,4 @@
-"""The job over a corpus: vectors of its feature set, metadata of its items, one caption a language."""
+"""The job over a corpus: vectors of its feature set, metadata of its items, its captions."""
 
 from __future__ import annotations
 
@@ -94,6 +94,7 @@ def test_metadata_and_the_best_caption_of_each_language_are_kept(corpus: Path) -
     assert entries["d"].metadata["year"] == 2010
     assert entries["d"].metadata["file"] == "d.png"
     assert entries["b"].captions == {"en": "a dog", "pt": "um cão", "gl": "un can"}
+    assert entries["b"].more_captions == {"en": ("a second caption",)}
 
 
 def test_a_second_run_embeds_what_changed_alone(corpus: Path) -> None:

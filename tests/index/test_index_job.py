@@ -121,6 +121,7 @@ def test_metadata_and_captions_beside_the_image(run: Path, photos: Path) -> None
     index(run, photos)
     found = entries(run)
     assert found["a.png"].captions == {"en": "a red square", "pt": "um quadrado vermelho"}
+    assert found["a.png"].more_captions == {"en": ("another line",)}
     metadata = dict(found["a.png"].metadata)
     # A column is numbers where all of its values are; leading zeros are none.
     assert (metadata["year"], metadata["shelf"], metadata["code"]) == (1999, "01", 7)

@@ -113,8 +113,8 @@ def test_a_corpus_and_an_index_agree_on_id_captions_and_metadata(
     assert found.metadata("trip/dog.jpg") == {"year": 2012}
     of_folder, of_corpus = (entry_of(tmp_path, media) for media in (photos, corpus.folder))
     assert of_folder.item_id == of_corpus.item_id == "trip/dog.jpg"
-    # An index shows one caption a language: of the folder and of its corpus the same one, the first.
     assert of_folder.captions == of_corpus.captions == {"en": "a dog runs"}
+    assert of_folder.more_captions == of_corpus.more_captions == {"en": ("a brown dog on grass",)}
     assert of_folder.metadata["year"] == of_corpus.metadata["year"] == 2012
 
 

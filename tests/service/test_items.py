@@ -47,7 +47,7 @@ def test_an_item_says_what_it_is_but_not_where(client: TestClient) -> None:
     item = client.get("/v1/items/004.jpg").json()
     assert item["metadata"]["year"] == 1994
     assert item["thumbnail"] == "/v1/items/004.jpg/thumbnail"
-    assert sorted(item) == ["captions", "item_id", "kind", "media", "metadata", "thumbnail"]
+    assert sorted(item) == ["captions", "item_id", "kind", "media", "metadata", "more_captions", "thumbnail"]
 
 
 @pytest.mark.parametrize(

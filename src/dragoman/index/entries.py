@@ -62,7 +62,9 @@ class State(NamedTuple):
 
 def notes_digest(notes: Notes, path: str | None) -> str:
     """Hash metadata, captions, and the path of the file."""
-    text = json.dumps([*notes, path], sort_keys=True, ensure_ascii=False)
+    # Further captions only where there are some: what has one a language keeps the digest of former indexes.
+    known = [*notes[:2], *filter(None, notes[2:]), path]
+    text = json.dumps(known, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 

@@ -1,6 +1,6 @@
 """Items that are to be indexed: those of a folder of media, or of a corpus.
 
-Memory holds their ids, their tables of metadata, and of a corpus one caption an item and language.
+Memory holds their ids, their tables of metadata, and of a corpus its captions.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ from dragoman.media.frames import Frames, Sampling, frames
 from dragoman.metadata import column_values
 from dragoman.records import KINDS, Kind, Value
 
+BY_PEOPLE = 2.0
+"""Worth of a person's caption; the machine's has its trust, 0 to 1."""
+
 
 class Rejected(NamedTuple):
     """Something that cannot be indexed, and why."""
@@ -35,10 +38,17 @@ class Rejected(NamedTuple):
 
 
 class Notes(NamedTuple):
-    """Metadata of an item, and the captions that are shown with it, one a language."""
+    """Metadata and captions of an item, as an entry has them."""
 
     metadata: Mapping[str, Value]
     captions: Mapping[str, str]
+    more_captions: Mapping[str, tuple[str, ...]]
+
+    @classmethod
+    def of(cls, metadata: Mapping[str, Value], texts: Mapping[str, Sequence[str]]) -> Notes:
+        """Tell the first caption of each language from the others."""
+        more = {lang: tuple(several[1:]) for lang, several in texts.items() if len(several) > 1}
+        return cls(metadata, {lang: several[0] for lang, several in texts.items()}, more)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,13 +142,13 @@ class FolderItems(Items):
                 )
 
     def notes(self, item: MediaItem) -> Notes:
-        shown: dict[str, str] = {}
+        found: dict[str, list[str]] = {}
         for texts in self._media.texts(item.item_id):
             for line in texts.lines():
                 if line.fault:
                     raise NoteError(texts.file, f"line {line.number}: {line.fault}")
-                shown.setdefault(texts.lang or self._lang, line.text)
-        return Notes(self._media.metadata(item.item_id), shown)
+                found.setdefault(texts.lang or self._lang, []).append(line.text)
+        return Notes.of(self._media.metadata(item.item_id), found)
 
 
 class CorpusItems(Items):
@@ -155,7 +165,7 @@ class CorpusItems(Items):
         # The split is metadata of an index.
         names = [name for name in items.column_names if name not in OWN]
         self._metadata = {name: _values(items[name]) for name in names}
-        self._captions = _shown(corpus.captions)
+        self._captions = _captions(corpus.captions)
         self._features, self._whole = features_of(corpus, trained), whole
         known = () if self._features is None else self._features.ids
         self._feature_row = {item_id: row for row, item_id in enumerate(known)}
@@ -182,7 +192,7 @@ class CorpusItems(Items):
         row = self._row[item.item_id]
         found = {name: values[row] for name, values in self._metadata.items()}
         metadata = {name: value for name, value in found.items() if value is not None}
-        return Notes(metadata, self._captions.get(item.item_id, {}))
+        return Notes.of(metadata, self._captions.get(item.item_id, {}))
 
     def frozen(self, item: MediaItem) -> NDArray[np.floating] | Frames:
         assert self._features is not None
@@ -226,16 +236,19 @@ def _value(value: Any) -> Value | None:
     return str(value)
 
 
-def _shown(table: pa.Table) -> dict[str, dict[str, str]]:
-    """Choose one caption an item and language: the first by a person, else the machine's of highest trust."""
-    found: dict[str, dict[str, str]] = {}
+def _captions(table: pa.Table) -> dict[str, dict[str, list[str]]]:
+    """Gather captions by item and language: all by people in their order, or the machine's of most trust."""
+    found: dict[str, dict[str, list[str]]] = {}
     best: dict[tuple[str, str], float] = {}
     for batch in table.select(["item_id", "lang", "role", "text", "trust"]).to_batches():
         for item_id, lang, role, text, trust in zip(*(c.to_pylist() for c in batch.columns), strict=True):
-            if role == "back":
+            worth = BY_PEOPLE if role == "human" else -1.0 if trust is None else trust
+            known = best.get((item_id, lang), -2.0)
+            if role == "back" or worth < known or (worth == known and role != "human"):
                 continue
-            worth = 2.0 if role == "human" else trust if trust is not None else -1.0
-            if worth > best.get((item_id, lang), -2.0):
-                best[item_id, lang] = worth
-                found.setdefault(item_id, {})[lang] = text
+            texts = found.setdefault(item_id, {}).setdefault(lang, [])
+            if worth > known:
+                texts.clear()
+            texts.append(text)
+            best[item_id, lang] = worth
     return found

@@ -74,7 +74,8 @@ class ReadItem:
             kind=item.kind,
             path=item.path,
             metadata=metadata,
-            captions=dict(self.notes.captions),
+            captions=self.notes.captions,
+            more_captions=self.notes.more_captions,
             source=str(self.state),
         )
 

@@ -48,7 +48,7 @@ def as_json(searcher: Searcher, query: Query, answer: Answer) -> str:
         asked["image"] = str(query.image)
     if query.video is not None:
         asked["video"] = query.video.name if isinstance(query.video, VideoPart) else str(query.video)
-    hits = [
+    hits: list[dict[str, object]] = [
         {
             "rank": rank,
             "item_id": hit.entry.item_id,
@@ -57,6 +57,7 @@ def as_json(searcher: Searcher, query: Query, answer: Answer) -> str:
             "file": _path(searcher, hit),
             "metadata": dict(hit.entry.metadata),
             "captions": dict(hit.entry.captions),
+            **({"more_captions": dict(hit.entry.more_captions)} if hit.entry.more_captions else {}),
         }
         for rank, hit in enumerate(answer.hits, 1)
     ]

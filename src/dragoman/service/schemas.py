@@ -99,7 +99,8 @@ class Item(BaseModel):
     item_id: str
     kind: Kind = Field(description=" or ".join(KINDS))
     metadata: dict[str, Any]
-    captions: dict[str, str] = Field(description="One text a language")
+    captions: dict[str, str] = Field(description="The first text of each language")
+    more_captions: dict[str, list[str]] = Field(description="Further texts in these languages, in order")
     thumbnail: str = Field(description="Path of its thumbnail on this service")
     media: str = Field(description="Path of the original on this service")
 
@@ -224,6 +225,7 @@ def item_of(entry: Entry, address: str, query: str) -> dict[str, Any]:
             name: list(value) if isinstance(value, tuple) else value for name, value in entry.metadata.items()
         },
         "captions": dict(entry.captions),
+        "more_captions": {lang: list(texts) for lang, texts in entry.more_captions.items()},
         "thumbnail": f"{address}/thumbnail{query}",
         "media": f"{address}/media{query}",
     }

@@ -49,6 +49,11 @@ def check_entry(entry: Entry) -> None:
     for lang, text in entry.captions.items():
         _check_text(lang, f"{whose} has a caption whose language", MAX_NAME_BYTES, plain=True)
         _check_text(text, f"{whose} has a caption ({lang})", MAX_TEXT_BYTES, empty=True)
+    for lang, texts in entry.more_captions.items():
+        if lang not in entry.captions:
+            raise UserError(f"{whose} has further captions ({lang}), but no first one. Put it into captions.")
+        for text in texts:
+            _check_text(text, f"{whose} has a caption ({lang})", MAX_TEXT_BYTES, empty=True)
 
 
 def checked_vectors(
@@ -84,6 +89,19 @@ def checked_queries(vectors: NDArray[np.float32], width: int) -> NDArray[np.floa
 def metadata_of(read: Mapping[str, Any]) -> dict[str, Value]:
     """The metadata of an entry that were read from JSON, which has lists where entries have tuples."""
     return {name: tuple(value) if isinstance(value, list) else value for name, value in read.items()}
+
+
+def captions_json(entry: Entry) -> dict[str, str | list[str]]:
+    """The captions of an entry for JSON: of each language a text, or a list where there are several."""
+    # A list only where it must be: what has one text a language is written as it was before there were lists.
+    more = entry.more_captions
+    return {lang: [text, *more[lang]] if lang in more else text for lang, text in entry.captions.items()}
+
+
+def captions_of(read: Mapping[str, str | list[str]]) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
+    """`captions` and `more_captions` of an entry, from what `captions_json` gave."""
+    first = {lang: texts if isinstance(texts, str) else texts[0] for lang, texts in read.items()}
+    return first, {lang: tuple(texts[1:]) for lang, texts in read.items() if not isinstance(texts, str)}
 
 
 def is_possible_id(item_id: str) -> bool:

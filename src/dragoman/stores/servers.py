@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dragoman.errors import UserError
 from dragoman.records import Entry, Scalar
 from dragoman.stores.best import scores
-from dragoman.stores.checks import is_possible_id, metadata_of
+from dragoman.stores.checks import captions_json, captions_of, is_possible_id, metadata_of
 from dragoman.stores.contract import Match
 from dragoman.stores.filters import values_of
 
@@ -28,14 +28,16 @@ def record_of(entry: Entry) -> dict[str, Any]:
         "kind": entry.kind,
         "path": entry.path,
         "metadata": dict(entry.metadata),
-        "captions": dict(entry.captions),
+        "captions": captions_json(entry),
         "source": entry.source,
     }
 
 
 def entry_of(item_id: str, record: Mapping[str, Any]) -> Entry:
     """The entry of a record that was read from JSON."""
-    return Entry(item_id=item_id, **{**record, "metadata": metadata_of(record["metadata"])})
+    first, more = captions_of(record["captions"])
+    read = {"metadata": metadata_of(record["metadata"]), "captions": first, "more_captions": more}
+    return Entry(item_id=item_id, **{**record, **read})
 
 
 def fields_of(entry: Entry) -> dict[str, list[Scalar]]:

@@ -154,8 +154,10 @@ export async function showDetail(dialog, item, collection, lang) {
   title.textContent = caption.text;
   title.lang = caption.lang;
   dialog.querySelector(".score").textContent = scoreMeaning(item);
-  fill(dialog.querySelector(".captions"), Object.entries(item.captions).filter(([tag]) => tag !== caption.lang)
-    .map(([tag, text]) => [languageName(tag), text, tag]));
+  // The first in the language of the title is the title itself.
+  fill(dialog.querySelector(".captions"), Object.entries(item.captions).flatMap(([tag, text]) => [
+    ...(tag === caption.lang ? [] : [text]), ...(item.more_captions[tag] ?? []),
+  ].map((one) => [languageName(tag), one, tag])));
   fill(dialog.querySelector(".metadata"), [...Object.entries(item.metadata).map(([name, value]) => [
     name.replaceAll("_", " "), [value].flat().map(shown).join(", "), "",
   ]), ["id", item.item_id, ""]]);

@@ -11,8 +11,8 @@ from typing import Any
 
 from dragoman import databases
 from dragoman.errors import UserError
-from dragoman.records import Entry, Scalar, Value
-from dragoman.stores.checks import is_possible_id, metadata_of
+from dragoman.records import Entry, Scalar
+from dragoman.stores.checks import captions_json, captions_of, is_possible_id, metadata_of
 
 FORMAT_VERSION = 1
 COLUMNS = "item_id, kind, path, metadata, captions, source"
@@ -101,12 +101,14 @@ def entry_at(database: sqlite3.Connection, slot: int) -> Entry:
 def entry_of(row: Sequence[Any]) -> Entry:
     """The entry whose `COLUMNS` were read."""
     item_id, kind, path, metadata, captions, source = row
+    first, more = captions_of(json.loads(captions))
     return Entry(
         item_id=item_id,
         kind=kind,
         path=path,
         metadata=metadata_of(json.loads(metadata)),
-        captions=json.loads(captions),
+        captions=first,
+        more_captions=more,
         source=source,
     )
 
@@ -154,7 +156,7 @@ def stored(value: Scalar) -> Stored:
 
 
 def _columns(entry: Entry) -> tuple[str, str | None, str, str, str]:
-    return entry.kind, entry.path, _json(entry.metadata), _json(entry.captions), entry.source
+    return entry.kind, entry.path, _json(entry.metadata), _json(captions_json(entry)), entry.source
 
 
 def _insert_fields(database: sqlite3.Connection, entry: Entry, slot: int) -> None:
@@ -166,5 +168,5 @@ def _delete_fields(database: sqlite3.Connection, slot: int) -> None:
     database.executemany("DELETE FROM fields WHERE name = ? AND value = ? AND slot = ?", rows)
 
 
-def _json(value: Mapping[str, Value] | Mapping[str, str]) -> str:
+def _json(value: Mapping[str, object]) -> str:
     return json.dumps(dict(value), ensure_ascii=False, allow_nan=False)
