@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,3 +33,33 @@ for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "DRAGOMAN_PROGRESS"):
 def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a person, or another test, has translated before must not answer for the engine."""
     monkeypatch.setenv("DRAGOMAN_HOME", str(tmp_path_factory.mktemp("home")))
+
+
+@pytest.fixture(scope="session")
+def traced_once() -> Iterator[None]:
+    """PyTorch traces a toy model as an ONNX graph once; later exports of the same weights get that graph.
+
+    A trace takes seconds, and what is under test is around it. A graph of another model would be found at once,
+    as every export is compared with its model.
+    """
+    import torch
+
+    trace, graphs = torch.onnx.export, dict[str, bytes]()
+
+    def once(module: torch.nn.Module, arguments: tuple[()], path: Path, **settings: Any) -> None:
+        if settings["external_data"]:
+            trace(module, arguments, path, **settings)
+            return
+        shapes = [(name, value.dtype, value.shape) for name, value in settings["kwargs"].items()]
+        config = getattr(getattr(module, "model", None), "config", None)
+        told = sha256(repr((module, config, shapes)).encode())
+        for name, value in module.state_dict().items():
+            told.update(name.encode() + value.numpy().tobytes())
+        if (key := told.hexdigest()) not in graphs:
+            trace(module, arguments, path, **settings)
+            graphs[key] = path.read_bytes()
+        path.write_bytes(graphs[key])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.onnx, "export", once)
+        yield

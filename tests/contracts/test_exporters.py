@@ -29,6 +29,7 @@ from dragoman.folders import sha256
 from dragoman.models.folder import GOLDEN_TEXTS
 from dragoman.retrievers.trained import Retriever
 
+pytestmark = pytest.mark.usefixtures("traced_once")
 PACKAGE = "dragoman.export"
 NAMES = plugins.names(PACKAGE)
 RUNS = {"small": lambda root: save_run(root / "run"), "huggingface": save_hugging_run}

@@ -25,6 +25,7 @@ from dragoman.retrievers.onnx import OnnxRetriever
 from dragoman.retrievers.onnx_graph import Graph
 from dragoman.retrievers.trained import Retriever
 
+pytestmark = pytest.mark.usefixtures("traced_once")
 MANY = [*TEXTS, "", "ζ never seen", "a dog " * 80, "a", TEXTS[0]]
 REAL_TOWER = Path(__file__).parents[3] / "shared" / "models" / "mobilenet_v2_imagenet"
 

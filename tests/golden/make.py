@@ -415,6 +415,7 @@ def make(folder: Path, source: Path, names: list[str]) -> dict[str, dict[str, An
     sys.path.insert(0, str(source))
     os.environ |= {"DRAGOMAN_HOME": str(folder / "home"), "PYTHONPATH": str(source)}
     import torch
+    import torch._dynamo  # the first step of an optimizer imports it
     import transformers
 
     torch.set_num_threads(1)

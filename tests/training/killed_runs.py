@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+import torch._dynamo  # every process of its own would import it at its first step, for longer than it trains
 from training_world import tiny
 
 from dragoman.training import TrainConfig, extended_config, train
