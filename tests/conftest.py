@@ -39,7 +39,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 def traced_once() -> Iterator[None]:
     """PyTorch traces a toy model as an ONNX graph once; later exports of the same weights get that graph.
 
-    A trace takes seconds, and what is under test is around it. A graph of another model would be found at once,
+    A trace takes seconds, and what is under test is around it. A graph of another model would be found,
     as every export is compared with its model.
     """
     import torch

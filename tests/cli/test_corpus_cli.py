@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from command_line import dragoman
 
 CAPTIONS = [
     {"caption_id": "i#en", "item_id": "i", "split": "train", "lang": "en", "role": "human", "text": "a dog"},
@@ -16,13 +16,6 @@ CAPTIONS = [
      "source_id": "i#en", "engine": "e1"},
     {"caption_id": "j#en", "item_id": "j", "split": "test", "lang": "en", "role": "human", "text": "a boat"},
 ]  # fmt: skip
-
-
-def dragoman(*words: str | Path, at: Path) -> tuple[int, str, str]:
-    """Exit status, stdout and stderr of the command line in a folder."""
-    command = [sys.executable, "-c", "from dragoman.cli import main; main()", "-q", *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=at)
-    return done.returncode, done.stdout, done.stderr
 
 
 @pytest.fixture
@@ -36,9 +29,9 @@ def folder(tmp_path: Path) -> Path:
 def test_a_corpus_is_built_and_shown(folder: Path) -> None:
     given = ["--features", "v.npy", "--features", "v.npy", "--feature-ids", "ids.txt"]
     names = ["--feature-name", "first", "--feature-name", "second"]
-    done = dragoman("corpus", "jsonl", "c.jsonl", *given, *names, "--out", "out", at=folder)
+    done = dragoman("-q", "corpus", "jsonl", "c.jsonl", *given, *names, "--out", "out", at=folder)
     assert done == (0, "out: 2 items, 3 captions\n", "")
-    assert dragoman("corpus", "show", "out", at=folder) == (
+    assert dragoman("-q", "corpus", "show", "out", at=folder) == (
         0,
         """\
 lang      role   engine  train  val  test  total
@@ -64,8 +57,8 @@ en  human  j#en  a boat
 def test_show_speaks_json(folder: Path) -> None:
     (folder / "i.jpg").touch()
     media = ["--media-root", ".", "--media-pattern", "{item_id}.jpg"]
-    dragoman("corpus", "jsonl", "c.jsonl", *media, "--out", "out", at=folder)
-    status, out, _ = dragoman("corpus", "show", "out", "--json", "--samples", "0", at=folder)
+    dragoman("-q", "corpus", "jsonl", "c.jsonl", *media, "--out", "out", at=folder)
+    status, out, _ = dragoman("-q", "corpus", "show", "out", "--json", "--samples", "0", at=folder)
     assert status == 0
     assert json.loads(out) == {
         "items": {"train": 1, "val": 0, "test": 1},
@@ -82,14 +75,14 @@ def test_show_speaks_json(folder: Path) -> None:
 def test_a_bad_line_ends_with_2_or_is_collected_with_3(folder: Path) -> None:
     with (folder / "c.jsonl").open("a") as file:
         file.write('{"item_id": "k"}\n')
-    status, out, err = dragoman("corpus", "jsonl", "c.jsonl", "--out", "out", at=folder)
+    status, out, err = dragoman("-q", "corpus", "jsonl", "c.jsonl", "--out", "out", at=folder)
     assert (status, out) == (2, "")
     assert err == (
         "Error: c.jsonl, line 4: lang is missing. Add it to the record, or pass --lang. "
         "To collect bad lines instead, pass --reject-file FILE.\n"
     )
     assert not (folder / "out").exists()
-    done = dragoman("corpus", "jsonl", "c.jsonl", "--reject-file", "r.jsonl", "--out", "out", at=folder)
+    done = dragoman("-q", "corpus", "jsonl", "c.jsonl", "--reject-file", "r.jsonl", "--out", "out", at=folder)
     assert done == (3, "out: 2 items, 3 captions\n", "rejected: 1 (see r.jsonl)\n")
     assert json.loads((folder / "r.jsonl").read_text())["raw"] == '{"item_id": "k"}'
 
@@ -98,7 +91,7 @@ def test_a_table_becomes_a_corpus(folder: Path) -> None:
     (folder / "t.csv").write_text("photo;title\ni;a dog\n")
     columns = ["--column", "item_id=photo", "--column", "text=title", "--delimiter", ";"]
     rest = ["--lang", "en", "--split-fractions", "1,0,0", "--out", "out"]
-    assert dragoman("corpus", "csv", "t.csv", *columns, *rest, at=folder) == (
+    assert dragoman("-q", "corpus", "csv", "t.csv", *columns, *rest, at=folder) == (
         0,
         "out: 1 items, 1 captions\n",
         "",
@@ -110,10 +103,10 @@ def test_a_folder_becomes_a_corpus_once(folder: Path) -> None:
     (folder / "photos" / "a.jpg").touch()
     (folder / "photos" / "a.txt").write_text("a dog\n")
     command = ["corpus", "folder", "photos", "--lang", "en", "--split", "train", "--out", "out"]
-    assert dragoman(*command, at=folder) == (0, "out: 1 items, 1 captions\n", "")
+    assert dragoman("-q", *command, at=folder) == (0, "out: 1 items, 1 captions\n", "")
     again = "out: 1 items, 1 captions (as before: same inputs, same options)\n"
-    assert dragoman(*command, at=folder) == (0, again, "")
-    assert dragoman(*command, "--overwrite", at=folder) == (0, "out: 1 items, 1 captions\n", "")
+    assert dragoman("-q", *command, at=folder) == (0, again, "")
+    assert dragoman("-q", *command, "--overwrite", at=folder) == (0, "out: 1 items, 1 captions\n", "")
 
 
 @pytest.mark.parametrize(
@@ -129,7 +122,7 @@ def test_a_folder_becomes_a_corpus_once(folder: Path) -> None:
     ],
 )
 def test_a_call_that_does_not_fit_is_explained(folder: Path, words: list[str], message: str) -> None:
-    status, out, err = dragoman("corpus", *words, at=folder)
+    status, out, err = dragoman("-q", "corpus", *words, at=folder)
     assert (status, out) == (2, "")
     assert message in err
     assert not (folder / "out").exists()
@@ -141,21 +134,23 @@ def test_frames_are_named_after_vectors_and_counted(folder: Path) -> None:
         np.save(folder / "clips" / f"{name}.npy", np.ones((count, 2)))
     given = ["--features", "v.npy", "--feature-ids", "ids.txt", "--frames", "clips"]
     names = ["--feature-name", "first", "--feature-name", "second"]
-    assert dragoman("corpus", "jsonl", "c.jsonl", *given, *names, "--out", "out", at=folder)[0] == 0
-    _, out, _ = dragoman("corpus", "show", "out", "--samples", "0", at=folder)
+    assert dragoman("-q", "corpus", "jsonl", "c.jsonl", *given, *names, "--out", "out", at=folder)[0] == 0
+    _, out, _ = dragoman("-q", "corpus", "show", "out", "--samples", "0", at=folder)
     expected = """\
 features  width  items  frames
 first         3      2       -
 second        2      2   1,503
 """
     assert out.endswith(expected)
-    status, _, err = dragoman("corpus", "jsonl", "c.jsonl", *given, *names[:2], "--out", "two", at=folder)
+    status, _, err = dragoman(
+        "-q", "corpus", "jsonl", "c.jsonl", *given, *names[:2], "--out", "two", at=folder
+    )
     assert status == 2
     assert "--features and --frames stand 2 times and --feature-name 1 times" in err
 
 
 @pytest.mark.parametrize("verb", ["jsonl", "csv", "folder", "show"])
 def test_help_shows_an_example(folder: Path, verb: str) -> None:
-    status, out, _ = dragoman("corpus", verb, "--help", at=folder)
+    status, out, _ = dragoman("-q", "corpus", verb, "--help", at=folder)
     assert status == 0
     assert f"dragoman corpus {verb} " in out

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,6 +10,7 @@ import transformers
 from PIL import Image
 from tiny_videos import save_video
 
+from command_line import dragoman
 from dragoman.corpus.corpus import CAPTIONS, CORPUS, ITEMS, Corpus
 
 
@@ -34,11 +33,6 @@ def corpus_of(folder: Path, *names: str) -> Path:
     pq.write_table(CAPTIONS.empty_table(), folder / "captions.parquet")
     CORPUS.write(folder, inputs={})
     return folder
-
-
-def dragoman(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from dragoman.cli import main; main()", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True)
 
 
 def test_features_are_written_and_a_broken_image_gives_status_3(tmp_path: Path, tower: Path) -> None:

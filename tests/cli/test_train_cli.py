@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from training_world import TINY, write_world
 
-DRAGOMAN = [sys.executable, "-c", "from dragoman.cli import main; main()"]
+from command_line import dragoman
+
 SETTINGS = [part for name, value in TINY.items() for part in ("--set", f"{name}={value}")]
 
 
@@ -21,18 +22,14 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def command(corpus: Path, out: Path, *more: str, recipe: str = "translate_train") -> list[str]:
     given = ["--recipe", recipe, "--targets", "pt", "--features", "toy", "--out", str(out), "--device", "cpu"]
-    return [*DRAGOMAN, "train", str(corpus), *given, *SETTINGS, *more]
-
-
-def run(arguments: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(arguments, capture_output=True, text=True)
+    return ["train", str(corpus), *given, *SETTINGS, *more]
 
 
 def test_ctrl_c_leaves_a_run_that_the_same_command_finishes(corpus: Path, tmp_path: Path) -> None:
-    arguments = command(corpus, tmp_path, "--set", "steps=400", "--set", "validate_every=10")
+    arguments = command(corpus, tmp_path, "--set", "steps=200", "--set", "validate_every=10")
     # A shell that starts jobs in the background lets them ignore SIGINT.
     started = subprocess.Popen(
-        arguments,
+        [sys.executable, "-c", "from dragoman.cli import main; main()", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -49,7 +46,7 @@ def test_ctrl_c_leaves_a_run_that_the_same_command_finishes(corpus: Path, tmp_pa
     assert (tmp_path / "checkpoints" / "last.pt").is_file()
     assert not (tmp_path / "manifest.json").exists()
 
-    done = run(arguments)
+    done = dragoman(*arguments)
     assert done.returncode == 0, done.stderr
     assert "going on after step" in done.stderr
     manifest = json.loads((tmp_path / "manifest.json").read_text())
@@ -73,7 +70,7 @@ def test_ctrl_c_leaves_a_run_that_the_same_command_finishes(corpus: Path, tmp_pa
 def test_a_mistake_is_one_line_and_status_2(
     corpus: Path, tmp_path: Path, more: list[str], message: str
 ) -> None:
-    done = run(command(corpus, tmp_path / "run", *more))
+    done = dragoman(*command(corpus, tmp_path / "run", *more))
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.startswith("Error: ") and message in done.stderr
@@ -82,12 +79,12 @@ def test_a_mistake_is_one_line_and_status_2(
 
 
 def test_a_language_joins_a_finished_run(corpus: Path, tmp_path: Path) -> None:
-    english = [*DRAGOMAN, "train", str(corpus), "--features", "toy", *SETTINGS, "--device", "cpu"]
+    english = ["train", str(corpus), "--features", "toy", *SETTINGS, "--device", "cpu"]
     short = ["--set", "steps=2", "--out"]
-    first = run([*english, "--recipe", "translate_train", *short, str(tmp_path / "en")])
+    first = dragoman(*english, "--recipe", "translate_train", *short, tmp_path / "en")
     assert first.returncode == 0, first.stderr
-    extended = [*DRAGOMAN, "train", str(corpus), "--init", str(tmp_path / "en"), "--device", "cpu"]
-    second = run([*extended, "--add", "pt", "--set", "extension.learn=text", *short, str(tmp_path / "pt")])
+    extended = ["train", str(corpus), "--init", str(tmp_path / "en"), "--device", "cpu"]
+    second = dragoman(*extended, "--add", "pt", "--set", "extension.learn=text", *short, tmp_path / "pt")
     assert second.returncode == 0, second.stderr
     stored = json.loads((tmp_path / "pt" / "config.json").read_text())["config"]
     assert (stored["recipe"], stored["source"], stored["targets"]) == ("translate_train", "en", ["pt"])
@@ -101,15 +98,17 @@ def test_a_language_joins_a_finished_run(corpus: Path, tmp_path: Path) -> None:
         "--add=gl": f"Error: {corpus} has no gl translation of its human en captions",
     }
     for more, message in mistakes.items():
-        done = run([*extended, *more.split(), "--out", str(tmp_path / "no")])
+        done = dragoman(*extended, *more.split(), "--out", tmp_path / "no")
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr.startswith(message)
-    alone = run([*english, "--add", "pt", "--out", str(tmp_path / "no")])
+    alone = dragoman(*english, "--add", "pt", "--out", tmp_path / "no")
     assert alone.stderr == "Error: --add needs the run that it extends: --init RUN\n"
 
 
 def test_the_complete_configuration_can_be_seen(corpus: Path, tmp_path: Path) -> None:
-    done = run(command(corpus, tmp_path, "--show-config", "--seed", "7", "--engine", "toy", recipe="nrccr"))
+    done = dragoman(
+        *command(corpus, tmp_path, "--show-config", "--seed", "7", "--engine", "toy", recipe="nrccr")
+    )
     assert done.returncode == 0, done.stderr
     shown = json.loads(done.stdout)
     assert (shown["recipe"], shown["seed"], shown["engines"], shown["text"]["width"]) == (
@@ -122,5 +121,5 @@ def test_the_complete_configuration_can_be_seen(corpus: Path, tmp_path: Path) ->
 
 
 def test_help_shows_an_example() -> None:
-    done = run([*DRAGOMAN, "train", "--help"])
+    done = dragoman("train", "--help")
     assert "dragoman train corpus/ --recipe nrccr --source en --targets pt" in done.stdout

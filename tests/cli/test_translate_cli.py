@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from command_line import Done, dragoman
 from dragoman.corpus.corpus import CAPTIONS, CORPUS, ITEMS
 
 TEXTS = ["a dog", "a cat", "a dog", "a fish"]
@@ -39,14 +37,8 @@ def corpus(tmp_path: Path) -> Path:
     return folder
 
 
-def dragoman(corpus: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", "from dragoman.cli import main; main()", "translate", str(corpus), *arguments],
-        env=os.environ | {"DRAGOMAN_HOME": str(corpus.parent / "home")},
-        cwd=corpus.parent,
-        capture_output=True,
-        text=True,
-    )
+def translate(corpus: Path, *arguments: str) -> Done:
+    return dragoman("translate", corpus, *arguments, at=corpus.parent)
 
 
 def texts(corpus: Path, role: str) -> list[str]:
@@ -56,7 +48,7 @@ def texts(corpus: Path, role: str) -> list[str]:
 
 def test_a_job_prints_its_counts_and_a_second_one_translates_nothing(corpus: Path) -> None:
     command = ("--to", "pt", "--engine", "recorded:more.jsonl", "--back", "recorded:back.jsonl")
-    done = dragoman(corpus, *command)
+    done = translate(corpus, *command)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
         "en to pt: 3 distinct lines, 3 translated, 0 from the cache, 0 rejected",
@@ -65,7 +57,7 @@ def test_a_job_prints_its_counts_and_a_second_one_translates_nothing(corpus: Pat
     assert texts(corpus, "mt") == ["um cão", "um gato", "um cão", "um peixe"]
     assert texts(corpus, "back") == ["a hound", "a cat", "a hound", "a fish"]
 
-    again = dragoman(corpus, *command)
+    again = translate(corpus, *command)
     assert again.stdout.splitlines()[0] == (
         "en to pt: 3 distinct lines, 0 translated, 3 from the cache, 0 rejected"
     )
@@ -73,7 +65,7 @@ def test_a_job_prints_its_counts_and_a_second_one_translates_nothing(corpus: Pat
 
 
 def test_rejected_captions_give_exit_status_3_and_a_list(corpus: Path) -> None:
-    done = dragoman(corpus, "--to", "pt", "--engine", "recorded:there.jsonl")
+    done = translate(corpus, "--to", "pt", "--engine", "recorded:there.jsonl")
     assert done.returncode == 3
     assert done.stdout == "en to pt: 3 distinct lines, 2 translated, 0 from the cache, 1 rejected\n"
     assert f"1 captions were rejected; see {corpus}/rejected/translate-en-pt.jsonl" in done.stderr
@@ -111,7 +103,7 @@ def test_a_mistake_is_one_line_and_exit_status_2(
     corpus: Path, arguments: tuple[str, ...], message: str
 ) -> None:
     before = (corpus / "captions.parquet").read_bytes()
-    done = dragoman(corpus, *arguments)
+    done = translate(corpus, *arguments)
     assert done.returncode == 2
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
@@ -119,9 +111,5 @@ def test_a_mistake_is_one_line_and_exit_status_2(
 
 
 def test_help_shows_an_example() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", "from dragoman.cli import main; main()", "translate", "--help"],
-        capture_output=True,
-        text=True,
-    )
+    done = dragoman("translate", "--help")
     assert 'dragoman translate corpus/ --to pt --engine "apertium:eng-spa|es-pt"' in done.stdout

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ import numpy as np
 import pytest
 from miniatures import miniature, put, put_parquet, put_saved, put_tar
 
+from command_line import dragoman
 from dragoman.corpus import BuildOptions, BuildReport, ReadOptions, build_dataset
 from dragoman.errors import UserError
 
@@ -246,9 +245,6 @@ def test_the_command_line_takes_columns_and_extracts(tmp_path: Path) -> None:
         tmp_path / "in" / "x.parquet", [{"title": "a dog", "picture": {"bytes": b"\x89PNG", "path": None}}]
     )
     words = ["huggingface", "in", "--column", "text=title", "--lang", "en", "--split", "train"]
-    command = [sys.executable, "-c", "from dragoman.cli import main; main()", "-q", "corpus", *words]
-    done = subprocess.run(
-        [*command, "--extract", "media", "--out", "out"], capture_output=True, text=True, cwd=tmp_path
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "out: 1 items, 1 captions\n", "")
+    done = dragoman("-q", "corpus", *words, "--extract", "media", "--out", "out", at=tmp_path)
+    assert done == (0, "out: 1 items, 1 captions\n", "")
     assert (tmp_path / "media/x-0.png").read_bytes() == b"\x89PNG"

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from miniatures import miniature, put_lines, put_records
 
+from command_line import dragoman
 from dragoman.corpus import BuildOptions, BuildReport, ReadOptions, build_dataset
 from dragoman.errors import UserError
 
@@ -265,9 +264,7 @@ def test_a_line_that_is_no_record_is_named_or_collected(tmp_path: Path) -> None:
 def test_the_command_line_prints_what_was_found(tmp_path: Path) -> None:
     miniature("xflickrco", tmp_path / "in")
     words = ["xflickrco", "in", "--languages", "de,en", "--images", ".", "--out", "out"]
-    command = [sys.executable, "-c", "from dragoman.cli import main; main()", "-q", "corpus", *words]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-    assert (done.returncode, done.stdout, done.stderr) == (
+    assert dragoman("-q", "corpus", *words, at=tmp_path) == (
         0,
         "out: 3 items, 4 captions\n"
         "  empty caption left out, de: 1 (77)\n"
