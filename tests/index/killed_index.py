@@ -27,6 +27,7 @@ from dragoman.corpus.features import write_features
 from dragoman.index import job, update
 from dragoman.index.entries import walk
 from dragoman.index.folder import open_generation, read_info
+from dragoman.media.images import Decoding
 from dragoman.stores.embedded.store import EmbeddedStore
 
 CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "shutil.rmtree", "sqlite3.connect"}
@@ -64,7 +65,9 @@ def run(model: Path, photos: Path, index: Path, kill_at: int | None) -> int:
     # A slow computer must not store in other steps.
     update.SECONDS = float("inf")
     sys.addaudithook(hook)
-    job.index_media(model, photos, index, job.IndexOptions(device="cpu", batch_size=1, workers=1))
+    job.index_media(
+        model, photos, index, job.IndexOptions(device="cpu", batch_size=1, decoding=Decoding(workers=1))
+    )
     (index.parent / "changes").write_text(str(changes))
     os._exit(0)
 

@@ -17,6 +17,7 @@ from dragoman.corpus.features import write_features
 from dragoman.index import IndexReport, job
 from dragoman.index.entries import walk
 from dragoman.index.folder import open_generation
+from dragoman.media.images import Decoding
 from dragoman.records import Entry
 
 VECTORS = {"b": (3.0, 0, 0), "a": (0, 2.0, 0), "c": (0, 0, 1.0)}
@@ -69,7 +70,9 @@ def write_captions(folder: Path, best: str) -> None:
 def index(corpus: Path, **trained: object) -> tuple[IndexReport, dict[str, Entry], np.ndarray]:
     """The report, the entries, and the vectors of a, b and c."""
     run = save_model(corpus.parent / "run", **trained)
-    report = job.index_media(run, corpus, corpus.parent / "index", job.IndexOptions(device="cpu", workers=1))
+    report = job.index_media(
+        run, corpus, corpus.parent / "index", job.IndexOptions(device="cpu", decoding=Decoding(workers=1))
+    )
     with open_generation(report.info) as backend:
         entries = {entry.item_id: entry for entry in walk(backend)}
         there = [name for name in "abc" if name in entries]

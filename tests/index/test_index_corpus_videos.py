@@ -25,6 +25,7 @@ from dragoman.index.entries import middle_of, video_id, video_of, walk
 from dragoman.index.folder import open_generation, read_info
 from dragoman.index.moments import moments
 from dragoman.media.frames import Frames, Sampling, frames, scene_edges, time_edges
+from dragoman.media.images import Decoding
 from dragoman.records import Entry
 from dragoman.search.printing import lines
 from dragoman.search.searcher import Searcher
@@ -105,7 +106,10 @@ def index(corpus: Path, whole_videos: bool = False) -> IndexReport:
     toy_model.loaded.clear()
     run, out = save_model(corpus.parent / "run"), corpus.parent / "index"
     return job.index_media(
-        run, corpus, out, job.IndexOptions(device="cpu", workers=1, whole_videos=whole_videos)
+        run,
+        corpus,
+        out,
+        job.IndexOptions(device="cpu", decoding=Decoding(workers=1), whole_videos=whole_videos),
     )
 
 

@@ -43,7 +43,10 @@ def photos(tmp_path: Path) -> Path:
 
 def index(run: Path, media: Path, **options: object) -> IndexReport:
     return job.index_media(
-        run, media, run.parent / "index", job.IndexOptions(device="cpu", workers=2, **options)
+        run,
+        media,
+        run.parent / "index",
+        job.IndexOptions(**{"device": "cpu", "decoding": Decoding(workers=2), **options}),  # type: ignore[arg-type]
     )
 
 
@@ -323,7 +326,7 @@ def test_an_empty_folder_removes_nothing(run: Path, photos: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"backend": "nonsense"}, "No store 'nonsense'. Known: exact"),
+        ({"store": "nonsense"}, "No store 'nonsense'. Known: exact"),
         ({"settings": {"nonsense": "1"}}, "no setting 'nonsense'. Known here: "),
         ({"settings": {"wait": "soon"}}, "wait must be a number, got 'soon'"),
     ],

@@ -11,6 +11,7 @@ from toy_model import load_toy, save_model, save_picture
 
 from dragoman.index import job
 from dragoman.index.folder import open_generation, read_info
+from dragoman.media.images import Decoding
 from dragoman.stores import Store
 
 COLOURS = ("red", "green", "blue")
@@ -29,7 +30,7 @@ def index(run: Path, **options: object) -> job.IndexReport:
         run,
         run.parent / "photos",
         run.parent / "index",
-        job.IndexOptions(device="cpu", workers=1, **options),  # type: ignore[arg-type]
+        job.IndexOptions(device="cpu", decoding=Decoding(workers=1), **options),  # type: ignore[arg-type]
     )
 
 
@@ -51,7 +52,7 @@ def test_an_index_in_postgres_is_built_described_and_replaced(
 ) -> None:
     psycopg = pytest.importorskip("psycopg")
     monkeypatch.setenv("DRAGOMAN_POSTGRES_URL", f"{postgres_setup.url()}&password=h1dden")
-    index(run, backend="postgres")
+    index(run, store="postgres")
     first = read_info(run.parent / "index")
     assert first.described["search"] == "exact"
     report = index(run, settings={"approximate": "true", "least": "3"})
@@ -72,7 +73,7 @@ def test_an_index_in_postgres_is_built_described_and_replaced(
 def test_an_index_in_qdrant_is_described_and_replaced(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(KEY_NAME, KEY)
     with stand() as server:
-        index(run, backend="qdrant", settings={"url": server.url, "api_key_env": KEY_NAME})
+        index(run, store="qdrant", settings={"url": server.url, "api_key_env": KEY_NAME})
         index(run, settings={"approximate": "true"})
         described = read_info(run.parent / "index").described
         assert (described["search"], described["recall@10"]) == ("approximate", 1.0)

@@ -13,6 +13,7 @@ from dragoman.errors import UserError
 from dragoman.index import job
 from dragoman.index.folder import open_generation
 from dragoman.media.folder import MediaFolder, NoteError
+from dragoman.media.images import Decoding
 from dragoman.records import Entry
 
 
@@ -122,7 +123,10 @@ def entry_of(place: Path, media: Path) -> Entry:
     """The only entry of an index of a folder or a corpus."""
     run = save_model(place / "run")
     report = job.index_media(
-        run, media, place / f"index of {media.name}", job.IndexOptions(device="cpu", workers=1)
+        run,
+        media,
+        place / f"index of {media.name}",
+        job.IndexOptions(device="cpu", decoding=Decoding(workers=1)),
     )
     with open_generation(report.info) as store:
         (entry,) = store.scan(limit=10)

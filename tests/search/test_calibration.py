@@ -13,6 +13,7 @@ from training_world import write_world
 
 from dragoman.errors import UserError
 from dragoman.index import job
+from dragoman.media.images import Decoding
 from dragoman.records import Entry, Hit
 from dragoman.search import calibrate as learning
 from dragoman.search import live
@@ -190,7 +191,7 @@ def test_a_search_in_a_calibrated_index_says_when_nothing_answers(
     ).write(run / "calibration.json")
     for colour in ("green", "blue"):
         save_picture(tmp_path / "photos" / f"{colour}.png", colour)
-    options = job.IndexOptions(device="cpu", workers=1)
+    options = job.IndexOptions(device="cpu", decoding=Decoding(workers=1))
     job.index_media(run, tmp_path / "photos", tmp_path / "index", options)
     with Searcher.open(tmp_path / "index") as searcher:
         assert searcher.info.calibration is not None
@@ -216,7 +217,10 @@ def test_a_search_in_a_calibrated_index_says_when_nothing_answers(
             false_accepts=0.01,
         ).write(run / "calibration.json")
         job.index_media(
-            run, tmp_path / "photos", tmp_path / "index", job.IndexOptions(device="cpu", workers=1)
+            run,
+            tmp_path / "photos",
+            tmp_path / "index",
+            job.IndexOptions(device="cpu", decoding=Decoding(workers=1)),
         )
         assert searcher.search("green grass").match is False
     assert len(list((tmp_path / "index").glob("calibration-*.json"))) == 1

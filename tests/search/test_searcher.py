@@ -16,6 +16,7 @@ import dragoman
 from dragoman.errors import UserError
 from dragoman.folders import sole_writer
 from dragoman.index import job
+from dragoman.media.images import Decoding
 from dragoman.records import Entry
 from dragoman.search import live
 from dragoman.search.answer import Answer, Query
@@ -48,7 +49,12 @@ def searcher(world: Path) -> Searcher:
 
 
 def index(world: Path, run: str = "run") -> None:
-    job.index_media(world / run, world / "photos", world / "index", job.IndexOptions(device="cpu", workers=1))
+    job.index_media(
+        world / run,
+        world / "photos",
+        world / "index",
+        job.IndexOptions(device="cpu", decoding=Decoding(workers=1)),
+    )
 
 
 def ids(answer: Answer) -> list[str]:

@@ -16,11 +16,14 @@ from dragoman import plugins
 from dragoman.errors import Exit, UserError
 from dragoman.progress import is_first_process
 
+SHARED = ("verb",)
+
 
 class Verbs(click.Group):
     """Finds verb `name` in `cli/<name>.py`, whose `command` is a click command. Nothing is registered.
 
-    A verb file imports nothing but click and dragoman.errors at its top, so that `--help` stays fast.
+    A verb file imports nothing but click, `cli.verb` and dragoman.errors at its top, so that `--help` stays
+    fast.
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:

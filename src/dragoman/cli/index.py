@@ -3,39 +3,36 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
+from dragoman.cli.verb import AT_LEAST_1, PATH, Renamed, Verb, assignments, needs, options, spelled
 from dragoman.errors import Exit
+
+if TYPE_CHECKING:
+    from dragoman.index import IndexOptions
 
 SHOWN = 5
 
 
-@click.command(short_help="Make or update an index of images and videos.")
-@click.argument("run", type=click.Path(path_type=Path))
-@click.argument("media", type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Index folder.")
-@click.option("--backend", help="Store: exact, faiss, postgres or qdrant.  [default: the index's, or exact]")
-@click.option(
-    "--set", "settings", multiple=True, metavar="NAME=VALUE", help="Change a setting of it; repeatable."
+@click.command(cls=Verb, short_help="Make or update an index of images and videos.")
+@click.argument("run", type=PATH)
+@click.argument("media", type=PATH)
+@click.option("--out", required=True, type=PATH, help="Index folder.")
+@options(
+    "dragoman.index:IndexOptions",
+    store=spelled("--store", cls=Renamed, old="--backend"),
+    settings=assignments("wait=30"),
+    batch_size=AT_LEAST_1,
+    workers=AT_LEAST_1,
 )
-@click.option("--vision", type=click.Path(path_type=Path), help="Vision tower, where the run knows none.")
-@click.option("--lang", help="Language of captions in text files that name none.  [default: the source's]")
-@click.option("--whole-videos", is_flag=True, help="One entry a video, not its moments; give it every time.")
-@click.option("--device", default="auto", show_default=True, help="cpu, cuda, or auto.")
-@click.option("--batch-size", type=click.IntRange(min=1), help="Images a pass.  [default: 4 on a CPU, or 64]")
-@click.option("--workers", type=click.IntRange(min=1), help="Threads that decode images.  [default: cores]")
-@click.option("--max-megapixels", type=float, default=100.0, show_default=True, help="Larger are rejected.")
-@click.option("--reject-file", type=click.Path(path_type=Path), help="List what is rejected here as well.")
-def command(
-    run: Path, media: Path, out: Path, settings: tuple[str, ...], max_megapixels: float, **options: Any
-) -> None:
+def command(run: Path, media: Path, out: Path, options: IndexOptions) -> None:
     """Make or update an index of MEDIA, a folder of images or a corpus, with the model of RUN.
 
     \b
     dragoman index run/ photos/ --out index/
-    dragoman index run/ corpus/ --out index/ --backend faiss
+    dragoman index run/ corpus/ --out index/ --store faiss
     dragoman index export/ photos/ --out index/ --vision models/mobilenet_v2_imagenet
 
     Only what is new or changed is embedded; what is gone is removed, and what moved is recognised. The same
@@ -45,24 +42,16 @@ def command(
     """
     import warnings
 
-    from dragoman.errors import MissingExtraError
-    from dragoman.settings import pairs
-
-    given = dict(pairs(settings, "--set", "NAME=VALUE", "wait=30"))
-    try:
-        from dragoman.index import IndexOptions, index_media
-        from dragoman.media.images import Decoding
+    with needs("train", "Indexing"):
+        from dragoman.index import index_media
         from dragoman.search.printing import plain
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(str(error.name), "train", "Indexing") from None
     # Pillow warns of every odd tag in a file; what cannot be read is rejected by name.
     warnings.filterwarnings("ignore", module="PIL")
     if (media / "captions.parquet").is_file():
         from dragoman.search.calibrate import calibrate_once
 
-        calibrate_once(run, media, str(options["device"]))
-    decoding = Decoding(max_megapixels=max_megapixels)
-    report = index_media(run, media, out, IndexOptions(settings=given, decoding=decoding, **options))
+        calibrate_once(run, media, options.device)
+    report = index_media(run, media, out, options)
     done = report.done
     for one in report.rejected[:SHOWN]:
         click.echo(f"rejected {plain(one.item_id)}: {plain(one.reason)}", err=True)

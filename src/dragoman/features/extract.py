@@ -43,9 +43,10 @@ class ExtractOptions:
     """Choices of an extraction."""
 
     grid: int = 0
-    """Cells along a side of the tower's map that are kept as regions of an image; 0 keeps none."""
+    """Cells along a side of the tower's map that are kept as regions of an image, for a fusion encoder; 0
+    keeps none."""
     batch_size: int | None = None
-    """Images in a forward pass. None is 4 on a CPU, where larger batches are slower, and 64 elsewhere."""
+    """Images in a forward pass; by default 4 on a CPU, where more are slower, and 64 elsewhere."""
     device: str = "auto"
     """`cpu`, `cuda`, `mps`, or `auto`: cuda where there is one."""
     sampling: Sampling = SAMPLING

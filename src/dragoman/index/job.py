@@ -13,7 +13,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -55,22 +54,20 @@ BYTES_OF_AN_ENTRY = 1000
 class IndexOptions:
     """Choices for an index, none of which must be made."""
 
-    backend: str | None = None
-    """Store; by default that of the index, or `exact`."""
+    store: str | None = None
+    """Store: `exact`, `faiss`, `postgres` or `qdrant`; by default that of the index, or `exact`."""
     settings: Mapping[str, object] = field(default_factory=dict)
-    """Settings of the store; what is not named stays as it was."""
+    """Change a setting of the store; what is not named stays as it was."""
     vision: str | Path | None = None
     """Folder of the vision tower, where the run does not know it."""
     lang: str | None = None
     """Language of captions in text files that name none; by default the source language of the model."""
     whole_videos: bool = False
-    """Keep each video as one entry, in place of its moments."""
+    """Keep each video as one entry, in place of its moments; to be given every time."""
     device: str = "auto"
     """cpu, cuda, or auto."""
     batch_size: int | None = None
     """Images a pass; by default 4 on a CPU, or 64."""
-    workers: int | None = None
-    """Threads that decode images; by default one for each core, at most 8."""
     decoding: Decoding = DECODING
     """Limits of what is decoded."""
     reject_file: str | Path | None = None
@@ -119,7 +116,7 @@ def index_media(
                 plan,
                 reader,
                 batch_size=options.batch_size or _batch_size(model, options.device),
-                workers=options.workers or min(os.cpu_count() or 1, 8),
+                workers=options.decoding.threads,
             )
             with bar(len(plan.tasks), folder.name or "index", "items") as progress:
                 update.run(progress.update)
@@ -152,7 +149,7 @@ def _next_info(
     """Describe the index as it will be, counts aside."""
     config = model_config(model)
     trained = config["trained"]
-    chosen = options.backend or (before.backend if before else DEFAULT_STORE)
+    chosen = options.store or (before.backend if before else DEFAULT_STORE)
     kept = before.settings if before and before.backend == chosen else {}
     complete = complete_settings(chosen, {**kept, **options.settings})
     images = image_fingerprint(model)

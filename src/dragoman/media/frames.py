@@ -24,10 +24,10 @@ class Sampling:
     """Choice of the frames of a video that are looked at."""
 
     every: float = 1.0
-    """Seconds between frames, the first of which is at 0."""
+    """Seconds between the frames of a video, the first of which is at 0."""
     scenes: float | None = None
     """Or the middle frame of every scene: a scene begins where a frame differs from the one before by more
-    than this share of full contrast, in the mean over its pixels."""
+    than this share of full contrast, in the mean over its pixels (try 0.2)."""
     most: int = 1024
     """Frames of a video. Where there would be more, so many are spread evenly over it."""
 

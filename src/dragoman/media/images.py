@@ -24,9 +24,9 @@ class Decoding:
     """Limits and threads with which media of others are opened."""
 
     max_megapixels: float = 100.0
-    """Largest image, or frame of a video, that is opened; decoded, one of 100 takes 300 MB as RGB."""
+    """Largest image, or frame of a video; larger ones are rejected. One of 100 takes 300 MB as RGB."""
     workers: int | None = None
-    """Threads that open and prepare them. None is one per core, at most 8."""
+    """Threads that open and prepare images; by default one per core, at most 8."""
 
     def __post_init__(self) -> None:
         if not self.max_megapixels > 0:

@@ -22,8 +22,9 @@ class EvaluationSettings:
     """Languages of the queries, by default those that the model was trained on. Its source language gets the
     row `direct` alone."""
     split: Split = "test"
+    """Split whose captions and images are taken."""
     match: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """Language to globs: of this language only the human captions whose id fits one of them are queries."""
+    """Globs of a language: only its human captions whose id fits one of them are queries."""
     consistency: Sequence[str] | None = None
     """Languages whose ranks are compared with one another; all where not given."""
     slots: Slots = "position"
@@ -32,6 +33,7 @@ class EvaluationSettings:
     features: str | None = None
     """Feature set of the images; the one that the model was trained on where not given."""
     fusion_normalisation: Normalisation = "matrix"
+    """Scale of the fused channels: that of the whole matrix, of each query, or none."""
     translation_engine: str | None = None
     """Engine whose translation of the queries is taken, where the corpus holds those of several."""
     untranslated: Untranslated = "error"

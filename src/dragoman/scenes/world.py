@@ -33,14 +33,16 @@ class WorldConfig:
     """Settings of a world."""
 
     items: int = 1200
-    """Pictures, all of different scenes; or clips, every second one the reversal of the one before."""
+    """Number of pictures, all of different scenes; or of clips, every second one the reversal of the one
+    before."""
     motion: bool = False
-    """Clips in place of pictures."""
+    """Clips in which things move, in place of pictures."""
     seed: int = 1
+    """Another seed gives another world."""
     captions: int = 3
     """Captions an item and language, each by another captioner."""
     languages: tuple[str, ...] = ()
-    """Beside English; empty for all that have a grammar."""
+    """Languages beside English, as in pt,gl,zh; by default all that have a grammar."""
     target_captions: bool = False
     """Caption the training items in the other languages too; without it they cannot be trained on."""
 

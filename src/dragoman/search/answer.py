@@ -20,17 +20,20 @@ class Query:
     """A text, an image, a video, an item of the index, or several of them together."""
 
     text: str = ""
-    """May hold `+word` and `-word`, which are added to and subtracted from the rest; a phrase in quotes."""
+    """Text in any language. It may hold `+word` and `-word`, which are added to and subtracted from the rest;
+    a phrase in quotes."""
     image: str | Path | Image | None = None
+    """Search by this image, or add it to the text."""
     video: str | Path | VideoPart | None = None
-    """A file, or a part of it from one second to another: `clip.mp4#t=3,8`."""
+    """Search by this video, or by a part of it from one second to another: `clip.mp4#t=3,8`."""
     item_id: str | None = None
-    """More like this one, which is not among the answers itself."""
+    """More like this item, which is not among the hits itself."""
     lang: str | None = None
-    """BCP 47; detected where not given."""
+    """Language of the text, as BCP 47 tag; detected where not given."""
     k: int = 10
     """Hits at most."""
     filter: Filter | None = None
+    """Condition on metadata, as in `year>=2010`."""
     moments: bool = False
     """Every moment of a video that answers, not its best one alone."""
     min_score: float | None = None

@@ -32,10 +32,11 @@ class NoiseConfig:
     """
 
     rate: float = 0.2
-    """Share of the texts that are damaged."""
+    """Share of the captions that are damaged, 0..1."""
     kinds: tuple[str, ...] = ("drop", "swap", "shuffle", "wrong_language")
-    """They share the damaged texts evenly."""
+    """Kinds of damage, which share the damaged captions evenly."""
     seed: int = 0
+    """The same seed gives the same damage."""
     strength: float = 0.3
     """Share of the words that drop and swap touch, at least one."""
 
