@@ -49,6 +49,7 @@ NEIGHBOURS = {
     ("databases", "errors"),
     ("plugins", "errors"),
     ("settings", "errors"),
+    ("languages", "errors"),
     ("textfiles", "errors"),
     ("metadata", "records"),
 }

@@ -14,7 +14,7 @@ from translation_world import bisection_bound, install_fake_apertium
 
 from dragoman.errors import UserError
 from dragoman.translation.engine import Engine, EngineError, Rejected, open_engine
-from dragoman.translation.lines import Isolator
+from dragoman.translation.texts import Isolator
 
 FATAL = "A group of men and women are in wedding attire ."
 

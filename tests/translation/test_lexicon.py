@@ -16,7 +16,7 @@ from translation_world import make_corpus
 from dragoman.corpus import Corpus
 from dragoman.errors import UserError
 from dragoman.folders import sole_writer
-from dragoman.translation import Engine, Lexicon, build_lexicon
+from dragoman.translation import Engine, JobSettings, Lexicon, build_lexicon
 from dragoman.translation.engine import EngineError, Rejected
 from dragoman.translation.lexicon import lexicon_path
 
@@ -170,7 +170,8 @@ def test_batch_size_and_cache_are_as_asked(corpus: Path, tmp_path: Path) -> None
     engine = WordEngine(ENGLISH)
     words = word_list(corpus.parent, "cão\ngato\ncadela\n")
     for _ in range(2):
-        build_lexicon(corpus, lang="pt", words=words, engine=engine, batch_size=2, cache=tmp_path / "other")
+        settings = JobSettings(batch_size=2, cache=tmp_path / "other")
+        build_lexicon(corpus, lang="pt", words=words, engine=engine, settings=settings)
     assert engine.calls == [["cão .", "gato ."], ["cadela ."]]
     assert (tmp_path / "other" / "translations.sqlite").is_file()
     assert not (tmp_path / "home").exists()

@@ -12,7 +12,7 @@ from chat_server import Answer, capitals, chat_server
 from dragoman.errors import UserError
 from dragoman.translation.engine import Engine, EngineError, EngineUnavailableError, Rejected, open_engine
 from dragoman.translation.engines.openai import read_numbered
-from dragoman.translation.lines import Isolator
+from dragoman.translation.texts import Isolator
 
 
 @pytest.fixture(autouse=True)

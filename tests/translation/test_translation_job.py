@@ -13,7 +13,7 @@ from translation_world import UpperEngine, captions, make_corpus
 from dragoman.corpus.corpus import CAPTIONS, Corpus
 from dragoman.errors import UserError
 from dragoman.folders import sole_writer
-from dragoman.translation import TranslateOptions, TranslationReport, translate
+from dragoman.translation import TranslateSettings, TranslationReport, translate
 from dragoman.translation.engine import EngineError, EngineUnavailableError
 
 TAG = "fake-b12868"  # sha256("fake:upper")[:6]
@@ -27,8 +27,8 @@ def corpus(tmp_path: Path) -> Path:
 
 def run(corpus: Path, engine: UpperEngine, back: UpperEngine | None = None, **more: Any) -> TranslationReport:
     call = {"to": "pt"} | {name: more.pop(name) for name in ("to", "source") if name in more}
-    options = TranslateOptions(**{"cache": corpus.parent / "cache"} | more)
-    return translate(corpus, engine=engine, back=back, options=options, **call)
+    settings = TranslateSettings(**{"cache": corpus.parent / "cache"} | more)
+    return translate(corpus, engine=engine, back=back, settings=settings, **call)
 
 
 class Reverse(UpperEngine):

@@ -13,7 +13,7 @@ from translation_world import captions, make_corpus
 
 from dragoman import plugins
 from dragoman.cli.translate import command
-from dragoman.translation.batches import TranslateOptions
+from dragoman.translation import TranslateSettings
 from dragoman.translation.engine import read_config
 
 PAGE = (Path(__file__).parents[2] / "docs" / "translation.md").read_text(encoding="utf-8")
@@ -46,8 +46,8 @@ def test_every_option_and_engine_is_on_the_page() -> None:
 
 
 def test_the_default_time_limit_is_the_one_on_the_page() -> None:
-    assert f"{TranslateOptions.timeout:.0f} seconds by default" in PAGE
-    assert f"default: {TranslateOptions.timeout:.0f}" in next(
+    assert f"{TranslateSettings.timeout:.0f} seconds by default" in PAGE
+    assert f"default: {TranslateSettings.timeout:.0f}" in next(
         p.help for p in command.params if p.name == "timeout"
     )
 

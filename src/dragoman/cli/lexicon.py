@@ -27,9 +27,8 @@ def command(
 
     Word lists are packaged for many languages: apt-get install wbrazilian (or wspanish, wfrench, wngerman …).
     """
-    from dragoman.translation.lexicon import build_lexicon
+    from dragoman.translation import JobSettings, build_lexicon
 
-    report = build_lexicon(
-        corpus, lang=lang, words=words, engine=engine, source=source, batch_size=batch_size, cache=cache
-    )
+    settings = JobSettings(batch_size=batch_size, cache=cache)
+    report = build_lexicon(corpus, lang=lang, words=words, engine=engine, source=source, settings=settings)
     click.echo(f"{report.path}: {report.kept:,} of {report.words:,} words have a translation")

@@ -56,7 +56,7 @@ def command(
     A run that was stopped goes on where it was. Exit status 3: some captions were rejected, and listed in
     CORPUS/rejected/.
     """
-    from dragoman.translation import TranslateOptions, translate
+    from dragoman.translation import TranslateSettings, translate
 
     report = translate(
         corpus,
@@ -64,11 +64,11 @@ def command(
         source=source,
         engine=engine,
         back=back,
-        options=TranslateOptions(
+        settings=TranslateSettings(
             role=role,
             splits=splits.split(",") if splits else None,
             batch_size=batch_size,
-            timeout=TranslateOptions.timeout if timeout is None else timeout,
+            timeout=TranslateSettings.timeout if timeout is None else timeout,
             device=device,
             cache=cache,
             retry_rejected=retry_rejected,

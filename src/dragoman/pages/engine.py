@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dragoman.errors import UserError
 from dragoman.folders import write_text
-from dragoman.translation.languages import language as known_language
+from dragoman.languages import language as known_language
 
 LABELS = {
     "direct": "direct",

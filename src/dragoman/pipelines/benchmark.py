@@ -25,7 +25,7 @@ from dragoman.recipes import load_recipe
 from dragoman.reports.settings import EvaluationSettings
 from dragoman.retrievers.loading import model_config
 from dragoman.training.config import TrainConfig
-from dragoman.translation import TranslateOptions, translate
+from dragoman.translation import TranslateSettings, translate
 
 log = logging.getLogger(__name__)
 
@@ -283,7 +283,7 @@ class Stages:
                     source=SOURCE,
                     engine=config.engine,
                     back=config.back,
-                    options=TranslateOptions(splits=("train", "val")),
+                    settings=TranslateSettings(splits=("train", "val")),
                 )
         corpus = Corpus.open(self.corpus.folder)
         fixed = _training_text(config, corpus, targets)

@@ -24,7 +24,7 @@ from dragoman.reports.settings import EvaluationSettings
 from dragoman.retrievers.trained import Retriever
 from dragoman.scenes.world import RECORDED, SOURCE, WorldConfig, write_world
 from dragoman.search.calibrate import calibrate_once
-from dragoman.translation import TranslateOptions, translate
+from dragoman.translation import TranslateSettings, translate
 from dragoman.trust import score_trust
 
 log = logging.getLogger(__name__)
@@ -128,11 +128,11 @@ def _translate(world: Path, config: DemoConfig) -> None:
     if (world / "trust" / "report.html").is_file():
         return
     engine = f"recorded:{world / RECORDED.name}"
-    options = TranslateOptions(cache=world.parent / "cache")
-    reports = [translate(world, to=config.target, engine=engine, back=engine, options=options)]
-    tested = replace(options, splits=("val", "test"))
+    settings = TranslateSettings(cache=world.parent / "cache")
+    reports = [translate(world, to=config.target, engine=engine, back=engine, settings=settings)]
+    tested = replace(settings, splits=("val", "test"))
     for lang in (config.target, *config.unseen):
-        reports.append(translate(world, to=SOURCE, source=lang, engine=engine, options=tested))
+        reports.append(translate(world, to=SOURCE, source=lang, engine=engine, settings=tested))
     if missing := sum(report.rejected for report in reports):
         raise UserError(
             f"{RECORDED.name} has no translation of {missing} captions of this world. It covers worlds of "

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from dragoman.folders import atomic_path
 from dragoman.scenes.world import RECORDED, RECORDED_MOTION, SOURCE, WorldConfig, human_captions
-from dragoman.translation.batches import TranslateOptions, translate_texts
 from dragoman.translation.engine import Rejected, open_engine
+from dragoman.translation.texts import JobSettings, translate_texts
 
 ROUTES = {
     ("en", "es"): "apertium:eng-spa",
@@ -34,7 +34,7 @@ def record(path: Path, config: WorldConfig) -> None:
     English, and human captions of the target into English. Lines that Apertium fails on are left out."""
     captions = human_captions(config)
     with tempfile.TemporaryDirectory() as cache, atomic_path(path) as temporary:
-        settings = TranslateOptions(cache=Path(cache))
+        settings = JobSettings(cache=Path(cache))
         lines: dict[str, None] = {}
         for target in TARGETS:
             there = _translations((c.text for c in captions if c.lang == SOURCE), SOURCE, target, settings)
@@ -48,9 +48,7 @@ def record(path: Path, config: WorldConfig) -> None:
         temporary.write_bytes(packed)
 
 
-def _translations(
-    texts: Iterable[str], source: str, target: str, settings: TranslateOptions
-) -> dict[str, str]:
+def _translations(texts: Iterable[str], source: str, target: str, settings: JobSettings) -> dict[str, str]:
     engine = open_engine(ROUTES[source, target], source, target)
     outcomes, _ = translate_texts(sorted(set(texts)), engine, source, target, settings)
     return {text: outcome for text, outcome in outcomes.items() if not isinstance(outcome, Rejected)}

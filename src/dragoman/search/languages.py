@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any
 
 from dragoman.errors import UserError
-from dragoman.languages import canonical_tag
+from dragoman.languages import canonical_tag, language
 from dragoman.search.answer import Language
 
 UNKNOWN = "und"
@@ -103,8 +103,6 @@ def language_warning(language: Language, trained: Sequence[str]) -> str | None:
 
 def language_name(code: str) -> str:
     """The English name of a BCP 47 tag, or the tag where it is not known."""
-    from dragoman.translation.languages import language
-
     try:
         return f"{language(code).name} ({code})"
     except UserError:

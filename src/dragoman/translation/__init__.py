@@ -1,15 +1,16 @@
 """Machine translation of captions: engines and a resumable, cached job."""
 
-from dragoman.translation.batches import TranslateOptions
 from dragoman.translation.engine import Engine, open_engine
-from dragoman.translation.job import TranslationReport, translate
+from dragoman.translation.job import TranslateSettings, TranslationReport, translate
 from dragoman.translation.lexicon import Lexicon, LexiconReport, build_lexicon
+from dragoman.translation.texts import JobSettings
 
 __all__ = [
     "Engine",
+    "JobSettings",
     "Lexicon",
     "LexiconReport",
-    "TranslateOptions",
+    "TranslateSettings",
     "TranslationReport",
     "build_lexicon",
     "open_engine",

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from dragoman.databases import explained
 from dragoman.errors import UserError
-from dragoman.translation.engine import Engine, Rejected
-from dragoman.translation.lines import Outcome
+from dragoman.translation.engine import Engine, Outcome, Rejected
 
 FORMAT_VERSION = 1
 _TABLES = """

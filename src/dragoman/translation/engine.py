@@ -1,10 +1,19 @@
-"""The contract of a translation engine: how it fails, how its spec `name:argument?option=value` is read."""
+"""The contract of a translation engine, and what engines share.
+
+An engine is found by its spec `name:argument?option=value`, gets lines (`one_line`), and says by its errors
+whether to look for a bad line or to stop. `engines/__init__.py` says what its file declares.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
+import os
 import re
+import signal
+import subprocess
+import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,8 +22,8 @@ from urllib.parse import parse_qsl
 
 from dragoman import plugins
 from dragoman.errors import Exit, UserError
+from dragoman.languages import language
 from dragoman.settings import make
-from dragoman.translation.languages import Language, language
 
 Config = TypeVar("Config")
 
@@ -39,6 +48,10 @@ class Rejected:
     reason: str
 
 
+Outcome = str | Rejected
+"""A translation, or why there is none."""
+
+
 class Engine(ABC):
     """Translates lines of one language into lines of another.
 
@@ -51,7 +64,7 @@ class Engine(ABC):
     batch_size: int = 64
 
     @abstractmethod
-    def translate(self, lines: Sequence[str], timeout: float) -> list[str | Rejected]:
+    def translate(self, lines: Sequence[str], timeout: float) -> list[Outcome]:
         """One result a line, in order. Lines are non-empty and hold no line break and no control character.
 
         Raises EngineError where the call as a whole failed or took longer than `timeout` seconds, and
@@ -135,25 +148,58 @@ def describe_options(options: object) -> str:
 
 def short_tag(engine: Engine) -> str:
     """A short name for ids: the engine's kind and a fingerprint of its name, `apertium-1f3a5c`."""
+    # Of the name alone, not of the version: a newer engine replaces the captions of the older one.
     kind = re.sub(r"[^A-Za-z0-9]", "", engine.name.split(":")[0])
     return f"{kind}-{hashlib.sha256(engine.name.encode()).hexdigest()[:6]}"
 
 
 def fingerprint(parts: Mapping[str, object]) -> str:
     """A short stable hash of named parts, for versions."""
+    # Sorted: the order in which an engine happens to name its parts must not cost the whole cache.
     text = "\n".join(f"{key}={parts[key]}" for key in sorted(parts))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-__all__ = [
-    "Engine",
-    "EngineError",
-    "EngineUnavailableError",
-    "Language",
-    "Rejected",
-    "describe_options",
-    "fingerprint",
-    "open_engine",
-    "require_argument",
-    "short_tag",
-]
+# Engines that read lines split at different characters, U+2028 and U+0085 (a C1 control) among them: none of
+# them may be left. Joiners that scripts need (U+200C, U+200D) stay.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]+")
+
+
+def one_line(text: str) -> str:
+    """`text` without line breaks, control characters and surplus white space, in composed form (NFC)."""
+    return " ".join(unicodedata.normalize("NFC", _CONTROL.sub(" ", text)).split())
+
+
+def run_program(command: Sequence[str], data: bytes, timeout: float) -> bytes:
+    """Return the standard output of `command`, fed with `data`; nothing of it is left behind when it hangs.
+
+    Raises EngineError after `timeout` seconds, and for an exit status other than 0.
+    """
+    # A group of its own, killed as a whole: Apertium is a shell before a pipe of a dozen programs. To kill
+    # the shell alone would leave them running, and `communicate` waiting for them to close their end.
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    ) as process:
+        try:
+            output, complaint = process.communicate(data, timeout=timeout)
+        except subprocess.TimeoutExpired:
+            _kill_group(process)
+            raise EngineError(f"{command[0]} did not finish within {timeout:.3g} s") from None
+        except BaseException:
+            # Ctrl-C does not reach another session by itself.
+            _kill_group(process)
+            raise
+    if process.returncode:
+        how = f"signal {-process.returncode}" if process.returncode < 0 else f"status {process.returncode}"
+        said = complaint.decode(errors="replace").strip().splitlines()
+        raise EngineError(f"{command[0]} ended with {how}" + (f" ({said[-1][:200]})" if said else ""))
+    return output
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)

@@ -6,22 +6,36 @@ Nothing but the cache is written before all is translated; then the captions are
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from dragoman.corpus.corpus import Corpus
+from dragoman.corpus.corpus import CAPTIONS, Corpus
 from dragoman.errors import UserError
 from dragoman.folders import sole_writer, write_text
+from dragoman.languages import language
 from dragoman.records import ROLES, SPLITS
-from dragoman.translation.batches import Counts, TranslateOptions, translate_texts
-from dragoman.translation.derivation import Derived, derive, merge
-from dragoman.translation.engine import Engine, open_engine
-from dragoman.translation.languages import language
+from dragoman.translation.engine import Engine, Rejected, open_engine, short_tag
+from dragoman.translation.texts import Counts, JobSettings, translate_texts
 
-DEFAULTS = TranslateOptions()
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TranslateSettings(JobSettings):
+    """Settings of `translate`: which captions, and the dealings with the engine."""
+
+    role: str = "human"
+    """Role of the captions that are translated."""
+    splits: Sequence[str] | None = None
+    """Splits of the captions that are translated; all where not given."""
+
+
+DEFAULTS = TranslateSettings()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +62,18 @@ class TranslationReport:
         return self.there.cached + (self.back.cached if self.back else 0)
 
 
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """The captions that one engine made of others, and what it rejected."""
+
+    rows: pa.Table
+    """Columns of `CAPTIONS`."""
+    planned: list[str]
+    """Ids of all rows that there would be if nothing were rejected."""
+    rejected: list[dict[str, str]]
+    """One object a rejected caption, as the list of rejects shows it."""
+
+
 def translate(
     corpus_folder: str | Path,
     *,
@@ -55,7 +81,7 @@ def translate(
     engine: str | Engine,
     back: str | Engine | None = None,
     source: str = "en",
-    options: TranslateOptions = DEFAULTS,
+    settings: TranslateSettings = DEFAULTS,
 ) -> TranslationReport:
     """Translate the captions of language `source` into language `to` (BCP 47 tags).
 
@@ -63,7 +89,7 @@ def translate(
     mt; with `back`, each gets a back-translation of the role back in the source language. The job can be
     killed and run again: it goes on where it was, and a finished one changes nothing. Captions that the
     engine fails on are listed in `rejected/translate-<source>-<to>.jsonl` in the corpus, and are not tried
-    again without `options.retry_rejected`.
+    again without `settings.retry_rejected`.
 
     Raises UserError for an unknown language or engine, an engine that is not installed or cannot work, and
     where no caption is selected.
@@ -72,19 +98,20 @@ def translate(
     if to == source:
         raise UserError(f"Source and target language are both {to!r}. Name two: --from en --to pt")
     folder = Path(corpus_folder)
-    chosen = _select(Corpus.open(folder), source, options)
-    there = engine if isinstance(engine, Engine) else open_engine(engine, source, to, device=options.device)
+    chosen = _select(Corpus.open(folder), source, settings)
+    there = engine if isinstance(engine, Engine) else open_engine(engine, source, to, device=settings.device)
     if isinstance(back, str):
-        back = open_engine(back, to, source, device=options.device)
+        back = open_engine(back, to, source, device=settings.device)
 
-    forth, forth_counts = _through(there, chosen, source, to, "mt", options)
+    forth, forth_counts = _translated(chosen, there, source, to, "mt", settings)
     parts, back_counts = [forth], None
     if back:
-        backward, back_counts = _through(back, forth.rows, to, source, "back", options)
+        backward, back_counts = _translated(forth.rows, back, to, source, "back", settings)
         parts.append(backward)
 
+    # Translating may take days, and holds no lock: the captions are read again, and compared, by `_merge`.
     with sole_writer(folder):
-        merge(Corpus.open(folder), chosen, parts)
+        _merge(Corpus.open(folder), chosen, parts)
         rejected = [row for part in parts for row in part.rejected]
         reject_file = _write_rejects(folder / "rejected" / f"translate-{source}-{to}.jsonl", rejected)
     return TranslationReport(
@@ -96,8 +123,8 @@ def translate(
     )
 
 
-def _select(corpus: Corpus, source: str, options: TranslateOptions) -> pa.Table:
-    role, splits = options.role, options.splits
+def _select(corpus: Corpus, source: str, settings: TranslateSettings) -> pa.Table:
+    role, splits = settings.role, settings.splits
     for value, known in [(role, ROLES), *((split, SPLITS) for split in splits or ())]:
         if value not in known:
             raise UserError(f"{value!r} is none of {', '.join(known)}.")
@@ -118,11 +145,73 @@ def _inventory(captions: pa.Table) -> str:
     return ", ".join(kinds) or "no captions at all"
 
 
-def _through(
-    engine: Engine, sources: pa.Table, source: str, to: str, role: str, options: TranslateOptions
+def _translated(
+    sources: pa.Table, engine: Engine, source: str, to: str, role: str, settings: JobSettings
 ) -> tuple[Derived, Counts]:
-    outcomes, counts = translate_texts(sources["text"].to_pylist(), engine, source, to, options)
-    return derive(sources, outcomes, engine, source, to, role), counts
+    """Translate `sources` (caption_id, item_id, text) into captions of `role` in language `to`.
+
+    A caption's id is its source's with language and engine behind it, the same in every run.
+    """
+    outcomes, counts = translate_texts(sources["text"].to_pylist(), engine, source, to, settings)
+    tag, planned, rows, rejected = short_tag(engine), [], [], []
+    for caption in sources.to_pylist():
+        source_id, text = caption["caption_id"], caption["text"]
+        new_id = f"{source_id}#{to}-{tag}"
+        planned.append(new_id)
+        outcome = outcomes[text]
+        if isinstance(outcome, Rejected):
+            place = {"caption_id": source_id, "source_lang": source, "target_lang": to}
+            rejected.append(place | {"engine": engine.name, "reason": outcome.reason, "text": text})
+        else:
+            row = {"caption_id": new_id, "item_id": caption["item_id"], "source_id": source_id}
+            rows.append(row | {"lang": to, "role": role, "text": outcome, "engine": engine.name})
+    return Derived(pa.Table.from_pylist(rows, schema=CAPTIONS), planned, rejected), counts
+
+
+def _merge(corpus: Corpus, sources: pa.Table, parts: Sequence[Derived]) -> None:
+    """Write `parts` into the corpus: rows that are there already keep their place and their trust.
+
+    Rows of an earlier version of the engine, and all that was made of them, are replaced or removed. Where
+    nothing changes nothing is written. Hold `sole_writer`. Raises UserError where the corpus' captions are
+    no longer the `sources`.
+    """
+    captions = corpus.captions
+    texts = dict(zip(captions["caption_id"].to_pylist(), captions["text"].to_pylist(), strict=True))
+    if any(texts.get(caption_id) != text for caption_id, text in _id_and_text(sources)):
+        raise UserError(
+            f"The captions of {corpus.folder} changed while they were translated. Run the same command "
+            "again; what was translated is kept."
+        )
+    rows = pa.concat_tables([part.rows for part in parts])
+    # A caption with the text that it had keeps its row, and with it the trust that was paid for.
+    same = {caption_id for caption_id, text in _id_and_text(rows) if texts.get(caption_id) == text}
+    outdated = {i for part in parts for i in part.planned if i in texts and i not in same}
+    # The back-translation of a text that is gone would vouch for another one.
+    stale = set(_with_offspring(outdated, captions))
+    new = rows.filter(pc.invert(_is_in(rows["caption_id"], same - stale)))
+    if not len(new) and not stale:
+        log.info("%s holds all these translations already", corpus.folder)
+        return
+    kept = captions.filter(pc.invert(_is_in(captions["caption_id"], stale)))
+    # Columns that others added stay, null for the new rows.
+    corpus.replace_captions(pa.concat_tables([kept, new], promote_options="default"))
+    log.info("%s: %d captions added, %d replaced or removed", corpus.folder, len(new), len(stale))
+
+
+def _id_and_text(table: pa.Table) -> Iterator[tuple[str, str]]:
+    return zip(table["caption_id"].to_pylist(), table["text"].to_pylist(), strict=True)
+
+
+def _is_in(column: pa.ChunkedArray, values: set[str]) -> pa.ChunkedArray:
+    return pc.is_in(column, pa.array(sorted(values), pa.string()))
+
+
+def _with_offspring(caption_ids: set[str], captions: pa.Table) -> Iterator[str]:
+    """These ids, and those of all captions translated from them."""
+    generation = caption_ids
+    while generation:
+        yield from generation
+        generation = set(captions.filter(_is_in(captions["source_id"], generation))["caption_id"].to_pylist())
 
 
 def _write_rejects(path: Path, rows: Sequence[Mapping[str, str]]) -> Path | None:

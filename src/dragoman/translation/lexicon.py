@@ -12,21 +12,23 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from unicodedata import category, normalize
 
 from dragoman.corpus.corpus import Corpus
 from dragoman.errors import UserError
 from dragoman.folders import sole_writer, write_text
-from dragoman.translation.batches import TranslateOptions, translate_texts
-from dragoman.translation.engine import Engine, open_engine
-from dragoman.translation.languages import language
-from dragoman.translation.lines import Outcome
+from dragoman.languages import language
+from dragoman.translation.engine import Engine, Outcome, open_engine
+from dragoman.translation.texts import JobSettings, translate_texts
 
 LONGEST = 3
 """Words of a translation that is kept; longer ones explain rather than translate."""
 ADDED_SHARE = 0.01
+"""A word that opens so many of the longer translations is added as a matter of form."""
+BATCH_SIZE = 2000
+"""Words a call, where it is not given: they are short, and many go into one."""
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 
 
@@ -108,8 +110,7 @@ def build_lexicon(
     words: str | Path,
     engine: str | Engine,
     source: str = "en",
-    batch_size: int = 2000,
-    cache: str | Path | None = None,
+    settings: JobSettings | None = None,
 ) -> LexiconReport:
     """Translate a list of words of `lang`, one a line, into `source`, and keep what gives something else.
 
@@ -117,10 +118,12 @@ def build_lexicon(
     are. Raises UserError for an unreadable or empty list, and where no word gives anything else.
     """
     opened, listed, lang = Corpus.open(corpus), _lower_case(Path(words)), language(lang).tag
-    options = TranslateOptions(cache=cache, batch_size=batch_size)
+    # With a stop behind it, an engine takes a word for a sentence, and its tagger does not wait for more.
+    settings = settings or JobSettings()
+    settings = replace(settings, batch_size=settings.batch_size or BATCH_SIZE)
     asked = {word: f"{word} ." for word in listed}
     opened_engine = engine if isinstance(engine, Engine) else open_engine(engine, lang, source)
-    outcomes, _ = translate_texts(asked.values(), opened_engine, lang, source, options)
+    outcomes, _ = translate_texts(asked.values(), opened_engine, lang, source, settings)
     answers = {word: _answer(outcomes[line]) for word, line in asked.items()}
     # A word that comes back as it went in was not understood.
     entries = [f"{word}\t{answer}\n" for word, answer in answers.items() if answer and answer != word]

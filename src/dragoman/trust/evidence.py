@@ -10,8 +10,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from dragoman.translation.batches import TranslateOptions, translate_texts
 from dragoman.translation.engine import open_engine
+from dragoman.translation.texts import JobSettings, translate_texts
 
 COLUMNS = ("caption_id", "item_id", "lang", "role", "text", "source_id", "engine")
 Row = Mapping[str, Any]
@@ -97,7 +97,7 @@ def _steps(engine: str | None) -> set[str]:
 
 def _bridged(rows: Sequence[Row], bridge: Bridge, cache: Path | None) -> Iterator[tuple[Row, str]]:
     engine = open_engine(bridge.engine, bridge.source, bridge.target)
-    settings = TranslateOptions(cache=cache)
+    settings = JobSettings(cache=cache)
     outcomes, _ = translate_texts(
         (row["text"] for row in rows), engine, bridge.source, bridge.target, settings
     )

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dragoman.translation.batches import TranslateOptions, translate_texts
 from dragoman.translation.engine import open_engine
+from dragoman.translation.texts import JobSettings, translate_texts
 from dragoman.trust.noise import Damage
 
 DROP, KEEP = "drop", "keep"
@@ -43,7 +43,7 @@ def back_translations(
             open_engine(back, lang, source_lang),
             lang,
             source_lang,
-            TranslateOptions(),
+            JobSettings(),
         )
         found = {i: outcomes[damages[i].text] for i in caption_ids}
         moved |= {i: text for i, text in found.items() if isinstance(text, str)}

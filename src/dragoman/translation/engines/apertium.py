@@ -19,17 +19,16 @@ from pathlib import Path
 
 from dragoman.errors import UserError
 from dragoman.folders import sha256
+from dragoman.languages import Language, same_language
 from dragoman.translation.engine import (
     Engine,
     EngineError,
     EngineUnavailableError,
-    Language,
     Rejected,
     fingerprint,
     require_argument,
+    run_program,
 )
-from dragoman.translation.languages import same_language
-from dragoman.translation.process import run
 
 SEPARATOR = "\n\n"
 
@@ -48,7 +47,7 @@ def build(
     program = shutil.which("apertium")
     if program is None:
         raise UserError(f"The program 'apertium' is not installed. {_how_to_install(pairs)}")
-    installed = run([program, "-l"], b"", 60).decode().split()
+    installed = run_program([program, "-l"], b"", 60).decode().split()
     missing = [pair for pair in pairs if pair not in installed]
     if missing:
         raise UserError(
@@ -80,7 +79,7 @@ class ApertiumEngine(Engine):
     def _through(self, pair: str, lines: Sequence[str], timeout: float) -> list[str]:
         data = "".join(line + SEPARATOR for line in lines).encode()
         try:
-            output = run([self._program, "-u", pair], data, timeout).decode()
+            output = run_program([self._program, "-u", pair], data, timeout).decode()
         except UnicodeDecodeError as error:
             raise EngineError(f"{pair} wrote invalid UTF-8 ({error.reason})") from None
         except FileNotFoundError:

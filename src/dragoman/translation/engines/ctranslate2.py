@@ -15,17 +15,24 @@ from pathlib import Path
 from typing import Any
 
 from dragoman.errors import MissingExtraError, UserError
-from dragoman.translation.conventions import Codes, codes
+from dragoman.languages import Language
 from dragoman.translation.engine import (
     Engine,
     EngineError,
-    Language,
     Rejected,
     describe_options,
     fingerprint,
     require_argument,
 )
-from dragoman.translation.models import content_hash, first_line, load_tokenizer, longest_answer, vocabulary
+from dragoman.translation.models import (
+    Codes,
+    codes,
+    content_hash,
+    first_line,
+    load_tokenizer,
+    longest_answer,
+    vocabulary,
+)
 
 
 @dataclass(frozen=True, kw_only=True)

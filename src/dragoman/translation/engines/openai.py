@@ -20,11 +20,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from dragoman.errors import UserError
+from dragoman.languages import Language
 from dragoman.translation.engine import (
     Engine,
     EngineError,
     EngineUnavailableError,
-    Language,
     Rejected,
     fingerprint,
     require_argument,

@@ -15,9 +15,8 @@ from pathlib import Path
 
 from dragoman.errors import UserError
 from dragoman.folders import sha256
-from dragoman.translation.engine import Engine, Language, Rejected, require_argument
-from dragoman.translation.languages import same_language
-from dragoman.translation.lines import one_line
+from dragoman.languages import Language, same_language
+from dragoman.translation.engine import Engine, Rejected, one_line, require_argument
 
 
 @dataclass(frozen=True, kw_only=True)

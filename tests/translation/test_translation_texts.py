@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from translation_world import UpperEngine, bisection_bound
 
 from dragoman.translation.engine import EngineUnavailableError, Rejected
-from dragoman.translation.lines import GIVE_UP_AFTER, Isolator, one_line
+from dragoman.translation.texts import GIVE_UP_AFTER, Isolator, one_line
 
 FAULTS = ("crash", "silence", "fewer", "more", "empty")
 

@@ -1,0 +1,182 @@
+"""Texts through an engine: each once, cached, in batches that neither a kill nor a bad line can undo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from dragoman import progress
+from dragoman.translation.cache import Cache, default_cache_folder
+from dragoman.translation.engine import (
+    Engine,
+    EngineError,
+    EngineUnavailableError,
+    Outcome,
+    Rejected,
+    one_line,
+)
+
+GIVE_UP_AFTER = 8
+"""Lines that fail one after the other, each alone, before the engine itself comes under suspicion."""
+SMALLEST_SHARE = 1 / 8
+"""Share of a batch's time limit that a part of the batch gets at least."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """Distinct lines: given, translated by the engine in this run, found in the cache, and rejected.
+
+    `rejected` counts those of this run and those remembered from earlier ones, which are not in `cached`.
+    """
+
+    lines: int
+    translated: int
+    cached: int
+    rejected: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobSettings:
+    """Settings of a job: its dealings with the engine."""
+
+    batch_size: int | None = None
+    """Lines a call; the engine's own measure where not given."""
+    timeout: float = 120.0
+    """Seconds that one batch may take."""
+    device: str | None = None
+    """Device that models run on: cpu, cuda, cuda:1; a GPU where there is one."""
+    cache: str | Path | None = None
+    """Folder of the cache; one for all projects where not given."""
+    retry_rejected: bool = False
+    """Try the captions again that failed in earlier runs."""
+
+    def __post_init__(self) -> None:
+        if self.batch_size is not None and self.batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
+        if not self.timeout > 0:
+            raise ValueError(f"timeout must be positive, got {self.timeout}")
+
+    @property
+    def cache_folder(self) -> Path:
+        """Folder of the cache."""
+        return default_cache_folder() if self.cache is None else Path(self.cache)
+
+
+def translate_texts(
+    texts: Iterable[str], engine: Engine, source: str, target: str, settings: JobSettings
+) -> tuple[dict[str, Outcome], Counts]:
+    """Return the outcome of every text, by text as given, and what it cost.
+
+    Texts that are equal once white space is normalised are translated once. Every finished batch is in the
+    cache before the next begins.
+    """
+    line_of = {text: one_line(text) for text in texts}
+    lines = dict.fromkeys(line_of.values())
+    outcomes: dict[str, Outcome] = {"": Rejected("it holds no character that could be translated")}
+    with Cache(settings.cache_folder, engine, source, target) as cache:
+        for line, outcome in cache.find(lines):
+            # What was rejected once is not tried in every run again: each try may take until its time is up.
+            if isinstance(outcome, str) or not settings.retry_rejected:
+                outcomes[line] = outcome
+        cached = sum(isinstance(outcomes.get(line), str) for line in lines)
+        fresh = _translate(
+            [line for line in lines if line not in outcomes], len(lines), engine, cache, target, settings
+        )
+    outcomes |= fresh
+    counts = Counts(
+        lines=len(lines),
+        translated=sum(isinstance(outcome, str) for outcome in fresh.values()),
+        cached=cached,
+        rejected=sum(isinstance(outcomes[line], Rejected) for line in lines),
+    )
+    return {text: outcomes[line] for text, line in line_of.items()}, counts
+
+
+def _translate(
+    lines: Sequence[str], total: int, engine: Engine, cache: Cache, target: str, settings: JobSettings
+) -> dict[str, Outcome]:
+    size = settings.batch_size or engine.batch_size
+    isolator = Isolator(engine, settings.timeout, cache.any_translated)
+    done: dict[str, Outcome] = {}
+    with progress.bar(total, f"translate into {target}", "lines") as bar:
+        bar.update(total - len(lines))
+        for start in range(0, len(lines), size):
+            batch = lines[start : start + size]
+            outcomes = dict(zip(batch, isolator.translate(batch), strict=True))
+            # Before the next batch: a kill costs one batch, whatever the captions are many.
+            cache.store(outcomes)
+            done |= outcomes
+            bar.update(len(batch))
+    return done
+
+
+class Isolator:
+    """Translates batches with an engine that may crash, hang, or lose lines, and finds the lines at fault.
+
+    A batch that fails is halved until the failing lines stand alone: about 2·log2(batch) calls for each.
+    `probe` yields a line that this engine once translated, or None; when many lines in a row have failed
+    alone it tells bad lines from a broken engine.
+    """
+
+    def __init__(self, engine: Engine, timeout: float, probe: Callable[[], str | None]) -> None:
+        self.engine = engine
+        self.timeout = timeout
+        self.probe = probe
+        self._failed_in_a_row = 0
+
+    def translate(self, lines: Sequence[str]) -> list[Outcome]:
+        """One outcome a line, in order. Raises EngineUnavailableError where the engine itself is broken."""
+        return self._translate(lines, len(lines))
+
+    def _translate(self, lines: Sequence[str], batch: int) -> list[Outcome]:
+        # Its share of the time, so that a line that hangs costs no full limit at each halving; but not less
+        # than SMALLEST_SHARE, for much of it may go to starting a program.
+        timeout = self.timeout * max(len(lines) / batch, SMALLEST_SHARE)
+        try:
+            outcomes = _checked(lines, self.engine.translate(lines, timeout))
+        except EngineError as error:
+            if len(lines) > 1:
+                middle = len(lines) // 2
+                return self._translate(lines[:middle], batch) + self._translate(lines[middle:], batch)
+            return [self._failed(str(error))]
+        if outcomes == [""]:
+            return [self._failed("the engine gave an empty translation")]
+        if any(outcomes):
+            self._failed_in_a_row = 0
+        # An empty line may be another line's fault; alone it has its second chance.
+        return [
+            outcome if outcome else self._translate([line], batch)[0]
+            for line, outcome in zip(lines, outcomes, strict=True)
+        ]
+
+    def _failed(self, reason: str) -> Rejected:
+        self._failed_in_a_row += 1
+        if self._failed_in_a_row == GIVE_UP_AFTER:
+            self._failed_in_a_row = 0
+            if not self._works():
+                self._give_up(reason)
+        return Rejected(reason)
+
+    def _works(self) -> bool:
+        line = self.probe()
+        if line is None:
+            return False
+        try:
+            outcomes = _checked([line], self.engine.translate([line], self.timeout))
+        except EngineError:
+            return False
+        return isinstance(outcomes[0], str) and outcomes[0] != ""
+
+    def _give_up(self, reason: str) -> NoReturn:
+        raise EngineUnavailableError(
+            f"The engine {self.engine.name} failed on {GIVE_UP_AFTER} lines in a row, each given alone; the "
+            f"last reason: {reason}. Try it by hand on one line. What was translated so far is kept."
+        )
+
+
+def _checked(lines: Sequence[str], outcomes: Sequence[Outcome]) -> list[Outcome]:
+    if len(outcomes) != len(lines):
+        raise EngineError(f"{len(lines)} lines went in and {len(outcomes)} came out")
+    return [one_line(outcome) if isinstance(outcome, str) else outcome for outcome in outcomes]
