@@ -89,7 +89,7 @@ def make_data(folder: Path, count: int) -> Path:
             Image.new("RGB", (32, 32), colour).save(folder / "images" / f"{key}.jpg")
             said = {
                 lang: {"caption": [" ".join(f"w{w}" for w in draw.integers(0, WORDS, 8)) for _ in range(2)]}
-                for lang in datasets.load(NAME).ABOUT.languages
+                for lang in datasets.load(NAME).about.languages
             }
             lines.write(json.dumps({"image/key": key, "image/locale": "en"} | said) + "\n")
     return folder

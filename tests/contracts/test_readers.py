@@ -20,7 +20,7 @@ NAMES = datasets.names()
 
 
 def built(name: str, root: Path, out: Path, **options: Any) -> BuildReport:
-    about = datasets.load(name).ABOUT
+    about = datasets.load(name).about
     # What formats leave to the user.
     said = {"lang": "en", "split": "train"} if about.free and about.shares is None else {}
     return build_dataset(name, root, out, BuildOptions(**said | options))
@@ -59,7 +59,7 @@ def test_a_miniature_becomes_the_captions_it_holds(name: str, tmp_path: Path) ->
 def test_every_missing_file_is_named_with_where_it_is_published(name: str, tmp_path: Path) -> None:
     reader, said = datasets.load(name), ""
     (tmp_path / "in").mkdir()
-    for test in reader.ABOUT.tests or (None,):
+    for test in reader.about.tests or (None,):
         gone = {path for paths in reader.needed(test or "").values() for path in paths}
         # Readers of whatever files there are tell how those are named.
         lacks = f"lacks {len(gone)} files of {name}: " if gone else "holds (no|neither) "
@@ -67,7 +67,7 @@ def test_every_missing_file_is_named_with_where_it_is_published(name: str, tmp_p
             build_dataset(name, tmp_path / "in", tmp_path / "out", reading=ReadOptions(test=test))
         assert [path for path in gone if path not in str(caught.value)] == []
         said += str(caught.value)
-    assert [place for place in reader.ABOUT.where.values() if place not in said] == []
+    assert [place for place in reader.about.where.values() if place not in said] == []
     with pytest.raises(UserError, match="Give the folder that holds the files"):
         built(name, tmp_path / "nowhere", tmp_path / "out")
 

@@ -18,7 +18,7 @@ def readers() -> list[str]:
     ]
     for name in datasets.names():
         reader = datasets.load(name)
-        about: Published = reader.ABOUT
+        about = reader.about
         needed = reader.needed(about.tests[0] if about.tests else "")
         shown = [*needed.get("", ()), *next((paths for lang, paths in needed.items() if lang), ())]
         first = next((lang for lang in needed if lang), "")
@@ -41,7 +41,7 @@ def readers() -> list[str]:
 
 def defects() -> list[str]:
     """List known defects, and what is done about them, by data set."""
-    known = [(name, datasets.load(name).ABOUT.defects) for name in datasets.names()]
+    known = [(name, datasets.load(name).about.defects) for name in datasets.names()]
     return [f"- `{name}`: {'; '.join(found)}." for name, found in known if found]
 
 

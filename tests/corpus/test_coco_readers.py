@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from miniatures import miniature, put
 
 from dragoman.corpus import BuildOptions, BuildReport, ReadOptions, build_dataset
-from dragoman.corpus.readers.formats import coco, documents
+from dragoman.corpus.readers import coco
+from dragoman.corpus.readers.formats import documents
 from dragoman.corpus.readers.formats.documents import entries
 from dragoman.errors import UserError
 

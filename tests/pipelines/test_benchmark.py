@@ -188,7 +188,7 @@ def test_every_protocol_is_of_a_data_set_and_every_row_of_a_figure() -> None:
     with pytest.raises(UserError, match=r"No benchmark is called 'imagenet'\. Known: .*xm3600"):
         protocol_of("imagenet")
     for name, protocol in PROTOCOLS.items():
-        about = datasets.load(name).ABOUT
+        about = datasets.load(name).about
         figures = {str(figure) for figure in protocol.figures}
         for test in about.tests or ("",):
             for row in published_rows(name, test):

@@ -13,7 +13,7 @@ from training_world import DE, EN, PT, TINY
 
 from dragoman.corpus import Corpus
 from dragoman.corpus.given import GivenFeatures
-from dragoman.corpus.readers.formats import coco
+from dragoman.corpus.readers import coco
 from dragoman.errors import UserError
 from dragoman.pipelines.benchmark import BenchmarkConfig, BenchmarkResult, run_benchmark
 from dragoman.pipelines.circumstances import of_public

@@ -51,7 +51,7 @@ def verb(
         tell(report, given)
 
     command: Any = run
-    for option in reversed([*_own(reader.ABOUT), *fixed, *(free if reader.ABOUT.free else [])]):
+    for option in reversed([*_own(reader.about), *fixed, *(free if reader.about.free else [])]):
         command = option(command)
     return click.command(name=name, help=_help(name, reader))(click.argument("root", type=FILE)(command))
 
@@ -90,6 +90,6 @@ def _own(about: Any) -> Options:
 def _help(name: str, reader: Any) -> str:
     where = "".join(
         f"\n\nPublished{f' ({start}…)' if start else ''}: {address}"
-        for start, address in reader.ABOUT.where.items()
+        for start, address in reader.about.where.items()
     )
-    return f"{(reader.__doc__ or '').strip()}{where}\n\n\b\ndragoman corpus {name} ROOT --out corpus/"
+    return f"{reader.help}{where}\n\n\b\ndragoman corpus {name} ROOT --out corpus/"

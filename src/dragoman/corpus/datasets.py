@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
-from types import ModuleType
 from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
@@ -18,7 +17,7 @@ from dragoman import plugins
 from dragoman.corpus.build import DEFAULTS, BuildReport, build
 from dragoman.corpus.captions import select
 from dragoman.corpus.options import BuildOptions
-from dragoman.corpus.readers.contract import Files, Needed, Published, Row, Wanted
+from dragoman.corpus.readers.contract import DataSet, Files, Needed, Published, Row, Wanted
 from dragoman.errors import UserError
 from dragoman.languages import canonical_tag
 from dragoman.media.folder import kind_of
@@ -51,14 +50,31 @@ ALL = ReadOptions()
 
 
 def names() -> list[str]:
-    """List the data sets and formats that `build_dataset` reads, by the names of their files."""
-    return [name.replace("_", "-") for name in plugins.names(READERS)]
+    """List the data sets and formats that `build_dataset` reads, sorted."""
+    return sorted(_data_sets())
 
 
-def load(name: str) -> ModuleType:
-    """Load the reader of that name. Raises UserError that lists the known ones."""
-    module = name.replace("-", "_")
-    return plugins.load(READERS, module if name in names() else name, "data set")
+def load(name: str) -> DataSet:
+    """Find the data set of that name. Raises UserError that lists the known ones."""
+    known = _data_sets()
+    if name not in known:
+        raise UserError(
+            f"No data set {name!r}. Known: {', '.join(sorted(known))}. "
+            f"To add one, create {READERS.replace('.', '/')}/{name.replace('-', '_')}.py"
+        )
+    return known[name]
+
+
+def _data_sets() -> dict[str, DataSet]:
+    found = {}
+    for file in plugins.names(READERS):
+        reader, name = plugins.load(READERS, file, "data set"), file.replace("_", "-")
+        if family := getattr(reader, "FAMILY", None):
+            found |= {f"{name}-{end}": one for end, one in family.items()}
+        else:
+            text = (reader.__doc__ or "").strip()
+            found[name] = DataSet(help=text, about=reader.ABOUT, needed=reader.needed, read=reader.read)
+    return found
 
 
 def build_dataset(
@@ -76,7 +92,7 @@ def build_dataset(
     Raises UserError that names every missing file and where it is published.
     """
     reader = load(name)
-    about: Published = reader.ABOUT
+    about = reader.about
     test = _choose_test(name, about, reading.test)
     chosen, files = _choose(name, about, reader.needed(test), Path(root), reading.languages)
     wanted = Wanted(

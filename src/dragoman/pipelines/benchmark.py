@@ -152,7 +152,7 @@ def _languages(corpus: Corpus, split: str) -> list[str]:
 def _test(config: BenchmarkConfig) -> str:
     if config.test is not None:
         return config.test
-    tests = datasets.load(config.name).ABOUT.tests
+    tests = datasets.load(config.name).about.tests
     return tests[0] if tests else ""
 
 

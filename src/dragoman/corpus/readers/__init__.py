@@ -1,4 +1,4 @@
-"""Readers of data sets as their authors publish them; the name of a file is the name of its verb.
+"""Readers of data sets as their authors publish them, one file for each of them or for a family.
 
 `contract` is what each of them says and gives, `formats` what several of them share.
 """

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
+from dragoman.corpus.readers.coco import numbered_images
 from dragoman.corpus.readers.contract import Needed, Published, Source, Wanted, stem
-from dragoman.corpus.readers.formats.coco import numbered_images
 from dragoman.corpus.readers.formats.documents import entries
 from dragoman.corpus.readers.formats.records import Record, captions, items, split_of
 from dragoman.errors import UserError

@@ -1,6 +1,7 @@
 """Data sets as their authors publish them: what a reader says of its files, and what it is given to read.
 
-A reader of a published data set is a file in `readers/` with `ABOUT`, `needed(test)` and `read(wanted)`.
+A reader is a file in `readers/` with `ABOUT`, `needed(test)` and `read(wanted)`; its verb has the name of
+the file. Or a file holds a family: `FAMILY` maps the end of each verb to a `DataSet`, as `en` in `coco.py` is `coco-en`.
 """
 
 from __future__ import annotations
@@ -200,6 +201,18 @@ class Wanted:
                 self.defects.note(f"tab inside a caption read as a blank, {lang}", item_id)
         fields = {"caption_id": f"{item_id}#{lang}#{slot}", "item_id": item_id, "lang": lang, "text": text}
         yield Row(str(file), line.number, line.raw, fields | more)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSet:
+    """One published data set, however its reader is written down."""
+
+    help: str
+    """Description for the help of its verb."""
+    about: Published
+    needed: Callable[[str], Needed]
+    """Files for the test set of that name."""
+    read: Callable[[Wanted], Source]
 
 
 def item(file: Path | str, line: int, item_id: str, split: Split, path: str | None, **more: object) -> Row:

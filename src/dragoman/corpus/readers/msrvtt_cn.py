@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dragoman.corpus.readers.contract import Needed, Published, Source, Wanted
-from dragoman.corpus.readers.formats.nrccr import source, text_files
+from dragoman.corpus.readers.nrccr import source, text_files
 
 ABOUT = Published(
     title="MSR-VTT-CN",
