@@ -94,7 +94,7 @@ class Captions:
             return self
         if engine not in known:
             raise UserError(f"No {what} by engine {engine!r}. Known: {listed}. Choose one with {parameter}=.")
-        return self.keep(pc.equal(self.table["engine"], engine))
+        return self.keep(fits(self.table["engine"], engine))
 
     def _column(self, name: str) -> list[str]:
         found: list[str] = self.table[name].to_pylist()
@@ -114,14 +114,15 @@ def select(
     found = captions
     for name, choice in (("role", role), ("lang", lang), ("engine", engine)):
         if choice is not None:
-            found = found.filter(_fits(found[name], choice))
+            found = found.filter(fits(found[name], choice))
     if split is not None:
-        chosen = items.filter(_fits(items["split"], split))["item_id"]
+        chosen = items.filter(fits(items["split"], split))["item_id"]
         found = found.filter(pc.is_in(found["item_id"], value_set=chosen.combine_chunks()))
     return found
 
 
-def _fits(column: pa.ChunkedArray, choice: str | Sequence[str]) -> pa.ChunkedArray:
+def fits(column: pa.ChunkedArray, choice: str | Sequence[str]) -> pa.ChunkedArray:
+    """Mark the values of a column that a choice, but None, allows."""
     # What has no engine fits no engine: the comparison gives null, which a filter drops.
     if isinstance(choice, str):
         return pc.equal(column, choice)

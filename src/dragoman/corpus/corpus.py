@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from dragoman.corpus.captions import Captions, Choice, Translations, join, select
+from dragoman.corpus.captions import Captions, Choice, Translations, fits, join, select
 from dragoman.corpus.features import FeatureSet
 from dragoman.errors import UserError
 from dragoman.folders import Format, atomic_path, details_of, sha256
@@ -68,7 +67,7 @@ class Corpus:
 
     def split(self, name: str) -> pa.Table:
         """Return the items of a split, in corpus order."""
-        return self.items.filter(pc.equal(self.items["split"], name))
+        return self.items.filter(fits(self.items["split"], name))
 
     def select(
         self, *, role: Choice = None, lang: Choice = None, split: Choice = None, engine: Choice = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
@@ -175,10 +176,11 @@ def _uneven(items: pa.Table, captions: pa.Table) -> Iterator[str]:
 def _repeated(items: pa.Table, captions: pa.Table) -> Iterator[str]:
     human = select(captions, items, role="human", split="test")
     counted = human.group_by(["lang", "text"]).aggregate([([], "count_all")])
-    counted = counted.filter(pc.greater(counted["count_all"], 1))
-    for lang in sorted(counted["lang"].unique().to_pylist()):
-        counts = counted.filter(pc.equal(counted["lang"], lang))["count_all"]
-        yield f"test captions that repeat another, {lang}: {pc.sum(counts).as_py() - len(counts):,}"
+    repeats: Counter[str] = Counter()
+    for found in counted.filter(pc.greater(counted["count_all"], 1)).to_pylist():
+        repeats[found["lang"]] += found["count_all"] - 1
+    for lang in sorted(repeats):
+        yield f"test captions that repeat another, {lang}: {repeats[lang]:,}"
 
 
 def _choose(

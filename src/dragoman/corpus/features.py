@@ -162,15 +162,15 @@ def write_features(
     ids: Sequence[str],
     vectors: Iterable[NDArray[np.floating]],
     *,
-    inputs: Mapping[str, str],
     layout: Layout | None = None,
     times: NDArray[np.float64] | None = None,
-    **details: Any,
+    **manifest: Any,
 ) -> None:
     """Write a feature set as float16, the vectors of one id at a time: [D] of `whole`, else [K, D].
 
     `layout` may be left out where `vectors` is an array: it is `whole` of [N, D], `regions` of [N, R, D].
-    `times` [T] are seconds, of frames. `details` go into the manifest.
+    `times` [T] are seconds, of frames. `manifest` holds `inputs`, content hashes by path, and what else is to
+    be noted.
     """
     if layout is None:
         layout = "regions" if np.ndim(vectors) == 3 else "whole"  # type: ignore[arg-type]
@@ -185,7 +185,7 @@ def write_features(
     write_text(folder / "ids.txt", "".join(f"{item_id}\n" for item_id in ids))
     # Versions before 2 know no frames; what they can read is written so that they do.
     version, size = (2, {"frames": int(offsets[-1])}) if layout == "frames" else (1, {})
-    replace(FEATURES, version=version).write(folder, inputs=inputs, layout=layout, **size, **details)
+    replace(FEATURES, version=version).write(folder, layout=layout, **size, **manifest)
 
 
 def _write_vectors(

@@ -1,7 +1,8 @@
 """Data sets as their authors publish them: what a reader says of its files, and what it is given to read.
 
 A reader is a file in `readers/` with `ABOUT`, `needed(test)` and `read(wanted)`; its verb has the name of
-the file. Or a file holds a family: `FAMILY` maps the end of each verb to a `DataSet`, as `en` in `coco.py` is `coco-en`.
+the file. Or a file holds a family: `FAMILY` maps the end of each verb to a `DataSet`, as `en` in `coco.py`
+to that of `coco-en`.
 """
 
 from __future__ import annotations
@@ -182,14 +183,7 @@ class Wanted:
     defects: Defects = field(default_factory=Defects)
 
     def caption(
-        self,
-        file: Path | str,
-        line: TextLine,
-        item_id: str,
-        lang: str,
-        slot: int,
-        text: object,
-        **more: object,
+        self, file: Path | str, line: TextLine, item_id: str, lang: str, slot: int, text: object
     ) -> Iterator[Row]:
         """Yield a human caption under the id `item#lang#slot`; where it is empty none, and note it."""
         if isinstance(text, str):
@@ -200,7 +194,7 @@ class Wanted:
             if "\t" in text:
                 self.defects.note(f"tab inside a caption read as a blank, {lang}", item_id)
         fields = {"caption_id": f"{item_id}#{lang}#{slot}", "item_id": item_id, "lang": lang, "text": text}
-        yield Row(str(file), line.number, line.raw, fields | more)
+        yield Row(str(file), line.number, line.raw, fields)
 
 
 @dataclass(frozen=True, kw_only=True)
