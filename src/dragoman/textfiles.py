@@ -108,8 +108,10 @@ class Record(NamedTuple):
     fault: str | None
 
 
-def table(path: Path, delimiter: str = ",") -> tuple[list[str], Iterator[Record]]:
-    """Read CSV: the cells of the header line, and the records that are not blank.
+def table(path: Path, delimiter: str = ",", *, padded: bool = False) -> tuple[list[str], Iterator[Record]]:
+    """Read CSV: the cells of the header line, and the records that are not blank, of as many cells.
+
+    With `padded`, a record may leave out cells at its end, which are then empty.
 
     Raises UserError where there is no header, or the file cannot be read.
     """
@@ -122,7 +124,7 @@ def table(path: Path, delimiter: str = ",") -> tuple[list[str], Iterator[Record]
     if repeated := sorted({name for name in header if header.count(name) > 1}):
         raise UserError(f"{path}, line 1: two columns are called {repeated[0]!r}. Rename one.")
     lines.take()
-    return header, _records(lines, reader, delimiter)
+    return header, _records(lines, reader, delimiter, len(header), padded=padded)
 
 
 class _Lines:
@@ -148,7 +150,9 @@ class _Lines:
         return first, text.removesuffix("\n")
 
 
-def _records(lines: _Lines, reader: Iterator[list[str]], delimiter: str) -> Iterator[Record]:
+def _records(
+    lines: _Lines, reader: Iterator[list[str]], delimiter: str, width: int, *, padded: bool
+) -> Iterator[Record]:
     while True:
         fault = None
         try:
@@ -158,6 +162,17 @@ def _records(lines: _Lines, reader: Iterator[list[str]], delimiter: str) -> Iter
         except csv.Error as error:
             cells, fault = [], f"not a record ({error}). Check the quotes and the delimiter {delimiter!r}."
         number, raw = lines.take()
+        if padded and cells:
+            cells += [""] * (width - len(cells))
+        if cells and len(cells) != width:
+            fault = f"{len(cells)} cells, but the header has {width}. Quote cells that hold {delimiter!r}."
+        elif delimiter == "\t" and any("\t" in cell and "\n" in cell for cell in cells):
+            # Many tables with tabs are written without quoting, so that a quote that begins a cell is text.
+            # Taken for one that opens, it swallows whole lines up to the next, and no cell is missing.
+            fault = (
+                f"a quote opens a cell that goes on to line {number + raw.count(chr(10))}, with tabs in it. "
+                'Close it, or write one that belongs to the text twice, within quotes: """Stop"" sign".'
+            )
         if cells or fault:
             yield Record(number, raw, cells, fault)
 

@@ -43,6 +43,31 @@ def test_columns_are_mapped_and_ids_made(tmp_path: Path, caplog: pytest.LogCaptu
     assert "columns left out: mood" in caplog.text
 
 
+def test_a_quote_that_begins_a_cell_between_tabs_swallows_no_rows(tmp_path: Path) -> None:
+    rows = ["1.jpg\ta dog", '2.jpg\t"Stop sign', "3.jpg\ta cat", '4.jpg\tthe end"', "5.jpg\ta bird"]
+    table = "".join(f"{row}\n" for row in ["item_id\ttext", *rows])
+    with pytest.raises(
+        UserError, match=r"t\.tsv, line 3: a quote opens a cell that goes on to line 5, with tabs"
+    ):
+        built(tmp_path, table, "t.tsv")
+    report = built(tmp_path, table, "t.tsv", reject_file=tmp_path / "bad.jsonl")
+    assert report.corpus.captions["text"].to_pylist() == ["a dog", "a bird"]
+    assert json.loads((tmp_path / "bad.jsonl").read_text())["raw"] == "\n".join(rows[1:4])
+    # As the message says to write it.
+    mended = table.replace('"Stop sign', '"""Stop sign"').replace('end"', 'end""')
+    report = built(tmp_path, mended, "t.tsv", overwrite=True)
+    assert report.corpus.captions["text"].to_pylist()[1] == '"Stop sign'
+    assert report.captions == 5
+
+
+def test_records_of_several_lines_are_counted(tmp_path: Path) -> None:
+    table = 'item_id,text\na,"one\ntwo"\nb,three\nc,"Stop\nd,four\ne,end"\n'
+    report = built(tmp_path, table)
+    assert report.corpus.captions["text"].to_pylist() == ["one two", "three", "Stop d,four e,end"]
+    assert report.notes == ("record of several lines (a quote left open makes one, too): 2 (line 2, line 5)",)
+    assert built(tmp_path, table).notes == report.notes
+
+
 def test_all_columns_of_a_caption_can_be_given(tmp_path: Path) -> None:
     table = (
         "caption_id,item_id,split,lang,role,text,source_id,engine,trust,path,year\n"

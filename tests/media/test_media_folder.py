@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,90 @@ def test_metadata_come_from_tables_and_from_json_which_counts_more(tmp_path: Pat
     assert media.metadata("a.jpg") == {"year": 2000, "code": "01", "note": "x", "geo.lat": 41.5, "n": (1, 2)}
     assert media.metadata("b/c.jpg") == {"year": 2004, "code": "2", "ok": True}
     assert media.metadata("d.png") == {"year": 2010, "tags": ("x", "y"), "mix": ("1", "a", "true")}
+
+
+def test_tables_hold_captions_in_the_column_text(tmp_path: Path) -> None:
+    table = 'path,text,lang,year\na.jpg,"a dog\nruns",,1999\na.jpg,um cão,pt_br,\nb.jpg, ,,2001\nb.jpg,a '
+    lines = [
+        '{"file_name": "c.jpg", "text": ["a cat", "a grey cat"], "lang": "en", "n": 1}',
+        '{"path": "a.jpg"}',
+    ]
+    media = folder(
+        tmp_path,
+        {
+            "a.jpg": "",
+            "a.txt": "beside",
+            "b.jpg": "",
+            "c.jpg": "",
+            "metadata.csv": table.encode() + b"\xff,,\n",
+            "metadata.jsonl": "\n".join(lines),
+        },
+    )
+    assert captions(media, "a.jpg") == [(None, "beside"), (None, "a dog runs"), ("pt-BR", "um cão")]
+    assert captions(media, "c.jpg") == [("en", "a cat"), ("en", "a grey cat")]
+    assert [media.metadata(one) for one in media.ids] == [{"year": 1999}, {"year": 2001}, {"n": 1}]
+    faults = [(line.number, line.fault) for texts in media.texts("b.jpg") for line in texts.lines()]
+    assert faults == [(6, "text is not UTF-8. Save the file as UTF-8.")]
+
+
+def test_a_corpus_takes_captions_from_an_image_folder_of_hugging_face(tmp_path: Path) -> None:
+    rows = '{"file_name": "1.jpg", "text": "a dog"}\n{"file_name": "2.jpg", "text": "a cat"}\n'
+    folder(tmp_path / "in", {"1.jpg": "", "2.jpg": "", "metadata.jsonl": rows})
+    report = build_folder(tmp_path / "in", tmp_path / "out", BuildOptions(lang="en", split="train"))
+    found = report.corpus.captions.select(["item_id", "lang", "text"]).to_pylist()
+    assert found == [
+        {"item_id": "1.jpg", "lang": "en", "text": "a dog"},
+        {"item_id": "2.jpg", "lang": "en", "text": "a cat"},
+    ]
+    assert report.corpus.items.column_names == ["item_id", "kind", "path", "split"]
+
+
+def test_rows_that_belong_to_nothing_and_rows_that_disagree_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    table = "path,year\na.jpg,1999\ne.jpg,1970\ngone.jpg,1980\na.jpg,2000\n,5\n"
+    lines = '{"path": "F\u00e9.jpg"}\n{"path": "a.jpg", "year": 2000}\n'
+    files = {"metadata.csv": table, "metadata.jsonl": lines}
+    media = folder(tmp_path, {"a.jpg": "", "E.JPG": "", "Fe\u0301.jpg": ""} | files)
+    csv, jsonl = (tmp_path / name for name in files)
+    rest = "rows belong to no image or video and are left out; first line"
+    assert caplog.messages == [
+        f"{csv}: 1 values were said otherwise before; line 5: year of 'a.jpg' is 2000, before it was 1999.",
+        f"{csv}: 3 of 5 {rest} 3: 'e.jpg' is not there, though 'E.JPG' is.",
+        f"{jsonl}: 1 of 2 {rest} 1: 'F\u00e9.jpg' is not there, though 'Fe\u0301.jpg' is.",
+    ]
+    assert media.metadata("a.jpg") == {"year": 2000}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "fault"),
+    [
+        ("metadata.csv", "path,text,lang\na.jpg,x,notatag!\n", "line 2: .*'notatag!'"),
+        ("metadata.csv", "name,text\na.jpg,x\n", "line 1: no column is named path"),
+        ("metadata.jsonl", '{"path": "a.jpg"}\n\n{"n": 1}\n', "line 3: no column is named path"),
+        (
+            "metadata.jsonl",
+            '{"path": "a.jpg", "text": [5]}\n',
+            r"line 1: text is \[5\], but a text or a list",
+        ),
+    ],
+)
+def test_a_table_that_cannot_be_read_is_named_with_its_line(
+    name: str, text: str, fault: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=rf"{name}, {fault}.*move the file away"):
+        folder(tmp_path, {"a.jpg": "", name: text})
+
+
+def test_a_picture_stays_where_what_lies_beside_it_cannot_be_read(tmp_path: Path) -> None:
+    folder(tmp_path / "in", {"a.jpg": "", "a.txt": b"um c\xe3o\na dog", "b.jpg": "", "b.json": "[1]"})
+    options = BuildOptions(lang="en", split="train", reject_file=tmp_path / "bad.jsonl")
+    report = build_folder(tmp_path / "in", tmp_path / "out", options)
+    assert report.corpus.items["item_id"].to_pylist() == ["a.jpg", "b.jpg"]
+    assert report.corpus.captions["text"].to_pylist() == ["a dog"]
+    reasons = [json.loads(line)["reason"] for line in (tmp_path / "bad.jsonl").read_text().splitlines()]
+    assert reasons[0] == "b.json holds a list, not an object"
+    assert reasons[1].startswith("byte 5 (0xe3) is not UTF-8")
 
 
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:

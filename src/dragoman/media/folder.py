@@ -6,8 +6,9 @@ Corpora and indexes read such a folder by these rules alone, so that a picture i
   folders are not followed.
 - Its captions are the lines of `trip/dog.txt` that are not blank, and those of `trip/dog.pt.txt` in
   Portuguese. Of several media of one stem, `dog.jpg.txt` is of one alone.
-- Its metadata are `trip/dog.json`, or else `trip/dog.jpg.json`, and its records of `metadata.csv` and
-  `metadata.jsonl` in the folder that was given.
+- Its metadata are `trip/dog.json`, or else `trip/dog.jpg.json`.
+- Its rows of `metadata.csv` and `metadata.jsonl` in the folder that was given are further captions, in the
+  column `text`, and further metadata.
 
 No media file is opened here. Memory: the paths of all media, the tables of metadata, and what lies beside the
 media in a few folders.
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,9 +28,12 @@ from typing import NamedTuple
 
 from dragoman.errors import UserError
 from dragoman.languages import canonical_tag
-from dragoman.metadata import metadata_of_json, metadata_of_table
+from dragoman.media.tables import TABLES, MediaTables
+from dragoman.metadata import metadata_of_json
 from dragoman.records import Kind, Value
-from dragoman.textfiles import TextLine, json_lines, table, text_lines
+from dragoman.textfiles import TextLine, text_lines
+
+log = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".jp2"}
@@ -37,9 +42,6 @@ VIDEO_SUFFIXES = frozenset(
     {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".asf"}
     | {".flv", ".ogv", ".3gp", ".mxf"}
 )
-TABLES = ("metadata.csv", "metadata.jsonl")
-KEYS = ("path", "file_name", "file", "item_id")
-"""Columns of a table that may hold the path; the first that is there counts."""
 OWN = frozenset({"item_id", "kind", "path"})
 """Names for what an item says of itself, and metadata cannot."""
 LONGEST_NOTE = 1_000_000
@@ -79,9 +81,14 @@ class Texts(NamedTuple):
     file: Path
     lang: str | None
     """Tag in its name, or None."""
+    listed: tuple[TextLine, ...] | None = None
+    """Those of a table, which is read already."""
 
     def lines(self) -> Iterator[TextLine]:
         """Captions, one a line, without the lines that are blank. Raises NoteError."""
+        if self.listed is not None:
+            yield from self.listed
+            return
         _require_note(self.file)
         try:
             for line in text_lines(self.file):
@@ -119,7 +126,9 @@ class MediaFolder:
             )
         self.ids: Sequence[str] = sorted(found)
         """Sorted by code points."""
-        self._tables = _read_tables(folder)
+        self._tables = MediaTables(folder)
+        for line in (*self._tables.conflicts, *self._tables.unmatched(self.ids)):
+            log.warning("%s", line)
         self._beside = lru_cache(_LISTED)(self._list)
 
     def kind(self, item_id: str) -> Kind:
@@ -129,18 +138,20 @@ class MediaFolder:
         return kind
 
     def texts(self, item_id: str) -> list[Texts]:
-        """The files that hold the captions of an item, in the order of their names."""
+        """The captions of an item: its files, in the order of their names, then those of the tables."""
         path = PurePosixPath(item_id)
         found = self._beside(path.parent).texts
         # A set, as the name of one picture may be the stem of another: `dog.jpg` and `dog.jpg.png`.
-        return sorted({*found.get(path.name, ()), *found.get(path.stem, ())})
+        beside = sorted({*found.get(path.name, ()), *found.get(path.stem, ())})
+        listed = self._tables.captions.get(item_id, ())
+        return beside + [Texts(file, lang, (line,)) for file, lang, line in listed]
 
     def metadata(self, item_id: str) -> dict[str, Value]:
         """Metadata of an item; what lies beside it counts more than the tables. Raises NoteError."""
         path = PurePosixPath(item_id)
         notes = self._beside(path.parent).notes
         file = notes.get(path.stem) or notes.get(path.name)
-        found = {**self._tables.get(item_id, {}), **({} if file is None else _read_note(file))}
+        found = {**self._tables.metadata.get(item_id, {}), **({} if file is None else _read_note(file))}
         return {name: value for name, value in found.items() if name not in OWN}
 
     def strays(self) -> Iterator[str]:
@@ -153,6 +164,8 @@ class MediaFolder:
         """Hash of the names of the media, and of names and contents of what lies beside them."""
         # Whoever kept a hash by former rules must not take it for one by these.
         digest = hashlib.sha256(b"ids with suffix\0")
+        if self._tables.captions:
+            digest.update(b"captions in tables\0")
         for path in sorted(_files(self.folder)):
             if kind_of(path) is None and not _is_note(path):
                 continue
@@ -262,56 +275,3 @@ def _content(file: Path) -> bytes:
         return hashlib.sha256(file.read_bytes() if file.is_file() else b"no file").digest()
     except OSError:
         return b"unreadable"
-
-
-def _read_tables(folder: Path) -> dict[str, dict[str, Value]]:
-    """Metadata by path, of the tables in the folder itself."""
-    found: dict[str, dict[str, Value]] = {}
-    for name, read in zip(TABLES, (_read_csv, _read_jsonl), strict=True):
-        if (folder / name).is_file():
-            found |= read(folder / name)
-    return found
-
-
-def _read_csv(file: Path) -> dict[str, dict[str, Value]]:
-    header, records = table(file)
-    key = header.index(_key(file, header))
-    names = [name for place, name in enumerate(header) if place != key and name]
-    places = [header.index(name) for name in names]
-    ids, rows = [], []
-    for number, _, cells, fault in records:
-        if fault or len(cells) > len(header):
-            fault = (
-                fault or f"{len(cells)} cells, but the header has {len(header)}. Quote cells that hold ','."
-            )
-            raise UserError(f"{file}, line {number}: {fault} Correct it, or move the file away.")
-        # Cells at the end of a line that are empty may be left out.
-        cells += [""] * (len(header) - len(cells))
-        if cells[key]:
-            ids.append(_as_id(cells[key]))
-            rows.append([cells[place] for place in places])
-    return dict(zip(ids, metadata_of_table(names, rows), strict=True))
-
-
-def _read_jsonl(file: Path) -> dict[str, dict[str, Value]]:
-    found: dict[str, dict[str, Value]] = {}
-    for line, fields in json_lines(file):
-        if line.fault:
-            raise UserError(f"{file}, line {line.number}: {line.fault} Correct it, or move the file away.")
-        key = _key(file, fields)
-        more = {name: value for name, value in fields.items() if name != key}
-        found[_as_id(str(fields[key]))] = metadata_of_json(more)
-    return found
-
-
-def _key(file: Path, names: Sequence[str] | Mapping[str, object]) -> str:
-    key = next((name for name in KEYS if name in names), None)
-    if key is None:
-        known = f"{', '.join(KEYS[:-1])} or {KEYS[-1]}"
-        raise UserError(f"{file} cannot be read: no column is named {known}. Correct it, or move it away.")
-    return key
-
-
-def _as_id(path: str) -> str:
-    """`./trip/dog.jpg` and Windows' `trip\\dog.jpg` are `trip/dog.jpg`."""
-    return PurePosixPath(path.replace("\\", "/")).as_posix()

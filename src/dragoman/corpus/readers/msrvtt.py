@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Iterator
 from itertools import chain
@@ -11,7 +10,7 @@ from pathlib import Path
 from dragoman.corpus.readers.contract import Needed, Published, Row, Source, Wanted, faulty, item
 from dragoman.corpus.readers.formats.documents import entries
 from dragoman.records import Split
-from dragoman.textfiles import TextLine, text_lines
+from dragoman.textfiles import TextLine, table
 
 _FULL = ("train_val_videodatainfo.json", "test_videodatainfo.json")
 _DATA, _NINE, _TEST = "MSRVTT_data.json", "MSRVTT_train.9k.csv", "MSRVTT_JSFUSION_test.csv"
@@ -99,27 +98,12 @@ def _lists(wanted: Wanted) -> Iterator[tuple[Path, TextLine, str, Split, str | N
     lists: list[tuple[str, Split]] = [(_NINE, "train"), (_TEST, "test")]
     for listed, split in lists:
         file = wanted.files[listed]
-        header: list[str] | None = None
-        for line in text_lines(file):
-            if not line.text and line.fault is None:
-                continue
-            try:
-                cells = next(csv.reader([line.text], strict=True), [])
-            except csv.Error as error:
-                line, cells = line._replace(fault=f"not a record ({error})."), []
-            if header is None:
-                header = cells
-                if "video_id" not in header or (split == "test" and "sentence" not in header):
-                    yield (
-                        file,
-                        line._replace(fault="no header with video_id, and sentence in the test list."),
-                        "",
-                        split,
-                        None,
-                    )
-                    break
-                continue
-            if line.fault is None and len(cells) != len(header):
-                line = line._replace(fault=f"{len(cells)} cells, but the header has {len(header)}.")
-            row = dict(zip(header, cells, strict=False))
-            yield file, line, "" if line.fault else row["video_id"], split, row.get("sentence")
+        header, records = table(file)
+        if "video_id" not in header or (split == "test" and "sentence" not in header):
+            fault = "no header with video_id, and sentence in the test list."
+            yield file, TextLine(1, ",".join(header), "", fault), "", split, None
+            continue
+        for record in records:
+            row = {} if record.fault else dict(zip(header, record.cells, strict=True))
+            line = TextLine(record.number, record.raw, "", record.fault)
+            yield file, line, row.get("video_id", ""), split, row.get("sentence")

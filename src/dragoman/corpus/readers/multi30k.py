@@ -16,7 +16,7 @@ _PARTS: dict[Split, tuple[str, str, str]] = {
     "val": ("val_images", "val", "val"),
     "test": ("test_2016_images", "test_2016", "test_2016_flickr"),
 }
-"""Of task 2: image list, captions of task 2, captions of task 1."""
+"""Image list of task 2, captions of task 2, captions of task 1."""
 
 
 def _needed_first(test: str) -> Needed:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from dragoman import textfiles
-from dragoman.corpus.readers.contract import CAPTION_KEYS, ITEM_KEYS, Row, Source
+from dragoman.corpus.readers.contract import CAPTION_KEYS, ITEM_KEYS, Defects, Row, Source
 from dragoman.errors import UserError
 from dragoman.folders import sha256
 from dragoman.media.folder import MediaFolder, NoteError, Texts
@@ -36,23 +36,24 @@ def read_csv(
         delimiter = "\t" if table.name.removesuffix(".gz").endswith(".tsv") else ","
     if len(delimiter) != 1 or delimiter in '\n\r"':
         raise UserError(f"--delimiter is {delimiter!r}, but one character was expected, as in ';'.")
+    defects = Defects()
     return Source(
-        captions=_records(table, columns, delimiter, frozenset(metadata)),
+        captions=_records(table, columns, delimiter, frozenset(metadata), defects),
         inputs={str(table): sha256(table)} if table.is_file() else {},
+        findings=lambda items, captions: defects.lines(),
     )
 
 
 def _records(
-    path: Path, columns: Mapping[str, str], delimiter: str, metadata: frozenset[str]
+    path: Path, columns: Mapping[str, str], delimiter: str, metadata: frozenset[str], defects: Defects
 ) -> Iterator[Row]:
     header, records = textfiles.table(path, delimiter)
     keys = _places(path, header, columns, metadata)
     for number, raw, cells, fault in records:
         fields: dict[str, object] = {}
-        if not fault and len(cells) != len(header):
-            fault = (
-                f"{len(cells)} cells, but the header has {len(header)}. Quote cells that hold {delimiter!r}."
-            )
+        if not fault and "\n" in raw:
+            # Most are meant so, which is why they are counted and not refused.
+            defects.note("record of several lines (a quote left open makes one, too)", f"line {number}")
         if not fault:
             fields = {key: cells[place] for key, place in keys.items() if cells[place]}
             fields["trust"] = _number(fields.get("trust"))
@@ -145,8 +146,9 @@ def _media_items(media: MediaFolder) -> Iterator[Row]:
         try:
             metadata = media.metadata(item_id)
         except NoteError as error:
-            yield Row(str(file), 0, "", fields, str(error))
-            continue
+            # The picture is sound: it stays, and only its metadata are refused.
+            yield Row(str(file), 0, "", {}, str(error))
+            metadata = {}
         listed = {name: list(value) for name, value in metadata.items() if isinstance(value, tuple)}
         yield Row(str(file), 0, "", metadata | listed | fields)
 

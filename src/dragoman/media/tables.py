@@ -1,0 +1,165 @@
+"""Tables in a folder of media, `metadata.csv` and `metadata.jsonl`: metadata and captions of many items.
+
+A row is of the item that its column `path` names. Its `text`, in a `metadata.jsonl` also a list of them, is a
+caption in the language `lang`; all other columns are metadata. Without `text`, `lang` is metadata as well.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from dragoman.errors import UserError
+from dragoman.languages import canonical_tag
+from dragoman.metadata import metadata_of_json, metadata_of_table
+from dragoman.records import Value
+from dragoman.textfiles import TextLine, json_lines, table
+
+TABLES = ("metadata.csv", "metadata.jsonl")
+KEYS = ("path", "file_name", "file", "item_id")
+"""Columns that may hold the path; the first that is there counts."""
+_BREAKS = re.compile(r"[\t\n\v\f\r]+")
+
+
+class TableCaption(NamedTuple):
+    """A caption from a table."""
+
+    file: Path
+    lang: str | None
+    line: TextLine
+
+
+class _Row(NamedTuple):
+    line: TextLine
+    item_id: str
+    metadata: Mapping[str, Value]
+    texts: Sequence[str]
+    lang: str | None
+
+
+class MediaTables:
+    """Metadata and captions of the tables of a folder, by item; a later row adds to those before it."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises UserError, with file and line, for what cannot be read."""
+        self.metadata: dict[str, dict[str, Value]] = {}
+        self.captions: dict[str, list[TableCaption]] = {}
+        self.conflicts: list[str] = []
+        """Rows that say otherwise than one before them of the same item, one line a table."""
+        self._rows: dict[Path, list[tuple[int, str]]] = {}
+        for name, read in zip(TABLES, (_read_csv, _read_jsonl), strict=True):
+            if (folder / name).is_file():
+                self._take(folder / name, read(folder / name))
+
+    def unmatched(self, item_ids: Collection[str]) -> list[str]:
+        """Tell of rows that are of none of these items: one line a table that has any."""
+        known = set(item_ids)
+        lines = []
+        for file, rows in self._rows.items():
+            strays = [(number, path) for number, path in rows if path not in known]
+            if strays:
+                # Names are told apart by capitals and by how accents are written, as the file system does.
+                alike = {_plain(item_id): item_id for item_id in item_ids}
+                number, path = strays[0]
+                near = f", though {alike[_plain(path)]!r} is" if _plain(path) in alike else ""
+                lines.append(
+                    f"{file}: {len(strays)} of {len(rows)} rows belong to no image or video and are left "
+                    f"out; first line {number}: {path!r} is not there{near}."
+                )
+        return lines
+
+    def _take(self, file: Path, rows: Iterator[_Row]) -> None:
+        seen = self._rows.setdefault(file, [])
+        others = []
+        for line, item_id, metadata, texts, lang in rows:
+            seen.append((line.number, item_id))
+            known = self.metadata.setdefault(item_id, {})
+            others += [
+                f"line {line.number}: {name} of {item_id!r} is {value!r}, before it was {known[name]!r}"
+                for name, value in metadata.items()
+                if known.get(name, value) != value
+            ]
+            known |= metadata
+            captions = (line._replace(text=_BREAKS.sub(" ", text).strip()) for text in texts)
+            found = [TableCaption(file, lang, _sound(caption)) for caption in captions if caption.text]
+            if found:
+                self.captions.setdefault(item_id, []).extend(found)
+        if others:
+            self.conflicts.append(f"{file}: {len(others)} values were said otherwise before; {others[0]}.")
+
+
+def _read_csv(file: Path) -> Iterator[_Row]:
+    # Cells at the end of a line that are empty may be left out, as spreadsheets do.
+    header, records = table(file, padded=True)
+    key = header.index(_key(header, file, 1))
+    own = {header[key]} | ({"text", "lang"} if "text" in header else set())
+    names = [name for name in header if name and name not in own]
+    places = [header.index(name) for name in names]
+    found = []
+    for number, raw, cells, fault in records:
+        if fault:
+            raise _unreadable(file, number, fault)
+        found.append((TextLine(number, raw, "", None), cells))
+    # A column is one of numbers only where all of its cells are, so that the whole table is read first.
+    rows = metadata_of_table(names, [[cells[place] for place in places] for _, cells in found])
+    for (line, cells), metadata in zip(found, rows, strict=True):
+        said = dict(zip(header, cells, strict=True))
+        texts = [said["text"]] if "text" in said else []
+        lang = _tag(file, line.number, said.get("lang")) if texts else None
+        yield _Row(line, _as_id(cells[key]), metadata, texts, lang)
+
+
+def _read_jsonl(file: Path) -> Iterator[_Row]:
+    for line, fields in json_lines(file):
+        if line.fault:
+            raise _unreadable(file, line.number, line.fault)
+        key = _key(fields, file, line.number)
+        said = fields.get("text")
+        texts = said if isinstance(said, list) else [] if said is None else [said]
+        if not all(isinstance(text, str) for text in texts):
+            raise _unreadable(
+                file, line.number, f"text is {said!r}, but a text or a list of texts was expected."
+            )
+        own = {key} | ({"text", "lang"} if "text" in fields else set())
+        more = metadata_of_json({name: value for name, value in fields.items() if name not in own})
+        lang = _tag(file, line.number, fields.get("lang")) if texts else None
+        yield _Row(line, _as_id(str(fields[key])), more, texts, lang)
+
+
+def _key(names: Sequence[str] | Mapping[str, object], file: Path, line: int) -> str:
+    key = next((name for name in KEYS if name in names), None)
+    if key is None:
+        known = f"{', '.join(KEYS[:-1])} or {KEYS[-1]}"
+        raise _unreadable(file, line, f"no column is named {known}.")
+    return key
+
+
+def _tag(file: Path, line: int, lang: object) -> str | None:
+    try:
+        return canonical_tag(str(lang)) if lang else None
+    except ValueError as error:
+        raise _unreadable(file, line, str(error)) from None
+
+
+def _unreadable(file: Path, line: int, fault: str) -> UserError:
+    return UserError(f"{file}, line {line}: {fault} Correct it, or move the file away.")
+
+
+def _as_id(path: str) -> str:
+    """`./trip/dog.jpg` and Windows' `trip\\dog.jpg` are `trip/dog.jpg`."""
+    return PurePosixPath(path.replace("\\", "/")).as_posix() if path else path
+
+
+def _sound(line: TextLine) -> TextLine:
+    try:
+        line.text.encode()
+    except UnicodeEncodeError:
+        return line._replace(fault="text is not UTF-8. Save the file as UTF-8.")
+    return line
+
+
+def _plain(path: str) -> str:
+    return unicodedata.normalize("NFC", path).casefold()
