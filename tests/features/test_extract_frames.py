@@ -71,6 +71,7 @@ def test_every_frame_gets_the_vector_of_its_picture_and_its_time(tmp_path: Path,
     report = extract_features(corpus, encoder=tower, options=ExtractOptions(batch_size=2, sampling=sampling))
     assert (report.extracted, report.total, report.frames, report.rejected) == (4, 4, 15, ())
     found, loaded = frames_of(corpus), VisionTower.load(tower)
+    assert found.sampling == sampling
     counts = {"dawn.mp4": 5, "dusk.mp4": 2, "noon.mp4": 7, "still.png": 1}
     assert dict(zip(found.ids, np.diff(found.offsets).tolist(), strict=True)) == counts
     for name, count in counts.items():

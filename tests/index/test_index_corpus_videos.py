@@ -273,7 +273,7 @@ def test_scenes_of_a_feature_set_are_moments_from_end_to_end(corpus: Path) -> No
     save_items(corpus, {"film 1": None})
     sampling = {"every": 1.0, "scenes": 0.2, "most": 1024}
     times = np.array([1.0, 17.0, 32.5])
-    save_frames(corpus, {"film 1": [RED, GREEN, GREEN]}, times=times, sampling=sampling)
+    save_frames(corpus, {"film 1": [RED, GREEN, GREEN]}, times=times, encoder={"sampling": sampling})
     index(corpus)
     assert held(corpus) == {
         "film 1#t=0.00,2.00": RED,

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from dragoman.errors import UserError
 from dragoman.folders import Format, atomic_path, write_text
-from dragoman.media.frames import MOST_FRAMES, padded
+from dragoman.media.frames import MOST_FRAMES, Sampling, padded
 
 FEATURES = Format("dragoman-features", 2, "dragoman features CORPUS --encoder FOLDER")
 Layout = Literal["whole", "regions", "frames"]
@@ -94,6 +94,12 @@ class FeatureSet:
         A fusion encoder makes room for so many.
         """
         return MOST_FRAMES if self.layout == "frames" else int(self._dense.shape[1])
+
+    @property
+    def sampling(self) -> Sampling:
+        """Rule by which frames were chosen; one a second where the set does not say."""
+        made_by = self.manifest.get("encoder")
+        return Sampling(**(made_by.get("sampling") or {})) if isinstance(made_by, dict) else Sampling()
 
     def whole(self, rows: NDArray[np.int64]) -> NDArray[np.floating]:
         """Read of some rows what a dual encoder does: [n, D], or of frames [n, F, D].

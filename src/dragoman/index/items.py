@@ -21,7 +21,7 @@ from dragoman.corpus.features import FeatureSet
 from dragoman.errors import UserError
 from dragoman.folders import MANIFEST
 from dragoman.media.folder import OWN, MediaFolder, NoteError, kind_of
-from dragoman.media.frames import Frames, Sampling, frames
+from dragoman.media.frames import Frames, frames
 from dragoman.metadata import column_values
 from dragoman.records import KINDS, Kind, Value
 
@@ -202,8 +202,7 @@ class CorpusItems(Items):
             return found
         vectors, times = self._features.frames(item.item_id)
         assert times is not None
-        sampling: Any = self._features.manifest.get("sampling") or {}
-        return frames(vectors, times, Sampling(**sampling))
+        return frames(vectors, times, self._features.sampling)
 
 
 def features_of(corpus: Corpus, trained: Mapping[str, Any]) -> FeatureSet | None:
