@@ -97,7 +97,7 @@ def json_lines(path: Path) -> Iterator[tuple[TextLine, dict[str, object]]]:
             yield line._replace(fault=fault), fields
 
 
-class Record(NamedTuple):
+class TableRow(NamedTuple):
     """One record of a table, which may take several lines, or why it is none."""
 
     number: int
@@ -108,7 +108,7 @@ class Record(NamedTuple):
     fault: str | None
 
 
-def table(path: Path, delimiter: str = ",", *, padded: bool = False) -> tuple[list[str], Iterator[Record]]:
+def table(path: Path, delimiter: str = ",", *, padded: bool = False) -> tuple[list[str], Iterator[TableRow]]:
     """Read CSV: the cells of the header line, and the records that are not blank, of as many cells.
 
     With `padded`, a record may leave out cells at its end, which are then empty.
@@ -152,7 +152,7 @@ class _Lines:
 
 def _records(
     lines: _Lines, reader: Iterator[list[str]], delimiter: str, width: int, *, padded: bool
-) -> Iterator[Record]:
+) -> Iterator[TableRow]:
     while True:
         fault = None
         try:
@@ -174,7 +174,7 @@ def _records(
                 'Close it, or write one that belongs to the text twice, within quotes: """Stop"" sign".'
             )
         if cells or fault:
-            yield Record(number, raw, cells, fault)
+            yield TableRow(number, raw, cells, fault)
 
 
 def _not_utf8(error: UnicodeDecodeError) -> str:

@@ -77,7 +77,7 @@ def test_metadata_come_from_tables_and_from_json_which_counts_more(tmp_path: Pat
 
 
 def test_tables_hold_captions_in_the_column_text(tmp_path: Path) -> None:
-    table = 'path,text,lang,year\na.jpg,"a dog\nruns",,1999\na.jpg,um cão,pt_br,\nb.jpg, ,,2001\nb.jpg,a '
+    table = 'path,text,lang,year\na.jpg,"a dog\nruns",,1999\na.jpg,um cão,pt-br,\nb.jpg, ,,2001\nb.jpg,a '
     lines = [
         '{"file_name": "c.jpg", "text": ["a cat", "a grey cat"], "lang": "en", "n": 1}',
         '{"path": "a.jpg"}',

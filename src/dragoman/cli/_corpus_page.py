@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 from unicodedata import bidirectional
 
 if TYPE_CHECKING:
-    from dragoman.corpus.summary import Summary
+    from dragoman.corpus.summary import CorpusSummary
 
 
-def page(found: Summary) -> str:
+def page(found: CorpusSummary) -> str:
     """Tables of captions, items and features, and samples; aligned with spaces."""
     sections = [_captions(found), _items(found), _samples(found)]
     return "\n\n".join(section for section in sections if section)
 
 
-def _captions(found: Summary) -> str:
+def _captions(found: CorpusSummary) -> str:
     splits = list(found.items)
     rows = [["lang", "role", "engine", *splits, "total"]]
     for count in found.captions:
@@ -28,7 +28,7 @@ def _captions(found: Summary) -> str:
     return _table(rows, left=3)
 
 
-def _items(found: Summary) -> str:
+def _items(found: CorpusSummary) -> str:
     words = {
         "present": "with a file",
         "missing": "whose file is missing",
@@ -45,7 +45,7 @@ def _items(found: Summary) -> str:
     return f"{lines}\n\n{_table(features, left=1)}" if found.features else f"{lines}\nfeatures: none"
 
 
-def _samples(found: Summary) -> str:
+def _samples(found: CorpusSummary) -> str:
     rows = [[s.lang, s.role, s.caption_id, _isolated(s.text)] for s in found.samples]
     return _table(rows, left=4) if rows else ""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
@@ -67,7 +67,7 @@ def load(name: str) -> DataSet:
 
 
 def _data_sets() -> dict[str, DataSet]:
-    found = {}
+    found: dict[str, DataSet] = {}
     for file in plugins.names(READERS):
         reader, name = plugins.load(READERS, file, "data set"), file.replace("_", "-")
         if family := getattr(reader, "FAMILY", None):
@@ -123,7 +123,7 @@ def build_dataset(
     return build(source, out, options, reader=name, languages=list(chosen), test=test or None, **own)
 
 
-def _placed(rows: Iterator[Row], media: Media) -> Iterator[Row]:
+def _placed(rows: Iterable[Row], media: Media) -> Iterator[Row]:
     """Yield items whose path is the file that is there; the published name is kept as metadata `file`."""
     for row in rows:
         published = row.fields.get("path")

@@ -191,7 +191,8 @@ def write_features(
     write_text(folder / "ids.txt", "".join(f"{item_id}\n" for item_id in ids))
     # Versions before 2 know no frames; what they can read is written so that they do.
     version, size = (2, {"frames": int(offsets[-1])}) if layout == "frames" else (1, {})
-    replace(FEATURES, version=version).write(folder, layout=layout, **size, **manifest)
+    details: dict[str, Any] = {**size, **manifest}
+    replace(FEATURES, version=version).write(folder, layout=layout, **details)
 
 
 def _write_vectors(

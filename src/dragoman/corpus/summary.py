@@ -36,7 +36,7 @@ class Sample:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Summary:
+class CorpusSummary:
     """Counts of a corpus and a few of its captions."""
 
     items: dict[str, int]
@@ -50,10 +50,10 @@ class Summary:
     samples: list[Sample]
 
 
-def summarize(corpus: Corpus, *, samples: int, seed: int) -> Summary:
+def summarize(corpus: Corpus, *, samples: int, seed: int) -> CorpusSummary:
     """Count a corpus and draw up to `samples` captions of each language and role."""
     by_split = corpus.items["split"].to_pylist()
-    return Summary(
+    return CorpusSummary(
         items={split: by_split.count(split) for split in SPLITS},
         files=_files(corpus),
         captions=_counts(corpus),

@@ -28,7 +28,7 @@ from typing import NamedTuple
 
 from dragoman.errors import UserError
 from dragoman.languages import canonical_tag
-from dragoman.media.tables import TABLES, MediaTables
+from dragoman.media.metadata_tables import TABLES, MediaTables
 from dragoman.metadata import metadata_of_json
 from dragoman.records import Kind, Value
 from dragoman.textfiles import TextLine, text_lines

@@ -140,14 +140,14 @@ def _listed_captions(wanted: Wanted, lists: list[_List]) -> Iterator[Row]:
                 slots[key] += 1
 
 
-class _Line(NamedTuple):
+class _MixedLine(NamedTuple):
     row: Row
     item_id: str
     image: str | None
     captions: list[dict[str, object]]
 
 
-def _lines(path: Path) -> Iterator[_Line]:
+def _lines(path: Path) -> Iterator[_MixedLine]:
     for line, fields in json_lines(path):
         fault = line.fault
         texts = fields.get("caption")
@@ -158,7 +158,7 @@ def _lines(path: Path) -> Iterator[_Line]:
         name = image if isinstance(image, str) else None
         # Others hold the picture itself, which has no name.
         item_id = stem(name) if name else f"{path.name.split('.')[0]}-{line.number}"
-        yield _Line(faulty(path, line, fault or ""), item_id, name, captions)
+        yield _MixedLine(faulty(path, line, fault or ""), item_id, name, captions)
 
 
 def _line_items(path: Path) -> Iterator[Row]:

@@ -14,9 +14,9 @@ import numpy as np
 
 from dragoman.corpus.features import write_features
 from dragoman.corpus.readers.contract import Needed, Published, Source, Wanted
-from dragoman.corpus.readers.formats.records import (
+from dragoman.corpus.readers.formats.captioned import (
+    Captioned,
     Columns,
-    Record,
     captions,
     column_names,
     items,
@@ -122,13 +122,13 @@ def _ids(wanted: Wanted, tables: list[Path]) -> list[str]:
     return [str(PurePosixPath(path).with_suffix("")).removeprefix(common).lstrip("/") for path in paths]
 
 
-def _records(wanted: Wanted, tables: list[Path], ids: list[str], *, texts: bool) -> Iterator[Record]:
+def _records(wanted: Wanted, tables: list[Path], ids: list[str], *, texts: bool) -> Iterator[Captioned]:
     rows = chain.from_iterable(_rows(wanted, table) for table in tables)
     for item_id, (place, columns, row) in zip(ids, rows, strict=True):
         path = row.get(columns.path) if columns.path else None
         found = columns.captions(row) if texts else []
         more = metadata(row, columns.used())
-        yield Record(
+        yield Captioned(
             place,
             TextLine(0, "", "", None),
             item_id,

@@ -20,7 +20,7 @@ from dragoman.corpus.readers.contract import (
     stem,
 )
 from dragoman.corpus.readers.formats.documents import entries
-from dragoman.corpus.readers.formats.lines import listed_captions, listed_items
+from dragoman.corpus.readers.formats.listed import listed_captions, listed_items
 from dragoman.records import SPLITS, Split
 from dragoman.textfiles import TextLine, text_lines
 

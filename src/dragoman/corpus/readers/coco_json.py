@@ -8,8 +8,8 @@ from pathlib import Path
 
 from dragoman.corpus.readers.coco import numbered_images
 from dragoman.corpus.readers.contract import Needed, Published, Source, Wanted, stem
+from dragoman.corpus.readers.formats.captioned import Captioned, captions, items, split_of
 from dragoman.corpus.readers.formats.documents import entries
-from dragoman.corpus.readers.formats.records import Record, captions, items, split_of
 from dragoman.errors import UserError
 from dragoman.records import Split
 
@@ -60,15 +60,15 @@ def _split(file: Path) -> Split | None:
     return next((split for word in words if (split := split_of(word.rstrip("0123456789")))), None)
 
 
-def _images(file: Path) -> Iterator[Record]:
+def _images(file: Path) -> Iterator[Captioned]:
     split = _split(file)
     for place, line, fields in entries(file, "images"):
         number, name = fields.get("id"), fields.get("file_name")
         if line.fault is None and isinstance(name, str) and type(number) is int:
-            yield Record(place, line, stem(name), split, name, [], {"coco_id": number})
+            yield Captioned(place, line, stem(name), split, name, [], {"coco_id": number})
 
 
-def _captions(file: Path) -> Iterator[Record]:
+def _captions(file: Path) -> Iterator[Captioned]:
     item_of = {number: stem(name) for number, name, _ in numbered_images(file)}
     for place, line, fields in entries(file, "annotations"):
         number = fields.get("image_id")
@@ -76,4 +76,4 @@ def _captions(file: Path) -> Iterator[Record]:
         if line.fault is None and item_id is None:
             line = line._replace(fault=f"image_id is {number!r}, which is none of the images. Add the image.")
         texts: list[tuple[str | None, object]] = [] if line.fault else [(None, fields.get("caption"))]
-        yield Record(place, line, item_id or "", None, None, texts, {})
+        yield Captioned(place, line, item_id or "", None, None, texts, {})

@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 
 from dragoman.corpus.readers.contract import Needed, Published, Row, Source, Wanted, faulty, stem
-from dragoman.corpus.readers.formats.lines import listed_captions, listed_items, tagged_lines
+from dragoman.corpus.readers.formats.listed import listed_captions, listed_items, tagged_lines
 from dragoman.records import SPLITS
 from dragoman.textfiles import text_lines
 

@@ -14,10 +14,10 @@ import pyarrow.compute as pc
 import pyarrow.ipc
 
 from dragoman.corpus.readers.contract import Needed, Published, Source, Wanted
-from dragoman.corpus.readers.formats.records import (
+from dragoman.corpus.readers.formats.captioned import (
     BATCH,
+    Captioned,
     Columns,
-    Record,
     damaged,
     extracted,
     metadata,
@@ -51,7 +51,7 @@ PICTURES = 16
 """Rows with pictures that are held at a time."""
 
 
-class _Part(NamedTuple):
+class _SplitFiles(NamedTuple):
     """Files of one split; `indices` choose rows of them, in this order."""
 
     files: list[Path]
@@ -82,7 +82,7 @@ def read(wanted: Wanted) -> Source:
     )
 
 
-def _saved(root: Path) -> list[_Part]:
+def _saved(root: Path) -> list[_SplitFiles]:
     folders = [
         path.parent for path in (root / "state.json", *sorted(root.glob("*/state.json"))) if path.is_file()
     ]
@@ -102,7 +102,7 @@ def _saved(root: Path) -> list[_Part]:
             if chosen
             else None
         )
-        parts.append(_Part(files, split_of(folder.name), folder.name, indices))
+        parts.append(_SplitFiles(files, split_of(folder.name), folder.name, indices))
     return parts
 
 
@@ -111,17 +111,17 @@ def _index(row: dict[str, object]) -> int:
     return value if isinstance(value, int) else -1
 
 
-def _parquets(root: Path) -> list[_Part]:
+def _parquets(root: Path) -> list[_SplitFiles]:
     files = [root] if root.is_file() else sorted(p for p in root.rglob("*.parquet") if p.is_file())
     parts = []
     for file in files:
         words = (*re.split(r"[-_.]", file.name)[:1], file.parent.name)
         split = next((split for word in words if (split := split_of(word))), None)
-        parts.append(_Part([file], split, file.name.removesuffix(".parquet"), None))
+        parts.append(_SplitFiles([file], split, file.name.removesuffix(".parquet"), None))
     return parts
 
 
-def _records(wanted: Wanted, part: _Part, *, pictures: bool) -> Iterator[Record]:
+def _records(wanted: Wanted, part: _SplitFiles, *, pictures: bool) -> Iterator[Captioned]:
     columns: Columns | None = None
     rows = chain.from_iterable(
         _rows(file, pictures=pictures and wanted.extract is not None) for file in part.files
@@ -137,16 +137,16 @@ def _records(wanted: Wanted, part: _Part, *, pictures: bool) -> Iterator[Record]
         said = row.get(columns.split) if columns.split else None
         split = (split_of(said) if isinstance(said, str) else None) or part.split
         if not pictures:
-            yield Record(place, line, item_id, split, None, columns.captions(row), {})
+            yield Captioned(place, line, item_id, split, None, columns.captions(row), {})
             continue
         path = row.get(columns.path) if columns.path else None
         path = _path(wanted, item_id, image) if isinstance(image, dict) else path
         more = metadata(row, columns.used())
-        yield Record(place, line, item_id, split, path if isinstance(path, str) else None, [], more)
+        yield Captioned(place, line, item_id, split, path if isinstance(path, str) else None, [], more)
 
 
 def _selected(
-    rows: Iterator[tuple[str, list[str], dict[str, object]]], part: _Part
+    rows: Iterator[tuple[str, list[str], dict[str, object]]], part: _SplitFiles
 ) -> Iterator[tuple[int, tuple[str, list[str], dict[str, object]]]]:
     """Yield the rows of a selection, under their place in it."""
     # A selection may be in any order.

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dragoman.corpus.readers.contract import Needed, Published, Source, Wanted
-from dragoman.corpus.readers.formats.records import (
+from dragoman.corpus.readers.formats.captioned import (
+    Captioned,
     Columns,
-    Record,
     column_names,
     extracted,
     parquet_rows,
@@ -58,7 +58,7 @@ def read(wanted: Wanted) -> Source:
     )
 
 
-def _records(wanted: Wanted, shard: Path, *, pictures: bool) -> Iterator[Record]:
+def _records(wanted: Wanted, shard: Path, *, pictures: bool) -> Iterator[Captioned]:
     names = column_names(shard)
     columns = Columns(wanted, names, str(shard))
     image = next((name for name in _SUFFIXES if name in names), None)
@@ -70,16 +70,18 @@ def _records(wanted: Wanted, shard: Path, *, pictures: bool) -> Iterator[Record]
         place, line = f"{shard}, row {number}", TextLine(0, "", "", None)
         key, status = row.get("key"), row.get("status", "success")
         if not isinstance(key, str):
-            yield Record(place, line._replace(fault="key is missing or no string."), "", None, None, [], {})
+            yield Captioned(
+                place, line._replace(fault="key is missing or no string."), "", None, None, [], {}
+            )
         elif status != "success":
             if pictures:
                 wanted.defects.note(f"image left out, {status}", key)
         elif pictures:
             path = packed.get(key) or _path(wanted, shard, key, row.get(image) if image else None, image)
             more = {name: row[name] for name in _METADATA if row.get(name) is not None}
-            yield Record(place, line, key, None, path, [], more)
+            yield Captioned(place, line, key, None, path, [], more)
         else:
-            yield Record(place, line, key, None, None, columns.captions(row), {})
+            yield Captioned(place, line, key, None, None, columns.captions(row), {})
 
 
 def _pictures(wanted: Wanted, shard: Path) -> dict[str, str]:

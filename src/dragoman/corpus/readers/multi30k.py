@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import chain
 
 from dragoman.corpus.readers.contract import DataSet, Needed, Published, Source, Wanted
-from dragoman.corpus.readers.formats.lines import Part, captions, items
+from dragoman.corpus.readers.formats.listed import AlignedFiles, captions, items
 from dragoman.records import SPLITS, Split
 
 _WHERE = {"": "https://github.com/multi30k/dataset"}
@@ -33,7 +33,7 @@ def _read_first(wanted: Wanted) -> Source:
     return _of_parts(
         wanted,
         [
-            Part(
+            AlignedFiles(
                 split,
                 files[f"data/task1/image_splits/{names[split]}.txt"],
                 {lang: [files[f"data/task1/raw/{names[split]}.{lang}"]] for lang in wanted.languages},
@@ -62,7 +62,7 @@ def _read_second(wanted: Wanted) -> Source:
     return _of_parts(
         wanted,
         [
-            Part(
+            AlignedFiles(
                 split,
                 files[f"data/task2/image_splits/{images}.txt"],
                 {lang: [files[path] for path in _paths(lang, split)] for lang in wanted.languages},
@@ -72,7 +72,7 @@ def _read_second(wanted: Wanted) -> Source:
     )
 
 
-def _of_parts(wanted: Wanted, parts: list[Part]) -> Source:
+def _of_parts(wanted: Wanted, parts: list[AlignedFiles]) -> Source:
     return Source(
         items=chain.from_iterable(items(part) for part in parts),
         captions=chain.from_iterable(captions(wanted, part) for part in parts),

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from dragoman.corpus.readers.contract import Needed, Published, Row, Source, Wanted, faulty, item
-from dragoman.corpus.readers.formats.lines import tagged_lines
+from dragoman.corpus.readers.formats.listed import tagged_lines
 from dragoman.errors import UserError
 from dragoman.records import SPLITS, Kind, Role, Split
 

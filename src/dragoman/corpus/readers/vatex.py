@@ -7,8 +7,8 @@ from itertools import chain
 from pathlib import Path
 
 from dragoman.corpus.readers.contract import Needed, Published, Row, Source, Wanted, faulty, item
-from dragoman.corpus.readers.formats.documents import Entry, entries
-from dragoman.corpus.readers.formats.lines import tagged_lines
+from dragoman.corpus.readers.formats.documents import Element, entries
+from dragoman.corpus.readers.formats.listed import tagged_lines
 from dragoman.errors import UserError
 from dragoman.records import Split
 
@@ -88,7 +88,7 @@ def _captions(wanted: Wanted, file: Path, split: Split | None, split_of: dict[st
             yield from _of_video(wanted, entry, name)
 
 
-def _of_video(wanted: Wanted, entry: Entry, name: str) -> Iterator[Row]:
+def _of_video(wanted: Wanted, entry: Element, name: str) -> Iterator[Row]:
     for lang in wanted.languages:
         texts = entry.fields.get(_KEYS[lang])
         if texts is None:

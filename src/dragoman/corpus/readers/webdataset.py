@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from dragoman.corpus.readers.contract import Needed, Published, Source, Wanted
-from dragoman.corpus.readers.formats.records import (
+from dragoman.corpus.readers.formats.captioned import (
+    Captioned,
     Columns,
-    Record,
     extracted,
     metadata,
     source,
@@ -69,7 +69,7 @@ def _is_tar(path: Path) -> bool:
     return _TAR.search(path.name) is not None and path.is_file()
 
 
-def _samples(wanted: Wanted, shard: Path, base: Path, *, pictures: bool) -> Iterator[Record]:
+def _samples(wanted: Wanted, shard: Path, base: Path, *, pictures: bool) -> Iterator[Captioned]:
     """Yield the samples of a shard: with their pictures, or with their captions."""
     key, members, seen = "", dict[str, bytes](), set[str]()
     for name, data in _members(wanted, shard, pictures=pictures):
@@ -120,7 +120,7 @@ def _members(wanted: Wanted, shard: Path, *, pictures: bool) -> Iterator[tuple[s
 
 def _sample(
     wanted: Wanted, shard: Path, base: Path, key: str, members: dict[str, bytes], *, pictures: bool
-) -> Record:
+) -> Captioned:
     place, line = f"{shard}, {key}", TextLine(0, "", "", None)
     item_id = f"{shard.name.split('.')[0]}/{key}"
     folder = shard.parent.relative_to(base)
@@ -141,7 +141,7 @@ def _sample(
     if pictures:
         if image is not None and path is not None and wanted.extract is not None:
             path = extracted(wanted.extract, f"{item_id}.{image}", members[image])
-        return Record(
+        return Captioned(
             place, line._replace(fault=None), item_id, split, path, [], metadata(fields, {"caption", "key"})
         )
     texts = [found for suffix, data in members.items() for found in _texts(suffix, data)]
@@ -153,7 +153,7 @@ def _sample(
                 raise
     if not texts and line.fault is None:
         wanted.defects.note("sample without caption", item_id)
-    return Record(place, line, item_id, split, None, texts, {})
+    return Captioned(place, line, item_id, split, None, texts, {})
 
 
 def _fields(document: bytes) -> tuple[dict[str, object], str | None]:

@@ -24,7 +24,7 @@ ABOUT = Published(
 )
 
 
-class _Record(NamedTuple):
+class _Reference(NamedTuple):
     line: TextLine
     address: str
     name: str
@@ -73,11 +73,11 @@ def _without_scheme(address: str) -> str:
     return address.partition("://")[2] or address
 
 
-def _records(file: Path) -> Iterator[_Record]:
+def _records(file: Path) -> Iterator[_Reference]:
     for line, fields in json_lines(file):
         address, name = fields.get("image_url"), fields.get("wit_ix")
         if line.fault is None and not (isinstance(address, str) and isinstance(name, str)):
             line = line._replace(
                 fault="image_url and wit_ix are missing or of another sort. Fetch the file anew."
             )
-        yield _Record(line, str(address), str(name), fields.get("caption_reference_description"))
+        yield _Reference(line, str(address), str(name), fields.get("caption_reference_description"))

@@ -25,7 +25,7 @@ ABOUT = Published(
 )
 
 
-class _Record(NamedTuple):
+class _Sentences(NamedTuple):
     line: TextLine
     image: str
     sentences: list[object]
@@ -69,11 +69,11 @@ def _captions(wanted: Wanted, file: Path, lang: str) -> Iterator[Row]:
             yield from wanted.caption(file, line, stem(image), lang, slot, text)
 
 
-def _records(file: Path) -> Iterator[_Record]:
+def _records(file: Path) -> Iterator[_Sentences]:
     for line, fields in json_lines(file):
         image, sentences = fields.get("img_path"), fields.get("sentences")
         if isinstance(image, str) and isinstance(sentences, list):
-            yield _Record(line, image, sentences)
+            yield _Sentences(line, image, sentences)
         else:
             fault = "img_path and sentences are missing or of another sort. Fetch the file anew."
-            yield _Record(line._replace(fault=line.fault or fault), "", [])
+            yield _Sentences(line._replace(fault=line.fault or fault), "", [])

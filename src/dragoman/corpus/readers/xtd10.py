@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dragoman.corpus.readers.contract import Needed, Published, Source, Wanted
-from dragoman.corpus.readers.formats.lines import Part, captions, items
+from dragoman.corpus.readers.formats.listed import AlignedFiles, captions, items
 
 _FILES = {"de": "MIC/test_1kcaptions_de.txt", "fr": "MIC/test_1kcaptions_fr.txt"} | {
     "ja": "STAIR/test_1kcaptions_jp.txt"
@@ -33,5 +33,5 @@ def _file(lang: str) -> str:
 
 def read(wanted: Wanted) -> Source:
     files = wanted.files
-    part = Part("test", files[_IMAGES], {lang: [files[_file(lang)]] for lang in wanted.languages})
+    part = AlignedFiles("test", files[_IMAGES], {lang: [files[_file(lang)]] for lang in wanted.languages})
     return Source(items=items(part), captions=captions(wanted, part))

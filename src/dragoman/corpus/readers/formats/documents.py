@@ -28,7 +28,7 @@ _BLANK = re.compile(r"[ \t\r\n]*")
 _DECODER = json.JSONDecoder()
 
 
-class Entry(NamedTuple):
+class Element(NamedTuple):
     """One record of a document; where `line.fault` is set there are no fields."""
 
     place: str
@@ -36,7 +36,7 @@ class Entry(NamedTuple):
     fields: dict[str, object]
 
 
-def entries(file: Path, key: str | None) -> Iterator[Entry]:
+def entries(file: Path, key: str | None) -> Iterator[Element]:
     """Yield the objects of the list that the document is, or that it holds under `key`.
 
     Raises UserError where the file is no JSON document with that list.
@@ -52,7 +52,7 @@ def entries(file: Path, key: str | None) -> Iterator[Entry]:
         for number, (value, raw) in enumerate(document.values("]"), 1):
             fault = None if isinstance(value, dict) else f"a JSON {type(value).__name__}, not an object."
             fields = value if isinstance(value, dict) else {}
-            yield Entry(f"{place} {number}", TextLine(0, raw, "", fault), fields)
+            yield Element(f"{place} {number}", TextLine(0, raw, "", fault), fields)
     except json.JSONDecodeError as error:
         at = document.passed + error.pos + 1
         where = f"{error.msg}, character {at:,}"

@@ -75,7 +75,7 @@ def listed_captions(
             yield from wanted.caption(file, found.line, item_id, lang, found.slot, found.text)
 
 
-class Part(NamedTuple):
+class AlignedFiles(NamedTuple):
     """The images of one split and the files that caption them, by language, one file a slot."""
 
     split: Split
@@ -83,13 +83,13 @@ class Part(NamedTuple):
     captions: dict[str, list[Path]]
 
 
-def items(part: Part) -> Iterator[Row]:
+def items(part: AlignedFiles) -> Iterator[Row]:
     """Yield one item a line of the image list."""
     for number, name in _images(part.images):
         yield item(part.images, number, stem(name), part.split, name)
 
 
-def captions(wanted: Wanted, part: Part) -> Iterator[Row]:
+def captions(wanted: Wanted, part: AlignedFiles) -> Iterator[Row]:
     """Yield one caption a line. Raises UserError where a file has not as many lines as there are images."""
     ids = [stem(name) for _, name in _images(part.images)]
     for lang, files in part.captions.items():

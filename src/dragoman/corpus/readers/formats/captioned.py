@@ -31,7 +31,7 @@ _SPLITS: dict[str, Split] = {
 _SPLITS |= {"validation": "val", "test": "test", "testing": "test"}
 
 
-class Record(NamedTuple):
+class Captioned(NamedTuple):
     """One item and its captions, by language (None where it is not told); a fault where it is none."""
 
     place: str
@@ -43,7 +43,7 @@ class Record(NamedTuple):
     more: Mapping[str, object]
 
 
-def source(wanted: Wanted, records: Callable[[bool], Iterable[Record]], *, once: bool = False) -> Source:
+def source(wanted: Wanted, records: Callable[[bool], Iterable[Captioned]], *, once: bool = False) -> Source:
     """Give the items and captions of records, which are read twice, so that neither is held.
 
     `records(True)` gives items with their paths and metadata, `records(False)` their captions. `once` is that
@@ -52,7 +52,7 @@ def source(wanted: Wanted, records: Callable[[bool], Iterable[Record]], *, once:
     return Source(items=items(records(True), once=once), captions=captions(wanted, records(False)))
 
 
-def items(records: Iterable[Record], *, once: bool = False) -> Iterator[Row]:
+def items(records: Iterable[Captioned], *, once: bool = False) -> Iterator[Row]:
     """Yield the items of records; one that several records name counts once, if they agree on its split.
 
     With `once` no other record may name it.
@@ -69,7 +69,7 @@ def items(records: Iterable[Record], *, once: bool = False) -> Iterator[Row]:
         yield Row(record.place, record.line.number, "", fields)
 
 
-def captions(wanted: Wanted, records: Iterable[Record]) -> Iterator[Row]:
+def captions(wanted: Wanted, records: Iterable[Captioned]) -> Iterator[Row]:
     """Yield the captions of records in the wanted languages; empty ones are left out and counted."""
     for place, line, item_id, _, _, texts, _ in records:
         if line.fault:

@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dragoman.errors import UserError
 from dragoman.languages import canonical_tag
@@ -32,7 +32,7 @@ class TableCaption(NamedTuple):
     line: TextLine
 
 
-class _Row(NamedTuple):
+class _MediaRow(NamedTuple):
     line: TextLine
     item_id: str
     metadata: Mapping[str, Value]
@@ -71,7 +71,7 @@ class MediaTables:
                 )
         return lines
 
-    def _take(self, file: Path, rows: Iterator[_Row]) -> None:
+    def _take(self, file: Path, rows: Iterator[_MediaRow]) -> None:
         seen = self._rows.setdefault(file, [])
         others = []
         for line, item_id, metadata, texts, lang in rows:
@@ -91,7 +91,7 @@ class MediaTables:
             self.conflicts.append(f"{file}: {len(others)} values were said otherwise before; {others[0]}.")
 
 
-def _read_csv(file: Path) -> Iterator[_Row]:
+def _read_csv(file: Path) -> Iterator[_MediaRow]:
     # Cells at the end of a line that are empty may be left out, as spreadsheets do.
     header, records = table(file, padded=True)
     key = header.index(_key(header, file, 1))
@@ -109,16 +109,16 @@ def _read_csv(file: Path) -> Iterator[_Row]:
         said = dict(zip(header, cells, strict=True))
         texts = [said["text"]] if "text" in said else []
         lang = _tag(file, line.number, said.get("lang")) if texts else None
-        yield _Row(line, _as_id(cells[key]), metadata, texts, lang)
+        yield _MediaRow(line, _as_id(cells[key]), metadata, texts, lang)
 
 
-def _read_jsonl(file: Path) -> Iterator[_Row]:
+def _read_jsonl(file: Path) -> Iterator[_MediaRow]:
     for line, fields in json_lines(file):
         if line.fault:
             raise _unreadable(file, line.number, line.fault)
         key = _key(fields, file, line.number)
         said = fields.get("text")
-        texts = said if isinstance(said, list) else [] if said is None else [said]
+        texts: list[Any] = said if isinstance(said, list) else [] if said is None else [said]
         if not all(isinstance(text, str) for text in texts):
             raise _unreadable(
                 file, line.number, f"text is {said!r}, but a text or a list of texts was expected."
@@ -126,7 +126,7 @@ def _read_jsonl(file: Path) -> Iterator[_Row]:
         own = {key} | ({"text", "lang"} if "text" in fields else set())
         more = metadata_of_json({name: value for name, value in fields.items() if name not in own})
         lang = _tag(file, line.number, fields.get("lang")) if texts else None
-        yield _Row(line, _as_id(str(fields[key])), more, texts, lang)
+        yield _MediaRow(line, _as_id(str(fields[key])), more, texts, lang)
 
 
 def _key(names: Sequence[str] | Mapping[str, object], file: Path, line: int) -> str:
