@@ -86,6 +86,7 @@ def build_records(
     items: Iterable[Item], captions: Iterable[Caption], out: str | Path, options: BuildOptions = DEFAULTS
 ) -> BuildReport:
     """Build a corpus from records in memory. Relative paths are seen from the working folder."""
+    # Generators, so that records in memory are not held twice.
     item_rows = (
         Row("items", number, "", {**item.metadata, **{key: getattr(item, key) for key in ITEM_KEYS}})
         for number, item in enumerate(items, 1)
@@ -116,6 +117,7 @@ def build(source: Source, out: str | Path, options: BuildOptions, **reader: Any)
             return _report(Corpus(target, work.done), unchanged=True)
         staging = work.folder
         items, captions = _tables(source, rejects, options)
+        # Also where there is nothing to build: the reject file is all that tells why.
         rejects.write()
         if not len(items):
             where = f" All {len(rejects)} records were rejected: see {rejects.file}." if len(rejects) else ""
@@ -128,6 +130,7 @@ def build(source: Source, out: str | Path, options: BuildOptions, **reader: Any)
         for one in features:
             one.write(staging / "features" / one.name, items["item_id"].to_pylist())
         notes = [] if source.findings is None else source.findings(items, captions)
+        # The manifest is last: a folder without one is an unfinished corpus, which nothing opens.
         CORPUS.write(
             staging, inputs=inputs, seed=options.seed, options=noted, rejected=len(rejects), notes=notes
         )
@@ -192,6 +195,7 @@ def _with_media(items: pa.Table, root: Path, pattern: str) -> pa.Table:
 
 def _noted(options: BuildOptions) -> dict[str, Any]:
     """Return the options that shape the result, as JSON."""
+    # Where faults go and what was there before do not change the corpus that comes of its inputs.
     left_out = ("reject_file", "overwrite", "features")
     plain = {key: value for key, value in asdict(options).items() if key not in left_out}
     root = options.media_root

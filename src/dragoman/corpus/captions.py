@@ -159,6 +159,7 @@ def join(sources: Captions, mt: Captions, backs: Captions | None) -> tuple[Trans
     those whose translation has several ways back.
     """
     humans = sources.table
+    # By row numbers and not by a join of tables: PyArrow joins give no order, and the corpus has one.
     mt_row_N, several_N = _unique_row(humans["caption_id"], mt.table["source_id"])
     faulty_N = several_N | (mt_row_N < 0)
     if backs is not None:
@@ -191,6 +192,7 @@ def _unique_row(
     wanted: pa.ChunkedArray, keys: pa.ChunkedArray
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Find the first row of each wanted value in `keys` (-1 if absent), and whether `keys` repeats it."""
+    # index_in finds the first of several; whether there are more is told by the counts.
     row_N = pc.fill_null(pc.index_in(wanted, value_set=keys.combine_chunks()), -1).to_numpy().astype(np.int64)
     counted = pc.value_counts(keys)
     repeated = counted.field("values").filter(pc.greater(counted.field("counts"), 1))
@@ -199,6 +201,7 @@ def _unique_row(
 
 def _slots(item_ids: pa.ChunkedArray) -> NDArray[np.int64]:
     item_N = pc.index_in(item_ids, value_set=item_ids.unique()).to_numpy()
+    # Stable, so that captions of an item keep their order; their slots are then distances from its first.
     order_N = np.argsort(item_N, kind="stable")
     sorted_N = item_N[order_N]
     slot_N = np.empty(len(item_N), np.int64)

@@ -23,9 +23,12 @@ from dragoman.folders import write_text
 from dragoman.languages import canonical_tag
 from dragoman.records import ROLES
 
+# Tabs and line breaks are missing here: in texts they become blanks. Lone surrogates are stray bytes of a
+# file that is not UTF-8, and no Parquet file can hold them.
 _UNSAFE = re.compile("[\x00-\x08\x0e-\x1f\x7f\ud800-\udfff]")
 _UNSAFE_IN_NAMES = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _BREAKS = re.compile(r"[\t\n\v\f\r]+")
+# Pasted from web pages, these stand alone in cells that look empty; strip() does not take them for blanks.
 _INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff"
 
 
@@ -125,6 +128,8 @@ def one_of(fields: Mapping[str, object], key: str, known: tuple[str, ...]) -> st
 def name_of(fields: Mapping[str, object], key: str) -> str | None:
     """Return an identifier, or None where it is absent; integers are taken as their digits."""
     value = fields.get(key)
+    # JSON from databases has numbers for ids. Not bool, which Python counts among the integers, and nothing
+    # that a reader of JSON with 64 bits would round.
     if type(value) is int and abs(value) < 1 << 63:
         return str(value)
     name = _string(fields, key)
@@ -153,6 +158,8 @@ def metadata_of(fields: Mapping[str, object], names: Iterable[str]) -> dict[str,
         if not name or _UNSAFE_IN_NAMES.search(name):
             raise RecordError(f"{_shown(name)} cannot name a metadata column. Give it a printable name.")
         listed = value if type(value) is list else [value]
+        # A list of 1 and 0.5 is one of numbers: Parquet knows one type for a column, and float64 holds
+        # both.
         sorts = {float if type(v) is int else type(v) for v in listed}
         plain = len(sorts) < 2 and sorts <= {str, float, bool}
         if not plain or any(type(v) is int and abs(v) >= 1 << 63 for v in listed):
@@ -214,6 +221,8 @@ def source_faults(captions: pa.Table, rejected: Collection[str]) -> dict[int, st
     """
     column = {name: captions[name] for name in ("caption_id", "item_id", "lang", "role", "source_id")}
     has_source_N = pc.is_valid(column["source_id"]).to_numpy()
+    # Row numbers in place of ids from here on, so that each check is one vector operation: corpora have
+    # millions of captions.
     source_N = _row_of(column["source_id"], column["caption_id"])
     item_N, lang_N = _codes(column["item_id"]), _codes(column["lang"])
     is_mt_N, is_back_N = (pc.equal(column["role"], role).to_numpy() for role in ("mt", "back"))
@@ -225,6 +234,8 @@ def source_faults(captions: pa.Table, rejected: Collection[str]) -> dict[int, st
         return str(column[name][int(row)].as_py())
 
     def refuse(mask_N: NDArray[np.bool_], reason: Callable[[int], str]) -> None:
+        # A caption is told its first fault alone; the checks stand in the order in which one explains the
+        # next.
         for row in np.flatnonzero(mask_N & ~bad_N).tolist():
             reasons[row] = reason(row)
         bad_N[mask_N] = True

@@ -135,7 +135,9 @@ class Corpus:
         """Replace the captions atomically and note `details` in the manifest. Hold `sole_writer` for it."""
         with atomic_path(self.folder / "captions.parquet") as temporary:
             pq.write_table(captions, temporary, compression="zstd")
+        # The cached property holds the captions of before.
         self.__dict__.pop("captions", None)
+        # What other stages noted in the manifest stays.
         kept = details_of(self.manifest) | details
         CORPUS.write(self.folder, inputs=self.manifest["inputs"], **kept)
 

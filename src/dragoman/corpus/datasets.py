@@ -132,6 +132,7 @@ def _placed(rows: Iterable[Row], media: Media) -> Iterator[Row]:
             continue
         address = "://" in published
         here = os.path.isabs(published) and os.path.isfile(published)  # noqa: PTH113, PTH117 -- for each item
+        # A name that is absolute and not here was right on the computer of the authors.
         found = published if here else media.find(published, str(row.fields.get("item_id")))
         fields = {**row.fields, "path": found or (published if address else None)}
         name = {} if address else {"file": os.path.basename(published) if here else published}  # noqa: PTH119
@@ -164,6 +165,7 @@ def _uneven(items: pa.Table, captions: pa.Table) -> Iterator[str]:
     human = select(captions, items, role="human", split="test")
     languages = human["lang"].unique().to_pylist()
     elsewhere = set(select(captions, items, role="human")["lang"].unique().to_pylist())
+    # Machine captions are no gold: an item without a human caption has nothing to be consistent with.
     if languages and (absent := sorted(elsewhere - set(languages))):
         yield f"languages without any human caption of a test item: {', '.join(absent)}"
     if len(languages) > 1:
@@ -201,6 +203,7 @@ def _choose(
     else:
         there = [tag for tag in known if any(files.find(path) for path in needed.get(tag, ()))]
         chosen = tuple(there) or known
+    # Anew, as looking for languages noted files as inputs that may not be read.
     files = Files(root, [path for paths in needed.values() for path in paths])
     missing = [path for tag in ("", *chosen) for path in needed.get(tag, ()) if files.find(path) is None]
     if missing:

@@ -61,6 +61,8 @@ class Draft:
         self._explicit = False
         self._rejected_items: set[str] = set()
         self._rejected_captions: set[str] = set()
+        # The place of each caption, for the message about an id that stands twice. With the items this is all
+        # that grows as Python objects; captions go into Arrow.
         self._place_of: dict[str, str] = {}
         self._generated: Counter[tuple[str, str]] = Counter()
         self._rows: list[tuple[Any, ...]] = []
@@ -85,6 +87,7 @@ class Draft:
     def tables(self) -> tuple[pa.Table, pa.Table]:
         """Return the items and captions that passed, in the order in which they came."""
         self._flush()
+        # Only now is every caption known: a translation may stand before its source.
         captions = pa.Table.from_batches(self._batches, _PLACED)
         faults = source_faults(captions, self._rejected_captions)
         places = captions.select(["file", "line", "raw"]).take(pa.array(list(faults), pa.int64())).to_pylist()
@@ -150,6 +153,7 @@ class Draft:
     def _claims(self, item_id: str, row: Row, metadata: Iterable[str]) -> _Claims:
         split = one_of(row.fields, "split", SPLITS)
         if split is None and self._split_of is not None:
+            # By the id, so that the records of one item agree, in whatever order they come.
             split = self._split_of(item_id)
         return _Claims(
             place=_place(row),

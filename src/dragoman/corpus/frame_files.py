@@ -102,6 +102,8 @@ class Hdf5:
         place = f"{self.file}, data set {item_id!r}"
         with self._named():
             stored = self._open[item_id]
+            # A data set of HDF5 may lie in another file, whose hash would not be among the inputs of the
+            # corpus.
             if stored.external or stored.is_virtual or stored.file.filename != self._open.filename:
                 raise UserError(
                     f"{place} lies in another file, whose content is not checked. Copy it into this one."

@@ -55,6 +55,7 @@ class GivenFeatures:
         row_of = self._rows(len(vectors))
         _require_all(item_ids, row_of, f"{self.ids} names no vector")
         layout: Layout = "frames" if vectors.ndim == 3 else "whole"
+        # One row at a time from the memory map: the matrix may be larger than the memory.
         given = (self._vectors(vectors[row_of[item_id]], row_of[item_id], item_id) for item_id in item_ids)
         write_features(folder, item_ids, given, layout=layout, inputs=self.inputs, source="given")
 
@@ -62,6 +63,8 @@ class GivenFeatures:
         """Return [D], or of a video its frames [F, D] without those that fill it up."""
         if row.ndim == 1:
             return _halved(row, self.vectors, f"row {number + 1} (item {item_id!r})")
+        # Only what stands at the end fills up; a frame of NaN among others is damage, and _halved refuses
+        # it.
         absent_F = np.isnan(row).all(axis=1)
         count = len(row) - int(np.logical_and.accumulate(absent_F[::-1]).sum())
         if not count:
@@ -97,6 +100,7 @@ class GivenFeatures:
                 raise UserError(
                     f"{self.ids}, line {number}: byte {error.start + 1} is not UTF-8. Save the file as UTF-8."
                 ) from None
+            # Strictly one id a line, without strip(): a blank line would shift all vectors behind it.
             first = row_of.setdefault(item_id, number - 1)
             if first != number - 1:
                 raise UserError(

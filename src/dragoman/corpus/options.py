@@ -88,6 +88,8 @@ def split_by_hash(fractions: tuple[float, float, float], seed: int) -> Callable[
 
     By hash, so that an item keeps its split when others come and go.
     """
+    # Not by the library random: a draw must be the same in every version of Python and in any order of
+    # items.
     bounds = list(accumulate(fractions))
 
     def split_of(item_id: str) -> Split:

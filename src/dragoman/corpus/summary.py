@@ -99,6 +99,7 @@ def _samples(corpus: Corpus, count: int, chance: random.Random) -> list[Sample]:
     drawn = []
     for lang, role in groups:
         found = corpus.select(lang=lang, role=role)
+        # Drawn rows, not drawn captions: the tables stay in Arrow, and a draw is the same in each run.
         rows = sorted(chance.sample(range(len(found)), min(count, len(found))))
         for row in found.table.take(pa.array(rows, pa.int64())).to_pylist():
             drawn.append(Sample(lang=lang, role=role, caption_id=row["caption_id"], text=row["text"]))

@@ -71,6 +71,7 @@ def _parsed(path: Path) -> _List | None:
     parts = path.name.removesuffix(".gz").removesuffix(".json").split(".")
     if len(parts) != 2:
         return None
+    # Both orders are published: en.train.json for some of the sets, test_2016_flickr.de.json for Multi30K.
     for lang, part in (parts, parts[::-1]):
         split = next((split for pattern, split in _PARTS if pattern.fullmatch(part)), None)
         if re.fullmatch(r"[a-z]{2,3}", lang) and split:
@@ -135,6 +136,7 @@ def _listed_captions(wanted: Wanted, lists: list[_List]) -> Iterator[Row]:
                 yield faulty(place, line, line.fault or "image or caption are not as published.")
                 continue
             for text in [texts] if isinstance(texts, str) else texts:
+                # A train file repeats the image for each caption, so that slots are counted and not read.
                 key = (stem(image), found.lang)
                 yield from wanted.caption(place, line, key[0], found.lang, slots[key], text)
                 slots[key] += 1

@@ -90,6 +90,7 @@ class Shards:
                 "output folder."
             )
         row_of = {name: row for row, name in enumerate(self.ids)}
+        # Items may be fewer than rows, where some were refused, and the corpus has an order of its own.
         row_I = np.fromiter((row_of[name] for name in item_ids), np.int64, len(item_ids))
         if not np.isfinite(vectors_ND[row_I].astype(np.float16)).all():
             raise UserError(f"{self.files[0].parent} holds vectors that float16 cannot hold. Make them anew.")
@@ -98,6 +99,7 @@ class Shards:
 
 
 def _shards(root: Path, folder: str, pattern: str) -> list[Path]:
+    # By number: as text, metadata_10 would come before metadata_2, and the rows of vectors would not fit.
     found = (*root.glob(pattern), *(root / folder).glob(pattern))
     return sorted(found, key=lambda path: (int((_NUMBER.findall(path.stem) or ["0"])[-1]), path.name))
 
@@ -118,6 +120,7 @@ def _ids(wanted: Wanted, tables: list[Path]) -> list[str]:
         return stems
     folders = [str(PurePosixPath(path).parent) for path in paths]
     alike = len({folder.startswith("/") for folder in folders}) == 1
+    # commonpath refuses a mixture of absolute and relative paths.
     common = os.path.commonpath(folders) if alike else ""
     return [str(PurePosixPath(path).with_suffix("")).removeprefix(common).lstrip("/") for path in paths]
 

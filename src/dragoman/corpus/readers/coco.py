@@ -203,6 +203,7 @@ def _images(file: Path, test: str) -> Iterator[_Image]:
             continue
         fold = None
         if _SPLITS[split] == "test":
+            # Folds are counted by the order in the file, as the published means over five folds do.
             fold, tests = tests // FOLD, tests + 1
             if test == "1k" and fold:
                 continue
@@ -225,6 +226,8 @@ def _english(wanted: Wanted, found: Iterator[_Image]) -> Iterator[Row]:
     for image in found:
         if image.line.fault:
             yield faulty(image.place, image.line, image.line.fault)
+        # Some images of COCO have six or seven captions. Much code drops what is beyond five; a corpus
+        # keeps what is there.
         if len(image.sentences) > 5:
             wanted.defects.note(f"image with more than five English captions, {image.split}", image.item_id)
         for slot, sentence in enumerate(image.sentences):

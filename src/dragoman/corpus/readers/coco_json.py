@@ -69,6 +69,7 @@ def _images(file: Path) -> Iterator[Captioned]:
 
 
 def _captions(file: Path) -> Iterator[Captioned]:
+    # Once more over the file: its annotations may stand before its images, and both are long.
     item_of = {number: stem(name) for number, name, _ in numbered_images(file)}
     for place, line, fields in entries(file, "annotations"):
         number = fields.get("image_id")

@@ -127,6 +127,8 @@ def _folders_to_skip(root: Path, names: Sequence[str]) -> int:
 
     At most so many that the paths stay different from one another.
     """
+    # People unpack an archive with or without its outer folder; the depth at which most files are found is
+    # right.
     best, most = 0, -1
     for skipped in range(min((name.count("/") for name in names), default=0) + 1):
         shortened = {name.split("/", skipped)[-1] for name in names}
@@ -191,6 +193,7 @@ class Wanted:
             if not text:
                 self.defects.note(f"empty caption left out, {lang}", item_id)
                 return
+            # The checks of a record make a blank of it, which is told here.
             if "\t" in text:
                 self.defects.note(f"tab inside a caption read as a blank, {lang}", item_id)
         fields = {"caption_id": f"{item_id}#{lang}#{slot}", "item_id": item_id, "lang": lang, "text": text}

@@ -36,6 +36,7 @@ def read(wanted: Wanted) -> Source:
     known = {line.text for file in lists.values() for line in text_lines(file)}
     human = [listed_captions(wanted, wanted.files[_HUMAN[lang]], lang, known) for lang in wanted.languages]
     machine = []
+    # A translation needs its source in the corpus.
     if set(wanted.languages) == set(_HUMAN):
         found = {engine: wanted.files.find(name) for name, engine in _MACHINE.items()}
         machine = [_machine(file, engine, known) for engine, file in found.items() if file is not None]

@@ -102,6 +102,7 @@ def _saved(root: Path) -> list[_SplitFiles]:
             if chosen
             else None
         )
+        # A selection (`select`, `shuffle`, `filter`) is kept as row numbers beside the unchanged tables.
         parts.append(_SplitFiles(files, split_of(folder.name), folder.name, indices))
     return parts
 
@@ -195,6 +196,7 @@ def _arrow_rows(file: Path, *, pictures: bool) -> Iterator[tuple[int, dict[str, 
     number = 0
     with readable(file), pa.memory_map(str(file)) as source:
         for batch in pa.ipc.open_stream(source):
+            # Without this a damaged offset is read as memory that is not ours.
             batch.validate(full=True)
             for start in range(0, len(batch), PICTURES):
                 for row in _without_bytes(batch.slice(start, PICTURES), pictures=pictures).to_pylist():

@@ -80,6 +80,7 @@ def _captions(wanted: Wanted, file: Path, chosen: dict[str, Split] | None) -> It
         name = fields.get("video_id")
         if line.fault or not isinstance(name, str):
             yield faulty(place, line, line.fault or "video_id is missing or no string.")
+        # In 1k-A a test video is asked for by one caption, that of the list; here are all twenty.
         elif chosen is None or chosen.get(name) == "train":
             yield from wanted.caption(place, line, name, "en", slots[name], fields.get("caption"))
             slots[name] += 1

@@ -118,6 +118,7 @@ def _of_task(files: list[TextFile], task: str) -> list[TextFile]:
     """Choose the files of one task: its own where there are such, else those that serve both."""
     other = [name for name in TASKS if name != task]
     kept = [file for file in files if file.task not in other]
+    # A file without a task in its name serves both, unless the task has one of its own.
     own = {(file.split, file.languages, file.engine) for file in kept if file.task == task}
     kept = [f for f in kept if f.task == task or (f.split, f.languages, f.engine) not in own]
     # The training captions of task 2 of Multi30K are those of Flickr30k.

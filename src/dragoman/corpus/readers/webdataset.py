@@ -79,6 +79,8 @@ def _samples(wanted: Wanted, shard: Path, base: Path, *, pictures: bool) -> Iter
         if found != key and key:
             yield _sample(wanted, shard, base, key, members, pictures=pictures)
             members = {}
+        # WebDataset reads tars as a stream and takes what stands together for a sample; so do we, in one
+        # pass.
         if found != key and found in seen:
             raise UserError(
                 f"{shard}: the files of {found} do not stand together, as those of a sample must. "

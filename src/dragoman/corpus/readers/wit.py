@@ -41,6 +41,7 @@ def read(wanted: Wanted) -> Source:
     for file in files.values():
         for record in _records(file):
             if not record.line.fault:
+                # The same picture stands under http and https; the first id is that of all.
                 names.setdefault(_without_scheme(record.address), record.name)
     return Source(
         items=_items(files.values(), names),

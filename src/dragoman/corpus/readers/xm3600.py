@@ -60,5 +60,6 @@ def _captions(wanted: Wanted, file: Path) -> Iterator[Row]:
             if not isinstance(texts, list):
                 yield faulty(file, line, f"{lang} holds no list of captions. Fetch the file anew.")
                 continue
+            # Protocol `one`: as many captions as images, so that both directions rank 3,600.
             for slot, text in enumerate(texts[:1] if wanted.test == "one" else texts):
                 yield from wanted.caption(file, line, key, lang, slot, text)

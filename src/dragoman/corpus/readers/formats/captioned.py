@@ -60,6 +60,7 @@ def items(records: Iterable[Captioned], *, once: bool = False) -> Iterator[Row]:
     seen: set[tuple[str, Split | None]] = set()
     for record in records:
         key = (record.item_id, record.split)
+        # Faults are told with the captions, which are read from the same records: once is enough.
         if record.line.fault or (key in seen and not once):
             continue
         seen.add(key)
@@ -145,6 +146,7 @@ def metadata(row: Mapping[str, object], left_out: set[str]) -> dict[str, object]
     return {
         name: value
         for name, value in row.items()
+        # NaN, which is not itself, stands for what is absent in tables of pandas.
         if name not in taken and type(value) in (str, int, float, bool) and value == value
     }
 
@@ -154,9 +156,11 @@ def extracted(folder: Path, name: str, data: bytes) -> str:
 
     Raises UserError where the name leads out of the folder.
     """
+    # Names come from a foreign file: `../../.bashrc` must not be written.
     path = (folder / name).absolute()
     if not Path(os.path.normpath(path)).is_relative_to(folder.absolute()):
         raise UserError(f"{name!r} would be written outside {folder}. Check where these files are from.")
+    # A second build extracts nothing anew, and a picture that was cut short is mended.
     if not path.is_file() or path.stat().st_size != len(data):
         with atomic_path(path) as temporary:
             temporary.write_bytes(data)

@@ -66,6 +66,7 @@ def listed_captions(
     Those of `passed_over` are left out without a word: other captions of these images are wanted.
     """
     for found in tagged_lines(file):
+        # Some files name images with their suffix, others without.
         item_id = stem(found.visual)
         if found.line.fault:
             yield faulty(file, found.line, found.line.fault)

@@ -72,6 +72,7 @@ def _places(
                 "Map them: --column KEY=HEADER."
             )
     mapped = {name for key, name in columns.items() if key != name}
+    # A header that is a key counts as that key, unless it is mapped to another.
     same = {name: name for name in header if name in CAPTION_KEYS | ITEM_KEYS and name not in mapped}
     keys = {key: header.index(name) for key, name in (same | wanted).items()}
     left_out = [name for place, name in enumerate(header) if place not in keys.values()]
@@ -111,6 +112,7 @@ def _objects(path: Path, known: frozenset[str] | None, ignore: frozenset[str]) -
         if not raw.strip():
             continue
         fields, fault = json_object(raw)
+        # Misspelt keys would otherwise be lost: "captoin" is no fault of JSON.
         if known is not None and not fields.keys() <= known:
             fields = {key: value for key, value in fields.items() if key not in ignore}
             unknown = sorted(fields.keys() - known)
