@@ -151,7 +151,7 @@ def required(value: str | None, key: str, otherwise: str = "") -> str:
     return value
 
 
-def metadata_of(fields: Mapping[str, object], names: Iterable[str]) -> dict[str, object]:
+def checked_metadata(fields: Mapping[str, object], names: Iterable[str]) -> dict[str, object]:
     """Return metadata columns that are present: strings, numbers, booleans, lists of one sort of these."""
     found = {name: fields[name] for name in names if fields.get(name) is not None}
     for name, value in found.items():

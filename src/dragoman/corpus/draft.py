@@ -14,7 +14,7 @@ from dragoman.corpus.checks import (
     RecordError,
     Rejects,
     caption_values,
-    metadata_of,
+    checked_metadata,
     name_of,
     one_of,
     path_of,
@@ -184,7 +184,7 @@ class Draft:
         return path_of(row.fields, (self._base or Path(row.file).parent).absolute())
 
     def _metadata_of(self, row: Row, names: Iterable[str]) -> dict[str, object]:
-        found = metadata_of(row.fields, names)
+        found = checked_metadata(row.fields, names)
         for name, value in found.items():
             sort, first = _sort(value), self._sorts.get(name)
             # Parquet has one type for all lists of a column; an empty one fits all of them.

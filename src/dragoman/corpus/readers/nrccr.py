@@ -1,7 +1,6 @@
 """The caption files of NRCCR, of any of its data sets: captions by people, translations, and the way back.
 
 Their names are `<collection><split>[_<engine>][_<chain>][_<task>].caption.txt`.
-
 The chain says how a caption came about: `zh` was written in Chinese, `enc2zh` translated from English into
 Chinese, `enc2zh2enc` translated back. Without a chain a file holds what was written in English.
 """
