@@ -65,7 +65,7 @@ def test_a_choice_that_does_not_exist_is_named(tmp_path: Path, given: dict[str, 
 
 
 def test_a_data_set_of_no_known_name_is_told_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"No data set 'multi40k'\. Known: .*multi30k_task1"):
+    with pytest.raises(UserError, match=r"No data set 'multi40k'\. Known: .*multi30k-task1"):
         build_dataset("multi40k", tmp_path, tmp_path / "out")
 
 

@@ -74,8 +74,14 @@ def _data_sets() -> dict[str, DataSet]:
             found |= {f"{name}-{end}": one for end, one in family.items()}
         else:
             text = (reader.__doc__ or "").strip()
-            found[name] = DataSet(help=text, about=reader.ABOUT, needed=reader.needed, read=reader.read)
+            needed = getattr(reader, "needed", _no_files)
+            found[name] = DataSet(help=text, about=reader.ABOUT, needed=needed, read=reader.read)
     return found
+
+
+def _no_files(test: str) -> Needed:
+    # Formats are read from whatever files there are.
+    return {}
 
 
 def build_dataset(

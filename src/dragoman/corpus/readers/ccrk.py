@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from dragoman.corpus.readers.contract import Needed, Published, Row, Source, Wanted, faulty, item, stem
+from dragoman.corpus.readers.contract import Published, Row, Source, Wanted, faulty, item, stem
 from dragoman.corpus.readers.formats.documents import entries
 from dragoman.errors import UserError
 from dragoman.records import Split
@@ -41,10 +41,6 @@ class _List(NamedTuple):
     split: Split
 
 
-def needed(test: str) -> Needed:
-    return {}
-
-
 def read(wanted: Wanted) -> Source:
     root = wanted.files.root
     lists = [found for path in _files(root, "*.json*") if (found := _parsed(path))]
@@ -55,8 +51,7 @@ def read(wanted: Wanted) -> Source:
             f"How they are made is told at {ABOUT.where['']}."
         )
     lists = _of_languages(wanted, lists, known_lines=bool(lines))
-    for path in (*(found.path for found in lists), *lines):
-        wanted.files.use(path)
+    wanted.files.use(*(found.path for found in lists), *lines)
     return Source(
         items=_once(chain(*map(_listed_items, lists), *map(_line_items, lines))),
         captions=chain(_listed_captions(wanted, lists), *(_line_captions(wanted, path) for path in lines)),

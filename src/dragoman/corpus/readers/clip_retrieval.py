@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from dragoman.corpus.features import write_features
-from dragoman.corpus.readers.contract import Needed, Published, Source, Wanted
+from dragoman.corpus.readers.contract import Published, Source, Wanted
 from dragoman.corpus.readers.formats.captioned import (
     Captioned,
     Columns,
@@ -40,10 +40,6 @@ ABOUT = Published(
 _NUMBER = re.compile(r"\d+")
 
 
-def needed(test: str) -> Needed:
-    return {}
-
-
 def read(wanted: Wanted) -> Source:
     root = wanted.files.root
     tables = _shards(root, "metadata", "metadata_*.parquet")
@@ -52,8 +48,7 @@ def read(wanted: Wanted) -> Source:
             f"{root} holds no metadata/metadata_*.parquet of clip-retrieval ({ABOUT.where['']}). Give the "
             "folder that its inference wrote."
         )
-    for table in tables:
-        wanted.files.use(table)
+    wanted.files.use(*tables)
     ids = _ids(wanted, tables)
     vectors = _shards(root, "img_emb", "img_emb_*.npy")
     features = (Shards(files=tuple(vectors), ids=tuple(ids)),) if vectors else ()

@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 
 from dragoman.corpus.readers.coco import numbered_images
-from dragoman.corpus.readers.contract import Needed, Published, Source, Wanted, stem
+from dragoman.corpus.readers.contract import Published, Source, Wanted, stem
 from dragoman.corpus.readers.formats.captioned import Captioned, captions, items, split_of
 from dragoman.corpus.readers.formats.documents import entries
 from dragoman.errors import UserError
@@ -25,10 +25,6 @@ ABOUT = Published(
 )
 
 
-def needed(test: str) -> Needed:
-    return {}
-
-
 def read(wanted: Wanted) -> Source:
     root = wanted.files.root
     files = [root] if root.is_file() else _captioned(root)
@@ -37,8 +33,7 @@ def read(wanted: Wanted) -> Source:
             f"{root} holds no captions_….json, neither itself nor in annotations. The format is told at "
             f"{ABOUT.where['']}. Give a file, or the folder that holds such files."
         )
-    for file in files:
-        wanted.files.use(file)
+    wanted.files.use(*files)
     return Source(
         items=items(chain.from_iterable(_images(file) for file in files)),
         captions=captions(wanted, chain.from_iterable(_captions(file) for file in files)),

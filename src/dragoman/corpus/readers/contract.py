@@ -1,8 +1,8 @@
 """Data sets as their authors publish them: what a reader says of its files, and what it is given to read.
 
-A reader is a file in `readers/` with `ABOUT`, `needed(test)` and `read(wanted)`; its verb has the name of
-the file. Or a file holds a family: `FAMILY` maps the end of each verb to a `DataSet`, as `en` in `coco.py`
-to that of `coco-en`.
+A reader is a file in `readers/` with `ABOUT`, `read(wanted)` and, where its files have names, `needed(test)`.
+Its verb has the name of the file. Or a file holds a family: `FAMILY` maps the end of each verb to a
+`DataSet`, as `en` in `coco.py` to that of `coco-en`.
 """
 
 from __future__ import annotations
@@ -105,17 +105,18 @@ class Files:
     def find(self, name: str) -> Path | None:
         """Find the file of that published path, if it is there."""
         path = _present(self.root, name, self._skipped)
-        return None if path is None else self.use(path)
+        if path is not None:
+            self.use(path)
+        return path
 
     def __getitem__(self, name: str) -> Path:
         path = self.find(name)
         assert path is not None, name
         return path
 
-    def use(self, path: Path) -> Path:
-        """Note a file as input of the corpus."""
-        self._used[path] = None
-        return path
+    def use(self, *paths: Path) -> None:
+        """Note files as inputs of the corpus."""
+        self._used.update(dict.fromkeys(paths))
 
     def hashes(self) -> dict[str, str]:
         """Return path and content hash of each file that was used."""

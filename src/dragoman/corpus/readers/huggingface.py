@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.ipc
 
-from dragoman.corpus.readers.contract import Needed, Published, Source, Wanted
+from dragoman.corpus.readers.contract import Published, Source, Wanted
 from dragoman.corpus.readers.formats.captioned import (
     BATCH,
     Captioned,
@@ -60,10 +60,6 @@ class _SplitFiles(NamedTuple):
     indices: list[int] | None
 
 
-def needed(test: str) -> Needed:
-    return {}
-
-
 def read(wanted: Wanted) -> Source:
     root = wanted.files.root
     parts = _saved(root) if root.is_dir() else []
@@ -74,8 +70,7 @@ def read(wanted: Wanted) -> Source:
             f"Save the data set there: data_set.save_to_disk({str(root)!r})"
         )
     for part in parts:
-        for file in part.files:
-            wanted.files.use(file)
+        wanted.files.use(*part.files)
     return source(
         wanted,
         lambda pictures: (record for part in parts for record in _records(wanted, part, pictures=pictures)),

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-from dragoman.corpus.readers.contract import Needed, Published, Source, Wanted
+from dragoman.corpus.readers.contract import Published, Source, Wanted
 from dragoman.corpus.readers.formats.captioned import (
     Captioned,
     Columns,
@@ -36,10 +36,6 @@ _SUFFIXES = ("jpg", "png", "webp")
 _METADATA = ("url", "width", "height")
 
 
-def needed(test: str) -> Needed:
-    return {}
-
-
 def read(wanted: Wanted) -> Source:
     root = wanted.files.root
     shards = sorted(p for p in root.glob("*.parquet") if "_stats" not in p.name and p.is_file())
@@ -47,8 +43,7 @@ def read(wanted: Wanted) -> Source:
         raise UserError(
             f"{root} holds no .parquet of img2dataset ({ABOUT.where['']}). Give the folder that it wrote."
         )
-    for shard in shards:
-        wanted.files.use(shard)
+    wanted.files.use(*shards)
     return source(
         wanted,
         lambda pictures: (
@@ -89,7 +84,8 @@ def _pictures(wanted: Wanted, shard: Path) -> dict[str, str]:
     file, found = shard.with_suffix(".tfrecord"), {}
     if wanted.extract is None or not file.is_file():
         return {}
-    for example in examples(wanted.files.use(file)):
+    wanted.files.use(file)
+    for example in examples(file):
         key = example.get("key", b"").decode(errors="replace")
         for suffix in _SUFFIXES:
             if suffix in example:

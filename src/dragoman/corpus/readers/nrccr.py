@@ -13,7 +13,7 @@ from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from dragoman.corpus.readers.contract import Needed, Published, Row, Source, Wanted, faulty, item
+from dragoman.corpus.readers.contract import Published, Row, Source, Wanted, faulty, item
 from dragoman.corpus.readers.formats.listed import tagged_lines
 from dragoman.errors import UserError
 from dragoman.records import SPLITS, Kind, Role, Split
@@ -36,10 +36,6 @@ ABOUT = Published(
         "of Multi30K's two tasks `--test` chooses one; files without a task in their name serve both",
     ),
 )
-
-
-def needed(test: str) -> Needed:
-    return {}
 
 
 def read(wanted: Wanted) -> Source:
@@ -89,8 +85,7 @@ def source(wanted: Wanted, files: Sequence[TextFile]) -> Source:
             f"No caption file is in {', '.join(wanted.languages)} alone. The files hold: "
             f"{', '.join(sorted({'2'.join(f.languages) for f in files}))}."
         )
-    for file in chosen:
-        wanted.files.use(file.path)
+    wanted.files.use(*(file.path for file in chosen))
     return Source(
         items=_items(chosen), captions=chain.from_iterable(_captions(wanted, file) for file in chosen)
     )

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from dragoman.corpus.readers.contract import Needed, Published, Source, Wanted
+from dragoman.corpus.readers.contract import Published, Source, Wanted
 from dragoman.corpus.readers.formats.captioned import (
     Captioned,
     Columns,
@@ -42,10 +42,6 @@ _LARGEST = 1 << 24
 """Bytes of a caption or its JSON."""
 
 
-def needed(test: str) -> Needed:
-    return {}
-
-
 def read(wanted: Wanted) -> Source:
     root = wanted.files.root
     shards = [root] if root.is_file() else sorted(p for p in root.rglob("*") if _is_tar(p))
@@ -53,8 +49,7 @@ def read(wanted: Wanted) -> Source:
         raise UserError(
             f"{root} holds no .tar. The format is told at {ABOUT.where['']}. Give a tar or a folder."
         )
-    for shard in shards:
-        wanted.files.use(shard)
+    wanted.files.use(*shards)
     base = root.parent if root.is_file() else root
     return source(
         wanted,
