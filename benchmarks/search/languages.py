@@ -15,7 +15,7 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
-from dragoman.search.languages import language_of, language_warning
+from dragoman.search.detection import language_of, language_warning
 
 SAMPLE = 1000
 WORDS = (1, 2, 3, 6, 0)

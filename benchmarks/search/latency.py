@@ -24,6 +24,7 @@ from vectors import World
 from dragoman.export import export, onnx
 from dragoman.pipelines.computer import commit_and_computer
 from dragoman.records import Entry
+from dragoman.search.query import Query
 from dragoman.search.searcher import Searcher
 
 WARM = 20
@@ -73,7 +74,7 @@ def rows(index: Path, models: Mapping[str, str | Path], texts: list[str]) -> Ite
         order = random.Random(0)
         for text in texts:
             for name in order.sample(list(searchers), len(searchers)):
-                seconds = searchers[name].search(text, k=10).seconds
+                seconds = searchers[name].search(Query(text=text, k=10)).seconds
                 for part, value in (seconds | {"whole": sum(seconds.values())}).items():
                     times[name][part].append(1000 * value)
         count = searchers["PyTorch"].store.count()

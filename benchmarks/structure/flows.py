@@ -130,10 +130,18 @@ def flows(folder: Path, word: str) -> dict[str, Callable[[], Any]]:
     out = "index.of" if word == WORD else "warm"
     searcher = dragoman.Searcher.open(folder / "of_photos")
     captions, photos = folder / f"{word}.jsonl", folder / f"{word}.photos"
+    text = f"a {word} house"
+
+    def ask() -> Any:
+        # Before there was `dragoman.Query`, its fields were arguments.
+        if hasattr(dragoman, "Query"):
+            return searcher.search(dragoman.Query(text=text, lang="en"))
+        return searcher.search(text, lang="en")
+
     return {
         "caption: `build_jsonl`": lambda: build_jsonl(captions, folder / f"{out}.corpus", BuildOptions()),
         "photo: `index_media`": lambda: index_media(folder / "run", photos, folder / out),
-        "query: `Searcher.search`": lambda: searcher.search(f"a {word} house", lang="en"),
+        "query: `Searcher.search`": ask,
     }
 
 

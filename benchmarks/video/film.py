@@ -28,7 +28,7 @@ from dragoman.corpus.corpus import Corpus
 from dragoman.index.entries import END, START, seconds_of
 from dragoman.pipelines.computer import commit_and_computer
 from dragoman.records import Hit
-from dragoman.search.answer import Query
+from dragoman.search.query import Query
 from dragoman.search.searcher import Searcher
 
 LANGUAGES = ("en", "pt", "zh")

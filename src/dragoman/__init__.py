@@ -9,13 +9,23 @@ if TYPE_CHECKING:
     from dragoman.pipelines.evaluate import evaluate, evaluate_folds
     from dragoman.reports.settings import EvaluationSettings
     from dragoman.retrievers.trained import Retriever
+    from dragoman.search.query import Query
     from dragoman.search.searcher import Searcher
 
-__all__ = ["EvaluationSettings", "Retriever", "Searcher", "__version__", "evaluate", "evaluate_folds"]
+__all__ = [
+    "EvaluationSettings",
+    "Query",
+    "Retriever",
+    "Searcher",
+    "__version__",
+    "evaluate",
+    "evaluate_folds",
+]
 __version__ = metadata.version("dragoman")
 
 _HOMES = {
     "EvaluationSettings": "dragoman.reports.settings",
+    "Query": "dragoman.search.query",
     "Retriever": "dragoman.retrievers.trained",
     "Searcher": "dragoman.search.searcher",
     "evaluate": "dragoman.pipelines.evaluate",

@@ -49,11 +49,12 @@ SEARCHED_WITHOUT_TORCH = (
     WITHOUT_TORCH[: WITHOUT_TORCH.index("import dragoman")]
     + """
 from dragoman.index import IndexOptions, index_media
+from dragoman.search.query import Query
 from dragoman.search.searcher import Searcher
 model, media, index = sys.argv[1:]
 index_media(model, media, index, IndexOptions(device="cpu"))
 with Searcher.open(index) as searcher:
-    found = searcher.search("um cão corre na praia", k=3)
+    found = searcher.search(Query(text="um cão corre na praia", k=3))
 print(json.dumps([[hit.entry.item_id, hit.score] for hit in found.hits]))
 """
 )

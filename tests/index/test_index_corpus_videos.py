@@ -28,6 +28,7 @@ from dragoman.media.frames import Frames, Sampling, frames, scene_edges, time_ed
 from dragoman.media.images import Decoding
 from dragoman.records import Entry
 from dragoman.search.printing import lines
+from dragoman.search.query import Query
 from dragoman.search.searcher import Searcher
 from dragoman.stores import Store
 
@@ -255,16 +256,16 @@ def test_an_id_that_leaves_no_room_for_times_is_rejected(corpus: Path) -> None:
 def test_items_that_share_a_file_are_two_videos_and_one_without_a_file_is_found(corpus: Path) -> None:
     index(corpus)
     with Searcher.open(corpus.parent / "index") as searcher:
-        answer = searcher.search("azul", k=4)
+        answer = searcher.search(Query(text="azul", k=4))
         assert [video_id(hit.entry.item_id) for hit in answer.hits] == ["film 1", "still", "film 2", "lost"]
         assert answer.hits[0].entry.item_id == "film 1#t=4.00,7.00"
         first, *_ = lines(searcher, answer)
         assert first.endswith("media/film.mp4  0:04-0:07")
-        every = searcher.search("azul", k=9, moments=True)
+        every = searcher.search(Query(text="azul", k=9, moments=True))
         assert sorted(hit.entry.item_id for hit in every.hits) == sorted(STORED)
-        alike = searcher.search(item_id="film 1#t=4.00,7.00", k=9)
+        alike = searcher.search(Query(item_id="film 1#t=4.00,7.00", k=9))
         assert {video_id(hit.entry.item_id) for hit in alike.hits} == {"film 2", "lost", "still"}
-        late = searcher.search("azul", k=9, filter="start>=4")
+        late = searcher.search(Query(text="azul", k=9, filter="start>=4"))
         assert [hit.entry.item_id for hit in late.hits] == ["film 1#t=4.00,7.00"]
 
 

@@ -19,6 +19,7 @@ from dragoman.models.dual import DualConfig, DualEncoder
 from dragoman.models.folder import save_model
 from dragoman.models.vision import tower_fingerprint
 from dragoman.retrievers.trained import Retriever
+from dragoman.search.query import Query
 from dragoman.search.searcher import Searcher
 
 SHARED = Path(__file__).parents[3] / "shared"
@@ -51,7 +52,7 @@ def test_an_index_holds_the_vectors_of_the_model(tmp_path: Path) -> None:
         expected = Retriever.load(run).encode_image([tmp_path / "photos" / name for name in names])
         # In other batches the tower may round differently by one float16 step.
         np.testing.assert_allclose(searcher.store.vectors(names), expected, atol=5e-3)
-        answer = searcher.search("a dog runs on the beach", k=5)
+        answer = searcher.search(Query(text="a dog runs on the beach", k=5))
         scores = (
             Retriever.load(run).encode_text(["a dog runs on the beach"]) @ searcher.store.vectors(names).T
         )
@@ -67,7 +68,7 @@ def test_real_photos_find_themselves_and_stay_indexed(tmp_path: Path) -> None:
     index_media(run, tmp_path / "photos", tmp_path / "index", IndexOptions(device="cpu"))
     with Searcher.open(tmp_path / "index") as searcher:
         for photo in (tmp_path / "photos").iterdir():
-            best = searcher.search(image=photo, k=1).hits[0]
+            best = searcher.search(Query(image=photo, k=1)).hits[0]
             assert best.entry.item_id == photo.name
             assert best.score == pytest.approx(1, abs=1e-3)
     again = index_media(run, tmp_path / "photos", tmp_path / "index", IndexOptions(device="cpu"))

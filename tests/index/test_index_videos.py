@@ -18,6 +18,7 @@ from dragoman.index.moments import parts
 from dragoman.media.frames import Frames
 from dragoman.records import Entry
 from dragoman.search.printing import lines
+from dragoman.search.query import Query
 from dragoman.search.searcher import Searcher
 from dragoman.stores import Store
 
@@ -179,21 +180,21 @@ def test_a_folder_may_hold_videos_alone(media: Path) -> None:
 def test_a_video_is_found_by_its_best_moment(media: Path) -> None:
     index(media)
     with Searcher.open(media.parent / "index") as searcher:
-        answer = searcher.search("verde", k=3)
+        answer = searcher.search(Query(text="verde", k=3))
         films = [video_id(hit.entry.item_id) for hit in answer.hits]
         assert films[0] == "films/three.mp4"
         assert sorted(films) == ["blue.mp4", "films/three.mp4", "red.png"]
         assert answer.hits[0].entry.item_id == "films/three.mp4#t=3.00,6.00"
         first, *_ = lines(searcher, answer)
         assert first.endswith("three.mp4  0:03-0:06")
-        every = searcher.search("verde", k=5, moments=True)
+        every = searcher.search(Query(text="verde", k=5, moments=True))
         assert {hit.entry.item_id for hit in every.hits} == set(ALL)
         # Of one hit a video, two must be found beside each other although one has three moments.
-        blue = searcher.search("azul", k=2)
+        blue = searcher.search(Query(text="azul", k=2))
         assert {video_id(hit.entry.item_id) for hit in blue.hits} == {"films/three.mp4", "blue.mp4"}
-        alike = searcher.search(item_id="films/three.mp4#t=6.00,9.00", k=3)
+        alike = searcher.search(Query(item_id="films/three.mp4#t=6.00,9.00", k=3))
         assert [video_id(hit.entry.item_id) for hit in alike.hits] == ["blue.mp4", "red.png"]
-        picture = searcher.search(image=media / "red.png", k=1, filter="kind=video")
+        picture = searcher.search(Query(image=media / "red.png", k=1, filter="kind=video"))
         assert picture.hits[0].entry.item_id == "films/three.mp4#t=0.00,3.00"
 
 
@@ -209,7 +210,7 @@ def test_times_beyond_an_hour_are_shown_with_hours(media: Path) -> None:
             )
             backend.add([late], np.array([GREEN], np.float32))
     with Searcher.open(media.parent / "index") as searcher:
-        answer = searcher.search("verde", k=9, moments=True, filter="start>10")
+        answer = searcher.search(Query(text="verde", k=9, moments=True, filter="start>10"))
         shown = {line.rsplit("  ", 1)[1] for line in lines(searcher, answer)}
     assert shown == {"1:02:03-1:02:10", "1:39:59-1:40:00", "2:00:00-10:01:01"}
 
@@ -218,7 +219,7 @@ def test_many_moments_of_one_video_do_not_hide_the_others(media: Path) -> None:
     save_video(media / "long.mp4", (["green"] * 10 + ["red"] * 10) * 30)
     index(media)
     with Searcher.open(media.parent / "index") as searcher:
-        found = searcher.search("verde", k=4).hits
+        found = searcher.search(Query(text="verde", k=4)).hits
     assert sorted({video_id(hit.entry.item_id) for hit in found}) == [
         "blue.mp4",
         "films/three.mp4",

@@ -11,6 +11,7 @@ from tiny_videos import save_video
 from toy_model import save_model
 
 from dragoman.index import job
+from dragoman.search.query import Query
 from dragoman.search.searcher import Searcher
 
 MINUTES, RATE = 25, 2
@@ -33,8 +34,8 @@ def test_the_right_moment_of_a_long_video_is_found(tmp_path: Path, monkeypatch: 
     # A frame a second, four at a time.
     assert (sum(model.seen), max(model.seen)) == (np.ceil(len(colours) / RATE), 4)
     with Searcher.open(tmp_path / "index") as searcher:
-        (hit,) = searcher.search("algo verde", k=3).hits
-        every = searcher.search("algo verde", k=1000, moments=True).hits
+        (hit,) = searcher.search(Query(text="algo verde", k=3)).hits
+        every = searcher.search(Query(text="algo verde", k=1000, moments=True)).hits
     assert hit.entry.item_id == f"long.mp4#t={green:.2f},{green + 7:.2f}"
     times = sorted((one.entry.metadata["start"], one.entry.metadata["end"]) for one in every)
     assert len(times) == report.info.count

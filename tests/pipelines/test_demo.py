@@ -17,6 +17,7 @@ pytest.importorskip("torch", reason="the demo trains")
 
 from dragoman.cli import dragoman
 from dragoman.pipelines.demo import SMALLEST, DemoResult, comparison_lines, run_demo
+from dragoman.search.query import Query
 from dragoman.search.searcher import Searcher
 
 IMAGES = 60
@@ -108,7 +109,7 @@ def test_the_index_of_the_demonstration_finds_pictures(shown: tuple[Path, DemoRe
         assert searcher.info.count == len(corpus.items) == searcher.store.count()
         assert searcher.info.calibration is not None
         caption = next(row for row in corpus.captions.to_pylist() if row["item_id"].endswith("0"))
-        answer = searcher.search(caption["text"], lang=caption["lang"], k=3, filter="split=test")
+        answer = searcher.search(Query(text=caption["text"], lang=caption["lang"], k=3, filter="split=test"))
         assert len(answer.hits) == 3
         assert answer.match in (True, False)
         for hit in answer.hits:
@@ -130,7 +131,7 @@ def test_the_demo_goes_the_whole_way_on_clips(tmp_path: Path) -> None:
     for report in result.reports.values():
         assert report["results"]["en"]["direct"]["text_to_image"]["recall@10"] > 100 * 10 / 24
     with Searcher.open(result.index) as searcher:
-        hits = searcher.search("um carro", k=96).hits
+        hits = searcher.search(Query(text="um carro", k=96)).hits
         assert len(hits) == 96 and {hit.entry.kind for hit in hits} == {"video"}
         file = searcher.media_file(hits[0].entry)
         assert file is not None and file.suffix == ".mp4" and file.is_file()

@@ -19,6 +19,7 @@ from dragoman.search import calibrate as learning
 from dragoman.search import live
 from dragoman.search.calibrate import Asked, ask, calibrate, fit, growth_of, learn, unlike
 from dragoman.search.calibration import Calibration, Judgement, evidence, relevance
+from dragoman.search.query import Query
 from dragoman.search.searcher import Searcher
 
 RIGHT = Judgement(weights=(-4.0, 0.5, 1.0), threshold=0.5, queries=100)
@@ -200,9 +201,11 @@ def test_a_search_in_a_calibrated_index_says_when_nothing_answers(
         assert (found.match, missing.match) == (True, False)
         assert found.hits[0].relevance is not None
         assert found.hits[0].relevance > 0.5 > (found.hits[1].relevance or 0)
-        assert [hit.entry.item_id for hit in searcher.search("green", min_score=0.5).hits] == ["green.png"]
+        assert [hit.entry.item_id for hit in searcher.search(Query(text="green", min_score=0.5)).hits] == [
+            "green.png"
+        ]
         # A picture is nearer to pictures than any text is: only texts are judged.
-        like = searcher.search(item_id="green.png")
+        like = searcher.search(Query(item_id="green.png"))
         assert (like.match, like.hits[0].relevance) == (None, None)
         # Made anew, it is taken along without embedding anything again.
         Calibration.read(run / "calibration.json").write(run / "calibration.json")

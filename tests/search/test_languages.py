@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from dragoman.errors import UserError
-from dragoman.search.answer import Language
-from dragoman.search.languages import language_of, language_warning
+from dragoman.search.detection import language_of, language_warning
+from dragoman.search.query import Language
 
 TRAINED = ("en", "pt", "gl", "es", "zh", "ar", "uk")
 

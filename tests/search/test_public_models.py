@@ -19,6 +19,7 @@ from dragoman.index import IndexOptions, index_media
 from dragoman.pipelines.evaluate import evaluate
 from dragoman.reports.settings import EvaluationSettings
 from dragoman.retrievers.loading import load_encoder
+from dragoman.search.query import Query
 from dragoman.search.searcher import Searcher
 
 COUNT = 9
@@ -44,7 +45,7 @@ def test_a_folder_of_pictures_is_searched_without_training(public: Path, tmp_pat
     with Searcher.open(tmp_path / "index") as searcher:
         for text in TEXTS:
             scores = images @ model.encode_text([text])[0]
-            answer = searcher.search(text, k=3)
+            answer = searcher.search(Query(text=text, k=3))
             assert [hit.entry.item_id for hit in answer.hits] == [
                 f"{number}.png" for number in np.argsort(-scores)[:3]
             ]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dragoman.errors import UserError
-from dragoman.search.text import MAX_CHARACTERS, MAX_PARTS, QueryText, parse_text
+from dragoman.search.query import MAX_CHARACTERS, MAX_PARTS, QueryText, parse_text
 
 
 @pytest.mark.parametrize(

@@ -19,9 +19,8 @@ from dragoman.index import job
 from dragoman.media.images import Decoding
 from dragoman.records import Entry
 from dragoman.search import live
-from dragoman.search.answer import Answer, Query
+from dragoman.search.query import MAX_CHARACTERS, Answer, Query
 from dragoman.search.searcher import Searcher
-from dragoman.search.text import MAX_CHARACTERS
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +70,7 @@ def word(*colours: str) -> np.ndarray:
 
 
 def test_hits_are_the_images_by_cosine_best_first(searcher: Searcher) -> None:
-    answer = searcher.search("a red square", k=4)
+    answer = searcher.search(Query(text="a red square", k=4))
     assert ids(answer)[:2] == ["red.png", "yellow.png"]
     expected = [float(word("red") @ pixel(one.removesuffix(".png"))) for one in ids(answer)]
     np.testing.assert_allclose([hit.score for hit in answer.hits], expected, atol=1e-5)
@@ -81,7 +80,7 @@ def test_hits_are_the_images_by_cosine_best_first(searcher: Searcher) -> None:
 
 
 def test_a_translation_finds_the_same_and_its_language_is_told(searcher: Searcher) -> None:
-    answer = searcher.search("um quadrado vermelho", k=1)
+    answer = searcher.search(Query(text="um quadrado vermelho", k=1))
     assert ids(answer) == ["red.png"]
     assert answer.hits[0].entry.captions["pt"] == "um quadrado vermelho"
     language = answer.language
@@ -98,14 +97,14 @@ def test_a_language_outside_training_is_told_and_warned_of(searcher: Searcher) -
     assert answer.warnings == (
         "The model was not trained on Finnish (fi); results may be poor. Trained: en, pt.",
     )
-    given = searcher.search("koira juoksee rannalla", lang="pt-br")
+    given = searcher.search(Query(text="koira juoksee rannalla", lang="pt-br"))
     assert given.language is not None
     assert (given.language.code, given.language.given, given.language.trained) == ("pt-BR", True, True)
     assert given.warnings == ()
 
 
 def test_words_are_added_and_subtracted(searcher: Searcher) -> None:
-    answer = searcher.search("yellow +red -green", k=2)
+    answer = searcher.search(Query(text="yellow +red -green", k=2))
     assert ids(answer) == ["red.png", "yellow.png"]
     expected = unit((word() + word("red") - 0.5 * word("green"))[None])[0]
     np.testing.assert_allclose(answer.hits[0].score, expected @ pixel("red"), atol=1e-5)
@@ -113,29 +112,29 @@ def test_words_are_added_and_subtracted(searcher: Searcher) -> None:
 
 def test_an_image_finds_its_like_and_turns_with_a_text(searcher: Searcher, world: Path) -> None:
     photo = save_picture(world / "query.png", (250, 10, 10))
-    assert ids(searcher.search(image=photo, k=1)) == ["red.png"]
-    assert searcher.search(image=Image.open(photo), k=1).hits[0].score == pytest.approx(
+    assert ids(searcher.search(Query(image=photo, k=1))) == ["red.png"]
+    assert searcher.search(Query(image=Image.open(photo), k=1)).hits[0].score == pytest.approx(
         float(unit(np.array([[251, 11, 11]], np.float32))[0] @ pixel("red")), abs=1e-5
     )
-    both = searcher.search("green", image=photo, k=1)
+    both = searcher.search(Query(text="green", image=photo, k=1))
     assert ids(both) == ["yellow.png"]
-    assert searcher.search(image=photo).language is None
+    assert searcher.search(Query(image=photo)).language is None
 
 
 def test_more_like_this_leaves_this_out(searcher: Searcher) -> None:
-    answer = searcher.search(item_id="yellow.png", k=4)
+    answer = searcher.search(Query(item_id="yellow.png", k=4))
     assert len(answer.hits) == 3
     assert "yellow.png" not in ids(answer)
     assert answer.hits[0].score == pytest.approx(float(pixel("yellow") @ pixel("green")), abs=1e-5)
     with pytest.raises(UserError, match="holds no item 'nobody'"):
-        searcher.search(item_id="nobody")
+        searcher.search(Query(item_id="nobody"))
 
 
 def test_filters_and_least_scores_leave_hits_out(searcher: Searcher) -> None:
-    assert ids(searcher.search("red", filter="year>=2010")) == ["blue.png"]
-    assert ids(searcher.search("red", min_score=0.6)) == ["red.png", "yellow.png"]
+    assert ids(searcher.search(Query(text="red", filter="year>=2010"))) == ["blue.png"]
+    assert ids(searcher.search(Query(text="red", min_score=0.6))) == ["red.png", "yellow.png"]
     with pytest.raises(UserError, match="stops making sense at character 5"):
-        searcher.search("red", filter="year")
+        searcher.search(Query(text="red", filter="year"))
 
 
 def test_many_queries_are_answered_as_one_by_one(searcher: Searcher, world: Path) -> None:
@@ -170,11 +169,11 @@ def test_queries_that_cannot_be_answered_are_refused(
     searcher: Searcher, given: dict[str, object], said: str
 ) -> None:
     with pytest.raises(UserError, match=said):
-        searcher.search(**given)  # type: ignore[arg-type]
+        searcher.search(Query(**given))  # type: ignore[arg-type]
 
 
 def test_a_megabyte_of_text_is_cut_with_a_warning(searcher: Searcher) -> None:
-    answer = searcher.search("red " * 250_000, k=1)
+    answer = searcher.search(Query(text="red " * 250_000, k=1))
     assert ids(answer) == ["red.png"]
     assert f"1,000,000 characters; the first {MAX_CHARACTERS:,} were read" in answer.warnings[0]
 
@@ -197,7 +196,7 @@ def test_a_new_model_is_swapped_in_under_searches(searcher: Searcher, world: Pat
         def search() -> int:
             count = 0
             while not stop or not count:
-                assert ids(searcher.search("red", k=1)) == ["red.png"]
+                assert ids(searcher.search(Query(text="red", k=1))) == ["red.png"]
                 count += 1
             return count
 
@@ -225,7 +224,7 @@ def test_another_model_is_refused_with_the_command_that_helps(world: Path) -> No
     with pytest.raises(UserError, match=r"no longer in .*run\. Say where it is now: --model FOLDER"):
         Searcher.open(world / "index")
     with Searcher.open(world / "index", model=same) as searcher:
-        assert ids(searcher.search("blue", k=1)) == ["blue.png"]
+        assert ids(searcher.search(Query(text="blue", k=1))) == ["blue.png"]
 
 
 def test_no_index_says_how_to_make_one(tmp_path: Path) -> None:
@@ -235,10 +234,10 @@ def test_no_index_says_how_to_make_one(tmp_path: Path) -> None:
 
 def test_items_are_added_replaced_and_deleted(searcher: Searcher) -> None:
     searcher.add(Entry(item_id="mine", metadata={"year": 1}), Image.new("RGB", (4, 4), (0, 0, 255)))
-    assert set(ids(searcher.search("blue", k=2))) == {"mine", "blue.png"}
+    assert set(ids(searcher.search(Query(text="blue", k=2)))) == {"mine", "blue.png"}
     searcher.add(Entry(item_id="mine", metadata={"year": 2}), Image.new("RGB", (4, 4), (255, 0, 0)))
-    assert ids(searcher.search("red", filter="year=2")) == ["mine"]
-    assert set(ids(searcher.search("red", k=2))) == {"mine", "red.png"}
+    assert ids(searcher.search(Query(text="red", filter="year=2"))) == ["mine"]
+    assert set(ids(searcher.search(Query(text="red", k=2)))) == {"mine", "red.png"}
     assert searcher.delete(["mine", "nobody"]) == 1
     assert "mine" not in ids(searcher.search("red"))
 

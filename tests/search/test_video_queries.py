@@ -33,11 +33,11 @@ from dragoman.models.vision import VisionTower
 from dragoman.retrievers.loading import load_encoder
 from dragoman.retrievers.trained import Retriever
 from dragoman.retrievers.videos import video_vector
-from dragoman.search import live, video_vectors
-from dragoman.search.answer import Answer, Query
+from dragoman.search import live
 from dragoman.search.calibration import Calibration, Judgement
+from dragoman.search.live import VideoVectors
+from dragoman.search.query import Answer, Query
 from dragoman.search.searcher import Searcher
-from dragoman.search.video_vectors import VideoVectors
 
 CLIP = ["red"] * 10 + ["green/blue"] * 10 + ["yellow"] * 5
 ORDERS = {
@@ -117,7 +117,7 @@ def test_by_a_model_of_videos_a_clip_is_told_from_its_reversal_by_order_alone(
             file = tmp_path / "media" / f"{name}.avi"
             found = searcher.encode_video([file])
             np.testing.assert_allclose(found, model.encode_video([file]), atol=1e-6)
-            scores = {hit.entry.path: hit.score for hit in searcher.search(video=file).hits}
+            scores = {hit.entry.path: hit.score for hit in searcher.search(Query(video=file)).hits}
             assert scores[file.name] == pytest.approx(1, abs=1e-4)
             others = max(score for path, score in scores.items() if path != file.name)
             assert (others < 0.99) is (pooling == "temporal")
@@ -158,20 +158,20 @@ def searcher(media: Path) -> Searcher:
 
 def test_a_part_finds_its_moment(searcher: Searcher, media: Path) -> None:
     film = media / "three.mp4"
-    assert ids(searcher.search(video=film, k=1)) == ["yellow.png"]
-    assert ids(searcher.search(video=f"{film}#t=3,6", k=1)) == ["three.mp4#t=3.00,6.00"]
+    assert ids(searcher.search(Query(video=film, k=1))) == ["yellow.png"]
+    assert ids(searcher.search(Query(video=f"{film}#t=3,6", k=1))) == ["three.mp4#t=3.00,6.00"]
     # The id of a moment names it.
     for moment in ("three.mp4#t=0.00,3.00", "three.mp4#t=3.00,6.00", "blue.mp4#t=0.00,2.00"):
-        best = searcher.search(video=media / moment, k=3, moments=True).hits
+        best = searcher.search(Query(video=media / moment, k=3, moments=True)).hits
         scores = {hit.entry.item_id: hit.score for hit in best}
         assert scores[moment] == pytest.approx(1, abs=1e-5)
 
 
 def test_the_best_moment_of_a_film_answers_or_all_of_them(searcher: Searcher, media: Path) -> None:
     green = f"{media / 'three.mp4'}#t=3,6"
-    films = [one.partition("#")[0] for one in ids(searcher.search(video=green, k=5))]
+    films = [one.partition("#")[0] for one in ids(searcher.search(Query(video=green, k=5)))]
     assert sorted(films) == ["blue.mp4", "three.mp4", "yellow.png"]
-    every = ids(searcher.search(video=green, k=5, moments=True))
+    every = ids(searcher.search(Query(video=green, k=5, moments=True)))
     assert sorted(every) == [
         "blue.mp4#t=0.00,2.00",
         "three.mp4#t=0.00,3.00",
@@ -179,7 +179,7 @@ def test_the_best_moment_of_a_film_answers_or_all_of_them(searcher: Searcher, me
         "three.mp4#t=6.00,9.00",
         "yellow.png",
     ]
-    alike = ids(searcher.search(item_id="three.mp4#t=6.00,9.00", k=5, moments=True))
+    alike = ids(searcher.search(Query(item_id="three.mp4#t=6.00,9.00", k=5, moments=True)))
     assert alike[0] == "blue.mp4#t=0.00,2.00"
     assert sorted(alike) == sorted(set(every) - {"three.mp4#t=6.00,9.00"})
 
@@ -189,14 +189,16 @@ def test_a_video_is_added_to_a_text_and_an_image_as_an_image_is(searcher: Search
     (video,) = searcher.encode_video([blue])
     (text,) = searcher.encode_text(["red"])
     (image,) = searcher.encode_image([media / "yellow.png"])
-    stored = {hit: searcher.store.vectors([hit])[0] for hit in ids(searcher.search("red", moments=True))}
+    stored = {
+        hit: searcher.store.vectors([hit])[0] for hit in ids(searcher.search(Query(text="red", moments=True)))
+    }
     queries: list[tuple[dict[str, Any], np.ndarray]] = [
         ({"text": "red"}, video + text),
         ({"image": media / "yellow.png"}, video + image),
         ({"text": "-red", "image": media / "yellow.png"}, video + image - 0.5 * text),
     ]
     for given, total in queries:
-        answer = searcher.search(video=blue, moments=True, **given)
+        answer = searcher.search(Query(video=blue, moments=True, **given))
         for hit in answer.hits:
             expected = float(unit(total[None])[0] @ stored[hit.entry.item_id])
             assert hit.score == pytest.approx(expected, abs=2e-3)
@@ -237,8 +239,8 @@ def test_a_video_that_cannot_be_read_is_told_by_name(
     save_sound(media / "sound.mp3").rename(media / "sound.mp4")
     (media / "torn.mp4").write_bytes((media / "three.mp4").read_bytes()[:-200])
     with pytest.raises(ImageError, match=said):
-        searcher.search("red", video=media / name)
-    assert ids(searcher.search(video=media / "blue.mp4", k=1)) == ["blue.mp4#t=0.00,2.00"]
+        searcher.search(Query(text="red", video=media / name))
+    assert ids(searcher.search(Query(video=media / "blue.mp4", k=1))) == ["blue.mp4#t=0.00,2.00"]
 
 
 def test_clips_of_one_content_are_told_apart_by_part_limits_and_model(
@@ -255,7 +257,7 @@ def test_clips_of_one_content_are_told_apart_by_part_limits_and_model(
     with pytest.raises(ImageError, match=r"it lasts 9\.0 seconds, more than the limit of 8"):
         seen.vector(model, VideoPart(source=content, max_seconds=8))
     # What was asked for longest ago is forgotten first, and a file may have changed.
-    monkeypatch.setattr(video_vectors, "KEPT", 1)
+    monkeypatch.setattr(live, "KEPT", 1)
     seen = VideoVectors()
     for clip, frames in (
         (VideoPart(source=content, end=1), 1),
@@ -306,7 +308,7 @@ def test_a_video_is_judged_as_a_picture_is_and_not_as_a_text(searcher: Searcher,
     with Searcher.open(media.parent / "index") as calibrated:
 
         def judged(**given: Any) -> tuple[bool | None, set[float | None]]:
-            answer = calibrated.search(**given)
+            answer = calibrated.search(Query(**given))
             return answer.match, {hit.relevance for hit in answer.hits}
 
         assert judged(text="red", lang="en")[0] is True

@@ -12,6 +12,7 @@ from export_world import save_seeing_run
 from starlette.testclient import TestClient
 
 from dragoman.index import IndexOptions, index_media
+from dragoman.search.query import Query
 from dragoman.search.searcher import Searcher
 from dragoman.service.app import create_app
 from dragoman.service.config import ServiceConfig
@@ -55,8 +56,8 @@ def ids(answer: Any) -> list[str]:
 def test_a_text_and_a_photo_find_what_the_searcher_finds(client: TestClient, world: World) -> None:
     photo = world.photos / "003.jpg"
     with Searcher.open(world.index) as searcher:
-        by_text = [hit.entry.item_id for hit in searcher.search(**QUESTION).hits]  # type: ignore[arg-type]
-        by_photo = [hit.entry.item_id for hit in searcher.search(image=photo).hits]
+        by_text = [hit.entry.item_id for hit in searcher.search(Query(**QUESTION)).hits]  # type: ignore[arg-type]
+        by_photo = [hit.entry.item_id for hit in searcher.search(Query(image=photo)).hits]
     assert ids(client.post("/v1/search", json=QUESTION)) == by_text
     assert ids(client.post("/v1/search", files={"image": photo.read_bytes()})) == by_photo
     assert by_photo[0] == "003.jpg"

@@ -12,7 +12,7 @@ import pytest
 from shelf import letters, open_shelf
 from starlette.testclient import TestClient
 
-from dragoman.search.answer import Query
+from dragoman.search.query import Query
 from dragoman.stores import parse
 
 PORTUGUESE = "duas casas verdes em um gramado"
@@ -26,7 +26,9 @@ def test_a_search_answers_what_the_searcher_answers(client: TestClient, shelf: P
     asked = {"text": PORTUGUESE, "k": 4, "lang": "pt", "filter": "year>=1995 and not ground=room"}
     got = client.post("/v1/search", json=asked).json()
     with open_shelf(shelf) as searcher:
-        expected = searcher.search(PORTUGUESE, k=4, lang="pt", filter=parse("year>=1995 and not ground=room"))
+        expected = searcher.search(
+            Query(text=PORTUGUESE, k=4, lang="pt", filter=parse("year>=1995 and not ground=room"))
+        )
     assert ids(got) == [hit.entry.item_id for hit in expected.hits]
     assert [hit["score"] for hit in got["hits"]] == pytest.approx([hit.score for hit in expected.hits])
     assert got["hits"][0]["captions"] == dict(expected.hits[0].entry.captions)
@@ -93,7 +95,7 @@ def test_queries_of_many_clients_are_worked_on_together_and_answered_apart(
     assert max(sizes) > 1
     with open_shelf(shelf) as alone:
         for text, answer in zip(texts, answers, strict=True):
-            expected = alone.search(text, k=5, lang="en").hits
+            expected = alone.search(Query(text=text, k=5, lang="en")).hits
             assert ids(answer) == [hit.entry.item_id for hit in expected]
 
 

@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
 from dragoman.records import Entry
-from dragoman.search.answer import Answer, Language, Query
+from dragoman.search.query import Answer, Language, Query
 from dragoman.service.facets import summarise
 from dragoman.service.metrics import Metrics
 

@@ -26,7 +26,8 @@ from tiny_videos import save_slides, save_sound, save_video
 from dragoman.index.entries import moment_id
 from dragoman.media.video import VideoPart
 from dragoman.records import Entry
-from dragoman.search import video_vectors
+from dragoman.search import live
+from dragoman.search.query import Query
 
 
 def ids(answer: Any) -> list[str]:
@@ -54,8 +55,8 @@ def test_a_clip_finds_what_the_searcher_finds(
     client: TestClient, shelf: Path, film: Path, way: Callable[..., dict[str, Any]]
 ) -> None:
     with open_shelf(shelf) as searcher:
-        alone = searcher.search(video=film, k=5).hits
-        told = searcher.search("a green house", video=film, k=5).hits
+        alone = searcher.search(Query(video=film, k=5)).hits
+        told = searcher.search(Query(text="a green house", video=film, k=5)).hits
     answer = client.post("/v1/search", **way(film.read_bytes(), k=5))
     assert ids(answer) == [hit.entry.item_id for hit in alone]
     assert set(ids(answer)[:2]) == {"007.jpg", "021.jpg"}
@@ -70,7 +71,7 @@ def test_a_clip_finds_what_the_searcher_finds(
 def test_a_photo_and_a_clip_go_together(client: TestClient, shelf: Path, film: Path) -> None:
     photo = shelf.parent / "photos" / "003.jpg"
     with open_shelf(shelf) as searcher:
-        expected = searcher.search(image=photo, video=film, k=4).hits
+        expected = searcher.search(Query(image=photo, video=film, k=4)).hits
     files = {"image": photo.read_bytes(), "video": film.read_bytes()}
     answer = client.post("/v1/search", files=files, data={"k": "4"})
     assert ids(answer) == [hit.entry.item_id for hit in expected]
@@ -252,7 +253,7 @@ class Held:
 @pytest.fixture
 def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[Held]:
     found = Held()
-    monkeypatch.setattr(video_vectors, "video_vector", found)
+    monkeypatch.setattr(live, "video_vector", found)
     yield found
     found.go.set()
 

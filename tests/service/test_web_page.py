@@ -22,6 +22,7 @@ from tiny_videos import save_slides, save_sound, save_video
 
 from dragoman.index.entries import moment_id
 from dragoman.records import Entry
+from dragoman.search.query import Query
 from dragoman.service.keys import KeyFile, new_key
 
 pytestmark = pytest.mark.skipif(
@@ -98,7 +99,7 @@ def keep(page: Page, name: str) -> None:
 
 def expected(shelf: Path, text: str, **more: object) -> list[str]:
     with open_shelf(shelf) as searcher:
-        return [hit.entry.item_id for hit in searcher.search(text, k=48, **more).hits]  # type: ignore[arg-type]
+        return [hit.entry.item_id for hit in searcher.search(Query(text=text, k=48, **more)).hits]  # type: ignore[arg-type]
 
 
 def answered(page: Page, ids: list[str]) -> None:

@@ -15,7 +15,7 @@ from dragoman.cli.verb import AT_LEAST_1, PATH, ReaderOptions, Verb, argument, n
 from dragoman.errors import UserError
 
 if TYPE_CHECKING:
-    from dragoman.search.answer import Answer, Query
+    from dragoman.search.query import Answer, Query
     from dragoman.search.searcher import Searcher
 
 NOTHING = 1
@@ -36,7 +36,7 @@ class _Filter(click.ParamType):  # type: ignore[type-arg]
 @click.command(cls=Verb, short_help="Search an index by text, image or video.")
 @click.argument("index", type=PATH)
 @options(
-    "dragoman.search.answer:Query",
+    "dragoman.search.query:Query",
     "query",
     text=argument(type=str),
     k=spelled("-k", type=AT_LEAST_1),

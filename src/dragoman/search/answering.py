@@ -19,11 +19,10 @@ from dragoman.index.entries import video_id
 from dragoman.media.video import VideoPart
 from dragoman.records import Hit
 from dragoman.retrievers.base import require_list
-from dragoman.search.answer import Answer, Language, Query
-from dragoman.search.languages import language_of, language_warning
+from dragoman.search.detection import language_of, language_warning
 from dragoman.search.live import Opened
-from dragoman.search.text import MAX_CHARACTERS, QueryText, parse_text
-from dragoman.stores import Filter, Match, Store
+from dragoman.search.query import MAX_CHARACTERS, Answer, Language, Query, QueryText, parse_text
+from dragoman.stores import Filter, Match, Store, parse
 
 Floats = NDArray[np.float32]
 
@@ -39,6 +38,7 @@ class _Read:
 
     query: Query
     text: QueryText
+    filter: Filter | None
     language: Language | None
     warnings: tuple[str, ...]
 
@@ -93,7 +93,8 @@ def _read(query: Query, trained: Sequence[str]) -> _Read:
         )
     if language and (warning := language_warning(language, trained)):
         warnings.append(warning)
-    return _Read(query=query, text=text, language=language, warnings=tuple(warnings))
+    chosen = parse(query.filter) if isinstance(query.filter, str) else query.filter
+    return _Read(query=query, text=text, filter=chosen, language=language, warnings=tuple(warnings))
 
 
 def _vectors(reads: Sequence[_Read], opened: Opened) -> Floats:
@@ -150,7 +151,7 @@ def _search(store: Store, reads: Sequence[_Read], vectors_QJ: Floats) -> list[li
     groups: dict[tuple[int, Filter | None], list[int]] = defaultdict(list)
     for row, read in enumerate(reads):
         # One more where the item itself is taken out of the answer.
-        groups[read.query.k + (read.query.item_id is not None), read.query.filter].append(row)
+        groups[read.query.k + (read.query.item_id is not None), read.filter].append(row)
     found: list[list[Match]] = [[] for _ in reads]
     for (k, chosen), rows in groups.items():
         asked = k

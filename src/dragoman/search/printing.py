@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from dragoman.index.entries import END, START, seconds_of, video_of
 from dragoman.media.video import VideoPart
 from dragoman.records import Hit
-from dragoman.search.answer import Answer, Query
-from dragoman.search.languages import UNKNOWN, language_name
+from dragoman.search.detection import UNKNOWN, language_name
+from dragoman.search.query import Answer, Query
 
 if TYPE_CHECKING:
     from dragoman.search.searcher import Searcher

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from dragoman.folders import sole_writer
 from dragoman.index.folder import IndexInfo
 from dragoman.records import Entry
-from dragoman.search.answer import Answer, Query
 from dragoman.search.answering import answers, vectors_of_videos
 from dragoman.search.live import LiveIndex, Opened
-from dragoman.stores import Filter, Store, parse
+from dragoman.search.query import Answer, Query
+from dragoman.stores import Store
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -59,39 +59,15 @@ class Searcher:
         with self._live.using() as opened:
             return opened.store
 
-    def search(
-        self,
-        text: str = "",
-        *,
-        image: str | Path | Image | None = None,
-        video: str | Path | VideoPart | None = None,
-        item_id: str | None = None,
-        k: int = 10,
-        lang: str | None = None,
-        filter: Filter | str | None = None,
-        min_score: float | None = None,
-        moments: bool = False,
-    ) -> Answer:
-        """The answer to one query (`Query`); `filter` may be its text, as in `year>=2010`."""
-        chosen = parse(filter) if isinstance(filter, str) else filter
-        query = Query(
-            text=text,
-            image=image,
-            video=video,
-            item_id=item_id,
-            k=k,
-            lang=lang,
-            filter=chosen,
-            moments=moments,
-            min_score=min_score,
-        )
-        return self.search_many([query])[0]
+    def search(self, query: Query | str) -> Answer:
+        """Answer one query, or a text with all options as they are by default. Raises as `search_many`."""
+        return self.search_many([Query(text=query) if isinstance(query, str) else query])[0]
 
     def search_many(self, queries: Sequence[Query]) -> list[Answer]:
-        """The answers to several queries, encoded together, and searched together where k and filter agree.
+        """Answer several queries, encoded together, and searched together where k and filter agree.
 
-        Raises UserError for an empty query, an unknown item, an unreadable image or video; none is answered
-        then.
+        Raises UserError for an empty query, an unknown item, an unreadable image or video, and a filter that
+        makes no sense; none is answered then.
         """
         return self._live.run(partial(answers, list(queries)))
 

@@ -15,7 +15,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from dragoman.search.answer import Query
+from dragoman.search.query import Query
 from dragoman.search.searcher import Searcher
 from dragoman.service import collection, items, schemas, searching, static, status
 from dragoman.service.config import ServiceConfig

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dragoman.errors import UserError
-from dragoman.search.answer import Answer, Query
+from dragoman.search.query import Answer, Query
 from dragoman.service.batching import Batcher
 from dragoman.service.config import ServiceConfig
 from dragoman.service.facets import Facets

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from dragoman.records import KINDS, Entry, Hit, Kind
-from dragoman.search.answer import Answer
+from dragoman.search.query import Answer
 
 LANGUAGE = r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,4}$"
 MAX_FIELDS = 100

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from dragoman.errors import MissingExtraError
 from dragoman.media.images import ImageError, open_image
 from dragoman.media.video import VideoPart
-from dragoman.search.answer import Answer, Query
+from dragoman.search.query import Answer, Query
 from dragoman.service import bodies, schemas
 from dragoman.service.collection import Collection, filter_of
 from dragoman.service.config import ServiceConfig

@@ -14,7 +14,7 @@ from typing import Any
 
 from dragoman.errors import UserError
 from dragoman.languages import canonical_tag, language
-from dragoman.search.answer import Language
+from dragoman.search.query import Language
 
 UNKNOWN = "und"
 TRAINED_PRIOR = 6.0

@@ -1,0 +1,142 @@
+"""Queries and answers: the input of a search, and its output.
+
+A text may hold parts with signs: `beach +sunset -people` is the text "beach", with "sunset" added and
+"people" subtracted. A sign counts at the start or after a space, before a letter or a phrase in quotes: `-3`,
+`1-2` and `well-known` are text.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dragoman.errors import UserError
+from dragoman.records import Hit
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from dragoman.media.video import VideoPart
+    from dragoman.stores import Filter
+
+
+MAX_CHARACTERS = 1000
+"""Longest query; the rest is cut. Text encoders read less than that."""
+MAX_PARTS = 20
+"""Most parts that are added and subtracted; more is text."""
+
+ADDED, SUBTRACTED = "+＋", "−－-"
+"""With the forms that East Asian and mathematical input methods give."""
+_PART = re.compile(
+    rf"(?:(?<=\s)|^)(?P<sign>[{ADDED}{SUBTRACTED}])"
+    r"""(?:"(?P<straight>[^"]*[^"\s][^"]*)"|“(?P<curly>[^“”]*[^“”\s][^“”]*)”|(?P<word>[^\W\d_]\S*))(?=\s|$)"""
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Query:
+    """A text, an image, a video, an item of the index, or several of them together."""
+
+    text: str = ""
+    """Text in any language. It may hold `+word` and `-word`, which are added to and subtracted from the rest;
+    a phrase in quotes."""
+    image: str | Path | Image | None = None
+    """Search by this image, or add it to the text."""
+    video: str | Path | VideoPart | None = None
+    """Search by this video, or by a part of it from one second to another: `clip.mp4#t=3,8`."""
+    item_id: str | None = None
+    """More like this item, which is not among the hits itself."""
+    lang: str | None = None
+    """Language of the text, as BCP 47 tag; detected where not given."""
+    k: int = 10
+    """Hits at most."""
+    filter: Filter | str | None = None
+    """Condition on metadata, or its text, as in `year>=2010`."""
+    moments: bool = False
+    """Every moment of a video that answers, not its best one alone."""
+    min_score: float | None = None
+    """Hits of a lower relevance are left out; of a lower cosine, where the index is not calibrated."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Language:
+    """The language of a query's text."""
+
+    code: str
+    """BCP 47; `und` where it cannot be told."""
+    confidence: float
+    """0..1; 1 where the user gave it."""
+    given: bool
+    trained: bool
+    """True where the model was trained on captions in it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """The answer to one query."""
+
+    hits: tuple[Hit, ...]
+    """Best first; equal scores in the order of their ids."""
+    language: Language | None
+    """None for a query without text."""
+    match: bool | None
+    """True where something in the index is likely to answer the query; None where nothing was calibrated."""
+    warnings: tuple[str, ...] = ()
+    """For a person: a language outside training, a text that was cut, …"""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Wall time of `encode` and `search`, of the batch that the query was in."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueryText:
+    """A text in its parts; each is encoded by itself."""
+
+    plain: str
+    """Text that is left when the parts with signs are taken out; may be empty."""
+    added: tuple[str, ...] = ()
+    subtracted: tuple[str, ...] = ()
+    cut: bool = False
+    """True where the text was longer than `MAX_CHARACTERS`."""
+
+    @property
+    def wanted(self) -> str:
+        """Everything that is searched for, as one text."""
+        return " ".join(part for part in (self.plain, *self.added) if part)
+
+
+def parse_text(text: str) -> QueryText:
+    """The parts of a query's text, in NFC, with single spaces. All are empty for a blank text.
+
+    Raises UserError for control characters and lone surrogates, which no person types.
+    """
+    # Cut first: the normal form of a megabyte takes long.
+    cut = len(text) > MAX_CHARACTERS
+    clean = unicodedata.normalize("NFC", _checked(text[:MAX_CHARACTERS]))
+    signed: dict[bool, list[str]] = {True: [], False: []}
+
+    def take(found: re.Match[str]) -> str:
+        part = next(part for part in found.group("straight", "curly", "word") if part is not None)
+        if len(signed[True]) + len(signed[False]) == MAX_PARTS:
+            return found[0]
+        signed[found["sign"] in ADDED].append(_spaced(part))
+        return " "
+
+    plain = _spaced(_PART.sub(take, _spaced(clean)))
+    return QueryText(plain=plain, added=tuple(signed[True]), subtracted=tuple(signed[False]), cut=cut)
+
+
+def _spaced(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _checked(text: str) -> str:
+    for position, character in enumerate(text, 1):
+        if unicodedata.category(character) in ("Cc", "Cs") and not character.isspace():
+            raise UserError(
+                f"The query holds the control character U+{ord(character):04X} at position {position}. "
+                "Remove it: a query is plain text."
+            )
+    return text
