@@ -21,8 +21,7 @@ from dragoman.models.folder import save_model
 from dragoman.models.temporal import VideoConfig
 from dragoman.models.vision import VisionTower
 from dragoman.retrievers.loading import image_fingerprint, load_encoder, model_fingerprint
-from dragoman.retrievers.onnx import OnnxRetriever
-from dragoman.retrievers.onnx_graph import Graph
+from dragoman.retrievers.onnx import OnnxGraph, OnnxRetriever
 from dragoman.retrievers.trained import Retriever
 
 pytestmark = pytest.mark.usefixtures("traced_once")
@@ -243,7 +242,7 @@ def test_a_hugging_face_trunk_keeps_its_tokens(hugging: Path) -> None:
     model = Retriever.load(hugging / "run")
     expected, found = model.encode_text(MANY), OnnxRetriever.load(hugging / "onnx").encode_text(MANY)
     assert np.einsum("nj,nj->n", expected, found).min() > 0.98
-    prepared = OnnxRetriever.load(hugging / "onnx")._reader.prepare(MANY)
+    prepared = OnnxRetriever.load(hugging / "onnx").text_side().reader.prepare(MANY)
     for name, value in model.model.trunk.prepare(MANY).items():
         np.testing.assert_array_equal(prepared[name], value.numpy())
 
@@ -319,7 +318,7 @@ def test_weights_beyond_a_gigabyte_lie_beside_their_graph(
     vectors = np.random.default_rng(0).normal(size=(3, FEATURES)).astype(np.float32)
     run = save_run(tmp_path / "run")
     np.testing.assert_allclose(
-        Graph(tmp_path / "head.onnx").run({"features": vectors}),
+        OnnxGraph(tmp_path / "head.onnx").run({"features": vectors}),
         Retriever.load(run).encode_features(vectors),
         atol=1e-6,
     )
@@ -332,5 +331,7 @@ def test_a_real_tower_sees_the_same(tmp_path: Path) -> None:
     assert (preprocess.shape, preprocess.resample) == ((3, 224, 224), 3)
     graphs.save_tower(tower, preprocess.shape, tmp_path / "image.onnx")
     photos = [picture(1, (640, 427)), picture(2, (99, 301))]
-    found = Graph(tmp_path / "image.onnx").run({"pixel_values": np.stack([preprocess(p) for p in photos])})
+    found = OnnxGraph(tmp_path / "image.onnx").run(
+        {"pixel_values": np.stack([preprocess(p) for p in photos])}
+    )
     np.testing.assert_allclose(found, tower.encode(photos), atol=1e-4)

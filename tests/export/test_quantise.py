@@ -7,7 +7,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from dragoman.export.onnx.graphs import quantise
-from dragoman.retrievers.onnx_graph import Graph
+from dragoman.retrievers.onnx import OnnxGraph
 
 
 def save_graph(path: Path, op: str, weight: np.ndarray, shape: list[int | str], **attributes: int) -> Path:
@@ -33,7 +33,7 @@ def test_a_convolution_computes_with_weights_rounded_by_channel(tmp_path: Path) 
     rounded = np.round(kernel / np.where(steps == 0, 1, steps)) * steps
     x = drawn.normal(size=(3, 4, 2, 2)).astype(np.float32)
     expected = np.einsum("oc,nchw->nohw", rounded[:, :, 0, 0], x)
-    np.testing.assert_allclose(Graph(path).run({"x": x}), expected, atol=1e-4)
+    np.testing.assert_allclose(OnnxGraph(path).run({"x": x}), expected, atol=1e-4)
     stored = {one.name: one.data_type for one in onnx.load(path).graph.initializer}
     assert stored == {"weight_int8": TensorProto.INT8, "weight_scale": TensorProto.FLOAT}
 
@@ -46,5 +46,5 @@ def test_a_matrix_is_stored_in_a_quarter_and_multiplies_nearly_the_same(tmp_path
     quantise(path)
     assert path.stat().st_size < before * 0.3
     x = drawn.normal(size=(7, 256)).astype(np.float32)
-    expected, found = x @ weight, Graph(path).run({"x": x})
+    expected, found = x @ weight, OnnxGraph(path).run({"x": x})
     assert 0 < np.abs(found - expected).max() < 0.02 * np.abs(expected).max() * 2

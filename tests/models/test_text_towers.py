@@ -19,7 +19,7 @@ from tiny_towers import BODY, picture, save_photo_corpus, save_tower
 from dragoman.corpus import Corpus
 from dragoman.errors import UserError
 from dragoman.features.extract import ExtractOptions, extract_features
-from dragoman.models.text.towers import load_text_tower, text_width
+from dragoman.models.sentences import load_text_side, mclip, sentence_transformers
 from dragoman.retrievers.loading import image_fingerprint, load_encoder, model_config, model_fingerprint
 
 WORDS = ["<s>", "<pad>", "</s>", "?", "a", "dog", "um", "cão", "na", "praia", "casa"]
@@ -138,7 +138,7 @@ def test_mclip_is_a_mean_over_the_text_and_a_linear_layer(tmp_path: Path, clip: 
     found = model.encode_text(TEXTS)
     np.testing.assert_allclose(found, expected, atol=1e-5)
     np.testing.assert_array_equal(found[0], found[3])
-    assert model.width == JOINT and text_width(text) == JOINT
+    assert model.width == JOINT and mclip.width(text) == JOINT
 
 
 @pytest.mark.parametrize("activation", ["linear.Identity", "activation.Tanh"])
@@ -166,11 +166,11 @@ def test_sentence_transformers_pools_then_goes_through_its_dense_layer(
 def test_texts_are_cut_and_put_into_lower_case_as_the_folder_says(tmp_path: Path) -> None:
     text = save_sentence_transformers(tmp_path / "text", max_seq_length=4, do_lower_case=True, normalize=True)
     weight = load_file(text / "2_Dense" / "model.safetensors")["linear.weight"]
-    tower = load_text_tower(text, "cpu")
+    tower = load_text_side(text, "cpu")
     found = tower.encode(["UM CÃO na praia casa"])
     np.testing.assert_allclose(found, unit([weight @ states_of("um cão na", 4).mean(0)]), atol=1e-5)
     write(text / "sentence_bert_config.json", {"max_seq_length": 500, "do_lower_case": False})
-    long = load_text_tower(text, "cpu").encode(["a dog " * 30])
+    long = load_text_side(text, "cpu").encode(["a dog " * 30])
     np.testing.assert_allclose(long, unit([weight @ states_of("a dog " * 30).mean(0)]), atol=1e-5)
 
 
@@ -179,7 +179,7 @@ def test_sentence_transformers_itself_gives_the_same(tmp_path: Path) -> None:
     tanh = "torch.nn.modules.activation.Tanh"
     text = save_sentence_transformers(tmp_path / "text", activation=tanh, max_seq_length=10)
     other = package.SentenceTransformer(str(text), device="cpu")
-    found = load_text_tower(text, "cpu").encode(TEXTS)
+    found = load_text_side(text, "cpu").encode(TEXTS)
     np.testing.assert_allclose(found, other.encode(TEXTS), atol=1e-5)
 
 
@@ -262,7 +262,7 @@ def test_the_base_of_mclip_is_asked_for(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=r"made of tiny-xlm-r, whose config\.json .* hf download tiny-xlm-r config"
     ):
-        load_text_tower(text, "cpu")
+        load_text_side(text, "cpu")
 
 
 @pytest.mark.parametrize(
@@ -278,7 +278,7 @@ def test_mclip_without_all_of_its_weights_is_refused(tmp_path: Path, dropped: st
     kept = {name: value for name, value in weights.items() if not name.startswith(dropped)}
     save_file(kept, text / "model.safetensors")
     with pytest.raises(UserError, match=says):
-        load_text_tower(text, "cpu")
+        load_text_side(text, "cpu")
 
 
 def test_mclip_with_more_layers_than_its_base_is_refused(tmp_path: Path) -> None:
@@ -286,7 +286,7 @@ def test_mclip_with_more_layers_than_its_base_is_refused(tmp_path: Path) -> None
     base = tmp_path / "tiny-xlm-r" / "config.json"
     write(base, json.loads(base.read_text()) | {"num_hidden_layers": 1})
     with pytest.raises(UserError, match=r"no place for, such as transformer\.encoder\.layer\.1"):
-        load_text_tower(text, "cpu")
+        load_text_side(text, "cpu")
 
 
 @pytest.mark.parametrize("place", ["", "2_Dense"])
@@ -294,7 +294,7 @@ def test_pickles_are_never_opened(tmp_path: Path, place: str) -> None:
     text = save_sentence_transformers(tmp_path / "text")
     (text / place / "model.safetensors").rename(text / place / "pytorch_model.bin")
     with pytest.raises(UserError, match=r"holds only pickled weights \(pytorch_model\.bin\)"):
-        load_text_tower(text, "cpu")
+        load_text_side(text, "cpu")
 
 
 @pytest.mark.parametrize(
@@ -330,16 +330,16 @@ def test_what_is_not_known_is_refused(tmp_path: Path, file: str, value: Any, say
         value = json.loads((text / file).read_text()) | value
     write(text / file, value)
     with pytest.raises(UserError, match=says):
-        load_text_tower(text, "cpu")
+        load_text_side(text, "cpu")
 
 
 def test_newer_names_of_the_same_are_read(tmp_path: Path) -> None:
     text = save_sentence_transformers(tmp_path / "text")
-    expected = load_text_tower(text, "cpu").encode(TEXTS)
+    expected = load_text_side(text, "cpu").encode(TEXTS)
     write(text / "1_Pooling" / "config.json", {"embedding_dimension": STATES, "pooling_mode": "mean"})
     modules = (text / "modules.json").read_text()
     (text / "modules.json").write_text(
         re.sub(r"transformers\.models", "transformers.base.modules.x", modules)
     )
-    np.testing.assert_array_equal(load_text_tower(text, "cpu").encode(TEXTS), expected)
-    assert text_width(text) == JOINT
+    np.testing.assert_array_equal(load_text_side(text, "cpu").encode(TEXTS), expected)
+    assert sentence_transformers.width(text) == JOINT

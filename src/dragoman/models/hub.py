@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,9 @@ PAIR = "dragoman-pair"
 """`model_type` of a folder that names the two folders of a public model: `text` and `vision`."""
 # Small files and safetensors of the repository's top level: no pickles, no code, no ONNX copies.
 WANTED = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
+DECIDING = ("*.json", "*.safetensors", "*.txt", "*.model")
+"""Files of a sentence encoder that may decide its vectors, in its folder and the folders of its modules."""
+NOT_DECIDING = ("config_sentence_transformers.json", "model.safetensors.index.json")
 
 
 def model_folder(path_or_id: str | Path) -> Path:
@@ -93,6 +96,26 @@ def fingerprint(folder: Path, *settings: dict[str, Any]) -> str:
     for file in sorted(folder.glob("*.safetensors")):
         with file.open("rb") as weights:
             digest.update(hashlib.file_digest(weights, "sha256").digest())
+    return digest.hexdigest()
+
+
+def read_setting(file: Path, name: str) -> Any:
+    """Read a key of a JSON object. Raises UserError where the file or the key is not there."""
+    found = read_json(file).get(name) if file.is_file() else None
+    if found is None:
+        raise UserError(f"{file} does not say {name!r}. Download the model again.")
+    return found
+
+
+def files_hash(folders: Iterable[Path], *more: bytes) -> str:
+    """sha256 over every file of the folders that may decide a vector, and over `more`."""
+    files = {file for folder in folders for name in DECIDING for file in folder.glob(name)}
+    digest = hashlib.sha256()
+    for file in sorted(file for file in files if file.name not in NOT_DECIDING):
+        with file.open("rb") as content:
+            digest.update(hashlib.file_digest(content, "sha256").digest())
+    for part in more:
+        digest.update(part)
     return digest.hexdigest()
 
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from dragoman.errors import UserError
 from dragoman.grouping import by_length, unique
+from dragoman.models.sentences import TextSide
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -123,7 +124,7 @@ class Encoder(ABC):
 class BatchedEncoder(Encoder):
     """An encoder with a text side and a vision tower, which are called on batches.
 
-    A subclass says how long texts are, and what its text side and its tower make of one batch.
+    A subclass brings the text side, and says what its tower and its image head make of one batch.
     """
 
     batch_of_texts = 256
@@ -136,12 +137,8 @@ class BatchedEncoder(Encoder):
         """D."""
 
     @abstractmethod
-    def _lengths(self, texts: Sequence[str]) -> Sequence[int]:
-        """Measure each text, for batches of similar length."""
-
-    @abstractmethod
-    def _text_vectors(self, texts: list[str]) -> NDArray[np.float32]:
-        """[N, J] unit vectors of one batch."""
+    def text_side(self) -> TextSide:
+        """The text side, loaded once; it may be asked by several threads."""
 
     @abstractmethod
     def prepare_image(self, image: Image) -> Any:
@@ -160,9 +157,13 @@ class BatchedEncoder(Encoder):
         require_list(texts, "encode_text", "texts")
         different, row_of_text = unique(texts)
         vectors = np.empty((len(different), self.width), np.float32)
-        size = batch_size or self.batch_of_texts
-        for rows in by_length(self._lengths(different), rows=size, tokens=self.batch_of_tokens):
-            vectors[rows] = self._text_vectors([different[row] for row in rows])
+        if not different:
+            # Nothing is loaded for nothing.
+            return vectors
+        side, size = self.text_side(), batch_size or self.batch_of_texts
+        for rows in by_length(side.lengths(different), rows=size, tokens=self.batch_of_tokens):
+            found = side.encode([different[row] for row in rows])
+            vectors[rows] = found if side.unit else unit(found)
         return vectors[row_of_text]
 
     def encode_image(self, images: Sequence[str | Path | Image], batch_size: int = 32) -> NDArray[np.float32]:
@@ -216,6 +217,12 @@ class BatchedEncoder(Encoder):
         # becomes infinite, for which those who store vectors look.
         with np.errstate(over="ignore"):
             return self._see(prepared).astype(np.float16)
+
+
+def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Scale vectors [N, J] to unit length."""
+    found: NDArray[np.float32] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return found
 
 
 def require_list(values: object, method: str, what: str) -> None:

@@ -16,14 +16,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dragoman.errors import UserError
+from dragoman.errors import MissingExtraError, UserError, reason
+from dragoman.models.sentences import TextSide
 from dragoman.retrievers.base import BatchedEncoder
-from dragoman.retrievers.onnx_graph import AGAIN, Graph, damaged, providers
 from dragoman.retrievers.onnx_inputs import READERS, Preprocessing, TextReader
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+AGAIN = "Export the model again: dragoman export RUN --to onnx --out FOLDER"
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 MODEL_TYPE = "dragoman-onnx"
 FORMAT_VERSION = 1
 PIXELS = "pixel_values"
@@ -31,6 +33,71 @@ PIXELS = "pixel_values"
 GOLDEN_TOLERANCE = {"fp32": 1e-3, "int8": 2e-2}
 """Largest difference from the golden vectors. Integers are exact everywhere, but what is rounded to them
 differs a little between processors."""
+
+
+class OnnxGraph:
+    """One ONNX file with one output. `run` may be called by several threads at once."""
+
+    def __init__(self, path: Path, providers: Sequence[str] = (CPU,), threads: int = 0) -> None:
+        onnxruntime = _onnxruntime()
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        # Weights that are stored as int8 only to be small are unpacked once, not at every call.
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
+        try:
+            self._session = onnxruntime.InferenceSession(path, options, providers=list(providers))
+        except Exception as error:
+            # onnxruntime raises a dozen classes of its own that share no base.
+            raise damaged(path.parent, error) from None
+        self._inputs = {one.name for one in self._session.get_inputs()}
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        """The output for those of `inputs` that the graph reads."""
+        given = {name: value for name, value in inputs.items() if name in self._inputs}
+        found: NDArray[np.float32] = self._session.run(None, given)[0]
+        return found
+
+
+def _onnxruntime() -> Any:
+    try:
+        import onnxruntime
+    except ImportError:
+        raise MissingExtraError("onnxruntime", "onnx", "Loading an exported model") from None
+    return onnxruntime
+
+
+def providers(device: str) -> list[str]:
+    """Names of onnxruntime's execution providers for cpu, cuda or auto. Raises UserError where absent."""
+    known = _onnxruntime().get_available_providers()
+    if device == "cpu" or (device == "auto" and CUDA not in known):
+        return [CPU]
+    if device in ("auto", "cuda") and CUDA in known:
+        return [CUDA, CPU]
+    raise UserError(
+        f"No device {device!r} for exported models here (onnxruntime offers {', '.join(known)}). Use cpu, or "
+        "install onnxruntime-gpu in place of onnxruntime."
+    )
+
+
+def damaged(folder: Path, error: Exception) -> UserError:
+    """Make the error for an export folder that cannot be read."""
+    return UserError(f"{folder} is incomplete or damaged ({type(error).__name__}: {reason(error)}). {AGAIN}")
+
+
+class ExportedTexts(TextSide):
+    """The text side of an export: a reader of texts and one graph."""
+
+    unit = True
+
+    def __init__(self, reader: TextReader, graph: OnnxGraph, width: int) -> None:
+        self.reader, self._graph, self.width = reader, graph, width
+
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        return self.reader.lengths(texts)
+
+    def _vectors(self, given: list[str]) -> NDArray[np.float32]:
+        return self._graph.run(self.reader.prepare(given))
 
 
 class OnnxRetriever(BatchedEncoder):
@@ -85,11 +152,8 @@ class OnnxRetriever(BatchedEncoder):
         """D."""
         return int(self._description["feature_width"])
 
-    def _lengths(self, texts: Sequence[str]) -> list[int]:
-        return self._reader.lengths(texts)
-
-    def _text_vectors(self, texts: list[str]) -> NDArray[np.float32]:
-        return self._text.run(self._reader.prepare(texts))
+    def text_side(self) -> ExportedTexts:
+        return self._texts
 
     def prepare_image(self, image: Image) -> dict[str, NDArray[np.float32]]:
         # Named as the towers of transformers name it, and told apart from a frozen vector by that.
@@ -102,20 +166,17 @@ class OnnxRetriever(BatchedEncoder):
         return self._head_graph.run({"features": vectors})
 
     @cached_property
-    def _reader(self) -> TextReader:
+    def _texts(self) -> ExportedTexts:
         try:
-            return READERS[self._description["text"]](self._folder, self._description)
+            reader = READERS[self._description["text"]](self._folder, self._description)
         except UserError:
             raise
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise damaged(self._folder, error) from None
+        return ExportedTexts(reader, self._graph("text.onnx"), self.width)
 
     @cached_property
-    def _text(self) -> Graph:
-        return self._graph("text.onnx")
-
-    @cached_property
-    def _head_graph(self) -> Graph:
+    def _head_graph(self) -> OnnxGraph:
         return self._graph("head.onnx")
 
     @cached_property
@@ -132,14 +193,14 @@ class OnnxRetriever(BatchedEncoder):
             raise damaged(self._folder, error) from None
 
     @cached_property
-    def _tower(self) -> Graph:
+    def _tower(self) -> OnnxGraph:
         tower = self._graph("image.onnx")
         shape = self._preprocessing.shape
         self._check_golden("vision_vector", lambda golden: tower.run({PIXELS: golden_pixels(shape)[None]}))
         return tower
 
-    def _graph(self, name: str) -> Graph:
-        return Graph(self._folder / name, self._providers, self._threads)
+    def _graph(self, name: str) -> OnnxGraph:
+        return OnnxGraph(self._folder / name, self._providers, self._threads)
 
     def _check_golden(self, name: str, encode: Any) -> None:
         try:

@@ -27,6 +27,7 @@ from dragoman.models.dual import DualEncoder, unique_texts
 from dragoman.models.folder import load_model
 from dragoman.models.fusion import Fusion
 from dragoman.models.identity import model_in, own_fingerprint
+from dragoman.models.sentences import TextSide
 from dragoman.retrievers.base import NO_FUSION, BatchedEncoder, require_list
 
 if TYPE_CHECKING:
@@ -34,6 +35,23 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from dragoman.models.vision import VisionTower
+
+
+class TrainedTexts(TextSide):
+    """The text side of a dual encoder: trunk, attention and head."""
+
+    unit = True
+
+    def __init__(self, model: DualEncoder) -> None:
+        self._model = model
+        self.width = model.joint
+
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        return self._model.trunk.lengths(texts)
+
+    @torch.inference_mode()
+    def _vectors(self, given: list[str]) -> NDArray[np.float32]:
+        return _array(self._model.encode_text(self._model.trunk.prepare(given)).vector)
 
 
 class Retriever(BatchedEncoder):
@@ -90,12 +108,8 @@ class Retriever(BatchedEncoder):
     def regions(self) -> int:
         return 0 if self.model.fusion is None else self.model.fusion.regions
 
-    def _lengths(self, texts: Sequence[str]) -> list[int]:
-        return self.model.trunk.lengths(texts)
-
-    @torch.inference_mode()
-    def _text_vectors(self, texts: list[str]) -> NDArray[np.float32]:
-        return _array(self.model.encode_text(self.model.trunk.prepare(texts)).vector)
+    def text_side(self) -> TextSide:
+        return TrainedTexts(self.model)
 
     def prepare_image(self, image: Image) -> dict[str, Tensor]:
         return self.tower().prepare(image)

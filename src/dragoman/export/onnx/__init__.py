@@ -31,8 +31,7 @@ from dragoman.models.identity import own_fingerprint, own_image_fingerprint
 from dragoman.models.text.huggingface import HuggingFaceText
 from dragoman.models.text.small import SmallText
 from dragoman.models.vision import VisionTower
-from dragoman.retrievers.onnx import FORMAT_VERSION, MODEL_TYPE, OnnxRetriever, golden_pixels
-from dragoman.retrievers.onnx_graph import Graph
+from dragoman.retrievers.onnx import FORMAT_VERSION, MODEL_TYPE, OnnxGraph, OnnxRetriever, golden_pixels
 from dragoman.retrievers.onnx_inputs import READERS, Preprocessing
 from dragoman.retrievers.trained import Retriever
 
@@ -104,10 +103,13 @@ def _checked(
 def _golden(folder: Path, described: dict[str, Any], preprocess: Preprocessing | None) -> dict[str, Any]:
     texts = list(GOLDEN_TEXTS)
     read = READERS[described["text"]](folder, described).prepare(texts)
-    golden: dict[str, Any] = {"texts": texts, "text_vectors": Graph(folder / "text.onnx").run(read).tolist()}
+    golden: dict[str, Any] = {
+        "texts": texts,
+        "text_vectors": OnnxGraph(folder / "text.onnx").run(read).tolist(),
+    }
     if preprocess is not None:
         pixels = {"pixel_values": golden_pixels(preprocess.shape)[None]}
-        golden["vision_vector"] = Graph(folder / "image.onnx").run(pixels).tolist()
+        golden["vision_vector"] = OnnxGraph(folder / "image.onnx").run(pixels).tolist()
     return golden
 
 

@@ -1,0 +1,96 @@
+"""Text sides: texts in, one vector a text out; one file per kind of sentence encoder, found by its name.
+
+`TextSide` is what trained, public and exported models have in common with encoders that read texts alone. A
+frozen encoder is a module of this package with
+
+    LAYOUT                 the folders that it reads, in words, for messages
+    reads(folder)          tells whether a folder is laid out so; no weights are read
+    width(folder)          J, as the folder says, without its weights
+    fingerprint(folder)    sha256 over every file that may decide a vector
+    load(folder, device)   its `TextSide`; raises UserError for what is damaged or not known
+
+At most one kind reads a folder. Where an encoder comes as a package, `folder` is the bare name that a user
+gives. Importing a module of this package brings neither PyTorch nor transformers.
+
+N texts, J width of the vectors.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dragoman import plugins
+from dragoman.errors import UserError
+
+SHARED = ("towers",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """Choices that turn a text into a vector, beside the weights: with them, the same vector comes again."""
+
+    prefix: str = ""
+    """Stands before every text, as `query: ` of e5."""
+    lowercase: bool = False
+    longest: int | None = None
+    """Tokens of a text; longer ones are cut. None where the encoder itself knows."""
+    pool: str = "own"
+    """`mean`, `first` or `max` of the token states; `own` where the encoder gives vectors by itself."""
+
+    def given(self, texts: Sequence[str]) -> list[str]:
+        """Return the texts as a tokenizer gets them."""
+        return [self.prefix + (text.lower() if self.lowercase else text) for text in texts]
+
+
+class TextSide(ABC):
+    """Texts in, vectors out. The vector of a text does not depend on the texts beside it.
+
+    A kind says how its `Reading` is when it is loaded; `encode` then goes by it, whatever it is.
+    """
+
+    width: int
+    """J."""
+    reading = Reading()
+    unit = False
+    """True for vectors of unit length; others are as long as the encoder made them."""
+
+    def lengths(self, texts: Sequence[str]) -> Sequence[int]:
+        """Measure each text, so that those of similar length are encoded together."""
+        # Characters unless an encoder knows better: tokens would have to be made twice.
+        return [len(text) for text in texts]
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """[N, J] of one batch of at least one text, in one pass; an empty text is a text."""
+        return self._vectors(self.reading.given(texts))
+
+    @abstractmethod
+    def _vectors(self, given: list[str]) -> NDArray[np.float32]:
+        """[N, J] of texts that stand as the tokenizer gets them."""
+
+
+def kinds() -> list[str]:
+    """List the kinds of encoders by their names."""
+    return plugins.names(__name__)
+
+
+def kind_of(folder: Path) -> ModuleType | None:
+    """Find the kind that reads a folder."""
+    found = (plugins.load(__name__, name, "sentence encoder") for name in kinds())
+    return next((kind for kind in found if kind.reads(folder)), None)
+
+
+def load_text_side(folder: Path, device: str = "cpu") -> TextSide:
+    """Load the text side in a folder. Raises UserError where no kind reads it, or it is damaged."""
+    kind = kind_of(folder)
+    if kind is None:
+        known = [plugins.load(__name__, name, "sentence encoder").LAYOUT for name in kinds()]
+        raise UserError(f"{folder} holds no sentence encoder that is known: {'; '.join(known)}.")
+    side: TextSide = kind.load(folder, device)
+    return side
