@@ -24,6 +24,11 @@ def masked_mean(states_NLH: Tensor, mask_NL: Tensor) -> Tensor:
     return (states_NLH * weights_NL1).sum(1) / weights_NL1.sum(1).clamp(min=1)
 
 
+def projection(width: int, hidden: int, dropout: float) -> nn.Sequential:
+    """Norm, dropout, linear, ReLU: token states or frames on their way into the shared attention."""
+    return nn.Sequential(nn.LayerNorm(width), nn.Dropout(dropout), nn.Linear(width, hidden), nn.ReLU())
+
+
 class SharedAttention(nn.Module):
     """Multi-head attention with keys narrower than values; one weight set for self and cross mode.
 

@@ -17,7 +17,13 @@ from torch import Tensor, nn
 
 from dragoman.errors import UserError
 from dragoman.grouping import unique
-from dragoman.models.attention import TOKENS_PER_BATCH, SharedAttention, masked_mean, run_by_length
+from dragoman.models.attention import (
+    TOKENS_PER_BATCH,
+    SharedAttention,
+    masked_mean,
+    projection,
+    run_by_length,
+)
 from dragoman.models.fusion import Fusion, FusionConfig, WordHead
 from dragoman.models.temporal import FrameEncoder, VideoConfig, present
 from dragoman.models.text.contract import TextEncoder
@@ -102,13 +108,13 @@ class TextViews:
 class Head(nn.Module):
     """Linear (Xavier, zero bias), optional BatchNorm, dropout, unit length."""
 
-    def __init__(self, width: int, joint: int, dropout: float, batch_norm: bool) -> None:
+    def __init__(self, width: int, joint: int, config: DualConfig) -> None:
         super().__init__()
         self.linear = nn.Linear(width, joint)
         nn.init.xavier_uniform_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
-        self.norm = nn.BatchNorm1d(joint) if batch_norm else nn.Identity()
-        self.dropout = nn.Dropout(dropout)
+        self.norm = nn.BatchNorm1d(joint) if config.head_batch_norm else nn.Identity()
+        self.dropout = nn.Dropout(config.head_dropout)
 
     def forward(self, states_NH: Tensor) -> Tensor:
         return F.normalize(self.dropout(self.norm(self.linear(states_NH))), dim=-1)
@@ -134,17 +140,23 @@ class DualEncoder(nn.Module):
         are frames of videos, and an image is a video of one frame."""
         super().__init__()
         self._still: tuple[nn.Module, ...] = ()
-        self.config = config
-        self.trunk = trunk
-        self.feature_width = feature_width
-        joint = feature_width if config.image_head == "none" else config.joint
-        self.joint = joint
-        self.project = nn.Sequential(
-            nn.LayerNorm(trunk.width),
-            nn.Dropout(config.dropout),
-            nn.Linear(trunk.width, config.hidden),
-            nn.ReLU(),
-        )
+        self.config, self.trunk, self.feature_width = config, trunk, feature_width
+        self.joint = feature_width if config.image_head == "none" else config.joint
+        # The order of the parts decides which random numbers each begins with, and in which order the state of
+        # the optimizer lies in checkpoints.
+        self._build_text_side()
+        self._build_image_side(video)
+        # Last, so that the dual encoder begins with the same weights with and without it.
+        self.fusion: Fusion | None = None
+        if fusion is not None:
+            self.fusion = Fusion(
+                fusion, config.hidden, regions=regions, region_width=feature_width, frames=video is not None
+            )
+            self.word_head = WordHead(config.hidden, trunk.label_table(fusion.words))
+
+    def _build_text_side(self) -> None:
+        config = self.config
+        self.project = projection(self.trunk.width, config.hidden, config.dropout)
         self.positions = nn.Embedding(config.positions, config.hidden)
         nn.init.normal_(self.positions.weight, std=0.02)
         self.position_norm = nn.LayerNorm(config.hidden)
@@ -155,37 +167,27 @@ class DualEncoder(nn.Module):
             dropout=config.dropout,
             released_scale=config.released_scale,
         )
-        self.text_head = Head(config.hidden, joint, config.head_dropout, config.head_batch_norm)
-        self.register_buffer("feature_mean", torch.zeros(feature_width))
-        self.register_buffer("feature_scale", torch.ones(feature_width))
-        self.image_frames = None
+        self.text_head = Head(config.hidden, self.joint, config)
+
+    def _build_image_side(self, video: VideoConfig | None) -> None:
+        config, width = self.config, self.feature_width
+        self.register_buffer("feature_mean", torch.zeros(width))
+        self.register_buffer("feature_scale", torch.ones(width))
+        self.image_frames: FrameEncoder | None = None
         if video is not None:
-            self.image_frames = FrameEncoder(video, feature_width, released_scale=config.released_scale)
-        seen = feature_width if self.image_frames is None else self.image_frames.width
-        if config.image_head == "none" and video is not None and video.pooling == "nrccr":
-            raise UserError(
-                "dual.image_head=none keeps the space of the vision vectors, which video.pooling=nrccr "
-                "leaves. Choose one that stays in it: --set video.pooling=temporal, or mean"
-            )
-        self.image_trunk = (
-            nn.Sequential(nn.Linear(seen, joint * 2), nn.ReLU())
-            if config.image_head == "mlp"
-            else nn.Identity()
-        )
+            if config.image_head == "none" and video.pooling == "nrccr":
+                raise UserError(
+                    "dual.image_head=none keeps the space of the vision vectors, which video.pooling=nrccr "
+                    "leaves. Choose one that stays in it: --set video.pooling=temporal, or mean"
+                )
+            self.image_frames = FrameEncoder(video, width, released_scale=config.released_scale)
+            width = self.image_frames.width
+        self.image_trunk: nn.Module = nn.Identity()
+        if config.image_head == "mlp":
+            self.image_trunk = nn.Sequential(nn.Linear(width, 2 * self.joint), nn.ReLU())
+            width = 2 * self.joint
         self.image_dropout = nn.Dropout(config.image_dropout)
-        width = joint * 2 if config.image_head == "mlp" else seen
-        self.image_head = (
-            None
-            if config.image_head == "none"
-            else Head(width, joint, config.head_dropout, config.head_batch_norm)
-        )
-        # Last, so that the dual encoder begins with the same weights with and without it.
-        self.fusion: Fusion | None = None
-        if fusion is not None:
-            self.fusion = Fusion(
-                fusion, config.hidden, regions=regions, region_width=feature_width, frames=video is not None
-            )
-            self.word_head = WordHead(config.hidden, trunk.label_table(fusion.words))
+        self.image_head = None if config.image_head == "none" else Head(width, self.joint, config)
 
     @torch.no_grad()
     def fit_features(self, mean_D: Tensor, deviation_D: Tensor) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from dragoman.errors import UserError
 from dragoman.media.frames import MOST_FRAMES
-from dragoman.models.attention import SharedAttention, masked_mean
+from dragoman.models.attention import SharedAttention, masked_mean, projection
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,12 +83,7 @@ class AttendedFrames(nn.Module):
 
     def __init__(self, config: VideoConfig, frame_width: int, released_scale: bool) -> None:
         super().__init__()
-        self.project = nn.Sequential(
-            nn.LayerNorm(frame_width),
-            nn.Dropout(config.dropout),
-            nn.Linear(frame_width, config.hidden),
-            nn.ReLU(),
-        )
+        self.project = projection(frame_width, config.hidden, config.dropout)
         self.positions = _positions(config.hidden)
         self.position_norm = nn.LayerNorm(config.hidden)
         self.dropout = nn.Dropout(config.dropout)
