@@ -105,15 +105,13 @@ class DragomanText(nn.Module):
 
     @property
     def tokenizer(self) -> Any:
-        """The tokenizer of a Hugging Face trunk, or the spelling of the small one."""
-        trunk = self.model.trunk
-        return getattr(trunk, "tokenizer", None) or getattr(trunk, "spelling", None)
+        """The tokenizer of the text encoder, of whatever class."""
+        return self.model.trunk.tokenizer
 
     @property
     def max_seq_length(self) -> int:
         """Tokens of a text at most; longer ones are cut."""
-        config: Any = self.model.trunk.config
-        return int(getattr(self.model.trunk, "max_length", None) or config.max_words)
+        return self.model.trunk.max_tokens
 
     def get_embedding_dimension(self) -> int:
         """J."""

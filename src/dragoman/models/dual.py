@@ -142,8 +142,8 @@ class DualEncoder(nn.Module):
         self._still: tuple[nn.Module, ...] = ()
         self.config, self.trunk, self.feature_width = config, trunk, feature_width
         self.joint = feature_width if config.image_head == "none" else config.joint
-        # The order of the parts decides which random numbers each begins with, and in which order the state of
-        # the optimizer lies in checkpoints.
+        # The order of the parts decides which random numbers each begins with, and how the state of the
+        # optimizer lies in checkpoints.
         self._build_text_side()
         self._build_image_side(video)
         # Last, so that the dual encoder begins with the same weights with and without it.

@@ -20,22 +20,16 @@ from torch import Tensor
 
 from dragoman.errors import UserError
 from dragoman.folders import atomic_path, write_json, write_text
+from dragoman.models import text
 from dragoman.models.dual import DualConfig, DualEncoder
 from dragoman.models.fusion import FusionConfig
 from dragoman.models.identity import read_config
 from dragoman.models.temporal import VideoConfig
-from dragoman.models.text.contract import TextEncoder
-from dragoman.models.text.huggingface import HuggingFaceText
-from dragoman.models.text.small import SmallText
 
 MODEL_TYPE = "dragoman-dual"
 FORMAT_VERSION = 3
 """2 may hold a fusion encoder, 3 an encoder of frames; models without are still written, and read elsewhere,
 as 1."""
-TRUNKS: Mapping[str, type[SmallText] | type[HuggingFaceText]] = {
-    "small": SmallText,
-    "huggingface": HuggingFaceText,
-}
 GOLDEN_TEXTS = ("a dog runs on the beach", "Um cão corre na praia", "一只狗在海滩上奔跑")
 GOLDEN_TOLERANCE = 1e-3
 
@@ -58,7 +52,7 @@ def save_model(folder: Path, model: DualEncoder, details: Mapping[str, Any]) -> 
         "architectures": ["DualEncoder"],
         "format_version": _version(model),
         "dual": asdict(model.config),
-        "text": _kind(model.trunk),
+        "text": text.name_of(model.trunk),
         "feature_width": model.feature_width,
         "joint": model.joint,
         "trained": dict(details),
@@ -80,7 +74,7 @@ def load_model(folder: Path) -> tuple[DualEncoder, dict[str, Any]]:
     config = _read_config(folder)
     try:
         trained = dict(config["trained"])
-        trunk = TRUNKS[config["text"]].from_assets(folder)
+        trunk = text.load(config["text"]).Encoder.from_assets(folder)
         fusion = FusionConfig(**config["fusion"]) if "fusion" in config else None
         model = DualEncoder(
             DualConfig(**config["dual"]),
@@ -146,10 +140,6 @@ def _version(model: DualEncoder) -> int:
     if model.image_frames is not None:
         return FORMAT_VERSION
     return 1 if model.fusion is None else 2
-
-
-def _kind(trunk: TextEncoder) -> str:
-    return next(name for name, kind in TRUNKS.items() if isinstance(trunk, kind))
 
 
 def _card(details: Mapping[str, Any]) -> str:

@@ -108,7 +108,9 @@ def _settings(config: dict[str, Any], beginnings: str | tuple[str, ...]) -> byte
 
 def _assets(folder: Path) -> Iterator[bytes]:
     """Vocabulary or tokenizer, file by file."""
-    for file in (folder / "ngrams.json", *sorted((folder / "hf_text").glob("*"))):
+    # The two first kinds of encoders keep theirs where folders of before have them.
+    first = (folder / "ngrams.json", *sorted((folder / "hf_text").glob("*")))
+    for file in (*first, *sorted((folder / "text").rglob("*"))):
         if not file.is_file():
             continue
         content = file.read_bytes()

@@ -14,7 +14,7 @@ from dragoman.errors import UserError
 from dragoman.models.dual import DualConfig
 from dragoman.models.fusion import FusionConfig
 from dragoman.models.temporal import VideoConfig
-from dragoman.models.text.huggingface import HuggingFaceTextConfig
+from dragoman.models.text import TextConfig, name_of
 from dragoman.models.text.spelling import SmallTextConfig
 from dragoman.objectives import load_objective
 from dragoman.objectives.contract import ObjectiveConfig
@@ -96,7 +96,7 @@ class TrainConfig:
     """File of `objectives/`."""
     loss: ObjectiveConfig
     """That file's `Config`."""
-    text: SmallTextConfig | HuggingFaceTextConfig = field(default_factory=SmallTextConfig)
+    text: TextConfig = field(default_factory=SmallTextConfig)
     dual: DualConfig = field(default_factory=DualConfig)
     fusion: FusionConfig = field(default_factory=FusionConfig)
     video: VideoConfig = field(default_factory=VideoConfig)
@@ -214,7 +214,7 @@ class TrainConfig:
             raise UserError(f"lexicons names {', '.join(unknown)}, which is no target: {self.targets}")
         self._check_objective()
         self._check_chunk()
-        longest = self.text.max_words if isinstance(self.text, SmallTextConfig) else self.text.max_length
+        longest = self.text.max_tokens
         if longest > self.dual.positions:
             raise UserError(
                 f"Texts of up to {longest} tokens need as many positions, but dual.positions is "
@@ -287,7 +287,7 @@ class TrainConfig:
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
-        plain["text"]["type"] = "small" if isinstance(self.text, SmallTextConfig) else "huggingface"
+        plain["text"]["type"] = name_of(self.text)
         return plain
 
 

@@ -21,8 +21,6 @@ from dragoman.corpus import FeatureSet
 from dragoman.errors import UserError
 from dragoman.models.dual import DualEncoder, unique_texts
 from dragoman.models.folder import load_model
-from dragoman.models.text.small import SmallText
-from dragoman.models.text.spelling import SmallTextConfig
 from dragoman.objectives.contract import Batch, Objective, Views
 from dragoman.training.config import ExtensionConfig, TrainConfig
 from dragoman.training.run_folder import model_hash, read_config, read_identity
@@ -44,7 +42,6 @@ def extended_config(run: str | Path, add: Sequence[str], recipe: TrainConfig | N
             + (f", not {', '.join(known)}" if known else "")
             + ": --add gl"
         )
-    small = isinstance(before.text, SmallTextConfig)
     return replace(
         recipe or before,
         source=before.source,
@@ -54,7 +51,7 @@ def extended_config(run: str | Path, add: Sequence[str], recipe: TrainConfig | N
         dual=before.dual,
         fusion=before.fusion,
         video=before.video,
-        extension=ExtensionConfig(added=tuple(add), learn="vocabulary" if small else "text"),
+        extension=ExtensionConfig(added=tuple(add), learn="vocabulary" if before.text.grows else "text"),
     )
 
 
@@ -99,7 +96,7 @@ class Extension:
         model, _ = load_model(self.run / "model")
         if self.config.learn == "vocabulary":
             self._learn_new_pieces(model, texts, known_words)
-        elif isinstance(model.trunk, SmallText):
+        else:
             model.trunk = model.trunk.extended(texts, known_words)
         model.freeze_images()
         return model
@@ -126,16 +123,19 @@ class Extension:
 
     def _learn_new_pieces(self, model: DualEncoder, texts: Sequence[str], known_words: Iterable[str]) -> None:
         """Freeze all but the rows of pieces that the model did not know."""
-        if not isinstance(model.trunk, SmallText):
+        table = model.trunk.table
+        if table is None:
             raise UserError(
                 "A pretrained text encoder has a vocabulary of its own, to which nothing is added. Let the "
                 "text side learn: --set extension.learn=text"
             )
-        known = len(model.trunk.vocabulary) + 1
+        known = len(table)
         model.trunk = model.trunk.extended(texts, known_words)
+        pieces = model.trunk.table
+        assert pieces is not None
         model.requires_grad_(False)
         model.freeze(model.text_head.norm)
-        pieces = model.trunk.pieces.weight.requires_grad_(True)
+        pieces.requires_grad_(True)
         new_V1 = (torch.arange(len(pieces)) >= known).unsqueeze(1)
         pieces.register_hook(  # type: ignore[no-untyped-call]
             lambda gradient: gradient * new_V1.to(gradient.device)

@@ -12,11 +12,9 @@ import torch
 from torch import Tensor
 
 from dragoman.corpus import FeatureSet
+from dragoman.models import text
 from dragoman.models.dual import DualEncoder
-from dragoman.models.text.contract import TextEncoder
-from dragoman.models.text.huggingface import HuggingFaceText
-from dragoman.models.text.small import SmallText
-from dragoman.models.text.spelling import SmallTextConfig
+from dragoman.models.text.contract import Material
 from dragoman.training.config import TrainConfig
 from dragoman.training.samples import Samples
 from dragoman.training.word_links import word_links
@@ -29,9 +27,14 @@ def new_model(
 
     `known_words` join the vocabulary, where one is fitted, and are linked to the source words they render.
     """
+    material = Material(
+        texts=samples.all_texts,
+        known=known_words,
+        links=lambda settings: word_links(samples, settings, known_words),
+    )
     model = DualEncoder(
         config.dual,
-        _trunk(config, samples, known_words),
+        text.load(text.name_of(config.text)).Encoder.fresh(config.text, material),
         features.width,
         fusion=config.fusion if "fused" in config.loss.needs else None,
         regions=features.most_parts,
@@ -39,13 +42,6 @@ def new_model(
     )
     model.fit_features(*_moments(features, samples.item_id))
     return model
-
-
-def _trunk(config: TrainConfig, samples: Samples, known_words: Mapping[str, tuple[str, ...]]) -> TextEncoder:
-    if isinstance(config.text, SmallTextConfig):
-        links = word_links(samples, config.text, known_words)
-        return SmallText.fit(samples.all_texts(), config.text, known_words, links)
-    return HuggingFaceText.load(config.text)
 
 
 def _moments(features: FeatureSet, item_ids: list[str]) -> tuple[Tensor, Tensor]:

@@ -21,8 +21,7 @@ from torch import Tensor
 from dragoman.errors import UserError
 from dragoman.folders import Format, atomic_path, sha256
 from dragoman.models.identity import CALIBRATION
-from dragoman.models.text.huggingface import HuggingFaceTextConfig
-from dragoman.models.text.spelling import SmallTextConfig
+from dragoman.models.text import load as load_text_kind
 from dragoman.settings import restore
 from dragoman.training.config import TrainConfig, objective_config
 
@@ -61,7 +60,7 @@ def model_hash(run: Path) -> str:
 
 def _restored(plain: Mapping[str, Any]) -> TrainConfig:
     text = dict(plain["text"])
-    kind = {"small": SmallTextConfig, "huggingface": HuggingFaceTextConfig}[text.pop("type")]
+    kind = load_text_kind(text.pop("type")).Config
     loss = type(objective_config(plain["objective"]))
     parts = {"text": restore(kind, text), "loss": restore(loss, plain["loss"])}
     return restore(TrainConfig, {**plain, **parts})

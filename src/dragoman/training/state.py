@@ -16,7 +16,6 @@ from torch import Tensor
 from dragoman.corpus import Corpus
 from dragoman.errors import UserError
 from dragoman.models.dual import DualEncoder
-from dragoman.models.text.huggingface import HuggingFaceText
 from dragoman.objectives import load_objective
 from dragoman.objectives.contract import Batch, Objective, Views
 from dragoman.training.config import TrainConfig
@@ -71,7 +70,7 @@ class TrainState:
             model=model, features=self.features, config=config, processes=self.processes
         )
         self._share_out()
-        pretrained = model.trunk.parameters() if isinstance(model.trunk, HuggingFaceText) else ()
+        pretrained = model.trunk.parameters() if model.trunk.pretrained else ()
         # Decay would move the rows of a vocabulary that must stay as well.
         decay = replace(config, weight_decay=0.0) if config.learns_pieces_only else config
         self.optimizer = make_optimizer(self.trained, pretrained, decay)

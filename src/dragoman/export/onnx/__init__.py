@@ -119,7 +119,7 @@ def _write_text(retriever: Retriever, folder: Path) -> dict[str, Any]:
     graphs.save_text(model, folder / "text.onnx")
     if isinstance(model.trunk, HuggingFaceText):
         return {"text": "huggingface", **save_tokenizer(model.trunk, folder)}
-    assert isinstance(model.trunk, SmallText)
+    assert isinstance(model.trunk, SmallText), "graphs.save_text refuses all others"
     model.trunk.spelling.save(folder)
     return {"text": "small"}
 

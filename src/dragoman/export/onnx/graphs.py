@@ -18,9 +18,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dragoman.errors import MissingExtraError
+from dragoman.errors import MissingExtraError, UserError
 from dragoman.models.dual import DualEncoder
 from dragoman.models.folder import GOLDEN_TEXTS
+from dragoman.models.text import name_of
+from dragoman.models.text.huggingface import HuggingFaceText
 from dragoman.models.text.small import SmallText
 from dragoman.models.vision import VisionTower, image_vectors, run_tower
 
@@ -87,8 +89,13 @@ def save_text(model: DualEncoder, path: Path) -> None:
         sizes = inputs["sizes"]
         inputs["owners"] = torch.repeat_interleave(torch.arange(len(sizes)), sizes)
         _save(WordsGraph(model, model.trunk), inputs, path)
-    else:
+    elif isinstance(model.trunk, HuggingFaceText):
         _save(TokensGraph(model), inputs, path)
+    else:
+        raise UserError(
+            f"There is no graph for the text encoder {name_of(model.trunk)!r}. Export it to "
+            "sentence-transformers, or serve the run with PyTorch."
+        )
 
 
 def save_head(model: DualEncoder, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Contract of the text encoders that learn: texts in, token states out, in three steps.
+"""Contract of the text encoders that learn (`Encoder` of a kind): texts in, token states out, in three steps.
 
 `prepare` is CPU work; `embed` runs once over all texts of a step; `forward` runs on batches of texts of
 similar length, so that little is computed on padding.
@@ -10,12 +10,27 @@ predicted, W width of their vectors.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Self
 
 from torch import Tensor, nn
 
 from dragoman.errors import UserError
+from dragoman.models.text import TextConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Material:
+    """Texts that an encoder may be fitted on. Each part is made when it is asked for: some cost minutes."""
+
+    texts: Callable[[], Iterable[str]]
+    """The training captions."""
+    known: Mapping[str, tuple[str, ...]]
+    """Words that a vocabulary shall hold however often they occur, with source words that they render."""
+    links: Callable[[Any], Mapping[str, Sequence[str]]]
+    """Source words of words of other languages, as the settings of an encoder ask for them."""
 
 
 class TextEncoder(nn.Module, ABC):
@@ -24,8 +39,37 @@ class TextEncoder(nn.Module, ABC):
     Case and accents are kept. States of one text must not depend on its batch-mates or on padding.
     """
 
+    config: TextConfig
     width: int
     """H."""
+    tokenizer: Any
+    """What cuts texts into tokens, of whatever class."""
+    pretrained = False
+    """True for weights that were learned elsewhere: they have a learning rate of their own."""
+
+    @classmethod
+    @abstractmethod
+    def fresh(cls, config: Any, material: Material) -> Self:
+        """Make the encoder that a training begins with."""
+
+    @classmethod
+    @abstractmethod
+    def from_assets(cls, folder: Path) -> Self:
+        """Make the module without its trained weights, from what `save_assets` wrote."""
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens of a text at most; longer texts are cut."""
+        return self.config.max_tokens
+
+    @property
+    def table(self) -> nn.Parameter | None:
+        """[V, H] vectors of the vocabulary, where it grows: further rows come last. Else None."""
+        return None
+
+    def extended(self, texts: Iterable[str], known: Iterable[str] = ()) -> TextEncoder:
+        """Return a copy that reads further languages, and known texts as before; itself where it is fixed."""
+        return self
 
     @abstractmethod
     def lengths(self, texts: Sequence[str]) -> list[int]:
@@ -49,7 +93,10 @@ class TextEncoder(nn.Module, ABC):
 
     @abstractmethod
     def save_assets(self, folder: Path) -> None:
-        """Write what the weights do not hold (vocabulary, configuration) into `folder`."""
+        """Write what the weights do not hold (vocabulary, configuration) into `folder/text/`.
+
+        Files there decide the identity of a model; so do those of the two first kinds, which lie elsewhere.
+        """
 
     def labels(self, inputs: dict[str, Tensor], limit: int) -> Tensor:
         """[T, L] what to predict where a token is hidden; -1 for padding, special tokens, and rare words.

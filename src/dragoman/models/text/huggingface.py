@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from dragoman.errors import UserError
 from dragoman.folders import write_json
 from dragoman.models.hub import loading, longest_input, model_folder, pretrained
-from dragoman.models.text.contract import TextEncoder
+from dragoman.models.text import TextConfig
+from dragoman.models.text.contract import Material, TextEncoder
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ _LAYERS = re.compile(r"all|none|last:[1-9]\d*|(\d+)-(\d+)")
 
 
 @dataclass(frozen=True, kw_only=True)
-class HuggingFaceTextConfig:
+class HuggingFaceTextConfig(TextConfig):
     """Choice of an encoder, and of the part that learns; everything else stays frozen."""
 
     path: str
@@ -42,6 +43,10 @@ class HuggingFaceTextConfig:
     """Let word, position and type embeddings learn as well: in multilingual models most of the weights."""
     max_length: int = 64
     """Tokens of a text, special ones included; longer texts are cut. The model's own limit also holds."""
+
+    @property
+    def max_tokens(self) -> int:
+        return self.max_length
 
     @classmethod
     def from_text(cls, text: str) -> HuggingFaceTextConfig | None:
@@ -63,6 +68,8 @@ class HuggingFaceText(TextEncoder):
     computed from, and masked.
     """
 
+    pretrained = True
+
     def __init__(self, config: HuggingFaceTextConfig, trunk: Any, tokenizer: Any) -> None:
         super().__init__()
         self.config = config
@@ -78,6 +85,14 @@ class HuggingFaceText(TextEncoder):
         pad = tokenizer.pad_token_id
         self.pad_id = self.end_id if pad is None else int(pad)
         _train_only(trunk, config)
+
+    @property
+    def max_tokens(self) -> int:
+        return self.max_length
+
+    @classmethod
+    def fresh(cls, config: HuggingFaceTextConfig, material: Material) -> HuggingFaceText:
+        return cls.load(config)
 
     @classmethod
     def load(cls, config: HuggingFaceTextConfig) -> HuggingFaceText:
@@ -267,3 +282,7 @@ def _trunk_of(model: Any) -> nn.Module:
     # T5 keeps its word embeddings under two names; safetensors refuse tensors that share memory.
     trunk: nn.Module = model.encoder if hasattr(model, "shared") else model
     return trunk
+
+
+Config = HuggingFaceTextConfig
+Encoder = HuggingFaceText

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dragoman.models.text.contract import TextEncoder
+from dragoman.models.text.contract import Material, TextEncoder
 from dragoman.models.text.spelling import SmallTextConfig, Spelling, fit_pieces
 
 
@@ -35,7 +35,7 @@ class SmallText(TextEncoder):
         super().__init__()
         self.config = config
         self.width = config.width
-        self.spelling = Spelling(config, vocabulary, added, links)
+        self.spelling = self.tokenizer = Spelling(config, vocabulary, added, links)
         self.vocabulary = self.spelling.vocabulary
         self.added = self.spelling.added
         self.links = self.spelling.links
@@ -61,6 +61,14 @@ class SmallText(TextEncoder):
             )
             for _ in range(config.layers)
         )
+
+    @classmethod
+    def fresh(cls, config: SmallTextConfig, material: Material) -> SmallText:
+        return cls.fit(material.texts(), config, material.known, material.links(config))
+
+    @property
+    def table(self) -> nn.Parameter:
+        return self.pieces.weight
 
     @classmethod
     def fit(
@@ -156,3 +164,7 @@ class SmallText(TextEncoder):
         kept_U = torch.zeros(len(sizes_U), device=sizes_U.device).index_add_(0, word_P, weights_P)
         summed_UH: Tensor = self.pieces(pieces_P, starts_U, per_sample_weights=weights_P)
         return summed_UH / kept_U.clamp(min=1).unsqueeze(1)
+
+
+Config = SmallTextConfig
+Encoder = SmallText

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from dragoman.errors import UserError
 from dragoman.folders import write_text
+from dragoman.models.text import TextConfig
 
 VOCABULARY = "ngrams.json"
 # Scripts without spaces between words are read character by character: kana, Han, Thai, Lao, Burmese, Khmer.
@@ -35,8 +36,10 @@ _WORDS = re.compile(rf"[{_UNSPACED}]|(?:(?![{_UNSPACED}])[\w'’{_MARKS}])+|[^\w
 
 
 @dataclass(frozen=True, kw_only=True)
-class SmallTextConfig:
+class SmallTextConfig(TextConfig):
     """A Transformer over words; H is `width`."""
+
+    grows = True
 
     width: int = 256
     layers: int = 0
@@ -75,6 +78,10 @@ class SmallTextConfig:
         for name in ("dropout", "piece_dropout", "whole_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise UserError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
+
+    @property
+    def max_tokens(self) -> int:
+        return self.max_words
 
 
 def words(text: str) -> list[str]:
