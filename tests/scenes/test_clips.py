@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageChops
 
 from dragoman.errors import MissingExtraError, UserError
+from dragoman.media.video import pyav
 from dragoman.scenes.backdrops import backdrop
 from dragoman.scenes.clip import EVENTS, REVERSED, Clip, distinct_clips, reversed_clip
 from dragoman.scenes.draws import Draws
 from dragoman.scenes.film import FRAMES, RATE, SIDE, TURN, film
-from dragoman.scenes.mp4 import pyav, read_mp4, write_mp4
+from dragoman.scenes.mp4 import read_mp4, write_mp4
 from dragoman.scenes.scene import Group
 
 CLIPS = distinct_clips(40, seed=2)

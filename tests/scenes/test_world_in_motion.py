@@ -17,8 +17,9 @@ from click.testing import CliRunner
 from dragoman.cli import dragoman
 from dragoman.corpus.corpus import CAPTIONS, Corpus
 from dragoman.errors import UserError
+from dragoman.media.video import pyav
 from dragoman.scenes import media
-from dragoman.scenes.mp4 import pyav, read_mp4, write_mp4
+from dragoman.scenes.mp4 import read_mp4, write_mp4
 from dragoman.scenes.vision import describe
 from dragoman.scenes.world import RECORDED, RECORDED_MOTION, WorldConfig, human_captions, write_world
 

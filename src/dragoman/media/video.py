@@ -329,12 +329,12 @@ def upright(frame: Any, pixel_shape: float) -> Image:
     return image.transpose(Transpose.FLIP_TOP_BOTTOM) if d < 0 else image
 
 
-def pyav() -> Any:
-    """Import the package that reads videos. Raises MissingExtraError where it is not installed."""
+def pyav(what: str = "Reading videos") -> Any:
+    """Import the package that reads and writes videos. Raises MissingExtraError without it, for `what`."""
     try:
         import av
     except ImportError:
-        raise MissingExtraError("av", "video", "Reading videos") from None
+        raise MissingExtraError("av", "video", what) from None
     return av
 
 

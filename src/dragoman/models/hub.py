@@ -163,6 +163,20 @@ def pretrained(model_class: Any, folder: Path) -> tuple[Any, list[str]]:
     return model, sorted(info["missing_keys"])
 
 
+def config_in(folder: Path) -> Any:
+    """Load the configuration of a model of transformers; no code of the folder is run."""
+    from transformers import AutoConfig
+
+    return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+
+
+def tokenizer_in(folder: Path) -> Any:
+    """Load the tokenizer of a model of transformers; no code of the folder is run."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+
+
 def require_trained(folder: Path, missing: Sequence[str]) -> None:
     """Raise UserError where the weights of a folder lack parameters of its model."""
     if missing:

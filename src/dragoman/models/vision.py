@@ -26,7 +26,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dragoman.errors import MissingExtraError, UserError, reason
-from dragoman.models.hub import fingerprint, loading, model_folder, pretrained, read_json, require_trained
+from dragoman.models.hub import (
+    config_in,
+    fingerprint,
+    loading,
+    model_folder,
+    pretrained,
+    read_json,
+    require_trained,
+)
 
 try:
     import torch
@@ -200,9 +208,7 @@ def checked_device(device: str) -> str:
 def _load(folder: Path) -> tuple[Any, Any]:
     preprocessing(folder)
     with loading(folder, "vision tower"):
-        from transformers import AutoConfig
-
-        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        config = config_in(folder)
         model_class = _model_class(config)
         if not _reads_images(model_class):
             raise UserError(

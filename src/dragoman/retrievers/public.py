@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dragoman.errors import MissingExtraError, UserError
-from dragoman.models.hub import PAIR, is_pair, loading, model_folder, pair_part
+from dragoman.models.hub import PAIR, config_in, is_pair, loading, model_folder, pair_part
 
 try:
     import torch  # noqa: F401
@@ -153,12 +153,12 @@ def _describe(folder: Path, files: Stamps) -> dict[str, Any]:
         if kind_of(folder) is not None:
             raise _half(folder)
         with loading(folder, "dual encoder"):
-            kind = dual.config_of(folder).model_type
+            kind = config_in(folder).model_type
         raise UserError(
             f"{folder} holds a {kind} model, which has no text and image side in one space. Give a dual "
             "encoder (CLIP, SigLIP 2, AltCLIP, …), a folder that dragoman train wrote, or an export."
         )
-    config, eye = dual.config_of(folder), tower_fingerprint(folder)
+    config, eye = config_in(folder), tower_fingerprint(folder)
     return _description(str(config.model_type), dual.width(folder), dual.fingerprint(folder), folder, eye)
 
 

@@ -4,23 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 from PIL import Image
 
-from dragoman.errors import MissingExtraError
+from dragoman.media.video import pyav
 
 QUANTISER = "20"
-
-
-def pyav() -> ModuleType:
-    """The package that reads and writes video files. Raises MissingExtraError without it."""
-    try:
-        import av
-    except ModuleNotFoundError:
-        raise MissingExtraError("av", "video", "The generated world in motion") from None
-    return av
+MOTION = "The generated world in motion"
+"""What needs the package that writes videos, in messages."""
 
 
 def write_mp4(path: Path, frames: Sequence[Image.Image], rate: int) -> None:
@@ -30,7 +22,7 @@ def write_mp4(path: Path, frames: Sequence[Image.Image], rate: int) -> None:
     a video and of its reversal are the same frames, bit for bit. One thread, so that equal frames give equal
     files.
     """
-    av = pyav()
+    av = pyav(MOTION)
     with av.open(path, "w", format="mp4") as file:
         stream = file.add_stream("libx264", rate=rate, options={"qp": QUANTISER})
         stream.width, stream.height = frames[0].size

@@ -12,13 +12,14 @@ import pyarrow.parquet as pq
 from dragoman.corpus.corpus import CAPTIONS, CORPUS, Corpus
 from dragoman.errors import UserError
 from dragoman.folders import atomic_path, resume
+from dragoman.media.video import pyav
 from dragoman.records import Caption
 from dragoman.scenes.clip import Clip
 from dragoman.scenes.draws import Draws
 from dragoman.scenes.entries import Entry, clip_entries, items_table, picture_entries, split_of
 from dragoman.scenes.grammars import caption, languages
 from dragoman.scenes.media import describe_clips, describe_pictures, write_clips, write_pictures
-from dragoman.scenes.mp4 import pyav
+from dragoman.scenes.mp4 import MOTION
 from dragoman.scenes.plan import Plan, draw_clip_plan, draw_plan
 
 SOURCE = "en"
@@ -79,7 +80,7 @@ def write_world(out: str | Path, config: WorldConfig) -> Corpus:
     """
     folder = Path(out)
     if config.motion:
-        pyav()
+        pyav(MOTION)
     fix = "Give another folder with --out, or delete this one."
     with resume(folder, CORPUS, {"world": _as_json(config)}, fix=fix) as work:
         if work.done is not None:

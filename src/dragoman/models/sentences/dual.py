@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dragoman.errors import UserError
-from dragoman.models.hub import loading, longest_input, pretrained, require_trained
+from dragoman.models.hub import config_in, loading, longest_input, pretrained, require_trained, tokenizer_in
 from dragoman.models.sentences import Reading, TextSide
 
 LAYOUT = "dual encoders that transformers loads (CLIP, SigLIP 2, AltCLIP, …)"
@@ -30,7 +30,7 @@ def reads(folder: Path) -> bool:
 
 def width(folder: Path) -> int:
     """J."""
-    return joint_width(config_of(folder))
+    return joint_width(config_in(folder))
 
 
 def fingerprint(folder: Path) -> str:
@@ -48,9 +48,7 @@ def load(folder: Path, device: str) -> TextSide:
     import transformers
 
     with loading(folder, "text encoder"):
-        tokenizer = transformers.AutoTokenizer.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False
-        )
+        tokenizer = tokenizer_in(folder)
         model, missing = pretrained(transformers.AutoModel, folder)
     require_trained(folder, missing)
     # The image half is loaded apart, where it is needed.
@@ -90,13 +88,6 @@ class DualText(TextSide):
         return found
 
 
-def config_of(folder: Path) -> Any:
-    """Load the configuration of a model of transformers; raises what it raises."""
-    import transformers
-
-    return transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-
-
 def holds_both_sides(folder: Path) -> bool:
     """Tell whether a folder holds a model with a text and an image side in one space."""
     if not (folder / "config.json").is_file():
@@ -105,7 +96,7 @@ def holds_both_sides(folder: Path) -> bool:
         with loading(folder, "dual encoder"):
             import transformers
 
-            model_class = transformers.AutoModel._model_mapping[type(config_of(folder))]
+            model_class = transformers.AutoModel._model_mapping[type(config_in(folder))]
     except UserError:
         # Of a kind that transformers does not know; whoever needs the model is told so when it is loaded.
         return False

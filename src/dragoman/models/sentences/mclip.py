@@ -17,6 +17,7 @@ from dragoman.models.hub import (
     read_setting,
     require_safetensors,
     require_trained,
+    tokenizer_in,
 )
 from dragoman.models.sentences import Reading, TextSide
 
@@ -58,7 +59,7 @@ def _load(folder: Path, device: str) -> TextSide:
     from safetensors.torch import load_file
     from torch import nn
 
-    from dragoman.models.sentences.towers import TextTower, frozen, longest_text, tokenizer_in
+    from dragoman.models.sentences.towers import TextTower, frozen, longest_text
 
     require_safetensors(folder)
     base = _base_config(folder)

@@ -16,6 +16,7 @@ from dragoman.models.hub import (
     read_setting,
     require_safetensors,
     require_trained,
+    tokenizer_in,
 )
 from dragoman.models.sentences import Reading, TextSide
 
@@ -67,7 +68,7 @@ def _load(folder: Path, device: str) -> TextSide:
     import transformers
     from torch import nn
 
-    from dragoman.models.sentences.towers import TextTower, frozen, longest_text, tokenizer_in
+    from dragoman.models.sentences.towers import TextTower, frozen, longest_text
 
     trunk: Any = None
     pool: str | None = None

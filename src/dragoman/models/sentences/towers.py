@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -73,13 +72,6 @@ POOLINGS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
 def frozen(module: Any, device: str) -> Any:
     """Put a module on a device, in eval mode and without gradients."""
     return module.to(device).eval().requires_grad_(False)
-
-
-def tokenizer_in(folder: Path) -> Any:
-    """Load the tokenizer of a folder; no code of it is run."""
-    import transformers
-
-    return transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
 def longest_text(config: Any, said: object) -> int:

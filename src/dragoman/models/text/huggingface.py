@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from dragoman.errors import UserError
 from dragoman.folders import write_json
-from dragoman.models.hub import loading, longest_input, model_folder, pretrained
+from dragoman.models.hub import config_in, loading, longest_input, model_folder, pretrained, tokenizer_in
 from dragoman.models.text import TextConfig
 from dragoman.models.text.contract import Material, TextEncoder
 
@@ -99,7 +99,7 @@ class HuggingFaceText(TextEncoder):
         """Load pretrained weights and tokenizer. Raises UserError for a folder of another kind."""
         folder = model_folder(config.path)
         with loading(folder, "text encoder"):
-            trunk, tokenizer = _load_trunk(folder), _load_tokenizer(folder)
+            trunk, tokenizer = _load_trunk(folder), tokenizer_in(folder)
         for change in folded(tokenizer):
             log.warning("The tokenizer of %s %s; texts that differ in nothing else are one.", folder, change)
         return cls(config, trunk, tokenizer)
@@ -164,9 +164,9 @@ class HuggingFaceText(TextEncoder):
             )
         config = HuggingFaceTextConfig(**json.loads((assets / _CONFIG).read_text(encoding="utf-8")))
         with loading(assets, "text encoder"):
-            trunk_config = _load_config(assets)
+            trunk_config = config_in(assets)
             trunk = _trunk_of(_encoder_class(assets, trunk_config)(trunk_config))
-            return cls(config, trunk, _load_tokenizer(assets))
+            return cls(config, trunk, tokenizer_in(assets))
 
     def _token_ids(self, texts: Sequence[str]) -> list[list[int]]:
         if not texts:
@@ -233,20 +233,8 @@ def _chosen_layers(layers: str, count: int) -> range:
     return range(first, last + 1)
 
 
-def _load_config(folder: Path) -> Any:
-    from transformers import AutoConfig
-
-    return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-
-
-def _load_tokenizer(folder: Path) -> Any:
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-
-
 def _load_trunk(folder: Path) -> nn.Module:
-    model, missing = pretrained(_encoder_class(folder, _load_config(folder)), folder)
+    model, missing = pretrained(_encoder_class(folder, config_in(folder)), folder)
     untrained = [name for name in missing if "pooler" not in name]
     if untrained:
         raise UserError(
