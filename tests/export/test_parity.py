@@ -7,15 +7,17 @@ import pytest
 
 from dragoman.cli.export import parity_lines, size_line
 from dragoman.errors import CheckFailedError
-from dragoman.export.parity import Agreement, Encoded, agreements, require
+from dragoman.export.parity import Agreement, SampleVectors, agreements, require
 
 NONE = np.empty((0, 2), np.float32)
 EAST, NORTH = [1, 0], [0, 1]
 TILTED = [0.8, 0.6]
 
 
-def encoded(texts: list[list[float]], features: list[list[float]], images: np.ndarray = NONE) -> Encoded:
-    return Encoded(
+def encoded(
+    texts: list[list[float]], features: list[list[float]], images: np.ndarray = NONE
+) -> SampleVectors:
+    return SampleVectors(
         texts={"pt": np.array(texts, np.float32)}, features=np.array(features, np.float32), images=images
     )
 

@@ -13,6 +13,7 @@ import pytest
 from tiny_towers import picture, save_corpus, save_photo_corpus, save_tower
 
 from dragoman.corpus.corpus import Corpus
+from dragoman.corpus.features import FeatureSet
 from dragoman.errors import UserError
 from dragoman.features import encoding, extract, work
 from dragoman.features.extract import ExtractOptions, clean_name, extract_features
@@ -290,3 +291,20 @@ def test_a_run_killed_before_any_change_on_the_disk_ends_with_the_same_bits(
     np.testing.assert_array_equal(np.load(io.BytesIO(found)), vectors.astype(np.float16))
     assert ids.decode().split() == list(paths)
     assert json.loads(rejected)["reason"] == "no such file"
+
+
+def test_vectors_of_texts_are_kept_by_the_same_work(tmp_path: Path) -> None:
+    """Ids of captions, no files, and a prefix that tells one set from another."""
+    final = tmp_path / "features" / "e5"
+    told = {"fingerprint": "a" * 64, "pool": "mean", "prefix": "query: "}
+    vectors = {"caption2": np.float16([1, 2]), "caption1": np.float16([3, 4])}
+    work = FeatureWork(final, "whole", told)
+    work.add(Shard(ids=list(vectors), vectors=list(vectors.values())))
+    assert FeatureWork(final, "whole", told).done == set(vectors)
+    assert work.assemble(["caption1", "caption2"], [], inputs={}, encoder=told) == 2
+    found = FeatureSet.open(final)
+    assert found.ids == ["caption1", "caption2"]
+    np.testing.assert_array_equal(found.whole(found.rows(["caption2", "caption1"])), [[1, 2], [3, 4]])
+    assert FeatureWork(final, "whole", told).done == set(vectors)
+    with pytest.raises(UserError, match=r"prefix='query: ' there, 'passage: ' now.*e5_2"):
+        FeatureWork(final, "whole", {**told, "prefix": "passage: "})

@@ -38,7 +38,7 @@ SIZES = ((64, 64), (37, 53), (200, 31), (225, 223), (640, 427), (13, 96))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Samples:
+class SampleInputs:
     """Inputs that both models encode."""
 
     texts: Mapping[str, Sequence[str]]
@@ -49,8 +49,8 @@ class Samples:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Encoded:
-    """The unit vectors of `Samples` by one of the models."""
+class SampleVectors:
+    """The unit vectors of `SampleInputs` by one of the models."""
 
     texts: Mapping[str, NDArray[np.float32]]
     features: NDArray[np.float32]
@@ -72,7 +72,7 @@ class Agreement:
     """Share of the ten best vision vectors of the sample that both find; None for those themselves."""
 
 
-def agreements(expected: Encoded, found: Encoded, precision: Precision) -> list[Agreement]:
+def agreements(expected: SampleVectors, found: SampleVectors, precision: Precision) -> list[Agreement]:
     """One row for the texts of each language, one for vision vectors, one for images where there are any."""
     galleries = expected.features, found.features
     rows = [
@@ -128,7 +128,9 @@ def _same_top(expected_TN: NDArray[np.float32], found_TN: NDArray[np.float32]) -
     return float(np.mean(shared))
 
 
-def samples(corpus: str | Path | None, config: Mapping[str, Any], made_up: NDArray[np.floating]) -> Samples:
+def samples(
+    corpus: str | Path | None, config: Mapping[str, Any], made_up: NDArray[np.floating]
+) -> SampleInputs:
     """Golden texts, and of a corpus TEXTS captions of every language, FEATURES vectors and IMAGES pictures.
 
     `config` is what the model was trained with; `made_up` [N, D] stands in where the corpus does not have
@@ -138,10 +140,10 @@ def samples(corpus: str | Path | None, config: Mapping[str, Any], made_up: NDArr
 
     texts: dict[str, list[str]] = {"golden": list(GOLDEN_TEXTS)}
     if corpus is None:
-        return Samples(texts=texts, features=made_up, images=pictures())
+        return SampleInputs(texts=texts, features=made_up, images=pictures())
     opened = Corpus.open(corpus)
     known = config["features"] in opened.feature_names
-    return Samples(
+    return SampleInputs(
         texts=texts | _captions(opened),
         features=_features(opened, config["features"], made_up) if known else made_up,
         images=_images(opened) or pictures(),

@@ -27,7 +27,7 @@ except ImportError:
 from torch import Tensor, nn
 
 from dragoman.export import ExportConfig
-from dragoman.export.parity import Agreement, Encoded, agreements, samples
+from dragoman.export.parity import Agreement, SampleVectors, agreements, samples
 from dragoman.folders import versions, write_json
 from dragoman.models.dual import DualEncoder
 from dragoman.models.folder import load_model, save_model
@@ -66,8 +66,8 @@ def write(model: Path, folder: Path, config: Config) -> list[Agreement]:
             for lang, some in texts.items()
         }
     rows = agreements(
-        Encoded(texts=expected, features=gallery, images=none),
-        Encoded(texts=found, features=gallery, images=none),
+        SampleVectors(texts=expected, features=gallery, images=none),
+        SampleVectors(texts=found, features=gallery, images=none),
         "fp32",
     )
     return [row for row in rows if row.what.startswith("texts")]

@@ -67,7 +67,8 @@ class FeatureWork:
     """
 
     def __init__(self, final: Path, layout: Layout, identity: Mapping[str, Any]) -> None:
-        """`identity` is what must be the same for vectors to be mixed: fingerprint, grid, sampling."""
+        """`identity` is what must be the same for vectors to be mixed: fingerprint, grid, sampling, and of
+        texts how they are read."""
         self.final, self.layout, self.identity = final, layout, {"grid": 0, **identity}
         self.folder = working_folder(final)
         self._shards = self.folder / "shards"
@@ -179,8 +180,8 @@ class FeatureWork:
             require_same(
                 place,
                 "feature set",
-                _told(encoder),
-                _told(self.identity),
+                _told(encoder, self.identity),
+                _told(self.identity, self.identity),
                 f"They cannot be mixed. Give this one its own name (--name {self.final.name}_2), or remove "
                 f"the other: rm -r {place}",
             )
@@ -225,11 +226,9 @@ def _of(values: NDArray[Any] | None, source: _Stored, row: int) -> NDArray[Any]:
     return values[source.offsets[row] : source.offsets[row + 1]]
 
 
-def _told(encoder: object) -> dict[str, object]:
+def _told(encoder: object, names: Iterable[str]) -> dict[str, object]:
     """Return what must be the same; sets of before say nothing of a grid, given ones nothing at all."""
     found = encoder if isinstance(encoder, dict) else {}
-    return {
-        "encoder": found.get("fingerprint"),
-        "grid": found.get("grid", 0),
-        "sampling": found.get("sampling"),
-    }
+    known = {"fingerprint": None, "grid": 0, "sampling": None}
+    same = {name: found.get(name, known.get(name)) for name in (*known, *names)}
+    return {"encoder": same.pop("fingerprint"), **same}

@@ -75,8 +75,8 @@ class Unusable(NamedTuple):
         return f"{self.path}: {self.reason}"
 
 
-class Texts(NamedTuple):
-    """A file of captions."""
+class CaptionFile(NamedTuple):
+    """A file of captions of one item, or those that a table has of it."""
 
     file: Path
     lang: str | None
@@ -101,7 +101,7 @@ class Texts(NamedTuple):
 class _Beside(NamedTuple):
     """Files beside the media of one folder, by the name of the file or by its stem."""
 
-    texts: Mapping[str, list[Texts]]
+    texts: Mapping[str, list[CaptionFile]]
     notes: Mapping[str, Path]
     strays: list[str]
     """Text files that belong to nothing."""
@@ -137,14 +137,14 @@ class MediaFolder:
         assert kind is not None, "ids end like media files"
         return kind
 
-    def texts(self, item_id: str) -> list[Texts]:
+    def texts(self, item_id: str) -> list[CaptionFile]:
         """The captions of an item: its files, in the order of their names, then those of the tables."""
         path = PurePosixPath(item_id)
         found = self._beside(path.parent).texts
         # A set, as the name of one picture may be the stem of another: `dog.jpg` and `dog.jpg.png`.
         beside = sorted({*found.get(path.name, ()), *found.get(path.stem, ())})
         listed = self._tables.captions.get(item_id, ())
-        return beside + [Texts(file, lang, (line,)) for file, lang, line in listed]
+        return beside + [CaptionFile(file, lang, (line,)) for file, lang, line in listed]
 
     def metadata(self, item_id: str) -> dict[str, Value]:
         """Metadata of an item; what lies beside it counts more than the tables. Raises NoteError."""
@@ -203,7 +203,7 @@ class MediaFolder:
                 if owner is None:
                     found.strays.append(name)
                 else:
-                    found.texts.setdefault(owner, []).append(Texts(file, lang))  # type: ignore[attr-defined]
+                    found.texts.setdefault(owner, []).append(CaptionFile(file, lang))  # type: ignore[attr-defined]
         return found
 
 

@@ -24,7 +24,7 @@ except ImportError:
 from dragoman.export import ExportConfig, copy_beside
 from dragoman.export.onnx import graphs
 from dragoman.export.onnx.inputs import preprocessing_of, save_tokenizer
-from dragoman.export.parity import Agreement, Encoded, Precision, Samples, agreements, samples
+from dragoman.export.parity import Agreement, Precision, SampleInputs, SampleVectors, agreements, samples
 from dragoman.folders import write_json
 from dragoman.models.folder import GOLDEN_TEXTS
 from dragoman.models.identity import own_fingerprint, own_image_fingerprint
@@ -76,9 +76,9 @@ def write(model: Path, folder: Path, config: Config) -> list[Agreement]:
     return rows
 
 
-def encode(retriever: Retriever | OnnxRetriever, sample: Samples, *, images: bool) -> Encoded:
+def encode(retriever: Retriever | OnnxRetriever, sample: SampleInputs, *, images: bool) -> SampleVectors:
     """The samples by either kind of model."""
-    return Encoded(
+    return SampleVectors(
         texts={lang: retriever.encode_text(texts) for lang, texts in sample.texts.items()},
         features=retriever.encode_features(sample.features),
         images=retriever.encode_image(sample.images if images else []),
@@ -90,8 +90,8 @@ def _checked(
     described: dict[str, Any],
     precision: Precision,
     preprocess: Preprocessing | None,
-    sample: Samples,
-    expected: Encoded,
+    sample: SampleInputs,
+    expected: SampleVectors,
 ) -> list[Agreement]:
     """The agreement of what lies in `folder`, whose description is completed by golden vectors of its own."""
     write_json(folder / "config.json", described | {"precision": precision})

@@ -46,7 +46,7 @@ class HuggingFaceTextConfig(TextConfig):
 
     @property
     def max_tokens(self) -> int:
-        return self.max_length
+        return int(self.max_length)
 
     @classmethod
     def from_text(cls, text: str) -> HuggingFaceTextConfig | None:
@@ -68,6 +68,9 @@ class HuggingFaceText(TextEncoder):
     computed from, and masked.
     """
 
+    config: HuggingFaceTextConfig
+    max_length: int
+    """Tokens of a text at most, special ones included, by the settings and by the model's own limit."""
     pretrained = True
 
     def __init__(self, config: HuggingFaceTextConfig, trunk: Any, tokenizer: Any) -> None:
@@ -79,7 +82,6 @@ class HuggingFaceText(TextEncoder):
         self.max_length = min(
             config.max_length, tokenizer.model_max_length, longest_input(trunk.config, otherwise=1 << 20)
         )
-        """Tokens of a text at most, special ones included."""
         self.end_id = int(tokenizer.eos_token_id or tokenizer.sep_token_id or 0)
         """Token that an empty text is read as, where the tokenizer adds no special tokens."""
         pad = tokenizer.pad_token_id
@@ -88,7 +90,7 @@ class HuggingFaceText(TextEncoder):
 
     @property
     def max_tokens(self) -> int:
-        return self.max_length
+        return int(self.max_length)
 
     @classmethod
     def fresh(cls, config: HuggingFaceTextConfig, material: Material) -> HuggingFaceText:

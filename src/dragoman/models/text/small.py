@@ -21,6 +21,7 @@ from dragoman.models.text.spelling import SmallTextConfig, Spelling, fit_pieces
 class SmallText(TextEncoder):
     """Words as means of their pieces, then Transformer layers (pre-norm)."""
 
+    config: SmallTextConfig
     _whole: Tensor
     _spelled: Tensor
     _label: Tensor

@@ -10,7 +10,7 @@ from dragoman import textfiles
 from dragoman.corpus.readers.contract import CAPTION_KEYS, ITEM_KEYS, Defects, Row, Source
 from dragoman.errors import UserError
 from dragoman.folders import sha256
-from dragoman.media.folder import MediaFolder, NoteError, Texts
+from dragoman.media.folder import CaptionFile, MediaFolder, NoteError
 from dragoman.textfiles import json_object, numbered_lines
 
 log = logging.getLogger(__name__)
@@ -167,7 +167,7 @@ def _media_captions(media: MediaFolder) -> Iterator[Row]:
         yield Row(str(media.folder / path), 0, "", {}, reason)
 
 
-def _lines_of(item_id: str, texts: Texts) -> Iterator[Row]:
+def _lines_of(item_id: str, texts: CaptionFile) -> Iterator[Row]:
     file, fields = str(texts.file), {"item_id": item_id} | ({"lang": texts.lang} if texts.lang else {})
     count = 0
     try:
