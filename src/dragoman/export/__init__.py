@@ -77,6 +77,7 @@ def export(run: str | Path, *, to: str | ExportConfig, out: str | Path) -> Expor
     with stage(folder, EXPORT, replace=True) as work:
         building = work.folder
         agreed = _load(name).write(model, building, config)
+        # Before the folder takes its name: an export that differs must not replace a good one.
         require(agreed)
         write_json(building / PARITY, [asdict(one) for one in agreed])
         inputs = {"model.safetensors": sha256(model / "model.safetensors")}

@@ -88,6 +88,7 @@ def agreements(expected: SampleVectors, found: SampleVectors, precision: Precisi
 def require(rows: Sequence[Agreement]) -> None:
     """Raise CheckFailedError for the first row beyond tolerance."""
     for row in rows:
+        # Conditions are written so that NaN fails them.
         allowed = LARGEST_SEEN if row.what == "images" else LARGEST
         if row.precision == "fp32" and not row.largest_difference <= allowed:
             raise CheckFailedError(
@@ -109,6 +110,7 @@ def _agreement(
     found: NDArray[np.float32],
     galleries: tuple[NDArray[np.float32], NDArray[np.float32]] | None,
 ) -> Agreement:
+    # In float64: in float32 the cosine of a vector with itself is often above 1.
     cosines = np.einsum("nj,nj->n", expected.astype(np.float64), found.astype(np.float64))
     return Agreement(
         what=what,
@@ -123,6 +125,7 @@ def _agreement(
 
 def _same_top(expected_TN: NDArray[np.float32], found_TN: NDArray[np.float32]) -> float:
     """Mean share of the ten best columns that two score matrices have in common."""
+    # Stable, so that ties fall alike in both.
     best = [np.argsort(-scores, axis=1, kind="stable")[:, :TOP] for scores in (expected_TN, found_TN)]
     shared = [len(np.intersect1d(a, b)) / len(a) for a, b in zip(*best, strict=True)]
     return float(np.mean(shared))

@@ -128,6 +128,7 @@ def encoded(
         if batch:
             yield _embedded(tower, batch)
     finally:
+        # Whoever stops in the middle must not wait for pictures that nobody will look at.
         pool.shutdown(cancel_futures=True)
 
 
@@ -165,6 +166,7 @@ def _opened(
                 waiting.append(slot)
                 if len(waiting) > ahead:
                     yield waiting.popleft()
+                # A frame of it failed while others waited: the rest of the video need not be decoded.
                 if owner.refusal is not None:
                     break
         except ImageError as error:

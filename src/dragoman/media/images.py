@@ -72,6 +72,7 @@ def open_image(
         with _open_header(source if isinstance(source, bytes) else Path(source)) as image:
             _check_size(image, decoding)
             if at_least is not None:
+                # The decoder of JPEG leaves out high frequencies; other formats ignore it.
                 image.draft(None, (at_least, at_least))
             return _usable(image, decoding)
     except _RefusedError as refusal:
@@ -148,11 +149,13 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
+    # Pillow clips both kinds of deep grey to 255 when it converts them: nearly all of it would be white.
     if image.mode.startswith("I;16"):
         grey = np.asarray(image).astype(np.uint16, copy=False)
         return Image.fromarray((grey >> 8).astype(np.uint8)).convert("RGB")
     if image.mode in ("I", "F"):
         return Image.fromarray(_stretched(np.asarray(image, np.float64))).convert("RGB")
+    # What lies under transparent pixels is anything, often black; on white it looks as on a page.
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         rgba = image.convert("RGBA")
         white = Image.new("RGB", rgba.size, "white")

@@ -130,6 +130,7 @@ def _middles(part: VideoPart, threshold: float) -> list[float]:
                 break
             if until <= part.start + SLACK:
                 continue
+            # Small, so that grain and a shaking camera are averaged out, and cheap.
             small = frame.reformat(width=LOOK[0], height=LOOK[1], format="rgb24")
             look = small.to_ndarray().astype(np.int16)
             if before is not None and np.abs(look - before).mean() > threshold * 255:

@@ -157,6 +157,7 @@ class Video:
                     f"after {last:.1f} seconds its times go back to {seconds:.1f}: damaged, or two videos "
                     "in one file (keep them apart, or join them with a video editor)",
                 )
+            # Frames out of order by a little are common; a player passes over them too.
             if seconds <= last:
                 continue
             last, end = seconds, seconds + self._shown(frame)
@@ -272,6 +273,7 @@ def _content(part: VideoPart) -> str | io.BytesIO:
         raise ImageError(part.name, "not a file")
     if path.stat().st_size == 0:
         raise ImageError(part.name, "the file is empty")
+    # With a scheme, so that a name such as `concat:a|b` or `http:…` is a file and no protocol.
     return f"file:{path.absolute()}"
 
 
@@ -290,6 +292,7 @@ def _pictures(part: VideoPart, container: Any) -> Any:
     width, height = stream.codec_context.width, stream.codec_context.height
     _check_size(part, width, height, float(stream.sample_aspect_ratio or 1))
     stream.codec_context.options = _most(part)
+    # By slices or by frames, whichever the codec can: the pictures are the same.
     stream.thread_type = "AUTO"
     return stream
 

@@ -21,6 +21,7 @@ TOKENS_PER_BATCH = 2048
 def masked_mean(states_NLH: Tensor, mask_NL: Tensor) -> Tensor:
     """Mean over real tokens, (N, H). A row without a real token gives zeros."""
     weights_NL1 = mask_NL.unsqueeze(-1).to(states_NLH.dtype)
+    # The clamp is for rows without a real token, such as videos that a process of a step did not get.
     return (states_NLH * weights_NL1).sum(1) / weights_NL1.sum(1).clamp(min=1)
 
 
@@ -33,7 +34,7 @@ class SharedAttention(nn.Module):
     """Multi-head attention with keys narrower than values; one weight set for self and cross mode.
 
     Self mode keeps the query as residual; cross mode has none, so the source only decides which target
-    content survives. Only keys are masked: rows of padded queries are garbage that pooling leaves out.
+    content survives.
 
     `scale_width` is the width whose square root divides the logits: the key width of a head. The released
     code divides by the square root of the value width of a head instead.
@@ -58,6 +59,8 @@ class SharedAttention(nn.Module):
             self._split(self.query(query_NLH)),
             self._split(self.key(memory_NMH)),
             self._split(self.value(memory_NMH)),
+            # Boolean, and of keys alone: a row whose keys were all masked would be NaN, and every text has a
+            # token. Garbage at padded queries is cheaper than a second mask; pooling leaves it out.
             attn_mask=memory_mask_NM[:, None, None, :],
             dropout_p=self.dropout if self.training else 0.0,
             scale=self.scale,
@@ -90,6 +93,7 @@ def run_by_length(
     `lengths_T` lies on the CPU. A batch holds at most `budget` tokens, padding among them. Results of two
     dimensions are per text; those of three are per token and are padded with zeros to L.
     """
+    # On a GPU, reading the lengths would wait for all that was asked of it before.
     batches = [torch.tensor(rows) for rows in by_length(lengths_T.tolist(), tokens=budget)]
     parts: list[dict[str, Tensor]] = []
     for rows in batches:

@@ -192,8 +192,10 @@ class DualEncoder(nn.Module):
     @torch.no_grad()
     def fit_features(self, mean_D: Tensor, deviation_D: Tensor) -> None:
         """Standardise vision vectors by the training set's mean and deviation; a constant stays zero."""
+        # Without a head the vectors must stay where they are: an index of them stays valid.
         if self.image_head is not None:
             self.feature_mean.copy_(mean_D)
+            # A constant component has deviation 0, and its rounding must not become a signal.
             self.feature_scale.copy_(1 / deviation_D.clamp(min=1e-3))
 
     def freeze(self, *parts: nn.Module) -> None:
@@ -209,6 +211,7 @@ class DualEncoder(nn.Module):
 
     def train(self, mode: bool = True) -> DualEncoder:
         super().train(mode)
+        # Training calls this at each step, and would wake the dropout and the norms of frozen parts.
         for part in self._still:
             part.eval()
         return self

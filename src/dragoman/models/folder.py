@@ -50,6 +50,7 @@ def save_model(folder: Path, model: DualEncoder, details: Mapping[str, Any]) -> 
     config = {
         "model_type": MODEL_TYPE,
         "architectures": ["DualEncoder"],
+        # The lowest that can hold it, so that older versions go on reading what they understand.
         "format_version": _version(model),
         "dual": asdict(model.config),
         "text": text.name_of(model.trunk),
@@ -98,6 +99,7 @@ def load_model(folder: Path) -> tuple[DualEncoder, dict[str, Any]]:
             f"{folder} is incomplete or damaged ({type(error).__name__}: {reason}). "
             "Copy the whole folder again, or train it again: dragoman train"
         ) from None
+    # Not `gap > …`, which is false for NaN.
     if not gap <= GOLDEN_TOLERANCE:
         raise UserError(
             f"{folder} does not reproduce its golden vectors (largest difference {gap:.2g}, allowed "

@@ -111,6 +111,7 @@ class Fusion(nn.Module):
 
     def match(self, fused_NLH: Tensor, mask_NL: Tensor) -> Tensor:
         """Logits [N, 2] of not belonging and of belonging together."""
+        # Place 0 is a real token in every text: padding is on the right.
         pooled_NH = masked_mean(fused_NLH, mask_NL) if self.config.pool == "mean" else fused_NLH[:, 0]
         logits_N2: Tensor = self.match_head(pooled_NH)
         return logits_N2

@@ -127,6 +127,7 @@ def loading(folder: Path, what: str) -> Iterator[None]:
         from transformers.utils import logging
     except ImportError as error:
         raise MissingExtraError(error.name or "transformers", "train", f"Loading a {what}") from None
+    # Both are global to the process, so they are put back as they were.
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -154,6 +155,7 @@ def pretrained(model_class: Any, folder: Path) -> tuple[Any, list[str]]:
 
     model, info = model_class.from_pretrained(
         folder,
+        # Many are published in half precision, which CPUs compute slowly or not at all.
         dtype=torch.float32,
         use_safetensors=True,
         local_files_only=True,
@@ -198,6 +200,7 @@ def longest_input(config: Any, *, otherwise: int) -> int:
 
 
 def _refuse_own_folder(folder: Path) -> None:
+    # The parent as well: RUN/model looks like a folder of transformers.
     for place in (folder, folder.parent):
         if not (place / MANIFEST).is_file():
             continue

@@ -118,6 +118,7 @@ def _assets(folder: Path) -> Iterator[bytes]:
             value = json.loads(content)
             if isinstance(value, dict):
                 value = {name: kept for name, kept in value.items() if name not in ORIGIN}
+            # Libraries order and indent the same settings differently from version to version.
             content = _canonical(value)
         yield file.name.encode() + b"\0" + content
 
@@ -126,6 +127,8 @@ def _tensors(folder: Path, beginnings: str | tuple[str, ...]) -> Iterator[bytes]
     """Name, type, shape and hash of every tensor that begins so, by name; the file's metadata is no part."""
     file = folder / "model.safetensors"
     with file.open("rb") as stored:
+        # safetensors: the size of a header, and the header in JSON, which says where each tensor lies. They
+        # are read by name, as their order differs from one writer to another.
         size = int.from_bytes(stored.read(8), "little")
         if size > file.stat().st_size:
             raise ValueError("the header of model.safetensors is torn")

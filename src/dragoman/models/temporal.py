@@ -130,6 +130,7 @@ class TemporalFrames(nn.Module):
         nn.init.zeros_(self.leave.bias)
 
     def forward(self, frames_BFD: Tensor, mask_BF: Tensor) -> Tensor:
+        # Absent frames enter as zeros, not as NaN, which a mask of attention would not stop: 0 * NaN is NaN.
         states_BFH = self.enter(frames_BFD) + self.positions[: mask_BF.shape[1]]
         # Of a step with few videos a process may get none, for which PyTorch's layers have no shape.
         for layer in self.layers if len(mask_BF) else ():
@@ -153,6 +154,7 @@ def present(frames: Tensor) -> tuple[Tensor, Tensor]:
     A vector [B, D] is a video of one frame. Positions beyond the longest video are cut off.
     """
     frames_BFD = frames.unsqueeze(1) if frames.ndim == 2 else frames
+    # One component tells: whoever pads writes NaN into a whole frame, and stored vectors are finite.
     mask_BF = ~frames_BFD[..., 0].isnan()
     longest = max(1, int(mask_BF.any(0).sum()))
     mask_BF = mask_BF[:, :longest]

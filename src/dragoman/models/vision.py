@@ -109,6 +109,7 @@ class VisionTower:
 
 def run_tower(model: Any, inputs: dict[str, Tensor]) -> Any:
     """Run a tower on prepared images; its output, before the rule that picks a vector."""
+    # Models of transformers declare no capabilities: what one can do is told by the methods it has.
     return model.get_image_features(**inputs) if hasattr(model, "get_image_features") else model(**inputs)
 
 
@@ -154,6 +155,7 @@ def _spatial_map(model: Any, inputs: dict[str, Tensor], output: Any) -> Tensor:
         return state
     state = _normed(model, state)
     rows, columns = _patches(model, inputs["pixel_values"], state.shape[1])
+    # Counted from the end: class and register tokens, of which some towers have several, stand first.
     patches_NLW = state[:, state.shape[1] - rows * columns :]
     return torch.unflatten(patches_NLW.transpose(1, 2), 2, (rows, columns))
 
@@ -237,6 +239,7 @@ def _load_model(folder: Path, model_class: Any) -> Any:
     untrained = [name for name in missing if "pooler" not in name]
     require_trained(folder, untrained)
     if missing:
+        # A pooler with random weights would give a vector, and nobody would see what it is worth.
         model.pooler = None
     # The text half of a dual tower is never called here, and often the larger part of the memory.
     if hasattr(model, "get_image_features") and hasattr(model, "text_model"):

@@ -155,6 +155,7 @@ class BatchedEncoder(Encoder):
     def encode_text(self, texts: Sequence[str], batch_size: int | None = None) -> NDArray[np.float32]:
         """[N, J] unit vectors; equal texts are encoded once, so that they get equal vectors."""
         require_list(texts, "encode_text", "texts")
+        # Equal texts in two batches could differ in the last bits, and would then not tie in a ranking.
         different, row_of_text = unique(texts)
         vectors = np.empty((len(different), self.width), np.float32)
         if not different:
@@ -227,6 +228,7 @@ def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def require_list(values: object, method: str, what: str) -> None:
     """Raise UserError for a single string or path, which is a sequence too, of letters."""
+    # Without this, the letters of the string would be encoded, and the shape alone would tell.
     if isinstance(values, str | Path):
         raise UserError(f"{method} takes a list of {what}, got {values!r}. Write {method}([{values!r}])")
 

@@ -42,6 +42,7 @@ class OnnxGraph:
         onnxruntime = _onnxruntime()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
+        # Errors alone: it would warn of every shape that it infers otherwise than the exporter did.
         options.log_severity_level = 3
         # Weights that are stored as int8 only to be small are unpacked once, not at every call.
         options.add_session_config_entry("session.disable_quant_qdq", "1")
@@ -73,6 +74,7 @@ def providers(device: str) -> list[str]:
     if device == "cpu" or (device == "auto" and CUDA not in known):
         return [CPU]
     if device in ("auto", "cuda") and CUDA in known:
+        # The CPU stands behind it for the operators that the GPU does not have.
         return [CUDA, CPU]
     raise UserError(
         f"No device {device!r} for exported models here (onnxruntime offers {', '.join(known)}). Use cpu, or "

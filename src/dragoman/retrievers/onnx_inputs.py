@@ -140,9 +140,11 @@ class Preprocessing:
             height, width = self.size
         elif self.shortest_edge is not None:
             short = min(image.size)
+            # Rounded down as transformers does; one pixel more would move the crop.
             width, height = (int(self.shortest_edge * edge / short) for edge in image.size)
         else:
             return image
+        # Pillow and no tensor library: it is what the towers' own processors use, and filters differ.
         return image.resize((width, height), resample=self.resample)
 
     def _cropped(self, image: Image) -> Image:

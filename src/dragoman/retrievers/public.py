@@ -44,6 +44,7 @@ class PublicDual(BatchedEncoder):
 
     def __init__(self, folder: Path, device: str, description: dict[str, Any]) -> None:
         self._folder, self._device, self._description = folder, device, description
+        # Two, so that a query in words need not wait until the image side is loaded.
         self._locks = {"text": threading.Lock(), "vision": threading.Lock()}
         self._tower: VisionTower | None = None
         self._text: TextSide | None = None

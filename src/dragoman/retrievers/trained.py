@@ -184,6 +184,7 @@ class Retriever(BatchedEncoder):
         assert views.states is not None and views.mask is not None
         for start in range(0, len(pairs), batch_size):
             text_P, image_P = pairs[start : start + batch_size].T
+            # Each image of the batch once: candidates of neighbouring queries are often the same.
             images, place_P = np.unique(image_P, return_inverse=True)
             read = np.asarray(regions[images], np.float32).reshape(len(images), -1, model.feature_width)
             read_BRD = torch.from_numpy(read).to(device)
@@ -217,6 +218,7 @@ class Retriever(BatchedEncoder):
 
     def tower(self) -> VisionTower:
         """The vision tower of the run, loaded once. Raises UserError where it is unknown or another one."""
+        # Threads that prepare images ask at the same time, and a tower may fill the memory once only.
         with self._loading:
             if self._tower is None:
                 self._tower = self._find_tower()

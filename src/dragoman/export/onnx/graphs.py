@@ -100,6 +100,7 @@ def save_text(model: DualEncoder, path: Path) -> None:
 
 def save_head(model: DualEncoder, path: Path) -> None:
     """Write the image head: `features` [N, D]."""
+    # Two rows: a dimension of 1 is traced as a constant.
     _save(HeadGraph(model), {"features": torch.zeros(2, model.feature_width)}, path, dynamic=1)
 
 
@@ -192,6 +193,7 @@ def _pack_convolutions(model: Any) -> None:
     for name in {node.input[1] for node in users}:
         kernel = numpy_helper.to_array(weights[name])
         largest = np.abs(kernel).reshape(len(kernel), -1).max(1)
+        # 127 and not 128: symmetric, so that 0 stays 0. The least scale is for channels without weights.
         scale = np.maximum(largest / 127, 1e-12).astype(np.float32)
         packed = np.round(kernel / scale.reshape(-1, *[1] * (kernel.ndim - 1))).astype(np.int8)
         graph.initializer.remove(weights[name])

@@ -26,6 +26,7 @@ def preprocessing_of(tower: VisionTower) -> Preprocessing:
     name = told.get("image_processor_type", "unknown")
     try:
         found = described(told)
+        # Tried, not believed: a configuration does not say everything that a processor does.
         gap = max(_gap(tower, found, seed) for seed in range(len(pictures())))
     except (UserError, KeyError, TypeError, ValueError) as error:
         raise _refusal(name, str(error)) from None
@@ -90,6 +91,7 @@ def save_tokenizer(trunk: HuggingFaceText, folder: Path) -> dict[str, int]:
             "tokenizer.json in its folder), or serve the run with PyTorch."
         )
     written = Tokenizer.from_str(fast.to_str())
+    # Readers pad by themselves; truncation is in the file, so that both sides cut at the same token.
     written.no_padding()
     written.enable_truncation(trunk.max_length, direction=trunk.tokenizer.truncation_side)
     written.save(str(folder / TOKENIZER))

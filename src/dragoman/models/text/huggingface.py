@@ -111,6 +111,8 @@ class HuggingFaceText(TextEncoder):
 
     def prepare(self, texts: Sequence[str]) -> dict[str, Tensor]:
         """`input_ids` and `mask`, both [T, L]."""
+        # Padded on the right, whatever the tokenizer would do: the positions of a text then begin with the
+        # same number in every batch.
         rows = self._token_ids(texts)
         mask = torch.zeros(len(rows), max(map(len, rows), default=0), dtype=torch.bool)
         input_ids = torch.full(mask.shape, self.pad_id, dtype=torch.long)
@@ -143,6 +145,7 @@ class HuggingFaceText(TextEncoder):
                 "behind. Train without: --set loss.cmlm_weight=0"
             )
         special = set(tokenizer.all_special_ids)
+        # len() counts added tokens too, `vocab_size` does not.
         others = torch.tensor([one for one in range(len(tokenizer)) if one not in special])
         ids_TL = inputs["input_ids"].masked_fill(hidden_TL, mask_id)
         drawn = others[torch.randint(len(others), (int(swapped_TL.sum()),))]

@@ -128,6 +128,7 @@ class SmallText(TextEncoder):
         """Hide and swap words: a hidden one is the unknown word, another one comes from the same batch."""
         pieces_P, sizes_U = inputs["pieces"], inputs["sizes"]
         others = (self._word_labels(inputs) >= 0).nonzero().squeeze(1)
+        # One more word of one piece, row 0, which no known piece has: the unknown word.
         words_TL = inputs["words"].masked_fill(hidden_TL, len(sizes_U))
         drawn = torch.randint(max(1, len(others)), (int(swapped_TL.sum()),), device=words_TL.device)
         words_TL[swapped_TL] = others[drawn]
@@ -162,6 +163,7 @@ class SmallText(TextEncoder):
             weights_P = (torch.rand_like(weights_P) >= share_P).float()
         starts_U = sizes_U.cumsum(0) - sizes_U
         word_P = torch.repeat_interleave(torch.arange(len(sizes_U), device=sizes_U.device), sizes_U)
+        # The mean is over the pieces that were kept, so that a word is as long in training as in use.
         kept_U = torch.zeros(len(sizes_U), device=sizes_U.device).index_add_(0, word_P, weights_P)
         summed_UH: Tensor = self.pieces(pieces_P, starts_U, per_sample_weights=weights_P)
         return summed_UH / kept_U.clamp(min=1).unsqueeze(1)

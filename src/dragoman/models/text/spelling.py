@@ -86,6 +86,7 @@ class SmallTextConfig(TextConfig):
 
 def words(text: str) -> list[str]:
     """Words and punctuation marks of a text; case and accents kept, however the accents are encoded."""
+    # Composed, as keyboards differ: "ã" may come as one character or as two.
     return _WORDS.findall(normalize("NFC", text))
 
 
