@@ -97,15 +97,7 @@ def extract_features(
     opened, grid, sampling = Corpus.open(corpus), options.grid, options.sampling
     final = opened.folder / "features" / clean_name(name or Path(encoder).name)
     device = checked_device(options.device)
-    layout: Layout = "regions" if grid else "whole"
-    if "video" in opened.items["kind"].unique().to_pylist():
-        layout = "frames"
-        if grid:
-            raise UserError(
-                f"{corpus} holds videos, of whose frames no regions are kept. Extract without --grid, or "
-                "build a corpus of the images alone."
-            )
-        pyav()
+    layout = _layout(opened, grid)
     source = model_folder(encoder)
     identity: dict[str, Any] = {"fingerprint": tower_fingerprint(source)} | ({"grid": grid} if grid else {})
     identity |= {"sampling": asdict(sampling)} if layout == "frames" else {}
@@ -130,6 +122,20 @@ def extract_features(
                     work.add(shard)
         manifest = {"encoder": {"path": place, **identity}, "preprocessing": preprocessing(source)}
         return _finish(opened, work, rejected, **manifest)
+
+
+def _layout(corpus: Corpus, grid: int) -> Layout:
+    """Choose what is kept of an item. Raises UserError where it cannot be had."""
+    if "video" not in corpus.items["kind"].unique().to_pylist():
+        return "regions" if grid else "whole"
+    if grid:
+        raise UserError(
+            f"{corpus.folder} holds videos, of whose frames no regions are kept. Extract without --grid, or "
+            "build a corpus of the images alone."
+        )
+    # Before the tower is loaded, which takes longer.
+    pyav()
+    return "frames"
 
 
 def clean_name(name: str) -> str:
