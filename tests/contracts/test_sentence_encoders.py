@@ -1,6 +1,6 @@
 """The contract of sentence encoders: every module of `dragoman/models/sentences` keeps it.
 
-A kind brings `tests/models/sentences/<name>_setup.py` with
+A kind brings `tests/models/<name>_sentences_setup.py` with
 
     save(folder)    writes a tiny encoder there, with the same weights each time; returns the folder. It knows
                     at least the words "a", "dog" and "casa"
@@ -9,6 +9,7 @@ A kind brings `tests/models/sentences/<name>_setup.py` with
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import subprocess
 import sys
@@ -28,7 +29,6 @@ from dragoman.models.sentences import Reading, TextSide, kind_of, kinds, load_te
 from dragoman.retrievers.trained import TrainedTexts
 
 PACKAGE = "dragoman.models.sentences"
-SETUPS = Path(__file__).parents[1] / "models" / "sentences"
 TEXTS = ["a dog", "casa", "", "a dog a casa a dog", "ζ never seen", "dog"]
 each = pytest.mark.parametrize("name", kinds())
 
@@ -44,15 +44,12 @@ def module_of(name: str) -> Any:
 
 def set_up(name: str) -> ModuleType:
     """The set-up of a kind, or a failure that says what to write."""
-    file = SETUPS / f"{name}_setup.py"
-    if not file.is_file():
-        pytest.fail(f"Write {file} with save(folder): a tiny encoder. See mclip_setup.py beside it.")
-    # By its path: exporters have set-ups of the same names.
-    spec = importlib.util.spec_from_file_location(f"sentences_{name}_setup", file)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    if importlib.util.find_spec(f"{name}_sentences_setup") is None:
+        pytest.fail(
+            f"Write tests/models/{name}_sentences_setup.py with save(folder): a tiny encoder. "
+            "See mclip_sentences_setup.py beside it."
+        )
+    return importlib.import_module(f"{name}_sentences_setup")
 
 
 def change_tensor(folder: Path) -> None:

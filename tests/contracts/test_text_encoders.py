@@ -1,12 +1,13 @@
 """The contract of text encoders that learn: every module of `dragoman/models/text` keeps it.
 
-A kind brings `tests/models/text/<name>_setup.py` with
+A kind brings `tests/models/<name>_text_setup.py` with
 
     config(folder)    its `Config`, for an encoder of width 16 or less; it may write into the folder
 """
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 from dataclasses import FrozenInstanceError, asdict
@@ -25,21 +26,18 @@ from dragoman.models.identity import own_fingerprint
 from dragoman.models.text import TextConfig, kinds, load, name_of
 from dragoman.models.text.contract import Material, TextEncoder
 
-SETUPS = Path(__file__).parents[1] / "models" / "text"
 MANY = [*TEXTS, "", "a dog " * 40, "dog"]
 MATERIAL = Material(texts=lambda: TEXTS, known={}, links=lambda settings: {})
 
 
 def set_up(name: str) -> ModuleType:
     """The set-up of a kind, or a failure that says what to write."""
-    file = SETUPS / f"{name}_setup.py"
-    if not file.is_file():
-        pytest.fail(f"Write {file} with config(folder): a tiny encoder. See small_setup.py beside it.")
-    spec = importlib.util.spec_from_file_location(f"text_{name}_setup", file)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    if importlib.util.find_spec(f"{name}_text_setup") is None:
+        pytest.fail(
+            f"Write tests/models/{name}_text_setup.py with config(folder): a tiny encoder. "
+            "See small_text_setup.py beside it."
+        )
+    return importlib.import_module(f"{name}_text_setup")
 
 
 @pytest.fixture(scope="module", params=kinds())

@@ -43,7 +43,7 @@ class TextEncoder(nn.Module, ABC):
     width: int
     """H."""
     tokenizer: Any
-    """What cuts texts into tokens, of whatever class."""
+    """Cuts texts into tokens; of whatever class."""
     pretrained = False
     """True for weights that were learned elsewhere: they have a learning rate of their own."""
 
