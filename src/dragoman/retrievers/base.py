@@ -78,6 +78,13 @@ class Encoder(ABC):
         """Name of the model by what decides its vectors; an index is searched with the one that filled it."""
 
     @property
+    def vision(self) -> Mapping[str, Any]:
+        """`path`, `fingerprint`, `grid` and `sampling` of its vision tower, as far as they are known."""
+        known = self.config.get("vision")
+        # Vectors made by other means than a tower carry a name at most.
+        return known if isinstance(known, dict) else {}
+
+    @property
     def reads_frames(self) -> bool:
         """True for a model of videos, which encodes frames together; others take a frame for an image."""
         return False

@@ -102,7 +102,7 @@ class PublicDual(BatchedEncoder):
         """The image half, loaded once."""
         with self._locks["vision"]:
             if self._tower is None:
-                self._tower = VisionTower.load(self.config["vision"]["path"], self._device)
+                self._tower = VisionTower.load(self.vision["path"], self._device)
             return self._tower
 
 

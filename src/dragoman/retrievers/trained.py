@@ -227,10 +227,7 @@ class Retriever(BatchedEncoder):
     def _find_tower(self) -> VisionTower:
         from dragoman.models.vision import VisionTower
 
-        known = self.config.get("vision")
-        # Vectors made by other means than a tower carry a name at most.
-        trained_on = known if isinstance(known, dict) else {}
-        path = self._vision or trained_on.get("path")
+        path = self._vision or self.vision.get("path")
         if path is None:
             raise UserError(
                 f"The run was trained on the vectors {self.config['features']!r} and does not know which "
@@ -241,9 +238,9 @@ class Retriever(BatchedEncoder):
                 f"The vision tower of this run is no longer in {path}. "
                 "Say where it is now: Retriever.load(run, vision=FOLDER)"
             )
-        grid = int(trained_on.get("grid", 0))
+        grid = int(self.vision.get("grid", 0))
         tower = VisionTower.load(path, str(self.model.feature_mean.device), grid)
-        expected = trained_on.get("fingerprint")
+        expected = self.vision.get("fingerprint")
         if (expected and tower.fingerprint != expected) or tower.width != self.model.feature_width:
             raise UserError(
                 f"{path} is not the vision tower of this run (width {tower.width}, expected "

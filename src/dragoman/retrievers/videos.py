@@ -43,8 +43,7 @@ def video_vector(encoder: Encoder, part: VideoPart) -> NDArray[np.float32]:
 
 def sampling_of(encoder: Encoder) -> Sampling:
     """Say which frames the model was trained on; one a second where it was trained on images."""
-    made = encoder.config.get("vision")
-    return Sampling(**(made.get("sampling") or {})) if isinstance(made, dict) else Sampling()
+    return Sampling(**(encoder.vision.get("sampling") or {}))
 
 
 def frame_vectors(

@@ -149,8 +149,7 @@ def _made_up(retriever: Retriever) -> NDArray[np.float32]:
 
 
 def _knows_tower(retriever: Retriever, vision: str | None) -> bool:
-    known = retriever.config.get("vision")
-    if vision is None and not (isinstance(known, dict) and "path" in known):
+    if vision is None and "path" not in retriever.vision:
         log.warning(
             "The run was trained on given vectors and knows no vision tower, so images cannot be encoded "
             "with this export. If a tower made them, name it: --vision FOLDER"
