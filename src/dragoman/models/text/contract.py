@@ -63,7 +63,7 @@ class TextEncoder(nn.Module, ABC):
         return self.config.max_tokens
 
     @property
-    def table(self) -> nn.Parameter | None:
+    def table(self) -> Tensor | None:
         """[V, H] vectors of the vocabulary, where it grows: further rows come last. Else None."""
         return None
 

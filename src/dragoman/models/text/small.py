@@ -68,7 +68,7 @@ class SmallText(TextEncoder):
         return cls.fit(material.texts(), config, material.known, material.links(config))
 
     @property
-    def table(self) -> nn.Parameter:
+    def table(self) -> Tensor:
         return self.pieces.weight
 
     @classmethod
