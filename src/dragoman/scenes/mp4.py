@@ -12,7 +12,7 @@ from dragoman.media.video import pyav
 
 QUANTISER = "20"
 MOTION = "The generated world in motion"
-"""What needs the package that writes videos, in messages."""
+"""Named in messages, as it needs the package that writes videos."""
 
 
 def write_mp4(path: Path, frames: Sequence[Image.Image], rate: int) -> None:
