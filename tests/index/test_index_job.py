@@ -232,20 +232,42 @@ def test_broken_files_are_named_and_the_rest_is_indexed(run: Path, photos: Path,
     (photos / "out.png").symlink_to(tmp_path / "elsewhere.png")
     (photos / "loop").symlink_to(photos)
     save_picture(photos / "bomb.png", "red", (2000, 1000))
-    (photos / "a.json").write_text("{no json")
     report = index(run, photos, decoding=Decoding(max_megapixels=1), reject_file=tmp_path / "rejects.jsonl")
     reasons = {one.item_id: one.reason for one in report.rejected}
-    assert set(reasons) == {"torn.jpg", "empty.png", "a\nb.png", "out.png", "bomb.png", "a.png"}
+    assert set(reasons) == {"torn.jpg", "empty.png", "a\nb.png", "out.png", "bomb.png"}
     assert "control character" in reasons["a\nb.png"]
     assert "leads out of the folder" in reasons["out.png"]
     assert "2000x1000 is 2.0 megapixels" in reasons["bomb.png"]
     assert "the file is empty" in reasons["empty.png"]
-    assert "a.json is no JSON" in reasons["a.png"]
-    assert set(entries(run)) == {"b/c.png", "b/d.png"}
+    assert set(entries(run)) == {"a.png", "b/c.png", "b/d.png"}
     listed = (run.parent / "index" / "rejected.jsonl").read_text().splitlines()
     assert {json.loads(line)["item_id"] for line in listed} == set(reasons)
     assert (tmp_path / "rejects.jsonl").read_text().splitlines() == listed
     assert counts(index(run, photos, decoding=Decoding(max_megapixels=10))) == {"added": 1}
+
+
+def test_an_image_is_indexed_without_what_beside_it_cannot_be_read(run: Path, photos: Path) -> None:
+    (photos / "a.txt").write_bytes(b"red\num c\xe3o\n")
+    (photos / "a.json").write_text("[1]")
+    (photos / "b" / "c.txt").write_bytes(b"x" * 1_000_001)
+    told = {
+        ("a.png", "indexed, but without its metadata: a.json holds a list, not an object"),
+        (
+            "a.png",
+            "indexed, but without line 2 of a.txt: byte 5 (0xe3) is not UTF-8. Save the file as UTF-8.",
+        ),
+        ("b/c.png", "indexed, but without c.txt, which is larger than 1,000,000 bytes. Move it elsewhere."),
+    }
+    # Told again where nothing changed.
+    for done in ({"added": 3}, {}):
+        report = index(run, photos)
+        assert counts(report) == done
+        assert {(one.item_id, one.reason) for one in report.rejected} == told
+    found = entries(run)["a.png"]
+    assert (found.captions, found.metadata) == ({"en": "red"}, {"file": "a.png", "width": 8, "height": 6})
+    (photos / "a.json").write_text('{"year": 1999}')
+    assert counts(index(run, photos)) == {"reworded": 1}
+    assert entries(run)["a.png"].metadata["year"] == 1999
 
 
 def test_a_file_that_broke_is_no_longer_found(run: Path, photos: Path) -> None:

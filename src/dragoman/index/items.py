@@ -30,7 +30,7 @@ BY_PEOPLE = 2.0
 
 
 class Rejected(NamedTuple):
-    """Something that cannot be indexed, and why."""
+    """Something that cannot be indexed, or not with all that lies beside it, and why."""
 
     item_id: str
     path: str | None
@@ -43,12 +43,17 @@ class Notes(NamedTuple):
     metadata: Mapping[str, Value]
     captions: Mapping[str, str]
     more_captions: Mapping[str, tuple[str, ...]]
+    faults: tuple[str, ...] = ()
+    """Things that could not be read, to be told."""
 
     @classmethod
-    def of(cls, metadata: Mapping[str, Value], texts: Mapping[str, Sequence[str]]) -> Notes:
+    def of(
+        cls, metadata: Mapping[str, Value], texts: Mapping[str, Sequence[str]], faults: Sequence[str] = ()
+    ) -> Notes:
         """Tell the first caption of each language from the others."""
         more = {lang: tuple(several[1:]) for lang, several in texts.items() if len(several) > 1}
-        return cls(metadata, {lang: several[0] for lang, several in texts.items()}, more)
+        first = {lang: several[0] for lang, several in texts.items()}
+        return cls(metadata, first, more, tuple(faults))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +94,7 @@ class Items(ABC):
 
     @abstractmethod
     def notes(self, item: MediaItem) -> Notes:
-        """Read metadata and captions. Raises NoteError."""
+        """Read metadata and captions, as far as they can be read."""
 
     def frozen(self, item: MediaItem) -> NDArray[np.floating] | Frames:
         """Read the vision vectors of an item that is frozen.
@@ -143,12 +148,23 @@ class FolderItems(Items):
 
     def notes(self, item: MediaItem) -> Notes:
         found: dict[str, list[str]] = {}
+        metadata: Mapping[str, Value] = {}
+        faults = []
+        # The picture is sound: it is found by its pixels, whatever somebody wrote beside it.
         for texts in self._media.texts(item.item_id):
-            for line in texts.lines():
-                if line.fault:
-                    raise NoteError(texts.file, f"line {line.number}: {line.fault}")
-                found.setdefault(texts.lang or self._lang, []).append(line.text)
-        return Notes.of(self._media.metadata(item.item_id), found)
+            try:
+                for line in texts.lines():
+                    if line.fault is None:
+                        found.setdefault(texts.lang or self._lang, []).append(line.text)
+                    else:
+                        faults.append(f"line {line.number} of {texts.file.name}: {line.fault}")
+            except NoteError as error:
+                faults.append(f"{texts.file.name}, which {error.what}")
+        try:
+            metadata = self._media.metadata(item.item_id)
+        except NoteError as error:
+            faults.append(f"its metadata: {error}")
+        return Notes.of(metadata, found, [f"indexed, but without {fault}" for fault in faults])
 
 
 class CorpusItems(Items):

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 
 from dragoman.index.entries import Held, State, frozen_state, notes_digest, video_of, walk
 from dragoman.index.items import Items, MediaItem, Rejected
-from dragoman.media.folder import NoteError
 from dragoman.records import Entry
 from dragoman.stores import Store
 
@@ -113,11 +112,8 @@ def _compare(plan: Plan, items: Items, item: MediaItem, held: Held | None) -> No
         )
     # What lies beside other items is read with them, once; a fault there is found then.
     if is_same and held is not None and before is not None:
-        try:
-            if notes_digest(items.notes(item), item.path) == before.notes:
-                return
-        except NoteError as error:
-            plan.rejected.append(Rejected(item.item_id, item.path, str(error)))
-            plan.gone.append(held)
+        notes = items.notes(item)
+        if notes_digest(notes, item.path) == before.notes:
+            plan.rejected.extend(Rejected(item.item_id, item.path, fault) for fault in notes.faults)
             return
     plan.tasks.append(Task(item, held, before, is_same, size))

@@ -25,7 +25,6 @@ from dragoman.errors import UserError
 from dragoman.index.entries import END, START, State, frozen_state, moment_id, notes_digest
 from dragoman.index.items import Items, Notes, Rejected
 from dragoman.index.plan import Task
-from dragoman.media.folder import NoteError
 from dragoman.media.images import Decoding, ImageError, image_header, open_image
 from dragoman.records import Entry, Value
 from dragoman.retrievers.videos import together
@@ -140,7 +139,7 @@ class ItemReader:
                 media = None if knows(task, digest) else self._prepared(content)
             state = State("file", digest, stat.st_size, stat.st_mtime_ns, words)
             return ReadItem(task=task, state=state, notes=notes, said=said, media=media)
-        except (ImageError, NoteError, OSError) as error:
+        except (ImageError, OSError) as error:
             return Rejected(item.item_id, item.path, reason_of(error))
 
     def encode(self, parts: Sequence[Any]) -> NDArray[np.float32]:

@@ -111,6 +111,8 @@ class Update:
 
     def _take(self, item: ReadItem) -> None:
         """Store an item whose vectors are known; let others wait for a batch."""
+        source = item.task.item
+        self.rejected.extend(Rejected(source.item_id, source.path, fault) for fault in item.notes.faults)
         if item.task.is_content(item.state.digest):
             self._reword(item)
         elif (origin := self._origin(item.task, item.state.digest)) is not None:
