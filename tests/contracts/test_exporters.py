@@ -121,7 +121,10 @@ def test_options_are_frozen_and_unknown_ones_refused(name: str) -> None:
     assert isinstance(config, ExportConfig) and config.corpus is None
     with pytest.raises(dataclasses.FrozenInstanceError):
         config.corpus = "corpus/"  # type: ignore[misc]
-    with pytest.raises(UserError, match=f"--to {target} has no option --speed. It has: .*corpus"):
+    assert config_of(target, {"corpus": "corpus/"}).corpus == "corpus/"
+    with pytest.raises(
+        UserError, match=f"The target '{target}' has no setting 'speed'. Known here: .*corpus"
+    ):
         config_of(target, {"corpus": "corpus/", "speed": 3})
 
 

@@ -96,3 +96,17 @@ def test_the_verb_prints_the_table_or_json(run: Path, tmp_path: Path) -> None:
     assert table.stdout.splitlines()[-1].startswith(f"{tmp_path / 'st'}: 0.")
     printed = json.loads(CliRunner().invoke(dragoman, [*line, "--json"]).stdout)
     assert printed == json.loads((tmp_path / "st" / "parity.json").read_text())
+
+
+@pytest.mark.parametrize("option", [["--int8"], ["--set", "int8=true"]])
+def test_the_verb_refuses_a_setting_of_another_target(run: Path, tmp_path: Path, option: list[str]) -> None:
+    line = ["export", str(run), "--to", "sentence-transformers", "--out", str(tmp_path / "st"), *option]
+    with pytest.raises(
+        UserError, match=r"'sentence-transformers' has no setting 'int8'\. Known here: corpus"
+    ):
+        CliRunner().invoke(dragoman, line, catch_exceptions=False)
+    # The verb reads a setting of the target as its own options.
+    with pytest.raises(UserError, match=str(tmp_path / "none")):
+        CliRunner().invoke(
+            dragoman, [*line[: -len(option)], "--set", f"corpus={tmp_path / 'none'}"], catch_exceptions=False
+        )

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import click
 
+from dragoman.cli.verb import LISTED, PATH, needs
+
 
 @click.command(short_help="Learn what the scores of a run are worth.")
-@click.argument("run", type=click.Path(path_type=Path))
-@click.argument("corpus", type=click.Path(path_type=Path))
+@click.argument("run", type=PATH)
+@click.argument("corpus", type=PATH)
 @click.option("--split", default="val", show_default=True, help="Whose captions are asked.")
-@click.option("--languages", default="", help="By commas.  [default: all with captions there]")
+@click.option("--languages", type=LISTED, default=(), help="By commas.  [default: all with captions there]")
 @click.option(
     "--false-accepts",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
@@ -19,7 +21,7 @@ import click
 )
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, or auto.")
 def command(
-    run: Path, corpus: Path, split: str, languages: str, false_accepts: float | None, device: str
+    run: Path, corpus: Path, split: str, languages: tuple[str, ...], false_accepts: float | None, device: str
 ) -> None:
     """Learn from CORPUS what the scores of RUN are worth, in every language.
 
@@ -30,15 +32,10 @@ def command(
     Writes RUN/model/calibration.json; `dragoman index` takes it along. Hits then have a relevance, the
     estimated probability that they answer, and a search says when there is no good match.
     """
-    from dragoman.errors import MissingExtraError
-
-    try:
+    with needs("train", "Calibrating"):
         from dragoman.search.calibrate import FALSE_ACCEPTS, calibrate
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(str(error.name), "train", "Calibrating") from None
-    asked = tuple(lang.strip() for lang in languages.split(",") if lang.strip())
     allowed = FALSE_ACCEPTS if false_accepts is None else false_accepts
-    found = calibrate(run, corpus, split=split, languages=asked, false_accepts=allowed, device=device)
+    found = calibrate(run, corpus, split=split, languages=languages, false_accepts=allowed, device=device)
     click.echo(f"{'language':<10}{'queries':>8}  a match from a relevance of")
     for lang, one in [*found.languages.items(), ("others", found.shared)]:
         click.echo(f"{lang:<10}{one.queries:>8}  {one.threshold:.2f}")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from dragoman.cli.verb import needs
+
 
 @click.command()
 @click.option("--out", default="demo", show_default=True, type=click.Path(file_okay=False), help="Folder.")
@@ -20,13 +22,8 @@ def command(out: str, video: bool, smallest: bool) -> None:
     """
     from dataclasses import replace
 
-    from dragoman.errors import MissingExtraError
-
-    try:
-        from dragoman.pipelines.demo import SMALLEST, DemoConfig, run_demo
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(str(error.name), "train", "The demo") from None
-    from dragoman.pipelines.demo import comparison_lines
+    with needs("train", "The demo"):
+        from dragoman.pipelines.demo import SMALLEST, DemoConfig, comparison_lines, run_demo
 
     result = run_demo(out, replace(SMALLEST if smallest else DemoConfig(), video=video))
     for line in comparison_lines(result.reports, result.differences):

@@ -3,25 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import click
+
+from dragoman.cli.verb import Verb, assignments, options
 
 if TYPE_CHECKING:
     from dragoman.export.parity import Agreement
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@dataclass(frozen=True, kw_only=True)
+class TargetOptions:
+    """Options of a target, those that several have by names of their own."""
+
+    int8: bool | None = None
+    """Weights as 8-bit integers (onnx)."""
+    vision: str | None = None
+    """Vision tower to export, where the run does not know it: a folder or hub id (onnx)."""
+    corpus: str | None = None
+    """Compare on captions, vectors and images of this corpus as well."""
+    settings: dict[str, str] = field(default_factory=dict)
+    """Any setting of the target, as in int8=true; repeatable."""
+
+    def given(self) -> dict[str, object]:
+        """Return what was given, by the names of the target's settings."""
+        named: dict[str, object] = {"int8": self.int8, "vision": self.vision, "corpus": self.corpus}
+        return {name: value for name, value in named.items() if value is not None} | dict(self.settings)
+
+
+@click.command(cls=Verb)
 @click.argument("run")
 @click.option("--to", required=True, help="onnx, or sentence-transformers (its text side).")
 @click.option("--out", required=True, help="Folder of the export; an earlier export there is replaced.")
-@click.option("--int8", is_flag=True, default=None, help="Weights as 8-bit integers (onnx).")
-@click.option(
-    "--vision", help="Vision tower to export, where the run does not know it: a folder or hub id (onnx)."
-)
-@click.option("--corpus", help="Compare on captions, vectors and images of this corpus as well.")
+@options(TargetOptions, "target", settings=assignments("int8=true"))
 @click.option("--json", "as_json", is_flag=True, help="Print parity.json instead of a table.")
-def command(run: str, to: str, out: str, as_json: bool, **options: object) -> None:
+def command(run: str, to: str, out: str, target: TargetOptions, as_json: bool) -> None:
     """Write the model of RUN for use without Dragoman's training stack.
 
     The export is compared with the model: on golden texts and made-up pictures, and with --corpus on
@@ -38,8 +56,7 @@ def command(run: str, to: str, out: str, as_json: bool, **options: object) -> No
 
     from dragoman.export import config_of, export
 
-    given = {name: value for name, value in options.items() if value is not None}
-    made = export(run, to=config_of(to, given), out=out)
+    made = export(run, to=config_of(to, target.given()), out=out)
     if as_json:
         click.echo(json.dumps([asdict(one) for one in made.parity], ensure_ascii=False, indent=2))
         return

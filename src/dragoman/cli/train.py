@@ -2,42 +2,81 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from dragoman.cli.verb import LISTED, PATH, Verb, assignments, needs, options, spelled
+from dragoman.errors import UserError
 
-@click.command(short_help="Train a model on a corpus.")
-@click.argument("corpus", type=click.Path(path_type=Path))
-@click.option("--recipe", help="Name of the recipe.  [default: nrccr; with --init that run's]")
-@click.option("--source", help="Language of the human captions.  [default: en]")
-@click.option("--targets", default="", help="Languages to learn from machine captions, by commas.")
-@click.option("--features", help="Feature set of the corpus.")
-@click.option("--init", type=click.Path(path_type=Path), help="Run folder to start from, with --add.")
-@click.option("--add", default="", help="Languages to add to that run, by commas.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Run folder.")
-@click.option("--seed", type=int, help="Seed of everything random.")
-@click.option(
-    "--engine", "engines", multiple=True, metavar="[LANG=]ENGINE", help="Whose translations; repeatable."
+if TYPE_CHECKING:
+    from dragoman.training.config import TrainConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfigOptions:
+    """Choices that a configuration is made of."""
+
+    recipe: str | None = None
+    """Name of the recipe; by default nrccr, or with --init that of the run."""
+    source: str | None = None
+    """Language of the human captions; by default en."""
+    targets: tuple[str, ...] = ()
+    """Languages to learn from machine captions, by commas."""
+    features: str | None = None
+    """Feature set of the corpus."""
+    init: Path | None = None
+    """Run folder to start from, with --add."""
+    add: tuple[str, ...] = ()
+    """Languages to add to that run, by commas."""
+    seed: int | None = None
+    """Seed of everything random."""
+    engines: tuple[str, ...] = ()
+    """Engine whose translations are learned from; repeatable."""
+    settings: dict[str, str] = field(default_factory=dict)
+    """Change a setting; repeatable."""
+
+    def config(self) -> TrainConfig:
+        """Make the configuration. Raises UserError where choices do not go together."""
+        from dragoman.recipes import load_recipe
+        from dragoman.training import extended_config
+
+        if self.init is not None:
+            if self.targets or self.source or self.features:
+                raise UserError("--init takes source, targets and features from that run; name only --add")
+            chosen = load_recipe(self.recipe)("", self.add, "") if self.recipe else None
+            config = extended_config(self.init, self.add, chosen)
+        elif self.add:
+            raise UserError("--add needs the run that it extends: --init RUN")
+        elif self.features is None:
+            raise UserError("A feature set of the corpus is needed: --features NAME")
+        else:
+            recipe = load_recipe(self.recipe or "nrccr")
+            config = recipe(self.source or "en", self.targets, self.features)
+        changes = dict(self.settings)
+        if self.seed is not None:
+            changes["seed"] = str(self.seed)
+        if self.engines:
+            changes["engines"] = ",".join(self.engines)
+        return config.with_settings(changes)
+
+
+@click.command(cls=Verb, short_help="Train a model on a corpus.")
+@click.argument("corpus", type=PATH)
+@click.option("--out", required=True, type=PATH, help="Run folder.")
+@options(
+    ConfigOptions,
+    "chosen",
+    targets=LISTED,
+    add=LISTED,
+    engines=spelled("--engine", multiple=True, metavar="[LANG=]ENGINE"),
+    settings=assignments("epochs=5"),
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
-@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Change a setting; repeatable.")
 @click.option("--show-config", is_flag=True, help="Print the complete configuration and stop.")
-def command(
-    corpus: Path,
-    recipe: str | None,
-    source: str | None,
-    targets: str,
-    features: str | None,
-    init: Path | None,
-    add: str,
-    out: Path,
-    seed: int | None,
-    engines: tuple[str, ...],
-    device: str,
-    settings: tuple[str, ...],
-    show_config: bool,
-) -> None:
+def command(corpus: Path, out: Path, chosen: ConfigOptions, device: str, show_config: bool) -> None:
     """Train a model on CORPUS by a recipe, and write a run folder.
 
     \b
@@ -50,37 +89,16 @@ def command(
     """
     import json
 
-    from dragoman.errors import MissingExtraError, UserError
     from dragoman.progress import is_first_process
-    from dragoman.settings import pairs
 
-    try:
-        from dragoman.recipes import load_recipe
-        from dragoman.training import extended_config, train
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(str(error.name), "train", "Training") from None
-    changes = dict(pairs(settings, "--set", "NAME=VALUE", "epochs=5"))
-    if seed is not None:
-        changes["seed"] = str(seed)
-    if engines:
-        changes["engines"] = ",".join(engines)
-    if init is not None:
-        if targets or source or features:
-            raise UserError("--init takes source, targets and features from that run; name only --add")
-        added = _languages(add)
-        chosen = load_recipe(recipe)("", added, "") if recipe else None
-        config = extended_config(init, added, chosen)
-    elif add:
-        raise UserError("--add needs the run that it extends: --init RUN")
-    elif features is None:
-        raise UserError("A feature set of the corpus is needed: --features NAME")
-    else:
-        config = load_recipe(recipe or "nrccr")(source or "en", _languages(targets), features)
-    config = config.with_settings(changes)
+    with needs("train", "Training"):
+        from dragoman.training import train
+
+        config = chosen.config()
     if show_config:
         click.echo(json.dumps(config.as_dict(), indent=2))
         return
-    report = train(corpus, config, out, init=init, device=device)
+    report = train(corpus, config, out, init=chosen.init, device=device)
     if not is_first_process():
         return
     click.echo(
@@ -88,7 +106,3 @@ def command(
     )
     click.echo(f"Criterion: {report.criterion}")
     click.echo(f"Next: dragoman evaluate {out} {corpus} --split test --out {out}-report")
-
-
-def _languages(listed: str) -> tuple[str, ...]:
-    return tuple(lang.strip() for lang in listed.split(",") if lang.strip())

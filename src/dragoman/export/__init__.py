@@ -14,15 +14,15 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
 
 from dragoman import plugins
-from dragoman.errors import UserError
 from dragoman.export.parity import Agreement, require
 from dragoman.folders import Format, sha256, stage, write_json
 from dragoman.models.identity import CALIBRATION, model_in
+from dragoman.settings import make
 
 EXPORT = Format("dragoman-export", 1, "dragoman export RUN --to onnx --out {folder}")
 PARITY = "parity.json"
@@ -53,12 +53,11 @@ def targets() -> list[str]:
 
 
 def config_of(to: str, options: Mapping[str, object]) -> ExportConfig:
-    """Make the options of a target from their names. Raises UserError for unknown targets and options."""
-    target = _load(to)
-    known = {field.name for field in fields(target.Config)}
-    if unknown := sorted(options.keys() - known):
-        raise UserError(f"--to {to} has no option --{unknown[0]}. It has: {', '.join(sorted(known))}.")
-    config: ExportConfig = target.Config(**options)
+    """Make the settings of a target, by name: values, or texts as on the command line.
+
+    Raises UserError for an unknown target, an unknown setting, and a value that does not fit.
+    """
+    config: ExportConfig = make(_load(to).Config, options, f"The target {to!r}")
     return config
 
 
