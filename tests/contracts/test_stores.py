@@ -4,6 +4,8 @@ A store that needs a server, a package or a setting brings `tests/stores/<name>_
 
     settings()   a context manager that yields the arguments of its `Config`; it may skip
     ALONE        True where only one handle at a time can open an index (False where it is missing)
+
+A store that can be opened with its defaults needs none.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import FrozenInstanceError, dataclass, fields, replace
+from dataclasses import MISSING, FrozenInstanceError, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +32,6 @@ from dragoman.errors import UserError
 from dragoman.records import Entry
 from dragoman.stores import STORES, Filter, Store, parse
 from dragoman.stores.filters import Compare, In
-
-VARIANTS: dict[str, list[dict[str, Any]]] = {}
-CASES = [(name, more) for name in plugins.names(STORES) for more in [{}, *VARIANTS.get(name, [])]]
 
 
 @dataclass
@@ -59,20 +58,44 @@ def module_of(name: str) -> Any:
     for part in ("Config", "open_store", "drop_store"):
         if not hasattr(module, part):
             pytest.fail(f"src/dragoman/stores/{name}.py lacks {part}; stores/contract.py says what it is")
+    unset = [one.name for one in fields(module.Config) if one.default is one.default_factory is MISSING]
+    if unset:
+        pytest.fail(f"Config in src/dragoman/stores/{name}.py has no default for {', '.join(unset)}")
     return module
 
 
-@pytest.fixture(
-    scope="module", params=CASES, ids=lambda case: "-".join([case[0], *map(str, case[1].values())])
-)
-def kind(request: pytest.FixtureRequest) -> Iterator[Kind]:
-    name, more = request.param
+@pytest.fixture(scope="module", params=plugins.names(STORES))
+def kind(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kind]:
+    name, folder = request.param, tmp_path_factory.mktemp("first")
     if importlib.util.find_spec(f"{name}_setup") is None:
-        yield Kind(name, more, False)
+        found = Kind(name, {}, False)
+        try:
+            require_whole(found, folder)
+        except UserError as error:
+            pytest.fail(
+                f"The store {name!r} does not open with its defaults ({error}). Write "
+                f"tests/stores/{name}_setup.py with settings(), a context manager that yields the arguments "
+                "of its Config. See faiss_setup.py beside it."
+            )
+        yield found
         return
-    server = importlib.import_module(f"{name}_setup")
-    with server.settings() as settings:
-        yield Kind(name, settings | more, getattr(server, "ALONE", False))
+    setup = importlib.import_module(f"{name}_setup")
+    with setup.settings() as settings:
+        found = Kind(name, settings, getattr(setup, "ALONE", False))
+        require_whole(found, folder)
+        yield found
+
+
+def require_whole(kind: Kind, folder: Path) -> None:
+    """Open a store once, so that a method that it lacks is told before anything is asked of it."""
+    try:
+        with kind.open(folder, "first") as store:
+            assert isinstance(store, Store)
+    except TypeError as error:
+        if "abstract" not in str(error):
+            raise
+        pytest.fail(f"src/dragoman/stores/{kind.name}: {error}; stores/contract.py says what it does")
+    kind.drop(folder, "first")
 
 
 Opener = Callable[..., Store]

@@ -16,7 +16,18 @@ if TYPE_CHECKING:
 SHOWN = 5
 
 
-@click.command(cls=Verb, short_help="Make or update an index of images and videos.")
+class _Index(Verb):
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        # Stores are asked only here, since each is imported for its description.
+        from dragoman import plugins
+        from dragoman.stores import STORES
+
+        with formatter.section("Stores"):
+            found = ((name, plugins.load(STORES, name, "store").__doc__) for name in plugins.names(STORES))
+            formatter.write_dl([(name, (said or "").partition("\n\n")[0]) for name, said in found])
+
+
+@click.command(cls=_Index, short_help="Make or update an index of images and videos.")
 @click.argument("run", type=PATH)
 @click.argument("media", type=PATH)
 @click.option("--out", required=True, type=PATH, help="Index folder.")

@@ -55,7 +55,7 @@ class IndexOptions:
     """Choices for an index, none of which must be made."""
 
     store: str | None = None
-    """Store: `exact`, `faiss`, `postgres` or `qdrant`; by default that of the index, or `exact`."""
+    """Store, by its name; by default that of the index, or `exact`."""
     settings: Mapping[str, object] = field(default_factory=dict)
     """Change a setting of the store; what is not named stays as it was."""
     vision: str | Path | None = None

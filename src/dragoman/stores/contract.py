@@ -39,6 +39,10 @@ class Store(ABC):
       for stores on a server, which many indexes share.
     - `drop_store(folder, config, name) -> None` removes all that the store keeps outside `folder`; the folder
       itself is removed by the caller. What is not there is passed over.
+
+    Its docstring begins with what it is and, in a paragraph of its own, what it `Needs`: for the help and the
+    docs. `checks` refuses what no store takes, `best` scores exactly, `filters.satisfies` filters, and
+    `servers` turns entries into JSON; `exact.py` is the shortest example.
     """
 
     width: int

@@ -1,4 +1,6 @@
-"""The default index: nothing to install or start, and exact.
+"""Exact search of a folder: the default, for up to a million pictures on one computer.
+
+Needs nothing.
 
 Entries lie in SQLite, vectors in a file that is mapped into memory, which the system may drop at any time.
 Beside it, a search needs some 10 MB for scores, and a byte for each entry where there is a filter.

@@ -1,9 +1,11 @@
-"""Approximate search on one machine by faiss, over the same store as the exact index.
+"""Approximate search of a folder by faiss: for more pictures, or less time a query, on one computer.
 
-Below some thousand entries search is exact. From there on, the entries that existed when the approximate
-index was built are searched in it, later ones exactly; the candidates are scored exactly, so that scores and
-the order of what is found are those of exact search. The number of lists that are searched is what the wanted
-recall takes on the vectors of this index.
+Needs `pip install 'dragoman[faiss]'`.
+
+Entries and vectors are kept as by `exact`. Below some thousand entries search is exact. From there on, the
+entries that existed when the approximate index was built are searched in it, later ones exactly; the
+candidates are scored exactly, so that scores and the order of what is found are those of exact search. The
+number of lists that are searched is what the wanted recall takes on the vectors of this index.
 
 Q queries, D width, N slots.
 """

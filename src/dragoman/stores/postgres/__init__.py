@@ -1,4 +1,6 @@
-"""PostgreSQL with pgvector: one table an index, for those who already run a database.
+"""A table of PostgreSQL: for those who run a database already.
+
+Needs a server with pgvector 0.8 or newer, and `pip install 'dragoman[postgres]'`.
 
 Search is exact unless `approximate` is set, which keeps a graph (HNSW) beside the table. The address comes
 from `url` or from DRAGOMAN_POSTGRES_URL; passwords from the latter, PGPASSWORD or ~/.pgpass.

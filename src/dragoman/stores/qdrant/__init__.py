@@ -1,4 +1,6 @@
-"""A Qdrant cluster: one collection an index, replicated and sharded over many machines.
+"""A collection of Qdrant: for a cluster, with copies and parts on many computers.
+
+Needs a server, and `pip install 'dragoman[qdrant]'`.
 
 The address comes from `url` or from DRAGOMAN_QDRANT_URL, the key from the environment only. Without a
 server, `:memory:` keeps everything in this process and `:folder:` in the index folder, for one process at a
