@@ -18,8 +18,8 @@ from killed_writers import Witness, killed_again
 
 from dragoman.errors import UserError
 from dragoman.records import Entry
-from dragoman.stores.embedded import matrix as _matrix
 from dragoman.stores.embedded import store as embedded
+from dragoman.stores.embedded import transactions
 from dragoman.stores.embedded.store import EmbeddedStore
 from dragoman.stores.exact import Config, open_store
 
@@ -82,8 +82,8 @@ def test_vectors_are_on_the_disk_before_they_are_named(
     """What a crash of the computer may keep: nothing that was not synced."""
     filled(index, 2)  # so that the file is there, and its folder is synced
     events: list[str] = []
-    fsync = _matrix.os.fsync
-    monkeypatch.setattr(_matrix.os, "fsync", lambda handle: (events.append("fsync"), fsync(handle))[1])
+    fsync = transactions.os.fsync
+    monkeypatch.setattr(transactions.os, "fsync", lambda handle: (events.append("fsync"), fsync(handle))[1])
     connection = index._store._idle[-1]
     connection.set_trace_callback(lambda statement: events.append(statement.split(" ")[0]))
     index.add([Entry(item_id="a")], draw_vectors(1))
@@ -171,7 +171,7 @@ def test_a_reader_whose_file_is_removed_under_it_looks_again(
     monkeypatch.setattr(embedded, "COMPACT_AFTER", 5)
     oracle = filled(index, 20)
     ids = list(oracle.entries)
-    mapped, calls = _matrix.mapped, []
+    mapped, calls = transactions.mapped, []
 
     def meanwhile(path: Path, slots: int, width: int) -> np.ndarray:
         if not calls:
@@ -180,7 +180,7 @@ def test_a_reader_whose_file_is_removed_under_it_looks_again(
         return mapped(path, slots, width)
 
     with open_index(index._store.folder) as reader:
-        monkeypatch.setattr(_matrix, "mapped", meanwhile)
+        monkeypatch.setattr(transactions, "mapped", meanwhile)
         oracle.delete(ids[:15])
         assert_holds(reader, oracle)
     assert calls == ["vectors-0.f32"]

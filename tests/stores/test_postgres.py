@@ -49,20 +49,20 @@ import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from index_world import draw_vectors, make_entries
-from dragoman.stores.postgres import table
+from dragoman.stores.postgres import store
 from dragoman.stores.postgres import Config, open_store
 
 index = open_store(Path(), Config(url={url!r}), 16, {name!r})
 index.add(make_entries(20, "first"), draw_vectors(20))
 print("acknowledged", flush=True)
-rows, genuine = 0, table.fields_of
+rows, genuine = 0, store.fields_of
 def deadly(entry):
     global rows
     rows += 1
     if rows > 3000:
         os.kill(os.getpid(), signal.SIGKILL)
     return genuine(entry)
-table.fields_of = deadly
+store.fields_of = deadly
 index.add(make_entries({count}, "second"), draw_vectors({count}))
 """
 

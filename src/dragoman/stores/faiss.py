@@ -29,7 +29,7 @@ from dragoman.stores.checks import checked_queries
 from dragoman.stores.contract import Store
 from dragoman.stores.embedded import ivf as ivf_index
 from dragoman.stores.embedded.store import EmbeddedStore
-from dragoman.stores.embedded.tables import Snapshot, View
+from dragoman.stores.embedded.transactions import Snapshot, View
 
 log = logging.getLogger(__name__)
 

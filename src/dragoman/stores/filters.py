@@ -63,6 +63,8 @@ class Or:
 
 Filter = Compare | In | Not | And | Or
 
+OWN_FIELDS = ("kind", "item_id", "path")
+"""Fields that every entry has, unless metadata has one of that name."""
 MAX_LENGTH = 10_000
 MAX_DEPTH = 30
 """Limits of a filter's text, and of its brackets."""
@@ -121,8 +123,8 @@ def satisfies(entry: Entry, filter: Filter | None) -> bool:
 
 def values_of(entry: Entry, field: str) -> tuple[Scalar, ...]:
     """The values of a field; none where the entry lacks it."""
-    own: dict[str, Scalar | None] = {"kind": entry.kind, "item_id": entry.item_id, "path": entry.path}
-    found = entry.metadata.get(field, own.get(field))
+    own: Scalar | None = getattr(entry, field) if field in OWN_FIELDS else None
+    found = entry.metadata.get(field, own)
     if found is None:
         return ()
     return found if isinstance(found, tuple) else (found,)

@@ -15,9 +15,10 @@ from dragoman.records import Entry, Scalar
 from dragoman.stores.best import scores
 from dragoman.stores.checks import captions_json, captions_of, is_possible_id, metadata_of
 from dragoman.stores.contract import Match
-from dragoman.stores.filters import values_of
+from dragoman.stores.filters import OWN_FIELDS, values_of
 
-OWN_FIELDS = ("kind", "item_id", "path")
+MEASURED, MEASURED_HITS = 20, 10
+"""Queries at most that recall is measured with, each one pass over all entries, and hits of each."""
 RESERVE = 8
 """Candidates fetched beyond those asked for: enough unless many have nearly the same score."""
 
@@ -49,6 +50,13 @@ def fields_of(entry: Entry) -> dict[str, list[Scalar]]:
 def plain(value: Scalar) -> Scalar:
     """Equal numbers become the same text: 2.0 is 2, also where a database has but one kind of number."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def measured(
+    found: Sequence[Sequence[Match]], right: Sequence[Sequence[Match]], kind: str
+) -> dict[str, object]:
+    """Describe the recall of approximate search, for a manifest; `kind` is the noun of the queries."""
+    return {f"recall@{MEASURED_HITS}": recall(found, right), "measured_with": f"{len(found)} {kind}"}
 
 
 def recall(found: Sequence[Sequence[Match]], right: Sequence[Sequence[Match]]) -> float:

@@ -1,4 +1,7 @@
-"""The SQLite side of the embedded store: tables, connections, and entries as rows."""
+"""The SQLite side of the embedded store: tables, connections, entries as rows, and filters looked up there.
+
+N slots.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,20 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dragoman import databases
 from dragoman.errors import UserError
 from dragoman.records import Entry, Scalar
 from dragoman.stores.checks import captions_json, captions_of, is_possible_id, metadata_of
+from dragoman.stores.filters import OWN_FIELDS, And, Compare, Filter, In, Not, Or
 
 FORMAT_VERSION = 1
 COLUMNS = "item_id, kind, path, metadata, captions, source"
+
+# SQLite orders numbers before texts before blobs, so each range ends where the next kind begins.
+_ENDS = {str: ("value >= ''", "value < x''"), float: ("value < ''",)}
 
 Stored = str | int | float | bytes
 
@@ -153,6 +163,53 @@ def field_rows(entry: Entry, slot: int) -> set[tuple[str, Stored, int]]:
 def stored(value: Scalar) -> Stored:
     """A value as filters compare it: true and false equal no number."""
     return bytes([value]) if isinstance(value, bool) else value
+
+
+def passing(database: sqlite3.Connection, filter: Filter, slots: int) -> NDArray[np.bool_]:
+    """Mask [N] of the slots that pass; its values at dead slots mean nothing."""
+    match filter:
+        case Compare(field, "!=", value):
+            return ~passing(database, Compare(field, "=", value), slots)
+        case Compare(field, relation, value):
+            return _holding(database, field, relation, value, slots)
+        case In(field, values):
+            either = Or(tuple(Compare(field, "=", value) for value in values))
+            return passing(database, either, slots)
+        case Not(part):
+            return ~passing(database, part, slots)
+        case And(parts):
+            return ~passing(database, Or(tuple(map(Not, parts))), slots)
+        case Or(parts):
+            mask_N = np.zeros(slots, bool)
+            for part in parts:
+                mask_N |= passing(database, part, slots)
+            return mask_N
+
+
+def _holding(
+    database: sqlite3.Connection, field: str, relation: str, value: Scalar, slots: int
+) -> NDArray[np.bool_]:
+    """Slots of which some value of a field satisfies a comparison."""
+    mask_N = np.zeros(slots, bool)
+    if isinstance(value, bool) and relation != "=":
+        return mask_N
+    terms = [f"value {relation} ?"]
+    if relation != "=":
+        terms += _ENDS[str if isinstance(value, str) else float]
+    where = " AND ".join(terms)
+    if field in OWN_FIELDS and isinstance(value, str):
+        own = f"SELECT slot FROM entries WHERE {where.replace('value', field)}"
+        mask_N[slots_of(database.execute(own, (value,)))] = True
+        named = database.execute("SELECT slot FROM fields WHERE name = ?", (field,))
+        mask_N[slots_of(named)] = False
+    query = f"SELECT slot FROM fields WHERE name = ? AND {where}"
+    mask_N[slots_of(database.execute(query, (field, stored(value))))] = True
+    return mask_N
+
+
+def slots_of(cursor: sqlite3.Cursor) -> NDArray[np.int64]:
+    """The only column of a result."""
+    return np.fromiter((slot for (slot,) in cursor), np.int64)
 
 
 def _columns(entry: Entry) -> tuple[str, str | None, str, str, str]:

@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 from dragoman.errors import MissingExtraError
 from dragoman.folders import atomic_path, write_json
 from dragoman.stores import best as exactly
-from dragoman.stores.embedded.tables import Snapshot
+from dragoman.stores.embedded.transactions import Snapshot
 
 DESCRIPTION = "approximate.json"
 ROWS_PER_LIST = 50
-"""Seed of the training sample."""
+"""Vectors that the centres are found with, for each of them: more take longer and change little."""
 ADDED_AT_ONCE = 16_384
 MEASURED_QUERIES = 200
 MEASURED_HITS = 10

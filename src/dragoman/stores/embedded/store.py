@@ -34,8 +34,7 @@ from dragoman.stores.embedded.database import (
     rewrite,
     slot_of,
 )
-from dragoman.stores.embedded.filters import mask_of
-from dragoman.stores.embedded.tables import Tables, View, read_state
+from dragoman.stores.embedded.transactions import Transactions, View, read_state
 from dragoman.stores.filters import Filter
 
 COMPACT_AFTER = 4096
@@ -49,7 +48,7 @@ class EmbeddedStore(Store):
 
     def __init__(self, folder: Path, width: int, wait: float) -> None:
         self.width = width
-        self._store = Tables(folder, width, wait)
+        self._store = Transactions(folder, width, wait)
 
     def add(self, entries: Sequence[Entry], vectors: NDArray[np.float32]) -> None:
         check_entries(entries)
@@ -89,7 +88,7 @@ class EmbeddedStore(Store):
         with self._store.reading() as view:
             if k < 1 or not len(query_QD):
                 return [[] for _ in query_QD]
-            allowed_N = None if filter is None else mask_of(view, filter)
+            allowed_N = None if filter is None else view.mask_of(filter)
             return matches(view, self._best(view, query_QD, k, allowed_N), len(query_QD), k)
 
     def get(self, item_ids: Sequence[str]) -> list[Entry | None]:
@@ -109,7 +108,7 @@ class EmbeddedStore(Store):
         check_after(after)
         found: list[Entry] = []
         with self._store.reading() as view:
-            allowed_N = None if filter is None else mask_of(view, filter)
+            allowed_N = None if filter is None else view.mask_of(filter)
             query = "SELECT slot FROM entries WHERE item_id > ? ORDER BY item_id"
             for (slot,) in view.database.execute(query, (after,)):
                 if len(found) >= limit:
@@ -121,7 +120,7 @@ class EmbeddedStore(Store):
     def count(self, filter: Filter | None = None) -> int:
         with self._store.reading() as view:
             living_N = ~view.state.dead
-            return int(np.count_nonzero(living_N if filter is None else living_N & mask_of(view, filter)))
+            return int(np.count_nonzero(living_N if filter is None else living_N & view.mask_of(filter)))
 
     def size(self) -> int:
         # A file of vectors has a hole at its end, which takes no place.

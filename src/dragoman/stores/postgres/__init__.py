@@ -32,8 +32,7 @@ def open_store(folder: Path, config: Config, width: int, name: str) -> Store:
         )
     _require_packages()
     from dragoman.stores.postgres.pool import Pool
-    from dragoman.stores.postgres.schema import prepare
-    from dragoman.stores.postgres.table import PostgresStore
+    from dragoman.stores.postgres.store import PostgresStore, prepare
 
     url, table = _address(config), table_name(name)
     # Its connection was opened before the type of vectors was there, perhaps.
@@ -46,7 +45,7 @@ def drop_store(folder: Path, config: Config, name: str) -> None:
     """Remove the table of generation `name` from the server, where it is there."""
     _require_packages()
     from dragoman.stores.postgres.pool import Pool
-    from dragoman.stores.postgres.schema import drop
+    from dragoman.stores.postgres.store import drop
 
     with closing(Pool(_address(config), 1)) as pool, pool.transaction() as connection:
         drop(connection, config, table_name(name))

@@ -20,7 +20,7 @@ from dragoman.stores.filters import Filter
 from dragoman.stores.postgres.config import Config
 from dragoman.stores.postgres.filters import condition_of
 from dragoman.stores.postgres.pool import Connection
-from dragoman.stores.servers import Found, best, recall
+from dragoman.stores.servers import MEASURED, MEASURED_HITS, Found, best, measured
 
 MOST_CANDIDATES = 1000
 
@@ -81,10 +81,6 @@ def _found(connection: Connection, query: sql.Composed, parameters: list[object]
     return [Found(item_id, score, vector.to_numpy()) for item_id, score, vector in rows]
 
 
-MEASURED = 20
-"""Queries at most that recall is measured with; each takes one pass over the table."""
-HITS = 10
-
 _BUILD = """
 CREATE INDEX {graph} ON {table} USING hnsw (vector vector_ip_ops) WITH (m = {m}, ef_construction = {ef})
 """
@@ -123,12 +119,13 @@ class Graph:
         comment."""
         if not self.exists(connection):
             return
-        kind = "stored vectors" if queries is None else "queries"
         some_QD = self._stored(connection) if queries is None else queries[:MEASURED]
         look_at(connection, self._config.ef_search)
-        found = [search_nearby(connection, self._table, query_D, HITS, None) for query_D in some_QD]
-        right = [search_exactly(connection, self._table, query_D, HITS, None) for query_D in some_QD]
-        said = {"recall@10": recall(found, right), "measured_with": f"{len(some_QD)} {kind}"}
+        said = measured(
+            [search_nearby(connection, self._table, query_D, MEASURED_HITS, None) for query_D in some_QD],
+            [search_exactly(connection, self._table, query_D, MEASURED_HITS, None) for query_D in some_QD],
+            "stored vectors" if queries is None else "queries",
+        )
         comment = sql.SQL("COMMENT ON INDEX {graph} IS {text}")
         connection.execute(comment.format(graph=self._graph, text=sql.Literal(json.dumps(said))))
 

@@ -34,7 +34,7 @@ def open_store(folder: Path, config: Config, width: int, name: str) -> Store:
     Raises UserError where the server is out of reach, refuses the key or holds vectors of another width.
     """
     client = _connected(folder, config)
-    from dragoman.stores.qdrant.collection import QdrantStore
+    from dragoman.stores.qdrant.store import QdrantStore
 
     try:
         return QdrantStore(client, config, width, table_name(name))

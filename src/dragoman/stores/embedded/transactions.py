@@ -11,6 +11,7 @@ N slots, D width.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -24,11 +25,18 @@ from numpy.typing import NDArray
 
 from dragoman.errors import UserError
 from dragoman.folders import sync_folder
-from dragoman.stores.embedded import matrix
-from dragoman.stores.embedded.database import connect, explained, make_tables
+from dragoman.stores.embedded.database import connect, explained, make_tables, passing, slots_of
+from dragoman.stores.filters import Filter
 
 DATABASE = "entries.sqlite"
 READ_ATTEMPTS = 10
+MASKS_KEPT = 8
+"""In a snapshot: the same filter comes with every letter that a person types."""
+GROWTH = 1.25
+LEAST_BYTES = 1 << 20
+"""By how much a file of vectors outgrows its rows."""
+COPIED_ROWS = 8192
+"""Rows that are in memory at once while a file is compacted."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,19 @@ class View(NamedTuple):
     database: sqlite3.Connection
     state: Snapshot
 
+    def mask_of(self, filter: Filter) -> NDArray[np.bool_]:
+        """Mask [N] of the slots that pass; its values at dead slots mean nothing."""
+        masks = self.state.masks
+        # Equal filters may differ: x=1 and x=true are equal to Python.
+        key = repr(filter)
+        found = masks.get(key)
+        if found is None:
+            found = passing(self.database, filter, len(self.state.dead))
+            if len(masks) >= MASKS_KEPT:
+                masks.clear()
+            masks[key] = found
+        return found
+
 
 class State(NamedTuple):
     """The row of table `state` that changes."""
@@ -65,7 +86,7 @@ class State(NamedTuple):
     """Rows ever committed in this generation."""
 
 
-class Tables:
+class Transactions:
     """One folder with entries and vectors; see the module."""
 
     def __init__(self, folder: Path, width: int, wait: float) -> None:
@@ -122,7 +143,7 @@ class Tables:
     def append(self, database: sqlite3.Connection, vectors_ND: NDArray[np.float32]) -> int:
         """Put rows on the disk, within a `writing` transaction; returns the slot of the first."""
         state = read_state(database)
-        matrix.append(matrix.path_of(self.folder, state.generation), state.slots, vectors_ND)
+        append_rows(vectors_of(self.folder, state.generation), state.slots, vectors_ND)
         database.execute("UPDATE state SET slots = slots + ?", (len(vectors_ND),))
         return state.slots
 
@@ -134,9 +155,9 @@ class Tables:
         """
         state = read_state(database)
         slots_N = slots_of(database.execute("SELECT slot FROM entries ORDER BY slot"))
-        old = matrix.path_of(self.folder, state.generation)
-        new = matrix.path_of(self.folder, state.generation + 1)
-        matrix.copy_rows(matrix.mapped(old, state.slots, self.width), slots_N, new)
+        old = vectors_of(self.folder, state.generation)
+        new = vectors_of(self.folder, state.generation + 1)
+        copy_rows(mapped(old, state.slots, self.width), slots_N, new)
         database.execute("CREATE TEMP TABLE moves (old INTEGER PRIMARY KEY, new INTEGER)")
         database.executemany(
             "INSERT INTO moves VALUES (?, ?)", zip(slots_N.tolist(), range(len(slots_N)), strict=True)
@@ -216,8 +237,8 @@ class Tables:
         if same and last is not None and now.slots <= len(last.matrix):
             matrix_ND = last.matrix
         else:
-            path = matrix.path_of(self.folder, now.generation)
-            matrix_ND = matrix.mapped(path, now.slots, self.width)
+            path = vectors_of(self.folder, now.generation)
+            matrix_ND = mapped(path, now.slots, self.width)
         ids = last.ids if same and last is not None else {}
         return Snapshot(now.sequence, now.generation, dead_N, matrix_ND, ids=ids)
 
@@ -233,13 +254,52 @@ def read_state(database: sqlite3.Connection) -> State:
     return State(*database.execute("SELECT sequence, generation, slots FROM state").fetchone())
 
 
-def slots_of(cursor: sqlite3.Cursor) -> NDArray[np.int64]:
-    """The only column of a result."""
-    return np.fromiter((slot for (slot,) in cursor), np.int64)
-
-
 def busy(folder: Path, wait: float) -> UserError:
     return UserError(
         f"{folder} is being written by another process, which did not finish within {wait:g} s. "
         "Try again when it has; searching goes on meanwhile."
     )
+
+
+def vectors_of(folder: Path, generation: int) -> Path:
+    """Name the file of vectors of a generation: row `slot` begins at byte `slot * D * 4`."""
+    return folder / f"vectors-{generation}.f32"
+
+
+def append_rows(path: Path, first: int, vectors_ND: NDArray[np.float32]) -> None:
+    """Write rows from slot `first` on, and wait until they are on the disk."""
+    is_new = not path.exists()
+    path.touch()
+    # Unbuffered: what `write` was given is with the system before `fsync` waits for it.
+    with path.open("r+b", buffering=0) as file:
+        start, size = first * vectors_ND.shape[1] * 4, vectors_ND.nbytes
+        if start + size > os.fstat(file.fileno()).st_size:
+            file.truncate(int((start + size) * GROWTH) + LEAST_BYTES)
+        file.seek(start)
+        data = vectors_ND.reshape(-1).view(np.uint8).data
+        while data:  # the system may take less than it is given
+            data = data[file.write(data) :]
+        os.fsync(file.fileno())
+    if is_new:
+        sync_folder(path.parent)
+
+
+def mapped(path: Path, slots: int, width: int) -> NDArray[np.float32]:
+    """All rows that the file has room for, at least `slots` [N, D], read-only. Raises FileNotFoundError, and
+    UserError where the file is shorter."""
+    if not slots:
+        return np.empty((0, width), np.float32)  # such a file may not be there yet
+    rows = path.stat().st_size // (4 * width)
+    if rows < slots:
+        raise UserError(
+            f"{path} is shorter than the {slots:,} vectors it should hold. "
+            "Restore it from a backup, or make the index again."
+        )
+    return np.asarray(np.memmap(path, dtype="<f4", mode="r", shape=(rows, width)))
+
+
+def copy_rows(source_ND: NDArray[np.float32], slots: NDArray[np.int64], target: Path) -> None:
+    """Make `target` of some rows of a mapped file, in the order of `slots`."""
+    target.unlink(missing_ok=True)
+    for start in range(0, len(slots), COPIED_ROWS):
+        append_rows(target, start, source_ND[slots[start : start + COPIED_ROWS]])

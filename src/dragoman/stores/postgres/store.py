@@ -1,4 +1,6 @@
-"""A table of PostgreSQL as a store.
+"""A table of PostgreSQL as a store: one a generation, made when it is opened first.
+
+Nothing is made that is there, so that a role which may only read can search.
 
 N entries, Q queries, D width of the vectors.
 """
@@ -11,9 +13,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from psycopg import sql
+from psycopg import errors, sql
 from psycopg.types.json import Json, Jsonb
 
+from dragoman.errors import UserError
 from dragoman.records import Entry
 from dragoman.stores.checks import (
     already_there,
@@ -28,11 +31,26 @@ from dragoman.stores.filters import Filter
 from dragoman.stores.postgres.config import Config
 from dragoman.stores.postgres.filters import condition_of
 from dragoman.stores.postgres.pool import Connection, Pool
-from dragoman.stores.postgres.schema import lock
 from dragoman.stores.postgres.search import Graph, look_at, search_exactly, search_nearby
 from dragoman.stores.servers import entry_of, fields_of, possible, record_of
 
 log = logging.getLogger(__name__)
+
+OLDEST_PGVECTOR = (0, 8)
+"""Version from which the graph is searched on until enough entries pass the filter."""
+
+_TABLE = """
+CREATE TABLE {table} (
+  item_id text COLLATE "C" PRIMARY KEY,
+  entry json NOT NULL,
+  fields jsonb NOT NULL,
+  vector vector({width}) NOT NULL
+)
+"""
+# Rows of up to about 1900 numbers then stay whole: exact search reads them all, and following a pointer for
+# each takes longer than the product.
+_WHOLE = "ALTER TABLE {table} ALTER COLUMN vector SET STORAGE MAIN"
+_FIELDS = "CREATE INDEX ON {table} USING gin (fields jsonb_path_ops)"
 
 
 class PostgresStore(Store):
@@ -104,10 +122,7 @@ class PostgresStore(Store):
             query = self._sql("SELECT item_id, vector FROM {table} WHERE item_id = ANY(%s)")
             rows = connection.execute(query, [possible(item_ids)], binary=True).fetchall()
         found = {item_id: vector.to_numpy() for item_id, vector in rows}
-        vectors_ND = np.empty((len(item_ids), self.width), np.float32)
-        for place, item_id in enumerate(item_ids):
-            vectors_ND[place] = found[item_id]
-        return vectors_ND
+        return np.array([found[item_id] for item_id in item_ids], np.float32).reshape(-1, self.width)
 
     def scan(self, after: str = "", limit: int = 1000, filter: Filter | None = None) -> list[Entry]:
         check_after(after)
@@ -121,22 +136,20 @@ class PostgresStore(Store):
         where, parameters = condition_of(filter)
         query = self._sql("SELECT count(*) FROM {table} WHERE {where}", where=where)
         with self._pool.transaction() as connection:
-            return _number(connection, query, parameters)
+            return _number(connection, query, *parameters)
 
     def size(self) -> int:
         with self._pool.transaction() as connection:
             place = self._place.as_string(connection)
-            return _number(connection, "SELECT pg_total_relation_size(%s::regclass)", [place])
+            return _number(connection, "SELECT pg_total_relation_size(%s::regclass)", place)
 
     def describe(self) -> Mapping[str, object]:
         with self._pool.transaction() as connection:
-            version = connection.execute(
-                "SELECT extversion FROM pg_extension WHERE extname = 'vector'"
-            ).fetchone()
+            version = _version(connection)
             server = connection.info.parameter_status("server_version")
             graph = self._graph.describe(connection) if self._config.approximate else {"search": "exact"}
         place = {"place": self._pool.place, "table": self._table}
-        return {**graph, **place, "server": server, "pgvector": version and version[0]}
+        return {**graph, **place, "server": server, "pgvector": version}
 
     def build(self, queries: NDArray[np.float32] | None = None) -> None:
         """Make the graph of approximate search where it is missing and there are entries enough for one, and
@@ -165,7 +178,74 @@ class PostgresStore(Store):
         return sql.SQL(text).format(table=self._place, **parts)
 
 
-def _number(connection: Connection, query: sql.Composed | str, parameters: Sequence[object]) -> int:
+def _number(connection: Connection, query: sql.Composed | str, *parameters: object) -> int:
+    found = _one(connection, query, *parameters)
+    assert isinstance(found, int)
+    return found
+
+
+def prepare(connection: Connection, config: Config, width: int, table: str) -> None:
+    """Make pgvector, the schema and the table where they are missing. Raises UserError where that cannot be
+    done or the table holds vectors of another width."""
+    lock(connection)
+    _require_pgvector(connection)
+    place = sql.Identifier(config.schema, table)
+    found = _one(
+        connection,
+        "SELECT atttypmod FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attname = 'vector'",
+        place.as_string(connection),
+    )
+    if found is None:
+        _make_table(connection, config.schema, place, width)
+    elif found != width:
+        raise UserError(
+            f"The table {config.schema}.{table} holds vectors {found} wide, and these are {width} wide. "
+            "Write to another index folder, or to another schema: --set schema=NAME"
+        )
+
+
+def lock(connection: Connection) -> None:
+    """Until the transaction ends: of two processes that open a new index at once, only one makes it."""
+    connection.execute("SELECT pg_advisory_xact_lock(hashtext('dragoman'))")
+
+
+def drop(connection: Connection, config: Config, table: str) -> None:
+    """Remove a table, where it is there."""
+    connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(config.schema, table)))
+
+
+def _make_table(connection: Connection, schema: str, place: sql.Identifier, width: int) -> None:
+    if _one(connection, "SELECT to_regnamespace(%s)", sql.Identifier(schema).as_string(connection)) is None:
+        connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
+    connection.execute(sql.SQL(_TABLE).format(table=place, width=sql.Literal(width)))
+    connection.execute(sql.SQL(_WHOLE).format(table=place))
+    connection.execute(sql.SQL(_FIELDS).format(table=place))
+
+
+def _require_pgvector(connection: Connection) -> None:
+    if _version(connection) is None:
+        try:
+            with connection.transaction():
+                connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
+        except (errors.InsufficientPrivilege, errors.FeatureNotSupported, errors.UndefinedFile) as error:
+            raise UserError(
+                f"The database lacks pgvector, and it cannot be added here ({error.diag.message_primary}). "
+                "Install it on the server (Debian: postgresql-18-pgvector) and let a superuser run: "
+                "CREATE EXTENSION vector"
+            ) from None
+    version = _version(connection) or ""
+    if tuple(map(int, version.split(".")[:2])) < OLDEST_PGVECTOR:
+        raise UserError(
+            f"The database has pgvector {version}, and 0.8 or newer is needed. "
+            "Upgrade it on the server, and let a superuser run: ALTER EXTENSION vector UPDATE"
+        )
+
+
+def _version(connection: Connection) -> str | None:
+    found = _one(connection, "SELECT extversion FROM pg_extension WHERE extname = 'vector'")
+    return None if found is None else str(found)
+
+
+def _one(connection: Connection, query: sql.Composed | str, *parameters: object) -> object:
     row = connection.execute(query, parameters).fetchone()
-    assert row is not None
-    return int(row[0])
+    return row[0] if row else None

@@ -31,10 +31,8 @@ from dragoman.stores.qdrant.client import Client
 from dragoman.stores.qdrant.config import Config
 from dragoman.stores.qdrant.filters import is_exact
 from dragoman.stores.qdrant.requests import ENTRY, ITEM, SHOWN, Requests, entry_at, item_at, requests
-from dragoman.stores.servers import Found, best, possible, recall
+from dragoman.stores.servers import MEASURED, MEASURED_HITS, Found, best, measured, possible
 
-MEASURED, HITS = 20, 10
-"""Queries that recall is measured with, at most, and hits of each."""
 WALKS = 8
 """Walks that are remembered; older ones are begun anew."""
 
@@ -98,10 +96,7 @@ class QdrantStore(Store):
     def vectors(self, item_ids: Sequence[str]) -> NDArray[np.float32]:
         records = self._server.points(possible(item_ids), vectors=True)
         found = {item_at(record): np.asarray(record.vector, np.float32) for record in records}
-        vectors_ND = np.empty((len(item_ids), self.width), np.float32)
-        for place, item_id in enumerate(item_ids):
-            vectors_ND[place] = found[item_id]
-        return vectors_ND
+        return np.array([found[item_id] for item_id in item_ids], np.float32).reshape(-1, self.width)
 
     def scan(self, after: str = "", limit: int = 1000, filter: Filter | None = None) -> list[Entry]:
         """Page through all, but a walk passes over what other processes add after it began: Qdrant
@@ -137,10 +132,11 @@ class QdrantStore(Store):
             some_QD = self.vectors(_ids(self.scan(limit=MEASURED)))
         else:
             some_QD = checked_queries(queries, self.width)[:MEASURED]
-        found = [self._nearest(query_D, HITS, None, exact=False) for query_D in some_QD]
-        right = [self._nearest(query_D, HITS, None, exact=True) for query_D in some_QD]
-        kind = "stored vectors" if queries is None else "queries"
-        self._measured = {"recall@10": recall(found, right), "measured_with": f"{len(some_QD)} {kind}"}
+        self._measured = measured(
+            [self._nearest(query_D, MEASURED_HITS, None, exact=False) for query_D in some_QD],
+            [self._nearest(query_D, MEASURED_HITS, None, exact=True) for query_D in some_QD],
+            "stored vectors" if queries is None else "queries",
+        )
 
     def describe(self) -> Mapping[str, object]:
         config = self._config
