@@ -9,7 +9,16 @@ from typing import Any
 import pytest
 
 from dragoman.errors import UserError
-from dragoman.folders import Format, details_of, differences, remove_torn, resume, sole_writer, write_json
+from dragoman.folders import (
+    Format,
+    details_of,
+    differences,
+    files_of,
+    remove_torn,
+    resume,
+    sole_writer,
+    write_json,
+)
 
 BOOK = Format("dragoman-book", 2, "dragoman print --out {folder}")
 FIX = "Use ink."
@@ -26,6 +35,19 @@ def test_a_manifest_says_what_was_written(tmp_path: Path) -> None:
     ]
     assert list(manifest)[-1] == "pages"
     assert details_of(manifest) == {"pages": 7}
+
+
+def test_a_manifest_answers_for_all_but_unfinished_work_and_folders_with_one_of_their_own(
+    tmp_path: Path,
+) -> None:
+    files = ["b.txt", "a/c.txt", "a/d.txt", "a.txt", ".lock", ".e.txt.1a2b.tmp", ".f/g.txt", "own/h.txt"]
+    for name in files:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    for folder in (tmp_path, tmp_path / "own"):
+        BOOK.write(folder, inputs={})
+    found = [path.relative_to(tmp_path).as_posix() for path in files_of(tmp_path)]
+    assert found == ["a/c.txt", "a/d.txt", "a.txt", "b.txt", "manifest.json"]
 
 
 @pytest.mark.parametrize(

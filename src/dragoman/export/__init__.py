@@ -20,7 +20,7 @@ from types import ModuleType
 
 from dragoman import plugins
 from dragoman.export.parity import Agreement, require
-from dragoman.folders import Format, sha256, stage, write_json
+from dragoman.folders import Format, files_of, sha256, stage, write_json
 from dragoman.models.identity import CALIBRATION, model_in
 from dragoman.settings import make
 
@@ -81,11 +81,7 @@ def export(run: str | Path, *, to: str | ExportConfig, out: str | Path) -> Expor
         write_json(building / PARITY, [asdict(one) for one in agreed])
         inputs = {"model.safetensors": sha256(model / "model.safetensors")}
         EXPORT.write(building, inputs=inputs, target=name)
-        sizes = {
-            str(file.relative_to(building)): file.stat().st_size
-            for file in sorted(building.rglob("*"))
-            if file.is_file()
-        }
+        sizes = {str(file.relative_to(building)): file.stat().st_size for file in files_of(building)}
     return Export(folder=folder, parity=agreed, sizes=sizes)
 
 

@@ -25,6 +25,7 @@ from dragoman.folders.manifest import (
     Format,
     details_of,
     differences,
+    files_of,
     require_same,
     versions,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "clear",
     "details_of",
     "differences",
+    "files_of",
     "mend",
     "remove",
     "remove_torn",

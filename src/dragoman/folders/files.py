@@ -23,15 +23,19 @@ def atomic_path(target: Path) -> Iterator[Path]:
     On any exception the temporary file is removed and `target` is left as it was.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
+    # In the same folder, so on the same disk: a rename from another one is a copy, which a kill cuts in two.
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:
         temporary.open("xb").close()
         yield temporary
+        # First the content, then the name: systems may bring a rename to the disk before what was written,
+        # and a power cut would leave an empty file under the final name.
         sync_file(temporary)
         temporary.replace(target)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    # The name lies in the folder, whose own blocks wait for a flush as well.
     sync_folder(target.parent)
 
 

@@ -43,15 +43,18 @@ def stage(
     overrun. A kill leaves the old folder or the new one; one between the two renames is mended by the next
     call.
     """
-    out = out.absolute()
+    out = out.absolute()  # a folder such as `.` has no name to put another beside
     if (done := _finished(out, format, identity, replace, fix)) is not None:
         yield Work(folder=out, done=done)
         return
+    # Beside `out`, so on the same disk: only there is a rename one step. The lock is there, too, since a lock
+    # in `out` would move with it.
     work = out.with_name(f".{out.name}.building")
     new, old = work / "new", work / "old"
     with sole_writer(work), ExitStack() as of_out:
         mend(out, old)
         try:
+            # Asked again under the lock: another process may have finished the same work since.
             if (done := _finished(out, format, identity, replace, fix)) is not None:
                 yield Work(folder=out, done=done)
                 return
@@ -104,11 +107,15 @@ def swap(new: Path, out: Path, old: Path) -> None:
 
     A kill between the two renames leaves it there, for `mend`.
     """
+    # All of it is on the disk before it has its name: a manifest that a power cut left without the rest would
+    # say that the folder is whole.
     for path in new.rglob("*"):
         sync_folder(path) if path.is_dir() else sync_file(path)
     sync_folder(new)
     remove(old)
     try:
+        # Two renames, since none replaces a folder that is not empty, and Python has no call that exchanges
+        # two. Between them nothing stands at `out`.
         if out.exists():
             out.rename(old)
         new.rename(out)

@@ -55,7 +55,8 @@ class Format:
         `inputs` maps a name or path to a content hash. Write it last: its presence says the folder is
         complete.
         """
-        # Whatever every manifest must say of the files of its folder belongs here.
+        # All of the folder stands but this file, in a stage still beside its place: what every manifest must
+        # say of `files_of(folder)` belongs here, and no stage can forget it.
         said = {
             "format": self.name,
             "format_version": self.version,
@@ -110,6 +111,23 @@ class Format:
                 f"{folder} holds other files and is no {self.kind}, so it is left alone. Give another --out."
             )
         return False
+
+
+def files_of(folder: Path) -> list[Path]:
+    """List the files that the manifest of a folder answers for, and the manifest itself, by path.
+
+    A folder below it with a manifest of its own answers for itself.
+    """
+    found: list[Path] = []
+    for path in sorted(folder.iterdir()):
+        # A leading dot marks locks, files without a name yet, and folders of unfinished work.
+        if path.name.startswith("."):
+            continue
+        if path.is_file():
+            found.append(path)
+        elif not path.is_symlink() and not (path / MANIFEST).is_file():
+            found += files_of(path)
+    return found
 
 
 def details_of(manifest: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,6 @@ import dataclasses
 import hashlib
 import json
 import secrets
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any
 
 from dragoman import plugins
 from dragoman.errors import UserError
-from dragoman.folders import MANIFEST, Format, write_json
+from dragoman.folders import MANIFEST, Format, remove, write_json
 from dragoman.settings import make
 from dragoman.stores import STORES, Store
 
@@ -133,10 +132,7 @@ def remove_leftovers(info: IndexInfo) -> None:
     """Remove what the manifest no longer names, also what a server keeps of it."""
     for path in other_generations(info):
         _drop(path)
-        # Renamed first: of a folder that is half gone nothing must be found again under its name.
-        removed = path.with_name(f".{path.name.strip('.')}")
-        path.rename(removed)
-        shutil.rmtree(removed)
+        remove(path)
     named = (info.calibration or {}).get("file")
     for path in info.folder.glob("calibration-*.json"):
         if path.name != named:

@@ -22,7 +22,7 @@ from typing import Any
 
 from dragoman.corpus import BuildOptions, Corpus, build_jsonl
 from dragoman.corpus.given import GivenFeatures
-from dragoman.folders import MANIFEST
+from dragoman.folders import MANIFEST, remove, write_text
 from dragoman.pipelines.computer import commit, computer
 from dragoman.pipelines.evaluate import evaluate, evaluate_folds
 from dragoman.recipes import load_recipe
@@ -95,13 +95,13 @@ class Trial:
         for path in missing:
             if path in self.measures:
                 found = json.dumps(self.measures[path](self), indent=1)
-                path.write_text(found + "\n", encoding="utf-8")
+                write_text(path, found + "\n")
                 continue
             measure(self.run, self.corpus, self.reports[path], out=path)
             if (self.run / SECONDS).is_file():
                 shutil.copy(self.run / SECONDS, path)
         if not self.keep_run:
-            shutil.rmtree(self.run)
+            remove(self.run)
 
     def fit(self) -> None:
         """Train, unless that is finished. Raises UserError where `run` holds another configuration."""
@@ -111,7 +111,7 @@ class Trial:
         elif not known:
             self.train(self)
         if not known:
-            (self.run / SECONDS).write_text(json.dumps(time.perf_counter() - started))
+            write_text(self.run / SECONDS, json.dumps(time.perf_counter() - started))
 
     def _stands(self, report: Path) -> bool:
         if not (report / MANIFEST).is_file():

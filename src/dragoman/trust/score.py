@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from dragoman import progress
 from dragoman.corpus.corpus import Corpus
 from dragoman.errors import UserError
-from dragoman.folders import Format, atomic_path, sole_writer
+from dragoman.folders import MANIFEST, Format, atomic_path, sole_writer
 from dragoman.retrievers.base import Model
 from dragoman.translation.lexicon import read_words
 from dragoman.trust import signals
@@ -256,8 +256,9 @@ def _store_trust(corpus: Corpus, table: pa.Table) -> None:
 def _finished(home: Path, key: str) -> pa.Table | None:
     """The table of an earlier run over the same texts, if there is one."""
     path = home / "signals.parquet"
-    if not path.is_file() or not (home / "manifest.json").is_file():
+    if not path.is_file() or not (home / MANIFEST).is_file():
         return None
+    # The key is in the table, since a kill between table and manifest must not pair a new one with an old.
     if (pq.read_schema(path).metadata or {}).get(b"dragoman.key") != key.encode():
         return None
     return pq.read_table(path)
