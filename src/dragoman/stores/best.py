@@ -15,6 +15,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+# Not by a library: faiss' flat index and others return sums in single precision, whose last bits depend on
+# the batch and on the place of a row, and leave ties in any order. The same pictures would then come in
+# another order after an update, and differ between stores.
+
 BLOCK_SCORES = 1 << 20
 """Scores that are in memory at once: 4 MB, and a quarter of that for what is found among them."""
 QUERIES_AT_ONCE = 256
@@ -78,6 +82,8 @@ def scores(
     slot_C: NDArray[np.int64],
 ) -> NDArray[np.float32]:
     """Dot products of some rows with some queries, correctly rounded but for the rarest."""
+    # A product of two float32 is exact in float64 (24 + 24 bits of 53), so only the sum rounds there, 2**29
+    # times finer than float32: what it is rounded to at the end is the same in any order, but for the rarest.
     exact_QD = query_QD.astype(np.float64)
     score_C = np.empty(len(slot_C), np.float32)
     for start in range(0, len(slot_C), SCORED_AGAIN):
@@ -93,9 +99,11 @@ def likely(
     allowed_N: NDArray[np.bool_] | None,
 ) -> Candidates:
     """Every allowed row that is among the k best of a query or equals one, and few others."""
-    # Twice the error bound of a single-precision sum, for the row and for the one it is compared with.
+    # Twice the error bound of a sum of D products in single precision, D * 2**-24 * |query| * |row| with rows
+    # of length 1, for the row and for the one it is compared with.
     norm_Q = np.linalg.norm(query_QD, axis=1)
     margin_Q = (2.0**-23 * query_QD.shape[1] * norm_Q).astype(np.float32)
+    # Above minus infinity, the score of what is not allowed.
     bound_Q = np.full(len(query_QD), np.finfo(np.float32).min)
     chosen = _few(allowed_N)
     blocks = (
@@ -124,6 +132,8 @@ def _scored(
     matrix_ND: NDArray[np.float32], query_QD: NDArray[np.float32], allowed_N: NDArray[np.bool_] | None
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """First row and scores [Q, B] of each block; what is not allowed scores minus infinity."""
+    # Block by block: scores are compared while they are in the cache, memory does not grow with the store,
+    # and the bound that the first blocks set keeps candidates of the later ones few.
     rows = max(GROUPS, BLOCK_SCORES // len(query_QD))
     for first in range(0, len(matrix_ND), rows):
         score_QB = _product(query_QD, matrix_ND[first : first + rows])

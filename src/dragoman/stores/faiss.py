@@ -148,6 +148,7 @@ class Approximate(EmbeddedStore):
             ivf.search(query_QD, k, probes, allowed_N),
             _later(state, ivf.description.covered, query_QD, k, allowed_N),
         )
+        # Lists that hold too few which pass: all are scored rather than fewer than k returned.
         if np.bincount(found.queries, minlength=len(query_QD)).min() < k:
             return super()._best(view, query_QD, k, allowed_N)
         return exactly.best_of(state.matrix, query_QD, k, found)
@@ -156,6 +157,7 @@ class Approximate(EmbeddedStore):
         """The approximate index that fits a state."""
         try:
             found = (self._store.folder / ivf_index.DESCRIPTION).stat()
+            # The description is replaced by a rename, so a new one has another inode even in the same tick.
             mark: object = (found.st_ino, found.st_mtime_ns)
         except FileNotFoundError:
             return None

@@ -168,6 +168,8 @@ class _Token:
     at: int
 
 
+# By hand rather than by a grammar for `lark`: a message points at the character and shows an example, and
+# length and depth are bounded before a filter from the network costs time or stack.
 class _Parser:
     """Recursive descent over `or`, `and`, `not`, comparisons."""
 

@@ -109,12 +109,14 @@ def best(
     """
     if k < 1:
         return []
+    # Twice what the rounding of two sums of D products can come to on a server, D * 2**-24 * |query| each.
     margin = 2.0**-22 * len(query_D) * float(np.linalg.norm(query_D))
     count = k + RESERVE
     found = fetch(count)
     while len(found) == count and found[k - 1].score - found[-1].score <= margin:
         if at_most is not None and count >= at_most:
             break
+        # Many times more at once: each fetch is a search anew, and many equal scores need all of them.
         count *= 4
         found = fetch(count)
     if not found:

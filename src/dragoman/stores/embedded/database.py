@@ -47,15 +47,20 @@ CREATE TABLE state (width INTEGER, sequence INTEGER, generation INTEGER, slots I
 
 def connect(path: Path, wait: float) -> sqlite3.Connection:
     """A connection in which transactions begin and end as the code says, for one thread at a time."""
+    # Without isolation level: with one, Python begins transactions by itself, and as readers that become
+    # writers, which SQLite refuses at once where another wrote meanwhile.
     database = sqlite3.connect(path, timeout=wait, isolation_level=None, check_same_thread=False)
+    # With NORMAL, what was committed to the write-ahead log may be lost with the power.
     database.execute("PRAGMA synchronous = FULL")
-    database.execute("PRAGMA cache_size = -32768")
+    database.execute("PRAGMA cache_size = -32768")  # KiB, where negative
     database.execute("PRAGMA temp_store = MEMORY")
     return database
 
 
 def make_tables(database: sqlite3.Connection, path: Path, width: int) -> None:
     """Make what is missing. Raises UserError where the index is of another width or a newer format."""
+    # A write-ahead log, so that readers keep their state of the database while a writer goes on. Asked first:
+    # a change of the mode needs the database for itself.
     if database.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         database.execute("PRAGMA journal_mode = WAL")
     if _version(database) == 0:
@@ -147,6 +152,7 @@ def remove(database: sqlite3.Connection, item_id: str) -> bool:
         return False
     _delete_fields(database, slot)
     database.execute("DELETE FROM entries WHERE slot = ?", (slot,))
+    # The number that the state has once this is committed: who knows an older one asks for what died since.
     database.execute("INSERT INTO dead SELECT ?, sequence + 1 FROM state", (slot,))
     return True
 
@@ -177,6 +183,7 @@ def passing(database: sqlite3.Connection, filter: Filter, slots: int) -> NDArray
             return passing(database, either, slots)
         case Not(part):
             return ~passing(database, part, slots)
+        # As `not (not a or not b)`: masks are then joined by `or` alone, and no part lets everything pass.
         case And(parts):
             return ~passing(database, Or(tuple(map(Not, parts))), slots)
         case Or(parts):
@@ -198,6 +205,7 @@ def _holding(
         terms += _ENDS[str if isinstance(value, str) else float]
     where = " AND ".join(terms)
     if field in OWN_FIELDS and isinstance(value, str):
+        # Columns of the entry itself are not repeated in `fields`; metadata of that name hide them.
         own = f"SELECT slot FROM entries WHERE {where.replace('value', field)}"
         mask_N[slots_of(database.execute(own, (value,)))] = True
         named = database.execute("SELECT slot FROM fields WHERE name = ?", (field,))

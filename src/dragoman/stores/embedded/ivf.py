@@ -137,6 +137,7 @@ def build(
     old = load(folder)
     if old is not None and not old.description.matches(state):
         old = None
+    # Twice the root: comparing with all centres then takes about as long as scanning a few lists.
     wanted = lists or max(1, round(2 * math.sqrt(count)))
     if old and (lists in (0, old.description.lists)) and count <= 2 * old.description.trained_on:
         # Read again: what is mapped cannot grow.
@@ -159,6 +160,7 @@ def build(
         measured_with="vectors of this index with noise" if queries is None else "given queries",
     )
     description = _measured(Ivf(index, description), state, recall, queries)
+    # The file first, then the description that names it: a kill between leaves a file that no reader opens.
     with atomic_path(folder / description.file) as path:
         faiss.write_index(index, str(path))
     write_json(folder / DESCRIPTION, asdict(description))
@@ -171,13 +173,17 @@ def build(
 def _trained(faiss: Any, state: Snapshot, lists: int) -> Any:
     living = np.flatnonzero(~state.dead)
     size = min(len(living), ROWS_PER_LIST * lists)
+    # In the order of rows: the mapped file is then read forwards.
     chosen_T = np.sort(np.random.default_rng(0).choice(living, size, replace=False))
     width = state.matrix.shape[1]
     centres = faiss.IndexFlatIP(width)
     kind, metric = faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT
+    # Not by residual: numbers of unit vectors lie within [-1, 1], where 8 bits tell neighbours apart well
+    # enough, since candidates are scored exactly.
     index = faiss.IndexIVFScalarQuantizer(centres, width, lists, kind, metric, False)
+    # Spherical: by dot product, a longer centre would draw vectors for its length.
     index.cp.niter, index.cp.seed, index.cp.spherical = 10, 1, True
-    index.cp.min_points_per_centroid = 1
+    index.cp.min_points_per_centroid = 1  # faiss warns below 39, which small indexes have
     index.train(state.matrix[chosen_T])
     return index
 
@@ -210,6 +216,8 @@ def _measured(ivf: Ivf, state: Snapshot, wanted: float, queries: NDArray[np.floa
 
 def _sample(state: Snapshot) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Slots of some vectors, and the vectors with noise."""
+    # A vector of the index lies in the very list that is searched for it, so recall would seem better than it
+    # is for texts and new pictures; noise as long as the vector takes it some 45 degrees away.
     draw = np.random.default_rng(1)
     living = np.flatnonzero(~state.dead)
     own_Q = draw.choice(living, min(len(living), MEASURED_QUERIES), replace=False)

@@ -37,6 +37,10 @@ from dragoman.stores.embedded.database import (
 from dragoman.stores.embedded.transactions import Transactions, View, read_state
 from dragoman.stores.filters import Filter
 
+# LanceDB, or usearch beside SQLite, could take the place of these four modules. Both score in single
+# precision and leave ties in any order, and an index of usearch is saved apart from its entries, so that a
+# kill between the two leaves one without the other. The contract of stores allows neither.
+
 COMPACT_AFTER = 4096
 """Dead slots; fewer are not worth a new file."""
 IDS_KEPT = 200_000
@@ -123,7 +127,7 @@ class EmbeddedStore(Store):
             return int(np.count_nonzero(living_N if filter is None else living_N & view.mask_of(filter)))
 
     def size(self) -> int:
-        # A file of vectors has a hole at its end, which takes no place.
+        # Blocks, not lengths: a file of vectors has a hole at its end, which takes no place.
         files = (path for path in self._store.folder.iterdir() if path.is_file())
         return sum(path.stat().st_blocks * 512 for path in files)
 
@@ -192,6 +196,7 @@ def matches(view: View, found: exactly.Candidates, queries: int, k: int) -> list
 
 def _ids(view: View, slot_C: NDArray[np.int64]) -> list[str]:
     known = view.state.ids
+    # All at once: to keep the order of use, as an LRU does, costs more at each hit than this does at times.
     if len(known) > IDS_KEPT:
         known.clear()
     found = []

@@ -65,6 +65,7 @@ class View(NamedTuple):
 
     def mask_of(self, filter: Filter) -> NDArray[np.bool_]:
         """Mask [N] of the slots that pass; its values at dead slots mean nothing."""
+        # In the snapshot, so that a write forgets them all: no mask can be older than its entries.
         masks = self.state.masks
         # Equal filters may differ: x=1 and x=true are equal to Python.
         key = repr(filter)
@@ -119,11 +120,13 @@ class Transactions:
 
         Raises UserError where another writer does not finish within `wait` seconds.
         """
+        # A thread goes on as soon as a lock is free; SQLite only asks again, after longer and longer pauses.
         if not self._writing.acquire(timeout=self.wait):
             raise busy(self.folder, self.wait)
         try:
             with explained(self.path), self._connection() as database:
                 try:
+                    # At once the writer: a reader that becomes one fails where another wrote since it began.
                     database.execute("BEGIN IMMEDIATE")
                 except sqlite3.OperationalError as error:
                     if "locked" in str(error):
@@ -143,6 +146,8 @@ class Transactions:
     def append(self, database: sqlite3.Connection, vectors_ND: NDArray[np.float32]) -> int:
         """Put rows on the disk, within a `writing` transaction; returns the slot of the first."""
         state = read_state(database)
+        # On the disk before the transaction that names them: the other way round, a power cut between the two
+        # leaves entries whose vectors are noise.
         append_rows(vectors_of(self.folder, state.generation), state.slots, vectors_ND)
         database.execute("UPDATE state SET slots = slots + ?", (len(vectors_ND),))
         return state.slots
@@ -200,6 +205,8 @@ class Transactions:
                 self._idle.append(database)
 
     def _begin(self, database: sqlite3.Connection) -> Snapshot:
+        # The file of a generation may go between the look at the state and the mapping, when a writer has
+        # compacted: the next look finds the next one.
         for _ in range(READ_ATTEMPTS):
             database.execute("BEGIN")
             try:
@@ -229,6 +236,8 @@ class Transactions:
     def _renewed(self, database: sqlite3.Connection, now: State, last: Snapshot | None) -> Snapshot:
         same = last is not None and last.generation == now.generation
         dead_N = np.zeros(now.slots, bool)
+        # Only what died since the last snapshot is read: the search after a write must not wait for a million
+        # rows of `dead`.
         since = -1
         if same and last is not None:
             dead_N[: len(last.dead)] = last.dead
@@ -274,6 +283,8 @@ def append_rows(path: Path, first: int, vectors_ND: NDArray[np.float32]) -> None
     with path.open("r+b", buffering=0) as file:
         start, size = first * vectors_ND.shape[1] * 4, vectors_ND.nbytes
         if start + size > os.fstat(file.fileno()).st_size:
+            # Longer than its rows, with a hole at the end: readers map the whole file, so that most rows that
+            # are added later need no new mapping.
             file.truncate(int((start + size) * GROWTH) + LEAST_BYTES)
         file.seek(start)
         data = vectors_ND.reshape(-1).view(np.uint8).data

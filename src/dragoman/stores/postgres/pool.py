@@ -70,6 +70,8 @@ class Pool:
     def _connect(self) -> Connection:
         # Prepared statements belong to one session, which poolers such as PgBouncer do not keep.
         connection = psycopg.connect(self._address, autocommit=True, prepare_threshold=None)
+        # A server may be set to answer before a commit is on the disk. All other values promise at least
+        # that, and some, such as remote_apply, more than `on`: they stay.
         if connection.execute("SHOW synchronous_commit").fetchone() == ("off",):
             connection.execute("SET synchronous_commit = on")
         vector = TypeInfo.fetch(connection, "vector")

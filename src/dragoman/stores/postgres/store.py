@@ -39,6 +39,9 @@ log = logging.getLogger(__name__)
 OLDEST_PGVECTOR = (0, 8)
 """Version from which the graph is searched on until enough entries pass the filter."""
 
+# "C" orders by code points, as all stores do; other collations change with the locale of the server. `json`
+# keeps an entry as it was given; `jsonb` would sort its keys and write 1e300 in 301 digits. `fields` is only
+# compared, and needs the operators of `jsonb`.
 _TABLE = """
 CREATE TABLE {table} (
   item_id text COLLATE "C" PRIMARY KEY,
@@ -50,6 +53,7 @@ CREATE TABLE {table} (
 # Rows of up to about 1900 numbers then stay whole: exact search reads them all, and following a pointer for
 # each takes longer than the product.
 _WHOLE = "ALTER TABLE {table} ALTER COLUMN vector SET STORAGE MAIN"
+# jsonb_path_ops serves `@>`, which is all that equality asks, and is smaller and faster than the default.
 _FIELDS = "CREATE INDEX ON {table} USING gin (fields jsonb_path_ops)"
 
 
@@ -205,7 +209,7 @@ def prepare(connection: Connection, config: Config, width: int, table: str) -> N
 
 
 def lock(connection: Connection) -> None:
-    """Until the transaction ends: of two processes that open a new index at once, only one makes it."""
+    """Lock until the transaction ends: of two processes that open a new index at once, only one makes it."""
     connection.execute("SELECT pg_advisory_xact_lock(hashtext('dragoman'))")
 
 
@@ -225,6 +229,7 @@ def _make_table(connection: Connection, schema: str, place: sql.Identifier, widt
 def _require_pgvector(connection: Connection) -> None:
     if _version(connection) is None:
         try:
+            # A transaction within: where it fails, the outer one goes on.
             with connection.transaction():
                 connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
         except (errors.InsufficientPrivilege, errors.FeatureNotSupported, errors.UndefinedFile) as error:

@@ -37,6 +37,7 @@ INDEXED = {
 }
 """Fields of the payload that filters look up."""
 
+# Ids of points are made from ids of entries, so that writing one twice replaces it. Never change this.
 _SPACE = uuid.UUID("5d1c4d6e-6a0c-5a0b-9d1f-6c3f0c7b2a11")
 
 
@@ -135,6 +136,7 @@ class Requests:
             for entry, vector_D in zip(entries, vectors_ND, strict=True)
         ]
         with self._client.calling() as client:
+            # wait: otherwise the answer comes when the change is queued, and a search may not see it yet.
             client.upsert(self._name, points, wait=True, **self._write)
 
     def show(self, state: str) -> None:
