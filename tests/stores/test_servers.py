@@ -13,14 +13,14 @@ from dragoman.errors import UserError
 from dragoman.records import Entry
 from dragoman.stores import Match
 from dragoman.stores.servers import (
-    Found,
-    best,
+    Candidate,
     entry_of,
     fields_of,
     plain,
     recall,
     record_of,
     require_no_password,
+    rescored,
     table_name,
 )
 
@@ -88,18 +88,18 @@ def test_the_best_are_those_of_double_precision(
     vectors = np.array(rows, np.float32).reshape(-1, 2)
     exact = (vectors.astype(np.float64) @ query.astype(np.float64)).astype(np.float32)
     served = [
-        Found(f"{i:02}", float(exact[i]) + errors[i] * 2.0**-23, vectors[i]) for i in range(len(vectors))
+        Candidate(f"{i:02}", float(exact[i]) + errors[i] * 2.0**-23, vectors[i]) for i in range(len(vectors))
     ]
     served.sort(key=lambda one: -one.score)
     right = sorted((-float(score), f"{i:02}") for i, score in enumerate(exact))[:k]
-    assert best(query, k, lambda count: served[:count]) == [(item_id, -score) for score, item_id in right]
+    assert rescored(query, k, lambda count: served[:count]) == [(item_id, -score) for score, item_id in right]
 
 
 def test_scores_that_differ_by_rounding_only_are_ties() -> None:
     row = np.array([0.6, 0.8], np.float32)
     # The server's sums go down as the ids do, by less than single precision can tell.
-    served = [Found(f"{29 - i:02}", 1.0 - i * 2.0**-26, row) for i in range(30)]
-    found = best(row, 2, lambda count: served[:count])
+    served = [Candidate(f"{29 - i:02}", 1.0 - i * 2.0**-26, row) for i in range(30)]
+    found = rescored(row, 2, lambda count: served[:count])
     assert [match.item_id for match in found] == ["00", "01"]
     assert found[0].score == found[1].score
 
@@ -111,15 +111,15 @@ def test_recall_is_the_share_of_the_right_answers() -> None:
 
 
 def test_candidates_are_fetched_until_they_are_enough_or_too_many() -> None:
-    same = [Found(f"{i:03}", 1.0, np.array([1.0], np.float32)) for i in range(500)]
+    same = [Candidate(f"{i:03}", 1.0, np.array([1.0], np.float32)) for i in range(500)]
     asked: list[int] = []
 
-    def fetch(count: int) -> list[Found]:
+    def fetch(count: int) -> list[Candidate]:
         asked.append(count)
         return same[:count]
 
-    assert [match.item_id for match in best(np.ones(1, np.float32), 2, fetch)] == ["000", "001"]
+    assert [match.item_id for match in rescored(np.ones(1, np.float32), 2, fetch)] == ["000", "001"]
     assert asked == [10, 40, 160, 640]
     asked.clear()
-    best(np.ones(1, np.float32), 2, fetch, at_most=100)
+    rescored(np.ones(1, np.float32), 2, fetch, at_most=100)
     assert asked == [10, 40, 160]

@@ -90,7 +90,7 @@ def require_no_password(url: str, instead: str) -> None:
         )
 
 
-class Found(NamedTuple):
+class Candidate(NamedTuple):
     """A candidate as a server scored it: in single precision, in an order of addition of its own."""
 
     item_id: str
@@ -98,8 +98,8 @@ class Found(NamedTuple):
     vector: NDArray[np.float32]
 
 
-def best(
-    query_D: NDArray[np.float32], k: int, fetch: Callable[[int], list[Found]], at_most: int | None = None
+def rescored(
+    query_D: NDArray[np.float32], k: int, fetch: Callable[[int], list[Candidate]], at_most: int | None = None
 ) -> list[Match]:
     """The k best of what `fetch(n)` gives, which are the n best candidates by the server's scores.
 

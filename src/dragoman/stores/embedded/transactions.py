@@ -78,7 +78,7 @@ class View(NamedTuple):
         return found
 
 
-class State(NamedTuple):
+class StateRow(NamedTuple):
     """The row of table `state` that changes."""
 
     sequence: int
@@ -233,7 +233,7 @@ class Transactions:
                     return None
         return last if last.sequence == now.sequence else None
 
-    def _renewed(self, database: sqlite3.Connection, now: State, last: Snapshot | None) -> Snapshot:
+    def _renewed(self, database: sqlite3.Connection, now: StateRow, last: Snapshot | None) -> Snapshot:
         same = last is not None and last.generation == now.generation
         dead_N = np.zeros(now.slots, bool)
         # Only what died since the last snapshot is read: the search after a write must not wait for a million
@@ -259,8 +259,8 @@ class Transactions:
                 sync_folder(self.folder)
 
 
-def read_state(database: sqlite3.Connection) -> State:
-    return State(*database.execute("SELECT sequence, generation, slots FROM state").fetchone())
+def read_state(database: sqlite3.Connection) -> StateRow:
+    return StateRow(*database.execute("SELECT sequence, generation, slots FROM state").fetchone())
 
 
 def busy(folder: Path, wait: float) -> UserError:

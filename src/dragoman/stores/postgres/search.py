@@ -20,7 +20,7 @@ from dragoman.stores.filters import Filter
 from dragoman.stores.postgres.config import Config
 from dragoman.stores.postgres.filters import condition_of
 from dragoman.stores.postgres.pool import Connection
-from dragoman.stores.servers import MEASURED, MEASURED_HITS, Found, best, measured
+from dragoman.stores.servers import MEASURED, MEASURED_HITS, Candidate, measured, rescored
 
 MOST_CANDIDATES = 1000
 
@@ -46,10 +46,10 @@ def search_exactly(
     where, parameters = condition_of(filter)
     query = sql.SQL(_EXACT).format(table=table, where=where)
 
-    def fetch(count: int) -> list[Found]:
+    def fetch(count: int) -> list[Candidate]:
         return _found(connection, query, [query_D, *parameters, count])
 
-    return best(query_D, k, fetch, MOST_CANDIDATES)
+    return rescored(query_D, k, fetch, MOST_CANDIDATES)
 
 
 def look_at(connection: Connection, candidates: int) -> None:
@@ -65,20 +65,20 @@ def search_nearby(
     query = sql.SQL(_NEAR).format(table=table, where=where)
     enough = True
 
-    def fetch(count: int) -> list[Found]:
+    def fetch(count: int) -> list[Candidate]:
         nonlocal enough
         found = _found(connection, query, [query_D, *parameters, query_D, count])
         # The graph is never searched whole: where few entries pass, it finds too few of them.
         enough = len(found) == count
         return sorted(found, key=lambda one: -one.score)
 
-    matches = best(query_D, k, fetch, MOST_CANDIDATES)
+    matches = rescored(query_D, k, fetch, MOST_CANDIDATES)
     return matches if enough else search_exactly(connection, table, query_D, k, filter)
 
 
-def _found(connection: Connection, query: sql.Composed, parameters: list[object]) -> list[Found]:
+def _found(connection: Connection, query: sql.Composed, parameters: list[object]) -> list[Candidate]:
     rows = connection.execute(query, parameters, binary=True)
-    return [Found(item_id, score, vector.to_numpy()) for item_id, score, vector in rows]
+    return [Candidate(item_id, score, vector.to_numpy()) for item_id, score, vector in rows]
 
 
 _BUILD = """

@@ -31,7 +31,7 @@ from dragoman.stores.qdrant.client import Client
 from dragoman.stores.qdrant.config import Config
 from dragoman.stores.qdrant.filters import is_exact
 from dragoman.stores.qdrant.requests import ENTRY, ITEM, SHOWN, Requests, entry_at, item_at, requests
-from dragoman.stores.servers import MEASURED, MEASURED_HITS, Found, best, measured, possible
+from dragoman.stores.servers import MEASURED, MEASURED_HITS, Candidate, measured, possible, rescored
 
 WALKS = 8
 """Walks that are remembered; older ones are begun anew."""
@@ -172,12 +172,12 @@ class QdrantStore(Store):
     ) -> list[Match]:
         sure = is_exact(filter)
 
-        def fetch(count: int) -> list[Found]:
+        def fetch(count: int) -> list[Candidate]:
             asked = count
             while True:
                 points = self._server.nearest(query_D, asked, filter, exact)
                 found = [
-                    Found(item_at(point), point.score, np.asarray(point.vector, np.float32))
+                    Candidate(item_at(point), point.score, np.asarray(point.vector, np.float32))
                     for point in points
                     if sure or satisfies(entry_at(point), filter)
                 ]
@@ -185,7 +185,7 @@ class QdrantStore(Store):
                     return found[:count]
                 asked *= 4
 
-        return best(query_D, k, fetch)
+        return rescored(query_D, k, fetch)
 
 
 def _ids(entries: Sequence[Entry]) -> list[str]:
