@@ -12,13 +12,12 @@ from hypothesis import strategies as st
 from dragoman.errors import UserError
 from dragoman.records import Entry
 from dragoman.stores import Match
+from dragoman.stores.as_json import entry_of, record_of
 from dragoman.stores.servers import (
     Candidate,
-    entry_of,
     fields_of,
     plain,
     recall,
-    record_of,
     require_no_password,
     rescored,
     table_name,

@@ -22,7 +22,7 @@ from dragoman.service.collection import Collection, filter_of
 from dragoman.service.problems import Problem, first_sentence, reason_of
 from dragoman.service.schemas import item_of
 from dragoman.service.state import State, address_of, in_thread, state_of
-from dragoman.stores.checks import metadata_of
+from dragoman.stores.as_json import metadata_of
 
 UPLOADS = "uploads"
 """Folder of the index that keeps files which came over HTTP, one for each item."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dragoman.stores.contract import STORES, Match, Store
 from dragoman.stores.filters import Filter, parse
 
-SHARED = ("best", "checks", "contract", "embedded", "filters", "servers")
+SHARED = ("as_json", "best", "checks", "contract", "embedded", "filters", "servers")
 """Modules that stores share; every other one is a store."""
 
 __all__ = ["STORES", "Filter", "Match", "Store", "parse"]

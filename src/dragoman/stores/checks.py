@@ -8,13 +8,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dragoman.errors import UserError
-from dragoman.records import KINDS, Entry, Value
+from dragoman.records import KINDS, Entry
 
 MAX_ID_BYTES = 512
 MAX_NAME_BYTES = 256
@@ -85,24 +84,6 @@ def checked_queries(vectors: NDArray[np.float32], width: int) -> NDArray[np.floa
         row = int(np.flatnonzero(~np.isfinite(vectors_QD).all(axis=1))[0])
         raise UserError(f"The query vector {row} is not finite. Encode the query again.")
     return vectors_QD
-
-
-def metadata_of(read: Mapping[str, Any]) -> dict[str, Value]:
-    """The metadata of an entry that were read from JSON, which has lists where entries have tuples."""
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in read.items()}
-
-
-def captions_json(entry: Entry) -> dict[str, str | list[str]]:
-    """The captions of an entry for JSON: of each language a text, or a list where there are several."""
-    # A list only where it must be: what has one text a language is written as it was before there were lists.
-    more = entry.more_captions
-    return {lang: [text, *more[lang]] if lang in more else text for lang, text in entry.captions.items()}
-
-
-def captions_of(read: Mapping[str, str | list[str]]) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
-    """`captions` and `more_captions` of an entry, from what `captions_json` gave."""
-    first = {lang: texts if isinstance(texts, str) else texts[0] for lang, texts in read.items()}
-    return first, {lang: tuple(texts[1:]) for lang, texts in read.items() if not isinstance(texts, str)}
 
 
 def is_possible_id(item_id: str) -> bool:

@@ -41,8 +41,8 @@ class Store(ABC):
       itself is removed by the caller. What is not there is passed over.
 
     Its docstring begins with what it is and, in a paragraph of its own, what it `Needs`: for the help and the
-    docs. `checks` refuses what no store takes, `best` scores exactly, `filters.satisfies` filters, and
-    `servers` turns entries into JSON; `exact.py` is the shortest example.
+    docs. `checks` refuses what no store takes, `best` scores exactly, `filters.satisfies` filters and
+    `as_json` writes entries; `exact.py` is the shortest example.
     """
 
     width: int

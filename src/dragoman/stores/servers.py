@@ -1,11 +1,11 @@
-"""Parts that stores on a server share: entries as JSON, names of tables, addresses without secrets."""
+"""Parts that stores on a server share: fields for filters, names of tables, addresses without secrets."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dragoman.errors import UserError
 from dragoman.records import Entry, Scalar
 from dragoman.stores.best import scores
-from dragoman.stores.checks import captions_json, captions_of, is_possible_id, metadata_of
+from dragoman.stores.checks import is_possible_id
 from dragoman.stores.contract import Match
 from dragoman.stores.filters import OWN_FIELDS, values_of
 
@@ -21,24 +21,6 @@ MEASURED, MEASURED_HITS = 20, 10
 """Queries at most that recall is measured with, each one pass over all entries, and hits of each."""
 RESERVE = 8
 """Candidates fetched beyond those asked for: enough unless many have nearly the same score."""
-
-
-def record_of(entry: Entry) -> dict[str, Any]:
-    """All of an entry but its id, for JSON; `entry_of` reads it back."""
-    return {
-        "kind": entry.kind,
-        "path": entry.path,
-        "metadata": dict(entry.metadata),
-        "captions": captions_json(entry),
-        "source": entry.source,
-    }
-
-
-def entry_of(item_id: str, record: Mapping[str, Any]) -> Entry:
-    """The entry of a record that was read from JSON."""
-    first, more = captions_of(record["captions"])
-    read = {"metadata": metadata_of(record["metadata"]), "captions": first, "more_captions": more}
-    return Entry(item_id=item_id, **{**record, **read})
 
 
 def fields_of(entry: Entry) -> dict[str, list[Scalar]]:

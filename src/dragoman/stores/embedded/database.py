@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from dragoman import databases
 from dragoman.errors import UserError
 from dragoman.records import Entry, Scalar
-from dragoman.stores.checks import captions_json, captions_of, is_possible_id, metadata_of
+from dragoman.stores.as_json import entry_of, record_of
+from dragoman.stores.checks import is_possible_id
 from dragoman.stores.filters import OWN_FIELDS, And, Compare, Filter, In, Not, Or
 
 FORMAT_VERSION = 1
@@ -110,22 +111,14 @@ def slot_of(database: sqlite3.Connection, item_id: str) -> int | None:
 
 def entry_at(database: sqlite3.Connection, slot: int) -> Entry:
     """The entry of a living slot."""
-    return entry_of(database.execute(f"SELECT {COLUMNS} FROM entries WHERE slot = ?", (slot,)).fetchone())
+    return read_entry(database.execute(f"SELECT {COLUMNS} FROM entries WHERE slot = ?", (slot,)).fetchone())
 
 
-def entry_of(row: Sequence[Any]) -> Entry:
-    """The entry whose `COLUMNS` were read."""
+def read_entry(row: Sequence[Any]) -> Entry:
+    """Make the entry whose `COLUMNS` were read."""
     item_id, kind, path, metadata, captions, source = row
-    first, more = captions_of(json.loads(captions))
-    return Entry(
-        item_id=item_id,
-        kind=kind,
-        path=path,
-        metadata=metadata_of(json.loads(metadata)),
-        captions=first,
-        more_captions=more,
-        source=source,
-    )
+    read = {"metadata": json.loads(metadata), "captions": json.loads(captions)}
+    return entry_of(item_id, {"kind": kind, "path": path, **read, "source": source})
 
 
 def insert(database: sqlite3.Connection, entry: Entry, slot: int, crc: int) -> None:
@@ -221,7 +214,8 @@ def slots_of(cursor: sqlite3.Cursor) -> NDArray[np.int64]:
 
 
 def _columns(entry: Entry) -> tuple[str, str | None, str, str, str]:
-    return entry.kind, entry.path, _json(entry.metadata), _json(captions_json(entry)), entry.source
+    record = record_of(entry)
+    return entry.kind, entry.path, _json(record["metadata"]), _json(record["captions"]), entry.source
 
 
 def _insert_fields(database: sqlite3.Connection, entry: Entry, slot: int) -> None:
@@ -234,4 +228,4 @@ def _delete_fields(database: sqlite3.Connection, slot: int) -> None:
 
 
 def _json(value: Mapping[str, object]) -> str:
-    return json.dumps(dict(value), ensure_ascii=False, allow_nan=False)
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)

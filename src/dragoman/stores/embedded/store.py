@@ -27,9 +27,9 @@ from dragoman.stores.contract import Match, Store
 from dragoman.stores.embedded.database import (
     COLUMNS,
     entry_at,
-    entry_of,
     field_rows,
     insert,
+    read_entry,
     remove,
     rewrite,
     slot_of,
@@ -143,7 +143,7 @@ class EmbeddedStore(Store):
                 wrong.append(f"{self._store.path}: {verdict}")
             named_N, fields = view.state.dead.copy(), 0
             for slot, crc, *row in view.database.execute(f"SELECT slot, crc, {COLUMNS} FROM entries"):
-                entry = entry_of(row)
+                entry = read_entry(row)
                 fields += len(field_rows(entry, slot))
                 if not 0 <= slot < len(named_N) or named_N[slot]:
                     wrong.append(f"{entry.item_id}: names row {slot}, which is not its own")

@@ -18,6 +18,7 @@ from psycopg.types.json import Json, Jsonb
 
 from dragoman.errors import UserError
 from dragoman.records import Entry
+from dragoman.stores.as_json import entry_of, record_of
 from dragoman.stores.checks import (
     already_there,
     check_after,
@@ -32,7 +33,7 @@ from dragoman.stores.postgres.config import Config
 from dragoman.stores.postgres.filters import condition_of
 from dragoman.stores.postgres.pool import Connection, Pool
 from dragoman.stores.postgres.search import Graph, look_at, search_exactly, search_nearby
-from dragoman.stores.servers import entry_of, fields_of, possible, record_of
+from dragoman.stores.servers import fields_of, possible
 
 log = logging.getLogger(__name__)
 

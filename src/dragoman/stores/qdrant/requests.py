@@ -18,11 +18,11 @@ from qdrant_client import models
 
 from dragoman.errors import UserError
 from dragoman.records import Entry
+from dragoman.stores.as_json import entry_of, record_of
 from dragoman.stores.filters import Filter, satisfies
 from dragoman.stores.qdrant.client import Client
 from dragoman.stores.qdrant.config import Config
 from dragoman.stores.qdrant.filters import NUMBERS, TOKENS, condition_of, is_exact, numbers_of, tokens_of
-from dragoman.stores.servers import entry_of, record_of
 
 REQUEST_BYTES = 8_000_000
 """Size of a request, about; servers take 32 MB."""
