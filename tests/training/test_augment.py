@@ -315,7 +315,7 @@ def test_a_missing_lexicon_names_the_command_that_makes_it(corpus: Path) -> None
             f"{corpus} has no pt lexicon, which this configuration asks for. "
             f"Make it: dragoman lexicon {corpus} --lang pt --words LIST --engine ENGINE"
         )
-        assert [path.name for path in (corpus.parent / "run").iterdir()] == [".lock"]
+        assert [path.name for path in (corpus.parent / "run").iterdir() if path.name != ".lock"] == []
 
 
 @pytest.mark.parametrize(

@@ -55,8 +55,9 @@ def stopping(number: int, what: int = signal.SIGINT) -> Any:
 
 
 def test_a_run_folder_describes_itself(run: TrainReport, corpus: Path) -> None:
-    assert sorted(file.name for file in run.folder.iterdir()) == (
-        [".lock", "checkpoints", "config.json", "manifest.json", "metrics.jsonl", "model"]
+    # The file of the lock stays on Unix alone.
+    assert sorted(file.name for file in run.folder.iterdir() if file.name != ".lock") == (
+        ["checkpoints", "config.json", "manifest.json", "metrics.jsonl", "model"]
     )
     manifest = json.loads((run.folder / "manifest.json").read_text())
     assert (manifest["format"], manifest["format_version"], manifest["seed"]) == ("dragoman-run", 1, 1)
