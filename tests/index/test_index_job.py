@@ -177,6 +177,19 @@ def test_new_words_about_an_image_do_not_embed_it(run: Path, photos: Path) -> No
     assert found.metadata == {"file": "a.png", "width": 8, "height": 6}
 
 
+def test_a_caption_that_no_store_takes_rejects_its_image_alone(run: Path, photos: Path) -> None:
+    index(run, photos)
+    (photos / "a.txt").write_text("red\nwith a \0", encoding="utf-8")
+    (photos / "b" / "c.png").rename(photos / "moved.png")
+    (photos / "moved.txt").write_text("x" * 65_537, encoding="utf-8")
+    report = index(run, photos)
+    reasons = {one.item_id: one.reason for one in report.rejected}
+    assert sorted(reasons) == ["a.png", "moved.png"]
+    assert "a caption (en) with control characters" in reasons["a.png"]
+    assert "a caption (en) of 65,537 bytes; at most 65,536 are stored" in reasons["moved.png"]
+    assert set(entries(run)) == {"b/d.png"}
+
+
 def test_a_renamed_file_keeps_its_vector(run: Path, photos: Path) -> None:
     index(run, photos)
     embedded()

@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import chromium
 import numpy as np
@@ -432,13 +433,15 @@ def test_a_moment_of_a_video_is_played_from_its_beginning(page: Page, own_shelf:
             path="film.webm",
             metadata={"start": 2.0, "end": 4.0},
             captions={"en": "a green film"},
+            more_captions={"en": ("it was red before",)},
             source="digest",
         )
         searcher.store.add([moment], vector[None])
         times = {"start": 3723.0, "end": 36061.5}
-        late = replace(moment, item_id=moment_id("late.webm", 3723, 36061.5), metadata=times, captions={})
+        silent: dict[str, Any] = {"captions": {}, "more_captions": {}}
+        late = replace(moment, item_id=moment_id("late.webm", 3723, 36061.5), metadata=times, **silent)
         # A whole video may have such metadata of its own.
-        whole = replace(moment, item_id="whole.webm", captions={})
+        whole = replace(moment, item_id="whole.webm", **silent)
         searcher.store.add([late, whole], np.stack([vector, vector]))
     with threaded(shelf=own_shelf) as start:
         page.go(start()[0])
@@ -462,4 +465,6 @@ def test_a_moment_of_a_video_is_played_from_its_beginning(page: Page, own_shelf:
         page.ask("document.querySelector('#results .hit').click()")
         page.wait("document.querySelector('#detail video')?.readyState > 0")
         assert page.ask("document.querySelector('#detail video').src").endswith("#t=2,4")
+        further = "[...document.querySelectorAll('#detail .captions dd')].map((one) => one.textContent)"
+        assert page.ask(further) == ["it was red before"]
         page.wait("Math.abs(document.querySelector('#detail video').currentTime - 2) < 0.2")

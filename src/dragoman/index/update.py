@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dragoman.errors import MissingExtraError
+from dragoman.errors import MissingExtraError, UserError
 from dragoman.index.entries import END, START, Held, seconds_of, video_of
 from dragoman.index.items import Rejected
 from dragoman.index.moments import frames_seen, moments
@@ -28,7 +28,7 @@ from dragoman.media.images import ImageError
 from dragoman.records import Entry
 from dragoman.retrievers.videos import recalled
 from dragoman.stores import Store
-from dragoman.stores.checks import MAX_ID_BYTES
+from dragoman.stores.checks import MAX_ID_BYTES, check_entry
 
 FEATURES_AT_ONCE = 1024
 DELETED_AT_ONCE = 10_000
@@ -126,9 +126,10 @@ class Update:
         same = (parts for other, parts in waiting if other.state.digest == item.state.digest)
         try:
             parts = next(same, None) or self._parts_of(item)
-            self._require_ids(item, parts)
         except (ImageError, MissingExtraError, OSError) as error:
             self._reject(item.task, reason_of(error))
+            return
+        if not self._is_storable(item, [part.seconds for part in parts]):
             return
         first = parts[0].seen
         if not isinstance(first, np.ndarray):
@@ -160,13 +161,22 @@ class Update:
         found = moments(encoder, seen, whole=not is_cut)
         return [Part((one.start, one.end) if is_cut else None, one.seen) for one in found]
 
-    def _require_ids(self, item: ReadItem, parts: Sequence[Part]) -> None:
-        """Raise ImageError where an id is longer than a store takes; those of moments end in their times."""
-        longest = max(len(item.entry(part.seconds).item_id.encode()) for part in parts)
+    def _is_storable(self, item: ReadItem, times: Sequence[Seconds]) -> bool:
+        """Reject an item whose entries a store would refuse, and return False then."""
+        # A store refuses all entries that come together: one odd caption would end the whole run.
+        longest = max(len(item.entry(seconds).item_id.encode()) for seconds in times)
         if longest > MAX_ID_BYTES:
-            whose = "its id has" if parts[0].seconds is None else "ids of its moments have"
+            whose = "its id has" if times[0] is None else "ids of its moments have"
             reason = f"{whose} {longest} bytes, and ids have at most {MAX_ID_BYTES}: shorten it"
-            raise ImageError(item.task.item.item_id, reason)
+            self._reject(item.task, reason)
+            return False
+        try:
+            # But for ids and times, the entries of an item are alike.
+            check_entry(item.entry(times[0]))
+        except UserError as error:
+            self._reject(item.task, str(error))
+            return False
+        return True
 
     def _encode(self, batch: Sequence[tuple[ReadItem, list[Part]]]) -> None:
         """Encode each content once, and store all entries that have it."""
@@ -202,7 +212,10 @@ class Update:
     def _copy(self, item: ReadItem, origin: Held) -> None:
         """Store an item whose content the index knows: that of a file that moved, or of another copy."""
         stored = self._writer.stored(origin.ids)
-        self._put(item, [_seconds(entry) for entry, _ in stored], [vector_J for _, vector_J in stored])
+        times = [_seconds(entry) for entry, _ in stored]
+        if not self._is_storable(item, times):
+            return
+        self._put(item, times, [vector_J for _, vector_J in stored])
         if origin.item_id in self._lost:
             self.done.moved += len(stored)
         else:
@@ -212,7 +225,8 @@ class Update:
         times: list[Seconds] = [None]
         if item.task.item.is_cut:
             times = [_seconds(entry) for entry, _ in self._writer.stored(item.task.ids)]
-        self._writer.reword([item.entry(seconds) for seconds in times])
+        if self._is_storable(item, times):
+            self._writer.reword([item.entry(seconds) for seconds in times])
 
     def _reject(self, task: Task, reason: str) -> None:
         self.rejected.append(Rejected(task.item.item_id, task.item.path, reason))
