@@ -72,7 +72,7 @@ class MediaItem:
 
     @property
     def file(self) -> Path | None:
-        """The media file, where there should be one on this computer."""
+        """Place of the media file, where there should be one on this computer."""
         return None if self.path is None or "://" in self.path else self.root / self.path
 
 

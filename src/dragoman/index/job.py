@@ -122,14 +122,17 @@ def index_media(
                 update.run(progress.update)
             if swapped and before is not None:
                 _embed_added(before, info, store, reader, update)
+            # Approximate search is tuned to what is there, and must be anew where most of it is new.
             if before is None or swapped or 2 * update.done.added > store.count():
                 store.build()
             info = dataclasses.replace(info, count=store.count(), described=dict(store.describe()))
         lists = [folder / REJECTED, *([Path(options.reject_file)] if options.reject_file else [])]
         _write_rejected(lists, update.rejected)
         info = _with_calibration(info, model, before)
+        # Where nothing changed the manifest stays, and no search need open the index again.
         if before is None or info != dataclasses.replace(before, updated=info.updated):
             write_info(info)
+        # Last: searches read the old generation until the manifest names the new one.
         remove_leftovers(info)
     return IndexReport(info=info, done=update.done, swapped=swapped, rejected=tuple(update.rejected))
 
@@ -254,6 +257,7 @@ def _with_calibration(info: IndexInfo, model: Path, before: IndexInfo | None) ->
     if stored.get("fingerprint") != info.fingerprint:
         log.warning("%s is of another model and is left out. Make it anew: dragoman calibrate", source)
         return info
+    # Named by its content: who reads the manifest of before still finds the calibration that it names.
     file = f"calibration-{sha256(source)[:12]}.json"
     if not (info.folder / file).is_file():
         write_text(info.folder / file, content)

@@ -61,7 +61,7 @@ def moments(encoder: Encoder, seen: Frames, *, whole: bool, longest: float = LON
 
 
 def parts(seen: Frames, longest: float) -> list[tuple[int, int]]:
-    """First frame, and the one behind the last, of each part: scenes, cut evenly to `longest` seconds.
+    """Give the first frame of each part and the one behind its last: scenes, cut evenly to `longest` seconds.
 
     A scene begins with each frame that was chosen as that of a scene; else where the cosine distance to the
     frame before stands out from those of the whole video.
@@ -77,7 +77,8 @@ def parts(seen: Frames, longest: float) -> list[tuple[int, int]]:
 
 
 def _changes(vectors_FX: NDArray[np.floating]) -> NDArray[np.int64]:
-    """Frames that differ from the one before much more than usual."""
+    """Find frames that differ from the one before much more than usual."""
+    # One vector more a block, for the pair of frames that lies across its end.
     starts = range(0, max(len(vectors_FX) - 1, 1), BLOCK)
     change = np.concatenate([_distances(vectors_FX[start : start + BLOCK + 1]) for start in starts])
     usual = float(np.median(change)) if len(change) else 0.0
@@ -85,7 +86,7 @@ def _changes(vectors_FX: NDArray[np.floating]) -> NDArray[np.int64]:
 
 
 def _distances(vectors_FX: NDArray[np.floating]) -> NDArray[np.float64]:
-    """[F - 1] cosine distances of each vector to the next."""
+    """Measure the cosine distance of each vector to the next, [F - 1]."""
     unit_FX = np.asarray(vectors_FX, np.float64)
     unit_FX = unit_FX / np.maximum(np.linalg.norm(unit_FX, axis=1, keepdims=True), 1e-9)
     distance: NDArray[np.float64] = 1 - (unit_FX[1:] * unit_FX[:-1]).sum(axis=1)
@@ -93,7 +94,7 @@ def _distances(vectors_FX: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def _evenly(edges: Seconds, first: int, last: int, longest: float) -> list[tuple[int, int]]:
-    """Pieces of `longest` seconds at most, or of one frame: even ones where the frames allow."""
+    """Cut into pieces of `longest` seconds at most, or of one frame: even ones where the frames allow."""
     start, end = float(edges[first]), float(edges[last])
     number = max(1, int(np.ceil((end - start) / longest - SLACK)))
     marks = np.linspace(start, end, number + 1)[1:-1]
@@ -102,6 +103,7 @@ def _evenly(edges: Seconds, first: int, last: int, longest: float) -> list[tuple
     pieces = list(pairwise(np.unique([first, *nearest, last]).tolist()))
     if all(at - before == 1 or edges[at] - edges[before] <= longest + SLACK for before, at in pieces):
         return pieces
+    # Frames at odd times: even marks would leave a piece too long, so each is as long as it may be.
     cuts = [first]
     for at in range(first + 1, last):
         if edges[at + 1] - edges[cuts[-1]] > longest + SLACK:

@@ -89,7 +89,8 @@ class ItemReader:
 
     @property
     def encoder(self) -> Encoder:
-        """The model; safe to ask for in any thread."""
+        """Model, loaded on first use; safe to ask for in any thread."""
+        # An update that finds nothing new answers at once, without reading a model.
         with self._lock:
             if self._encoder is None:
                 self._encoder = self._load()

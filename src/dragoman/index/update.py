@@ -275,6 +275,8 @@ class _Writer:
 
     def flush(self) -> None:
         """Store what waits: new entries first, those that stay next, old ones last."""
+        # A kill between these leaves an item with entries of two states, which the next plan sees. Were
+        # old ones deleted first, it could leave the item without any entry.
         for waiting, store in ((self._new, self._store.add), (self._changed, self._store.update)):
             if waiting:
                 entries, vectors = zip(*waiting.values(), strict=True)

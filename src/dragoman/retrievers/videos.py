@@ -49,7 +49,7 @@ def sampling_of(encoder: Encoder) -> Sampling:
 def frame_vectors(
     encoder: Encoder, frames: Iterator[tuple[float, Image]]
 ) -> tuple[NDArray[np.floating], NDArray[np.float64]]:
-    """[F, X] what the model sees in frames, and their times [F]. Raises what the frames raise."""
+    """Encode frames: [F, X] what the model sees in them, and their times [F]. Raises as the frames do."""
     vectors, times = [], []
     while batch := list(islice(frames, BATCH)):
         times += [time for time, _ in batch]
@@ -62,12 +62,12 @@ def frame_vectors(
 
 
 def recalled(encoder: Encoder, vectors_FD: NDArray[np.floating]) -> NDArray[np.floating]:
-    """[F, X] what the model sees in frames that its tower saw before."""
+    """Give what the model sees in frames that its tower saw before: [F, X]."""
     return vectors_FD if encoder.reads_frames else encoder.encode_features(vectors_FD)
 
 
 def together(encoder: Encoder, videos: Sequence[NDArray[np.floating]]) -> NDArray[np.float32]:
-    """[N, J] of unit length: the frames [F, X] of each video or part."""
+    """Encode the frames [F, X] of each video or part together: [N, J] of unit length."""
     if encoder.reads_frames:
         vectors_NJ = np.asarray(encoder.encode_features(padded(videos)))
     else:

@@ -48,7 +48,7 @@ class _Read:
 
 
 def answers(queries: Sequence[Query], opened: Opened) -> list[Answer]:
-    """The answers to queries, in their order. Raises UserError where one of them cannot be answered."""
+    """Answer queries, in their order. Raises UserError where one of them cannot be answered."""
     if not queries:
         return []
     started = perf_counter()
@@ -65,7 +65,7 @@ def answers(queries: Sequence[Query], opened: Opened) -> list[Answer]:
 
 
 def vectors_of_videos(videos: Sequence[str | Path | VideoPart], opened: Opened) -> Floats:
-    """[Q, J] unit vectors of video files, or of parts of them."""
+    """Encode video files, or parts of them: [Q, J] unit vectors."""
     require_list(videos, "encode_video", "videos")
     parts = [video if isinstance(video, VideoPart) else VideoPart.named(video) for video in videos]
     none = np.empty((0, opened.info.width), np.float32)
@@ -73,7 +73,7 @@ def vectors_of_videos(videos: Sequence[str | Path | VideoPart], opened: Opened) 
 
 
 def _shows(query: Query) -> bool:
-    """True where the query shows something beside its text."""
+    """Tell if the query shows something beside its text."""
     return any(part is not None for part in (query.image, query.video, query.item_id))
 
 
@@ -98,7 +98,8 @@ def _read(query: Query, trained: Sequence[str]) -> _Read:
 
 
 def _vectors(reads: Sequence[_Read], opened: Opened) -> Floats:
-    """[Q, J] unit vectors: weighted sums of the parts of each query."""
+    """Sum the weighted parts of each query: [Q, J] unit vectors."""
+    # Parts of all queries are encoded together: models are fast in batches, and equal texts are read once.
     texts: list[str] = []
     images, videos, items = [], [], []
     of_text: list[tuple[int, float]] = []
@@ -127,6 +128,7 @@ def _vectors(reads: Sequence[_Read], opened: Opened) -> Floats:
         for (row, weight), vector_J in zip(places, vectors, strict=True):
             sum_QJ[row] += weight * vector_J
     length_Q = np.linalg.norm(sum_QJ, axis=1, keepdims=True)
+    # Divided by such a length, rounding errors would be the query.
     if (length_Q < 1e-6).any():
         row = int(np.flatnonzero(length_Q[:, 0] < 1e-6)[0])
         raise UserError(f"The parts of the query {reads[row].query.text!r} cancel out. Subtract less.")
@@ -147,7 +149,7 @@ def _vectors_of_items(store: Store, item_ids: Sequence[str]) -> Floats:
 
 
 def _search(store: Store, reads: Sequence[_Read], vectors_QJ: Floats) -> list[list[Match]]:
-    """The matches of each query; queries of equal k and filter share one call."""
+    """Find the matches of each query; queries of equal k and filter share one call."""
     groups: dict[tuple[int, Filter | None], list[int]] = defaultdict(list)
     for row, read in enumerate(reads):
         # One more where the item itself is taken out of the answer.
@@ -169,7 +171,7 @@ def _search(store: Store, reads: Sequence[_Read], vectors_QJ: Floats) -> list[li
 
 
 def _best_moments(matches: Sequence[Match], query: Query) -> list[Match]:
-    """Without the item that is asked with, and of a video its best moment alone, unless all are wanted."""
+    """Leave out the item that is asked with, and all but the best moment of a video unless all are wanted."""
     if query.moments:
         return [match for match in matches if match.item_id != query.item_id]
     best: dict[str, Match] = {}
@@ -198,7 +200,7 @@ def _answer(
     read: _Read, hits: list[Hit], vector_J: Floats, opened: Opened, seconds: dict[str, float]
 ) -> Answer:
     match: bool | None = None
-    # What was calibrated are texts: a picture is far closer to pictures than any text is.
+    # Calibration learnt from texts: a picture is far closer to pictures than any text is.
     if opened.calibration is not None and read.text_alone and read.language is not None:
         hits, match = opened.calibration.judged(hits, vector_J, read.language.code, opened.info.count)
     least = read.query.min_score

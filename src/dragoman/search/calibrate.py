@@ -33,15 +33,17 @@ Floats = NDArray[np.floating]
 HITS = 10
 """Best hits of a query that are learnt from."""
 FALSE_ACCEPTS = 0.1
+"""Share of queries without an answer that may be told that there is one."""
 BACKGROUND = 256
+"""Images at most that tell how close a query is to everything."""
 PART = 8
 """Shares of the images, to see how the best score grows with their number."""
 IMAGES, QUERIES = 5000, 1000
 """At most, of the split and of each language."""
 FEWEST = 20
+"""Images of a split, and captions of a language, to learn from."""
 SEARCHED = ("human", "mt")
 """Roles of captions that stand for what people ask; a way back is no one's question."""
-"""Images of a split, and captions of a language, to learn from."""
 SPREAD = 0.5
 """Standard deviation by which the weights of languages are expected to differ from the shared ones."""
 SHARED_QUERIES = 50
@@ -85,6 +87,7 @@ def calibrate(
     encoder = load_encoder(folder, device)
     image_IJ = encoder.encode_features(vectors_ID)
     step = max(len(images) // BACKGROUND, 1)
+    # Rounded as it will be stored: what is learnt here holds for the background that searches will read.
     background_BJ = image_IJ[::step][:BACKGROUND].astype(np.float16).astype(np.float32)
     unlike_II = unlike(vectors_ID)
     asked = {
@@ -131,7 +134,7 @@ def ask(
     background_BJ: Floats,
     unlike_II: NDArray[np.bool_],
 ) -> Asked:
-    """The best hits of queries, `own_Q` the row of the image of each, and among the images unlike its own."""
+    """Find the best hits of queries among all images, and among those unlike their own (rows `own_Q`)."""
     score_QI = np.asarray(text_QJ @ image_IJ.T, np.float64)
     background_QB = text_QJ @ background_BJ.T
 
@@ -151,7 +154,7 @@ def ask(
 
 
 def unlike(vectors_ID: Floats) -> NDArray[np.bool_]:
-    """[I, I] for each image the half of the others that look least like it, by frozen vision vectors.
+    """Mark for each image the half of the others that look least like it, [I, I], by frozen vision vectors.
 
     A video, [F, D] with NaN where it has no frame, looks like the mean of its frames.
     """
@@ -164,7 +167,7 @@ def unlike(vectors_ID: Floats) -> NDArray[np.bool_]:
 
 
 def learn(asked: Mapping[str, Asked], false_accepts: float) -> tuple[Judgement, dict[str, Judgement]]:
-    """The shared judgement, and that of every language."""
+    """Learn the shared judgement, and that of every language."""
     shared_F, own = fit(asked)
     best = {lang: best_without(one, own[lang]) for lang, one in asked.items()}
     shared_best = np.concatenate([best_without(one, shared_F) for one in asked.values()])
@@ -180,7 +183,7 @@ def learn(asked: Mapping[str, Asked], false_accepts: float) -> tuple[Judgement, 
 
 
 def growth_of(asked: Mapping[str, Asked], weights: Sequence[float], false_accepts: float) -> float:
-    """The gain of the threshold, in log odds, as the images where nothing answers become e times as many."""
+    """Measure how the threshold rises, in log odds, as images that answer nothing become e times as many."""
 
     def threshold(best: Iterable[Floats]) -> float:
         odds_Q = np.concatenate([seen_QF @ np.asarray(weights) for seen_QF in best])
@@ -192,7 +195,7 @@ def growth_of(asked: Mapping[str, Asked], weights: Sequence[float], false_accept
 
 
 def fit(asked: Mapping[str, Asked]) -> tuple[Floats, dict[str, Floats]]:
-    """Weights [F] of all languages together, and of each: shared ones and a deviation, which costs.
+    """Fit weights [F] of all languages together, and of each: shared ones and a deviation, which costs.
 
     A query counts 1, half of it with its image and half without, as if half of all queries had an answer.
     """
@@ -231,7 +234,7 @@ def fit(asked: Mapping[str, Asked]) -> tuple[Floats, dict[str, Floats]]:
 
 
 def best_without(one: Asked, weights_F: Floats) -> Floats:
-    """[Q] relevance of the best hit where nothing answers."""
+    """Estimate the relevance [Q] of the best hit where nothing answers."""
     return relevance(one.absent[:, 0], list(weights_F))
 
 
@@ -243,7 +246,7 @@ def _judgement(weights_F: Floats, odds: float, queries: int) -> Judgement:
 
 
 def images_of(corpus: Corpus, trained: Mapping[str, Any], split: str) -> tuple[list[str], Floats]:
-    """Ids and frozen vectors of the images of a split, evenly spaced where there are too many."""
+    """Read ids and frozen vectors of the images of a split, evenly spaced where there are too many."""
     features = features_of(corpus, trained)
     if features is None:
         raise UserError(
@@ -252,6 +255,7 @@ def images_of(corpus: Corpus, trained: Mapping[str, Any], split: str) -> tuple[l
         )
     have = set(features.ids)
     ids = [one for one in corpus.split(split)["item_id"].to_pylist() if one in have]
+    # Rounded up, so that no more than IMAGES are left.
     ids = ids[:: -(-len(ids) // IMAGES)] if ids else []
     if len(ids) < FEWEST:
         raise UserError(
@@ -264,7 +268,7 @@ def images_of(corpus: Corpus, trained: Mapping[str, Any], split: str) -> tuple[l
 def captions_of(
     corpus: Corpus, images: Sequence[str], languages: Sequence[str], source: str
 ) -> dict[str, tuple[list[str], NDArray[np.int64]]]:
-    """Texts of each language, and the rows of their images."""
+    """Choose the texts of each language, and the rows of their images."""
     row_of = {item_id: row for row, item_id in enumerate(images)}
     found: dict[str, tuple[list[str], NDArray[np.int64]]] = {}
     for lang in languages or corpus.select(role=SEARCHED).languages:

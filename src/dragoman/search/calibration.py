@@ -59,7 +59,7 @@ class Calibration:
     """Share of queries without an answer that are taken to have one, in every language."""
 
     def judged(self, hits: Sequence[Hit], vector_J: Floats, lang: str, count: int) -> tuple[list[Hit], bool]:
-        """The hits of a query with their relevance, and whether any is likely to answer it.
+        """Give the hits of a query their relevance, and tell if any is likely to answer it.
 
         The more images an index has (`count`), the better the best of those that do not answer.
         """
@@ -76,6 +76,7 @@ class Calibration:
 
     def write(self, file: Path) -> None:
         """Write `calibration.json`."""
+        # As JSON numbers, the background would take megabytes; it was rounded to float16 before it was used.
         half = self.background.astype("<f2")
         stored = {
             "format": "dragoman-calibration",
@@ -112,21 +113,22 @@ class Calibration:
 
 
 def evidence(cosine_K: Floats, background_B: Floats) -> Floats:
-    """[K, 3]: a constant, tenths of cosine, deviations above the query's scores on the background."""
+    """Gather [K, 3]: a constant, tenths of cosine, deviations above the query's scores on the background."""
+    # Of like size, so that one expected deviation of the weights fits all three when they are learnt.
     deviation = max(float(np.std(background_B)), 1e-6)
     above_K = (cosine_K - float(np.mean(background_B))) / deviation
     return np.stack([np.ones_like(above_K), 10 * cosine_K, above_K], axis=1)
 
 
 def relevance(evidence_K3: Floats, weights: Sequence[float]) -> Floats:
-    """[K] in 0..1."""
+    """Estimate [K] in 0..1, by logistic regression."""
     odds_K: Floats = evidence_K3 @ np.asarray(weights)
     found: Floats = 1 / (1 + np.exp(-np.clip(odds_K, -50, 50)))
     return found
 
 
 def odds_of(probability: float) -> float:
-    """The logarithm of the odds."""
+    """Give the logarithm of the odds."""
     clipped = min(max(float(probability), 1e-9), 1 - 1e-9)
     return float(np.log(clipped / (1 - clipped)))
 

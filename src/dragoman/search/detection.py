@@ -74,7 +74,7 @@ _WIDE = frozenset(("ar", "de", "en", "es", "fr", "hi", "ja", "pt", "ru", "zh"))
 
 
 def language_of(text: str, trained: Sequence[str], given: str | None = None) -> Language:
-    """The language of a text; `trained` are the BCP 47 tags of the model, its source language first.
+    """Detect the language of a text; `trained` are the BCP 47 tags of the model, its source language first.
 
     `given` overrides what the text looks like. Raises UserError where it is no BCP 47 tag.
     """
@@ -89,7 +89,7 @@ def language_of(text: str, trained: Sequence[str], given: str | None = None) -> 
 
 
 def language_warning(language: Language, trained: Sequence[str]) -> str | None:
-    """The warning for a query in a language outside training, or None.
+    """Warn of a query in a language outside training; None where there is nothing to say.
 
     It is not known what public models were trained on: `trained` is empty.
     """
@@ -102,7 +102,7 @@ def language_warning(language: Language, trained: Sequence[str]) -> str | None:
 
 
 def language_name(code: str) -> str:
-    """The English name of a BCP 47 tag, or the tag where it is not known."""
+    """Say a BCP 47 tag with its English name, or the tag alone where that is not known."""
     try:
         return f"{language(code).name} ({code})"
     except UserError:
@@ -130,7 +130,7 @@ def _prior(code: str, trained: Sequence[str]) -> float:
 
 
 def _candidates(text: str) -> frozenset[str]:
-    """Languages of the script that most letters are in; none where there is no letter."""
+    """Find the languages of the script that most letters are in; none where there is no letter."""
     scripts = Counter(unicodedata.name(c, "?").split()[0] for c in text if c.isalpha())
     if not scripts:
         return frozenset()

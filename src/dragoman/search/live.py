@@ -46,6 +46,7 @@ class VideoVectors:
         with self._lock:
             if (known := self._kept.get(asked)) is not None:
                 return known
+        # Decoded outside of the lock: other searches need not wait for it, though two may do the same then.
         vector_J = video_vector(encoder, part)
         with self._lock:
             self._kept[asked] = vector_J
@@ -94,7 +95,7 @@ class LiveIndex:
         self._opened = self._open(None)
 
     def run(self, work: Callable[[Opened], T]) -> T:
-        """The result of `work` for the current state; once more where the state was replaced under it."""
+        """Return what `work` makes of the current state; do it again where that was replaced meanwhile."""
         while True:
             with self.using() as opened:
                 try:
@@ -108,7 +109,7 @@ class LiveIndex:
 
     @contextmanager
     def using(self) -> Iterator[Opened]:
-        """The current state, which stays open during the block."""
+        """Give the current state, which stays open during the block."""
         with self._lock:
             if _stamp(self.folder) != self._opened.stamp:
                 self._replace()
@@ -136,6 +137,7 @@ class LiveIndex:
 
     def _open(self, before: Opened | None) -> Opened:
         """Open all that the manifest names; what has not changed is taken over."""
+        # The stamp first: a manifest that is replaced meanwhile is read again by the next search.
         stamp = _stamp(self.folder)
         info = read_info(self.folder)
         if before and before.info.fingerprint == info.fingerprint:
@@ -158,11 +160,12 @@ class LiveIndex:
 
 
 def _stamp(folder: Path) -> tuple[int, ...]:
-    """Changes whenever the manifest is replaced."""
+    """Name the state of the manifest."""
     try:
         found = (folder / MANIFEST).stat()
     except FileNotFoundError:
         return ()
+    # Replaced by renaming, it is another file each time; its time may be the same for some milliseconds.
     return (found.st_ino, found.st_mtime_ns, found.st_size)
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def lines(searcher: Searcher, answer: Answer) -> Iterator[str]:
-    """Rank, relevance where it is known, cosine, path, and the caption in the language of the query."""
+    """Show rank, relevance where it is known, cosine, path, and the caption in the language of the query."""
     lang = answer.language.code.split("-")[0] if answer.language else ""
     for rank, hit in enumerate(answer.hits, 1):
         relevance = "" if hit.relevance is None else f"{hit.relevance:4.0%}  "
@@ -29,7 +29,7 @@ def lines(searcher: Searcher, answer: Answer) -> Iterator[str]:
 
 
 def remarks(answer: Answer) -> Iterator[str]:
-    """Remarks on an answer for a person: language, warnings, and whether there is a good match."""
+    """Tell a person the language, warnings, and that there is no good match."""
     if answer.language and answer.language.code != UNKNOWN:
         sure = "" if answer.language.given else f", {answer.language.confidence:.0%} sure (--lang says it)"
         yield f"Language: {language_name(answer.language.code)}{sure}"
@@ -42,7 +42,7 @@ def remarks(answer: Answer) -> Iterator[str]:
 
 
 def as_json(searcher: Searcher, query: Query, answer: Answer) -> str:
-    """One object on one line."""
+    """Write an answer as one object on one line."""
     asked = {"text": query.text, "item_id": query.item_id, "lang": query.lang, "k": query.k}
     if query.image is not None:
         asked["image"] = str(query.image)
@@ -73,12 +73,12 @@ def as_json(searcher: Searcher, query: Query, answer: Answer) -> str:
 
 
 def paths(searcher: Searcher, answer: Answer) -> Iterator[str]:
-    """The files of the hits, best first."""
+    """Yield the files of the hits, best first."""
     return (_path(searcher, hit) for hit in answer.hits)
 
 
 def plain(text: str) -> str:
-    """The text with control and format characters escaped, as \\x1b, so that it cannot steer a terminal.
+    """Escape control and format characters, as \\x1b, so that a text cannot steer a terminal.
 
     Joiners stay: Persian and Indic scripts, and emoji, need them.
     """
@@ -93,10 +93,11 @@ def _shown(character: str) -> str:
 
 
 def _when(hit: Hit) -> str:
-    """From when to when, of a moment of a video."""
+    """Say from when to when a moment of a video goes."""
     if video_of(hit.entry) is None:
         return ""
     start, end = (int(seconds_of(hit.entry, name)) for name in (START, END))
+    # Less than a second is shown as one: `0:02-0:02` would look empty.
     return f"  {_clock(start)}-{_clock(max(start + 1, end))}"
 
 
@@ -106,6 +107,6 @@ def _clock(seconds: int) -> str:
 
 
 def _path(searcher: Searcher, hit: Hit) -> str:
-    """The file where there is one on this computer, else what the entry says, else its id."""
+    """Name the file where there is one on this computer, else what the entry says, else its id."""
     file = searcher.media_file(hit.entry)
     return str(file) if file is not None else hit.entry.path or hit.entry.item_id

@@ -108,7 +108,7 @@ class QueryText:
 
 
 def parse_text(text: str) -> QueryText:
-    """The parts of a query's text, in NFC, with single spaces. All are empty for a blank text.
+    """Take the text of a query to its parts, in NFC, with single spaces; all are empty for a blank text.
 
     Raises UserError for control characters and lone surrogates, which no person types.
     """

@@ -72,19 +72,19 @@ class Searcher:
         return self._live.run(partial(answers, list(queries)))
 
     def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """[Q, J] unit vectors of texts as they are, signs and all."""
+        """Encode texts as they are, signs and all: [Q, J] unit vectors."""
         return self._live.run(lambda opened: opened.model.encode_text(texts))
 
     def encode_image(self, images: Sequence[str | Path | Image]) -> NDArray[np.float32]:
-        """[Q, J] unit vectors of image files or PIL images."""
+        """Encode image files or PIL images: [Q, J] unit vectors."""
         return self._live.run(lambda opened: opened.model.encode_image(images))
 
     def encode_video(self, videos: Sequence[str | Path | VideoPart]) -> NDArray[np.float32]:
-        """[Q, J] unit vectors of video files, or of parts of them (`clip.mp4#t=3,8`), as of queries."""
+        """Encode video files, or parts of them (`clip.mp4#t=3,8`), as queries are: [Q, J] unit vectors."""
         return self._live.run(partial(vectors_of_videos, videos))
 
     def media_file(self, entry: Entry) -> Path | None:
-        """The place of the file of an entry, or None where it has none on this computer.
+        """Find the file of an entry; None where it has none on this computer.
 
         A relative path that leads out of the media folder, by `..` or a link, is none. An absolute one is
         taken as it is: let no one whom you do not trust add entries with such paths.
@@ -96,6 +96,7 @@ class Searcher:
         media = self.info.media
         if media is None:
             return None
+        # Links are followed before the comparison: the service sends these files to strangers.
         root = Path(media).resolve()
         file = (root / entry.path).resolve()
         return file if file.is_relative_to(root) and file != root else None
