@@ -188,3 +188,17 @@ def test_help_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_folders_alone_lock_rename_and_write_manifests() -> None:
+    """What a stage does by itself, a kill leaves by halves."""
+    own = re.compile(
+        r"\b(import|from) (fcntl|msvcrt|filelock)\b|\.rename\(|os\.replace\(|shutil\.move\("
+        r"|\w+\.replace\(\w+\)|write_(json|text)\([^)]*(MANIFEST|manifest\.json)"
+    )
+    found = [
+        f"{file.relative_to(SOURCE)}: {match[0]}"
+        for file in sorted(SOURCE.rglob("*.py"))
+        for match in own.finditer(file.read_text(encoding="utf-8"))
+    ]
+    assert {one.partition("/")[0] for one in found} == {"folders"}, found

@@ -7,7 +7,10 @@ written beside its place, flushed to the disk, and renamed. A folder has one of 
 - `resume` fills it in its place, where a later call goes on after a kill; its manifest, written last, says
   that it is whole.
 
-Both tell whether the folder holds this very work already, and refuse to mix it with other work.
+A feature set has both, shards in a folder beside it and one swap at the end, by their parts: `swap`, `mend`
+and `remove`. An index lives on, with `sole_writer` and a manifest that each update replaces.
+
+Both lives tell whether the folder holds this very work already, and refuse to mix it with other work.
 """
 
 from dragoman.folders.files import (

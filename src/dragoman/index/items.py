@@ -113,6 +113,7 @@ def open_items(
     file names none. Raises UserError.
     """
     manifest = media / MANIFEST
+    # By its text, not by reading it: a corpus with a damaged manifest is told of, not indexed as photos.
     if manifest.is_file() and CORPUS.name in manifest.read_text(encoding="utf-8", errors="replace"):
         return CorpusItems(Corpus.open(media), trained, whole_videos)
     if not media.is_dir():

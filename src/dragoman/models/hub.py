@@ -204,6 +204,7 @@ def _refuse_own_folder(folder: Path) -> None:
     for place in (folder, folder.parent):
         if not (place / MANIFEST).is_file():
             continue
+        # Only named, not read: whatever format of ours it is, no hub model lies there.
         kind = str(read_json(place / MANIFEST).get("format", ""))
         if kind.startswith("dragoman-") and (place == folder or kind == "dragoman-run"):
             raise UserError(

@@ -124,6 +124,7 @@ def _require_same(folder: Path, config: BenchmarkConfig) -> None:
         built = (folder / "corpus" / MANIFEST).is_file()
         begun = [*folder.glob("run-*/config.json"), *folder.glob(f"report*/{MANIFEST}")]
         differ = {name for name in said if before.get(name) != said[name]}
+        # Until something was trained, its settings may still change: they have left nothing in the folder.
         if begun or (built and not differ <= set(OF_TRAINING)):
             require_same(folder, "benchmark", before, said, "Give another folder: --out")
     write_json(file, said)

@@ -125,7 +125,7 @@ def run_demo(out: str | Path, config: DemoConfig) -> DemoResult:
 
 def _translate(world: Path, config: DemoConfig) -> None:
     """English into the target and back for training; human test captions into English for translate-test."""
-    if (world / "trust" / "report.html").is_file():
+    if (world / "trust" / "report.html").is_file():  # the last file that is written here
         return
     engine = f"recorded:{world / RECORDED.name}"
     settings = TranslateSettings(cache=world.parent / "cache")

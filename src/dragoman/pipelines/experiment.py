@@ -216,5 +216,5 @@ def write_results(
     folder: Path, everything: Mapping[str, Any], page: Iterator[str], name: str = "results"
 ) -> None:
     """Write `results.json` and `results.md` beside a script."""
-    (folder / f"{name}.json").write_text(json.dumps(everything, indent=1) + "\n", encoding="utf-8")
-    (folder / f"{name}.md").write_text("\n".join(page) + "\n", encoding="utf-8")
+    write_text(folder / f"{name}.json", json.dumps(everything, indent=1) + "\n")
+    write_text(folder / f"{name}.md", "\n".join(page) + "\n")
