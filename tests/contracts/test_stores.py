@@ -248,7 +248,7 @@ def test_an_id_that_comes_twice_is_refused(index: Store) -> None:
         ({"x": "a\0"}, "control characters"),
     ],
 )
-def test_metadata_that_not_every_backend_can_hold_is_refused(
+def test_metadata_that_not_every_store_can_hold_is_refused(
     index: Store, metadata: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(UserError, match=message):

@@ -1,4 +1,4 @@
-"""How the contract opens the backend `faiss`: approximate from 40 entries on, with all of them found."""
+"""How the contract opens the store `faiss`: approximate from 40 entries on, with all of them found."""
 
 from __future__ import annotations
 

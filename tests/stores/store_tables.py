@@ -1,4 +1,4 @@
-"""The table of stores in docs/backends.md, made from what they say of themselves."""
+"""The table of stores in docs/stores.md, made from what they say of themselves."""
 
 from __future__ import annotations
 

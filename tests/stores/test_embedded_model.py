@@ -29,7 +29,7 @@ SOME_IDS = st.lists(st.sampled_from(IDS), min_size=1, max_size=7, unique=True)
 
 
 class Model(RuleBasedStateMachine):
-    backend = "exact"
+    store = "exact"
     config: ClassVar[dict[str, Any]] = {}
 
     @initialize()
@@ -41,7 +41,7 @@ class Model(RuleBasedStateMachine):
         self.index, self.other = self.opened(), self.opened()
 
     def opened(self) -> EmbeddedStore:
-        module = plugins.load(STORES, self.backend, "store")
+        module = plugins.load(STORES, self.store, "store")
         opened: EmbeddedStore = module.open_store(self.folder, module.Config(**self.config), WIDTH, "model")
         return opened
 
@@ -114,7 +114,7 @@ class Model(RuleBasedStateMachine):
 
 
 class FaissModel(Model):
-    backend = "faiss"
+    store = "faiss"
     config: ClassVar[dict[str, Any]] = {"least": 8, "recall": 1.0, "candidates": 24}
 
 

@@ -53,9 +53,9 @@ def test_the_roles_of_the_page_can_fill_an_index_and_only_search_it(photos: None
             index.add([Entry(item_id="b")], draw_vectors(1))
 
 
-@pytest.mark.parametrize("backend", [postgres, qdrant], ids=lambda module: module.__name__)
-def test_every_setting_is_on_the_page_with_its_default(backend: object) -> None:
-    title = {postgres: "PostgreSQL", qdrant: "Qdrant"}[backend]
+@pytest.mark.parametrize("store", [postgres, qdrant], ids=lambda module: module.__name__)
+def test_every_setting_is_on_the_page_with_its_default(store: object) -> None:
+    title = {postgres: "PostgreSQL", qdrant: "Qdrant"}[store]
     section = PAGE.split(f"\n## {title}\n")[1].split("\n## ")[0]
     rows = [row.strip("|").split("|") for row in re.findall(r"^\| `.*\|$", section, re.MULTILINE)]
     told: dict[str, str] = {}
@@ -63,8 +63,8 @@ def test_every_setting_is_on_the_page_with_its_default(backend: object) -> None:
         values = [value.strip() for value in defaults.split(",")]
         for name, value in zip(re.findall(r"`(\w+)`", names), values, strict=True):
             told[name] = value.strip("`")
-    config = backend.Config()
-    words = {"url": backend.ADDRESS, "build_memory": "that of the server"}
+    config = store.Config()
+    words = {"url": store.ADDRESS, "build_memory": "that of the server"}
     expected = {one.name: words.get(one.name, str(getattr(config, one.name))) for one in fields(config)}
     assert told == {
         name: text.lower() if text in ("True", "False") else text for name, text in expected.items()

@@ -1,4 +1,4 @@
-"""What the backends on a server share."""
+"""What the stores on a server share."""
 
 from __future__ import annotations
 

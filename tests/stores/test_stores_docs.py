@@ -1,4 +1,4 @@
-"""What docs/backends.md says is so."""
+"""What docs/stores.md says is so."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dragoman import plugins
 from dragoman.stores import STORES, exact, faiss
 from dragoman.stores.embedded import store as embedded
 
-PAGE = Path(__file__).parents[2] / "docs" / "backends.md"
+PAGE = Path(__file__).parents[2] / "docs" / "stores.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 
 
@@ -20,7 +20,7 @@ def test_the_examples_of_the_page_are_true(tmp_path: Path) -> None:
     assert (found.failed, found.attempted) == (0, 9)
 
 
-def test_every_backend_is_on_the_page() -> None:
+def test_every_store_is_on_the_page() -> None:
     listed = re.findall(r"^\| `(\w+)` \|.*\|.*\|$", TEXT.split("From Python")[0], re.MULTILINE)
     assert sorted(listed) == plugins.names(STORES)
 
