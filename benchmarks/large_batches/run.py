@@ -124,10 +124,10 @@ def prepared(
     from dragoman.corpus import Corpus
     from dragoman.recipes import load_recipe
     from dragoman.training.augment import load_augmentation
+    from dragoman.training.batches import StepPlan
     from dragoman.training.processes import join_processes
     from dragoman.training.samples import load_samples
-    from dragoman.training.state import TrainState
-    from dragoman.training.steps import StepPlan
+    from dragoman.training.step import TrainState
 
     config = load_recipe(recipe)("en", tuple(options.targets.split(",")), options.features)
     settings = {"batch_size": str(texts // 2), "chunk": str(chunk or "none"), "text.layers": str(layers)}

@@ -14,11 +14,11 @@ from training_world import tiny
 from dragoman.corpus import Corpus
 from dragoman.training import TrainConfig, fused
 from dragoman.training.augment import load_augmentation
+from dragoman.training.batches import Step, StepPlan
 from dragoman.training.fused import Draws, Masks
 from dragoman.training.processes import Processes
 from dragoman.training.samples import load_samples
-from dragoman.training.state import TrainState
-from dragoman.training.steps import Step, StepPlan
+from dragoman.training.step import TrainState
 
 STILL = {"text.dropout": "0", "text.piece_dropout": "0", "text.whole_dropout": "0"}
 STILL |= {"dual.dropout": "0", "dual.head_dropout": "0", "dual.image_dropout": "0"}

@@ -7,7 +7,7 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
-from dragoman.training.word_links import ROUNDS, align_words, model_one
+from dragoman.training.model import ROUNDS, align_words, model_one
 
 SOURCES = ["the dog runs", "the dog sleeps", "a cat runs", "the cat sleeps", "a dog", "the red cat"]
 TEXTS = ["o cão corre", "o cão dorme", "um gato corre", "o gato dorme", "um cão", "o gato vermelho"]

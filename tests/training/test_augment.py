@@ -17,8 +17,8 @@ from dragoman.models.text.small import SmallText
 from dragoman.models.text.spelling import SmallTextConfig, fit_pieces, pieces
 from dragoman.training import train
 from dragoman.training.augment import Augmentation, lexicon_hashes, load_augmentation
+from dragoman.training.batches import BACK, HUMAN, MT, Step, StepPlan
 from dragoman.training.samples import Samples, load_samples
-from dragoman.training.steps import BACK, HUMAN, MT, Step, StepPlan
 from dragoman.translation import Lexicon
 
 ENTRIES = [

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dragoman.training.chunks import Chunk, cut
+from dragoman.training.views import Chunk, cut
 
 
 def plain(chunk: Chunk) -> tuple[list[int], list[int], list[tuple[int, int]]]:

@@ -26,10 +26,10 @@ from dragoman.recipes import load_recipe
 from dragoman.records import ROLES
 from dragoman.training import TrainConfig, extended_config, train
 from dragoman.training.augment import load_augmentation
+from dragoman.training.batches import Step, StepPlan
 from dragoman.training.config import ExtensionConfig
 from dragoman.training.extension import Anchored, Extension
 from dragoman.training.samples import load_samples
-from dragoman.training.steps import Step, StepPlan
 
 SHORT = {"steps": "60", "validate_every": "3", "learning_rate": "0.01", "patience": "99"}
 PT = ["cão vermelho", "gato corre", "pássaro azul, monte verde!", "xyz"]

@@ -20,8 +20,9 @@ from dragoman.corpus.features import write_features
 from dragoman.models.dual import DualEncoder
 from dragoman.records import ROLES
 from dragoman.training import TrainConfig, fused, train
+from dragoman.training.batches import Step
 from dragoman.training.fused import Draws, Masks, draw, draw_masks
-from dragoman.training.steps import Step
+from dragoman.training.views import StepEncoder
 
 REGIONS = 3
 FUSED = {"loss.mitm_weight": "1", "loss.cmlm_weight": "0.5", "fusion.heads": "2", "fusion.feed_forward": "16"}
@@ -158,7 +159,7 @@ def test_without_weights_there_is_no_fusion_encoder(corpus: Path) -> None:
     off = config_of(**{"loss.mitm_weight": "0", "loss.cmlm_weight": "0"})
     state, _ = prepared(corpus, off)
     assert state.model.fusion is None
-    assert state.encoder.matching is None
+    assert type(state.encoder) is StepEncoder
 
 
 def test_a_step_with_one_image_has_no_negatives_and_goes_on(corpus: Path) -> None:

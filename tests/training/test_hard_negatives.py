@@ -14,12 +14,11 @@ from training_world import tiny, write_world
 
 from dragoman.corpus import Corpus
 from dragoman.corpus.features import FeatureSet, write_features
-from dragoman.training import hard_negatives, train
+from dragoman.training import batches, train
 from dragoman.training.augment import Augmentation
+from dragoman.training.batches import StepPlan, nearest_items, side_by_side
 from dragoman.training.config import TrainConfig
-from dragoman.training.hard_negatives import nearest_items, side_by_side
 from dragoman.training.samples import load_samples
-from dragoman.training.steps import StepPlan
 
 
 def nearest_one_by_one(vectors: list[NDArray[np.float64]]) -> list[list[int]]:
@@ -51,14 +50,14 @@ def follow_one_by_one(order: list[int], item: list[int], nearest: list[list[int]
 
 
 def test_near_images_are_those_of_a_plain_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hard_negatives, "BLOCK", 7)
+    monkeypatch.setattr(batches, "BLOCK", 7)
     vectors = np.random.default_rng(3).standard_normal((30, 5)).astype(np.float16)
     ids = [f"item{row}" for row in range(30)]
     write_features(tmp_path / "set", ids, vectors, inputs={})
     chosen = ids[::-1][:25]
     found = nearest_items(FeatureSet.open(tmp_path / "set"), chosen)
     expected = nearest_one_by_one([vectors[29 - place].astype(np.float64) for place in range(25)])
-    assert found.tolist() == [others[: hard_negatives.NEAREST] for others in expected]
+    assert found.tolist() == [others[: batches.NEAREST] for others in expected]
 
 
 def test_a_clip_is_nearest_to_its_reversal(tmp_path: Path) -> None:

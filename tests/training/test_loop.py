@@ -24,7 +24,7 @@ from dragoman.training import TrainReport, train
 from dragoman.training.loop import _Run
 from dragoman.training.processes import Alone
 from dragoman.training.run_folder import Progress
-from dragoman.training.state import TrainState, rate_factor
+from dragoman.training.step import TrainState, rate_factor
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,9 @@ from dragoman.corpus import Corpus
 from dragoman.errors import UserError
 from dragoman.training import train
 from dragoman.training.augment import Augmentation
+from dragoman.training.batches import BACK, HUMAN, MT, Step, StepPlan
 from dragoman.training.config import TrustUse
 from dragoman.training.samples import Choice, Samples, load_samples
-from dragoman.training.steps import BACK, HUMAN, MT, Step, StepPlan
 from dragoman.training.validation import load_validation
 
 TARGETS = ("pt", "de")

@@ -15,8 +15,8 @@ from dragoman.errors import UserError
 from dragoman.objectives.contract import Batch
 from dragoman.training import train
 from dragoman.training.augment import Augmentation
+from dragoman.training.batches import BACK, HUMAN, MT, Step, StepPlan
 from dragoman.training.samples import Choice, Samples, load_samples
-from dragoman.training.steps import BACK, HUMAN, MT, Step, StepPlan
 
 
 @pytest.fixture(scope="module")

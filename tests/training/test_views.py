@@ -14,7 +14,7 @@ from torch.profiler import ProfilerActivity, profile
 from training_world import write_world
 
 from dragoman.models.text.huggingface import HuggingFaceTextConfig
-from dragoman.training import chunks
+from dragoman.training import views as encoding
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def test_the_second_encoding_draws_what_the_first_drew(
 ) -> None:
     config = config_of("nrccr", ("pt",), {"chunk": "9", "precision": precision})
     cached = gradients(corpus, config)
-    monkeypatch.setattr(chunks, "checkpoint", lambda encode, *given, **how: encode(*given))
+    monkeypatch.setattr(encoding, "checkpoint", lambda encode, *given, **how: encode(*given))
     kept = gradients(corpus, config)
     assert all(torch.equal(cached[name], kept[name]) for name in kept)
     # Dropout did draw: another seed gives another gradient.
@@ -57,7 +57,7 @@ def test_a_pretrained_encoder_draws_the_same_a_second_time(
     encoder = HuggingFaceTextConfig(path=str(save_encoder(tmp_path, "bert")), layers="all", max_length=18)
     config = replace(config_of("nrccr", ("pt",), {"chunk": "9"}), text=encoder)
     cached = gradients(corpus, config)
-    monkeypatch.setattr(chunks, "checkpoint", lambda encode, *given, **how: encode(*given))
+    monkeypatch.setattr(encoding, "checkpoint", lambda encode, *given, **how: encode(*given))
     kept = gradients(corpus, config)
     trained = [name for name in kept if name.startswith("DualEncoder trunk.")]
     assert len(trained) == 48 and all(torch.equal(cached[name], kept[name]) for name in kept)
@@ -69,7 +69,7 @@ def test_what_comes_after_a_step_draws_the_same_with_and_without_a_second_encodi
     config = config_of("nrccr", ("pt",), {"chunk": "9"})
     gradients(corpus, config)
     cached = torch.get_rng_state()
-    monkeypatch.setattr(chunks, "checkpoint", lambda encode, *given, **how: encode(*given))
+    monkeypatch.setattr(encoding, "checkpoint", lambda encode, *given, **how: encode(*given))
     gradients(corpus, config)
     assert torch.equal(cached, torch.get_rng_state())
 

@@ -14,8 +14,8 @@ from dragoman.models.folder import load_model
 from dragoman.models.text.small import SmallText
 from dragoman.models.text.spelling import SmallTextConfig
 from dragoman.training import train
+from dragoman.training.model import word_links
 from dragoman.training.samples import Choice, Samples, Target, load_samples
-from dragoman.training.word_links import word_links
 
 CONFIG = SmallTextConfig(links=1)
 

@@ -22,9 +22,9 @@ from dragoman.errors import UserError
 from dragoman.models.dual import DualEncoder, unique_texts
 from dragoman.models.folder import load_model
 from dragoman.objectives.contract import Batch, Objective, Views
+from dragoman.training.batches import Step
 from dragoman.training.config import ExtensionConfig, TrainConfig
 from dragoman.training.run_folder import model_hash, read_config, read_identity
-from dragoman.training.steps import Step
 
 
 def extended_config(run: str | Path, add: Sequence[str], recipe: TrainConfig | None = None) -> TrainConfig:

@@ -10,17 +10,19 @@ vision vectors, M hidden words, V words of the vocabulary.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from dragoman.models.dual import DualEncoder, unique_texts
+from dragoman.models.dual import unique_texts
 from dragoman.objectives.contract import Batch, Fused, MatchingConfig, Views
-from dragoman.training.chunks import recomputed
-from dragoman.training.processes import Processes
-from dragoman.training.steps import Step
+from dragoman.training.batches import Step
+from dragoman.training.views import StepEncoder, recomputed
 
 FLOOR = 1e-5
 """Added to every share, so that no candidate is out of reach."""
@@ -30,35 +32,43 @@ HIDE, SWAP = 0.8, 0.1
 """Shares of the chosen words that are hidden, and swapped for another; the others stay."""
 
 
-@dataclass(frozen=True)
-class Fuser:
-    """Draws and fuses what the terms of `config` read.
+class FusingEncoder(StepEncoder):
+    """A `StepEncoder` that adds the view `fused`: it draws and fuses what the terms of the objective read.
 
     With `chunk`, memory holds the graph of so many pairs only. Each process fuses its share.
     """
 
-    model: DualEncoder
-    config: MatchingConfig
-    chunk: int | None
-    processes: Processes
+    def encode(self, step: Step) -> tuple[Views, Batch]:
+        """Return the views that the objective reads, and the metadata of the texts, on the model's device."""
+        # What is fused may be any image of the step, so each process needs the regions of all of them.
+        regions_BRD = self.on_device(self.regions(step.items))
+        mine = self.processes.share(len(step.items))
+        views, batch = self.encode_beside(step, self.model.whole(regions_BRD[mine]))
+        return replace(views, fused=self._fuse(step, regions_BRD, views, batch)), batch
 
-    def fuse(self, step: Step, regions_BRD: Tensor, views: Views, batch: Batch) -> Fused:
+    def regions(self, item_ids: Sequence[str]) -> NDArray[np.float32]:
+        """Return the vision vectors of items and their regions, [B, R, D]."""
+        return np.asarray(self.features.parts(self.features.rows(item_ids)), np.float32)
+
+    def _fuse(self, step: Step, regions_BRD: Tensor, views: Views, batch: Batch) -> Fused:
         """Draw captions, negatives and hidden words, and fuse them; back-translations are left out."""
-        processes = self.processes
+        processes, loss = self.processes, self.config.loss
+        assert isinstance(loss, MatchingConfig), "`fused` is drawn by the settings of a MatchingConfig"
         usable = torch.zeros_like(batch.item, dtype=torch.bool)
         usable[batch.captions()] = True
+        # Draws choose what is learned from; nothing is learned through them.
         similarity_BT = views.image.detach() @ views.text.detach().T
-        drawn = vars(draw(similarity_BT, batch.item, usable, self.config))
+        drawn = vars(draw(similarity_BT, batch.item, usable, loss))
         # The first process draws for all: they must fuse parts of one draw.
         draws = Draws(**{name: processes.of_first(value) for name, value in drawn.items()})
         match_logits = match_labels = word_logits = word_labels = None
-        if self.config.mitm_weight:
+        if loss.mitm_weight:
             texts, images, match_labels = draws.pairs
             mine = processes.share(len(texts))
             texts, images = texts[mine], images[mine]
             cosine_N = similarity_BT[images, texts]
             match_logits = processes.gather(self._match(_texts(step, texts), regions_BRD[images], cosine_N))
-        if self.config.cmlm_weight:
+        if loss.cmlm_weight:
             mine = processes.share(len(draws.text))
             words = self._predict_words(_texts(step, draws.text[mine]), regions_BRD[draws.image[mine]])
             word_logits, word_labels = (processes.gather(found) for found in words)
@@ -73,7 +83,7 @@ class Fuser:
         """Return the match logits of texts with images, [N, 2]."""
         if not texts_N:  # a step with a single image has no negatives
             return regions_NRD.new_zeros(0, 2)
-        size = self.chunk or len(texts_N)
+        size = self.config.chunk or len(texts_N)
         parts = [slice(start, start + size) for start in range(0, len(texts_N), size)]
         logits = [
             recomputed(
@@ -110,7 +120,7 @@ class Fuser:
         if not texts_N:  # more processes than captions
             nothing = torch.zeros(0, dtype=torch.long, device=table_VW.device)
             return table_VW.new_zeros(0, len(table_VW)), nothing
-        size = self.chunk or len(texts_N)
+        size = self.config.chunk or len(texts_N)
         logits, labels = [], []
         for start in range(0, len(texts_N), size):
             prepared = model.trunk.prepare(texts_N[start : start + size])

@@ -25,14 +25,13 @@ from dragoman.folders import remove_torn, resume, write_json, write_text
 from dragoman.models.folder import save_model
 from dragoman.progress import bar
 from dragoman.training.augment import lexicon_hashes, load_augmentation
+from dragoman.training.batches import StepPlan, nearest_items
 from dragoman.training.config import TrainConfig
 from dragoman.training.extension import Extension, made_from
-from dragoman.training.hard_negatives import nearest_items
 from dragoman.training.processes import Processes, join_processes
 from dragoman.training.run_folder import CONFIG, RUN, Progress
 from dragoman.training.samples import load_samples
-from dragoman.training.state import TrainState, rate_factor
-from dragoman.training.steps import StepPlan
+from dragoman.training.step import TrainState, rate_factor
 from dragoman.training.validation import Validation, load_validation
 
 log = logging.getLogger(__name__)

@@ -1,31 +1,33 @@
 """From a step's texts and vision vectors to the views that an objective reads, and nothing else.
 
-T texts, B items, R regions, D width of the vision vectors. A large step is encoded in chunks whose graphs are
-thrown away and built anew in the backward pass, with the same random draws (GradCache: Gao et al., 2021,
-section 3).
+A large step is encoded in chunks whose graphs are thrown away and built anew in the backward pass, with the
+same random draws (GradCache: Gao et al., 2021, section 3).
+
+T texts, B items, D width of the vision vectors. Of a chunk: N texts, Q of the P pairs of source and target.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from dragoman.corpus import FeatureSet
 from dragoman.models.dual import DualEncoder
-from dragoman.objectives.contract import Batch, MatchingConfig, Views
-from dragoman.training.chunks import Chunk, cut, recomputed
+from dragoman.objectives.contract import Batch, Views
+from dragoman.training.batches import Step
 from dragoman.training.config import TrainConfig
-from dragoman.training.fused import Fuser
 from dragoman.training.processes import Processes
-from dragoman.training.steps import Step
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,29 +44,22 @@ class StepEncoder:
     config: TrainConfig
     processes: Processes
 
-    @property
-    def matching(self) -> MatchingConfig | None:
-        """Settings of the view `fused`, where the objective reads it."""
-        loss = self.config.loss
-        return loss if isinstance(loss, MatchingConfig) and "fused" in loss.needs else None
-
     def vectors(self, item_ids: Sequence[str]) -> NDArray[np.floating]:
         """Return the vision vectors of items as they are stored, [B, D], or [B, F, D] of their frames."""
         return self.features.whole(self.features.rows(item_ids))
 
-    def regions(self, item_ids: Sequence[str]) -> NDArray[np.float32]:
-        """Return the vision vectors of items and their regions, [B, R, D]."""
-        return np.asarray(self.features.parts(self.features.rows(item_ids)), np.float32)
-
     def encode(self, step: Step) -> tuple[Views, Batch]:
         """Return the views that the objective reads, and the metadata of the texts, on the model's device."""
+        mine = step.items[self.processes.share(len(step.items))]
+        return self.encode_beside(step, self.on_device(self.vectors(mine)))
+
+    def encode_beside(self, step: Step, vectors_N: Tensor) -> tuple[Views, Batch]:
+        """Do the same with the vision vectors [N, D] of the images that fall to this process."""
         processes, device = self.processes, self.model.feature_mean.device
         taught = _taught(step) if "teacher" in self.config.loss.needs else []
         chunks = cut(len(step.texts), taught, processes.count * self._parts(len(step.texts)))
         found = self._encode_texts(step, chunks[processes.share(len(chunks))])
-        # What is fused may be any image of the step.
-        regions_BRD = None if self.matching is None else self._on_device(self.regions(step.items))
-        vectors = self._encode_images(step.items, regions_BRD)
+        images = self._encode_images(vectors_N)
         # Chunks hand out their texts in an order of their own.
         place_of_text = torch.argsort(torch.cat([here.texts[: here.own] for here in chunks]))
         place_of_pair = torch.argsort(torch.cat([here.pairs for here in chunks])).to(device)
@@ -73,33 +68,22 @@ class StepEncoder:
             name: processes.gather(_joined(parts))[place_of_pair if name == "teacher" else row_of_text]
             for name, parts in found.items()
         }
-        views = Views(image=processes.gather(vectors), **handed_out)
-        batch = _moved(step.batch, device)
-        if self.matching is None or regions_BRD is None:
-            return views, batch
-        fuser = Fuser(self.model, self.matching, self.config.chunk, processes)
-        return replace(views, fused=fuser.fuse(step, regions_BRD, views, batch)), batch
+        return Views(image=processes.gather(images), **handed_out), _moved(step.batch, device)
+
+    def on_device(self, vectors: NDArray[np.floating]) -> Tensor:
+        """Return stored vectors as float32, where the model is."""
+        return torch.from_numpy(np.asarray(vectors, np.float32)).to(self.model.feature_mean.device)
 
     def _parts(self, texts: int) -> int:
         """Count the chunks that each process encodes."""
         chunk = self.config.chunk
         return 1 if chunk is None else -(-texts // (chunk * self.processes.count))
 
-    def _on_device(self, vectors: NDArray[np.floating]) -> Tensor:
-        return torch.from_numpy(np.asarray(vectors, np.float32)).to(self.model.feature_mean.device)
-
-    def _encode_images(self, items: Sequence[str], regions_BRD: Tensor | None) -> Tensor:
-        """Return the vectors of the images that fall to this process."""
-        model, mine = self.model, self.processes.share(len(items))
-        if regions_BRD is None:
-            whole_N = self._on_device(self.vectors(items[mine]))
-        else:
-            whole_N = model.whole(regions_BRD[mine])
-        images = torch.split(whole_N, self.config.chunk or max(1, len(whole_N)))
-        vectors = [
-            recomputed(partial(model.encode_image, part), model.feature_mean, len(images)) for part in images
-        ]
-        return torch.cat(vectors)
+    def _encode_images(self, vectors_N: Tensor) -> Tensor:
+        model, parts = self.model, torch.split(vectors_N, self.config.chunk or max(1, len(vectors_N)))
+        return torch.cat(
+            [recomputed(partial(model.encode_image, part), model.feature_mean, len(parts)) for part in parts]
+        )
 
     def _encode_texts(self, step: Step, chunks: Sequence[Chunk]) -> dict[str, list[Tensor]]:
         """Return the views of the texts that the chunks own, and their teacher vectors, each a list of
@@ -152,3 +136,72 @@ def _moved(batch: Batch, device: torch.device) -> Batch:
         name: value.to(device) for name, value in tensors.items() if isinstance(value, Tensor)
     }
     return replace(batch, **moved)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chunk:
+    """Texts that are encoded together, and the pairs whose teacher is computed beside them."""
+
+    texts: Tensor
+    """[N] rows among the T different texts, N at least 1."""
+    own: int
+    """The first so many are handed out from here; the others belong elsewhere and serve the teacher."""
+    pairs: Tensor
+    """[Q] numbers among the P pairs."""
+    source: Tensor
+    """[Q] place of each pair's source in `texts`."""
+    target: Tensor
+    """[Q] place of each pair's target in `texts`."""
+
+
+def cut(texts: int, pairs: Sequence[tuple[int, int]], parts: int) -> list[Chunk]:
+    """Cut T texts into `parts` chunks of nearly T / `parts` texts.
+
+    Both texts of a pair (row of the source, row of the target) lie in one chunk, as the teacher reads the
+    tokens of both. A text of several pairs is handed out by one chunk and encoded again in the others.
+    """
+    home = [-1] * texts
+    placed = 0
+
+    def place(row: int, part: int) -> None:
+        nonlocal placed
+        if home[row] < 0:
+            home[row] = part
+            placed += 1
+
+    pairs_of: list[list[int]] = [[] for _ in range(parts)]
+    for number, (source, target) in enumerate(pairs):
+        part = home[target] if home[target] >= 0 else placed * parts // texts
+        place(target, part)
+        place(source, part)
+        pairs_of[part].append(number)
+    for row in range(texts):
+        place(row, placed * parts // texts)
+    owned: list[list[int]] = [[] for _ in range(parts)]
+    for row, part in enumerate(home):
+        owned[part].append(row)
+    return [_chunk(own, here, pairs) for own, here in zip(owned, pairs_of, strict=True)]
+
+
+def _chunk(own: list[int], here: list[int], pairs: Sequence[tuple[int, int]]) -> Chunk:
+    asked = {row for number in here for row in pairs[number]}
+    # An encoder needs a text; where there are fewer than chunks, the first is encoded for nothing.
+    texts = own + sorted(asked.difference(own)) or [0]
+    place = {row: at for at, row in enumerate(texts)}
+    return Chunk(
+        texts=torch.tensor(texts),
+        own=len(own),
+        pairs=torch.tensor(here, dtype=torch.long),
+        source=torch.tensor([place[pairs[number][0]] for number in here], dtype=torch.long),
+        target=torch.tensor([place[pairs[number][1]] for number in here], dtype=torch.long),
+    )
+
+
+def recomputed(encode: Callable[[], Found], device_of: Tensor, parts: int) -> Found:
+    """Return what `encode` gives, with a graph that is built in the backward pass where it is one of
+    several."""
+    if parts == 1:
+        return encode()
+    # The argument is of no use but to name the device whose random state is kept for the second time.
+    found: Found = checkpoint(lambda _: encode(), device_of, use_reentrant=False)
+    return found

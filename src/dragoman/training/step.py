@@ -1,4 +1,4 @@
-"""All that changes while a run goes on: weights, optimizers, progress, random state."""
+"""The step of training, and all that it changes: weights, optimizers, progress, random state."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ from dragoman.errors import UserError
 from dragoman.models.dual import DualEncoder
 from dragoman.objectives import load_objective
 from dragoman.objectives.contract import Batch, Objective, Views
+from dragoman.training.batches import Step
 from dragoman.training.config import TrainConfig
 from dragoman.training.extension import Extension
+from dragoman.training.fused import FusingEncoder
 from dragoman.training.model import new_model
 from dragoman.training.processes import Alone, Processes
 from dragoman.training.run_folder import (
@@ -30,7 +32,6 @@ from dragoman.training.run_folder import (
     set_random_state,
 )
 from dragoman.training.samples import Samples
-from dragoman.training.steps import Step
 from dragoman.training.views import StepEncoder
 
 
@@ -66,9 +67,8 @@ class TrainState:
         device = self.processes.device
         self.model: DualEncoder = model.to(device)
         self.objective: Objective = objective.to(device)
-        self.encoder = StepEncoder(
-            model=model, features=self.features, config=config, processes=self.processes
-        )
+        encoder = FusingEncoder if "fused" in config.loss.needs else StepEncoder
+        self.encoder = encoder(model=model, features=self.features, config=config, processes=self.processes)
         self._share_out()
         pretrained = model.trunk.parameters() if model.trunk.pretrained else ()
         # Decay would move the rows of a vocabulary that must stay as well.
