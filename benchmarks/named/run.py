@@ -20,7 +20,8 @@ os.environ |= {"MALLOC_MMAP_THRESHOLD_": str(1 << 32), "MALLOC_TRIM_THRESHOLD_":
 
 from dragoman.corpus.given import GivenFeatures
 from dragoman.pipelines import experiment
-from dragoman.pipelines.benchmark import BenchmarkConfig, BenchmarkResult, run_benchmark
+from dragoman.pipelines.benchmark import BenchmarkConfig, run_benchmark
+from dragoman.pipelines.benchmark_row import BenchmarkResult
 from dragoman.pipelines.experiment import spread, table
 
 HERE = Path(__file__).parent

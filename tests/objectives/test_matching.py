@@ -10,7 +10,7 @@ import torch
 
 from dragoman.errors import UserError
 from dragoman.objectives.contract import Fused, MatchingConfig
-from dragoman.objectives.losses.matching import fused_terms
+from dragoman.objectives.one_to_k import fused_terms
 
 
 def config(**settings: Any) -> MatchingConfig:

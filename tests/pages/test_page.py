@@ -20,13 +20,12 @@ from reporting_world import FakeModel, edit_captions, write_world
 
 from dragoman.corpus.corpus import ITEMS, Corpus
 from dragoman.pages import demo, trust
-from dragoman.pages.benchmark import BenchmarkPage, Line
+from dragoman.pages.benchmark import BenchmarkPage, SystemLine
 from dragoman.pages.charts import histogram, interval_chart, recall_curves
-from dragoman.pages.contact_sheet import Example
 from dragoman.pages.engine import label, render
-from dragoman.pages.thumbnails import Thumbnails
+from dragoman.pages.report import InlineThumbnails
 from dragoman.pipelines.evaluate import evaluate
-from dragoman.reports.examples import Asked, Disagreement
+from dragoman.reports.examples import AskedCaption, Disagreement
 from dragoman.reports.settings import EvaluationSettings
 from dragoman.trust.calibration import GOOD
 
@@ -145,7 +144,7 @@ def test_the_section_says_in_words_and_in_figures_how_far_languages_agree(world:
     block = json.loads((world / "report" / "report.json").read_text())["consistency"]["direct"]
     there = block["text_to_image"]
     assert f"of 23, the system ranks it {there['mrv_std']:.1f} places apart" in page
-    assert "Asked in Portuguese, English and Arabic" in page
+    assert "AskedCaption in Portuguese, English and Arabic" in page
     assert f"two languages share {10 * there['overlap@10']:.1f} (by chance 4.3)" in page
     low, high = block["image_to_text"]["intervals"]["mrv_var"]
     assert f"<td>{block['image_to_text']['mrv_var']:.2f}<small>{low:.2f} – {high:.2f}</small></td>" in page
@@ -194,7 +193,7 @@ def test_one_language_alone_gets_the_reason_instead_of_figures(tmp_path: Path) -
 
 def test_of_many_languages_the_best_and_the_worst_are_shown(tmp_path: Path) -> None:
     asked = [
-        Asked(language=f"l{n}", text=f"caption {n}", rank=float(n), rank_back=1.0, first_id="a")
+        AskedCaption(language=f"l{n}", text=f"caption {n}", rank=float(n), rank_back=1.0, first_id="a")
         for n in range(1, 12)
     ]
     one = Disagreement(item_id="a", std=3.0, gallery=20, asked=asked)
@@ -277,7 +276,7 @@ def test_the_page_of_the_demonstration_escapes_queries_and_names(tmp_path: Path)
     place.mkdir()
     paths = {"a": "a.png", HOSTILE: "b.mp4"}
     corpus = corpus_of(tmp_path, dict(paths))
-    example = Example(lang="pt", text=HOSTILE, item_id="a", found=["a", HOSTILE], rank=1)
+    example = demo.DemoExample(lang="pt", text=HOSTILE, item_id="a", found=["a", HOSTILE], rank=1)
     result = {"text_to_image": dict.fromkeys(("recall@1", "recall@5", "recall@10"), 12.34), "sum_r": 300.0}
     cells = [("pt", HOSTILE, "nrccr", result, (290.0, 310.04))]
     path = demo.write_page(place / "report.html", cells, [HOSTILE], corpus, [example])
@@ -289,8 +288,8 @@ def test_the_page_of_the_demonstration_escapes_queries_and_names(tmp_path: Path)
 
 
 def test_the_page_of_a_benchmark_escapes_names_and_says_what_is_missing(tmp_path: Path) -> None:
-    ours = Line(system=HOSTILE, values={"de": "2.0 ± 1.4"}, source="this run")
-    theirs = Line(system="UC2", values={"de": "3", "fr": "4"}, source=HOSTILE, otherwise="seeds: 1")
+    ours = SystemLine(system=HOSTILE, values={"de": "2.0 ± 1.4"}, source="this run")
+    theirs = SystemLine(system="UC2", values={"de": "3", "fr": "4"}, source=HOSTILE, otherwise="seeds: 1")
     tables = {"SumR": [ours, theirs], "AR": [ours]}
     BenchmarkPage(title=HOSTILE, about=[HOSTILE], tables=tables).write(tmp_path / "benchmark.html")
     page = (tmp_path / "benchmark.html").read_text(encoding="utf-8")
@@ -305,8 +304,8 @@ def corpus_of(folder: Path, paths: dict[str, str | None]) -> Corpus:
     return Corpus(folder, {})
 
 
-def thumbnails_of(folder: Path, paths: dict[str, str | None]) -> Thumbnails:
-    return Thumbnails(corpus_of(folder, paths))
+def thumbnails_of(folder: Path, paths: dict[str, str | None]) -> InlineThumbnails:
+    return InlineThumbnails(corpus_of(folder, paths))
 
 
 def test_a_thumbnail_is_a_small_upright_jpeg(tmp_path: Path) -> None:

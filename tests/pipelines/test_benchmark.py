@@ -20,9 +20,9 @@ from dragoman.corpus import Corpus, datasets
 from dragoman.corpus.given import GivenFeatures
 from dragoman.errors import UserError
 from dragoman.pages.benchmark import BenchmarkPage
-from dragoman.pipelines.benchmark import BenchmarkConfig, BenchmarkResult, run_benchmark, tables_of
-from dragoman.pipelines.literature import CIRCUMSTANCES, published_rows
-from dragoman.pipelines.protocols import AR, PROTOCOLS, R1_THERE, protocol_of
+from dragoman.pipelines.benchmark import BenchmarkConfig, run_benchmark
+from dragoman.pipelines.benchmark_row import BenchmarkResult, tables_of
+from dragoman.pipelines.literature import AR, CIRCUMSTANCES, PROTOCOLS, R1_THERE, protocol_of, published_rows
 
 SIZES = {"train": 24, "val": 8, "test_2016_flickr": 8}
 

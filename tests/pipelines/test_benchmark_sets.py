@@ -15,8 +15,8 @@ from dragoman.corpus import Corpus
 from dragoman.corpus.given import GivenFeatures
 from dragoman.corpus.readers import coco
 from dragoman.errors import UserError
-from dragoman.pipelines.benchmark import BenchmarkConfig, BenchmarkResult, run_benchmark
-from dragoman.pipelines.circumstances import of_public
+from dragoman.pipelines.benchmark import BenchmarkConfig, run_benchmark
+from dragoman.pipelines.benchmark_row import BenchmarkResult, of_public
 
 ITEMS = {"train": 16, "val": 6, "test": 6}
 SLOTS = 2

@@ -16,7 +16,7 @@ from dragoman.errors import UserError
 from dragoman.evaluation import mean_rank_variance
 from dragoman.pipelines.evaluate import evaluate
 from dragoman.reports.consistency import find_common, joined_part, measure_consistency
-from dragoman.reports.queries import Texts
+from dragoman.reports.queries import QueryTexts
 from dragoman.reports.settings import EvaluationSettings
 from dragoman.reports.terminal import result_lines
 
@@ -247,8 +247,10 @@ def test_the_interval_resamples_images_with_all_their_captions(corpus: Path, tmp
 def test_all_of_it_comes_from_the_file_alone_in_any_order_of_lines(out: Path, report: dict) -> None:
     table = pq.read_table(out / "consistency.parquet")
     texts = [
-        Texts(language=lang, ids=["c"], items=["i"], slots=[0], texts=["x"], translations=None, engine=None,
-              dropped=0)
+        QueryTexts(
+            language=lang, ids=["c"], items=["i"], slots=[0], texts=["x"], translations=None,
+            engine=None, dropped=0,
+        )
         for lang in ("pt", "en", "ar")
     ]  # fmt: skip
     shuffled = table.take(np.random.default_rng(0).permutation(len(table)))

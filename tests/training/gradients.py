@@ -15,7 +15,7 @@ from dragoman.corpus import Corpus
 from dragoman.training import TrainConfig, fused
 from dragoman.training.augment import load_augmentation
 from dragoman.training.batches import Step, StepPlan
-from dragoman.training.fused import Draws, Masks
+from dragoman.training.fused import FusedDraws, Masks
 from dragoman.training.processes import Processes
 from dragoman.training.samples import load_samples
 from dragoman.training.step import TrainState
@@ -56,7 +56,7 @@ def fixed_draws() -> Iterator[None]:
     """Pairs are drawn with one seed, and the first known word of a text is hidden."""
     draw, draw_masks = fused.draw, fused.draw_masks
 
-    def seeded(*arguments: Any) -> Draws:
+    def seeded(*arguments: Any) -> FusedDraws:
         with torch.random.fork_rng():
             torch.manual_seed(5)
             return draw(*arguments)

@@ -21,7 +21,7 @@ from dragoman.models.dual import DualEncoder
 from dragoman.records import ROLES
 from dragoman.training import TrainConfig, fused, train
 from dragoman.training.batches import Step
-from dragoman.training.fused import Draws, Masks, draw, draw_masks
+from dragoman.training.fused import FusedDraws, Masks, draw, draw_masks
 from dragoman.training.views import StepEncoder
 
 REGIONS = 3
@@ -47,9 +47,9 @@ def config_of(**settings: str) -> TrainConfig:
 
 @pytest.fixture
 def fixed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Draws that do not depend on how often anything else has drawn: the first known word is hidden."""
+    """FusedDraws that do not depend on how often anything else has drawn: the first known word is hidden."""
 
-    def seeded(*arguments: Any) -> Draws:
+    def seeded(*arguments: Any) -> FusedDraws:
         with torch.random.fork_rng():
             torch.manual_seed(5)
             return draw(*arguments)
@@ -69,7 +69,7 @@ def states_of(model: DualEncoder, text: str) -> tuple[Tensor, Tensor]:
     return views.states, views.mask
 
 
-def one_by_one(model: DualEncoder, step: Step, regions: Tensor, draws: Draws) -> Tensor:
+def one_by_one(model: DualEncoder, step: Step, regions: Tensor, draws: FusedDraws) -> Tensor:
     """Match logits, each text encoded and fused alone."""
     assert model.fusion is not None
     found = []

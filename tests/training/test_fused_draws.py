@@ -1,4 +1,4 @@
-"""Draws for the fusion encoder: hard negatives of 1-to-K, and the words that are hidden."""
+"""FusedDraws for the fusion encoder: hard negatives of 1-to-K, and the words that are hidden."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from dragoman.objectives.contract import Fused, MatchingConfig
-from dragoman.objectives.losses.matching import fused_terms
-from dragoman.training.fused import Draws, draw, draw_masks
+from dragoman.objectives.one_to_k import fused_terms
+from dragoman.training.fused import FusedDraws, draw, draw_masks
 
 # Two images, two captions each, temperature 0.5: the rows of the softmax are known.
 IMAGES = torch.eye(2)
@@ -139,7 +139,7 @@ def test_no_gradient_flows_through_sampling() -> None:
 
 
 def test_pairs_are_matches_then_their_text_with_another_image_then_another_text() -> None:
-    draws = Draws(
+    draws = FusedDraws(
         image=torch.tensor([0, 1, 2]),
         text=torch.tensor([4, 5, 6]),
         negative_image=torch.tensor([2, 0, 1]),

@@ -1,7 +1,6 @@
 """Ranks, retrieval metrics, consistency, score fusion and significance; NumPy only."""
 
-from dragoman.evaluation.consistency import mean_rank_variance
-from dragoman.evaluation.instances import Joined, Ranked, common_ids, join_ranks
+from dragoman.evaluation.consistency import Joined, Ranked, common_ids, join_ranks, mean_rank_variance
 from dragoman.evaluation.metrics import Metric, mean_recall, retrieval_metrics, sum_r, summarise
 from dragoman.evaluation.ranks import Positives, Ranks, rank_queries, rank_scores
 from dragoman.evaluation.reranking import rerank

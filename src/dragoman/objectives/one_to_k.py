@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from dragoman.objectives.contract import Batch, MatchingConfig, Objective, Views
+from dragoman.objectives.contract import Batch, Fused, MatchingConfig, Objective, Views
 from dragoman.objectives.losses.contrast import Form, Temperature, image_contrast
-from dragoman.objectives.losses.matching import fused_terms
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +69,24 @@ def row_per_caption(views: Views, batch: Batch) -> tuple[Views, Batch]:
     item_of_pair = torch.zeros(int(batch.pair.max()) + 1, dtype=torch.long, device=batch.pair.device)
     item_of_pair[batch.pair] = batch.item
     return replace(views, image=views.image[item_of_pair]), replace(batch, item=batch.pair)
+
+
+def fused_terms(fused: Fused | None, config: MatchingConfig) -> dict[str, Tensor]:
+    """Return `mitm` and `cmlm`, means of cross-entropies over pairs and over hidden words; those that are
+    on."""
+    terms: dict[str, Tensor] = {}
+    if config.mitm_weight:
+        assert fused is not None and fused.match_logits is not None and fused.match_labels is not None
+        terms["mitm"] = _cross_entropy(fused.match_logits, fused.match_labels)
+    if config.cmlm_weight:
+        assert fused is not None and fused.word_logits is not None and fused.word_labels is not None
+        terms["cmlm"] = _cross_entropy(fused.word_logits, fused.word_labels)
+    return terms
+
+
+def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    # The mean over no row would be NaN; this zero keeps the parameters in the graph.
+    return F.cross_entropy(logits.float(), labels) if len(labels) else logits.sum() * 0
 
 
 def build(config: Config, width: int) -> OneToK:

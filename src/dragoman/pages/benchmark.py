@@ -12,7 +12,7 @@ NO_ROWS = "No published figure of this kind was verified for this test set."
 
 
 @dataclass(frozen=True, kw_only=True)
-class Line:
+class SystemLine:
     """A system in the table of one figure."""
 
     system: str
@@ -30,7 +30,7 @@ class BenchmarkPage:
     title: str
     about: Sequence[str]
     """Sentences above the tables."""
-    tables: Mapping[str, Sequence[Line]]
+    tables: Mapping[str, Sequence[SystemLine]]
     """Figure to its lines, the first of which is ours."""
 
     def languages(self, figure: str) -> list[str]:
@@ -56,5 +56,5 @@ class BenchmarkPage:
         engine.write_page(path, "benchmark.html", title=self.title, page=self, no_rows=NO_ROWS)
 
 
-def _cells(line: Line, columns: Sequence[str]) -> str:
+def _cells(line: SystemLine, columns: Sequence[str]) -> str:
     return " | ".join(line.values.get(lang, "") for lang in columns)

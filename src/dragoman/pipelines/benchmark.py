@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,16 @@ from dragoman.corpus.given import GivenFeatures, GivenFrames
 from dragoman.errors import UserError
 from dragoman.folders import MANIFEST, require_same, sole_writer, write_json, write_text
 from dragoman.languages import canonical_tag
-from dragoman.pages.benchmark import BenchmarkPage, Line
-from dragoman.pipelines.circumstances import of_public, of_recipe
+from dragoman.pipelines.benchmark_row import (
+    BenchmarkResult,
+    Reports,
+    benchmark_result,
+    of_public,
+    of_recipe,
+)
 from dragoman.pipelines.evaluate import evaluate, evaluate_folds
 from dragoman.pipelines.experiment import Arm, Trial
-from dragoman.pipelines.literature import CIRCUMSTANCES, Row, published_rows
-from dragoman.pipelines.protocols import Protocol, protocol_of, read_figures
+from dragoman.pipelines.literature import Protocol, protocol_of
 from dragoman.recipes import load_recipe
 from dragoman.reports.settings import EvaluationSettings
 from dragoman.retrievers.loading import model_config
@@ -60,23 +63,6 @@ class BenchmarkConfig:
     device: str = "auto"
 
 
-@dataclass(frozen=True, kw_only=True)
-class BenchmarkResult:
-    """The row of a benchmark, and its page beside published rows."""
-
-    figures: dict[str, dict[str, list[float]]]
-    """Figure to language to one value a seed."""
-    consistency: list[float]
-    """mrv_std of both directions, one a seed; empty where ranks of languages do not compare."""
-    circumstances: dict[str, str]
-    page: BenchmarkPage
-
-    @property
-    def lines(self) -> list[str]:
-        """The page, as Markdown."""
-        return list(self.page.markdown())
-
-
 def run_benchmark(config: BenchmarkConfig, root: str | Path, out: str | Path) -> BenchmarkResult:
     """Prepare, translate, train and evaluate into `out`: corpus/, run-<seed>/, report-<seed>/, and the
     page as benchmark.md and benchmark.html.
@@ -100,7 +86,8 @@ def run_benchmark(config: BenchmarkConfig, root: str | Path, out: str | Path) ->
             made_by, reports = stages.public([*targets, *({SOURCE} & set(tested))])
         else:
             made_by, reports = stages.recipe(targets, with_source=SOURCE in tested)
-        result = _result(config, protocol, reports, made_by)
+        ours = Path(config.model).name if config.model is not None else f"dragoman, recipe {config.recipe}"
+        result = benchmark_result(ours, config.name, _test(config), reports, made_by)
         write_text(folder / "benchmark.md", "\n".join(result.lines) + "\n")
         result.page.write(folder / "benchmark.html")
         write_json(
@@ -155,100 +142,6 @@ def _test(config: BenchmarkConfig) -> str:
         return config.test
     tests = datasets.load(config.name).about.tests
     return tests[0] if tests else ""
-
-
-def _result(
-    config: BenchmarkConfig, protocol: Protocol, folders: Reports, made_by: dict[str, str]
-) -> BenchmarkResult:
-    figures: dict[str, dict[str, list[float]]] = {}
-    consistency = []
-    for of_seed in folders:
-        reports = [json.loads((one / "report.json").read_text(encoding="utf-8")) for one in of_seed]
-        merged = {"results": {lang: row for one in reports for lang, row in one["results"].items()}}
-        for name, values in read_figures(protocol.figures, merged).items():
-            for lang, value in values.items():
-                figures.setdefault(name, {}).setdefault(lang, []).append(value)
-        if len(reports) == 1 and _one_caption_each(reports[0]):
-            found = reports[0]["consistency"]["direct"]
-            consistency.append(
-                statistics.mean(found[way]["mrv_std"] for way in ("text_to_image", "image_to_text"))
-            )
-    test = _test(config)
-    if protocol.folds:
-        made_by["gallery"] = protocol.gallery(test)
-    ours = Path(config.model).name if config.model is not None else f"dragoman, recipe {config.recipe}"
-    return BenchmarkResult(
-        figures=figures,
-        consistency=consistency,
-        circumstances=made_by,
-        page=BenchmarkPage(
-            title=f"{config.name}{f', test {test}' if test else ''}",
-            about=list(_about(protocol.note, consistency, made_by)),
-            tables=tables_of(ours, figures, made_by, published_rows(config.name, test)),
-        ),
-    )
-
-
-def tables_of(
-    ours: str,
-    figures: Mapping[str, Mapping[str, Sequence[float]]],
-    made_by: Mapping[str, str],
-    published: Sequence[Row],
-) -> dict[str, list[Line]]:
-    """Make a table for each figure: our system, with one value a seed, before the published rows."""
-    return {
-        name: [
-            Line(system=ours, values={lang: _mean(of) for lang, of in values.items()}, source="this run"),
-            *(
-                Line(
-                    system=row.system,
-                    values={lang: f"{value:g}" for lang, value in row.values.items()},
-                    source=row.source,
-                    otherwise=_otherwise(row, made_by),
-                )
-                for row in published
-                if row.figure == name
-            ),
-        ]
-        for name, values in figures.items()
-    }
-
-
-def _about(note: str, consistency: Sequence[float], made_by: Mapping[str, str]) -> Iterator[str]:
-    shown = (*CIRCUMSTANCES, "models")
-    made = "; ".join(f"{name}: {made_by[name]}" for name in shown if name in made_by)
-    yield f"{note[:1].upper()}{note[1:]}. {made}."
-    if "settings" in made_by:
-        yield f"Settings that are not the recipe's: {made_by['settings']}."
-    if consistency:
-        yield f"Consistency over the languages: mrv_std {_mean(consistency)}, mean of both directions."
-
-
-def _otherwise(row: Row, made_by: Mapping[str, str]) -> str:
-    """Name each circumstance that differs or is not told."""
-    told = [
-        f"{name}: {row.circumstances.get(name, 'not told')}"
-        for name in CIRCUMSTANCES
-        if row.circumstances.get(name) != made_by.get(name)
-    ]
-    return "; ".join(told)
-
-
-def _mean(values: Sequence[float]) -> str:
-    spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.1f}{spread}"
-
-
-def _one_caption_each(report: Mapping[str, Any]) -> bool:
-    # With several captions an image, their places mean nothing where languages were written apart.
-    if "direct" not in report["consistency"] or "undefined" in report["consistency"]["direct"]:
-        return False
-    queries = [details["queries"] for details in report["languages"].values()]
-    return all(one["text_to_image"] == one["image_to_text"] for one in queries)
-
-
-Reports = list[list[Path]]
-"""For each seed the reports that make up its row: one, or one a language."""
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,7 @@ from dragoman.errors import UserError
 from dragoman.evaluation.metrics import RECALLS
 from dragoman.folders import sole_writer
 from dragoman.index import IndexOptions, index_media
-from dragoman.pages.contact_sheet import SHOWN, Example, draw_sheet
-from dragoman.pages.demo import write_page
+from dragoman.pages.demo import SHOWN, DemoExample, draw_sheet, write_page
 from dragoman.pages.trust import write_page as write_trust_page
 from dragoman.pipelines.experiment import Arm, Trial, read_report
 from dragoman.reports.compare import Difference, compare
@@ -154,7 +153,7 @@ def _trial(world: Path, folder: Path, recipe: str, config: DemoConfig) -> Trial:
     )
 
 
-def find_examples(run: str | Path, corpus: Corpus, languages: Sequence[str]) -> list[Example]:
+def find_examples(run: str | Path, corpus: Corpus, languages: Sequence[str]) -> list[DemoExample]:
     """Ask human test captions, evenly spaced through the test set and not chosen by how well they do.
 
     Q queries, N pictures of the gallery, D width.
@@ -173,7 +172,7 @@ def find_examples(run: str | Path, corpus: Corpus, languages: Sequence[str]) -> 
         for caption, scores_N in zip(chosen, scores_QN, strict=True):
             order = np.argsort(-scores_N, kind="stable")
             examples.append(
-                Example(
+                DemoExample(
                     lang=lang,
                     text=caption["text"],
                     item_id=caption["item_id"],

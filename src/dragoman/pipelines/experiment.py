@@ -27,7 +27,7 @@ from dragoman.pipelines.computer import commit, computer
 from dragoman.pipelines.evaluate import evaluate, evaluate_folds
 from dragoman.recipes import load_recipe
 from dragoman.reports.compare import compare
-from dragoman.reports.provenance import fingerprint
+from dragoman.reports.evaluator import fingerprint
 from dragoman.reports.settings import EvaluationSettings
 from dragoman.training import train
 from dragoman.training.config import TrainConfig

@@ -1,15 +1,112 @@
-"""Rows of the literature, with what they were made by. Numbers that could be verified, and only those.
+"""The literature on each data set: the figures that it reports, and rows of it with what they were made by.
 
-Sources: nrccr, the README of LiJiaBei-7/nrccr (single runs; fusion weight not stated); mlcmr, the README
-of HuiGuanLab/MLCMR; ccrk, Table 1 of arXiv 2406.18254 (single seed; re-ranked, as its numbers imply; the test
-set took part in the selection); iglue and mteb, result files of IGLUE and MTEB; clip-b, those of the CLIP
-benchmark; cards, model cards and READMEs.
+Rows hold numbers that could be verified, and only those. Sources: nrccr, the README of LiJiaBei-7/nrccr
+(single runs; fusion weight not stated); mlcmr, the README of HuiGuanLab/MLCMR; ccrk, Table 1 of arXiv
+2406.18254 (single seed; re-ranked, as its numbers imply; the test set took part in the selection); iglue and
+mteb, result files of IGLUE and MTEB; clip-b, those of the CLIP benchmark; cards, model cards and READMEs.
+
+A figure is read from `report.json`: `sum_r` and `mean_recall` (AR) of both directions, or `recall@K` of one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from dragoman.errors import UserError
+from dragoman.evaluation import Metric
+
+BOTH = "both"
+DIRECTIONS = ("text_to_image", "image_to_text")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One column of a published table."""
+
+    metric: str
+    direction: str = BOTH
+    mean_over: tuple[str, ...] = ()
+    """Languages that are averaged into one number, "others" for all but English; none for a number a
+    language."""
+
+    def __str__(self) -> str:
+        arrow = {"text_to_image": " T2I", "image_to_text": " I2T", BOTH: ""}[self.direction]
+        # Both of these are of two directions, hence no metrics of one ranking.
+        short = {"sum_r": "SumR", "mean_recall": "AR"}.get(self.metric) or Metric(self.metric).short
+        return f"{short}{arrow}"
+
+    def of(self, report: Mapping[str, Any]) -> dict[str, float]:
+        """Language to value, or `mean` where languages are averaged."""
+        found = {lang: self._of_language(rows["direct"]) for lang, rows in report["results"].items()}
+        if not self.mean_over:
+            return found
+        chosen = [value for lang, value in found.items() if lang != "en"]
+        return {"mean": sum(chosen) / len(chosen)} if chosen else {}
+
+    def _of_language(self, row: Mapping[str, Any]) -> float:
+        return float(row[self.metric] if self.direction == BOTH else row[self.direction][self.metric])
+
+
+SUM_R, AR = Figure("sum_r"), Figure("mean_recall")
+OTHERS = ("others",)
+R1_THERE, R1_BACK = (Figure("recall@1", way, OTHERS) for way in DIRECTIONS)
+R10_THERE, R10_BACK = (Figure("recall@10", way, OTHERS) for way in DIRECTIONS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """The way in which a data set is evaluated."""
+
+    figures: tuple[Figure, ...]
+    note: str = ""
+    """Facts of the gallery or the captions that a reader of the row must know."""
+    folds: Mapping[str, str] = field(default_factory=dict)
+    """Test sets that are a mean over the folds of another one, which the reader knows."""
+
+    def gallery(self, test: str) -> str:
+        """The gallery of a test set, where there is a choice."""
+        return "1,000 images, mean over five folds" if test in self.folds else "5,000 images"
+
+
+KARPATHY = "all 5,000 test images, or by --test 1k the mean over five folds of 1,000"
+FIVE_FOLDS = {"1k": "5k"}
+PROTOCOLS: Mapping[str, Protocol] = {
+    "multi30k-task1": Protocol(figures=(SUM_R, AR), note="1,000 images, one caption a language"),
+    "multi30k-task2": Protocol(
+        figures=(SUM_R, AR), note="five captions an image; about 30 SumR above task 1 for one model"
+    ),
+    "flickr8k-cn": Protocol(figures=(SUM_R, AR), note="1,000 images, five captions"),
+    "coco-en": Protocol(figures=(SUM_R, AR), note=KARPATHY, folds=FIVE_FOLDS),
+    "coco-zh": Protocol(figures=(SUM_R, AR), note="1,000 images, 1,053 captions"),
+    "coco-ja-stair": Protocol(
+        figures=(SUM_R, AR),
+        note=f"STAIR captions: not the test set of YJ Captions; {KARPATHY}",
+        folds=FIVE_FOLDS,
+    ),
+    "coco-ja-yj": Protocol(figures=(SUM_R, AR), note="YJ Captions: not the test set of STAIR"),
+    "xflickrco": Protocol(figures=(R1_THERE, R1_BACK), note="mean of the languages but English"),
+    "wit": Protocol(figures=(R1_THERE, R1_BACK), note="languages cover different images; names help"),
+    "xm3600": Protocol(figures=(R1_THERE, R1_BACK), note="protocol by --test: one, all or any"),
+    "xtd10": Protocol(figures=(R10_THERE, R10_BACK), note="mean of the languages but English"),
+    "vatex": Protocol(figures=(SUM_R,), note="videos; several captions each"),
+    "msrvtt": Protocol(figures=(SUM_R,), note="videos"),
+    "msrvtt-cn": Protocol(figures=(SUM_R,), note="videos; one caption each at test"),
+}
+
+
+def protocol_of(name: str) -> Protocol:
+    """The protocol of a data set. Raises UserError that lists the known ones."""
+    if name not in PROTOCOLS:
+        raise UserError(f"No benchmark is called {name!r}. Known: {', '.join(sorted(PROTOCOLS))}.")
+    return PROTOCOLS[name]
+
+
+def read_figures(figures: Sequence[Figure], report: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Each figure by its name, as language to value."""
+    return {str(figure): figure.of(report) for figure in figures}
+
 
 CIRCUMSTANCES = (
     *("tower", "resolution", "training text", "selection", "gallery", "queries", "re-ranking", "seeds"),
@@ -17,7 +114,7 @@ CIRCUMSTANCES = (
 
 
 @dataclass(frozen=True)
-class Row:
+class PublishedRow:
     """A row as it was published."""
 
     system: str
@@ -32,14 +129,14 @@ class Row:
     """Name of the test set, for a data set with several."""
 
 
-def published_rows(name: str, test: str) -> list[Row]:
+def published_rows(name: str, test: str) -> list[PublishedRow]:
     """The rows of a data set, and of the test set where it has several."""
     return [row for row in _ROWS.get(name, ()) if row.test in ("", test)]
 
 
-def _ccrk(values: Mapping[str, Mapping[str, float]], training: str) -> Iterator[Row]:
+def _ccrk(values: Mapping[str, Mapping[str, float]], training: str) -> Iterator[PublishedRow]:
     for system, found in values.items():
-        yield Row(system, "ccrk", "AR", found, _by_ccrk(system, training))
+        yield PublishedRow(system, "ccrk", "AR", found, _by_ccrk(system, training))
 
 
 def _by_ccrk(system: str, training: str) -> dict[str, str]:
@@ -68,15 +165,15 @@ ENGLISH, EACH = "human English", "human, of each language"
 _TRANSLATED = {"queries": "translated into English"}
 
 
-def _zero_shot(system: str, source: str, figure: str, mean: float, test: str = "") -> Row:
+def _zero_shot(system: str, source: str, figure: str, mean: float, test: str = "") -> PublishedRow:
     more = _TRANSLATED if system.startswith("translate-test") else {}
-    return Row(system, source, figure, {"mean": mean}, ZERO_SHOT | {"tower": "its own"} | more, test)
+    return PublishedRow(system, source, figure, {"mean": mean}, ZERO_SHOT | {"tower": "its own"} | more, test)
 
 
-_ROWS: Mapping[str, tuple[Row, ...]] = {
+_ROWS: Mapping[str, tuple[PublishedRow, ...]] = {
     "multi30k-task1": (
-        Row("NRCCR", "nrccr", "SumR", {"de": 450.7, "fr": 452.9, "cs": 438.7}, _CLIP),
-        Row("NRCCR", "nrccr", "SumR", {"cs": 303.6}, _NRCCR | {"tower": "ResNet-152"}),
+        PublishedRow("NRCCR", "nrccr", "SumR", {"de": 450.7, "fr": 452.9, "cs": 438.7}, _CLIP),
+        PublishedRow("NRCCR", "nrccr", "SumR", {"cs": 303.6}, _NRCCR | {"tower": "ResNet-152"}),
         *_ccrk(
             {
                 "M3P": {"en": 87.4, "de": 58.5, "fr": 46.0, "cs": 36.8},
@@ -99,9 +196,11 @@ _ROWS: Mapping[str, tuple[Row, ...]] = {
             EACH,
         ),
     ),
-    "multi30k-task2": (Row("NRCCR", "nrccr", "SumR", {"de": 480.9, "fr": 482.1, "cs": 467.1}, _CLIP),),
+    "multi30k-task2": (
+        PublishedRow("NRCCR", "nrccr", "SumR", {"de": 480.9, "fr": 482.1, "cs": 467.1}, _CLIP),
+    ),
     "coco-zh": (
-        Row("NRCCR", "nrccr", "SumR", {"zh": 512.4}, _CLIP),
+        PublishedRow("NRCCR", "nrccr", "SumR", {"zh": 512.4}, _CLIP),
         *_ccrk(
             {
                 "M3P": {"zh": 53.8},
@@ -117,7 +216,7 @@ _ROWS: Mapping[str, tuple[Row, ...]] = {
             EACH,
         ),
     ),
-    "coco-ja-stair": (Row("NRCCR", "nrccr", "SumR", {"ja": 507.0}, _CLIP),),
+    "coco-ja-stair": (PublishedRow("NRCCR", "nrccr", "SumR", {"ja": 507.0}, _CLIP),),
     "coco-ja-yj": (
         *_ccrk(
             {
@@ -148,7 +247,7 @@ _ROWS: Mapping[str, tuple[Row, ...]] = {
     ),
     "xflickrco": (
         *(
-            Row(
+            PublishedRow(
                 system,
                 "ccrk",
                 figure,
@@ -205,12 +304,14 @@ _ROWS: Mapping[str, tuple[Row, ...]] = {
         _zero_shot("SigLIP multilingual", "clip-b", "R@10 T2I", 89.0),
     ),
     "vatex": (
-        Row("NRCCR", "nrccr", "SumR", {"zh": 366.5}, _NRCCR | {"tower": "I3D"}),
-        Row("MLCMR", "mlcmr", "SumR", {"zh": 383.5}, _MLCMR | {"tower": "I3D"}),
-        Row("MLCMR", "mlcmr", "SumR", {"zh": 405.9}, _MLCMR | {"tower": "I3D", "training text": EACH}),
+        PublishedRow("NRCCR", "nrccr", "SumR", {"zh": 366.5}, _NRCCR | {"tower": "I3D"}),
+        PublishedRow("MLCMR", "mlcmr", "SumR", {"zh": 383.5}, _MLCMR | {"tower": "I3D"}),
+        PublishedRow(
+            "MLCMR", "mlcmr", "SumR", {"zh": 405.9}, _MLCMR | {"tower": "I3D", "training text": EACH}
+        ),
     ),
     "msrvtt-cn": (
-        Row("NRCCR", "nrccr", "SumR", {"zh": 308.0}, _NRCCR | {"tower": "ResNeXt-101 + ResNet-152"}),
-        Row("MLCMR", "mlcmr", "SumR", {"zh": 311.5}, _MLCMR | {"tower": "ResNeXt-101 + ResNet-152"}),
+        PublishedRow("NRCCR", "nrccr", "SumR", {"zh": 308.0}, _NRCCR | {"tower": "ResNeXt-101 + ResNet-152"}),
+        PublishedRow("MLCMR", "mlcmr", "SumR", {"zh": 311.5}, _MLCMR | {"tower": "ResNeXt-101 + ResNet-152"}),
     ),
 }

@@ -20,13 +20,20 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from dragoman.evaluation.consistency import CUTOFFS, instance_values, spread
-from dragoman.evaluation.instances import Joined, Ranked, common_ids, join_ranks
+from dragoman.evaluation.consistency import (
+    CUTOFFS,
+    Joined,
+    Ranked,
+    common_ids,
+    instance_values,
+    join_ranks,
+    spread,
+)
 from dragoman.evaluation.metrics import RECALLS, mean_recall, sum_r, summarise
 from dragoman.evaluation.ranks import Ranks
 from dragoman.evaluation.significance import bootstrap_means, bootstrap_medians
 from dragoman.reports.measure import LISTED, Measured, part, query_table, ranks_of
-from dragoman.reports.queries import Texts
+from dragoman.reports.queries import QueryTexts
 from dragoman.reports.rows import DIRECTIONS, Vectors
 from dragoman.reports.settings import Slots
 
@@ -201,7 +208,7 @@ class Common:
         }
 
 
-def find_common(texts: Sequence[Texts], order: Slots, seed: int) -> Common:
+def find_common(texts: Sequence[QueryTexts], order: Slots, seed: int) -> Common:
     """Find what the captions of these languages have in common; `seed` is that of the order `drawn`."""
     places = {one.language: _places(one, order, seed) for one in texts}
     slots = common_ids(places)
@@ -219,7 +226,7 @@ def find_common(texts: Sequence[Texts], order: Slots, seed: int) -> Common:
     )
 
 
-def _places(texts: Texts, order: Slots, seed: int) -> dict[tuple[str, int], int]:
+def _places(texts: QueryTexts, order: Slots, seed: int) -> dict[tuple[str, int], int]:
     if order == "position":
         return {key: place for place, key in enumerate(zip(texts.items, texts.slots, strict=True))}
     # A hash of the id: the same draw wherever the caption stands, and whatever else is evaluated.
@@ -233,7 +240,7 @@ def _places(texts: Texts, order: Slots, seed: int) -> dict[tuple[str, int], int]
     return places
 
 
-def _undefined(texts: Sequence[Texts], slots: Sequence[object]) -> str | None:
+def _undefined(texts: Sequence[QueryTexts], slots: Sequence[object]) -> str | None:
     names = ", ".join(one.language for one in texts)
     if len(texts) < 2:
         return f"{names} is the only language; ranks of two or more can be compared"
@@ -244,7 +251,7 @@ def _undefined(texts: Sequence[Texts], slots: Sequence[object]) -> str | None:
 
 
 def common_tables(
-    common: Common, texts: Texts, vectors: Vectors, rank: Rank, **same: Any
+    common: Common, texts: QueryTexts, vectors: Vectors, rank: Rank, **same: Any
 ) -> Iterator[pa.Table]:
     """Rank the common captions and images of one language against one another only.
 

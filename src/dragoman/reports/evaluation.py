@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dragoman.corpus.corpus import Corpus
-from dragoman.evaluation.ranks import Ranks
-from dragoman.folders import Format, write_json
-from dragoman.reports import queries, trec
+from dragoman.evaluation.ranks import Positives, Ranks
+from dragoman.folders import Format, atomic_path, write_json
+from dragoman.reports import queries
 from dragoman.reports.consistency import (
     CONSISTENCY_DEFINITIONS,
     Common,
@@ -23,10 +24,19 @@ from dragoman.reports.consistency import (
 )
 from dragoman.reports.evaluator import Evaluator, Images
 from dragoman.reports.measure import COMMON_QUERIES, DEFINITIONS, QUERIES, measure_table, query_table
-from dragoman.reports.queries import Texts
+from dragoman.reports.queries import QueryTexts
 from dragoman.reports.rows import DIRECTIONS, ROWS, Vectors, best_weight, rank_rows, sum_r_by_weight
 
 REPORT = Format("dragoman-report", 1, "dragoman evaluate run/ corpus/ --languages pt,en --out {folder}")
+TREC_README = """\
+<language>.<row>.<direction>.run: qid Q0 docid rank score tag, the first {depth} hits of each query
+<language>.<direction>.qrels: qid 0 docid relevance
+
+White space and % in ids are percent-encoded. Scores have nine digits, enough to tell any two float32 apart.
+trec_eval ignores the rank column and sorts equal scores by descending docid; Dragoman gives a tied positive
+the middle rank. Figures agree to the last digit unless a positive ties with a negative. Mean ranks and mAP
+need complete ranks: they are in queries.parquet, not here.
+"""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -40,7 +50,7 @@ class Evaluation:
     common: pa.Table | None
     """Lines of `consistency.parquet`; null where the languages have nothing in common."""
     corpus: Corpus
-    texts: list[Texts]
+    texts: list[QueryTexts]
     """Queries of each language."""
 
 
@@ -66,7 +76,7 @@ def measure_run(evaluator: Evaluator, folder: Path) -> Evaluation:
     pq.write_table(table, folder / QUERIES, compression="zstd")
     if common_table is not None:
         pq.write_table(common_table, folder / COMMON_QUERIES, compression="zstd")
-    (folder / "trec" / "README").write_text(trec.README.format(depth=settings.run_depth), encoding="utf-8")
+    (folder / "trec" / "README").write_text(TREC_README.format(depth=settings.run_depth), encoding="utf-8")
     results, intervals = measure_table(table, settings.seed)
     rows = dict.fromkeys(table["row"].to_pylist())
     report = {
@@ -88,7 +98,7 @@ def measure_run(evaluator: Evaluator, folder: Path) -> Evaluation:
 
 
 def _rank_language(
-    evaluator: Evaluator, texts: Texts, images: Images, common: Common, folder: Path
+    evaluator: Evaluator, texts: QueryTexts, images: Images, common: Common, folder: Path
 ) -> tuple[dict[str, Any], list[pa.Table], list[pa.Table]]:
     """Give details, the ranks of all queries, and those of the common ones among the common."""
     settings = evaluator.settings
@@ -121,19 +131,22 @@ def _rank_language(
 
 
 def _tables(
-    evaluator: Evaluator, texts: Texts, vectors: Vectors, direction: str, ranked: Iterator[Any], folder: Path
+    evaluator: Evaluator,
+    texts: QueryTexts,
+    vectors: Vectors,
+    direction: str,
+    ranked: Iterator[Any],
+    folder: Path,
 ) -> Iterator[pa.Table]:
     by_text = direction == "text_to_image"
     captioned = [vectors.image_ids[place] for place in vectors.queried_images]
     qids, items, slots = (texts.ids, texts.items, texts.slots) if by_text else (captioned, captioned, None)
     gallery = vectors.image_ids if by_text else texts.ids
     name = f"{texts.language}.{{}}{direction}"
-    trec.write_qrels(
-        folder / "trec" / (name.format("") + ".qrels"), vectors.positives(direction), qids, gallery
-    )
+    write_qrels(folder / "trec" / (name.format("") + ".qrels"), vectors.positives(direction), qids, gallery)
     for row, ranks in ranked:
         path = folder / "trec" / (name.format(row + ".") + ".run")
-        trec.write_run(path, ranks, qids, gallery, f"{evaluator.name}-{row}")
+        write_run(path, ranks, qids, gallery, f"{evaluator.name}-{row}")
         yield query_table(
             ranks,
             qids=qids,
@@ -147,7 +160,7 @@ def _tables(
         )
 
 
-def _choose_weight(evaluator: Evaluator, texts: Texts) -> dict[str, Any] | None:
+def _choose_weight(evaluator: Evaluator, texts: QueryTexts) -> dict[str, Any] | None:
     """Choose the weight of the highest SumR on validation captions; on human ones if they are translated."""
     if texts.translations is None:
         return None
@@ -173,7 +186,7 @@ def _choose_weight(evaluator: Evaluator, texts: Texts) -> dict[str, Any] | None:
     }
 
 
-def _missing_rows(evaluator: Evaluator, texts: Texts, fusion: dict[str, Any] | None) -> dict[str, str]:
+def _missing_rows(evaluator: Evaluator, texts: QueryTexts, fusion: dict[str, Any] | None) -> dict[str, str]:
     if texts.language == evaluator.source:
         return {}
     if texts.translations is None:
@@ -182,3 +195,39 @@ def _missing_rows(evaluator: Evaluator, texts: Texts, fusion: dict[str, Any] | N
     if fusion is None:
         return {"fused": "there are no translated validation captions to choose the weight on"}
     return {}
+
+
+def write_run(path: Path, ranks: Ranks, qids: Sequence[str], gallery_ids: Sequence[str], tag: str) -> None:
+    """Write the listed hits of all queries."""
+    names = [_token(one) for one in gallery_ids]
+    _write(path, _run_lines(ranks, qids, names, _token(tag)))
+
+
+def write_qrels(path: Path, positives: Positives, qids: Sequence[str], gallery_ids: Sequence[str]) -> None:
+    """Write what is relevant to each query."""
+    _write(
+        path,
+        (
+            f"{_token(qid)} 0 {_token(gallery_ids[place])} 1\n"
+            for query, qid in enumerate(qids)
+            for place in positives.of(query)
+        ),
+    )
+
+
+def _run_lines(ranks: Ranks, qids: Sequence[str], names: Sequence[str], tag: str) -> Iterator[str]:
+    for qid, top_K, score_K in zip(qids, ranks.top_index.tolist(), ranks.top_score.tolist(), strict=True):
+        query = _token(qid)
+        for rank, (place, score) in enumerate(zip(top_K, score_K, strict=True), 1):
+            yield f"{query} Q0 {names[place]} {rank} {score:.9g} {tag}\n"
+
+
+def _token(name: str) -> str:
+    # The format separates by white space and knows no escape.
+    kept = "".join(c for c in name if not c.isspace() and c != "%")
+    return name if kept == name else quote(name, safe=kept)
+
+
+def _write(path: Path, lines: Iterator[str]) -> None:
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.writelines(lines)

@@ -6,6 +6,8 @@ the joint space.
 
 from __future__ import annotations
 
+import hashlib
+import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,14 +19,16 @@ from numpy.typing import NDArray
 from dragoman.corpus.corpus import Corpus
 from dragoman.corpus.features import FeatureSet
 from dragoman.errors import UserError
+from dragoman.folders import sha256, versions
+from dragoman.models.hub import PAIR
+from dragoman.models.identity import CALIBRATION, model_in, read_config
 from dragoman.progress import bar
 from dragoman.reports import queries
-from dragoman.reports.provenance import describe_provenance
-from dragoman.reports.queries import Texts
+from dragoman.reports.queries import QueryTexts
 from dragoman.reports.rows import Matched, Matcher, Vectors
 from dragoman.reports.settings import EvaluationSettings
 from dragoman.retrievers.base import Model
-from dragoman.retrievers.loading import load_encoder
+from dragoman.retrievers.loading import load_encoder, model_fingerprint
 
 CHUNK = 4096
 """Texts or image vectors that are encoded between two steps of the progress bar."""
@@ -112,7 +116,7 @@ class Evaluator:
         other = self.other
         return Images(ids, vectors, None if other is None else encode_images(other, self.corpus, ids, None))
 
-    def encode(self, texts: Texts, images: Images) -> Vectors:
+    def encode(self, texts: QueryTexts, images: Images) -> Vectors:
         """Encode captions, and their translations where there are any, beside the images."""
         label, translated = f"{texts.language} captions", texts.translations
         vectors = encode_texts(self.model, texts.texts, label)
@@ -192,3 +196,52 @@ def encode_images(
             parts.append(model.encode_features(np.asarray(stored.whole(row_N[start : start + size]))))
             progress.update(len(parts[-1]))
     return np.concatenate(parts)
+
+
+def describe_provenance(
+    run: str | Path | Model,
+    corpus: Corpus,
+    other: str | Path | Model | None,
+    seed: int,
+) -> dict[str, Any]:
+    """Collect the hashes, versions and commit that a report stands on; `other` is the second model."""
+    return {
+        "run": fingerprint(run),
+        "run_path": str(run) if isinstance(run, str | Path) else None,
+        "corpus": corpus.fingerprint(),
+        "corpus_path": str(corpus.folder),
+        "translate_test_run": None if other is None else fingerprint(other),
+        "versions": versions(),
+        "seed": seed,
+        "commit": _commit(),
+    }
+
+
+def fingerprint(run: str | Path | Model) -> dict[str, str]:
+    """Hash the content of the model's files; those of an object are unknown."""
+    if not isinstance(run, str | Path):
+        return {"model": f"object of class {type(run).__name__}"}
+    if read_config(Path(run)).get("model_type") == PAIR:
+        return {"model": model_fingerprint(Path(run))}
+    # What `dragoman calibrate` learns of the finished model changes no vector.
+    files = (
+        path for path in sorted(model_in(Path(run)).iterdir()) if path.is_file() and path.name != CALIBRATION
+    )
+    return {f"model/{path.name}": sha256(path) for path in files}
+
+
+def digest(hashes: dict[str, str]) -> str:
+    """Make one hash of several, for display."""
+    return hashlib.sha256(repr(sorted(hashes.items())).encode()).hexdigest()[:16]
+
+
+def _commit() -> str | None:
+    """Find the commit of this package, where it runs from a checkout."""
+    folder = Path(__file__).parent.parent
+    # Of the folder of the package alone: a commit that touches only documents changes no figure.
+    command = ["git", "-C", str(folder), "log", "-1", "--format=%H", "--", "."]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None

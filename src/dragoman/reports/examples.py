@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from dragoman.reports.consistency import joined_part
 from dragoman.reports.measure import part
-from dragoman.reports.queries import Texts
+from dragoman.reports.queries import QueryTexts
 
 PER_KIND = 3
 HITS = 5
@@ -32,7 +32,7 @@ class Example:
     top_ids: list[str]
 
 
-def draw_examples(table: pa.Table, texts: Texts, seed: int) -> tuple[list[Example], list[Example]]:
+def draw_examples(table: pa.Table, texts: QueryTexts, seed: int) -> tuple[list[Example], list[Example]]:
     """Draw hits and misses of the row `direct`, text to image, without a look at the scores otherwise."""
     direct = part(table, texts.language, "direct", "text_to_image")
     rank_Q = direct["rank"].to_numpy()
@@ -53,7 +53,7 @@ def _ranks_by_row(table: pa.Table, language: str) -> dict[str, dict[str, float]]
     return found
 
 
-def _example(line: pa.Table, texts: Texts, ranks: dict[str, dict[str, float]]) -> Example:
+def _example(line: pa.Table, texts: QueryTexts, ranks: dict[str, dict[str, float]]) -> Example:
     (query,) = line.to_pylist()
     place = texts.ids.index(query["qid"])
     return Example(
@@ -67,7 +67,7 @@ def _example(line: pa.Table, texts: Texts, ranks: dict[str, dict[str, float]]) -
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class AskedCaption:
     """A caption of the picture, and what it brought up."""
 
     language: str
@@ -88,7 +88,7 @@ class Disagreement:
     std: float
     """Population standard deviation of `rank` over languages."""
     gallery: int
-    asked: list[Asked]
+    asked: list[AskedCaption]
 
 
 def find_disagreements(
@@ -105,7 +105,7 @@ def find_disagreements(
         if len(chosen) < DISAGREEMENTS and std_N[place] > 0:
             chosen.setdefault(joined.ids[place][0], place)
     wanted = {joined.ids[place] for place in chosen.values()}
-    asked: dict[tuple[str, int], list[Asked]] = {}
+    asked: dict[tuple[str, int], list[AskedCaption]] = {}
     for language in languages:
         back = part(table, language, row, "image_to_text").select(["item_id", "rank"]).to_pydict()
         rank_back = dict(zip(back["item_id"], back["rank"], strict=True))
@@ -113,7 +113,7 @@ def find_disagreements(
         for line in part(table, language, row, "text_to_image").select(columns).to_pylist():
             if (key := (line["item_id"], line["slot"])) in wanted:
                 asked.setdefault(key, []).append(
-                    Asked(
+                    AskedCaption(
                         language=language,
                         text=texts[language][line["qid"]],
                         rank=line["rank"],

@@ -18,7 +18,7 @@ UNNAMED = "unnamed engine"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Texts:
+class QueryTexts:
     """Captions of one language in the order of their ids; all lists have equal length."""
 
     language: str
@@ -52,13 +52,15 @@ def item_ids(corpus: Corpus, split: str) -> list[str]:
 
 def human_texts(
     corpus: Corpus, language: str, split: str, source: str, settings: EvaluationSettings
-) -> Texts | None:
+) -> QueryTexts | None:
     """Give the human captions that `settings` asks for, or null where there are none."""
     found = _human_captions(corpus, language, split, settings)
     return _with_translations(corpus, found, language, source, settings) if len(found) else None
 
 
-def require_human_texts(corpus: Corpus, language: str, source: str, settings: EvaluationSettings) -> Texts:
+def require_human_texts(
+    corpus: Corpus, language: str, source: str, settings: EvaluationSettings
+) -> QueryTexts:
     """Give the human captions of the evaluated split. Raises UserError where there are none."""
     globs = settings.match.get(language)
     which = f" whose id fits {' or '.join(globs)}" if globs else ""
@@ -67,7 +69,7 @@ def require_human_texts(corpus: Corpus, language: str, source: str, settings: Ev
     return _with_translations(corpus, found, language, source, settings)
 
 
-def machine_texts(corpus: Corpus, language: str, split: str, source: str) -> Texts | None:
+def machine_texts(corpus: Corpus, language: str, split: str, source: str) -> QueryTexts | None:
     """Give machine captions that were translated back, for use where no human captions are at hand."""
     found = corpus.select(role="mt", lang=language, split=split).by_id()
     back = corpus.select(role="back", lang=source, split=split).written_from(found)
@@ -91,7 +93,7 @@ def _human_captions(corpus: Corpus, language: str, split: str, settings: Evaluat
 
 def _with_translations(
     corpus: Corpus, found: Captions, language: str, source: str, settings: EvaluationSettings
-) -> Texts:
+) -> QueryTexts:
     translated = corpus.select(role="mt", lang=source, split=found.split).written_from(found)
     if language == source or not len(translated):
         return _texts(language, found, None, None, 0)
@@ -130,14 +132,14 @@ def _one_engine(known: Sequence[str], language: str, wanted: str | None) -> str:
 
 def _texts(
     language: str, found: Captions, translations: Mapping[str, str] | None, engine: str | None, dropped: int
-) -> Texts:
+) -> QueryTexts:
     ids, items = found.ids, found.item_ids
     seen: Counter[str] = Counter()
     slots = []
     for item in items:
         slots.append(seen[item])
         seen[item] += 1
-    return Texts(
+    return QueryTexts(
         language=language,
         ids=ids,
         items=items,

@@ -56,11 +56,11 @@ class FusingEncoder(StepEncoder):
         assert isinstance(loss, MatchingConfig), "`fused` is drawn by the settings of a MatchingConfig"
         usable = torch.zeros_like(batch.item, dtype=torch.bool)
         usable[batch.captions()] = True
-        # Draws choose what is learned from; nothing is learned through them.
+        # FusedDraws choose what is learned from; nothing is learned through them.
         similarity_BT = views.image.detach() @ views.text.detach().T
         drawn = vars(draw(similarity_BT, batch.item, usable, loss))
         # The first process draws for all: they must fuse parts of one draw.
-        draws = Draws(**{name: processes.of_first(value) for name, value in drawn.items()})
+        draws = FusedDraws(**{name: processes.of_first(value) for name, value in drawn.items()})
         match_logits = match_labels = word_logits = word_labels = None
         if loss.mitm_weight:
             texts, images, match_labels = draws.pairs
@@ -148,7 +148,7 @@ def _texts(step: Step, text_N: Tensor) -> list[str]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Draws:
+class FusedDraws:
     """Texts and images to fuse, one entry an image that has a text."""
 
     image: Tensor
@@ -174,7 +174,7 @@ class Draws:
 
 
 @torch.no_grad()
-def draw(similarity_BT: Tensor, item_T: Tensor, usable_T: Tensor, config: MatchingConfig) -> Draws:
+def draw(similarity_BT: Tensor, item_T: Tensor, usable_T: Tensor, config: MatchingConfig) -> FusedDraws:
     """Draw one own text, one negative image and one negative text for every image that has a usable text.
 
     Over P, the softmax of an image over all texts, and Q, that of a text over all images: an own text by
@@ -192,7 +192,7 @@ def draw(similarity_BT: Tensor, item_T: Tensor, usable_T: Tensor, config: Matchi
     image_share_NB = logits_BT.softmax(0).T[text_N] + FLOOR
     other_NB = torch.arange(len(logits_BT), device=item_T.device) != image_N[:, None]
     other_NT = (usable_BT & ~own_BT)[image_N]
-    return Draws(
+    return FusedDraws(
         image=image_N,
         text=text_N,
         negative_image=_draw_rows(image_share_NB, other_NB),
