@@ -144,7 +144,7 @@ def test_the_section_says_in_words_and_in_figures_how_far_languages_agree(world:
     block = json.loads((world / "report" / "report.json").read_text())["consistency"]["direct"]
     there = block["text_to_image"]
     assert f"of 23, the system ranks it {there['mrv_std']:.1f} places apart" in page
-    assert "AskedCaption in Portuguese, English and Arabic" in page
+    assert "Asked in Portuguese, English and Arabic" in page
     assert f"two languages share {10 * there['overlap@10']:.1f} (by chance 4.3)" in page
     low, high = block["image_to_text"]["intervals"]["mrv_var"]
     assert f"<td>{block['image_to_text']['mrv_var']:.2f}<small>{low:.2f} – {high:.2f}</small></td>" in page
