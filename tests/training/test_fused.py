@@ -47,7 +47,7 @@ def config_of(**settings: str) -> TrainConfig:
 
 @pytest.fixture
 def fixed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """FusedDraws that do not depend on how often anything else has drawn: the first known word is hidden."""
+    """Draws that do not depend on how often anything else has drawn: the first known word is hidden."""
 
     def seeded(*arguments: Any) -> FusedDraws:
         with torch.random.fork_rng():

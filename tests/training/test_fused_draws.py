@@ -1,4 +1,4 @@
-"""FusedDraws for the fusion encoder: hard negatives of 1-to-K, and the words that are hidden."""
+"""Draws for the fusion encoder: hard negatives of 1-to-K, and the words that are hidden."""
 
 from __future__ import annotations
 

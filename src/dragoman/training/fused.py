@@ -56,7 +56,7 @@ class FusingEncoder(StepEncoder):
         assert isinstance(loss, MatchingConfig), "`fused` is drawn by the settings of a MatchingConfig"
         usable = torch.zeros_like(batch.item, dtype=torch.bool)
         usable[batch.captions()] = True
-        # FusedDraws choose what is learned from; nothing is learned through them.
+        # Draws choose what is learned from; nothing is learned through them.
         similarity_BT = views.image.detach() @ views.text.detach().T
         drawn = vars(draw(similarity_BT, batch.item, usable, loss))
         # The first process draws for all: they must fuse parts of one draw.
