@@ -154,6 +154,7 @@ def rank_of_positives(row_G: NDArray[np.float32], positives: NDArray[np.int64]) 
         greater = np.count_nonzero(row_G > score) - np.count_nonzero(own > score)
         equal = np.count_nonzero(row_G == score) - np.count_nonzero(own == score)
         rho[i] += greater + equal / 2
+    # Not scored at all; `Ranks` refuses it, as half of what else is not scored would be no rank.
     rho[own == -np.inf] = np.inf
     return rho
 

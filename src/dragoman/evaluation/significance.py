@@ -27,6 +27,7 @@ def image_sums(values_QM: ArrayLike, image_Q: NDArray[np.int64], images: int) ->
     """Sum values [Q, M] over the queries of each image, as [N, M]; `image_Q` numbers the images from 0."""
     values = np.asarray(values_QM, np.float64)
     sums_NM = np.zeros((images, values.shape[1]))
+    # Not `sums_NM[image_Q] += …`, which counts an image with several captions once.
     np.add.at(sums_NM, image_Q, values)
     return sums_NM
 
@@ -36,6 +37,7 @@ def bootstrap_means(
 ) -> NDArray[np.float64]:
     """Take means [R, M] over the queries of resampled images; equal seeds and N give equal resamples."""
     values = np.asarray(values_QM, np.float64)
+    # A resample holds a varying number of queries, by which its sums are divided.
     with_counts = np.column_stack([values, np.ones(len(values))])
     sums_NM = image_sums(with_counts, image_Q, images)
     drawn = np.concatenate([times_RN @ sums_NM for times_RN in _draws(images, seed, resamples)])
@@ -59,6 +61,7 @@ def bootstrap_medians(
     for times_RN in _draws(images, seed, resamples):
         for times_N in times_RN.astype(np.int64):
             upto_Q = np.cumsum(times_N[image_ordered_Q])
+            # The two middle values, which are one where the number is odd.
             middle = [(upto_Q[-1] - 1) // 2 + 1, upto_Q[-1] // 2 + 1]
             medians.append(ordered_Q[np.searchsorted(upto_Q, middle)].mean())
     return np.array(medians)
@@ -88,6 +91,7 @@ def sign_flip(differences_NM: ArrayLike, *, seed: int, flips: int = FLIPS) -> ND
     for size in _chunks(flips):
         signs = 2.0 * random.integers(0, 2, (size, len(differences)), np.int8) - 1
         reached_M += (np.abs(signs @ differences) >= needed_M).sum(axis=0)
+    # What was observed is one of the flips, so that p is never 0.
     p_M: NDArray[np.float64] = (1 + reached_M) / (1 + flips)
     return p_M
 
@@ -105,6 +109,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     """Adjust a family of p values by Holm's step-down method, in the given order."""
     order = np.argsort(p_values, kind="stable")
     factors = len(order) - np.arange(len(order))
+    # A larger p value is never adjusted below a smaller one.
     stepped = np.minimum(1, np.maximum.accumulate(np.asarray(p_values)[order] * factors))
     adjusted = np.empty(len(order))
     adjusted[order] = stepped

@@ -25,13 +25,16 @@ from dragoman.errors import UserError
 from dragoman.records import ROLES
 
 NEEDS = ("image", "text", "back", "teacher", "pooled", "tokens", "fused")
-"""All that an objective can ask for: fields of `Views`, and "back", back-translations among the texts."""
+"""All that an objective can ask for: fields of `Views`, and "back", back-translations among the texts.
+
+"fused" is drawn by the settings of a `MatchingConfig`, so only a subclass of that asks for it.
+"""
 BACK = ROLES.index("back")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectiveConfig:
-    """Settings of an objective, and what it declares to training.
+    """Settings of an objective, and what it declares: `needs`, `reads_source`, `target_languages`.
 
     Fields named `…temperature` must lie in [0.001, 0.5] and numbers named `…weight` must be 0 or more; a
     subclass with rules of its own calls `super().__post_init__()` first. Both raise UserError.
@@ -208,6 +211,7 @@ class Objective(nn.Module):
 
     def total(self, terms: Mapping[str, Tensor]) -> Tensor:
         """Return the weighted sum that training minimises."""
+        # In the order of the terms, not of their names: the last bits of a run depend on it.
         return torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
 
 

@@ -91,6 +91,7 @@ class Dragoman(Objective):
 
     def forward(self, views: Views, batch: Batch) -> dict[str, Tensor]:
         whole = views.image.shape[1]
+        # The whole vector last and always: it is the one that indexes hold.
         widths = (*(width for width in self.config.prefixes if width < whole), whole)
         found = [self._terms(views if width == whole else _cut(views, width), batch) for width in widths]
         return {name: torch.stack([terms[name] for terms in found]).mean() for name in found[0]}

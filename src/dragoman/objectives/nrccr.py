@@ -104,6 +104,7 @@ class NRCCR(Objective):
 
     def forward(self, views: Views, batch: Batch) -> dict[str, Tensor]:
         config = self.config
+        # Both by ascending pair, so that row i of either is one pair.
         source, target = batch.rows(0), batch.rows(1)
         terms = {
             "source": self._contrast_images(views, batch, source),
@@ -177,6 +178,7 @@ class NRCCR(Objective):
     def _contrast_cycle(self, views: Views, batch: Batch, source: Tensor) -> Tensor:
         """Contrast source captions with back-translations, which count by the trust of the translation."""
         back = batch.rows(0, back=True)
+        # With `back_share` below 1, not every source caption has its way back in the step.
         kept = source[(batch.pair[source][:, None] == batch.pair[back][None, :]).any(1)]
         item, weight_P = batch.item[kept], batch.weights(back)
         similarity_PP = views.text[kept] @ views.text[back].T

@@ -87,6 +87,7 @@ def ranks_of(table: pa.Table) -> Ranks:
     lists = table["positive_ranks"].combine_chunks()
     counts = pc.list_value_length(lists).to_numpy(zero_copy_only=False)
     start = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    # Hits are for looking at; metrics need ranks alone.
     nothing = np.empty((len(table), 0))
     gallery = table["gallery"][0].as_py()
     rho = pc.list_flatten(lists).to_numpy(zero_copy_only=False)
@@ -143,6 +144,7 @@ def measure(part: pa.Table, seed: int) -> Measured:
 
 def measure_row(there: Measured, back: Measured) -> tuple[dict[str, Any], dict[str, Any]]:
     """Give results and intervals of one row: of both directions, and summed over them."""
+    # Sample by sample, which is why both directions must be resampled alike.
     sum_R = sum((way.samples[name] for way in (there, back) for name in RECALLS), np.zeros(1))
     results = {"text_to_image": there.metrics, "image_to_text": back.metrics}
     intervals = {"text_to_image": there.intervals, "image_to_text": back.intervals}

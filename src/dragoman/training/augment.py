@@ -33,6 +33,7 @@ class Augmentation:
         words = {word.lower() for text in source_texts for word in text.split(" ")}
         found: dict[str, tuple[str, ...]] = {}
         for lexicon in lexicons:
+            # Sorted: the order of a set differs from process to process, and with it that of a vocabulary.
             for word in sorted(words):
                 for rendering in lexicon.renderings(word):
                     found[rendering] = (*found.get(rendering, ()), word)

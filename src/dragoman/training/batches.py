@@ -107,6 +107,7 @@ class StepPlan:
     def step(self, number: int) -> Step:
         """Step `number` of the run, counted from 0."""
         epoch, position = divmod(number, self.steps_per_epoch)
+        # A generator for each step, so that a resumed run need not draw what came before.
         draws = np.random.default_rng([self.config.seed, epoch, position])
         return self._build(self._units_of(epoch, position), draws)
 
@@ -143,6 +144,8 @@ class StepPlan:
 
     def _build(self, units: list[int], draws: Generator) -> Step:
         config, samples = self.config, self.samples
+        # All share one generator: captions, languages, then texts, a language after the other. The order of
+        # draws is part of what a seed means.
         captions = [self._draw_caption(self.units[unit], draws) for unit in units]
         languages = [self._draw_languages(self.units[unit], draws) for unit in units]
         items = list(dict.fromkeys(samples.item_id[caption] for caption in captions))
@@ -159,6 +162,7 @@ class StepPlan:
         for caption, chosen in zip(captions, languages, strict=True):
             if 0 in chosen:
                 add(caption, 0, HUMAN, samples.source_text[caption], 1.0)
+        # Units stand in random order, so the first ones are a random share.
         with_back = round(config.back_share * len(units)) if self.back else 0
         for lang, target in enumerate(samples.targets, start=1):
             role = MT if target.engines else HUMAN
@@ -203,6 +207,7 @@ class StepPlan:
         count = self.config.extra_images
         if not count:
             return []
+        # Enough are left when those in the step already are passed over.
         chosen = draws.permutation(len(self.samples.items))[: count + len(taken)].tolist()
         return [item_id for at in chosen if (item_id := self.samples.items[at]) not in taken][:count]
 
@@ -241,7 +246,9 @@ def nearest_items(features: FeatureSet, item_ids: Sequence[str]) -> NDArray[np.i
     vectors_ID = np.empty((len(rows_I), features.width), np.float32)
     for start in range(0, len(rows_I), BLOCK):
         seen = np.asarray(features.whole(rows_I[start : start + BLOCK]), np.float32)
+        # Frames that are not there are NaN.
         vectors_ID[start : start + BLOCK] = np.nanmean(seen, axis=1) if seen.ndim == 3 else seen
+    # Vectors of a tower share a large part, which would bring all cosines near to 1.
     vectors_ID -= vectors_ID.mean(axis=0)
     vectors_ID /= np.maximum(np.linalg.norm(vectors_ID, axis=1, keepdims=True), 1e-9)
     count = min(NEAREST, len(rows_I) - 1)
@@ -251,7 +258,7 @@ def nearest_items(features: FeatureSet, item_ids: Sequence[str]) -> NDArray[np.i
     for start in range(0, len(rows_I), BLOCK):
         cosine_BI = vectors_ID[start : start + BLOCK] @ vectors_ID.T
         places_B = np.arange(len(cosine_BI))
-        cosine_BI[places_B, start + places_B] = -np.inf
+        cosine_BI[places_B, start + places_B] = -np.inf  # itself
         some_BN = np.argpartition(-cosine_BI, count - 1, axis=1)[:, :count]
         nearness_BN = np.take_along_axis(cosine_BI, some_BN, axis=1)
         order_BN = np.argsort(-nearness_BN, axis=1, kind="stable")

@@ -118,6 +118,7 @@ class Extension:
                 )
             ]
         )
+        # Here and not at the start: only now is it known where the student stands.
         self.teacher.to(batch.pair.device)
         return self.teacher.encode_text(self.teacher.trunk.prepare(different)).vector[row_of_text]
 
@@ -136,6 +137,7 @@ class Extension:
         model.requires_grad_(False)
         model.freeze(model.text_head.norm)
         pieces.requires_grad_(True)
+        # Rows of one table cannot be frozen alone: the others get no gradient, and such runs no weight decay.
         new_V1 = (torch.arange(len(pieces)) >= known).unsqueeze(1)
         pieces.register_hook(  # type: ignore[no-untyped-call]
             lambda gradient: gradient * new_V1.to(gradient.device)

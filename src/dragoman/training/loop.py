@@ -161,6 +161,7 @@ class _Run:
                     started = time.perf_counter()
                     self.state.require_finite()
                     vars(progress).update(self.processes.on_first(lambda: self._validate(history)))
+                    # Captions a second are those of training.
                     clock += time.perf_counter() - started
                 # A signal that reached one of them stops all of them, after the same step.
                 stopping = self.processes.largest(stop.number)
@@ -170,6 +171,7 @@ class _Run:
                 if stopping:
                     stop.number = stopping
                     break
+        # A stop has raised KeyboardInterrupt by now: only a whole run gets its manifest.
         self.processes.on_first(self._finish)
 
     def _start(self) -> Progress:
@@ -182,6 +184,7 @@ class _Run:
 
     def _tidy(self) -> None:
         remove_torn(self.folder)
+        # Before the first step: what a kill leaves then says which run it was.
         write_json(self.folder / CONFIG, self.identity)
 
     def _shorten_history(self) -> None:
@@ -197,6 +200,7 @@ class _Run:
         self._log(history, validation=found)
         if found["mean"] > progress.best or config.select == "last":
             progress.best, progress.best_step, progress.stale = found["mean"], progress.step, 0
+            # Before the checkpoint: a kill between the two repeats this validation, with the same result.
             save_model(self.folder / "model", self.state.model, self._details())
             progress.since_halving += 1
         else:

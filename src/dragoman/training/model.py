@@ -74,6 +74,7 @@ def _moments(features: FeatureSet, item_ids: list[str]) -> tuple[Tensor, Tensor]
         total += vectors.sum(0)
         squares += np.square(vectors).sum(0)
     mean = total / count
+    # Rounding may take the variance of a constant component below 0.
     deviation = np.sqrt(np.maximum(squares / count - np.square(mean), 0))
     return torch.from_numpy(mean).float(), torch.from_numpy(deviation).float()
 
@@ -98,6 +99,7 @@ def word_links(
             for row, choices in enumerate(target.choices)
             for choice in choices
         ]
+        # A draw of its own: all seeds of a run shall have the same links.
         chosen = np.random.default_rng(0).permutation(len(pairs))[:CAPTIONS]
         sources = [read(pairs[at][0].lower(), config) for at in chosen]
         texts = [_words(pairs[at][1].lower(), config) for at in chosen]
@@ -161,6 +163,7 @@ def model_one(given: Sequence[NDArray[np.int64]], words: Sequence[NDArray[np.int
     # Each occurrence of a word shares one count out over the given words of its row.
     fan = np.concatenate(fans)
     occurrence_P = np.repeat(np.arange(len(fan)), fan)
+    # Two numbers in one, as np.unique of single numbers is much faster than of rows.
     pairs, pair_P = np.unique(word_P * (size + 1) + given_P, return_inverse=True)
     given_of_pair = pairs % (size + 1)
     probability = np.ones(len(pairs))

@@ -77,6 +77,7 @@ class Processes:
         Of `shared` parameters each process has what its own texts and images gave, and these add up. Of
         `whole` ones each has all of it; their mean keeps the processes in step through rounding.
         """
+        # The sum below would count a whole gradient once for every process.
         for parameter in whole:
             if parameter.grad is not None:
                 parameter.grad /= self.count
@@ -89,6 +90,7 @@ class Processes:
         ]
         if not learning:
             return
+        # One message: a hundred small ones take longer than their bytes.
         flat = torch.cat([_gradient(parameter).reshape(-1) for parameter in learning])
         dist.all_reduce(flat)
         gradients = torch.split(flat, [parameter.numel() for parameter in learning])
@@ -116,7 +118,7 @@ class Processes:
         try:
             if self.first:
                 told[0] = work()
-        except BaseException as error:
+        except BaseException as error:  # Ctrl-C too: the others wait below, for up to a day
             told[1] = getattr(error, "exit_code", Exit.FAILURE)
             raise
         finally:
@@ -179,6 +181,7 @@ class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, mine: Tensor, shapes: list[tuple[int, ...]], rank: int) -> Tensor:
         ctx.shape, ctx.start = shapes[rank], sum(shape[0] for shape in shapes[:rank])
+        # Shares differ by one row, texts by their tokens; what is gathered must be of one shape.
         room = mine.new_zeros([max(sizes) for sizes in zip(*shapes, strict=True)])
         room[tuple(slice(size) for size in mine.shape)] = mine
         parts = [torch.empty_like(room) for _ in shapes]
@@ -188,6 +191,7 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        # Each process computes the whole loss, so its gradient of these rows is complete: nothing to add.
         own = gradient[ctx.start : ctx.start + ctx.shape[0]]
         return own[:, : ctx.shape[1]], None, None
 

@@ -113,6 +113,7 @@ def load_checkpoint(path: Path, parts: Mapping[str, Any]) -> tuple[Progress, lis
     Raises UserError for a damaged file, or one that does not fit the parts.
     """
     try:
+        # Tensors and plain values only: a checkpoint from elsewhere must not run code.
         stored = torch.load(path, map_location="cpu", weights_only=True)
         for name, part in parts.items():
             part.load_state_dict(stored["states"][name])

@@ -56,6 +56,7 @@ class TrainState:
                 f"so {self.processes.count} processes cannot share a step. Start one: dragoman train …"
             )
         self.features = corpus.features(config.features)
+        # Model, objective, then all that steps draw: another order would be another run of the same seed.
         torch.manual_seed(config.seed)
         if extension is None:
             model = new_model(config, self.features, samples, known_words)
@@ -111,6 +112,7 @@ class TrainState:
             views, batch = self.encoder.encode(step)
             if self.extension is not None:
                 views = replace(views, anchor=self.extension.anchors(step, batch))
+        # First, on the views as they are: what the encoders then deceive has seen this step.
         if self.opponent_optimizer is not None:
             self._train_opponent(self.opponent_optimizer, views, batch)
         with self._autocast():
@@ -119,9 +121,11 @@ class TrainState:
         # What no term learns from, such as a teacher that is only looked at, needs no memory any more.
         del views
         set_rate(self.optimizer, rate_factor)
+        # To none and not to 0: what this step does not reach, the optimizer leaves alone, momentum included.
         self.optimizer.zero_grad()
         total.backward()  # type: ignore[no-untyped-call]
         self.processes.add_gradients(self._shared, self._whole)
+        # Where nothing is clipped, the norm is still wanted: it tells first that a run goes astray.
         norm = torch.nn.utils.clip_grad_norm_(self.trained, self.config.clip or math.inf)
         self.optimizer.step()
         self.progress.step += 1
@@ -167,6 +171,7 @@ class TrainState:
                 f"has its own random state. Start as many: torchrun --nproc-per-node {len(draws)} "
                 "-m dragoman train …"
             )
+        # Last: building the model has drawn.
         set_random_state(draws[self.processes.rank], self.processes.device)
 
     def _parts(self) -> dict[str, Any]:
@@ -186,6 +191,7 @@ def make_optimizer(
     known = set(map(id, pretrained))
     groups = [
         {
+            # Biases, norms and temperatures do not decay: 0 is nothing simpler for them.
             "params": [w for w in trained if (w.dim() > 1) == matrices and (id(w) in known) == old],
             "weight_decay": config.weight_decay if matrices else 0.0,
             "full_rate": config.pretrained_learning_rate if old else config.learning_rate,

@@ -58,6 +58,7 @@ def load_validation(corpus: Corpus, config: TrainConfig) -> Validation:
             queries[lang] = (captions.texts, captions.item_ids)
         described = f"mean SumR of human captions of the val split in {', '.join(config.targets)}"
     else:
+        # Trust may leave captions out of training; what runs are compared by must not depend on it.
         plain = replace(config, trust=TrustUse())
         samples = load_samples(corpus, plain, back=False, split="val")
         for target in samples.targets:

@@ -56,6 +56,7 @@ def weighted_targets(text_target_BT: Tensor, weight_T: Tensor) -> Tensor:
     `uniform_targets`.
     """
     mass_BT = text_target_BT * weight_T
+    # A row without a text has no mass: 0 over the smallest number is 0, where 0 / 0 is no number.
     return mass_BT / mass_BT.sum(1, keepdim=True).clamp(min=torch.finfo(mass_BT.dtype).tiny)
 
 
@@ -88,6 +89,7 @@ def multi_positive(
         entropy_B = torch.zeros_like(per_item_B)
     else:
         per_item_B = -(item_target_BT * log_share_BT).sum(1)
+        # `entr` is 0 at 0, where x · ln x is no number.
         entropy_B = torch.special.entr(item_target_BT).sum(1).detach()
     log_share_of_text_BT = torch.log_softmax(logits_BT, dim=0)
     if text_target.dim() == 1:
@@ -227,6 +229,7 @@ class SigmoidScale(nn.Module):
 
     def __init__(self, scale: float = 10.0, bias: float = -10.0) -> None:
         super().__init__()
+        # A logarithm, so that the scale stays above 0 wherever a step takes it.
         self.log = nn.Parameter(torch.tensor(math.log(scale)))
         self.bias = nn.Parameter(torch.tensor(bias))
 
@@ -248,6 +251,7 @@ class Temperature(nn.Module):
             self.register_buffer("log", value)
 
     def forward(self) -> Tensor:
+        # Beyond these a softmax is a maximum, or tells nothing apart; the gradient is 0 there.
         return self.log.exp().clamp(0.001, 0.5)
 
 

@@ -39,6 +39,7 @@ def similarity_distillation(
     learned_NN = image_NJ @ student_NJ.T / targets.temperature
     weight = torch.ones(len(image_NJ), device=image_NJ.device) if weight_N is None else weight_N
     losses = []
+    # Rows ask for the caption of an image, columns for the image of a caption.
     for dim in (1, 0):
         share, log_learned = taught_NN.softmax(dim), learned_NN.log_softmax(dim)
         log_learned = log_learned if targets.form == "ce" else log_learned - taught_NN.log_softmax(dim)
