@@ -54,10 +54,10 @@ class Channels:
 
     def at(self, weight: float) -> Scores:
         """Fuse the scores; `weight` 0 is the target channel alone and 1 the source channel alone."""
-        return _Fused(self, weight)
+        return _Mixed(self, weight)
 
 
-class _Fused:
+class _Mixed:
     def __init__(self, channels: Channels, weight: float) -> None:
         if not 0 <= weight <= 1:
             raise UserError(f"The fusion weight must lie in 0..1, got {weight}")

@@ -22,6 +22,7 @@ from dragoman.pipelines.literature import (
     published_rows,
     read_figures,
 )
+from dragoman.reports.rows import DIRECTIONS
 from dragoman.training.config import TrainConfig
 
 Reports = list[list[Path]]
@@ -60,9 +61,7 @@ def benchmark_result(
                 figures.setdefault(figure, {}).setdefault(lang, []).append(value)
         if len(reports) == 1 and _one_caption_each(reports[0]):
             found = reports[0]["consistency"]["direct"]
-            consistency.append(
-                statistics.mean(found[way]["mrv_std"] for way in ("text_to_image", "image_to_text"))
-            )
+            consistency.append(statistics.mean(found[way]["mrv_std"] for way in DIRECTIONS))
     if protocol.folds:
         made_by["gallery"] = protocol.gallery(test)
     return BenchmarkResult(

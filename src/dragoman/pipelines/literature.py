@@ -16,9 +16,9 @@ from typing import Any
 
 from dragoman.errors import UserError
 from dragoman.evaluation import Metric
+from dragoman.reports.rows import DIRECTIONS
 
 BOTH = "both"
-DIRECTIONS = ("text_to_image", "image_to_text")
 
 
 @dataclass(frozen=True)
