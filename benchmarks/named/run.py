@@ -20,7 +20,7 @@ os.environ |= {"MALLOC_MMAP_THRESHOLD_": str(1 << 32), "MALLOC_TRIM_THRESHOLD_":
 
 from dragoman.corpus.given import GivenFeatures
 from dragoman.pipelines import experiment
-from dragoman.pipelines.benchmark import BenchmarkConfig, run_benchmark
+from dragoman.pipelines.benchmark import BenchmarkSettings, run_benchmark
 from dragoman.pipelines.benchmark_row import BenchmarkResult
 from dragoman.pipelines.experiment import spread, table
 
@@ -53,7 +53,7 @@ def benchmark(data: Path, out: Path, recipe: str, seeds: int, device: str) -> Be
     """`dragoman benchmark flickr8k-cn`, as docs/benchmarks.md types it."""
     vectors = data / "flickr8k_multilingual" / "features"
     settings = {"steps": str(STEPS), "captions_per_step": str(CAPTIONS_PER_STEP), **OWN.get(recipe, {})}
-    config = BenchmarkConfig(
+    config = BenchmarkSettings(
         name="flickr8k-cn",
         languages=("zh",),
         recipe=recipe,

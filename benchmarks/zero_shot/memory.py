@@ -29,10 +29,10 @@ from dragoman.pipelines.computer import commit_and_computer
 NAME, WIDTH, WORDS = "xm3600", 512, 2000
 MEASURED = """
 import resource, sys
-from dragoman.pipelines.benchmark import BenchmarkConfig
+from dragoman.pipelines.benchmark import BenchmarkSettings
 from dragoman.pipelines.benchmark import run_benchmark
 model, media, root, out = sys.argv[1:]
-config = BenchmarkConfig(name="xm3600", test="all", model=model, media=media, device="cpu")
+config = BenchmarkSettings(name="xm3600", test="all", model=model, media=media, device="cpu")
 result = run_benchmark(config, root, out)
 print(len(next(iter(result.figures.values()))), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """

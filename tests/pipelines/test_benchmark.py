@@ -20,7 +20,7 @@ from dragoman.corpus import Corpus, datasets
 from dragoman.corpus.given import GivenFeatures
 from dragoman.errors import UserError
 from dragoman.pages.benchmark import BenchmarkPage
-from dragoman.pipelines.benchmark import BenchmarkConfig, run_benchmark
+from dragoman.pipelines.benchmark import BenchmarkSettings, run_benchmark
 from dragoman.pipelines.benchmark_row import BenchmarkResult, tables_of
 from dragoman.pipelines.literature import AR, CIRCUMSTANCES, PROTOCOLS, R1_THERE, protocol_of, published_rows
 
@@ -51,7 +51,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def config(root: Path, **more: object) -> BenchmarkConfig:
+def config(root: Path, **more: object) -> BenchmarkSettings:
     given: dict[str, object] = {
         "name": "multi30k-task1",
         "languages": ("de",),
@@ -61,7 +61,7 @@ def config(root: Path, **more: object) -> BenchmarkConfig:
         "seeds": (1, 2),
         "device": "cpu",
     }
-    return BenchmarkConfig(**(given | more))  # type: ignore[arg-type]
+    return BenchmarkSettings(**(given | more))  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from dragoman.corpus import Corpus
 from dragoman.corpus.given import GivenFeatures
 from dragoman.corpus.readers import coco
 from dragoman.errors import UserError
-from dragoman.pipelines.benchmark import BenchmarkConfig, run_benchmark
+from dragoman.pipelines.benchmark import BenchmarkSettings, run_benchmark
 from dragoman.pipelines.benchmark_row import BenchmarkResult, of_public
 
 ITEMS = {"train": 16, "val": 6, "test": 6}
@@ -39,7 +39,7 @@ def said(words: tuple[str, ...], places: np.ndarray, slot: int) -> str:
     return " ".join(words[place] for place in np.roll(places, slot))
 
 
-def config(root: Path, name: str, **more: Any) -> BenchmarkConfig:
+def config(root: Path, name: str, **more: Any) -> BenchmarkSettings:
     given: dict[str, Any] = {
         "name": name,
         "recipe": "translate_train",
@@ -48,7 +48,7 @@ def config(root: Path, name: str, **more: Any) -> BenchmarkConfig:
         "seeds": (1,),
         "device": "cpu",
     }
-    return BenchmarkConfig(**(given | more))
+    return BenchmarkSettings(**(given | more))
 
 
 @pytest.fixture(scope="module")

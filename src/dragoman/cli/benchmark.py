@@ -53,7 +53,7 @@ def command(
     """
     from dragoman.corpus.given import GivenFeatures, GivenFrames
     from dragoman.errors import UserError
-    from dragoman.pipelines.benchmark import BenchmarkConfig, run_benchmark
+    from dragoman.pipelines.benchmark import BenchmarkSettings, run_benchmark
     from dragoman.settings import pairs
 
     if (features is None) != (feature_ids is None) or (features and frames):
@@ -61,7 +61,7 @@ def command(
     vectors: GivenFeatures | GivenFrames | None = GivenFrames(path=frames) if frames else None
     if features is not None and feature_ids is not None:
         vectors = GivenFeatures(vectors=features, ids=feature_ids)
-    config = BenchmarkConfig(
+    config = BenchmarkSettings(
         name=name,
         languages=tuple(lang.strip() for lang in languages.split(",") if lang.strip()),
         features=vectors,

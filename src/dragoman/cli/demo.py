@@ -23,9 +23,9 @@ def command(out: str, video: bool, smallest: bool) -> None:
     from dataclasses import replace
 
     with needs("train", "The demo"):
-        from dragoman.pipelines.demo import SMALLEST, DemoConfig, comparison_lines, run_demo
+        from dragoman.pipelines.demo import SMALLEST, DemoSettings, comparison_lines, run_demo
 
-    result = run_demo(out, replace(SMALLEST if smallest else DemoConfig(), video=video))
+    result = run_demo(out, replace(SMALLEST if smallest else DemoSettings(), video=video))
     for line in comparison_lines(result.reports, result.differences):
         click.echo(line)
     click.echo(f"Look at {result.page} and {result.sheet}")

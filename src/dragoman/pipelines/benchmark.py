@@ -38,7 +38,7 @@ OF_TRAINING = ("recipe", "settings", "back")
 
 
 @dataclass(frozen=True, kw_only=True)
-class BenchmarkConfig:
+class BenchmarkSettings:
     """A measurement on a data set of `dragoman corpus`."""
 
     name: str
@@ -63,7 +63,7 @@ class BenchmarkConfig:
     device: str = "auto"
 
 
-def run_benchmark(config: BenchmarkConfig, root: str | Path, out: str | Path) -> BenchmarkResult:
+def run_benchmark(config: BenchmarkSettings, root: str | Path, out: str | Path) -> BenchmarkResult:
     """Prepare, translate, train and evaluate into `out`: corpus/, run-<seed>/, report-<seed>/, and the
     page as benchmark.md and benchmark.html.
 
@@ -102,7 +102,7 @@ def run_benchmark(config: BenchmarkConfig, root: str | Path, out: str | Path) ->
     return result
 
 
-def _require_same(folder: Path, config: BenchmarkConfig) -> None:
+def _require_same(folder: Path, config: BenchmarkSettings) -> None:
     """Seeds may be added; anything else would mix two benchmarks in one folder."""
     file = folder / "config.json"
     said: dict[str, Any] = json.loads(json.dumps(asdict(config), default=str))
@@ -117,7 +117,7 @@ def _require_same(folder: Path, config: BenchmarkConfig) -> None:
     write_json(file, said)
 
 
-def _corpus(config: BenchmarkConfig, protocol: Protocol, root: Path, folder: Path) -> Corpus:
+def _corpus(config: BenchmarkSettings, protocol: Protocol, root: Path, folder: Path) -> Corpus:
     if not (folder / MANIFEST).is_file():
         log.info("corpus %s", folder)
         wanted = tuple(dict.fromkeys((SOURCE, *config.languages))) if config.languages else None
@@ -137,7 +137,7 @@ def _languages(corpus: Corpus, split: str) -> list[str]:
     return corpus.select(role="human", split=split).languages
 
 
-def _test(config: BenchmarkConfig) -> str:
+def _test(config: BenchmarkSettings) -> str:
     if config.test is not None:
         return config.test
     tests = datasets.load(config.name).about.tests
@@ -148,7 +148,7 @@ def _test(config: BenchmarkConfig) -> str:
 class Stages:
     """Stages of one benchmark, into `folder`."""
 
-    config: BenchmarkConfig
+    config: BenchmarkSettings
     protocol: Protocol
     corpus: Corpus
     folder: Path
@@ -239,7 +239,7 @@ class Stages:
         )
 
 
-def require_recipe(config: BenchmarkConfig, targets: Sequence[str]) -> None:
+def require_recipe(config: BenchmarkSettings, targets: Sequence[str]) -> None:
     """Raise UserError for an unknown recipe or setting before hours are spent on what comes first."""
     group = targets[:1] if _learns_alone(config.recipe) else targets
     if group:
@@ -252,7 +252,7 @@ def _learns_alone(recipe: str) -> bool:
     return chosen.loss.target_languages == 1
 
 
-def _training_text(config: BenchmarkConfig, corpus: Corpus, targets: Sequence[str]) -> dict[str, str]:
+def _training_text(config: BenchmarkSettings, corpus: Corpus, targets: Sequence[str]) -> dict[str, str]:
     """Settings that say what the target languages are learned from: machine captions where there are any.
 
     Raises UserError where one of them has nothing.

@@ -36,7 +36,7 @@ WAY = "text_to_image"
 
 
 @dataclass(frozen=True, kw_only=True)
-class DemoConfig:
+class DemoSettings:
     """Settings of the demonstration; the default takes a few minutes on two cores."""
 
     items: int = WorldConfig.items
@@ -56,7 +56,7 @@ class DemoConfig:
         return (self.target, *self.unseen, SOURCE)
 
 
-SMALLEST = DemoConfig(
+SMALLEST = DemoSettings(
     items=240,
     unseen=(),
     settings={
@@ -85,7 +85,7 @@ class DemoResult:
     """Index of all pictures, by the model of nrccr: `dragoman search` and `dragoman serve` open it."""
 
 
-def run_demo(out: str | Path, config: DemoConfig) -> DemoResult:
+def run_demo(out: str | Path, config: DemoSettings) -> DemoResult:
     """Run every stage into `out`: world/, <recipe>/run, <recipe>/report, report.html,
     contact_sheet.png, index/.
 
@@ -122,7 +122,7 @@ def run_demo(out: str | Path, config: DemoConfig) -> DemoResult:
     )
 
 
-def _translate(world: Path, config: DemoConfig) -> None:
+def _translate(world: Path, config: DemoSettings) -> None:
     """English into the target and back for training; human test captions into English for translate-test."""
     if (world / "trust" / "report.html").is_file():  # the last file that is written here
         return
@@ -140,7 +140,7 @@ def _translate(world: Path, config: DemoConfig) -> None:
     write_trust_page(world / "trust" / "report.html", score_trust(world))
 
 
-def _trial(world: Path, folder: Path, recipe: str, config: DemoConfig) -> Trial:
+def _trial(world: Path, folder: Path, recipe: str, config: DemoSettings) -> Trial:
     return Trial(
         corpus=world,
         arm=Arm(
