@@ -16,8 +16,7 @@ import pyarrow.compute as pc
 from dragoman.corpus.corpus import Corpus
 from dragoman.errors import UserError
 from dragoman.folders import Format
-from dragoman.reports.measure import DEFINITIONS, Measured, measure, measure_row, part
-from dragoman.reports.rows import DIRECTIONS
+from dragoman.reports.measure import DEFINITIONS, Measured, measure, measure_cells, part
 
 COLUMN = "fold"
 """Metadata of items."""
@@ -38,8 +37,8 @@ def mean_of_folds(reports: Mapping[str, dict[str, Any]], tables: Sequence[pa.Tab
     reports: `report.json` of each fold. tables: its `queries.parquet`.
     """
     first = next(iter(reports.values()))
-    rows = _shared_rows([one["results"] for one in reports.values()])
-    results, intervals = _means(tables, rows, first["settings"]["seed"])
+    cells, seed = _shared_cells([one["results"] for one in reports.values()]), first["settings"]["seed"]
+    results, intervals = measure_cells(cells, lambda *cell: _mean(tables, cell, seed))
     return {
         "results": results,
         "intervals": intervals,
@@ -82,32 +81,19 @@ def _folds(corpus: Corpus, split: str) -> list[Any]:
     return sorted(folds.unique().to_pylist())
 
 
-def _shared_rows(results: Sequence[dict[str, dict[str, Any]]]) -> dict[str, list[str]]:
-    """List languages and the rows that they have in every fold."""
-    return {
-        language: [row for row in rows if all(row in other[language] for other in results)]
+def _shared_cells(results: Sequence[dict[str, dict[str, Any]]]) -> list[tuple[str, str]]:
+    """List languages and rows that every fold has."""
+    return [
+        (language, row)
         for language, rows in results[0].items()
-    }
+        for row in rows
+        if all(row in other[language] for other in results)
+    ]
 
 
-def _means(
-    tables: Sequence[pa.Table], rows_of: dict[str, list[str]], seed: int
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Measure results and intervals, shaped as those of a single report."""
-    results: dict[str, Any] = {}
-    intervals: dict[str, Any] = {}
-    for language, rows in rows_of.items():
-        for row in rows:
-            ways = [_mean(tables, language, row, way, seed) for way in DIRECTIONS]
-            figures, ends = measure_row(*ways)
-            results.setdefault(language, {})[row] = figures
-            intervals.setdefault(language, {})[row] = ends
-    return results, intervals
-
-
-def _mean(tables: Sequence[pa.Table], language: str, row: str, way: str, seed: int) -> Measured:
+def _mean(tables: Sequence[pa.Table], cell: tuple[str, str, str], seed: int) -> Measured:
     # Folds hold different images, so they are resampled apart, each by a seed of its own.
-    folds = [measure(part(table, language, row, way), seed + place) for place, table in enumerate(tables)]
+    folds = [measure(part(table, *cell), seed + place) for place, table in enumerate(tables)]
     return Measured(
         {name: float(np.mean([one.metrics[name] for one in folds])) for name in folds[0].metrics},
         {name: np.mean([one.samples[name] for one in folds], axis=0) for name in folds[0].samples},

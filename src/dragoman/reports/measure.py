@@ -5,7 +5,7 @@ Q queries, K listed hits, N images, R resamples.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -142,7 +142,7 @@ def measure(part: pa.Table, seed: int) -> Measured:
     return Measured(summarise(ranks), {name: samples[name] for name in METRICS})
 
 
-def measure_row(there: Measured, back: Measured) -> tuple[dict[str, Any], dict[str, Any]]:
+def _measure_row(there: Measured, back: Measured) -> tuple[dict[str, Any], dict[str, Any]]:
     """Give results and intervals of one row: of both directions, and summed over them."""
     # Sample by sample, which is why both directions must be resampled alike.
     sum_R = sum((way.samples[name] for way in (there, back) for name in RECALLS), np.zeros(1))
@@ -160,12 +160,20 @@ def measure_row(there: Measured, back: Measured) -> tuple[dict[str, Any], dict[s
 
 def measure_table(table: pa.Table, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
     """Measure all languages and rows of a `queries.parquet`: results, and intervals of the same shape."""
+    # Not by threads, which would bring the cells in any order.
+    found = table.select(["language", "row"]).group_by(["language", "row"], use_threads=False).aggregate([])
+    cells = zip(found["language"].to_pylist(), found["row"].to_pylist(), strict=True)
+    return measure_cells(cells, lambda *cell: measure(part(table, *cell), seed))
+
+
+def measure_cells(
+    cells: Iterable[tuple[str, str]], measured: Callable[[str, str, str], Measured]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Give results and intervals of languages and rows; `measured` tells of a cell in one direction."""
     results: dict[str, Any] = {}
     intervals: dict[str, Any] = {}
-    found = table.select(["language", "row"]).group_by(["language", "row"], use_threads=False).aggregate([])
-    for language, row in zip(found["language"].to_pylist(), found["row"].to_pylist(), strict=True):
-        there, back = (measure(part(table, language, row, way), seed) for way in DIRECTIONS)
-        figures, ends = measure_row(there, back)
+    for language, row in cells:
+        figures, ends = _measure_row(*(measured(language, row, way) for way in DIRECTIONS))
         results.setdefault(language, {})[row] = figures
         intervals.setdefault(language, {})[row] = ends
     return results, intervals
