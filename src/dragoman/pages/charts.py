@@ -116,6 +116,7 @@ def _step(top: float) -> float:
 
 
 def _cutoffs(gallery: int) -> Sequence[int]:
+    # Evenly spaced on the logarithmic axis: every K of a large gallery would be a heavy page.
     return sorted({round(gallery ** (i / 80)) for i in range(81)} | set(range(1, min(10, gallery) + 1)))
 
 

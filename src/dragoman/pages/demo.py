@@ -59,6 +59,7 @@ def write_page(
 
 
 def _shown(folder: Path, corpus: Corpus, example: DemoExample, item_id: str) -> dict[str, Any]:
+    # Links, not copies: the page lies beside the world that it shows.
     file = media_file(corpus, item_id)
     return {
         "item_id": item_id,

@@ -104,6 +104,7 @@ def run_benchmark(config: BenchmarkSettings, root: str | Path, out: str | Path) 
 
 def _require_same(folder: Path, config: BenchmarkSettings) -> None:
     """Seeds may be added; anything else would mix two benchmarks in one folder."""
+    # Here and not in the stages: reports are reused by their manifests, which do not name these settings.
     file = folder / "config.json"
     said: dict[str, Any] = json.loads(json.dumps(asdict(config), default=str))
     del said["seeds"]
@@ -179,6 +180,7 @@ class Stages:
                     back=config.back,
                     settings=TranslateSettings(splits=("train", "val")),
                 )
+        # Opened again: translations have joined it.
         corpus = Corpus.open(self.corpus.folder)
         fixed = _training_text(config, corpus, targets)
         features = self._features(config.encoder)

@@ -98,6 +98,7 @@ class Trial:
                 write_text(path, found + "\n")
                 continue
             measure(self.run, self.corpus, self.reports[path], out=path)
+            # A report outlives its run.
             if (self.run / SECONDS).is_file():
                 shutil.copy(self.run / SECONDS, path)
         if not self.keep_run:
@@ -110,6 +111,7 @@ class Trial:
             train(self.corpus, self.arm.config(self.seed), self.run, device=self.device)
         elif not known:
             self.train(self)
+        # Of the last start alone, where a training was interrupted.
         if not known:
             write_text(self.run / SECONDS, json.dumps(time.perf_counter() - started))
 
@@ -136,6 +138,7 @@ def perform(trials: Sequence[Trial], *, workers: int = 1, threads: int = 1) -> N
     # The gradient of the embeddings is a large block; without these, every step asks the system for it anew.
     os.environ |= {"MALLOC_MMAP_THRESHOLD_": str(1 << 32), "MALLOC_TRIM_THRESHOLD_": str(1 << 33)}
     context = multiprocessing.get_context("spawn")  # so that libraries see the number of threads
+    # A process for each trial gives its memory back, and cannot hand its random state on.
     with ProcessPoolExecutor(workers, mp_context=context, max_tasks_per_child=1) as pool:
         futures = {pool.submit(trial.perform): trial for trial in waiting}
         for number, future in enumerate(as_completed(futures), 1):

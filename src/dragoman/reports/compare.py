@@ -128,6 +128,7 @@ def _of_pair(pair: Pair, both: dict[str, tuple[Answers, Answers]], seed: int) ->
         images, image_Q = np.unique(a.items, return_inverse=True)
         gain_QM = b.mean - a.mean
         sample_RM = bootstrap_means(gain_QM, image_Q, len(images), seed=seed)
+        # Captions of an image are answered or missed together, so an image is the unit that may flip.
         gain_NM = image_sums(gain_QM, image_Q, len(images)) / len(a.qids)
         p_M = sign_flip(gain_NM, seed=seed)
         for m, metric in enumerate(a.metrics):
@@ -178,6 +179,7 @@ def _spread(seeds_S: NDArray[np.float64]) -> float | None:
 
 
 def _mcnemar(a: Answers, b: Answers) -> float | None:
+    # Averaged over seeds, a query is neither answered nor missed.
     if len(a.values) > 1 or len(b.values) > 1:
         return None
     first = COMPARED.index("recall@1")
@@ -186,6 +188,7 @@ def _mcnemar(a: Answers, b: Answers) -> float | None:
 
 def _with_holm(lines: list[Difference]) -> list[Difference]:
     """Adjust p values over the languages of each row, direction and metric."""
+    # Languages are asked the same question; rows, directions and metrics are questions of their own.
     families: dict[tuple[str, str, str], list[int]] = {}
     for place, one in enumerate(lines):
         families.setdefault((one.pair.row, one.direction, one.metric), []).append(place)

@@ -164,6 +164,7 @@ def _choose_weight(evaluator: Evaluator, texts: QueryTexts) -> dict[str, Any] | 
     """Choose the weight of the highest SumR on validation captions; on human ones if they are translated."""
     if texts.translations is None:
         return None
+    # Figures need every query, a weight only enough of them.
     settings = replace(evaluator.settings, untranslated="drop")
     validation = queries.human_texts(evaluator.corpus, texts.language, "val", evaluator.source, settings)
     kind = "human"
@@ -172,6 +173,7 @@ def _choose_weight(evaluator: Evaluator, texts: QueryTexts) -> dict[str, Any] | 
         kind = "machine"
     if validation is None:
         return None
+    # Neither a second model nor the order of the fusion encoder takes part in the fused row.
     alone = evaluator.alone()
     vectors = alone.encode(validation, alone.encode_images("val"))
     swept = sum_r_by_weight(vectors, settings.fusion_normalisation)

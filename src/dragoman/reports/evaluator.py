@@ -70,6 +70,7 @@ class Evaluator:
             raise UserError(f"{run} does not exist. Train a model: dragoman train CORPUS --out {run}")
         model = load(run)
         other = None if translate_test_run is None else load(translate_test_run)
+        # Named here once, so that the report tells them.
         if settings.languages is None:
             trained_on = [*model.config.get("targets", []), model.config["source"]]
             settings = replace(settings, languages=trained_on)

@@ -38,6 +38,7 @@ def draw_examples(table: pa.Table, texts: QueryTexts, seed: int) -> tuple[list[E
     rank_Q = direct["rank"].to_numpy()
     random = np.random.default_rng(seed)
     kinds = np.flatnonzero(rank_Q == 1), np.flatnonzero(rank_Q > FAR)
+    # Drawn, as the best and the worst would be no picture of the rest.
     drawn = [random.permutation(places)[:PER_KIND] for places in kinds]
     ranks = _ranks_by_row(table, texts.language)
     hits, misses = ([_example(direct.slice(int(place), 1), texts, ranks) for place in one] for one in drawn)

@@ -118,6 +118,7 @@ def rank_rows(
 
 
 def _rerank(vectors: Vectors, matched: Matched, direction: str, positives: Positives, depth: int) -> Ranks:
+    # Rows of the scores are queries: where images ask, those that have a caption.
     queried = np.array(vectors.queried_images, np.int64)
 
     def match(query_N: NDArray[np.int64], entry_N: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -205,12 +206,14 @@ class Matcher:
         with bar(len(new_N), "Re-ranking", "pairs") as progress:
             for start in range(0, len(new_N), size):
                 text_N, row_N = np.divmod(new_N[start : start + size], len(self._features.ids))
+                # Texts are encoded and regions read once for all their pairs of this part.
                 asked, text_place_N = np.unique(text_N, return_inverse=True)
                 rows, row_place_N = np.unique(row_N, return_inverse=True)
                 pairs = np.stack([text_place_N, row_place_N], axis=1)
                 regions = self._features.parts(rows)
                 parts.append(self._model.rerank([texts[text] for text in asked], regions, pairs))
                 progress.update(len(pairs))
+        # In order, as `scores` finds a pair by bisection.
         joined_N = np.concatenate([self._key_N, new_N])
         order = np.argsort(joined_N, kind="stable")
         self._key_N, self._score_N = joined_N[order], np.concatenate(parts)[order]

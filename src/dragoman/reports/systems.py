@@ -113,6 +113,7 @@ class System:
     def answers(self, language: str, row: str, direction: str) -> Answers:
         """Join the answers of all seeds. Raises UserError where the reports hold different queries."""
         seeds = [report.answers(language, row, direction) for report in self.reports]
+        # Values are averaged query by query, which is sound only over equal queries.
         for other in seeds[1:]:
             require_same_queries(seeds[0], other, f"{language} {direction}")
         return replace(seeds[0], values=np.concatenate([one.values for one in seeds]))
