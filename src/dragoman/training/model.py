@@ -90,8 +90,8 @@ def word_links(
     if not config.links:
         return {}
     source_count: Counter[str] = Counter()
-    for text in samples.source_text:
-        source_count.update(read(text.lower(), config))
+    for source in samples.source_text:
+        source_count.update(read(source.lower(), config))
     links = {word: sources[: config.links] for word, sources in known.items()}
     for target in samples.targets:
         pairs = [
