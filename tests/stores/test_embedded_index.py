@@ -134,6 +134,30 @@ def test_dead_rows_are_given_back_when_they_are_most(
         assert_holds(index, oracle)
 
 
+def test_an_old_file_that_cannot_be_removed_yet_is_removed_later(
+    index: EmbeddedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows removes no file that a reader has mapped."""
+    monkeypatch.setattr(embedded, "COMPACT_AFTER", 5)
+    oracle = filled(index, 20)
+    gone = list(oracle.entries)[:15]
+    unlink = Path.unlink
+
+    def refused(path: Path, missing_ok: bool = False) -> None:
+        if path.name == "vectors-0.f32":
+            raise PermissionError
+        unlink(path, missing_ok)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", refused)
+        index.delete(gone)
+    oracle.delete(gone)
+    assert_holds(index, oracle)
+    assert (index._store.folder / "vectors-0.f32").exists()
+    index.delete(["nowhere"])
+    assert sorted(path.name for path in index._store.folder.glob("*.f32")) == ["vectors-1.f32"]
+
+
 def test_updates_compact_as_well_and_everything_may_be_deleted(
     index: EmbeddedStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -128,8 +128,9 @@ class EmbeddedStore(Store):
 
     def size(self) -> int:
         # Blocks, not lengths: a file of vectors has a hole at its end, which takes no place.
-        files = (path for path in self._store.folder.iterdir() if path.is_file())
-        return sum(path.stat().st_blocks * 512 for path in files)
+        files = [path.stat() for path in self._store.folder.iterdir() if path.is_file()]
+        # Windows does not tell of blocks; there such a hole is filled.
+        return sum(file.st_blocks * 512 if hasattr(file, "st_blocks") else file.st_size for file in files)
 
     def check(self) -> list[str]:
         """List what is wrong with the store, one line each; nothing where it is sound.

@@ -255,7 +255,9 @@ class Transactions:
         for path in self.folder.glob("vectors-*.f32"):
             number = path.stem.removeprefix("vectors-")
             if number.isdigit() and int(number) < generation:
-                path.unlink(missing_ok=True)
+                # Windows keeps a file that someone has mapped; the next writer comes by again.
+                with suppress(PermissionError):
+                    path.unlink(missing_ok=True)
                 sync_folder(self.folder)
 
 
