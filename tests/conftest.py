@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -36,7 +37,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 
 
 @pytest.fixture(scope="session")
-def traced_once() -> Iterator[None]:
+def traced_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """PyTorch traces a toy model as an ONNX graph once; later exports of the same weights get that graph.
 
     A trace takes seconds, and what is under test is around it. A graph of another model would be found,
@@ -44,7 +45,10 @@ def traced_once() -> Iterator[None]:
     """
     import torch
 
-    trace, graphs = torch.onnx.export, dict[str, bytes]()
+    trace, graphs = torch.onnx.export, tmp_path_factory.getbasetemp() / "graphs"
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        graphs = graphs.parents[1] / "graphs"  # one for all workers
+    graphs.mkdir(exist_ok=True)
 
     def once(module: torch.nn.Module, arguments: tuple[()], path: Path, **settings: Any) -> None:
         if settings["external_data"]:
@@ -55,10 +59,13 @@ def traced_once() -> Iterator[None]:
         told = sha256(repr((module, config, shapes)).encode())
         for name, value in module.state_dict().items():
             told.update(name.encode() + value.numpy().tobytes())
-        if (key := told.hexdigest()) not in graphs:
+        graph = graphs / told.hexdigest()
+        if not graph.exists():
             trace(module, arguments, path, **settings)
-            graphs[key] = path.read_bytes()
-        path.write_bytes(graphs[key])
+            # Renamed, as another worker may look while it is written.
+            shutil.copyfile(path, written := graph.with_suffix(f".{os.getpid()}"))
+            written.replace(graph)
+        shutil.copyfile(graph, path)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.onnx, "export", once)

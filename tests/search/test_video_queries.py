@@ -58,7 +58,7 @@ def ids(answer: Answer) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def readers_of_images(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def readers_of_images(traced_once: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A run, its export, and a public model."""
     root = tmp_path_factory.mktemp("models")
     run = save_seeing_run(root)
