@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fnmatch
+import pkgutil
 import re
 import shlex
 import sys
@@ -105,6 +107,41 @@ def test_a_verb_is_documented(verb: tuple[str, ...]) -> None:
 def test_links_to_files_lead_somewhere(page: Path) -> None:
     targets = re.findall(r"\]\((?!https?://|#)([^)#\s]+)", page.read_text(encoding="utf-8"))
     assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+HOUSE = [*PAGES, ROOT / "CONTRIBUTING.md"]
+PLACES = [
+    f"/{path.relative_to(ROOT).as_posix()}"
+    for part in ("src", "tests", "benchmarks")
+    for path in [ROOT / part, *(ROOT / part).rglob("*")]
+]
+
+
+@pytest.mark.parametrize("page", HOUSE, ids=lambda page: page.name)
+def test_files_that_a_page_names_are_there(page: Path) -> None:
+    """Capitals stand for a name of the reader's: `stores/NAME.py`."""
+    told = re.findall(r"`([\w./-]+\.py|(?:src|tests|benchmarks)/[\w./-]*)[` ]", page.read_text("utf-8"))
+    patterns = {name: re.sub(r"[A-Z]{3,}", "*", f"*/{name.rstrip('/')}") for name in told}
+    assert [name for name, pattern in patterns.items() if not fnmatch.filter(PLACES, pattern)] == []
+
+
+@pytest.mark.parametrize("page", HOUSE, ids=lambda page: page.name)
+def test_python_names_that_a_page_tells_are_there(page: Path) -> None:
+    gone = []
+    for name in sorted(set(re.findall(r"(?<![\w./-])dragoman(?:\.[A-Za-z_]\w*)+", page.read_text("utf-8")))):
+        try:
+            pkgutil.resolve_name(name)
+        except (ImportError, AttributeError):
+            gone.append(name)
+    assert gone == []
+
+
+def test_the_rooms_on_the_first_page_are_those_of_the_house() -> None:
+    text = (ROOT / "README.md").read_text("utf-8").partition("src/dragoman/\n")[2].partition("```")[0]
+    shown = [word.rstrip("/") for word in text.split() if word.endswith("/")]
+    rooms = {path.parent.name for path in (ROOT / "src/dragoman").glob("*/__init__.py")}
+    # Folders that describe themselves are under all the others, and `encoders` keeps names of before.
+    assert sorted(shown) == sorted(rooms - {"folders", "encoders"})
 
 
 @pytest.mark.parametrize("page", [page for page in pages() if "<!-- table: " in page.read_text("utf-8")])

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import argparse
 import ast
-import importlib.util
+import importlib
 import json
 import os
 import shutil
@@ -125,8 +125,10 @@ def flows(folder: Path, word: str) -> dict[str, Callable[[], Any]]:
     import dragoman
     from dragoman.corpus import BuildOptions, build_jsonl
 
-    home = "dragoman.index" if importlib.util.find_spec("dragoman.index.job") else "dragoman.indexing"
-    index_media = importlib.import_module(home).index_media
+    try:
+        from dragoman.index import index_media
+    except ImportError:  # the commits whose `index` was the stores
+        index_media = importlib.import_module("dragoman.indexing").index_media
     out = "index.of" if word == WORD else "warm"
     searcher = dragoman.Searcher.open(folder / "of_photos")
     captions, photos = folder / f"{word}.jsonl", folder / f"{word}.photos"

@@ -12,6 +12,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from translation_world import LINES
@@ -30,18 +31,27 @@ from dragoman.translation.engine import (
 NAMES = plugins.names(ENGINES)
 
 
-@pytest.fixture(scope="module", params=NAMES)
-def spec(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    name: str = request.param
+def set_up(name: str) -> Any:
+    """The set-up of an engine, or a failure that says what to write."""
     if importlib.util.find_spec(f"{name}_setup") is None:
         pytest.fail(
             f"Write tests/translation/{name}_setup.py with a generator ready(folder, patch) that yields a "
             f"spec '{name}:…': an engine from en to pt for translation_world.LINES, without a network. "
             "See recorded_setup.py beside it."
         )
+    return importlib.import_module(f"{name}_setup")
+
+
+def test_a_set_up_that_is_missing_is_told_by_the_name_of_its_file() -> None:
+    with pytest.raises(pytest.fail.Exception, match=r"Write tests/translation/odd_setup\.py with .*ready\("):
+        set_up("odd")
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def spec(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    name: str = request.param
     with pytest.MonkeyPatch.context() as patch:
-        setup = importlib.import_module(f"{name}_setup")
-        yield from setup.ready(tmp_path_factory.mktemp(name), patch)
+        yield from set_up(name).ready(tmp_path_factory.mktemp(name), patch)
 
 
 @pytest.fixture

@@ -48,6 +48,11 @@ def set_up(name: str) -> Any:
     return importlib.import_module(f"{name}_setup")
 
 
+def test_a_set_up_that_is_missing_is_told_by_the_name_of_its_file() -> None:
+    with pytest.raises(pytest.fail.Exception, match=r"Write tests/export/odd_setup\.py with encode_text\("):
+        set_up("odd")
+
+
 def variants() -> list[tuple[str, dict[str, Any], float]]:
     found = []
     for name in NAMES:

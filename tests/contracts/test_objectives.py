@@ -58,6 +58,11 @@ def calculated(name: str) -> list[tuple[dict[str, Any], dict[str, float]]]:
     return found
 
 
+def test_a_set_up_that_is_missing_is_told_by_the_name_of_its_file() -> None:
+    with pytest.raises(pytest.fail.Exception, match=r"Write tests/objectives/odd_setup\.py with BY_HAND"):
+        calculated("odd")
+
+
 def terms_of(name: str, settings: dict[str, Any]) -> dict[str, float]:
     """Terms of the step that is calculated by hand."""
     objective, (views, batch) = make(name, settings), hand_step()

@@ -40,6 +40,11 @@ def texts_in(root: Path) -> list[Path]:
     )
 
 
+def test_a_miniature_that_is_missing_is_told_by_the_name_of_its_file(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match=r"odd has no miniature\. Write tests/corpus/miniatures/odd\.py"):
+        miniature("odd", tmp_path)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_miniature_becomes_the_captions_it_holds(name: str, tmp_path: Path) -> None:
     expected = miniature(name, tmp_path / "in")

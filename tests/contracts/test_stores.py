@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import MISSING, FrozenInstanceError, dataclass, fields, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,12 @@ def module_of(name: str) -> Any:
     if unset:
         pytest.fail(f"Config in src/dragoman/stores/{name}.py has no default for {', '.join(unset)}")
     return module
+
+
+def test_what_a_store_lacks_is_told_by_the_name_of_its_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugins, "load", lambda *_: SimpleNamespace(open_store=None))
+    with pytest.raises(pytest.fail.Exception, match=r"^src/dragoman/stores/odd\.py lacks Config; "):
+        module_of("odd")
 
 
 @pytest.fixture(scope="module", params=plugins.names(STORES))

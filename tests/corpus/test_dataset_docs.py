@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow.compute as pc
 import pytest
 from dataset_tables import counts
 
-from dragoman.corpus import ReadOptions, build_dataset
+from dragoman.corpus import BuildReport, ReadOptions, build_dataset
 
 PAGE = Path(__file__).parents[2] / "docs" / "datasets.md"
 DATA = Path(__file__).parents[3] / "shared" / "data" / "published_formats"
@@ -51,13 +54,28 @@ WIT = {
 }  # fmt: skip
 
 
+Built = Callable[[str, str | None], BuildReport]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """Builds a data set from its real files, each once."""
+
+    @functools.cache
+    def build(name: str, test: str | None) -> BuildReport:
+        out = tmp_path_factory.mktemp("real") / "out"
+        return build_dataset(name, DATA / REAL[name], out, reading=ReadOptions(test=test))
+
+    return build
+
+
 OTHER_TESTS = [("multi30k-task1", test) for test in ("2017_flickr", "2017_mscoco", "2018_flickr")]
 
 
 @pytest.mark.parametrize(("name", "test"), [*((name, None) for name in REAL), *OTHER_TESTS])
 @pytest.mark.skipif(not DATA.is_dir(), reason=f"the published files are not at {DATA}")
-def test_the_counts_are_those_of_the_real_files(name: str, test: str | None, tmp_path: Path) -> None:
-    report = build_dataset(name, DATA / REAL[name], tmp_path / "out", reading=ReadOptions(test=test))
+def test_the_counts_are_those_of_the_real_files(name: str, test: str | None, built: Built) -> None:
+    report = built(name, test)
     called = f"{name} --test {test}" if test else name
     page = PAGE.read_text(encoding="utf-8").splitlines()
     shown = [row for row in page if row.startswith(f"| `{called}` ")]
@@ -71,8 +89,8 @@ def test_the_counts_are_those_of_the_real_files(name: str, test: str | None, tmp
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason=f"the published files are not at {DATA}")
-def test_wit_holds_as_many_images_and_captions_a_language_as_published(tmp_path: Path) -> None:
-    captions = build_dataset("wit", DATA / "wit", tmp_path / "out").corpus.captions
+def test_wit_holds_as_many_images_and_captions_a_language_as_published(built: Built) -> None:
+    captions = built("wit", None).corpus.captions
     found = captions.group_by("lang").aggregate([([], "count_all"), ("item_id", "count_distinct")])
     # The image of the empty Greek caption has no other; that of the empty Indonesian one neither.
     expected = {lang: (n, images - (lang in ("el", "id"))) for lang, (n, images) in WIT.items()}
@@ -80,15 +98,10 @@ def test_wit_holds_as_many_images_and_captions_a_language_as_published(tmp_path:
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason=f"the published files are not at {DATA}")
-def test_languages_of_multi30k_pair_line_by_line(tmp_path: Path) -> None:
-    report = build_dataset(
-        "multi30k-task1",
-        DATA / "multi30k",
-        tmp_path / "out",
-        reading=ReadOptions(languages=["en", "de", "cs"]),
-    )
-    rows = report.corpus.captions.to_pylist()
-    assert {r["lang"]: r["text"] for r in rows if r["item_id"] == "1007129816"} == {
+def test_languages_of_multi30k_pair_line_by_line(built: Built) -> None:
+    captions = built("multi30k-task1", None).corpus.captions
+    rows = captions.filter(pc.equal(captions["item_id"], "1007129816")).to_pylist()
+    assert {r["lang"]: r["text"] for r in rows if r["lang"] != "fr"} == {
         "en": "A man in an orange hat starring at something.",
         "de": "Ein Mann mit einem orangefarbenen Hut, der etwas anstarrt.",
         "cs": "Muž v oranžovém klobouku na něco zírá.",

@@ -414,9 +414,14 @@ def make(folder: Path, source: Path, names: list[str]) -> dict[str, dict[str, An
     """Run the work of these names in `folder` with the package in `source`; give the facts of each."""
     sys.path.insert(0, str(source))
     os.environ |= {"DRAGOMAN_HOME": str(folder / "home"), "PYTHONPATH": str(source)}
+    # Also what every call would import by itself: torch._dynamo comes with the first step of an optimizer.
+    import pyarrow.parquet  # noqa: F401
     import torch
-    import torch._dynamo  # the first step of an optimizer imports it
+    import torch._dynamo
     import transformers
+    from PIL import Image
+
+    Image.init()
 
     torch.set_num_threads(1)
     stage = Stage(folder, source)

@@ -1,3 +1,8 @@
+"""The contract of recipes: every module of `dragoman/recipes` keeps it; a new one is found by its name.
+
+A recipe brings no set-up: it is a function of the plain configuration.
+"""
+
 from __future__ import annotations
 
 import pytest
