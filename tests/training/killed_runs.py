@@ -1,8 +1,8 @@
 """Run as a script: train in processes that are killed at one step, or one change of the disk, after another.
 
-Arguments: corpus, folder for the runs, recipe; the recipe `extension` adds a language to a run that was
-trained before. Prints one JSON line a kill: what it was and whether the run,
-resumed, ended as the one that was never killed.
+Arguments: corpus, folder for the runs, recipes; the recipe `extension` adds a language to a run that was
+trained before. Prints one JSON line a kill: the recipe, what it was, and whether the run, resumed, ended as
+the one that was never killed.
 """
 
 from __future__ import annotations
@@ -104,8 +104,12 @@ def main(corpus: Path, runs: Path, recipe: str) -> None:
         status = run(corpus, out, recipe, {"step": at_step, "rename": at_rename}[kind](number))
         resumed = run(corpus, out, recipe, never)
         same = resumed == 0 and outcome(out) == whole
-        print(json.dumps({"kill": f"{kind} {number}", "status": status, "same": same}), flush=True)
+        print(
+            json.dumps({"recipe": recipe, "kill": f"{kind} {number}", "status": status, "same": same}),
+            flush=True,
+        )
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])
+    for recipe in sys.argv[3:]:
+        main(Path(sys.argv[1]), Path(sys.argv[2], recipe), recipe)

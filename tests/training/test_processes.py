@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -36,23 +35,13 @@ HERE = Path(__file__).parent
 ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join([str(HERE), *sys.path]), "OMP_NUM_THREADS": "1"}
 
 
-def start(*arguments: object) -> list[tuple[int, str]]:
-    """Status and stderr of two processes that run `two_processes.py`."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    started = [
-        subprocess.Popen(
-            [sys.executable, HERE / "two_processes.py", *map(str, arguments)],
-            env=ENVIRONMENT | shared | {"RANK": rank, "LOCAL_RANK": rank},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in ("0", "1")
-    ]
-    said = [process.communicate()[1] for process in started]
-    return [(process.returncode, text) for process, text in zip(started, said, strict=True)]
+def start(*works: tuple[object, ...]) -> list[list[tuple[int, str]]]:
+    """Status and stderr of the two processes of each of these works of `two_processes.py`."""
+    told = json.dumps(works, default=str)
+    command = [sys.executable, HERE / "two_processes.py", told]
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return [[(status, said) for status, said in pair] for pair in json.loads(done.stdout)]
 
 
 def torchrun(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -68,9 +57,18 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def stored(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What two processes found."""
-    out = tmp_path_factory.mktemp("gradients")
-    assert start("gradients", corpus, out) == [(0, ""), (0, "")]
+    """What two processes found; in `whole` a run, and in `stopped` one that got a signal."""
+    out = tmp_path_factory.mktemp("two")
+    works = [
+        ("gradients", corpus, out),
+        ("run", corpus, out / "whole"),
+        ("run", corpus, out / "stopped", "5"),
+    ]
+    gradients, whole, stopped = start(*works)
+    assert gradients == [(0, ""), (0, "")]
+    assert [status for status, _ in whole] == [0, 0]
+    # Noticed at the end of the next step.
+    assert [status for status, _ in stopped] == [143, 143]
     return out
 
 
@@ -123,12 +121,9 @@ def test_processes_draw_apart(stored: Path) -> None:
 
 
 def test_a_signal_to_one_process_stops_both_and_both_go_on_as_if_it_had_not(
-    corpus: Path, tmp_path: Path
+    corpus: Path, stored: Path
 ) -> None:
-    assert [status for status, _ in start("run", corpus, tmp_path / "whole")] == [0, 0]
-    stopped = tmp_path / "stopped"
-    # Noticed at the end of the next step.
-    assert [status for status, _ in start("run", corpus, stopped, 5)] == [143, 143]
+    stopped = stored / "stopped"
     assert not (stopped / "manifest.json").exists()
     checkpoint = torch.load(stopped / "checkpoints" / "last.pt", weights_only=True)
     assert checkpoint["progress"]["step"] == 6
@@ -136,8 +131,8 @@ def test_a_signal_to_one_process_stops_both_and_both_go_on_as_if_it_had_not(
     assert len(draws) == 2 and not torch.equal(*draws)
     with pytest.raises(UserError, match=r"was written by 2 processes, but 1 would.*--nproc-per-node 2"):
         train(corpus, tiny("nrccr", **SETTINGS), stopped, device="cpu")
-    assert [status for status, _ in start("run", corpus, stopped)] == [0, 0]
-    assert outcome(stopped) == outcome(tmp_path / "whole")
+    assert [status for status, _ in start(("run", corpus, stopped))[0]] == [0, 0]
+    assert outcome(stopped) == outcome(stored / "whole")
     assert json.loads((stopped / "manifest.json").read_text())["processes"] == 2
 
 
@@ -173,7 +168,7 @@ def validated(folder: Path) -> list[dict[str, Any]]:
 
 def test_a_folder_that_another_run_writes_is_refused_once(corpus: Path, tmp_path: Path) -> None:
     with sole_writer(tmp_path):
-        (first, said), (second, silence) = start("run", corpus, tmp_path)
+        (((first, said), (second, silence)),) = start(("run", corpus, tmp_path))
     assert "another dragoman process. Wait for it to finish" in said and first == 1
     assert (second, silence) == (2, "")
 

@@ -1,20 +1,25 @@
-"""Run as a script, twice, with RANK 0 and 1: what two processes exchange and compute together.
+"""Run as a script: what two processes exchange and compute together, RANK 0 and 1, one pair after another.
 
-Arguments: what to do, then its own. `gradients CORPUS OUT` stores those of every case, and what was gathered;
-`run CORPUS OUT [STEP]` trains, and with a step, the second process alone gets a signal after it. A thread of
-gloo that is left at the exit is named on stderr.
+The argument is a JSON list of works, each with its own arguments. `gradients CORPUS OUT` stores those of
+every case, and what was gathered; `run CORPUS OUT [STEP]` trains, and with a step, the second process alone
+gets a signal after it. A thread of gloo that is left at the exit is named on stderr. Prints, as a JSON list,
+status and stderr of both processes of every work.
 """
 
 from __future__ import annotations
 
 import atexit
+import json
 import os
 import signal
+import socket
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch._dynamo  # before the fork: every process would import it at its first step
 from gradients import CASES, FUSED, STILL, config_of, fixed_draws, gradients
 from training_world import tiny
 
@@ -81,7 +86,30 @@ def threads() -> list[str]:
     return [name for name in names if "gloo" in name]
 
 
+def both(work: list[str]) -> list[tuple[int, str]]:
+    """Status and stderr of two processes, forked from this one, which has imported PyTorch."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    started = []
+    for rank in ("0", "1"):
+        said = tempfile.TemporaryFile("w+")  # noqa: SIM115  (open in the child until it ends)
+        if not (child := os.fork()):
+            os.dup2(said.fileno(), 2)
+            os.environ |= shared | {"RANK": rank, "LOCAL_RANK": rank}
+            atexit.register(lambda: sys.stderr.write("".join(threads())))
+            name, corpus, out, *more = work
+            {"gradients": all_gradients, "run": run}[name](Path(corpus), Path(out), *more)  # type: ignore[operator]
+            sys.exit()
+        started.append((child, said))
+    ended = []
+    for child, said in started:
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        said.seek(0)
+        ended.append((status, said.read()))
+        said.close()
+    return ended
+
+
 if __name__ == "__main__":
-    atexit.register(lambda: sys.stderr.write("".join(threads())))
-    what = {"gradients": all_gradients, "run": run}[sys.argv[1]]
-    what(*map(Path, sys.argv[2:4]), *sys.argv[4:])  # type: ignore[operator]
+    print(json.dumps([both(work) for work in json.loads(sys.argv[1])]))
