@@ -144,7 +144,7 @@ def test_a_dataclass_is_imported_only_when_its_verb_is_asked() -> None:
     @options("dragoman.nowhere:Options")
     def command(options: object) -> None: ...
 
-    with pytest.raises(ModuleNotFoundError):
+    with pytest.raises(ModuleNotFoundError, match=r"dragoman\.nowhere"):
         command.get_params(click.Context(command))
 
 
