@@ -44,9 +44,14 @@ def metadata_of_table(names: Sequence[str], rows: Sequence[Sequence[str | None]]
 def column_values(texts: Sequence[str | None]) -> list[Scalar | None]:
     """Give a column of a table as numbers where all of its values read as numbers; empty ones become None."""
     present = [text for text in texts if text]
-    if not present or not all(_NUMBER.fullmatch(text) for text in present):
+    if not present or not all(is_number(text) for text in present):
         return [text or None for text in texts]
     return [number(text) if text else None for text in texts]
+
+
+def is_number(text: str) -> bool:
+    """Tell if a text of a table reads as a number."""
+    return _NUMBER.fullmatch(text) is not None
 
 
 def number(text: str) -> int | float:

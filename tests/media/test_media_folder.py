@@ -129,6 +129,19 @@ def test_rows_that_belong_to_nothing_and_rows_that_disagree_are_told(
     assert media.metadata("a.jpg") == {"year": 2000}
 
 
+def test_a_column_of_numbers_that_one_row_makes_text_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = ["a.jpg,1950,007,x", "b.jpg,1960,12,1", "c.jpg,c. 1955,0150,2", "d.jpg,,3,y"]
+    pictures = {f"{name}.jpg": "" for name in "abcd"}
+    media = folder(tmp_path, pictures | {"metadata.csv": "\n".join(["path,year,inv,mixed", *rows])})
+    assert caplog.messages == [
+        f"{tmp_path / 'metadata.csv'}, line 4: year is 'c. 1955', which is no number, so that all of year is "
+        "text and filters such as year>=1 find nothing."
+    ]
+    assert media.metadata("a.jpg") == {"year": "1950", "inv": "007", "mixed": "x"}
+
+
 @pytest.mark.parametrize(
     ("name", "text", "fault"),
     [

@@ -127,7 +127,7 @@ class MediaFolder:
         self.ids: Sequence[str] = sorted(found)
         """Sorted by code points."""
         self._tables = MediaTables(folder)
-        for line in (*self._tables.conflicts, *self._tables.unmatched(self.ids)):
+        for line in (*self._tables.oddities, *self._tables.unmatched(self.ids)):
             log.warning("%s", line)
         self._beside = lru_cache(_LISTED)(self._list)
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from dragoman.errors import UserError
 from dragoman.languages import canonical_tag
-from dragoman.metadata import metadata_of_json, metadata_of_table
+from dragoman.metadata import is_number, metadata_of_json, metadata_of_table
 from dragoman.records import Value
 from dragoman.textfiles import TextLine, json_lines, table
 
@@ -47,12 +47,12 @@ class MediaTables:
         """Raises UserError, with file and line, for what cannot be read."""
         self.metadata: dict[str, dict[str, Value]] = {}
         self.captions: dict[str, list[TableCaption]] = {}
-        self.conflicts: list[str] = []
-        """Rows that say otherwise than one before them of the same item, one line a table."""
+        self.oddities: list[str] = []
+        """Rows that say otherwise than one before them, and what makes texts of numbers; a line each."""
         self._rows: dict[Path, list[tuple[int, str]]] = {}
         for name, read in zip(TABLES, (_read_csv, _read_jsonl), strict=True):
             if (folder / name).is_file():
-                self._take(folder / name, read(folder / name))
+                self._take(folder / name, read(folder / name, self.oddities))
 
     def unmatched(self, item_ids: Collection[str]) -> list[str]:
         """Tell of rows that are of none of these items: one line a table that has any."""
@@ -88,10 +88,10 @@ class MediaTables:
             if found:
                 self.captions.setdefault(item_id, []).extend(found)
         if others:
-            self.conflicts.append(f"{file}: {len(others)} values were said otherwise before; {others[0]}.")
+            self.oddities.append(f"{file}: {len(others)} values were said otherwise before; {others[0]}.")
 
 
-def _read_csv(file: Path) -> Iterator[_MediaRow]:
+def _read_csv(file: Path, oddities: list[str]) -> Iterator[_MediaRow]:
     # Cells at the end of a line that are empty may be left out, as spreadsheets do.
     header, records = table(file, padded=True)
     key = header.index(_key(header, file, 1))
@@ -103,6 +103,9 @@ def _read_csv(file: Path) -> Iterator[_MediaRow]:
         if fault:
             raise _unreadable(file, number, fault)
         found.append((TextLine(number, raw, "", None), cells))
+    for name, place in zip(names, places, strict=True):
+        column = [(line.number, cells[place]) for line, cells in found if cells[place]]
+        oddities.extend(_almost_numbers(file, name, column))
     # A column is one of numbers only where all of its cells are, so that the whole table is read first.
     rows = metadata_of_table(names, [[cells[place] for place in places] for _, cells in found])
     for (line, cells), metadata in zip(found, rows, strict=True):
@@ -112,7 +115,19 @@ def _read_csv(file: Path) -> Iterator[_MediaRow]:
         yield _MediaRow(line, _as_id(cells[key]), metadata, texts, lang)
 
 
-def _read_jsonl(file: Path) -> Iterator[_MediaRow]:
+def _almost_numbers(file: Path, name: str, column: Sequence[tuple[int, str]]) -> Iterator[str]:
+    """Tell of a column, its cells with their lines, that is text because of few cells."""
+    others = [(number, text) for number, text in column if not is_number(text)]
+    # Few among many are slips of the pen, such as `c. 1955` among years; where they are many, all are names.
+    if others and 2 * len(others) < len(column):
+        number, text = others[0]
+        yield (
+            f"{file}, line {number}: {name} is {text!r}, which is no number, so that all of {name} is text "
+            f"and filters such as {name}>=1 find nothing."
+        )
+
+
+def _read_jsonl(file: Path, oddities: list[str]) -> Iterator[_MediaRow]:
     for line, fields in json_lines(file):
         if line.fault:
             raise _unreadable(file, line.number, line.fault)
