@@ -264,7 +264,11 @@ def test_an_image_is_indexed_without_what_beside_it_cannot_be_read(run: Path, ph
     (photos / "a.json").write_text("[1]")
     (photos / "b" / "c.txt").write_bytes(b"x" * 1_000_001)
     told = {
-        ("a.png", "indexed, but without its metadata: a.json holds a list, not an object"),
+        (
+            "a.png",
+            "indexed, but without its metadata: a.json holds a list, not an object. Correct it, or move it "
+            "elsewhere.",
+        ),
         (
             "a.png",
             "indexed, but without line 2 of a.txt: byte 5 (0xe3) is not UTF-8. Save the file as UTF-8.",

@@ -169,7 +169,7 @@ def test_a_picture_stays_where_what_lies_beside_it_cannot_be_read(tmp_path: Path
     assert report.corpus.items["item_id"].to_pylist() == ["a.jpg", "b.jpg"]
     assert report.corpus.captions["text"].to_pylist() == ["a dog"]
     reasons = [json.loads(line)["reason"] for line in (tmp_path / "bad.jsonl").read_text().splitlines()]
-    assert reasons[0] == "b.json holds a list, not an object"
+    assert reasons[0] == "b.json holds a list, not an object. Correct it, or move it elsewhere."
     assert reasons[1].startswith("byte 5 (0xe3) is not UTF-8")
 
 

@@ -49,6 +49,7 @@ LONGEST_NOTE = 1_000_000
 LONGEST_ID = 512
 """Bytes of UTF-8."""
 
+MEND = "Correct it, or move it elsewhere."
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _LISTED = 32
 """Folders whose listing is kept. In the order of ids, the items of a folder are parted by those of its
@@ -264,9 +265,11 @@ def _read_note(file: Path) -> dict[str, Value]:
     try:
         value = json.loads(file.read_bytes().decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
-        raise NoteError(file, f"is no JSON ({error})") from None
+        raise NoteError(file, f"is no JSON ({error}). {MEND}") from None
     if not isinstance(value, dict):
-        raise NoteError(file, f"holds a {type(value).__name__}, not an object")
+        raise NoteError(
+            file, f"holds a {type(value).__name__}, not an object. Correct it, or move it elsewhere."
+        )
     return metadata_of_json(value)
 
 
