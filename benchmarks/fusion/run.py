@@ -22,7 +22,7 @@ from dragoman.features.extract import ExtractOptions, extract_features
 from dragoman.pipelines import experiment
 from dragoman.pipelines.experiment import Arm, Trial, spread, table
 from dragoman.reports.settings import EvaluationSettings
-from dragoman.scenes.world import WorldConfig, write_world
+from dragoman.scenes.world import WorldSettings, write_world
 
 HERE = Path(__file__).parent
 COMMAND = "python benchmarks/fusion/run.py --data DIR --tower TOWER --out WORK"
@@ -87,7 +87,7 @@ def main() -> None:
 def prepare_scenes(corpus: Path, tower: Path) -> None:
     """The generated world, through the tower as one vector and as regions."""
     if not (corpus / "manifest.json").is_file():
-        write_world(corpus, WorldConfig(items=ITEMS, languages=OTHERS, target_captions=True))
+        write_world(corpus, WorldSettings(items=ITEMS, languages=OTHERS, target_captions=True))
     for name, grid in (("whole", {}), ("cells", {"grid": 3})):
         extract_features(corpus, encoder=tower, name=name, options=ExtractOptions(**grid))
 

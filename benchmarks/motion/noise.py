@@ -24,7 +24,7 @@ from dragoman.pipelines import experiment
 from dragoman.pipelines.experiment import Trial, spread, table
 from dragoman.reports.settings import EvaluationSettings
 from dragoman.translation import translate
-from dragoman.trust import NoiseConfig, plant_noise, score_trust
+from dragoman.trust import NoiseSettings, plant_noise, score_trust
 
 HERE = Path(__file__).parent
 DONORS = ("es", "gl")
@@ -87,7 +87,7 @@ def damage(options: Options) -> None:
     for rate in RATES:
         corpus = damaged(options, rate)
         if not (corpus / "manifest.json").is_file():
-            config = NoiseConfig(rate=rate, seed=1)
+            config = NoiseSettings(rate=rate, seed=1)
             plant_noise(options.corpus, corpus, languages=(TARGET,), config=config, back=BACK)
         if not (corpus / "trust" / "signals.parquet").is_file():
             score_trust(corpus)

@@ -31,7 +31,7 @@ from dragoman.pipelines import experiment
 from dragoman.pipelines.experiment import Arm, Trial, spread, table
 from dragoman.reports.settings import EvaluationSettings
 from dragoman.retrievers.trained import Retriever
-from dragoman.scenes.world import WorldConfig, write_world
+from dragoman.scenes.world import WorldSettings, write_world
 from dragoman.translation import translate
 
 HERE = Path(__file__).parent
@@ -152,7 +152,7 @@ def parts(text: str) -> tuple[str, ...]:
 def prepare(options: Options) -> None:
     """The clips with translations of their captions, and their frames through the tower."""
     if not (options.corpus / "manifest.json").is_file():
-        write_world(options.corpus, WorldConfig(motion=True, items=options.items))
+        write_world(options.corpus, WorldSettings(motion=True, items=options.items))
     recorded = f"recorded:{options.corpus / 'apertium.jsonl.gz'}"
     engine, back = (recorded, recorded) if options.items <= RECORDED else (ENGINE, BACK)
     translate(options.corpus, to=TARGET, engine=engine, back=back)

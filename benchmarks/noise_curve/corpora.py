@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from dragoman.corpus import Corpus
 from dragoman.pipelines import experiment
-from dragoman.trust import NoiseConfig, plant_noise
+from dragoman.trust import NoiseSettings, plant_noise
 
 FEATURES = "mobilenet_v2"
 BACK = "apertium:pt-es|spa-eng"
@@ -38,7 +38,7 @@ def prepare(data: Path, out: Path) -> None:
     for rate in RATES:
         corpus = corpus_of(out, rate)
         if not (corpus / "manifest.json").is_file():
-            config = NoiseConfig(rate=rate, seed=NOISE_SEED)
+            config = NoiseSettings(rate=rate, seed=NOISE_SEED)
             plant_noise(whole, corpus, languages=("pt",), config=config, back=BACK)
         leave_out_donors(corpus)
 

@@ -40,7 +40,7 @@ from dragoman.folders import versions, write_text
 from dragoman.pipelines.computer import commit, computer
 from dragoman.trust import Bridge, score_trust
 from dragoman.trust.calibration import FAILED, GOOD, goodness, trust_of
-from dragoman.trust.noise import KINDS, NoiseConfig
+from dragoman.trust.noise import KINDS, NoiseSettings
 from dragoman.trust.noise_corpus import plant_noise
 from dragoman.trust.signals import round_trip
 
@@ -48,7 +48,7 @@ ENGINE = "apertium:eng-spa|es-pt"
 BACK = "apertium:pt-es|spa-eng"
 OTHER = "nllb-200-3.3B"
 BRIDGE = Bridge(source="es", target="pt", engine="apertium:es-pt")
-MIX = NoiseConfig().kinds
+MIX = NoiseSettings().kinds
 RATES = (0.1, 0.2, 0.4, 0.6)
 
 AGREE, WORDS, MODEL = {"agreement", "expected"}, {"known"}, {"image", "meaning"}
@@ -153,7 +153,7 @@ def build(data: Path, home: Path) -> Path:
 
 def some_items(folder: Path, count: int, out: Path) -> Path:
     """A copy that holds the captions of `count` items, drawn by a hash of their ids."""
-    plant_noise(folder, out, languages=["pt"], config=NoiseConfig(rate=0), back="keep")
+    plant_noise(folder, out, languages=["pt"], config=NoiseSettings(rate=0), back="keep")
     corpus = Corpus.open(out)
     drawn = sorted(corpus.items["item_id"].to_pylist(), key=lambda i: hashlib.sha256(i.encode()).digest())
     chosen = pa.array(drawn[:count])
@@ -175,7 +175,7 @@ def detection(
 ) -> Iterator[Result]:
     for number, run in enumerate(runs(rates, model is not None)):
         noisy = home / f"noisy{number}"
-        config = NoiseConfig(rate=run.rate, kinds=run.kinds, seed=seed)
+        config = NoiseSettings(rate=run.rate, kinds=run.kinds, seed=seed)
         noise = plant_noise(corpus, noisy, languages=["pt"], config=config, back=run.back)
         for_scoring(noisy)
         table = portuguese(score_trust(noisy, langid=run.langid, model=model if run.model else None, **aids))

@@ -15,9 +15,9 @@ from dragoman.corpus.corpus import CAPTIONS, Corpus
 from dragoman.errors import UserError
 from dragoman.scenes import media
 from dragoman.scenes.entries import split_of
-from dragoman.scenes.world import RECORDED, RECORDED_MOTION, WorldConfig, human_captions, write_world
+from dragoman.scenes.world import RECORDED, RECORDED_MOTION, WorldSettings, human_captions, write_world
 
-SMALL = WorldConfig(items=24, languages=("pt", "zh"))
+SMALL = WorldSettings(items=24, languages=("pt", "zh"))
 
 
 @pytest.fixture(scope="module")
@@ -60,12 +60,12 @@ def test_nobody_can_train_on_human_target_captions_unless_asked(world: Corpus) -
     seen = {(split[row["item_id"]], row["lang"]) for row in world.captions.to_pylist()}
     both = {(part, lang) for part in ("val", "test") for lang in ("en", "pt", "zh")}
     assert seen == both | {("train", "en")}
-    asked = human_captions(WorldConfig(items=12, languages=("pt",), target_captions=True, captions=2))
+    asked = human_captions(WorldSettings(items=12, languages=("pt",), target_captions=True, captions=2))
     assert len(asked) == 12 * 2 * 2
 
 
 def test_a_bigger_world_begins_with_the_smaller() -> None:
-    small, big = (human_captions(WorldConfig(items=items)) for items in (12, 40))
+    small, big = (human_captions(WorldSettings(items=items)) for items in (12, 40))
     assert big[: len(small)] == small
     assert [split_of(n) for n in range(1200)].count("test") == 300
 
@@ -99,7 +99,7 @@ def test_a_complete_world_is_reused_and_another_one_refused(world: Corpus) -> No
     before = content(world.folder)
     assert write_world(world.folder, SMALL).items.equals(world.items)
     with pytest.raises(UserError, match=r"another corpus; it differs in .* Give another folder with --out"):
-        write_world(world.folder, WorldConfig(items=24, seed=2, languages=("pt", "zh")))
+        write_world(world.folder, WorldSettings(items=24, seed=2, languages=("pt", "zh")))
     assert content(world.folder) == before
 
 
@@ -113,7 +113,7 @@ def test_a_complete_world_is_reused_and_another_one_refused(world: Corpus) -> No
 )
 def test_a_wrong_configuration_says_what_is_possible(config: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        WorldConfig(**config)  # type: ignore[arg-type]
+        WorldSettings(**config)  # type: ignore[arg-type]
 
 
 def test_the_command_line_writes_the_same_world(world: Corpus, tmp_path: Path) -> None:
@@ -129,9 +129,9 @@ def test_the_command_line_writes_the_same_world(world: Corpus, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("recorded", "config"), [(RECORDED, WorldConfig()), (RECORDED_MOTION, WorldConfig(motion=True))]
+    ("recorded", "config"), [(RECORDED, WorldSettings()), (RECORDED_MOTION, WorldSettings(motion=True))]
 )
-def test_the_recording_covers_the_default_world(recorded: Path, config: WorldConfig) -> None:
+def test_the_recording_covers_the_default_world(recorded: Path, config: WorldSettings) -> None:
     with gzip.open(recorded, "rt", encoding="utf-8") as lines:
         rows = [json.loads(line) for line in lines]
     assert set(rows[0]) == {"source_lang", "target_lang", "text", "translation", "engine"}

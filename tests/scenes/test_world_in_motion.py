@@ -21,9 +21,9 @@ from dragoman.media.video import pyav
 from dragoman.scenes import media
 from dragoman.scenes.mp4 import read_mp4, write_mp4
 from dragoman.scenes.vision import describe
-from dragoman.scenes.world import RECORDED, RECORDED_MOTION, WorldConfig, human_captions, write_world
+from dragoman.scenes.world import RECORDED, RECORDED_MOTION, WorldSettings, human_captions, write_world
 
-SMALL = WorldConfig(items=24, motion=True)
+SMALL = WorldSettings(items=24, motion=True)
 
 
 @pytest.fixture(scope="module")
@@ -107,12 +107,12 @@ def test_training_clips_have_english_captions_alone_unless_asked(world: Corpus) 
     trained = {row["lang"] for row in world.captions.to_pylist() if split[row["item_id"]] == "train"}
     tested = {row["lang"] for row in world.captions.to_pylist() if split[row["item_id"]] == "test"}
     assert (trained, tested) == ({"en"}, {"ar", "de", "en", "es", "fr", "gl", "pt", "zh"})
-    asked = WorldConfig(items=24, motion=True, languages=("pt",), target_captions=True, captions=2)
+    asked = WorldSettings(items=24, motion=True, languages=("pt",), target_captions=True, captions=2)
     assert len(human_captions(asked)) == 24 * 2 * 2
 
 
 def test_a_bigger_world_in_motion_begins_with_the_smaller() -> None:
-    small, big = (human_captions(WorldConfig(items=items, motion=True)) for items in (24, 60))
+    small, big = (human_captions(WorldSettings(items=items, motion=True)) for items in (24, 60))
     assert big[: len(small)] == small
 
 
@@ -158,12 +158,12 @@ def test_a_complete_world_is_reused_and_pictures_are_no_clips(world: Corpus) -> 
     before = content(world.folder)
     assert write_world(world.folder, SMALL).items.equals(world.items)
     with pytest.raises(UserError, match=r"another corpus; it differs in .* Give another folder with --out"):
-        write_world(world.folder, WorldConfig(items=24))
+        write_world(world.folder, WorldSettings(items=24))
     assert content(world.folder) == before
 
 
 def test_pictures_are_noted_as_before_there_were_clips(tmp_path: Path) -> None:
-    corpus = write_world(tmp_path / "world", WorldConfig(items=12, languages=("pt",), captions=1))
+    corpus = write_world(tmp_path / "world", WorldSettings(items=12, languages=("pt",), captions=1))
     assert corpus.manifest["world"] == {
         "items": 12, "seed": 1, "captions": 1, "languages": ["pt"], "target_captions": False
     }  # fmt: skip
@@ -174,7 +174,7 @@ def test_pictures_are_noted_as_before_there_were_clips(tmp_path: Path) -> None:
 )
 def test_a_world_in_motion_needs_pairs_in_all_splits(items: int, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        WorldConfig(items=items, motion=True)
+        WorldSettings(items=items, motion=True)
 
 
 def test_without_pyav_nothing_is_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

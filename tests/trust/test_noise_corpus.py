@@ -14,7 +14,7 @@ import pytest
 from dragoman.corpus.corpus import CAPTIONS, CORPUS, ITEMS, Corpus
 from dragoman.corpus.features import write_features
 from dragoman.errors import UserError
-from dragoman.trust.noise import NoiseConfig
+from dragoman.trust.noise import NoiseSettings
 from dragoman.trust.noise_corpus import plant_noise
 from dragoman.trust.score import score_trust
 
@@ -67,7 +67,7 @@ def texts_of(folder: Path) -> dict[str, str]:
 
 def test_the_wanted_share_of_machine_captions_is_damaged_and_nothing_else(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "c")
-    noise = plant_noise(corpus, tmp_path / "n", languages=["pt"], config=NoiseConfig(rate=0.4, seed=1))
+    noise = plant_noise(corpus, tmp_path / "n", languages=["pt"], config=NoiseSettings(rate=0.4, seed=1))
     before, after = texts_of(corpus), texts_of(tmp_path / "n")
     changed = {i for i in after if after[i] != before[i] and not i.startswith("bk")}
     assert changed == set(noise["caption_id"].to_pylist())
@@ -80,7 +80,7 @@ def test_the_wanted_share_of_machine_captions_is_damaged_and_nothing_else(tmp_pa
 
 def test_a_shuffled_caption_brings_its_back_translation_and_others_lose_theirs(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "c")
-    config = NoiseConfig(rate=0.4, kinds=("shuffle", "drop"))
+    config = NoiseSettings(rate=0.4, kinds=("shuffle", "drop"))
     noise = plant_noise(corpus, tmp_path / "n", languages=["pt"], config=config).to_pylist()
     before, after = texts_of(corpus), texts_of(tmp_path / "n")
     assert {row["kind"] for row in noise} == {"shuffle", "drop"}
@@ -95,7 +95,7 @@ def test_a_shuffled_caption_brings_its_back_translation_and_others_lose_theirs(t
 
 def test_back_translations_can_be_kept(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "c")
-    config = NoiseConfig(rate=1, kinds=("drop",))
+    config = NoiseSettings(rate=1, kinds=("drop",))
     plant_noise(corpus, tmp_path / "n", languages=["pt"], config=config, back="keep")
     before, after = texts_of(corpus), texts_of(tmp_path / "n")
     assert {i: after[i] for i in after if i.startswith("bk")} == {
@@ -106,7 +106,7 @@ def test_back_translations_can_be_kept(tmp_path: Path) -> None:
 def test_an_engine_back_translates_the_damaged_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DRAGOMAN_HOME", str(tmp_path / "home"))
     corpus = write_corpus(tmp_path / "c")
-    config = NoiseConfig(rate=0.4, kinds=("shuffle", "copy"))
+    config = NoiseSettings(rate=0.4, kinds=("shuffle", "copy"))
     plain = plant_noise(corpus, tmp_path / "plain", languages=["pt"], config=config).to_pylist()
     copies = [row["caption_id"] for row in plain if row["kind"] == "copy"]
     after = texts_of(tmp_path / "plain")
@@ -121,7 +121,7 @@ def test_an_engine_back_translates_the_damaged_texts(tmp_path: Path, monkeypatch
 
 def test_wrong_language_takes_another_translation_of_the_same_source(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "c")
-    config = NoiseConfig(rate=0.5, kinds=("wrong_language",))
+    config = NoiseSettings(rate=0.5, kinds=("wrong_language",))
     noise = plant_noise(corpus, tmp_path / "n", languages=["pt"], config=config)
     before, after = texts_of(corpus), texts_of(tmp_path / "n")
     for caption_id in noise["caption_id"].to_pylist():
@@ -131,7 +131,7 @@ def test_wrong_language_takes_another_translation_of_the_same_source(tmp_path: P
 def test_the_noisy_corpus_is_whole_and_unscored(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "c")
     score_trust(corpus)
-    plant_noise(corpus, tmp_path / "n", languages=["pt"], config=NoiseConfig(seed=3))
+    plant_noise(corpus, tmp_path / "n", languages=["pt"], config=NoiseSettings(seed=3))
     noisy = Corpus.open(tmp_path / "n")
     assert noisy.captions.schema.equals(CAPTIONS) and noisy.captions["trust"].null_count == len(
         noisy.captions
@@ -145,20 +145,20 @@ def test_the_noisy_corpus_is_whole_and_unscored(tmp_path: Path) -> None:
 
 def test_the_same_command_may_run_again_and_another_may_not(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "c")
-    first = plant_noise(corpus, tmp_path / "n", languages=["pt"], config=NoiseConfig())
-    assert plant_noise(corpus, tmp_path / "n", languages=["pt"], config=NoiseConfig()).equals(first)
+    first = plant_noise(corpus, tmp_path / "n", languages=["pt"], config=NoiseSettings())
+    assert plant_noise(corpus, tmp_path / "n", languages=["pt"], config=NoiseSettings()).equals(first)
     with pytest.raises(UserError, match=r"n holds another corpus; it differs in seed=0 there, 5 now\. Give"):
-        plant_noise(corpus, tmp_path / "n", languages=["pt"], config=NoiseConfig(seed=5))
+        plant_noise(corpus, tmp_path / "n", languages=["pt"], config=NoiseSettings(seed=5))
     with pytest.raises(UserError, match="c holds another corpus; it differs in inputs; noise"):
-        plant_noise(corpus, corpus, languages=["pt"], config=NoiseConfig())
+        plant_noise(corpus, corpus, languages=["pt"], config=NoiseSettings())
 
 
 def test_an_unknown_language_or_split_is_named(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "c")
     with pytest.raises(UserError, match=r"no machine translation in 'gl' .*languages: es, pt"):
-        plant_noise(corpus, tmp_path / "n", languages=["gl"], config=NoiseConfig())
+        plant_noise(corpus, tmp_path / "n", languages=["gl"], config=NoiseSettings())
     with pytest.raises(UserError, match=r"No split dev\. Known: train, val, test"):
-        plant_noise(corpus, tmp_path / "n", languages=["pt"], config=NoiseConfig(), splits=["dev"])
+        plant_noise(corpus, tmp_path / "n", languages=["pt"], config=NoiseSettings(), splits=["dev"])
     assert not (tmp_path / "n").exists()
 
 
@@ -184,7 +184,7 @@ def auc_by_pairs(trust: list[float], damaged: list[bool]) -> float:
 def test_damaged_captions_get_less_trust(tmp_path: Path, kind: str, least: float) -> None:
     corpus = write_corpus(tmp_path / "c")
     noise = plant_noise(
-        corpus, tmp_path / "n", languages=["pt"], config=NoiseConfig(kinds=(kind,), rate=0.2, strength=0.4)
+        corpus, tmp_path / "n", languages=["pt"], config=NoiseSettings(kinds=(kind,), rate=0.2, strength=0.4)
     )
     # Among 18 captions of so small a world, Spanish words look as usual as Portuguese ones.
     table = score_trust(tmp_path / "n", langid=kind == "wrong_language")

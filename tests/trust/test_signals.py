@@ -8,6 +8,7 @@ import pytest
 
 from dragoman.errors import MissingExtraError
 from dragoman.trust import signals
+from dragoman.trust.aids import language_identifier
 
 
 def test_round_trip_is_sentence_chrf_between_0_and_1() -> None:
@@ -117,7 +118,7 @@ def test_words_keep_case_and_split_scripts_without_spaces_into_characters() -> N
 
 def test_language_is_the_probability_among_the_given_languages() -> None:
     pytest.importorskip("lingua")
-    identify = signals.language_identifier(["en", "pt-BR", "gl"])
+    identify = language_identifier(["en", "pt-BR", "gl"])
     right, wrong = identify("pt-BR", ["Um menino está a correr na praia", "A boy is running on the beach"])
     assert right is not None and wrong is not None
     assert right > 0.9 and wrong < 0.1
@@ -127,15 +128,15 @@ def test_language_is_the_probability_among_the_given_languages() -> None:
 
 def test_a_language_unknown_to_the_detector_has_no_language_signal() -> None:
     pytest.importorskip("lingua")
-    assert signals.language_identifier(["en", "pt", "gl"])("gl", ["Un neno", "Unha nena"]) == [None, None]
+    assert language_identifier(["en", "pt", "gl"])("gl", ["Un neno", "Unha nena"]) == [None, None]
 
 
 def test_one_known_language_leaves_nothing_to_choose() -> None:
     pytest.importorskip("lingua")
-    assert signals.language_identifier(["pt", "gl"])("pt", ["Um menino"]) == [None]
+    assert language_identifier(["pt", "gl"])("pt", ["Um menino"]) == [None]
 
 
 def test_a_missing_lingua_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "lingua", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'dragoman\[langid\]'"):
-        signals.language_identifier(["en", "pt"])
+        language_identifier(["en", "pt"])

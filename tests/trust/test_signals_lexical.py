@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 import numpy as np
 import pytest
 
-from dragoman.trust.signals_lexical import explained, order
+from dragoman.trust.signals_learnt import explained, order
 
 SOURCES = ["a red dog", "a dog", "a red cat", "the cat sleeps", "a cat", "a dog sleeps"]
 TEXTS = ["um cão vermelho", "um cão", "um gato vermelho", "o gato dorme", "um gato", "um gato dorme"]

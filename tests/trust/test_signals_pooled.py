@@ -8,8 +8,8 @@ import random
 import numpy as np
 import pytest
 
-from dragoman.trust import signals_pooled
-from dragoman.trust.signals_pooled import expected
+from dragoman.trust import signals_learnt
+from dragoman.trust.signals_learnt import expected
 
 RNG = random.Random(0)
 WORDS = [f"word{n}" for n in range(12)]
@@ -41,7 +41,7 @@ def by_hand(agreement: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(autouse=True)
 def few_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(signals_pooled, "ENOUGH", 20)
+    monkeypatch.setattr(signals_learnt, "ENOUGH", 20)
 
 
 def test_expected_is_ridge_regression_on_the_words_of_other_items() -> None:

@@ -17,8 +17,9 @@ from dragoman.corpus.corpus import CAPTIONS, CORPUS, ITEMS, Corpus
 from dragoman.errors import UserError
 from dragoman.trust import score as trust
 from dragoman.trust import signals
+from dragoman.trust.aids import Aids
 from dragoman.trust.calibration import FAILED, GOOD, trust_of
-from dragoman.trust.evidence import independent
+from dragoman.trust.evidence import Translation, independent
 from dragoman.trust.score import score_trust
 
 THINGS = ["dog", "cat", "bird", "horse", "boy", "girl"]
@@ -203,7 +204,7 @@ def test_a_killed_run_goes_on_with_the_next_batch(tmp_path: Path, monkeypatch: p
     folder = write_corpus(tmp_path / "killed")
     pairwise, asked = trust._pairwise, []
 
-    def dies_in_the_third(batch: list[trust.Translation], aids: trust.Aids) -> dict[str, list[float | None]]:
+    def dies_in_the_third(batch: list[Translation], aids: Aids) -> dict[str, list[float | None]]:
         asked.append([t.caption_id for t in batch])
         if len(asked) == 3:
             raise KeyboardInterrupt

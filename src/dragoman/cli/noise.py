@@ -11,7 +11,7 @@ import click
 from dragoman.cli.verb import LISTED, PATH, Verb, options, spelled
 
 if TYPE_CHECKING:
-    from dragoman.trust.noise import NoiseConfig
+    from dragoman.trust.noise import NoiseSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,9 +35,9 @@ class TargetOptions:
     splits=spelled("--split", type=LISTED),
     back=spelled(metavar="drop|keep|ENGINE"),
 )
-@options("dragoman.trust.noise:NoiseConfig", "config", kinds=spelled("--kind", type=LISTED))
+@options("dragoman.trust.noise:NoiseSettings", "config", kinds=spelled("--kind", type=LISTED))
 @click.option("--out", type=PATH, required=True, help="Folder of the damaged corpus.")
-def command(corpus: Path, targets: TargetOptions, config: NoiseConfig, out: Path) -> None:
+def command(corpus: Path, targets: TargetOptions, config: NoiseSettings, out: Path) -> None:
     """Write a copy of a corpus with known damage, to measure what noise does.
 
     \b

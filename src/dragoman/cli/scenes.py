@@ -9,13 +9,13 @@ import click
 from dragoman.cli.verb import LISTED, Verb, options
 
 if TYPE_CHECKING:
-    from dragoman.scenes.world import WorldConfig
+    from dragoman.scenes.world import WorldSettings
 
 
 @click.command(cls=Verb, no_args_is_help=True)
 @click.option("--out", required=True, type=click.Path(file_okay=False), help="Corpus folder to write.")
-@options("dragoman.scenes.world:WorldConfig", "config", languages=LISTED)
-def command(out: str, config: WorldConfig) -> None:
+@options("dragoman.scenes.world:WorldSettings", "config", languages=LISTED)
+def command(out: str, config: WorldSettings) -> None:
     """Generate pictures of coloured things, captioned in eight languages by hand-written grammars.
 
     With --motion, video clips: things appear, move, turn and meet, and every clip comes with its reversal.

@@ -21,7 +21,7 @@ from dragoman.pipelines.experiment import Arm, Trial, read_report
 from dragoman.reports.compare import Difference, compare
 from dragoman.reports.settings import EvaluationSettings
 from dragoman.retrievers.trained import Retriever
-from dragoman.scenes.world import RECORDED, SOURCE, WorldConfig, write_world
+from dragoman.scenes.world import RECORDED, SOURCE, WorldSettings, write_world
 from dragoman.search.calibrate import calibrate_once
 from dragoman.translation import TranslateSettings, translate
 from dragoman.trust import score_trust
@@ -39,7 +39,7 @@ WAY = "text_to_image"
 class DemoSettings:
     """Settings of the demonstration; the default takes a few minutes on two cores."""
 
-    items: int = WorldConfig.items
+    items: int = WorldSettings.items
     video: bool = False
     """Clips in place of pictures, each beside its reversal: who reads them must heed the order of frames."""
     seed: int = 1
@@ -96,7 +96,7 @@ def run_demo(out: str | Path, config: DemoSettings) -> DemoResult:
     with sole_writer(folder):
         world = folder / "world"
         log.info("1/6 world")
-        write_world(world, WorldConfig(items=config.items, motion=config.video, seed=config.seed))
+        write_world(world, WorldSettings(items=config.items, motion=config.video, seed=config.seed))
         log.info("2/6 translate (recorded Apertium) and score trust")
         _translate(world, config)
         trials = {recipe: _trial(world, folder / recipe, recipe, config) for recipe in (BASELINE, ROBUST)}

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from dragoman.folders import atomic_path
-from dragoman.scenes.world import RECORDED, RECORDED_MOTION, SOURCE, WorldConfig, human_captions
+from dragoman.scenes.world import RECORDED, RECORDED_MOTION, SOURCE, WorldSettings, human_captions
 from dragoman.translation.engine import Rejected, open_engine
 from dragoman.translation.texts import JobSettings, translate_texts
 
@@ -29,7 +29,7 @@ ROUTES = {
 TARGETS = ("es", "gl", "pt")
 
 
-def record(path: Path, config: WorldConfig) -> None:
+def record(path: Path, config: WorldSettings) -> None:
     """Write JSON Lines (.gz) of three things for each target: English captions into it, those back into
     English, and human captions of the target into English. Lines that Apertium fails on are left out."""
     captions = human_captions(config)
@@ -67,5 +67,5 @@ def _lines(translations: dict[str, str], source: str, target: str) -> Iterable[s
 
 
 if __name__ == "__main__":
-    record(RECORDED, WorldConfig())
-    record(RECORDED_MOTION, WorldConfig(motion=True))
+    record(RECORDED, WorldSettings())
+    record(RECORDED_MOTION, WorldSettings(motion=True))

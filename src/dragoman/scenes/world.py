@@ -30,7 +30,7 @@ RECORDED_MOTION = RECORDED.with_name("apertium_motion.jsonl.gz")
 
 
 @dataclass(frozen=True, kw_only=True)
-class WorldConfig:
+class WorldSettings:
     """Settings of a world."""
 
     items: int = 1200
@@ -71,7 +71,7 @@ class WorldConfig:
         return tuple(lang for lang in self.languages or languages() if lang != SOURCE)
 
 
-def write_world(out: str | Path, config: WorldConfig) -> Corpus:
+def write_world(out: str | Path, config: WorldSettings) -> Corpus:
     """Write the world into `out`, a corpus folder ready for every later stage, and open it.
 
     Pictures and clips that are there already are kept, so an interrupted call goes on where it stopped; a
@@ -101,7 +101,7 @@ def write_world(out: str | Path, config: WorldConfig) -> Corpus:
     return Corpus.open(folder)
 
 
-def human_captions(config: WorldConfig) -> list[Caption]:
+def human_captions(config: WorldSettings) -> list[Caption]:
     """All captions of the world; each depends on seed, item, language and its number alone.
 
     Caption i of a clip and of its reversal say the same in the same words, but for the event.
@@ -126,7 +126,7 @@ def human_captions(config: WorldConfig) -> list[Caption]:
     return captions
 
 
-def _entries(config: WorldConfig) -> list[Entry]:
+def _entries(config: WorldSettings) -> list[Entry]:
     return (clip_entries if config.motion else picture_entries)(config.items, config.seed)
 
 
@@ -135,7 +135,7 @@ def _draw_plan(entry: Entry, draws: Draws) -> Plan:
     return draw_clip_plan(shown, draws) if isinstance(shown, Clip) else draw_plan(shown, draws)
 
 
-def _as_json(config: WorldConfig) -> dict[str, object]:
+def _as_json(config: WorldSettings) -> dict[str, object]:
     noted = asdict(config) | {"languages": list(config.targets)}
     if not config.motion:  # as worlds were noted before there was motion
         del noted["motion"]

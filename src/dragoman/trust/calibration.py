@@ -72,6 +72,7 @@ def trust_of(signals: Mapping[str, Floats], engines: Ints | None = None) -> Floa
     """
     odds_N = (EVEN + WEIGHT * quality_of(signals) - alarm_of(signals, engines)) / SCALE
     present_N = np.any([np.isfinite(values) for values in signals.values()], axis=0)
+    # The logistic function, written so that no exponential overflows.
     return np.where(present_N, 0.5 * (1 + np.tanh(odds_N / 2)), np.nan)
 
 
@@ -88,6 +89,7 @@ def alarm_of(signals: Mapping[str, Floats], engines: Ints | None = None) -> Floa
             continue
         good = goodness(values, GOOD[name])
         square = np.full(len(good), np.nan)
+        # NaN becomes 0 only after the half is taken off: an absent signal neither blames nor praises.
         for rows in _compared(name, len(good), engines):
             square[rows] = shortfall(good[rows]) ** 2
         total_N += np.nan_to_num(square - 0.5, nan=0.0)
@@ -120,6 +122,7 @@ def shortfall(good: Floats) -> Floats:
     present = good[np.isfinite(good)]
     if not len(present):
         return np.where(np.isnan(good), np.nan, 0.0)
+    # Only the lower half is measured: the upper one may end at a ceiling, as chrF does at 1.
     quartile, median = np.quantile(present, [0.25, 0.5])
     deviation = max(float(median - quartile) / 0.6745, LEAST)
     return np.asarray(np.clip((median - good) / deviation, 0, FAR))
@@ -131,6 +134,8 @@ def goodness(values: Floats, good: Good) -> Floats:
         return values
     if good == "low":
         return -values
+    # A ratio of 2 is as unusual as one of 1/2: distances are taken between logarithms. That of 0 is infinite,
+    # which is as far from usual as can be.
     with np.errstate(divide="ignore"):
         logs = np.log(values)
     if not np.isfinite(logs).any():

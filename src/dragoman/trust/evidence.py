@@ -52,6 +52,7 @@ def translations(
     rows = captions.select(list(COLUMNS)).to_pylist()
     by_id = {row["caption_id"]: row for row in rows}
     back_of = {row["source_id"]: row["text"] for row in rows if row["role"] == "back"}
+    # Sorted by id, so that the order of the rows of a corpus changes neither the result nor its key.
     machine = sorted((row for row in rows if row["role"] == "mt"), key=lambda row: str(row["caption_id"]))
     siblings: dict[tuple[str, str], list[tuple[str | None, str]]] = defaultdict(list)
     for row in machine:

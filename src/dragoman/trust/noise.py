@@ -19,7 +19,7 @@ TRIES = 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class NoiseConfig:
+class NoiseSettings:
     """Settings of the damage.
 
     drop            words are left out
@@ -60,7 +60,7 @@ class Damage(NamedTuple):
 
 def plant(
     texts: Sequence[str],
-    config: NoiseConfig,
+    config: NoiseSettings,
     *,
     items: Sequence[Hashable] | None = None,
     pools: Sequence[Hashable] | None = None,
@@ -82,6 +82,7 @@ def plant(
     for position, row in enumerate(order):
         if len(found) == wanted:
             break
+        # Each row has random numbers of its own: what happens to it does not depend on the rows before it.
         rng = Random(f"{config.seed} {row}")
         for step in range(len(config.kinds)):
             kind = config.kinds[(position + step) % len(config.kinds)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,9 @@ from dragoman.corpus.corpus import CAPTIONS, CORPUS, Corpus
 from dragoman.errors import UserError
 from dragoman.folders import MANIFEST, atomic_path, details_of, stage
 from dragoman.records import SPLITS
-from dragoman.trust.noise import Damage, NoiseConfig, plant
-from dragoman.trust.noise_back import DROP, back_translations
+from dragoman.translation.engine import open_engine
+from dragoman.translation.texts import JobSettings, translate_texts
+from dragoman.trust.noise import Damage, NoiseSettings, plant
 
 NOISE = pa.schema(
     [("caption_id", pa.string()), ("kind", pa.string()), ("original", pa.string()), ("donor_id", pa.string())]
@@ -27,13 +28,16 @@ NOISE = pa.schema(
 
 Row = dict[str, Any]
 
+DROP, KEEP = "drop", "keep"
+"""Dealings with the back-translations of damaged captions, beside an engine that makes true ones."""
+
 
 def plant_noise(
     folder: str | Path,
     out: str | Path,
     *,
     languages: Sequence[str],
-    config: NoiseConfig,
+    config: NoiseSettings,
     splits: Sequence[str] = ("train", "val"),
     back: str = DROP,
 ) -> pa.Table:
@@ -41,7 +45,7 @@ def plant_noise(
 
     Of the n captions of role mt of each language in `splits`, exactly round(rate * n) are damaged; human
     captions never are. A shuffled caption comes from another item of the same split and engine and brings
-    its back-translation along; `back` says what becomes of the others (`noise_back.back_translations`).
+    its back-translation along; `back` says what becomes of the others (DROP, KEEP or an engine).
     All trust is cleared. Raises UserError for an unknown language, or where `out` holds anything else.
     """
     if unknown := [split for split in splits if split not in SPLITS]:
@@ -65,14 +69,14 @@ def plant_noise(
 
 
 def _damaged_captions(
-    corpus: Corpus, languages: Sequence[str], splits: Sequence[str], config: NoiseConfig, back: str
+    corpus: Corpus, languages: Sequence[str], splits: Sequence[str], config: NoiseSettings, back: str
 ) -> tuple[pa.Table, pa.Table]:
     """Return the captions with their damage, and the table of the damage."""
     rows = corpus.captions.to_pylist()
-    damages: dict[str, Damage] = {}
-    donors: dict[str, str] = {}
-    for lang in languages:
-        _damage_language(rows, lang, _split_of(corpus, splits), config, damages, donors)
+    split_of = _split_of(corpus, splits)
+    planted = [one for lang in languages for one in _planted(rows, lang, split_of, config)]
+    damages = {caption_id: damage for caption_id, damage, _ in planted}
+    donors = {caption_id: donor_id for caption_id, _, donor_id in planted if donor_id is not None}
     originals = {row["caption_id"]: row["text"] for row in rows}
     noise = pa.Table.from_pylist(
         [
@@ -81,18 +85,14 @@ def _damaged_captions(
         ],
         schema=NOISE,
     )
-    backs = back_translations(rows, damages, donors, back)
+    backs = _back_translations(rows, damages, donors, back)
     return pa.Table.from_pylist(_damaged(rows, damages, backs), schema=CAPTIONS), noise
 
 
-def _damage_language(
-    rows: Sequence[Row],
-    lang: str,
-    split_of: Mapping[str, str],
-    config: NoiseConfig,
-    damages: dict[str, Damage],
-    donors: dict[str, str],
-) -> None:
+def _planted(
+    rows: Sequence[Row], lang: str, split_of: Mapping[str, str], config: NoiseSettings
+) -> Iterator[tuple[str, Damage, str | None]]:
+    """Yield the id of each damaged caption of a language, its damage, and the id of the donor of its text."""
     by_id = {row["caption_id"]: row for row in rows}
     machine = sorted((row for row in rows if row["role"] == "mt"), key=lambda row: str(row["caption_id"]))
     chosen = [row for row in machine if row["lang"] == lang and row["item_id"] in split_of]
@@ -115,10 +115,37 @@ def _damage_language(
         foreign=[foreign[row["source_id"]] for row in chosen],
     )
     for position, damage in planted.items():
-        caption_id = chosen[position]["caption_id"]
-        damages[caption_id] = damage
-        if damage.donor is not None:
-            donors[caption_id] = chosen[damage.donor]["caption_id"]
+        donor_id = None if damage.donor is None else chosen[damage.donor]["caption_id"]
+        yield chosen[position]["caption_id"], damage, donor_id
+
+
+def _back_translations(
+    rows: Sequence[Row], damages: Mapping[str, Damage], donors: Mapping[str, str], back: str
+) -> dict[str, str]:
+    """The back-translation of each damaged caption that still has one, by caption id.
+
+    A shuffled caption brings its own along: an engine would have made the same of the same text. For other
+    damage, `back` is "drop" (none: what the engine would have made is not known), "keep" (the old one: the
+    damage came after back-translation), or an engine spec, which translates the damaged text for good.
+    Damaged captions that had none before get none; those that the engine rejects lose theirs.
+    """
+    old = {row["source_id"]: row for row in rows if row["role"] == "back"}
+    moved = {i: old[donor]["text"] for i, donor in donors.items() if donor in old}
+    changed = [i for i in damages if i in old and i not in donors]
+    if back == DROP:
+        return moved
+    if back == KEEP:
+        return moved | {i: old[i]["text"] for i in changed}
+    lang_of = {row["caption_id"]: row["lang"] for row in rows if row["caption_id"] in damages}
+    pairs: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for i in changed:
+        pairs[lang_of[i], old[i]["lang"]].append(i)
+    for (lang, source_lang), caption_ids in pairs.items():
+        texts, engine = (damages[i].text for i in caption_ids), open_engine(back, lang, source_lang)
+        outcomes, _ = translate_texts(texts, engine, lang, source_lang, JobSettings())
+        found = {i: outcomes[damages[i].text] for i in caption_ids}
+        moved |= {i: text for i, text in found.items() if isinstance(text, str)}
+    return moved
 
 
 def _damaged(rows: Sequence[Row], damages: Mapping[str, Damage], backs: Mapping[str, str]) -> list[Row]:

@@ -24,13 +24,11 @@ from dragoman.corpus.corpus import Corpus
 from dragoman.errors import UserError
 from dragoman.folders import MANIFEST, Format, atomic_path, sole_writer
 from dragoman.retrievers.base import Model
-from dragoman.translation.lexicon import read_words
 from dragoman.trust import signals
+from dragoman.trust.aids import Aids, ModelSignals
 from dragoman.trust.calibration import FAILED, GOOD, LEARNT, failure, trust_of
 from dragoman.trust.evidence import Bridge, Translation, translations
-from dragoman.trust.signals_lexical import explained, order
-from dragoman.trust.signals_model import ModelSignals
-from dragoman.trust.signals_pooled import expected
+from dragoman.trust.signals_learnt import expected, explained, order
 
 TRUST = Format("dragoman-trust", 1, "dragoman trust CORPUS")
 METHOD = 6
@@ -102,41 +100,10 @@ def score_trust(
         if table is None:
             table = _score(found, home / "parts", aids)
             _write(home, table, key)
+        # In this order: a kill after the table is there loses nothing, and the column is set by the next run.
         shutil.rmtree(home / "parts", ignore_errors=True)
         _store_trust(corpus, table)
     return table
-
-
-class Aids:
-    """Aids of the signals beside the captions: a language identifier, lists of words, a trained model."""
-
-    def __init__(
-        self,
-        judged: Sequence[Translation],
-        langid: bool,
-        words: Mapping[str, str | Path],
-        model: ModelSignals | None,
-    ) -> None:
-        tags = sorted({t.lang for t in judged} | {t.source_lang for t in judged})
-        self.identify = signals.language_identifier(tags) if langid else None
-        self.vocabulary = {
-            lang: frozenset(word.casefold() for word in read_words(Path(path)))
-            for lang, path in sorted(words.items())
-        }
-        if empty := [str(words[lang]) for lang, known in self.vocabulary.items() if not known]:
-            raise UserError(f"{', '.join(empty)} holds no word. Give a text file with one word a line.")
-        if strange := sorted(set(words) - {t.lang for t in judged}):
-            raise UserError(
-                f"There are words of {', '.join(strange)}, but no machine translation into it. "
-                f"Languages of the translations: {', '.join(sorted({t.lang for t in judged}))}."
-            )
-        lists = {lang: sorted(known) for lang, known in self.vocabulary.items()}
-        digest = hashlib.sha256(repr(lists).encode()).hexdigest() if lists else ""
-        self.model = model
-        self.settings = " ".join(
-            [*(tags if langid else ()), digest, model.fingerprint(judged) if model else ""]
-        )
-        """Changes with whatever changes a signal."""
 
 
 def _score(judged: Sequence[Translation], parts: Path, aids: Aids) -> pa.Table:
@@ -192,6 +159,7 @@ def _lexical(judged: Sequence[Translation]) -> dict[str, list[float | None]]:
     """The signals `LEARNT`, for each engine and pair of languages by itself."""
     values = {name: np.full(len(judged), np.nan) for name in LEARNT}
     for rows in _groups((t.source_lang, t.lang, t.engine) for t in judged).values():
+        # In blocks, for the pairs of words of all captions stand in memory at once.
         for start in range(0, len(rows), LEXICON):
             block = rows[start : start + LEXICON]
             sources, texts = [judged[row].source for row in block], [judged[row].text for row in block]
@@ -273,6 +241,7 @@ def _write(home: Path, table: pa.Table, key: str) -> None:
 
 def _key(judged: Sequence[Translation], settings: str) -> str:
     """Hash of all that the scores depend on: equal keys, equal scores."""
+    # Texts and not ids alone: a caption edited by hand must be judged anew.
     digest = hashlib.sha256(f"{METHOD} {SIGNALS} {settings}".encode())
     for translation in judged:
         digest.update(repr(astuple(translation)).encode())

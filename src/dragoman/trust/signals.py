@@ -7,7 +7,7 @@ nothing for or against the caption. No signal needs a human translation.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cache
 from itertools import pairwise
 
@@ -149,33 +149,6 @@ def expected_scripts(lang: str) -> tuple[str, ...] | None:
     return _SCRIPTS_OF.get(named[0] if named else primary.lower())
 
 
-def language_identifier(languages: Iterable[str]) -> Callable[[str, Sequence[str]], list[float | None]]:
-    """A function of a language and texts that gives the probability of the language for each text, 0..1.
-
-    The detector (lingua) chooses among `languages` only. It answers None for languages that it does not
-    know. Raises MissingExtraError without lingua.
-    """
-    try:
-        import lingua
-    except ImportError:
-        raise MissingExtraError("lingua-language-detector", "langid", "Language identification") from None
-    primary = {tag: tag.lower().split("-")[0] for tag in languages}
-    by_code = {known.iso_code_639_1.name.lower(): known for known in lingua.Language.all()}
-    by_code["no"] = by_code["nb"]
-    known = {tag: by_code[code] for tag, code in primary.items() if code in by_code}
-    choice = set(known.values())
-    if len(choice) < 2:  # nothing to choose between
-        return lambda lang, texts: [None] * len(texts)
-    detector = lingua.LanguageDetectorBuilder.from_languages(*choice).build()
-
-    def probabilities(lang: str, texts: Sequence[str]) -> list[float | None]:
-        if lang not in known:
-            return [None] * len(texts)
-        return list(detector.compute_language_confidence_in_parallel(list(texts), known[lang]))
-
-    return probabilities
-
-
 def words(text: str) -> list[str]:
     """Runs of letters, marks and digits, case kept; single characters in `UNSPACED` scripts."""
     return text.translate(_SEPARATORS).split()
@@ -197,6 +170,8 @@ def _names(source: str) -> set[str]:
 
 class _Separators(dict[int, str]):
     """Translation table, filled as characters turn up: what parts words becomes a space."""
+
+    # `str.translate` runs in C, and asks Python for each character of the corpus once, not once a caption.
 
     def __missing__(self, code: int) -> str:
         sign = chr(code)
