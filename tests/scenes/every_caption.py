@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
+from dragoman.scenes.captioner import CaptionPlan, Mention
 from dragoman.scenes.draws import Draws
 from dragoman.scenes.grammars import caption
-from dragoman.scenes.plan import Mention, Plan
 
 T = TypeVar("T")
 
@@ -29,7 +29,7 @@ class _Branches(Draws):
         return self.below(2) == 1
 
 
-def every_caption(lang: str, plan: Plan) -> set[str]:
+def every_caption(lang: str, plan: CaptionPlan) -> set[str]:
     said, scripts = set(), [[]]
     while scripts:
         script = scripts.pop()

@@ -8,11 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from dragoman.scenes.clip import REVERSED, distinct_clips
+from dragoman.scenes.captioner import draw_clip_plan, draw_plan
 from dragoman.scenes.draws import Draws
 from dragoman.scenes.grammars import caption
-from dragoman.scenes.plan import draw_clip_plan, draw_plan
-from dragoman.scenes.scene import Group, Scene, distinct_scenes
+from dragoman.scenes.scene import REVERSED, Group, Scene, distinct_clips, distinct_scenes
 
 SCENES = distinct_scenes(500, seed=7)
 CLIPS = distinct_clips(300, seed=7)

@@ -16,11 +16,10 @@ from PIL import Image, ImageChops
 from dragoman.errors import MissingExtraError, UserError
 from dragoman.media.video import pyav
 from dragoman.scenes.backdrops import backdrop
-from dragoman.scenes.clip import EVENTS, REVERSED, Clip, distinct_clips, reversed_clip
 from dragoman.scenes.draws import Draws
-from dragoman.scenes.film import FRAMES, RATE, SIDE, TURN, film
-from dragoman.scenes.mp4 import read_mp4, write_mp4
-from dragoman.scenes.scene import Group
+from dragoman.scenes.items import read_mp4, write_mp4
+from dragoman.scenes.render import CLIP_SIDE, FRAMES, RATE, TURN, clip_frames
+from dragoman.scenes.scene import EVENTS, REVERSED, Clip, Group, distinct_clips, reversed_clip
 
 CLIPS = distinct_clips(40, seed=2)
 TO_THE_RIGHT_OR_DOWN = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
@@ -32,14 +31,16 @@ def stars(count: int = 1, kind: str = "star", colour: str = "red", size: str = "
 
 def over_ground(clip: Clip, key: int) -> list[NDArray[np.uint8]]:
     """How far each pixel of each frame is from the empty ground: the same draws paint it first."""
-    empty = backdrop(clip.ground, SIDE, Draws(key))
-    return [np.asarray(ImageChops.difference(frame, empty)).max(-1) for frame in film(clip, Draws(key))]
+    empty = backdrop(clip.ground, CLIP_SIDE, Draws(key))
+    return [
+        np.asarray(ImageChops.difference(frame, empty)).max(-1) for frame in clip_frames(clip, Draws(key))
+    ]
 
 
 def centre(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     """x and y as shares of the picture."""
     rows, columns = np.nonzero(mask)
-    return np.array([columns.mean(), rows.mean()]) / SIDE
+    return np.array([columns.mean(), rows.mean()]) / CLIP_SIDE
 
 
 @pytest.mark.parametrize("event", TO_THE_RIGHT_OR_DOWN)
@@ -74,9 +75,11 @@ def test_things_turn_about_themselves_the_way_the_clip_says(kind: str, event: st
 
     def alike(angle: float, later: int) -> float:
         """Overlap of a later frame with the first one, turned anticlockwise by Pillow and put above it."""
-        x, y = (centre(frames[0]) * SIDE).tolist()
+        x, y = (centre(frames[0]) * CLIP_SIDE).tolist()
         turned = Image.fromarray(frames[0].astype(np.uint8) * 255).rotate(angle, center=(x, y))
-        right, down = np.round((centre(frames[later]) - centre(np.asarray(turned) > 127)) * SIDE).astype(int)
+        right, down = np.round((centre(frames[later]) - centre(np.asarray(turned) > 127)) * CLIP_SIDE).astype(
+            int
+        )
         mask = np.roll(np.asarray(turned) > 127, (down, right), axis=(0, 1))
         return float((mask & frames[later]).sum() / (mask | frames[later]).sum())
 
@@ -98,7 +101,7 @@ def test_two_things_meet_until_they_touch_and_part_again(relation: str, size: st
     )
     axis = 0 if relation == "left" else 1
     gaps = []
-    for frame in film(clip, Draws(5)):
+    for frame in clip_frames(clip, Draws(5)):
         pixels = np.asarray(frame).astype(int)
         red = (pixels[..., 0] > 150) & (pixels[..., 1:].max(-1) < 90)
         blue = (pixels[..., 2] > 150) & (pixels[..., 0] < 90)
@@ -106,9 +109,9 @@ def test_two_things_meet_until_they_touch_and_part_again(relation: str, size: st
     assert all(one > other - 1e-3 for one, other in itertools.pairwise(gaps))
     width = {"small": 2 * 0.068, "big": 2 * 0.112}[size]
     assert abs(gaps[0] - 0.476) < 0.06 and abs(gaps[-1] - width) < 0.06
-    backwards = film(reversed_clip(clip), Draws(5))
+    backwards = clip_frames(reversed_clip(clip), Draws(5))
     assert [frame.tobytes() for frame in backwards[::-1]] == [
-        frame.tobytes() for frame in film(clip, Draws(5))
+        frame.tobytes() for frame in clip_frames(clip, Draws(5))
     ]
 
 
@@ -121,8 +124,8 @@ def test_nothing_leaves_the_frame() -> None:
 
 def test_a_reversal_has_the_same_frames_in_the_opposite_order() -> None:
     for number, clip in enumerate(CLIPS[:12]):
-        one = [frame.tobytes() for frame in film(clip, Draws(number))]
-        other = [frame.tobytes() for frame in film(reversed_clip(clip), Draws(number))]
+        one = [frame.tobytes() for frame in clip_frames(clip, Draws(number))]
+        other = [frame.tobytes() for frame in clip_frames(reversed_clip(clip), Draws(number))]
         assert len(one) == FRAMES
         assert Counter(one) == Counter(other)
         assert other == one[::-1] != one
@@ -136,7 +139,7 @@ def test_sampled_frames_are_those_of_the_reversal(rate: int) -> None:
 
 def test_files_of_a_clip_and_its_reversal_hold_the_same_frames_bit_for_bit(tmp_path: Path) -> None:
     for number in (0, 3):
-        frames = film(CLIPS[number], Draws(number))
+        frames = clip_frames(CLIPS[number], Draws(number))
         write_mp4(tmp_path / "one.mp4", frames, RATE)
         write_mp4(tmp_path / "other.mp4", frames[::-1], RATE)
         one, other = (
@@ -147,20 +150,20 @@ def test_files_of_a_clip_and_its_reversal_hold_the_same_frames_bit_for_bit(tmp_p
         assert np.abs(seen - np.stack([np.asarray(frame) for frame in frames])).mean() < 4
         with pyav().open(tmp_path / "one.mp4") as file:
             video = file.streams.video[0]
-            assert (video.codec_context.name, video.width, video.height) == ("h264", SIDE, SIDE)
+            assert (video.codec_context.name, video.width, video.height) == ("h264", CLIP_SIDE, CLIP_SIDE)
             assert [frame.time for frame in file.decode(video)] == [n / RATE for n in range(FRAMES)]
 
 
 def test_equal_frames_give_equal_files(tmp_path: Path) -> None:
     for name in ("one", "again"):
-        write_mp4(tmp_path / name, film(CLIPS[0], Draws(0)), RATE)
-    write_mp4(tmp_path / "other", film(CLIPS[0], Draws(1)), RATE)
+        write_mp4(tmp_path / name, clip_frames(CLIPS[0], Draws(0)), RATE)
+    write_mp4(tmp_path / "other", clip_frames(CLIPS[0], Draws(1)), RATE)
     one, again, other = ((tmp_path / name).read_bytes() for name in ("one", "again", "other"))
     assert one == again != other
 
 
 def test_every_step_th_frame_is_read(tmp_path: Path) -> None:
-    write_mp4(tmp_path / "clip.mp4", film(CLIPS[1], Draws(1)), RATE)
+    write_mp4(tmp_path / "clip.mp4", clip_frames(CLIPS[1], Draws(1)), RATE)
     every = [frame.tobytes() for frame in read_mp4(tmp_path / "clip.mp4", 1)]
     assert [frame.tobytes() for frame in read_mp4(tmp_path / "clip.mp4", 8)] == every[::8]
 

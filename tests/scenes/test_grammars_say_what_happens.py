@@ -10,14 +10,14 @@ import re
 import pytest
 from every_caption import every_caption, some
 
-from dragoman.scenes.clip import EVENTS, OF_TWO, REVERSED, distinct_clips, reversed_clip
+from dragoman.scenes.captioner import CaptionPlan, draw_clip_plan
 from dragoman.scenes.draws import Draws
 from dragoman.scenes.grammars import caption, languages
-from dragoman.scenes.plan import Plan, draw_clip_plan
+from dragoman.scenes.scene import EVENTS, OF_TWO, REVERSED, distinct_clips, reversed_clip
 
-A_BOOK_GOES_LEFT = Plan(first=some(1, "book", "red"), event="left")
-TWO_CHAIRS_APPEAR = Plan(first=some(2, "chair", "red"), event="appear")
-A_BOOK_AND_A_CHAIR_PART = Plan(first=some(1, "book"), second=some(1, "chair"), event="part")
+A_BOOK_GOES_LEFT = CaptionPlan(first=some(1, "book", "red"), event="left")
+TWO_CHAIRS_APPEAR = CaptionPlan(first=some(2, "chair", "red"), event="appear")
+A_BOOK_AND_A_CHAIR_PART = CaptionPlan(first=some(1, "book"), second=some(1, "chair"), event="part")
 
 # The complete list of what may be said; anything more or less fails.
 COMPLETE = [
@@ -33,31 +33,31 @@ COMPLETE = [
     ("fr", A_BOOK_GOES_LEFT, "Un livre rouge se déplace vers la gauche.|Un livre rouge va de droite à gauche.|On voit un livre rouge qui se déplace vers la gauche.|On voit un livre rouge qui va de droite à gauche."),
     ("fr", TWO_CHAIRS_APPEAR, "Deux chaises rouges apparaissent.|Deux chaises rouges surgissent.|On voit deux chaises rouges qui apparaissent.|On voit deux chaises rouges qui surgissent."),
     ("fr", A_BOOK_AND_A_CHAIR_PART, "Un livre et une chaise s'éloignent.|Un livre et une chaise se séparent.|On voit un livre et une chaise qui s'éloignent.|On voit un livre et une chaise qui se séparent."),
-    ("gl", Plan(first=some(1, "book", "black"), event="left"), "Un libro negro móvese cara á esquerda.|Un libro negro vai de dereita a esquerda.|No vídeo, un libro negro móvese cara á esquerda.|No vídeo, un libro negro vai de dereita a esquerda."),
-    ("gl", Plan(first=some(2, "chair", "yellow"), event="appear"), "Dúas cadeiras amarelas aparecen.|Dúas cadeiras amarelas xorden da nada.|No vídeo, dúas cadeiras amarelas aparecen.|No vídeo, dúas cadeiras amarelas xorden da nada."),
+    ("gl", CaptionPlan(first=some(1, "book", "black"), event="left"), "Un libro negro móvese cara á esquerda.|Un libro negro vai de dereita a esquerda.|No vídeo, un libro negro móvese cara á esquerda.|No vídeo, un libro negro vai de dereita a esquerda."),
+    ("gl", CaptionPlan(first=some(2, "chair", "yellow"), event="appear"), "Dúas cadeiras amarelas aparecen.|Dúas cadeiras amarelas xorden da nada.|No vídeo, dúas cadeiras amarelas aparecen.|No vídeo, dúas cadeiras amarelas xorden da nada."),
     ("gl", A_BOOK_AND_A_CHAIR_PART, "Un libro e unha cadeira sepáranse.|Un libro e unha cadeira afástanse cada vez máis.|No vídeo, un libro e unha cadeira sepáranse.|No vídeo, un libro e unha cadeira afástanse cada vez máis."),
     ("pt", A_BOOK_GOES_LEFT, "Um livro vermelho se move para a esquerda.|Um livro vermelho vai da direita para a esquerda.|Um vídeo em que um livro vermelho se move para a esquerda|Um vídeo em que um livro vermelho vai da direita para a esquerda"),
     ("pt", TWO_CHAIRS_APPEAR, "Duas cadeiras vermelhas aparecem.|Duas cadeiras vermelhas surgem do nada.|Um vídeo em que duas cadeiras vermelhas aparecem|Um vídeo em que duas cadeiras vermelhas surgem do nada"),
     ("pt", A_BOOK_AND_A_CHAIR_PART, "Um livro e uma cadeira se separam.|Um livro e uma cadeira se afastam.|Um vídeo em que um livro e uma cadeira se separam|Um vídeo em que um livro e uma cadeira se afastam"),
-    ("zh", Plan(first=some(1, "fish", size="small"), event="left"), "一条小鱼向左移动。|一条小鱼从右往左移动。|视频里，一条小鱼向左移动。|视频里，一条小鱼从右往左移动。"),
-    ("zh", Plan(first=some(2, "chair"), event="appear"), "两把椅子出现了。|两把椅子突然出现。|视频里，两把椅子出现了。|视频里，两把椅子突然出现。"),
+    ("zh", CaptionPlan(first=some(1, "fish", size="small"), event="left"), "一条小鱼向左移动。|一条小鱼从右往左移动。|视频里，一条小鱼向左移动。|视频里，一条小鱼从右往左移动。"),
+    ("zh", CaptionPlan(first=some(2, "chair"), event="appear"), "两把椅子出现了。|两把椅子突然出现。|视频里，两把椅子出现了。|视频里，两把椅子突然出现。"),
     ("zh", A_BOOK_AND_A_CHAIR_PART, "一本书和一把椅子分开了。|一本书和一把椅子互相远离。|视频里，一本书和一把椅子分开了。|视频里，一本书和一把椅子互相远离。"),
     # The verb agrees in gender and number behind its subject, in gender alone before it.
     ("ar", A_BOOK_GOES_LEFT, "كتاب أحمر يتحرك نحو اليسار|كتاب أحمر ينتقل من اليمين إلى اليسار|يتحرك كتاب أحمر نحو اليسار|ينتقل كتاب أحمر من اليمين إلى اليسار"),
-    ("ar", Plan(first=some(1, "ball", "red"), event="left"), "كرة حمراء تتحرك نحو اليسار|كرة حمراء تنتقل من اليمين إلى اليسار|تتحرك كرة حمراء نحو اليسار|تنتقل كرة حمراء من اليمين إلى اليسار"),
-    ("ar", Plan(first=some(2, "ball"), event="appear"), "كرتان تظهران|كرتان تظهران فجأة|تظهر كرتان|تظهر كرتان فجأة"),
-    ("ar", Plan(first=some(2, "book"), event="appear"), "كتابان يظهران|كتابان يظهران فجأة|يظهر كتابان|يظهر كتابان فجأة"),
-    ("ar", Plan(first=some(3, "book"), event="appear"), "ثلاثة كتب تظهر|ثلاثة كتب تظهر فجأة|تظهر ثلاثة كتب|تظهر ثلاثة كتب فجأة"),
+    ("ar", CaptionPlan(first=some(1, "ball", "red"), event="left"), "كرة حمراء تتحرك نحو اليسار|كرة حمراء تنتقل من اليمين إلى اليسار|تتحرك كرة حمراء نحو اليسار|تنتقل كرة حمراء من اليمين إلى اليسار"),
+    ("ar", CaptionPlan(first=some(2, "ball"), event="appear"), "كرتان تظهران|كرتان تظهران فجأة|تظهر كرتان|تظهر كرتان فجأة"),
+    ("ar", CaptionPlan(first=some(2, "book"), event="appear"), "كتابان يظهران|كتابان يظهران فجأة|يظهر كتابان|يظهر كتابان فجأة"),
+    ("ar", CaptionPlan(first=some(3, "book"), event="appear"), "ثلاثة كتب تظهر|ثلاثة كتب تظهر فجأة|تظهر ثلاثة كتب|تظهر ثلاثة كتب فجأة"),
     ("ar", A_BOOK_AND_A_CHAIR_PART, "كتاب وكرسي يفترقان|كتاب وكرسي يبتعدان عن بعضهما|يفترق كتاب وكرسي|يبتعد كتاب وكرسي عن بعضهما"),
-    ("ar", Plan(first=some(1, "ball"), second=some(1, "car"), event="part"), "كرة وسيارة تفترقان|كرة وسيارة تبتعدان عن بعضهما|تفترق كرة وسيارة|تبتعد كرة وسيارة عن بعضهما"),
-    ("ar", Plan(first=some(1, "ball"), second=some(1, "book"), event="part"), "كرة وكتاب يفترقان|كرة وكتاب يبتعدان عن بعضهما|تفترق كرة وكتاب|تبتعد كرة وكتاب عن بعضهما"),
+    ("ar", CaptionPlan(first=some(1, "ball"), second=some(1, "car"), event="part"), "كرة وسيارة تفترقان|كرة وسيارة تبتعدان عن بعضهما|تفترق كرة وسيارة|تبتعد كرة وسيارة عن بعضهما"),
+    ("ar", CaptionPlan(first=some(1, "ball"), second=some(1, "book"), event="part"), "كرة وكتاب يفترقان|كرة وكتاب يبتعدان عن بعضهما|تفترق كرة وكتاب|تبتعد كرة وكتاب عن بعضهما"),
 ]  # fmt: skip
 
-AN_APPLE_TURNS = Plan(first=some(1, "apple", "green"), event="clockwise", place="left", ground="beach")
-A_STAR_AND_A_TREE_MEET = Plan(
+AN_APPLE_TURNS = CaptionPlan(first=some(1, "apple", "green"), event="clockwise", place="left", ground="beach")
+A_STAR_AND_A_TREE_MEET = CaptionPlan(
     first=some(1, "star", "white"), second=some(1, "tree", "green"), event="meet", ground="snow"
 )
-TWO_BOATS_SINK = Plan(first=some(2, "boat", "yellow"), event="down", ground="beach")
+TWO_BOATS_SINK = CaptionPlan(first=some(2, "boat", "yellow"), event="down", ground="beach")
 
 # Sentences that must be among those that can be said.
 SAID = [
@@ -67,7 +67,7 @@ SAID = [
     ("de", AN_APPLE_TURNS, "Links am Strand dreht sich ein grüner Apfel im Uhrzeigersinn."),
     ("de", A_STAR_AND_A_TREE_MEET, "Im Schnee bewegen sich ein weißer Stern und ein grüner Baum aufeinander zu."),
     ("de", TWO_BOATS_SINK, "Zwei gelbe Boote sinken am Strand in die Tiefe."),
-    ("de", Plan(first=some(1, "flower"), event="disappear", ground="room"), "Im Zimmer löst sich eine Blume in Luft auf."),
+    ("de", CaptionPlan(first=some(1, "flower"), event="disappear", ground="room"), "Im Zimmer löst sich eine Blume in Luft auf."),
     ("es", AN_APPLE_TURNS, "A la izquierda en la playa gira una manzana verde en sentido horario."),
     ("es", A_STAR_AND_A_TREE_MEET, "Una estrella blanca y un árbol verde se juntan en la nieve."),
     ("es", TWO_BOATS_SINK, "En la playa bajan dos barcos amarillos."),
@@ -126,18 +126,18 @@ TELLS = {
 def test_a_sentence_tells_its_event_and_no_other(lang: str) -> None:
     for event in EVENTS:
         second = some(1, "chair") if event in OF_TWO else None
-        for text in every_caption(lang, Plan(first=some(1, "book"), second=second, event=event)):
+        for text in every_caption(lang, CaptionPlan(first=some(1, "book"), second=second, event=event)):
             told = {one for one, words in TELLS[lang].items() if re.search(words, text)}
             assert told == {event}, text
 
 
 @pytest.mark.parametrize(("lang", "plan", "sentences"), COMPLETE)
-def test_a_grammar_says_of_an_event_exactly_this(lang: str, plan: Plan, sentences: str) -> None:
+def test_a_grammar_says_of_an_event_exactly_this(lang: str, plan: CaptionPlan, sentences: str) -> None:
     assert every_caption(lang, plan) == set(sentences.split("|"))
 
 
 @pytest.mark.parametrize(("lang", "plan", "sentence"), SAID)
-def test_a_grammar_can_say_this_of_an_event(lang: str, plan: Plan, sentence: str) -> None:
+def test_a_grammar_can_say_this_of_an_event(lang: str, plan: CaptionPlan, sentence: str) -> None:
     assert sentence in every_caption(lang, plan)
 
 
@@ -145,12 +145,12 @@ def test_a_grammar_can_say_this_of_an_event(lang: str, plan: Plan, sentence: str
 def test_no_sentence_fits_two_events(lang: str) -> None:
     for ground, count in itertools.product((None, "snow"), (1, 2, 3)):
         said = {
-            event: every_caption(lang, Plan(first=some(count, "book"), event=event, ground=ground))
+            event: every_caption(lang, CaptionPlan(first=some(count, "book"), event=event, ground=ground))
             for event in EVENTS
             if event not in OF_TWO
         }
         for event in OF_TWO:
-            plan = Plan(first=some(1, "book"), second=some(1, "star"), event=event, ground=ground)
+            plan = CaptionPlan(first=some(1, "book"), second=some(1, "star"), event=event, ground=ground)
             said[event] = every_caption(lang, plan)
         for one, other in itertools.combinations(said, 2):
             assert not said[one] & said[other], (one, other)

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dragoman.scenes.draws import Draws
+from dragoman.scenes.grid import COLOUR_GRID, EDGE_GRID, FILTERS, GREYS, HUES, ORIENTATIONS, describe
 from dragoman.scenes.render import render
 from dragoman.scenes.scene import COLOURS, GROUNDS, KINDS, PLACES, Scene, distinct_scenes
-from dragoman.scenes.vision import COLOUR_GRID, EDGE_GRID, FILTERS, GREYS, HUES, ORIENTATIONS, describe
 
 TRAIN = 300
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dragoman.scenes.clip import EVENTS, REVERSED, distinct_clips, reversed_clip
 from dragoman.scenes.draws import Draws
-from dragoman.scenes.film import film
-from dragoman.scenes.vision import describe
+from dragoman.scenes.grid import describe
+from dragoman.scenes.render import clip_frames
+from dragoman.scenes.scene import EVENTS, REVERSED, distinct_clips, reversed_clip
 
 PAIRS, TRAIN = 75, 55
 
@@ -19,7 +19,7 @@ def described() -> tuple[NDArray[np.intp], NDArray[np.float32]]:
     """The event of each clip, each followed by its reversal, and its first and last frame, [N, 2, D]."""
     events, frames = [], []
     for number, clip in enumerate(distinct_clips(PAIRS, seed=9)):
-        shown = film(clip, Draws(number))
+        shown = clip_frames(clip, Draws(number))
         ends = np.stack([describe(shown[0]), describe(shown[-1])])
         events += [EVENTS.index(clip.event), EVENTS.index(reversed_clip(clip).event)]
         frames += [ends, ends[::-1]]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import doctest
 from pathlib import Path
 
-from dragoman.scenes.film import FRAMES, RATE, SIDE
-from dragoman.scenes.vision import WIDTH
+from dragoman.scenes.grid import WIDTH
+from dragoman.scenes.render import CLIP_SIDE, FRAMES, RATE
 
 PAGE = Path(__file__).parents[2] / "docs" / "scenes.md"
 
@@ -22,4 +22,4 @@ def test_the_page_gives_the_width_of_the_features() -> None:
 
 def test_the_page_gives_the_size_of_a_clip() -> None:
     page = PAGE.read_text(encoding="utf-8")
-    assert f"{FRAMES} frames of {SIDE} × {SIDE} pixels, {RATE} a second" in page
+    assert f"{FRAMES} frames of {CLIP_SIDE} × {CLIP_SIDE} pixels, {RATE} a second" in page

@@ -13,8 +13,8 @@ from PIL import Image
 
 from dragoman.corpus.corpus import CAPTIONS, Corpus
 from dragoman.errors import UserError
-from dragoman.scenes import media
-from dragoman.scenes.entries import split_of
+from dragoman.scenes import items
+from dragoman.scenes.items import split_of
 from dragoman.scenes.world import RECORDED, RECORDED_MOTION, WorldSettings, human_captions, write_world
 
 SMALL = WorldSettings(items=24, languages=("pt", "zh"))
@@ -76,14 +76,14 @@ def test_an_interrupted_world_goes_on_and_ends_the_same(
     folder = tmp_path / "world"
     with monkeypatch.context() as patch:
         calls = iter(range(10))
-        real = media.render
+        real = items.render
 
         def stop_after_ten(*arguments: object) -> Image.Image:
             if next(calls, None) is None:
                 raise KeyboardInterrupt
             return real(*arguments)  # type: ignore[arg-type]
 
-        patch.setattr(media, "render", stop_after_ten)
+        patch.setattr(items, "render", stop_after_ten)
         with pytest.raises(KeyboardInterrupt):
             write_world(folder, SMALL)
     kept = {path: path.stat().st_mtime_ns for path in folder.glob("media/*.png")}
@@ -151,7 +151,7 @@ def test_the_world_carries_the_recording(world: Corpus) -> None:
 
 
 def test_features_come_from_the_pixels_alone(world: Corpus, tmp_path: Path) -> None:
-    from dragoman.scenes.vision import WIDTH, describe
+    from dragoman.scenes.grid import WIDTH, describe
 
     stored = world.features("grid")
     assert stored.vectors.shape == (24, WIDTH)

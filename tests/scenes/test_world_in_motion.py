@@ -18,9 +18,9 @@ from dragoman.cli import dragoman
 from dragoman.corpus.corpus import CAPTIONS, Corpus
 from dragoman.errors import UserError
 from dragoman.media.video import pyav
-from dragoman.scenes import media
-from dragoman.scenes.mp4 import read_mp4, write_mp4
-from dragoman.scenes.vision import describe
+from dragoman.scenes import items
+from dragoman.scenes.grid import describe
+from dragoman.scenes.items import read_mp4, write_mp4
 from dragoman.scenes.world import RECORDED, RECORDED_MOTION, WorldSettings, human_captions, write_world
 
 SMALL = WorldSettings(items=24, motion=True)
@@ -128,7 +128,7 @@ def test_an_interrupted_world_in_motion_goes_on_and_ends_the_same(
                 raise KeyboardInterrupt
             write_mp4(*arguments)  # type: ignore[arg-type]
 
-        patch.setattr(media, "write_mp4", stop_between_a_clip_and_its_reversal)
+        patch.setattr(items, "write_mp4", stop_between_a_clip_and_its_reversal)
         with pytest.raises(KeyboardInterrupt):
             write_world(folder, SMALL)
     kept = {path: path.stat().st_mtime_ns for path in folder.glob("media/*.mp4")}

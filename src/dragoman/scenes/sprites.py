@@ -10,6 +10,8 @@ from PIL import Image, ImageDraw, ImageFilter
 
 RGB = tuple[int, int, int]
 Point = tuple[float, float]
+Angles = tuple[float, float]
+"""From where to where an arc goes, in degrees clockwise from the right."""
 
 PALETTE: dict[str, RGB] = {
     "black": (44, 44, 50),
@@ -25,6 +27,7 @@ PALETTE: dict[str, RGB] = {
 }
 WOOD, LEAF, GLASS, METAL, PAPER = (112, 78, 52), (74, 136, 66), (196, 226, 240), (70, 74, 82), (250, 246, 232)
 OVERSAMPLING = 4
+"""Pillow draws without smooth edges: things are drawn so many times larger, and shrunk."""
 
 
 class Brush:
@@ -58,15 +61,13 @@ class Brush:
         at = [self._at(x, y) for x, y in points]
         self._draw.line(at, fill=fill, width=round(width * self._half), joint="curve")
 
-    def arc(self, x: float, y: float, r: float, start: float, end: float, width: float, fill: RGB) -> None:
+    def arc(self, x: float, y: float, r: float, angles: Angles, width: float, fill: RGB) -> None:
         box = [self._at(x - r, y - r), self._at(x + r, y + r)]
-        self._draw.arc(box, start, end, fill=fill, width=round(width * self._half))
+        self._draw.arc(box, *angles, fill=fill, width=round(width * self._half))
 
-    def half_disc(
-        self, x: float, y: float, rx: float, ry: float, start: float, end: float, fill: RGB
-    ) -> None:
+    def half_disc(self, x: float, y: float, rx: float, ry: float, angles: Angles, fill: RGB) -> None:
         box = [self._at(x - rx, y - ry), self._at(x + rx, y + ry)]
-        self._draw.pieslice(box, start, end, fill=fill)
+        self._draw.pieslice(box, *angles, fill=fill)
 
     def _at(self, x: float, y: float) -> tuple[float, float]:
         return (x + 1) * self._half, (y + 1) * self._half
@@ -82,8 +83,8 @@ def _apple(brush: Brush) -> None:
 
 def _ball(brush: Brush) -> None:
     brush.ellipse(0, 0, 0.88, 0.88, brush.tone(1))
-    brush.arc(-1.1, 0, 1.35, -38, 38, 0.07, brush.tone(0.72))
-    brush.arc(1.1, 0, 1.35, 142, 218, 0.07, brush.tone(0.72))
+    brush.arc(-1.1, 0, 1.35, (-38, 38), 0.07, brush.tone(0.72))
+    brush.arc(1.1, 0, 1.35, (142, 218), 0.07, brush.tone(0.72))
 
 
 def _bird(brush: Brush) -> None:
@@ -93,7 +94,7 @@ def _bird(brush: Brush) -> None:
     brush.ellipse(0, 0.15, 0.62, 0.46, brush.tone(1))
     brush.ellipse(0.46, -0.36, 0.35, 0.35, brush.tone(1))
     brush.polygon([(0.74, -0.46), (1.0, -0.3), (0.74, -0.2)], (240, 170, 50))
-    brush.half_disc(-0.08, 0.05, 0.42, 0.4, 0, 180, brush.tone(0.72))
+    brush.half_disc(-0.08, 0.05, 0.42, 0.4, (0, 180), brush.tone(0.72))
     brush.ellipse(0.54, -0.42, 0.09, 0.09, PAPER)
     brush.ellipse(0.56, -0.42, 0.05, 0.05, (20, 20, 24))
 
@@ -146,7 +147,7 @@ def _chair(brush: Brush) -> None:
 
 
 def _cup(brush: Brush) -> None:
-    brush.arc(0.5, 0.02, 0.42, -90, 90, 0.16, brush.tone(0.85))
+    brush.arc(0.5, 0.02, 0.42, (-90, 90), 0.16, brush.tone(0.85))
     brush.polygon([(-0.72, -0.55), (0.56, -0.55), (0.4, 0.8), (-0.56, 0.8)], brush.tone(1))
     brush.ellipse(-0.08, 0.78, 0.48, 0.12, brush.tone(1))
     brush.ellipse(-0.08, -0.55, 0.64, 0.18, brush.tone(1.35))
@@ -158,7 +159,7 @@ def _fish(brush: Brush) -> None:
     brush.polygon([(-0.2, -0.3), (0.2, -0.72), (0.34, -0.2)], brush.tone(0.75))
     brush.ellipse(-0.2, 0, 0.75, 0.47, brush.tone(1))
     for x in (0.0, 0.26):
-        brush.arc(x - 0.35, 0, 0.34, -50, 50, 0.06, brush.tone(0.72))
+        brush.arc(x - 0.35, 0, 0.34, (-50, 50), 0.06, brush.tone(0.72))
     brush.ellipse(-0.62, -0.1, 0.11, 0.11, PAPER)
     brush.ellipse(-0.64, -0.1, 0.06, 0.06, (20, 20, 24))
 
@@ -208,9 +209,9 @@ def _tree(brush: Brush) -> None:
 
 def _umbrella(brush: Brush) -> None:
     brush.line([(0, -0.9), (0, 0.75)], 0.09, METAL)
-    brush.arc(-0.18, 0.74, 0.22, 0, 180, 0.09, METAL)
-    brush.half_disc(0, 0.05, 0.96, 0.85, 180, 360, brush.tone(1))
-    brush.half_disc(0, 0.05, 0.36, 0.85, 180, 360, brush.tone(0.78))
+    brush.arc(-0.18, 0.74, 0.22, (0, 180), 0.09, METAL)
+    brush.half_disc(0, 0.05, 0.96, 0.85, (180, 360), brush.tone(1))
+    brush.half_disc(0, 0.05, 0.36, 0.85, (180, 360), brush.tone(0.78))
     for x in (-0.66, 0.0, 0.66):
         brush.ellipse(x, 0.07, 0.31, 0.1, brush.tone(0.6))
 
@@ -243,6 +244,7 @@ def sprite(kind: str, colour: str, side: int, tilt: float = 0.0, *, whole: bool 
     large = side * OVERSAMPLING
     brush = Brush(large, PALETTE[colour])
     KIND_OF[kind](brush)
+    # Turned before it is lit, so that the light comes from one side, however things stand.
     drawn = brush.image.rotate(tilt, Image.Resampling.BICUBIC, expand=whole)
     grown = round(side * drawn.width / large)
     return _outlined(_lit(drawn), brush.tone(0.45)).resize((grown, grown), Image.Resampling.BOX)

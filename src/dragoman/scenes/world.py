@@ -14,13 +14,22 @@ from dragoman.errors import UserError
 from dragoman.folders import atomic_path, resume
 from dragoman.media.video import pyav
 from dragoman.records import Caption
-from dragoman.scenes.clip import Clip
+from dragoman.scenes.captioner import CaptionPlan, draw_clip_plan, draw_plan
 from dragoman.scenes.draws import Draws
-from dragoman.scenes.entries import Entry, clip_entries, items_table, picture_entries, split_of
 from dragoman.scenes.grammars import caption, languages
-from dragoman.scenes.media import describe_clips, describe_pictures, write_clips, write_pictures
-from dragoman.scenes.mp4 import MOTION
-from dragoman.scenes.plan import Plan, draw_clip_plan, draw_plan
+from dragoman.scenes.items import (
+    MOTION,
+    WorldItem,
+    clip_items,
+    describe_clips,
+    describe_pictures,
+    items_table,
+    picture_items,
+    split_of,
+    write_clips,
+    write_pictures,
+)
+from dragoman.scenes.scene import Clip
 
 SOURCE = "en"
 RECORDED = Path(__file__).parent / "data" / "apertium.jsonl.gz"
@@ -85,16 +94,16 @@ def write_world(out: str | Path, config: WorldSettings) -> Corpus:
     with resume(folder, CORPUS, {"world": _as_json(config)}, fix=fix) as work:
         if work.done is not None:
             return Corpus(folder, work.done)
-        entries = _entries(config)
+        items = _items(config)
         captions = [asdict(row) for row in human_captions(config)]
-        _write_table(folder / "items.parquet", items_table(entries))
+        _write_table(folder / "items.parquet", items_table(items))
         _write_table(folder / "captions.parquet", pa.Table.from_pylist(captions, schema=CAPTIONS))
         if config.motion:
-            write_clips(folder, entries, config.seed)
-            describe_clips(folder, entries)
+            write_clips(folder, items, config.seed)
+            describe_clips(folder, items)
         else:
-            write_pictures(folder, entries, config.seed)
-            describe_pictures(folder, entries)
+            write_pictures(folder, items, config.seed)
+            describe_pictures(folder, items)
         with atomic_path(folder / RECORDED.name) as temporary:
             shutil.copyfile(RECORDED_MOTION if config.motion else RECORDED, temporary)
         CORPUS.write(folder, inputs={}, seed=config.seed, world=_as_json(config))
@@ -107,13 +116,13 @@ def human_captions(config: WorldSettings) -> list[Caption]:
     Caption i of a clip and of its reversal say the same in the same words, but for the event.
     """
     captions = []
-    for entry in _entries(config):
-        number, item_id = entry.number, entry.item_id
+    for item in _items(config):
+        number, item_id = item.number, item.item_id
         targets = config.targets if config.target_captions or split_of(number) != "train" else ()
         for lang in (SOURCE, *targets):
             for place in range(config.captions):
                 draws = Draws(config.seed, "caption", number, lang, place)
-                text = caption(lang, _draw_plan(entry, draws), draws)
+                text = caption(lang, _draw_plan(item, draws), draws)
                 captions.append(
                     Caption(
                         caption_id=f"{item_id}-{lang}-{place}",
@@ -126,12 +135,12 @@ def human_captions(config: WorldSettings) -> list[Caption]:
     return captions
 
 
-def _entries(config: WorldSettings) -> list[Entry]:
-    return (clip_entries if config.motion else picture_entries)(config.items, config.seed)
+def _items(config: WorldSettings) -> list[WorldItem]:
+    return (clip_items if config.motion else picture_items)(config.items, config.seed)
 
 
-def _draw_plan(entry: Entry, draws: Draws) -> Plan:
-    shown = entry.shows
+def _draw_plan(item: WorldItem, draws: Draws) -> CaptionPlan:
+    shown = item.shows
     return draw_clip_plan(shown, draws) if isinstance(shown, Clip) else draw_plan(shown, draws)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dragoman import plugins
+from dragoman.scenes.captioner import CaptionPlan
 from dragoman.scenes.draws import Draws
-from dragoman.scenes.plan import Plan
 
 
 def languages() -> list[str]:
@@ -12,7 +12,7 @@ def languages() -> list[str]:
     return plugins.names(__name__)
 
 
-def caption(lang: str, plan: Plan, draws: Draws) -> str:
+def caption(lang: str, plan: CaptionPlan, draws: Draws) -> str:
     """One way to say `plan` in `lang`. Raises UserError, with the known languages, for another one."""
     said: str = plugins.load(__name__, lang, "caption grammar").caption(plan, draws)
     return said

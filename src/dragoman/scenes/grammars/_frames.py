@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from dragoman.scenes.clip import Event
+from dragoman.scenes.captioner import CaptionPlan, Mention
 from dragoman.scenes.draws import Draws
-from dragoman.scenes.plan import Mention, Plan
+from dragoman.scenes.scene import Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ def draw_frame(frames: Sequence[Frame], where: str, draws: Draws) -> Frame:
 
 
 def draw_what(
-    plan: Plan, case: str, draws: Draws, phrase: Callable[[Mention, str, Draws], str], link: str
+    plan: CaptionPlan, case: str, draws: Draws, phrase: Callable[[Mention, str, Draws], str], link: str
 ) -> str:
     """The thing or things that the caption is about; `phrase` says one mention in a case."""
     what = phrase(plan.first, case, draws)
@@ -42,7 +42,7 @@ def draw_what(
     return what + link + phrase(plan.second, case, draws)
 
 
-def draw_event(events: Mapping[Event, Sequence[str]], plan: Plan, draws: Draws) -> dict[str, str]:
+def draw_event(events: Mapping[Event, Sequence[str]], plan: CaptionPlan, draws: Draws) -> dict[str, str]:
     """The slots of an event, none without one.
 
     A synonym is "moves|move|to the left": the verb with one thing, with several, and how. Two that meet or

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dragoman.scenes.clip import Event
+from dragoman.scenes.captioner import CaptionPlan, Mention
 from dragoman.scenes.draws import Draws
 from dragoman.scenes.grammars._frames import (
     Frame,
@@ -16,7 +16,7 @@ from dragoman.scenes.grammars._frames import (
     finish,
     in_either_order,
 )
-from dragoman.scenes.plan import Mention, Plan
+from dragoman.scenes.scene import Event
 
 Words = Mapping[str, tuple[str, ...]]
 
@@ -47,7 +47,7 @@ class Romance:
     event_frames: tuple[Frame, ...]
     contractions: tuple[tuple[str, str], ...] = ()
 
-    def caption(self, plan: Plan, draws: Draws) -> str:
+    def caption(self, plan: CaptionPlan, draws: Draws) -> str:
         """One caption that says the facts of `plan`."""
         where = self._where(plan, draws)
         frame = draw_frame(self.event_frames if plan.event else self.frames, where, draws)
@@ -59,7 +59,7 @@ class Romance:
             line = re.sub(pattern, replacement, line)
         return line
 
-    def _where(self, plan: Plan, draws: Draws) -> str:
+    def _where(self, plan: CaptionPlan, draws: Draws) -> str:
         spot = draws.pick(self.places[plan.place]) if plan.place else ""
         if plan.relation and plan.second:
             spot = f"{draws.pick(self.relations[plan.relation])} {self._phrase(plan.second, '', draws)}"

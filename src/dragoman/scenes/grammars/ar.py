@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dragoman.scenes.clip import Event
+from dragoman.scenes.captioner import CaptionPlan, Mention
 from dragoman.scenes.draws import Draws
 from dragoman.scenes.grammars._frames import Frame, draw_frame, draw_what, finish, in_either_order
-from dragoman.scenes.plan import Mention, Plan
+from dragoman.scenes.scene import Event
 
 NOUNS = {
     "apple": ("تفاحة تفاحات f",),
@@ -105,7 +105,7 @@ EVENT_FRAMES = (
 """A verb before its subject does not take its number, and its gender from what is named next."""
 
 
-def caption(plan: Plan, draws: Draws) -> str:
+def caption(plan: CaptionPlan, draws: Draws) -> str:
     """One Arabic caption that says the facts of `plan`."""
     where = _where(plan, draws)
     frame = draw_frame(EVENT_FRAMES if plan.event else FRAMES, where, draws)
@@ -121,7 +121,7 @@ def caption(plan: Plan, draws: Draws) -> str:
     return finish(frame.one.format(what=what, where=where, **doing))
 
 
-def _event(plan: Plan, feminine: list[bool], draws: Draws) -> dict[str, str]:
+def _event(plan: CaptionPlan, feminine: list[bool], draws: Draws) -> dict[str, str]:
     if plan.event is None:
         return {}
     verb, how = draws.pick(EVENTS[plan.event]).split("|")
@@ -129,7 +129,7 @@ def _event(plan: Plan, feminine: list[bool], draws: Draws) -> dict[str, str]:
     return {"verb": forms[2 * two + all(feminine)], "first_verb": forms[feminine[0]], "how": how}
 
 
-def _where(plan: Plan, draws: Draws) -> str:
+def _where(plan: CaptionPlan, draws: Draws) -> str:
     spot = draws.pick(PLACES[plan.place]) if plan.place else ""
     if plan.relation and plan.second:
         spot = f"{draws.pick(RELATIONS[plan.relation])} {_phrase(plan.second, 'gen', draws)}"

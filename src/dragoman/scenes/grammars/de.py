@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dragoman.scenes.clip import Event
+from dragoman.scenes.captioner import CaptionPlan, Mention
 from dragoman.scenes.draws import Draws
 from dragoman.scenes.grammars._frames import (
     Frame,
@@ -12,7 +12,7 @@ from dragoman.scenes.grammars._frames import (
     finish,
     in_either_order,
 )
-from dragoman.scenes.plan import Mention, Plan
+from dragoman.scenes.scene import Event
 
 NOUNS = {
     "apple": ("Apfel Äpfel m",),
@@ -119,7 +119,7 @@ EVENT_FRAMES = (
 )
 
 
-def caption(plan: Plan, draws: Draws) -> str:
+def caption(plan: CaptionPlan, draws: Draws) -> str:
     """One German caption that says the facts of `plan`."""
     where = _where(plan, draws)
     frame = draw_frame(EVENT_FRAMES if plan.event else FRAMES, where, draws)
@@ -128,7 +128,7 @@ def caption(plan: Plan, draws: Draws) -> str:
     return finish(frame.text(plan.first.count).format(what=what, where=where, **doing))
 
 
-def _where(plan: Plan, draws: Draws) -> str:
+def _where(plan: CaptionPlan, draws: Draws) -> str:
     spot = draws.pick(PLACES[plan.place]) if plan.place else ""
     if plan.relation and plan.second:
         spot = f"{draws.pick(RELATIONS[plan.relation])} {_phrase(plan.second, 'dat', draws)}"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dragoman.scenes.clip import Event
+from dragoman.scenes.captioner import CaptionPlan, Mention
 from dragoman.scenes.draws import Draws
 from dragoman.scenes.grammars._frames import Frame, draw_frame, draw_what, finish
-from dragoman.scenes.plan import Mention, Plan
+from dragoman.scenes.scene import Event
 
 NOUNS = {
     "apple": ("苹果 个",),
@@ -93,7 +93,7 @@ EVENT_FRAMES = (
 )
 
 
-def caption(plan: Plan, draws: Draws) -> str:
+def caption(plan: CaptionPlan, draws: Draws) -> str:
     """One Chinese caption that says the facts of `plan`."""
     ground = draws.pick(GROUNDS[plan.ground]) if plan.ground else ""
     if plan.relation and plan.second:

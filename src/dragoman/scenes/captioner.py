@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dragoman.scenes.clip import Clip, Event
 from dragoman.scenes.draws import Draws
-from dragoman.scenes.scene import Group, Place, Relation, Scene, Size
+from dragoman.scenes.scene import Clip, Event, Group, Place, Relation, Scene, Size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +23,7 @@ class Mention:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class CaptionPlan:
     """The facts of one caption. With `second` but no `relation`, both groups are joined by "and".
 
     With an `event` it is the caption of a clip: it says what both of them, or the first, do.
@@ -38,37 +37,30 @@ class Plan:
     event: Event | None = None
 
 
-COLOUR_SAID, SIZE_SAID, EXACT, GROUND_SAID, PLACE_SAID, SECOND_SAID, RELATION_SAID = (
-    0.85,
-    0.45,
-    0.85,
-    0.55,
-    0.6,
-    0.85,
-    0.75,
-)
+COLOUR_SAID, SIZE_SAID, EXACT = 0.85, 0.45, 0.85
+GROUND_SAID, PLACE_SAID, SECOND_SAID, RELATION_SAID = 0.55, 0.6, 0.85, 0.75
 """Probability that a captioner mentions a fact that may be mentioned."""
 
 OPPOSITE: dict[Relation, Relation] = {"left": "right", "right": "left", "above": "below", "below": "above"}
 
 
-def draw_plan(scene: Scene, draws: Draws) -> Plan:
+def draw_plan(scene: Scene, draws: Draws) -> CaptionPlan:
     """Draw what one captioner mentions of `scene`. Two groups are named in either order."""
     ground = scene.ground if draws.chance(GROUND_SAID) else None
     if scene.second is None or scene.relation is None:
         place = scene.place if draws.chance(PLACE_SAID) else None
-        return Plan(first=_mention(scene.first, draws), place=place, ground=ground)
+        return CaptionPlan(first=_mention(scene.first, draws), place=place, ground=ground)
     one, other, relation = scene.first, scene.second, scene.relation
     if draws.chance(0.5):
         one, other, relation = other, one, OPPOSITE[relation]
     first = _mention(one, draws)
     if not draws.chance(SECOND_SAID):
-        return Plan(first=first, ground=ground)
+        return CaptionPlan(first=first, ground=ground)
     said = relation if draws.chance(RELATION_SAID) else None
-    return Plan(first=first, second=_mention(other, draws), relation=said, ground=ground)
+    return CaptionPlan(first=first, second=_mention(other, draws), relation=said, ground=ground)
 
 
-def draw_clip_plan(clip: Clip, draws: Draws) -> Plan:
+def draw_clip_plan(clip: Clip, draws: Draws) -> CaptionPlan:
     """Draw what one captioner mentions of `clip`: the event always, and both things where two meet or part.
 
     Equal draws give the same plan of a clip and of its reversal, but for the event.
@@ -79,7 +71,9 @@ def draw_clip_plan(clip: Clip, draws: Draws) -> Plan:
     if len(groups) == 2 and draws.chance(0.5):
         groups.reverse()
     first, *rest = (_mention(group, draws) for group in groups)
-    return Plan(first=first, second=rest[0] if rest else None, place=place, ground=ground, event=clip.event)
+    return CaptionPlan(
+        first=first, second=rest[0] if rest else None, place=place, ground=ground, event=clip.event
+    )
 
 
 def _mention(group: Group, draws: Draws) -> Mention:
