@@ -117,8 +117,21 @@ def test_settings_survive_json() -> None:
         settings.restore(Letter, plain | {"ink": 1})
 
 
+@dataclass(frozen=True)
+class Express(Letter):
+    hours: int = 24
+    """Hours until it is there."""
+
+
 def test_docstrings_are_those_of_the_fields() -> None:
     assert settings.docs(Letter) == {"pages": "Sheets of paper, written on both sides."}
+
+
+def test_docstrings_of_inherited_fields_are_found_too() -> None:
+    assert settings.docs(Express) == {
+        "pages": "Sheets of paper, written on both sides.",
+        "hours": "Hours until it is there.",
+    }
 
 
 def test_pairs_are_split_at_their_first_sign() -> None:

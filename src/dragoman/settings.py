@@ -67,19 +67,21 @@ def pairs(
 
 
 def docs(kind: type) -> dict[str, str]:
-    """Return the docstrings of the fields that have one, in their order, as single lines."""
+    """Return the docstrings of the fields that have one, those of bases first, as single lines."""
     import ast
     import inspect
     import textwrap
 
-    (tree,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
-    assert isinstance(tree, ast.ClassDef)
     found = {}
-    for field, after in zip(tree.body, tree.body[1:], strict=False):
-        if not (isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)):
-            continue
-        if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
-            found[field.target.id] = " ".join(str(after.value.value).split())
+    # From the base to the class itself, which may explain a field anew.
+    for part in filter(dataclasses.is_dataclass, reversed(kind.__mro__)):
+        (tree,) = ast.parse(textwrap.dedent(inspect.getsource(part))).body
+        assert isinstance(tree, ast.ClassDef)
+        for field, after in zip(tree.body, tree.body[1:], strict=False):
+            if not (isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)):
+                continue
+            if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
+                found[field.target.id] = " ".join(str(after.value.value).split())
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, fields
 from typing import Any
 
 from dragoman import plugins
@@ -56,9 +56,7 @@ def objectives() -> list[str]:
 
 def _table(config: Any) -> list[str]:
     """Make rows of name, default and meaning, from a dataclass and the strings below its fields."""
-    said: dict[str, str] = {}
-    for part in reversed([part for part in config.__mro__ if is_dataclass(part)]):
-        said |= settings_of.docs(part)
+    said = settings_of.docs(config)
     lines = ["| setting | default | meaning |", "|---|---|---|"]
     for field in fields(config):
         value = str(field.default).lower() if isinstance(field.default, bool) else field.default
