@@ -10,11 +10,10 @@ T = TypeVar("T")
 
 
 class Draws:
-    """A stream of draws named by its key: equal keys give equal streams.
+    """A stream of draws named by its key: equal keys give equal streams."""
 
-    Python promises a stable `random.random()` only, not a stable `choice`; captions and their recorded
-    translations must never drift apart, so every draw here is a hash of key and position.
-    """
+    # Python promises a stable `random.random()` only, not a stable `choice`; captions and their recorded
+    # translations must never drift apart, so every draw here is a hash of key and position.
 
     def __init__(self, *key: object) -> None:
         self._key = "\x1f".join(map(str, key)).encode()

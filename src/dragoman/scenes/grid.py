@@ -34,6 +34,7 @@ WIDTH = COLOUR_GRID**2 * (2 * HUES + GREYS) + EDGE_GRID**2 * ORIENTATIONS + 2 * 
 
 def describe(image: Image.Image) -> Array:
     """The descriptor [D] of a picture of any size."""
+    # Square roots, for a wide sky would outweigh all that stands before it.
     edges_CCB = np.sqrt(_edges(_pixels(image, CELLS * CELL_PIXELS)))
     colours_CCB = np.sqrt(_colours(_pixels(image, CELLS)))
     seen_CCF = _patterns(np.concatenate([EDGE_GAIN * edges_CCB, COLOUR_GAIN * colours_CCB], axis=-1))
@@ -80,6 +81,7 @@ def _edges(rgb: Array) -> Array:
     across[:, 1:-1] = rgb[:, 2:] - rgb[:, :-2]
     down[1:-1] = rgb[2:] - rgb[:-2]
     strength = np.hypot(across, down)
+    # A red thing on grey of the same lightness has no edge in the sum of the channels.
     best = strength.argmax(-1)[..., None]
     x, y, size = (np.take_along_axis(part, best, -1)[..., 0] for part in (across, down, strength))
     spread: Array = _circular(np.arctan2(y, x) % np.pi / np.pi, ORIENTATIONS) * size[..., None]
@@ -95,10 +97,8 @@ def _circular(turn: Array, bins: int) -> Array:
 
 
 def _patterns(cells_CCB: Array) -> Array:
-    """Strength of the answer of each window to each filter, beyond what its rows mostly show.
-
-    Grounds are made of horizontal bands, so the median of a row is the ground behind the things.
-    """
+    """Strength of the answer of each window to each filter, beyond what its rows mostly show."""
+    # Grounds are made of horizontal bands, so the median of a row is the ground behind the things.
     apart_CCB = cells_CCB - np.median(cells_CCB, axis=1, keepdims=True)
     windows = sliding_window_view(apart_CCB, (WINDOW, WINDOW), axis=(0, 1))
     flat = windows.reshape(*windows.shape[:2], -1)
@@ -108,7 +108,8 @@ def _patterns(cells_CCB: Array) -> Array:
 
 @cache
 def _filters(width: int) -> Array:
-    """[width, F] of ±1 / √width; signs from a hash, so that they are the same everywhere for ever."""
+    """[width, F] of ±1 / √width."""
+    # Signs from a hash: they are the same on every machine and in every version of NumPy.
     bits = hashlib.shake_256(b"dragoman grid").digest(width * FILTERS // 8)
     signs = np.unpackbits(np.frombuffer(bits, np.uint8)).astype(np.float32) * 2 - 1
     return (signs / np.float32(np.sqrt(width))).reshape(width, FILTERS)

@@ -72,6 +72,7 @@ def split_of(number: int) -> Split:
 
 def items_table(items: Sequence[WorldItem]) -> pa.Table:
     """`items.parquet` of a world: the facts of what is shown are metadata."""
+    # A clip and its reversal have one number, and so one split: no model is tested on frames that it learnt.
     rows = [
         {"item_id": item.item_id, "kind": _kind(item), "path": item.path, "split": split_of(item.number)}
         | _facts(item)

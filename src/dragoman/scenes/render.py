@@ -110,6 +110,7 @@ def corners(group: Group, stance: Stance, centre: Point, side: int) -> list[tupl
 def put(picture: Image.Image, thing: Image.Image, at: tuple[int, int], size: int) -> None:
     """Put a thing and its shadow, which is as long as things of `size` pixels cast it, onto `picture`."""
     side = thing.width
+    # Twice as large as the thing, for the shadow is moved and its blur reaches beyond the edges.
     shade = Image.new("L", (side * 2, side * 2))
     shade.paste(
         thing.getchannel("A").point(lambda alpha: alpha // 3), (side // 2 + size // 16, side // 2 + size // 8)

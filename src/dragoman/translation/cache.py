@@ -24,6 +24,7 @@ CREATE TABLE IF NOT EXISTS lines (
   PRIMARY KEY (engine, sha256)
 ) WITHOUT ROWID;
 """
+# Without row ids a table is its key's index, and a line is found by one descent instead of two.
 
 
 def default_cache_folder() -> Path:
@@ -46,6 +47,7 @@ class Cache:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / "translations.sqlite"
         with _explained(self.path):
+            # No isolation level: transactions begin and end where this file says so, not where Python does.
             self._database = sqlite3.connect(self.path, timeout=60, isolation_level=None)
             _prepare(self._database, self.path)
             key = (engine.name, engine.version, source, target)
@@ -81,6 +83,8 @@ class Cache:
             for text, outcome in outcomes.items()
         ]
         with _explained(self.path):
+            # The lock for writing at once: two that begin as readers cannot both go on to write, and one of
+            # them would fail without waiting.
             self._database.execute("BEGIN IMMEDIATE")
             try:
                 self._database.executemany("INSERT OR REPLACE INTO lines VALUES (?, ?, ?, ?, ?)", rows)
@@ -108,8 +112,10 @@ def _prepare(database: sqlite3.Connection, path: Path) -> None:
             f"{path} has format version {version}, but this dragoman reads up to {FORMAT_VERSION}. "
             "Upgrade it (pip install --upgrade dragoman) or give another folder: --cache DIR"
         )
+    # With a write-ahead log, readers do not wait for a writer. Asked first, for setting it takes a lock.
     if database.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         database.execute("PRAGMA journal_mode = WAL")
+    # A loss of power may cost the last batches, but damages nothing.
     database.execute("PRAGMA synchronous = NORMAL")
     database.executescript(_TABLES)
     database.execute(f"PRAGMA user_version = {FORMAT_VERSION}")

@@ -15,6 +15,8 @@ from dragoman.errors import MissingExtraError, UserError, reason
 from dragoman.folders import sha256
 from dragoman.languages import Language
 
+_FIX = "Give a folder or hub id of a translation model, such as transformers:facebook/m2m100_418M."
+
 
 def load_tokenizer(model: str, extra: str) -> Any:
     """The tokenizer of a folder or hub id. Raises UserError where there is none."""
@@ -38,6 +40,7 @@ def vocabulary(tokenizer: Any) -> set[str]:
 
 def content_hash(folder: Path) -> str:
     """A hash over the names and contents of all files of a folder."""
+    # Names too: the same weights with another tokenizer file are another model.
     digest = hashlib.sha256()
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
         digest.update(f"{file.relative_to(folder)} {sha256(file)}\n".encode())
@@ -55,9 +58,6 @@ def longest_answer(tokens: int) -> int:
 def first_line(error: BaseException) -> str:
     """The first sentence of a library's message."""
     return reason(error).rstrip(".")
-
-
-_FIX = "Give a folder or hub id of a translation model, such as transformers:facebook/m2m100_418M."
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +84,10 @@ def codes(vocabulary: Iterable[str], source: Language, target: Language, model: 
     Raises UserError where the model speaks many languages but not this one.
     """
     tokens = set(vocabulary)
+    # From the most particular shape to the least: a FLORES code looks like nothing else.
     for pattern, read in ((_FLORES, _flores), (_M2M, _m2m), (_MBART, _mbart), (_MADLAD, _madlad)):
         known = {token for token in tokens if pattern.fullmatch(token)}
+        # One alone may be a word of the vocabulary that looks like a code.
         if len(known) > 1:
             return read(known, source, target, model)
     known = {token for token in tokens if _MARIAN.fullmatch(token)}

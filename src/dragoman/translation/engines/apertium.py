@@ -71,6 +71,7 @@ class ApertiumEngine(Engine):
         self._pairs = tuple(pairs)
 
     def translate(self, lines: Sequence[str], timeout: float) -> list[str | Rejected]:
+        # The pairs share one limit, which is for the batch.
         deadline = time.monotonic() + timeout
         for pair in self._pairs:
             lines = self._through(pair, lines, max(deadline - time.monotonic(), 0.01))
@@ -84,6 +85,7 @@ class ApertiumEngine(Engine):
             raise EngineError(f"{pair} wrote invalid UTF-8 ({error.reason})") from None
         except FileNotFoundError:
             raise EngineUnavailableError(f"{self._program} is gone. {_how_to_install([pair])}") from None
+        # A pipe ends with the status of its last program: where an earlier one died, only the silence tells.
         if not output and data:
             raise EngineError(f"{pair} printed nothing at all")
         found = output.removesuffix(SEPARATOR).split(SEPARATOR)
@@ -121,6 +123,7 @@ def _how_to_install(pairs: Sequence[str]) -> str:
 
 def _version(program: str, pairs: Sequence[str]) -> str:
     """A hash over the program and over every data file that the pairs name in their modes."""
+    # By content: the data of a pair decide on a translation, and nothing in them tells their version.
     parts = {"apertium": sha256(Path(program))}
     installed = Path(program).resolve().parent.parent / "share" / "apertium"
     data = Path(os.environ.get("APERTIUM_DATADIR", installed))

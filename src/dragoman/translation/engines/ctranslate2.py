@@ -107,7 +107,7 @@ class CTranslate2Engine(Engine):
                     target_prefix=[begin] * len(members) if begin else None,
                     beam_size=self._options.beams,
                     max_decoding_length=bound,
-                    max_input_length=0,
+                    max_input_length=0,  # no limit: the default cuts longer lines without a word
                     max_batch_size=2048,
                     batch_type="tokens",
                 )

@@ -80,6 +80,7 @@ class OpenAIEngine(Engine):
     ) -> None:
         self._prompt = PROMPT.format(source=source.name, target=f"{target.name} ({target.tag})")
         self.name = f"openai:{model}"
+        # Not the key: another one pays for the same answers.
         self.version = fingerprint({"url": url, "prompt": self._prompt, "temperature": options.temperature})
         self._model = model
         self._address = f"{url}/chat/completions"
@@ -126,6 +127,7 @@ class OpenAIEngine(Engine):
         request = urllib.request.Request(self._address, data=body, headers=self._headers)
         deadline = time.monotonic() + timeout
         chunks = []
+        # The time limit of urlopen is for each read: a server that sends a byte now and then would never end.
         with urllib.request.urlopen(request, timeout=timeout) as response:
             while chunk := response.read1():
                 chunks.append(chunk)
@@ -140,6 +142,7 @@ class OpenAIEngine(Engine):
         reason = f"HTTP status {error.code} ({said or error.reason})"
         if error.code == 429 or error.code >= 500:
             return reason
+        # Something in these lines, perhaps, or their number: the job halves the batch.
         if error.code in (400, 413, 422):
             raise EngineError(reason)
         raise EngineUnavailableError(

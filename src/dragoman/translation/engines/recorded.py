@@ -41,7 +41,7 @@ class RecordedEngine(Engine):
 
     def __init__(self, path: Path, source: Language, target: Language) -> None:
         self.name = f"recorded:{path.name}"
-        self.version = sha256(path)
+        self.version = sha256(path)  # a line added to the file is asked for again
         self._translations = _read(path, source, target)
         self._missing = Rejected(f"{path.name} has no translation of it into {target.tag}")
 

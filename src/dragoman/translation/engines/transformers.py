@@ -142,6 +142,7 @@ class TransformersEngine(Engine):
                 attention_mask=padded["attention_mask"],
                 num_beams=self._options.beams,
                 do_sample=False,
+                # The rows of a batch have one bound, so that any of them tells it.
                 max_new_tokens=min(longest_answer(len(rows[-1])), self._longest_input() - 1),
                 **begin,
             )
