@@ -10,6 +10,9 @@ from dragoman.scenes.captioner import CaptionPlan, Mention
 from dragoman.scenes.draws import Draws
 from dragoman.scenes.scene import Event
 
+Phrase = Callable[[Mention, str, Draws], str]
+"""One mention, said in a case."""
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:
@@ -32,10 +35,8 @@ def draw_frame(frames: Sequence[Frame], where: str, draws: Draws) -> Frame:
     return draws.pick([frame for frame in frames if ("{where}" in frame.one) == bool(where)])
 
 
-def draw_what(
-    plan: CaptionPlan, case: str, draws: Draws, phrase: Callable[[Mention, str, Draws], str], link: str
-) -> str:
-    """The thing or things that the caption is about; `phrase` says one mention in a case."""
+def draw_what(plan: CaptionPlan, case: str, draws: Draws, phrase: Phrase, link: str) -> str:
+    """The thing or things that the caption is about."""
     what = phrase(plan.first, case, draws)
     if plan.second is None or plan.relation is not None:
         return what
@@ -56,10 +57,23 @@ def draw_event(events: Mapping[Event, Sequence[str]], plan: CaptionPlan, draws: 
     return {"verb": many if plan.first.count > 1 or plan.second else one, "how": how}
 
 
-def in_either_order(parts: Sequence[str], draws: Draws) -> str:
-    """The parts that are there, joined by spaces, in a random order."""
-    said = [part for part in parts if part]
-    return " ".join(reversed(said) if draws.chance(0.3) else said)
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Synonyms for places, each said as a phrase of its own. `case` is the one that follows a relation."""
+
+    grounds: Mapping[str, Sequence[str]]
+    places: Mapping[str, Sequence[str]]
+    relations: Mapping[str, Sequence[str]]
+    case: str = ""
+
+    def draw(self, plan: CaptionPlan, draws: Draws, phrase: Phrase) -> str:
+        """The place in the picture and the ground, in a random order; "" where the plan has neither."""
+        spot = draws.pick(self.places[plan.place]) if plan.place else ""
+        if plan.relation and plan.second:
+            spot = f"{draws.pick(self.relations[plan.relation])} {phrase(plan.second, self.case, draws)}"
+        ground = draws.pick(self.grounds[plan.ground]) if plan.ground else ""
+        said = [part for part in (spot, ground) if part]
+        return " ".join(reversed(said) if draws.chance(0.3) else said)
 
 
 def finish(text: str) -> str:

@@ -10,11 +10,11 @@ from dragoman.scenes.captioner import CaptionPlan, Mention
 from dragoman.scenes.draws import Draws
 from dragoman.scenes.grammars._frames import (
     Frame,
+    Where,
     draw_event,
     draw_frame,
     draw_what,
     finish,
-    in_either_order,
 )
 from dragoman.scenes.scene import Event
 
@@ -49,7 +49,7 @@ class Romance:
 
     def caption(self, plan: CaptionPlan, draws: Draws) -> str:
         """One caption that says the facts of `plan`."""
-        where = self._where(plan, draws)
+        where = Where(self.grounds, self.places, self.relations).draw(plan, draws, self._phrase)
         frame = draw_frame(self.event_frames if plan.event else self.frames, where, draws)
         what = draw_what(plan, frame.case, draws, self._phrase, self.link)
         doing = draw_event(self.events, plan, draws)
@@ -58,13 +58,6 @@ class Romance:
         for pattern, replacement in self.contractions:
             line = re.sub(pattern, replacement, line)
         return line
-
-    def _where(self, plan: CaptionPlan, draws: Draws) -> str:
-        spot = draws.pick(self.places[plan.place]) if plan.place else ""
-        if plan.relation and plan.second:
-            spot = f"{draws.pick(self.relations[plan.relation])} {self._phrase(plan.second, '', draws)}"
-        ground = draws.pick(self.grounds[plan.ground]) if plan.ground else ""
-        return in_either_order((spot, ground), draws)
 
     def _phrase(self, mention: Mention, case: str, draws: Draws) -> str:
         fitting = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dragoman.scenes.captioner import CaptionPlan, Mention
 from dragoman.scenes.draws import Draws
-from dragoman.scenes.grammars._frames import Frame, draw_frame, draw_what, finish, in_either_order
+from dragoman.scenes.grammars._frames import Frame, Where, draw_frame, draw_what, finish
 from dragoman.scenes.scene import Event
 
 NOUNS = {
@@ -65,6 +65,7 @@ RELATIONS = {
     "below": ("تحت",),
 }
 """All of these are followed by the genitive."""
+WHERE = Where(GROUNDS, PLACES, RELATIONS, "gen")
 FRAMES = (
     Frame("{what} {where}"),
     Frame("{what} {where}"),
@@ -107,7 +108,7 @@ EVENT_FRAMES = (
 
 def caption(plan: CaptionPlan, draws: Draws) -> str:
     """One Arabic caption that says the facts of `plan`."""
-    where = _where(plan, draws)
+    where = WHERE.draw(plan, draws, _phrase)
     frame = draw_frame(EVENT_FRAMES if plan.event else FRAMES, where, draws)
     feminine: list[bool] = []
 
@@ -127,14 +128,6 @@ def _event(plan: CaptionPlan, feminine: list[bool], draws: Draws) -> dict[str, s
     verb, how = draws.pick(EVENTS[plan.event]).split("|")
     forms, two = verb.split(), plan.first.count == 2 or plan.second is not None
     return {"verb": forms[2 * two + all(feminine)], "first_verb": forms[feminine[0]], "how": how}
-
-
-def _where(plan: CaptionPlan, draws: Draws) -> str:
-    spot = draws.pick(PLACES[plan.place]) if plan.place else ""
-    if plan.relation and plan.second:
-        spot = f"{draws.pick(RELATIONS[plan.relation])} {_phrase(plan.second, 'gen', draws)}"
-    ground = draws.pick(GROUNDS[plan.ground]) if plan.ground else ""
-    return in_either_order((spot, ground), draws)
 
 
 def _phrase(mention: Mention, case: str, draws: Draws) -> str:

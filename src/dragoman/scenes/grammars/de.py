@@ -6,11 +6,11 @@ from dragoman.scenes.captioner import CaptionPlan, Mention
 from dragoman.scenes.draws import Draws
 from dragoman.scenes.grammars._frames import (
     Frame,
+    Where,
     draw_event,
     draw_frame,
     draw_what,
     finish,
-    in_either_order,
 )
 from dragoman.scenes.scene import Event
 
@@ -83,6 +83,7 @@ RELATIONS = {
     "below": ("unter", "unterhalb von"),
 }
 """All of these take the dative."""
+WHERE = Where(GROUNDS, PLACES, RELATIONS, "dat")
 FRAMES = (
     Frame("{what} {where}"),
     Frame("{what} {where}"),
@@ -121,19 +122,11 @@ EVENT_FRAMES = (
 
 def caption(plan: CaptionPlan, draws: Draws) -> str:
     """One German caption that says the facts of `plan`."""
-    where = _where(plan, draws)
+    where = WHERE.draw(plan, draws, _phrase)
     frame = draw_frame(EVENT_FRAMES if plan.event else FRAMES, where, draws)
     what = draw_what(plan, frame.case, draws, _phrase, " und ")
     doing = draw_event(EVENTS, plan, draws)
     return finish(frame.text(plan.first.count).format(what=what, where=where, **doing))
-
-
-def _where(plan: CaptionPlan, draws: Draws) -> str:
-    spot = draws.pick(PLACES[plan.place]) if plan.place else ""
-    if plan.relation and plan.second:
-        spot = f"{draws.pick(RELATIONS[plan.relation])} {_phrase(plan.second, 'dat', draws)}"
-    ground = draws.pick(GROUNDS[plan.ground]) if plan.ground else ""
-    return in_either_order((spot, ground), draws)
 
 
 def _phrase(mention: Mention, case: str, draws: Draws) -> str:

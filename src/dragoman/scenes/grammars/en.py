@@ -6,11 +6,11 @@ from dragoman.scenes.captioner import CaptionPlan, Mention
 from dragoman.scenes.draws import Draws
 from dragoman.scenes.grammars._frames import (
     Frame,
+    Where,
     draw_event,
     draw_frame,
     draw_what,
     finish,
-    in_either_order,
 )
 from dragoman.scenes.scene import Event
 
@@ -60,6 +60,7 @@ RELATIONS = {
     "above": ("above", "over"),
     "below": ("below", "under"),
 }
+WHERE = Where(GROUNDS, PLACES, RELATIONS)
 FRAMES = (
     Frame("{what} {where}"),
     Frame("{what} {where}"),
@@ -97,19 +98,11 @@ EVENT_FRAMES = (
 
 def caption(plan: CaptionPlan, draws: Draws) -> str:
     """One English caption that says the facts of `plan`."""
-    where = _where(plan, draws)
+    where = WHERE.draw(plan, draws, _phrase)
     frame = draw_frame(EVENT_FRAMES if plan.event else FRAMES, where, draws)
     what = draw_what(plan, frame.case, draws, _phrase, " and ")
     doing = draw_event(EVENTS, plan, draws)
     return finish(frame.text(plan.first.count).format(what=what, where=where, **doing))
-
-
-def _where(plan: CaptionPlan, draws: Draws) -> str:
-    spot = draws.pick(PLACES[plan.place]) if plan.place else ""
-    if plan.relation and plan.second:
-        spot = f"{draws.pick(RELATIONS[plan.relation])} {_phrase(plan.second, '', draws)}"
-    ground = draws.pick(GROUNDS[plan.ground]) if plan.ground else ""
-    return in_either_order((spot, ground), draws)
 
 
 def _phrase(mention: Mention, case: str, draws: Draws) -> str:
