@@ -21,8 +21,8 @@ from dragoman import plugins
 from dragoman.errors import UserError
 from dragoman.translation.engine import (
     ENGINES,
-    Description,
     Engine,
+    EngineDescription,
     describe_engine,
     open_engine,
     read_description,
@@ -102,6 +102,6 @@ def test_a_docstring_that_does_not_say_it_is_told_how() -> None:
 
 def test_a_description_is_read_from_the_docstring() -> None:
     text = "Words of a file,\none a line: `words:FILE`.\n\nNeeds a file, and\ntime. It is slow.\n"
-    assert read_description("words", text) == Description(
+    assert read_description("words", text) == EngineDescription(
         "words:FILE", "Words of a file, one a line", "a file, and time"
     )

@@ -21,12 +21,14 @@ CLIP_SIDE = 128
 """Width and height of a frame, in pixels."""
 RATE = 8
 """Frames a second."""
+# With a frame at 0 and one at 3 seconds, a clip and its reversal have the same frames among those at 1, 2, 4
+# or 8 a second; otherwise what is sampled would tell them apart without their order.
 FRAMES = 3 * RATE + 1
-"""With a frame at 0 and one at 3 seconds, a clip and its reversal have the same frames among those at 1, 2, 4
-or 8 a second; otherwise what is sampled would tell them apart without their order."""
+"""Frames of a clip."""
+# In a second it is less than half of the 72 degrees after which a star looks the same; faster ones would seem
+# to turn the other way.
 TURN = 95.0
-"""Degrees that things turn. In a second it is less than half of the 72 degrees after which a star looks the
-same; faster ones would seem to turn the other way."""
+"""Degrees that things turn from the first frame to the last."""
 
 BACKWARDS: tuple[Event, ...] = ("disappear", "right", "down", "anticlockwise", "part")
 """Events that are the frames of the other five, from last to first."""
@@ -42,10 +44,10 @@ CENTRE: dict[Place, Point] = {
     "centre": (0.5, 0.5),
 }
 ENDS: dict[Relation, tuple[Point, Point]] = {
-    "left": ((0.262, 0.52), (0.738, 0.52)),
-    "right": ((0.738, 0.52), (0.262, 0.52)),
-    "above": ((0.5, 0.26), (0.5, 0.74)),
-    "below": ((0.5, 0.74), (0.5, 0.26)),
+    "left": (CENTRE["left"], CENTRE["right"]),
+    "right": (CENTRE["right"], CENTRE["left"]),
+    "above": (CENTRE["top"], CENTRE["bottom"]),
+    "below": (CENTRE["bottom"], CENTRE["top"]),
 }
 """Places of the first and the second group of a relation."""
 FORMATION: dict[int, tuple[Point, ...]] = {
@@ -65,7 +67,7 @@ class Stance:
     tilts: tuple[float, ...]
 
 
-def draw_stance(group: Group, draws: Draws) -> Stance:
+def _draw_stance(group: Group, draws: Draws) -> Stance:
     """A random stance of `group`."""
     return Stance(
         radius=RADIUS[group.size] * draws.uniform(0.94, 1.04),
@@ -86,18 +88,18 @@ def render(scene: Scene, draws: Draws) -> Image.Image:
 
 
 def _put_group(picture: Image.Image, group: Group, centre: Point, draws: Draws) -> None:
-    stance = draw_stance(group, draws)
-    size = thing_size(stance, picture.width)
-    for tilt, at in zip(stance.tilts, corners(group, stance, centre, picture.width), strict=True):
-        put(picture, sprite(group.kind, group.colour, size, tilt), at, size)
+    stance = _draw_stance(group, draws)
+    size = _thing_size(stance, picture.width)
+    for tilt, at in zip(stance.tilts, _corners(group, stance, centre, picture.width), strict=True):
+        _put(picture, sprite(group.kind, group.colour, size, tilt), at, size)
 
 
-def thing_size(stance: Stance, side: int) -> int:
+def _thing_size(stance: Stance, side: int) -> int:
     """Pixels along one thing in a picture of `side` pixels."""
     return round(2 * stance.radius * side)
 
 
-def corners(group: Group, stance: Stance, centre: Point, side: int) -> list[tuple[int, int]]:
+def _corners(group: Group, stance: Stance, centre: Point, side: int) -> list[tuple[int, int]]:
     """The upper left corner of each thing of a group around `centre`, in pixels."""
     x, y = (axis + offset for axis, offset in zip(centre, stance.offset, strict=True))
     radius = stance.radius
@@ -107,7 +109,7 @@ def corners(group: Group, stance: Stance, centre: Point, side: int) -> list[tupl
     ]
 
 
-def put(picture: Image.Image, thing: Image.Image, at: tuple[int, int], size: int) -> None:
+def _put(picture: Image.Image, thing: Image.Image, at: tuple[int, int], size: int) -> None:
     """Put a thing and its shadow, which is as long as things of `size` pixels cast it, onto `picture`."""
     side = thing.width
     # Twice as large as the thing, for the shadow is moved and its blur reaches beyond the edges.
@@ -142,7 +144,7 @@ def clip_frames(clip: Clip, draws: Draws) -> list[Image.Image]:
     if clip.event in BACKWARDS:
         return clip_frames(reversed_clip(clip), draws)[::-1]
     empty = backdrop(clip.ground, CLIP_SIDE, draws).convert("RGBA")
-    cast = [(group, draw_stance(group, draws)) for group in (clip.first, clip.second) if group]
+    cast = [(group, _draw_stance(group, draws)) for group in (clip.first, clip.second) if group]
     if clip.event == "clockwise":
         cast = [(group, _leaning(stance, draws.uniform(0, 360))) for group, stance in cast]
     return [_frame(clip, empty, cast, number / (FRAMES - 1)) for number in range(FRAMES)]
@@ -157,7 +159,7 @@ def _frame(clip: Clip, empty: Image.Image, cast: list[tuple[Group, Stance]], mom
     picture = empty.copy()
     poses = _poses(clip, [stance.radius for _, stance in cast], moment)
     for (group, stance), pose in zip(cast, poses, strict=True):
-        _put_moving(picture, group, stance, pose)
+        _put_posed(picture, group, stance, pose)
     return picture.convert("RGB")
 
 
@@ -184,13 +186,13 @@ def _between(start: Point, end: Point, share: float) -> Point:
     return start[0] + (end[0] - start[0]) * share, start[1] + (end[1] - start[1]) * share
 
 
-def _put_moving(picture: Image.Image, group: Group, stance: Stance, pose: Pose) -> None:
-    size = thing_size(stance, picture.width)
-    places = corners(group, stance, pose.centre, picture.width)
+def _put_posed(picture: Image.Image, group: Group, stance: Stance, pose: Pose) -> None:
+    size = _thing_size(stance, picture.width)
+    places = _corners(group, stance, pose.centre, picture.width)
     for tilt, (x, y) in zip(stance.tilts, places, strict=True):
         thing = _faded(_thing(group.kind, group.colour, size, tilt - pose.turn), pose.opacity)
         grown = (thing.width - size) // 2
-        put(picture, thing, (x - grown, y - grown), size)
+        _put(picture, thing, (x - grown, y - grown), size)
 
 
 @lru_cache(maxsize=8)

@@ -92,7 +92,7 @@ def open_engine(spec: str, source: str, target: str, *, device: str | None = Non
     return engine
 
 
-class Description(NamedTuple):
+class EngineDescription(NamedTuple):
     """An engine in words, from the docstring of its module."""
 
     spec: str
@@ -102,12 +102,12 @@ class Description(NamedTuple):
     """Things that must be there besides dragoman itself."""
 
 
-def describe_engine(name: str) -> Description:
+def describe_engine(name: str) -> EngineDescription:
     """The description of the engine `name`. Raises UserError for an unknown one."""
     return read_description(name, plugins.load(ENGINES, name, "translation engine").__doc__ or "")
 
 
-def read_description(name: str, docstring: str) -> Description:
+def read_description(name: str, docstring: str) -> EngineDescription:
     """Read a docstring that begins as `dragoman.translation.engines` demands. Raises UserError for others."""
     found = _DESCRIPTION.match(" ".join(docstring.split()))
     if found is None or not found["spec"].startswith(f"{name}:"):
@@ -115,7 +115,7 @@ def read_description(name: str, docstring: str) -> Description:
             f"Begin the docstring of dragoman/translation/engines/{name}.py with "
             f"'What it is: `{name}:ARGUMENT`.\\n\\nNeeds what.', for the help and the page on translation."
         )
-    return Description(**found.groupdict())
+    return EngineDescription(**found.groupdict())
 
 
 _DESCRIPTION = re.compile(r"(?P<what>[^`]+): `(?P<spec>[^`]+)`\. Needs (?P<needs>.+?)\.(\s|$)")
