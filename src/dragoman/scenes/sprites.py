@@ -46,26 +46,32 @@ class Brush:
         return _rgb(channel + (255 - channel) * (factor - 1) for channel in self.colour)
 
     def ellipse(self, x: float, y: float, rx: float, ry: float, fill: RGB) -> None:
+        """Fill an ellipse around (x, y)."""
         self._draw.ellipse([self._at(x - rx, y - ry), self._at(x + rx, y + ry)], fill=fill)
 
     def box(
         self, left: float, top: float, right: float, bottom: float, fill: RGB, radius: float = 0.0
     ) -> None:
+        """Fill a rectangle, its corners rounded by `radius`."""
         corners = [self._at(left, top), self._at(right, bottom)]
         self._draw.rounded_rectangle(corners, radius * self._half, fill=fill)
 
     def polygon(self, points: Sequence[Point], fill: RGB) -> None:
+        """Fill what these corners enclose."""
         self._draw.polygon([self._at(x, y) for x, y in points], fill=fill)
 
     def line(self, points: Sequence[Point], width: float, fill: RGB) -> None:
+        """Draw a line through the points, `width` wide."""
         at = [self._at(x, y) for x, y in points]
         self._draw.line(at, fill=fill, width=round(width * self._half), joint="curve")
 
     def arc(self, x: float, y: float, r: float, angles: Angles, width: float, fill: RGB) -> None:
+        """Draw a part of the circle around (x, y), `width` inwards from its radius `r`."""
         box = [self._at(x - r, y - r), self._at(x + r, y + r)]
         self._draw.arc(box, *angles, fill=fill, width=round(width * self._half))
 
     def half_disc(self, x: float, y: float, rx: float, ry: float, angles: Angles, fill: RGB) -> None:
+        """Fill a part of the ellipse around (x, y), as far as its centre."""
         box = [self._at(x - rx, y - ry), self._at(x + rx, y + ry)]
         self._draw.pieslice(box, *angles, fill=fill)
 

@@ -114,22 +114,23 @@ def build_lexicon(
 ) -> LexiconReport:
     """Translate a list of words of `lang`, one a line, into `source`, and keep what gives something else.
 
-    Words are asked for as one-word sentences, so that no neighbour decides; resumable and cached as captions
-    are. Raises UserError for an unreadable or empty list, and where no word gives anything else.
+    It is cached as captions are, and goes on where it was stopped. Raises UserError for an unreadable or
+    empty list, and where no word gives anything else.
     """
     opened, listed, lang = Corpus.open(corpus), _lower_case(Path(words)), language(lang).tag
-    # With a stop behind it, an engine takes a word for a sentence, and its tagger does not wait for more.
     settings = settings or JobSettings()
     settings = replace(settings, batch_size=settings.batch_size or BATCH_SIZE)
+    # As one-word sentences, so that no neighbour in the batch decides what a word means.
     asked = {word: f"{word} ." for word in listed}
-    opened_engine = engine if isinstance(engine, Engine) else open_engine(engine, lang, source)
-    outcomes, _ = translate_texts(asked.values(), opened_engine, lang, source, settings)
+    if isinstance(engine, str):
+        engine = open_engine(engine, lang, source, device=settings.device)
+    outcomes, _ = translate_texts(asked.values(), engine, lang, source, settings)
     answers = {word: _answer(outcomes[line]) for word, line in asked.items()}
     # A word that comes back as it went in was not understood.
     entries = [f"{word}\t{answer}\n" for word, answer in answers.items() if answer and answer != word]
     if not entries:
         raise UserError(
-            f"{opened_engine.name} knows none of the {len(listed):,} words of {words}. "
+            f"{engine.name} knows none of the {len(listed):,} words of {words}. "
             f"Give a list of {lang} words (--words) and an engine from {lang} into {source} (--engine)."
         )
     path = lexicon_path(opened, lang)
