@@ -29,7 +29,7 @@ from dragoman.models.folder import save_model
 from dragoman.models.temporal import VideoConfig
 from dragoman.models.vision import VisionTower
 from dragoman.retrievers.trained import Retriever
-from dragoman.retrievers.videos import together
+from dragoman.retrievers.videos import encode_videos
 
 RESULT = ("vectors.npy", "offsets.npy", "times.npy", "ids.txt", "rejected.jsonl")
 CLIPS = {"dawn": ["red"] * 10 + ["yellow"] * 15, "dusk": ["blue"] * 10, "noon": ["green"] * 32}
@@ -257,7 +257,7 @@ def test_the_retriever_watches_films_as_the_extraction_did(tmp_path: Path, tower
     # A film of one scene is one moment, encoded as the film.
     seen = frames_seen(retriever, tmp_path / "media" / "noon.mp4")
     (moment,) = moments(retriever, seen, whole=False)
-    np.testing.assert_allclose(together(retriever, [moment.seen])[0], found[0], atol=1e-5)
+    np.testing.assert_allclose(encode_videos(retriever, [moment.seen])[0], found[0], atol=1e-5)
 
 
 def test_a_model_of_images_watches_no_films(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ from dragoman.models.folder import save_model
 from dragoman.models.vision import VisionTower
 from dragoman.retrievers.loading import load_encoder
 from dragoman.retrievers.trained import Retriever
-from dragoman.retrievers.videos import video_vector
+from dragoman.retrievers.videos import encode_video
 from dragoman.search import live
 from dragoman.search.calibration import Calibration, Judgement
 from dragoman.search.live import VideoVectors
@@ -75,8 +75,8 @@ def test_by_a_model_of_images_a_video_is_the_mean_of_its_frames(
     # Ten frames a second, of which one a second is looked at.
     frames = decoded(file)
     expected = unit(model.encode_image([frames[at] for at in (0, 10, 20)]).mean(axis=0, keepdims=True))[0]
-    np.testing.assert_allclose(video_vector(model, VideoPart(source=file)), expected, atol=1e-6)
-    part = video_vector(model, VideoPart(source=file.read_bytes(), start=1, end=2))
+    np.testing.assert_allclose(encode_video(model, VideoPart(source=file)), expected, atol=1e-6)
+    part = encode_video(model, VideoPart(source=file.read_bytes(), start=1, end=2))
     np.testing.assert_allclose(part, model.encode_image([frames[10]])[0], atol=1e-6)
 
 
@@ -130,7 +130,7 @@ def test_a_long_video_is_asked_with_by_as_many_frames_as_a_model_reads(tmp_path:
     frames = decoded(file)
     # 200 seconds in 64 steps of 3.125.
     chosen = [frames[int(3.125 * number)] for number in range(64)]
-    found = video_vector(model, VideoPart(source=file))
+    found = encode_video(model, VideoPart(source=file))
     assert (sum(model.seen), max(model.seen)) == (64, 4)
     expected = unit(model.encode_image(chosen).mean(axis=0, keepdims=True))[0]
     np.testing.assert_allclose(found, expected, atol=1e-6)
@@ -253,7 +253,7 @@ def test_clips_of_one_content_are_told_apart_by_part_limits_and_model(
         assert int(vector.argmax()) == toy_model.COLOURS[name]
     assert sum(model.seen) == 9
     whole = seen.vector(model, VideoPart(source=content))
-    np.testing.assert_array_equal(whole, video_vector(model, VideoPart(source=content)))
+    np.testing.assert_array_equal(whole, encode_video(model, VideoPart(source=content)))
     with pytest.raises(ImageError, match=r"it lasts 9\.0 seconds, more than the limit of 8"):
         seen.vector(model, VideoPart(source=content, max_seconds=8))
     # What was asked for longest ago is forgotten first, and a file may have changed.
@@ -331,5 +331,5 @@ def test_of_a_clip_of_many_seconds_a_batch_of_frames_is_held(
         return np.ones((len(images), 3), np.float32)
 
     monkeypatch.setattr(model, "encode_image", encode)
-    np.testing.assert_allclose(video_vector(model, VideoPart(source=file)), np.full(3, 3**-0.5), atol=1e-6)
+    np.testing.assert_allclose(encode_video(model, VideoPart(source=file)), np.full(3, 3**-0.5), atol=1e-6)
     assert (len(seen), held) == (40, [4] * 10)

@@ -253,7 +253,7 @@ class Held:
 @pytest.fixture
 def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[Held]:
     found = Held()
-    monkeypatch.setattr(live, "video_vector", found)
+    monkeypatch.setattr(live, "encode_video", found)
     yield found
     found.go.set()
 

@@ -16,7 +16,7 @@ from dragoman.media.frames import Frames, Seconds, frames
 from dragoman.media.images import DECODING, Decoding
 from dragoman.media.reading import sampled_frames
 from dragoman.retrievers.base import Encoder
-from dragoman.retrievers.videos import frame_vectors, sampling_of
+from dragoman.retrievers.videos import encode_frames, sampling_of
 
 LONGEST = 10.0
 """Seconds of a moment."""
@@ -48,7 +48,7 @@ def frames_seen(encoder: Encoder, file: str | Path, decoding: Decoding = DECODIN
     Memory: one vector a frame. Raises ImageError as `sampled_frames`.
     """
     sampling = replace(sampling_of(encoder), most=MOST)
-    return frames(*frame_vectors(encoder, sampled_frames(file, sampling, decoding)), sampling)
+    return frames(*encode_frames(encoder, sampled_frames(file, sampling, decoding)), sampling)
 
 
 def moments(encoder: Encoder, seen: Frames, *, whole: bool, longest: float = LONGEST) -> list[Moment]:

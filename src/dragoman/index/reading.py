@@ -27,7 +27,7 @@ from dragoman.index.items import Items, Notes, Rejected
 from dragoman.index.plan import Task
 from dragoman.media.images import Decoding, ImageError, image_header, open_image
 from dragoman.records import Entry, Value
-from dragoman.retrievers.videos import together
+from dragoman.retrievers.videos import encode_videos
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -149,7 +149,7 @@ class ItemReader:
             return self.encoder.encode_prepared(parts)
         # Videos have as many vectors as frames, images one.
         if parts[0].ndim == 2:
-            return together(self.encoder, parts)
+            return encode_videos(self.encoder, parts)
         return self.encoder.encode_features(np.stack(parts))
 
     def _prepared(self, content: bytes) -> Any:

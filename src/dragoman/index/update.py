@@ -26,7 +26,7 @@ from dragoman.index.reading import ItemReader, ReadItem, Seconds, reason_of
 from dragoman.media.frames import Frames
 from dragoman.media.images import ImageError
 from dragoman.records import Entry
-from dragoman.retrievers.videos import recalled
+from dragoman.retrievers.videos import encode_tower_vectors
 from dragoman.stores import Store
 from dragoman.stores.checks import MAX_ID_BYTES, check_entry
 
@@ -150,11 +150,11 @@ class Update:
         media, reader = item.media, self._reader
         if not isinstance(media, Frames | Path):
             if isinstance(media, np.ndarray) and media.ndim == 2:
-                media = recalled(reader.encoder, media[~np.isnan(media[:, 0])])
+                media = encode_tower_vectors(reader.encoder, media[~np.isnan(media[:, 0])])
             return [Part(None, media)]
         encoder = reader.encoder
         if isinstance(media, Frames):
-            seen = media._replace(vectors=recalled(encoder, media.vectors))
+            seen = media._replace(vectors=encode_tower_vectors(encoder, media.vectors))
         else:
             seen = frames_seen(encoder, media, reader.decoding)
         is_cut = item.task.item.is_cut

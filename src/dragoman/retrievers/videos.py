@@ -28,16 +28,17 @@ BATCH = 4
 """Frames that wait at a time: each is a decoded picture of full size."""
 
 
-def video_vector(encoder: Encoder, part: VideoPart) -> NDArray[np.float32]:
+def encode_video(encoder: Encoder, part: VideoPart) -> NDArray[np.float32]:
     """Encode a video, [J] of unit length, by at most as many of its frames as a model of videos reads.
 
     Memory: one vector a frame, and a batch of frames. Raises ImageError as `part_frames`.
     """
     sampling = sampling_of(encoder)
     frames = part_frames(part, replace(sampling, most=min(sampling.most, MOST_FRAMES)))
-    vectors_FX, _ = frame_vectors(encoder, frames)
+    vectors_FX, _ = encode_frames(encoder, frames)
     # Where a file understates its length, more frames come than were asked for.
-    vector_J: NDArray[np.float32] = together(encoder, [vectors_FX[spread(len(vectors_FX), MOST_FRAMES)]])[0]
+    kept_FX = vectors_FX[spread(len(vectors_FX), MOST_FRAMES)]
+    vector_J: NDArray[np.float32] = encode_videos(encoder, [kept_FX])[0]
     return vector_J
 
 
@@ -46,7 +47,7 @@ def sampling_of(encoder: Encoder) -> Sampling:
     return Sampling(**(encoder.vision.get("sampling") or {}))
 
 
-def frame_vectors(
+def encode_frames(
     encoder: Encoder, frames: Iterator[tuple[float, Image]]
 ) -> tuple[NDArray[np.floating], NDArray[np.float64]]:
     """Encode frames: [F, X] what the model sees in them, and their times [F]. Raises as the frames do."""
@@ -61,12 +62,12 @@ def frame_vectors(
     return np.concatenate(vectors), np.array(times)
 
 
-def recalled(encoder: Encoder, vectors_FD: NDArray[np.floating]) -> NDArray[np.floating]:
+def encode_tower_vectors(encoder: Encoder, vectors_FD: NDArray[np.floating]) -> NDArray[np.floating]:
     """Give what the model sees in frames that its tower saw before: [F, X]."""
     return vectors_FD if encoder.reads_frames else encoder.encode_features(vectors_FD)
 
 
-def together(encoder: Encoder, videos: Sequence[NDArray[np.floating]]) -> NDArray[np.float32]:
+def encode_videos(encoder: Encoder, videos: Sequence[NDArray[np.floating]]) -> NDArray[np.float32]:
     """Encode the frames [F, X] of each video or part together: [N, J] of unit length."""
     if encoder.reads_frames:
         vectors_NJ = np.asarray(encoder.encode_features(padded(videos)))

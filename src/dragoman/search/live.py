@@ -20,7 +20,7 @@ from dragoman.index.folder import IndexInfo, open_generation, read_info
 from dragoman.media.video import VideoPart
 from dragoman.retrievers.base import Encoder
 from dragoman.retrievers.loading import image_fingerprint, load_encoder, model_fingerprint
-from dragoman.retrievers.videos import video_vector
+from dragoman.retrievers.videos import encode_video
 from dragoman.search.calibration import Calibration
 from dragoman.stores import Store
 
@@ -38,16 +38,16 @@ class VideoVectors:
         self._lock = threading.Lock()
 
     def vector(self, encoder: Encoder, part: VideoPart) -> NDArray[np.float32]:
-        """[J] as `video_vector`; a content that is known under the same limits is not decoded again."""
+        """[J] as `encode_video`; a content that is known under the same limits is not decoded again."""
         if not isinstance(part.source, bytes):
-            return video_vector(encoder, part)
+            return encode_video(encoder, part)
         content = hashlib.sha256(part.source).digest()
         asked = (content, part.start, part.end, part.decoding, part.max_seconds)
         with self._lock:
             if (known := self._kept.get(asked)) is not None:
                 return known
         # Decoded outside of the lock: other searches need not wait for it, though two may do the same then.
-        vector_J = video_vector(encoder, part)
+        vector_J = encode_video(encoder, part)
         with self._lock:
             self._kept[asked] = vector_J
         return vector_J
