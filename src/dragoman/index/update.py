@@ -38,6 +38,8 @@ ENTRIES = 1000
 """Entries that wait to be stored, and parts of videos that wait to be encoded."""
 
 Stored = tuple[Entry, NDArray[np.float32]]
+Encoded = Sequence[NDArray[np.float32]]
+"""A vector for each entry of an item."""
 
 
 @dataclass(kw_only=True)
@@ -64,6 +66,15 @@ class Part(NamedTuple):
     """Input of `ItemReader.encode`."""
 
 
+class Waiting(NamedTuple):
+    """An item that waits to be encoded."""
+
+    item: ReadItem
+    parts: Sequence[Part]
+    entries: Sequence[Entry]
+    """One for each part."""
+
+
 class Update:
     """One run over a plan."""
 
@@ -82,7 +93,7 @@ class Update:
         # Only among files of one size can there be copies; the vectors of others need not be remembered.
         sizes = Counter(task.size for task in plan.tasks if task.size is not None)
         self._twice = {size for size, count in sizes.items() if count > 1}
-        self._waiting: dict[str, list[tuple[ReadItem, list[Part]]]] = defaultdict(list)
+        self._waiting: dict[str, list[Waiting]] = defaultdict(list)
 
     def run(self, progress: Callable[[int], object]) -> None:
         """Do what the plan says; `progress` is told of finished items."""
@@ -123,13 +134,14 @@ class Update:
     def _wait(self, item: ReadItem) -> None:
         # A copy of a video that waits itself need not be decoded again.
         waiting = self._waiting["frames"]
-        same = (parts for other, parts in waiting if other.state.digest == item.state.digest)
+        same = (one.parts for one in waiting if one.item.state.digest == item.state.digest)
         try:
             parts = next(same, None) or self._parts_of(item)
         except (ImageError, MissingExtraError, OSError) as error:
             self._reject(item.task, reason_of(error))
             return
-        if not self._is_storable(item, [part.seconds for part in parts]):
+        entries = self._entries(item, [part.seconds for part in parts])
+        if not entries:
             return
         first = parts[0].seen
         if not isinstance(first, np.ndarray):
@@ -139,9 +151,9 @@ class Update:
         else:
             sort, most = "frames", ENTRIES
         batch = self._waiting[sort]
-        batch.append((item, parts))
+        batch.append(Waiting(item, parts, entries))
         # Moments hold all of their frames, so that these wait no longer than entries do.
-        if sum(len(parts) for _, parts in batch) >= most or (sort == "frames" and self._writer.is_due):
+        if sum(len(one.parts) for one in batch) >= most or (sort == "frames" and self._writer.is_due):
             self._encode(batch)
             batch.clear()
 
@@ -161,61 +173,54 @@ class Update:
         found = moments(encoder, seen, whole=not is_cut)
         return [Part((one.start, one.end) if is_cut else None, one.seen) for one in found]
 
-    def _is_storable(self, item: ReadItem, times: Sequence[Seconds]) -> bool:
-        """Reject an item whose entries a store would refuse, and return False then."""
+    def _entries(self, item: ReadItem, times: Sequence[Seconds]) -> list[Entry]:
+        """Make the entries of an item; reject it, and return none, where a store would refuse them."""
         # A store refuses all entries that come together: one odd caption would end the whole run.
-        longest = max(len(item.entry(seconds).item_id.encode()) for seconds in times)
+        entries = [item.entry(seconds) for seconds in times]
+        longest = max(len(entry.item_id.encode()) for entry in entries)
         if longest > MAX_ID_BYTES:
             whose = "its id has" if times[0] is None else "ids of its moments have"
             reason = f"{whose} {longest} bytes, and ids have at most {MAX_ID_BYTES}: shorten it"
             self._reject(item.task, reason)
-            return False
+            return []
         try:
             # But for ids and times, the entries of an item are alike.
-            check_entry(item.entry(times[0]))
+            check_entry(entries[0])
         except UserError as error:
             self._reject(item.task, str(error))
-            return False
-        return True
+            return []
+        return entries
 
-    def _encode(self, batch: Sequence[tuple[ReadItem, list[Part]]]) -> None:
+    def _encode(self, batch: Sequence[Waiting]) -> None:
         """Encode each content once, and store all entries that have it."""
         if not batch:
             return
-        of_content: dict[str, list[tuple[ReadItem, list[Part]]]] = defaultdict(list)
-        for item, parts in batch:
-            of_content[item.state.digest].append((item, parts))
-        seen = [part.seen for same in of_content.values() for part in same[0][1]]
+        of_content: dict[str, list[Waiting]] = defaultdict(list)
+        for one in batch:
+            of_content[one.item.state.digest].append(one)
+        seen = [part.seen for same in of_content.values() for part in same[0].parts]
         vectors = iter(self._reader.encode(seen))
         for digest, same in of_content.items():
-            item, parts = same[0]
-            vectors_NJ = [next(vectors) for _ in parts]
+            vectors_NJ = [next(vectors) for _ in same[0].parts]
             if not np.isfinite(vectors_NJ).all():
                 reason = "its vision vector does not fit into float16, or is not finite"
-                for other, _ in same:
-                    self._reject(other.task, reason)
+                for one in same:
+                    self._reject(one.item.task, reason)
                 continue
-            for other, _ in same:
-                ids = self._put(other, [part.seconds for part in parts], vectors_NJ)
+            for item, _, entries in same:
+                self._writer.put(entries, vectors_NJ, item.task.ids)
                 if item.state.size in self._twice:
-                    self._known[digest] = Held(other.task.item.item_id, ids)
-            self.done.copies += (len(same) - 1) * len(parts)
-
-    def _put(
-        self, item: ReadItem, times: Sequence[Seconds], vectors: Sequence[NDArray[np.float32]]
-    ) -> list[str]:
-        """Store all entries of an item, and return their ids."""
-        entries = [item.entry(seconds) for seconds in times]
-        self._writer.put(list(zip(entries, vectors, strict=True)), item.task.ids)
-        return [entry.item_id for entry in entries]
+                    ids = [entry.item_id for entry in entries]
+                    self._known[digest] = Held(item.task.item.item_id, ids)
+            self.done.copies += (len(same) - 1) * len(vectors_NJ)
 
     def _copy(self, item: ReadItem, origin: Held) -> None:
         """Store an item whose content the index knows: that of a file that moved, or of another copy."""
         stored = self._writer.stored(origin.ids)
-        times = [_seconds(entry) for entry, _ in stored]
-        if not self._is_storable(item, times):
+        entries = self._entries(item, [_seconds(entry) for entry, _ in stored])
+        if not entries:
             return
-        self._put(item, times, [vector_J for _, vector_J in stored])
+        self._writer.put(entries, [vector_J for _, vector_J in stored], item.task.ids)
         if origin.item_id in self._lost:
             self.done.moved += len(stored)
         else:
@@ -225,8 +230,7 @@ class Update:
         times: list[Seconds] = [None]
         if item.task.item.is_cut:
             times = [_seconds(entry) for entry, _ in self._writer.stored(item.task.ids)]
-        if self._is_storable(item, times):
-            self._writer.reword([item.entry(seconds) for seconds in times])
+        self._writer.reword(self._entries(item, times))
 
     def _reject(self, task: Task, reason: str) -> None:
         self.rejected.append(Rejected(task.item.item_id, task.item.path, reason))
@@ -251,12 +255,12 @@ class _Writer:
         waiting = len(self._new) + len(self._changed) + len(self._reworded)
         return waiting >= ENTRIES or monotonic() - self._since >= SECONDS
 
-    def put(self, entries: Sequence[Stored], held: Sequence[str]) -> None:
+    def put(self, entries: Sequence[Entry], vectors: Encoded, held: Sequence[str]) -> None:
         """Take all entries of an item; of those the index `held` of it, what is not among them goes."""
         there = set(held)
-        for entry, vector_J in entries:
+        for entry, vector_J in zip(entries, vectors, strict=True):
             (self._changed if entry.item_id in there else self._new)[entry.item_id] = (entry, vector_J)
-        self._stale += sorted(there.difference(entry.item_id for entry, _ in entries))
+        self._stale += sorted(there.difference(entry.item_id for entry in entries))
         self._flush_if_due()
 
     def reword(self, entries: Sequence[Entry]) -> None:
