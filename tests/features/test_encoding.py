@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pytest
 
-from dragoman.features.encoding import Encoded, Frame, MediaItem, encoded
+from dragoman.features.encoding import Encoded, Frame, ItemFile, encoded
 from dragoman.media.images import ImageError
 
 
@@ -29,8 +29,8 @@ class Counting:
         return np.array(prepared, np.float32)[:, None]
 
 
-def item(name: str) -> MediaItem:
-    return MediaItem(name, "video", name, name)
+def item(name: str) -> ItemFile:
+    return ItemFile(name, "video", name, name)
 
 
 def run(
@@ -38,7 +38,7 @@ def run(
 ) -> tuple[Counting, list[list[Encoded]]]:
     """Encode items of these frames in batches of 2; `broken` breaks off after its frames."""
 
-    def frames_of(item: MediaItem) -> Iterator[Frame]:
+    def frames_of(item: ItemFile) -> Iterator[Frame]:
         for number, frame in enumerate(frames[item.item_id]):
             yield number / 2, lambda frame=frame: frame
         if item.item_id == broken:
@@ -102,7 +102,7 @@ def test_a_long_video_waits_in_no_more_than_three_batches(across: bool) -> None:
     ahead: list[int] = []
     tower = Counting()
 
-    def frames_of(item: MediaItem) -> Iterator[Frame]:
+    def frames_of(item: ItemFile) -> Iterator[Frame]:
         nonlocal made
         for number in range(20, 60):
             made += 1

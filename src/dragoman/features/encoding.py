@@ -35,7 +35,7 @@ Frame = tuple[float, Callable[[], "Image"]]
 
 
 @dataclass(frozen=True)
-class MediaItem:
+class ItemFile:
     """An item of a corpus with a file."""
 
     item_id: str
@@ -51,7 +51,7 @@ class Opener:
     sampling: Sampling
     decoding: Decoding
 
-    def frames_of(self, item: MediaItem) -> Iterator[Frame]:
+    def frames_of(self, item: ItemFile) -> Iterator[Frame]:
         """Yield 1 to F frames. They and this raise ImageError for what cannot be opened."""
         if item.kind == "image":
             yield 0.0, partial(open_image, item.file, self.decoding)
@@ -59,7 +59,7 @@ class Opener:
         for time, image in sampled_frames(item.file, self.sampling, self.decoding):
             yield time, partial(_same, image)
 
-    def refusal(self, item: MediaItem) -> str | None:
+    def refusal(self, item: ItemFile) -> str | None:
         """Tell why an item gives no frames, after all of it was decoded."""
         try:
             for _, opened in self.frames_of(item):
@@ -73,7 +73,7 @@ class Opener:
 class Encoded:
     """An item on its way through the tower."""
 
-    item: MediaItem
+    item: ItemFile
     vectors: list[NDArray[np.float32]] = field(default_factory=list)
     """Vectors of each frame so far, [D] or with regions [R, D]."""
     times: list[float] = field(default_factory=list)
@@ -100,8 +100,8 @@ class _Slot:
 
 def encoded(
     tower: VisionTower,
-    items: Iterable[MediaItem],
-    frames_of: Callable[[MediaItem], Iterator[Frame]],
+    items: Iterable[ItemFile],
+    frames_of: Callable[[ItemFile], Iterator[Frame]],
     *,
     batch_size: int,
     workers: int,
@@ -150,8 +150,8 @@ def _embedded(tower: VisionTower, batch: list[_Slot]) -> list[Encoded]:
 
 
 def _opened(
-    items: Iterable[MediaItem],
-    frames_of: Callable[[MediaItem], Iterator[Frame]],
+    items: Iterable[ItemFile],
+    frames_of: Callable[[ItemFile], Iterator[Frame]],
     prepare: Callable[[Callable[[], Image]], Future[dict[str, Tensor]]],
     ahead: int,
 ) -> Iterator[_Slot]:
@@ -198,7 +198,7 @@ def video_vectors(
 
     As in a feature set, bit for bit, if `batch_size` is that of the extraction. Raises ImageError.
     """
-    item, opener = MediaItem("", "video", str(file), str(file)), Opener(sampling, DECODING)
+    item, opener = ItemFile("", "video", str(file), str(file)), Opener(sampling, DECODING)
     batches = encoded(
         tower, [item], opener.frames_of, batch_size=batch_size, workers=1, batch_across_items=False
     )

@@ -22,8 +22,8 @@ import numpy as np
 from dragoman.corpus.corpus import Corpus
 from dragoman.corpus.features import Layout
 from dragoman.errors import UserError
-from dragoman.features.encoding import Encoded, MediaItem, Opener, encoded
-from dragoman.features.work import FeatureWork, Rejected, Shard, working_folder, write_rejected
+from dragoman.features.encoding import Encoded, ItemFile, Opener, encoded
+from dragoman.features.work import FeatureWork, NoVector, Shard, working_folder, write_rejected
 from dragoman.folders import sole_writer
 from dragoman.media.frames import Sampling
 from dragoman.media.images import DECODING, Decoding
@@ -72,7 +72,7 @@ class ExtractionReport:
     """Vectors made by this call."""
     total: int
     """Vectors in the feature set, or items that have frames."""
-    rejected: tuple[Rejected, ...]
+    rejected: tuple[NoVector, ...]
     frames: int = 0
     """Frames in the feature set, where the corpus holds videos."""
 
@@ -149,25 +149,25 @@ def clean_name(name: str) -> str:
     return cleaned
 
 
-def _split(corpus: Corpus, work: FeatureWork, opener: Opener) -> tuple[list[MediaItem], list[Rejected]]:
+def _split(corpus: Corpus, work: FeatureWork, opener: Opener) -> tuple[list[ItemFile], list[NoVector]]:
     """Split the items: those that need a vector, in corpus order, and those that cannot have one."""
     done = work.done
     before = {one.item_id for one in work.rejected_before}
-    todo: list[MediaItem] = []
-    rejected: list[Rejected] = []
+    todo: list[ItemFile] = []
+    rejected: list[NoVector] = []
     columns = (corpus.items[name].to_pylist() for name in ("item_id", "kind", "path"))
     for item_id, kind, path in zip(*columns, strict=True):
         if item_id in done:
             continue
         reason = _no_file(path)
-        item = MediaItem(item_id, kind, path or "", corpus.media_path(path or ""))
+        item = ItemFile(item_id, kind, path or "", corpus.media_path(path or ""))
         if reason is None and item_id in before:
             # Rejected by an earlier run: without a look first, each run would load the tower for it in vain.
             reason = opener.refusal(item)
         if reason is None:
             todo.append(item)
         else:
-            rejected.append(Rejected(item_id=item_id, path=path, reason=reason))
+            rejected.append(NoVector(item_id=item_id, path=path, reason=reason))
     return todo, rejected
 
 
@@ -209,11 +209,11 @@ def _add(shard: Shard, one: Encoded, layout: Layout, most: int) -> None:
             return
         whose = "a vector of it" if layout == "frames" else "its vector"
         reason = f"{whose} does not fit into float16 (-{LARGEST:.0f} to {LARGEST:.0f})"
-    shard.rejected.append(Rejected(item_id=one.item.item_id, path=one.item.path, reason=reason))
+    shard.rejected.append(NoVector(item_id=one.item.item_id, path=one.item.path, reason=reason))
 
 
 def _finish(
-    corpus: Corpus, work: FeatureWork, rejected: list[Rejected], **manifest: object
+    corpus: Corpus, work: FeatureWork, rejected: list[NoVector], **manifest: object
 ) -> ExtractionReport:
     """Assemble the feature set where there is something new, and report."""
     order = corpus.items["item_id"].to_pylist()

@@ -30,7 +30,7 @@ REJECTED = "rejected.jsonl"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rejected:
+class NoVector:
     """An item without a vector, and why."""
 
     item_id: str
@@ -47,7 +47,7 @@ class Shard:
     """[D] each, with regions [R, D], of a video [F, D]."""
     times: list[NDArray[np.float64]] = field(default_factory=list)
     """[F] each, in seconds."""
-    rejected: list[Rejected] = field(default_factory=list)
+    rejected: list[NoVector] = field(default_factory=list)
 
 
 class _Stored(NamedTuple):
@@ -57,7 +57,7 @@ class _Stored(NamedTuple):
     vectors: NDArray[np.floating]
     offsets: NDArray[np.int64]
     times: NDArray[np.float64] | None
-    rejected: list[Rejected]
+    rejected: list[NoVector]
 
 
 class FeatureWork:
@@ -107,7 +107,7 @@ class FeatureWork:
         return found
 
     @property
-    def rejected_now(self) -> list[Rejected]:
+    def rejected_now(self) -> list[NoVector]:
         """Items that the shards list as rejected."""
         return [one for shard in self.shards for one in shard.rejected]
 
@@ -117,14 +117,14 @@ class FeatureWork:
         return sum(len(shard.ids) for shard in self.shards)
 
     @cached_property
-    def rejected_before(self) -> list[Rejected]:
+    def rejected_before(self) -> list[NoVector]:
         """Items that the finished feature set lists as rejected."""
         file = self.final / REJECTED
         if not file.is_file():
             return []
-        return [Rejected(**json.loads(line)) for line in file.read_text("utf-8").split("\n")[:-1]]
+        return [NoVector(**json.loads(line)) for line in file.read_text("utf-8").split("\n")[:-1]]
 
-    def assemble(self, order: Sequence[str], rejected: Sequence[Rejected], **manifest: Any) -> int:
+    def assemble(self, order: Sequence[str], rejected: Sequence[NoVector], **manifest: Any) -> int:
         """Make the feature set of old and new vectors in the given order of item ids; return its size.
 
         Ids without a vector are passed over. The earlier set stays whole until the new one takes its name.
@@ -192,7 +192,7 @@ def working_folder(final: Path) -> Path:
     return final.parent / f".{final.name}"
 
 
-def write_rejected(folder: Path, rejected: Iterable[Rejected]) -> None:
+def write_rejected(folder: Path, rejected: Iterable[NoVector]) -> None:
     """Replace `rejected.jsonl` of a feature set; an empty one says that every item has its vector."""
     lines = (json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in rejected)
     write_text(folder / REJECTED, "".join(lines))
@@ -200,7 +200,7 @@ def write_rejected(folder: Path, rejected: Iterable[Rejected]) -> None:
 
 def _read_shard(file: Path) -> _Stored:
     listed = json.loads(file.read_text("utf-8"))
-    ids, rejected = listed["ids"], [Rejected(**one) for one in listed["rejected"]]
+    ids, rejected = listed["ids"], [NoVector(**one) for one in listed["rejected"]]
     if not ids:
         return _Stored([], np.empty((0, 0), np.float16), np.zeros(1, np.int64), None, rejected)
     if file.with_suffix("").is_dir():
@@ -217,7 +217,7 @@ def _read_shard(file: Path) -> _Stored:
     )
 
 
-def _stored(found: FeatureSet, rejected: list[Rejected]) -> _Stored:
+def _stored(found: FeatureSet, rejected: list[NoVector]) -> _Stored:
     return _Stored(found.ids, found.vectors, found.offsets, found.times, rejected)
 
 
