@@ -23,7 +23,7 @@ from dragoman.folders import atomic_path, write_json, write_text
 from dragoman.models import text
 from dragoman.models.dual import DualConfig, DualEncoder
 from dragoman.models.fusion import FusionConfig
-from dragoman.models.identity import read_config
+from dragoman.models.identity import read_config, require_readable
 from dragoman.models.temporal import VideoConfig
 
 MODEL_TYPE = "dragoman-dual"
@@ -72,7 +72,8 @@ def load_model(folder: Path) -> tuple[DualEncoder, dict[str, Any]]:
     Raises UserError for a folder of another kind, of a newer format, damaged, or whose golden vectors are
     not met.
     """
-    config = _read_config(folder)
+    config = read_config(folder)
+    require_readable(folder, config, MODEL_TYPE, FORMAT_VERSION, "Give the folder that dragoman train wrote.")
     try:
         trained = dict(config["trained"])
         trunk = text.load(config["text"]).Encoder.from_assets(folder)
@@ -107,26 +108,6 @@ def load_model(folder: Path) -> tuple[DualEncoder, dict[str, Any]]:
             "Copy the whole folder again."
         )
     return model, trained
-
-
-def _read_config(folder: Path) -> dict[str, Any]:
-    config = read_config(folder)
-    kind, version = config.get("model_type"), config.get("format_version", 0)
-    if not isinstance(version, int):
-        raise UserError(
-            f"{folder / 'config.json'} is damaged (format_version {version!r}). Copy the whole folder again."
-        )
-    if kind != MODEL_TYPE:
-        raise UserError(
-            f"{folder} holds a model of type {kind!r}, expected {MODEL_TYPE!r}. "
-            "Give the folder that dragoman train wrote."
-        )
-    if version > FORMAT_VERSION:
-        raise UserError(
-            f"{folder} has format version {version}, but this dragoman reads up to "
-            f"{FORMAT_VERSION}. Upgrade it: pip install --upgrade dragoman"
-        )
-    return config
 
 
 @torch.no_grad()

@@ -190,6 +190,7 @@ def require_trained(folder: Path, missing: Sequence[str]) -> None:
 
 def longest_input(config: Any, *, otherwise: int) -> int:
     """Count the tokens a text encoder has positions for; `otherwise` where its configuration names none."""
+    # Encoders whose positions are relative, such as T5's, have no such key.
     places = getattr(config, "max_position_embeddings", None)
     if places is None:
         return otherwise

@@ -79,6 +79,23 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise UserError(f"{file} is damaged ({error}). Copy the whole folder again.") from None
 
 
+def require_readable(folder: Path, config: Mapping[str, Any], kind: str, newest: int, fix: str) -> None:
+    """Raise UserError for a `config.json` of another kind of model, or of a newer format; `fix` is for the
+    former."""
+    found, version = config.get("model_type"), config.get("format_version", 0)
+    if not isinstance(version, int):
+        raise UserError(
+            f"{folder / 'config.json'} is damaged (format_version {version!r}). Copy the whole folder again."
+        )
+    if found != kind:
+        raise UserError(f"{folder} holds a model of type {found!r}, expected {kind!r}. {fix}")
+    if version > newest:
+        raise UserError(
+            f"{folder} has format version {version}, but this dragoman reads up to {newest}. Upgrade it: "
+            "pip install --upgrade dragoman"
+        )
+
+
 def _fingerprint(folder: Path, config: dict[str, Any], beginnings: str | tuple[str, ...]) -> str:
     digest = hashlib.sha256()
     try:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dragoman.errors import MissingExtraError, UserError, reason
+from dragoman.models.identity import require_readable
 from dragoman.models.sentences import TextSide
 from dragoman.retrievers.base import BatchedEncoder
 from dragoman.retrievers.onnx_inputs import READERS, Preprocessing, TextReader
@@ -229,16 +230,9 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise UserError(f"{folder} holds no exported model (no config.json). {AGAIN}")
     try:
         config = dict(json.loads(path.read_text(encoding="utf-8")))
-        kind, version = config.get("model_type"), int(config.get("format_version", 0))
     except (ValueError, TypeError) as error:
         raise damaged(folder, error) from None
-    if kind != MODEL_TYPE:
-        raise UserError(f"{folder} holds a model of type {kind!r}, expected {MODEL_TYPE!r}. {AGAIN}")
-    if version > FORMAT_VERSION:
-        raise UserError(
-            f"{folder} has format version {version}, but this dragoman reads up to {FORMAT_VERSION}. "
-            "Upgrade it: pip install --upgrade dragoman"
-        )
+    require_readable(folder, config, MODEL_TYPE, FORMAT_VERSION, AGAIN)
     return config
 
 

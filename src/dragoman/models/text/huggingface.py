@@ -185,6 +185,7 @@ class HuggingFaceText(TextEncoder):
 
 def folded(tokenizer: Any) -> list[str]:
     """List what a tokenizer does to spelling: nothing, "lower-cases", "strips accents", or both."""
+    # Tokenizers in Python have no backend, and some of Rust have no normalizer.
     normalizer = getattr(getattr(tokenizer, "backend_tokenizer", None), "normalizer", None)
     if normalizer is None:
         return ["lower-cases"] if getattr(tokenizer, "do_lower_case", False) else []
@@ -270,6 +271,7 @@ def _encoder_class(folder: Path, config: Any) -> Any:
 
 
 def _trunk_of(model: Any) -> nn.Module:
+    # Never called, and its weights are missing as often as not.
     if hasattr(model, "pooler"):
         model.pooler = None
     # T5 keeps its word embeddings under two names; safetensors refuse tensors that share memory.
