@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dragoman.errors import MissingExtraError, UserError
+from dragoman.models.text import pad
 from dragoman.models.text.spelling import Spelling
 
 if TYPE_CHECKING:
@@ -65,12 +66,7 @@ class Tokens:
         return [len(ids) for ids in self._ids(texts)]
 
     def prepare(self, texts: Sequence[str]) -> dict[str, NDArray[Any]]:
-        rows = self._ids(texts)
-        mask = np.zeros((len(rows), max(map(len, rows))), bool)
-        input_ids = np.full(mask.shape, self._pad, np.int64)
-        for row, ids in enumerate(rows):
-            input_ids[row, : len(ids)] = ids
-            mask[row, : len(ids)] = True
+        input_ids, mask = pad(self._ids(texts), self._pad)
         return {"input_ids": input_ids, "mask": mask}
 
     def _ids(self, texts: Sequence[str]) -> list[list[int]]:

@@ -11,8 +11,12 @@ vector a text, are in `models/sentences/`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from dragoman import plugins
 
@@ -48,6 +52,18 @@ def kinds() -> list[str]:
 def load(kind: str) -> Any:
     """Import a kind. Raises UserError for one that is not known."""
     return plugins.load(__name__, kind, "text encoder")
+
+
+def pad(rows: Sequence[Sequence[int]], pad_id: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Lay the token ids of texts below one another: ids and mask [T, L]."""
+    # On the right, whatever a tokenizer would do: the positions of a text then begin with the same number in
+    # every batch.
+    mask = np.zeros((len(rows), max(map(len, rows), default=0)), bool)
+    ids = np.full(mask.shape, pad_id, np.int64)
+    for row, found in enumerate(rows):
+        ids[row, : len(found)] = found
+        mask[row, : len(found)] = True
+    return ids, mask
 
 
 def name_of(part: object) -> str:

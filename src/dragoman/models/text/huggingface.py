@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from dragoman.errors import UserError
 from dragoman.folders import write_json
 from dragoman.models.hub import config_in, loading, longest_input, model_folder, pretrained, tokenizer_in
-from dragoman.models.text import TextConfig
+from dragoman.models.text import TextConfig, pad
 from dragoman.models.text.contract import Material, TextEncoder
 
 log = logging.getLogger(__name__)
@@ -84,8 +84,8 @@ class HuggingFaceText(TextEncoder):
         )
         self.end_id = int(tokenizer.eos_token_id or tokenizer.sep_token_id or 0)
         """Token that an empty text is read as, where the tokenizer adds no special tokens."""
-        pad = tokenizer.pad_token_id
-        self.pad_id = self.end_id if pad is None else int(pad)
+        known = tokenizer.pad_token_id
+        self.pad_id = self.end_id if known is None else int(known)
         _train_only(trunk, config)
 
     @property
@@ -111,15 +111,8 @@ class HuggingFaceText(TextEncoder):
 
     def prepare(self, texts: Sequence[str]) -> dict[str, Tensor]:
         """`input_ids` and `mask`, both [T, L]."""
-        # Padded on the right, whatever the tokenizer would do: the positions of a text then begin with the
-        # same number in every batch.
-        rows = self._token_ids(texts)
-        mask = torch.zeros(len(rows), max(map(len, rows), default=0), dtype=torch.bool)
-        input_ids = torch.full(mask.shape, self.pad_id, dtype=torch.long)
-        for row, ids in enumerate(rows):
-            input_ids[row, : len(ids)] = torch.tensor(ids)
-            mask[row, : len(ids)] = True
-        return {"input_ids": input_ids, "mask": mask}
+        ids, mask = pad(self._token_ids(texts), self.pad_id)
+        return {"input_ids": torch.from_numpy(ids), "mask": torch.from_numpy(mask)}
 
     def forward(self, embedded: Tensor, mask: Tensor) -> Tensor:
         states_TLH: Tensor = self.trunk(input_ids=embedded, attention_mask=mask.long()).last_hidden_state
