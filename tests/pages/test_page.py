@@ -265,7 +265,7 @@ def require_safe(page: str, times: int) -> None:
 def test_the_page_of_trust_escapes_texts_ids_and_engines(tmp_path: Path) -> None:
     texts = {name: [HOSTILE] for name in ("caption_id", "engine", "source", "text", "back", "failure")}
     table = pa.table({"lang": ["pt"], "trust": [0.25], **texts, **{name: [0.5] for name in GOOD}})
-    page = trust.write_page(tmp_path / "report.html", table).read_text(encoding="utf-8")
+    page = trust.write_trust_page(tmp_path / "report.html", table).read_text(encoding="utf-8")
     # The engine stands in both tables as well.
     require_safe(page, times=8)
     assert "<b>0.250</b>" in page
@@ -279,7 +279,7 @@ def test_the_page_of_the_demonstration_escapes_queries_and_names(tmp_path: Path)
     example = demo.DemoExample(lang="pt", text=HOSTILE, item_id="a", found=["a", HOSTILE], rank=1)
     result = {"text_to_image": dict.fromkeys(("recall@1", "recall@5", "recall@10"), 12.34), "sum_r": 300.0}
     cells = [("pt", HOSTILE, "nrccr", result, (290.0, 310.04))]
-    path = demo.write_page(place / "report.html", cells, [HOSTILE], corpus, [example])
+    path = demo.write_demo_page(place / "report.html", cells, [HOSTILE], corpus, [example])
     page = path.read_text(encoding="utf-8")
     require_safe(page, times=4)
     assert "<td>12.3</td><td>12.3</td><td>12.3</td><td>300.0</td><td>290.0 to 310.0</td>" in page

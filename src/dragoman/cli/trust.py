@@ -51,7 +51,7 @@ def command(
     dragoman trust corpus/ --words pt=/usr/share/dict/brazilian --bridge es,pt=apertium:es-pt
     dragoman trust corpus/ --model run/
     """
-    from dragoman.pages.trust import write_page
+    from dragoman.pages.trust import write_trust_page
     from dragoman.settings import pairs
     from dragoman.trust.report import summary_lines, worst_lines
     from dragoman.trust.score import score_trust
@@ -68,7 +68,7 @@ def command(
         bridges=[_bridge(option) for option in bridges],
         model=retriever,
     )
-    report = write_page(corpus / "trust" / "report.html", table)
+    report = write_trust_page(corpus / "trust" / "report.html", table)
     for line in summary_lines(table):
         click.echo(line)
     for line in worst_lines(table, worst):

@@ -41,7 +41,7 @@ class DemoExample:
     """Rank of the right picture, from 1."""
 
 
-def write_page(
+def write_demo_page(
     path: Path, cells: Iterable[Cell], gains: Iterable[str], corpus: Corpus, examples: Sequence[DemoExample]
 ) -> Path:
     """Write the page beside the folders it links to; give its path."""

@@ -32,7 +32,7 @@ SIDE, QUALITY = 132, 72
 """Pixels and JPEG quality of a thumbnail."""
 
 
-def write_page(path: Path, evaluation: Evaluation) -> None:
+def write_report_page(path: Path, evaluation: Evaluation) -> None:
     """Write the page of a finished report."""
     report, texts = evaluation.report, evaluation.texts
     names = {language: engine.language_name(language) for language in report["results"]}

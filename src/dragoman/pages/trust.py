@@ -17,7 +17,7 @@ ODD = 0.05
 """A signal is marked where at most this share of the language's captions is no better."""
 
 
-def write_page(path: Path, table: pa.Table) -> Path:
+def write_trust_page(path: Path, table: pa.Table) -> Path:
     """Write the page of a table of `score_trust`; give its path. Equal tables give equal bytes."""
     summaries = engine_summaries(table)
     names = [

@@ -15,8 +15,8 @@ from dragoman.errors import UserError
 from dragoman.evaluation.metrics import RECALLS
 from dragoman.folders import sole_writer
 from dragoman.index import IndexOptions, index_media
-from dragoman.pages.demo import SHOWN, DemoExample, draw_sheet, write_page
-from dragoman.pages.trust import write_page as write_trust_page
+from dragoman.pages.demo import SHOWN, DemoExample, draw_sheet, write_demo_page
+from dragoman.pages.trust import write_trust_page
 from dragoman.pipelines.experiment import Arm, Trial, read_report
 from dragoman.reports.compare import Difference, compare
 from dragoman.reports.settings import EvaluationSettings
@@ -112,7 +112,9 @@ def run_demo(out: str | Path, config: DemoSettings) -> DemoResult:
         corpus = Corpus.open(world)
         examples = find_examples(folder / ROBUST / "run", corpus, config.languages)
         sheet = draw_sheet(folder / "contact_sheet.png", corpus, examples)
-        page = write_page(folder / "report.html", cells(reports), gain_lines(differences), corpus, examples)
+        page = write_demo_page(
+            folder / "report.html", cells(reports), gain_lines(differences), corpus, examples
+        )
         log.info("6/6 index")
         run = folder / ROBUST / "run"
         calibrate_once(run, world, "cpu")

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from dragoman.corpus.corpus import Corpus
 from dragoman.folders import Format, stage, write_json
-from dragoman.pages.report import write_page
+from dragoman.pages.report import write_report_page
 from dragoman.reports import folds
 from dragoman.reports.evaluation import REPORT, measure_run
 from dragoman.reports.evaluator import Evaluator
@@ -38,7 +38,7 @@ def evaluate(
     evaluator = Evaluator.open(run, corpus, settings or EvaluationSettings(), translate_test_run)
     with stage(Path(out), REPORT, replace=True) as work:
         evaluation = measure_run(evaluator, work.folder)
-        write_page(work.folder / "report.html", evaluation)
+        write_report_page(work.folder / "report.html", evaluation)
         _finish(work.folder, evaluation.report, REPORT)
     return evaluation.report
 
