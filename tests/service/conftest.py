@@ -9,8 +9,9 @@ import pytest
 from shelf import make_shelf, open_shelf
 from starlette.testclient import TestClient
 
+from dragoman.service.access import Access
 from dragoman.service.app import create_app
-from dragoman.service.config import ServiceConfig
+from dragoman.service.config import ServiceSettings
 
 
 @pytest.fixture(scope="session")
@@ -27,12 +28,12 @@ def own_shelf(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def service(shelf: Path) -> Iterator[Callable[..., TestClient]]:
-    """A client of an application over the shelf; keywords are limits, or what `create_app` takes."""
+    """A client of an application over the shelf; keywords are limits, or fields of `Access`."""
     with ExitStack() as opened:
 
         def start(index: Path = shelf, limits: dict[str, Any] | None = None, **more: Any) -> TestClient:
             searcher = opened.enter_context(open_shelf(index))
-            app = create_app({"shelf": searcher}, ServiceConfig(**(limits or {})), **more)
+            app = create_app({"shelf": searcher}, ServiceSettings(**(limits or {})), Access(**more))
             client = TestClient(app, base_url="http://127.0.0.1:8000", raise_server_exceptions=False)
             return opened.enter_context(client)
 
@@ -43,6 +44,6 @@ def service(shelf: Path) -> Iterator[Callable[..., TestClient]]:
 def client(shelf: Path) -> Iterator[TestClient]:
     """Of an application with all defaults, that every test shares."""
     with open_shelf(shelf) as searcher:
-        app = create_app({"shelf": searcher}, ServiceConfig())
+        app = create_app({"shelf": searcher}, ServiceSettings())
         with TestClient(app, base_url="http://127.0.0.1:8000", raise_server_exceptions=False) as client:
             yield client

@@ -15,8 +15,9 @@ import httpx2
 from shelf import open_shelf
 
 from dragoman.service import run
+from dragoman.service.access import Access
 from dragoman.service.app import create_app
-from dragoman.service.config import ServiceConfig
+from dragoman.service.config import ServiceSettings
 
 STAND_IN = Path(__file__).parent / "serve_shelf.py"
 
@@ -45,14 +46,14 @@ def serving(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 @contextmanager
 def threaded(**indexes: Path) -> Iterator[Callable[..., tuple[str, Callable[[], None]]]]:
-    """Starts applications over these indexes in this process, which is quicker; each with what `create_app`
-    takes, as its address and a function that stops it."""
-    config = ServiceConfig()
+    """Starts applications over these indexes in this process, which is quicker; each with fields of
+    `Access`, as its address and a function that stops it."""
+    config = ServiceSettings()
     with ExitStack() as opened:
 
         def start(**options: Any) -> tuple[str, Callable[[], None]]:
             searchers = {name: opened.enter_context(open_shelf(index)) for name, index in indexes.items()}
-            app = create_app(searchers, config, **options)
+            app = create_app(searchers, config, Access(**options))
             bound = opened.enter_context(run.listen("127.0.0.1", 0))
             server = run.server(app, config, "")
             thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})

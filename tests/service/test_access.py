@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 from dragoman.cli import dragoman
 from dragoman.errors import UserError
-from dragoman.service.keys import KeyFile, new_key
+from dragoman.service.access import KeyFile, new_key
 from dragoman.service.run import is_loopback
 
 SEARCH = {"text": "a red car", "k": 1}

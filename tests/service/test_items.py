@@ -211,10 +211,10 @@ def test_items_of_a_second_collection_carry_its_name(
     from shelf import open_shelf
 
     from dragoman.service.app import create_app
-    from dragoman.service.config import ServiceConfig
+    from dragoman.service.config import ServiceSettings
 
     with open_shelf(shelf) as one, open_shelf(own_shelf) as two:
-        app = create_app({"one": one, "two & more": two}, ServiceConfig())
+        app = create_app({"one": one, "two & more": two}, ServiceSettings())
         with TestClient(app, base_url="http://localhost") as client:
             counts = client.get("/v1/collections").json()["collections"]
             assert counts == [{"name": "one", "items": 36}, {"name": "two & more", "items": 12}]

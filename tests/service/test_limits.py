@@ -10,7 +10,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from dragoman.errors import UserError
-from dragoman.service.config import ServiceConfig
+from dragoman.service.config import ServiceSettings
 from dragoman.service.problems import first_sentence
 
 SEARCH = {"text": "a red car"}
@@ -132,4 +132,4 @@ def test_what_is_told_of_an_error_is_its_first_sentence_without_paths(message: s
 
 def test_limits_must_be_above_zero() -> None:
     with pytest.raises(UserError, match=r"request_seconds must be above 0, got -1\."):
-        ServiceConfig(request_seconds=-1)
+        ServiceSettings(request_seconds=-1)

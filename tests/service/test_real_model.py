@@ -14,8 +14,9 @@ from starlette.testclient import TestClient
 from dragoman.index import IndexOptions, index_media
 from dragoman.search.query import Query
 from dragoman.search.searcher import Searcher
+from dragoman.service.access import Access
 from dragoman.service.app import create_app
-from dragoman.service.config import ServiceConfig
+from dragoman.service.config import ServiceSettings
 
 QUESTION = {"text": "um cão corre na praia", "lang": "pt", "k": 10}
 
@@ -43,7 +44,7 @@ def world(shelf: Path, tmp_path_factory: pytest.TempPathFactory) -> World:
 
 @pytest.fixture(scope="module")
 def client(world: World) -> Iterator[TestClient]:
-    app = create_app({"real": Searcher.open(world.index)}, ServiceConfig(), allow_writes=True)
+    app = create_app({"real": Searcher.open(world.index)}, ServiceSettings(), Access(allow_writes=True))
     with TestClient(app, base_url="http://localhost") as opened:
         yield opened
 

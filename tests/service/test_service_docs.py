@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
 import re
+from dataclasses import fields
 from pathlib import Path
 
 from starlette.testclient import TestClient
 
-from dragoman.service import config
+from dragoman.service.config import ServiceSettings
 from dragoman.service.metrics import Metrics
+from dragoman.settings import docs
 
 PAGE = (Path(__file__).parents[2] / "docs" / "service.md").read_text(encoding="utf-8")
 
 
 def test_the_table_of_limits_is_the_configuration() -> None:
-    (described,) = [n for n in ast.parse(inspect.getsource(config)).body if isinstance(n, ast.ClassDef)]
-    settings = [node for node in described.body if isinstance(node, ast.AnnAssign)]
-    meanings = [described.body[described.body.index(node) + 1] for node in settings]
-    expected = [
-        (name.target.id, value, meaning.value.value)  # type: ignore[attr-defined]
-        for name, meaning in zip(settings, meanings, strict=True)
-        for value in [f"{getattr(config.ServiceConfig(), name.target.id):.10g}"]  # type: ignore[union-attr]
-    ]
+    limits = ServiceSettings()
+    expected = [(name, f"{getattr(limits, name):.10g}", said) for name, said in docs(ServiceSettings).items()]
+    assert len(expected) == len(fields(ServiceSettings))
     table = PAGE.partition("## Limits")[2].partition("## Metrics")[0]
     assert re.findall(r"^\| `(\w+)` \| (\S+) \| (.*) \|$", table, re.MULTILINE) == expected
 

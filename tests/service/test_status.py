@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 
 from dragoman.records import Entry
 from dragoman.search.query import Answer, Language, Query
-from dragoman.service.facets import summarise
+from dragoman.service.collection import summarise
 from dragoman.service.metrics import Metrics
 
 

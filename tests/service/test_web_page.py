@@ -24,7 +24,7 @@ from tiny_videos import save_slides, save_sound, save_video
 from dragoman.index.entries import moment_id
 from dragoman.records import Entry
 from dragoman.search.query import Query
-from dragoman.service.keys import KeyFile, new_key
+from dragoman.service.access import KeyFile, new_key
 
 pytestmark = pytest.mark.skipif(
     chromium.PROGRAM is None, reason="Chromium is missing; install it: sudo apt-get install chromium"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any, NamedTuple
@@ -17,18 +17,18 @@ from pydantic.json_schema import models_json_schema
 
 from dragoman.search.query import Query
 from dragoman.search.searcher import Searcher
-from dragoman.service import collection, items, schemas, searching, static, status
-from dragoman.service.config import ServiceConfig
-from dragoman.service.edge import LOOPBACK, Edge
-from dragoman.service.keys import Guard, KeyFile
-from dragoman.service.limits import Limits
+from dragoman.service import collection, items, schemas, searching, status
+from dragoman.service.access import Access
+from dragoman.service.collection import State
+from dragoman.service.config import ServiceSettings
+from dragoman.service.layers import Edge, Guard, Limits
 from dragoman.service.metrics import Metrics, Observed
 from dragoman.service.problems import install_handlers
-from dragoman.service.state import State
 from dragoman.service.thumbnails import Thumbnails
 
 log = logging.getLogger(__name__)
 
+LOCAL = Access()
 GET = ("GET",)
 GET_HEAD = ("GET", "HEAD")
 
@@ -60,27 +60,13 @@ ROUTES = (
     Route(GET, "/healthz", status.healthz),
     Route(GET, "/readyz", status.readyz),
     Route(GET, "/metrics", status.metrics),
-    Route(GET_HEAD, "/", static.front, documented=False),
-    Route(GET_HEAD, "/page/{name}", static.part, documented=False),
+    Route(GET_HEAD, "/", status.front, documented=False),
+    Route(GET_HEAD, "/page/{name}", status.part, documented=False),
 )
 
 
-def create_app(
-    searchers: Mapping[str, Searcher],
-    config: ServiceConfig,
-    *,
-    keys: KeyFile | None = None,
-    allow_writes: bool = False,
-    public_search: bool = False,
-    hosts: Collection[str] | None = LOOPBACK,
-    cors: Sequence[str] = (),
-) -> FastAPI:
-    """The application over open indexes, the first of which is the default; it closes them when it ends.
-
-    Without keys, everybody who reaches it searches, and changes items where `allow_writes`; with keys,
-    everything needs one, but for searching where `public_search`. `hosts` are the names that it answers to
-    (None: any), `cors` the origins whose pages may ask it.
-    """
+def create_app(searchers: Mapping[str, Searcher], config: ServiceSettings, access: Access = LOCAL) -> FastAPI:
+    """Make the application over open indexes; the first is the default. It closes them when it ends."""
     metrics = Metrics()
     opened = {name: collection.Collection(name, one, config, metrics) for name, one in searchers.items()}
     metrics.watch(opened)
@@ -95,14 +81,14 @@ def create_app(
     app = FastAPI(
         title="Dragoman", version=version("dragoman"), docs_url=None, redoc_url=None, lifespan=lifespan
     )
-    app.state.page = static.files()
+    app.state.page = status.files()
     app.state.service = State(
         collections=opened,
         config=config,
         metrics=metrics,
         thumbnails=Thumbnails(config.thumbnail_cache_mb),
         decoding=anyio.CapacityLimiter(config.decoding),
-        writable=keys is not None or allow_writes,
+        writable=access.keys is not None or access.allow_writes,
     )
     for route in ROUTES:
         _add(app, route)
@@ -110,12 +96,14 @@ def create_app(
     _describe_bodies(app)
     # The last one that is added is the first one that a request meets.
     app.add_middleware(Limits, config=config)
-    app.add_middleware(Guard, keys=keys, allow_writes=allow_writes, public_search=public_search)
-    if cors:
+    app.add_middleware(Guard, access=access)
+    if access.cors:
         methods, headers = ["GET", "POST", "PUT", "DELETE"], ["authorization", "content-type", "x-request-id"]
-        app.add_middleware(CORSMiddleware, allow_origins=cors, allow_methods=methods, allow_headers=headers)
+        app.add_middleware(
+            CORSMiddleware, allow_origins=access.cors, allow_methods=methods, allow_headers=headers
+        )
     app.add_middleware(Observed, metrics=metrics)
-    app.add_middleware(Edge, hosts=hosts, cross_origin=bool(cors))
+    app.add_middleware(Edge, hosts=access.hosts, cross_origin=bool(access.cors))
     return app
 
 

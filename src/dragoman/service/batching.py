@@ -34,6 +34,7 @@ class Batcher(Generic[Asked, Answered]):
         self._size = size
         self._wait = wait
         self._worked = worked
+        # Not bounded here: `max_requests` bounds who may wait, and tells all others to come back.
         self._queue: queue.SimpleQueue[tuple[Asked, Future[Answered]] | None] = queue.SimpleQueue()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="dragoman-batches", daemon=True)
@@ -61,6 +62,7 @@ class Batcher(Generic[Asked, Answered]):
                 return
             batch = [first]
             going = self._gather(batch)
+            # Who went away while waiting has cancelled the future; nothing is computed for them.
             wanted = [(asked, future) for asked, future in batch if future.set_running_or_notify_cancel()]
             if wanted:
                 self._worked(len(wanted))

@@ -1,19 +1,32 @@
-"""A collection: one open index, with its queries and texts gathered into batches."""
+"""Collections (open indexes under names), what the routes know of them, and work off the event loop."""
 
 from __future__ import annotations
 
 import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote, urlencode
+
+import anyio
+from anyio import to_thread
+from fastapi import Request
 
 from dragoman.errors import UserError
+from dragoman.records import Entry, Scalar
 from dragoman.search.query import Answer, Query
+from dragoman.service import schemas
 from dragoman.service.batching import Batcher
-from dragoman.service.config import ServiceConfig
-from dragoman.service.facets import Facets
+from dragoman.service.config import ServiceSettings
 from dragoman.service.metrics import Gauges, Metrics
 from dragoman.service.problems import Problem
-from dragoman.stores import Filter, parse
+from dragoman.service.thumbnails import Thumbnails
+from dragoman.stores import Filter, Store, parse
 from dragoman.stores.filters import compared_fields
 
 if TYPE_CHECKING:
@@ -23,13 +36,19 @@ if TYPE_CHECKING:
     from dragoman.index.folder import IndexInfo
     from dragoman.search.searcher import Searcher
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
+
+FEW = 24
+"""Values that are listed; a field with more of them is not for choosing from a list."""
+MOST_FIELDS = 50
+PAGE = 1000
 
 
 class Collection:
     """A searcher under a name, with its queries and texts gathered into batches."""
 
-    def __init__(self, name: str, searcher: Searcher, config: ServiceConfig, metrics: Metrics) -> None:
+    def __init__(self, name: str, searcher: Searcher, config: ServiceSettings, metrics: Metrics) -> None:
         self.name = name
         self.searcher = searcher
         self.languages = tuple(searcher.info.languages)
@@ -94,3 +113,144 @@ def filter_of(text: str | None) -> Filter | None:
         # Comparisons could spell out, letter by letter, where the files of this computer lie.
         raise Problem(422, "path is not a field that this service filters by.")
     return found
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Fields and languages among the first `read` entries."""
+
+    fields: list[schemas.MetadataField]
+    languages: list[str]
+    """Languages of captions, the most frequent first."""
+    read: int
+
+
+class Facets:
+    """The summary of an index, remembered for a while."""
+
+    def __init__(self, *, limit: int, seconds: float) -> None:
+        self._limit = limit
+        self._seconds = seconds
+        self._kept: tuple[float, Summary] | None = None
+        self._lock = threading.Lock()
+
+    def of(self, store: Store) -> Summary:
+        """Read the index unless that was done lately."""
+        with self._lock:
+            if self._kept is None or time.monotonic() - self._kept[0] > self._seconds:
+                # Under the lock: of many who ask at once, one reads and all others wait for its answer.
+                self._kept = (time.monotonic(), summarise(_first(store, self._limit)))
+            return self._kept[1]
+
+    def forget(self) -> None:
+        """Read the index anew at the next call, since it has changed."""
+        with self._lock:
+            self._kept = None
+
+
+@dataclass
+class _Seen:
+    items: int = 0
+    values: Counter[tuple[type, Scalar]] = field(default_factory=Counter)
+    types: set[str] = field(default_factory=set)
+    numbers: list[float] = field(default_factory=list)
+
+    def add(self, values: tuple[Scalar, ...]) -> None:
+        self.items += 1
+        for value in set(values):
+            # True equals 1 in Python, but not in a filter.
+            if len(self.values) <= FEW:
+                self.values[bool if isinstance(value, bool) else object, value] += 1
+            self.types.add(_type(value))
+            if _type(value) == "number":
+                low_high = [*self.numbers, float(value)]
+                self.numbers = [min(low_high), max(low_high)]
+
+
+def summarise(entries: Iterable[Entry]) -> Summary:
+    """The fields of entries, those that most of them have first."""
+    seen: dict[str, _Seen] = {}
+    languages: Counter[str] = Counter()
+    read = 0
+    for entry in entries:
+        read += 1
+        languages.update(entry.captions.keys())
+        for name, value in entry.metadata.items():
+            if name in seen or len(seen) < MOST_FIELDS:
+                seen.setdefault(name, _Seen()).add(value if isinstance(value, tuple) else (value,))
+    ordered = sorted(seen.items(), key=lambda item: (-item[1].items, item[0]))
+    return Summary(
+        [_field(name, one) for name, one in ordered], [lang for lang, _ in languages.most_common()], read
+    )
+
+
+def _field(name: str, seen: _Seen) -> schemas.MetadataField:
+    numeric = seen.types == {"number"}
+    few = len(seen.values) <= FEW
+    counts = sorted(seen.values.items(), key=lambda item: (-item[1], str(item[0][1])))
+    return schemas.MetadataField(
+        name=name,
+        type=next(iter(seen.types)) if len(seen.types) == 1 else "mixed",  # type: ignore[arg-type]
+        items=seen.items,
+        values=[schemas.FieldValue(value=v, count=count) for (_, v), count in counts] if few else None,
+        minimum=seen.numbers[0] if numeric else None,
+        maximum=seen.numbers[1] if numeric else None,
+    )
+
+
+def _type(value: Scalar) -> str:
+    if isinstance(value, bool):
+        return "boolean"
+    return "text" if isinstance(value, str) else "number"
+
+
+def _first(store: Store, limit: int) -> Iterator[Entry]:
+    after, left = "", limit
+    while left > 0:
+        page = store.scan(after, min(PAGE, left))
+        yield from page
+        if len(page) < min(PAGE, left):
+            return
+        after, left = page[-1].item_id, left - len(page)
+
+
+@dataclass(frozen=True)
+class State:
+    """State of one application, for its lifetime."""
+
+    collections: Mapping[str, Collection]
+    """The first one is the default."""
+    config: ServiceSettings
+    metrics: Metrics
+    thumbnails: Thumbnails
+    decoding: anyio.CapacityLimiter
+    """Images that are decoded or held decoded at once, and videos that are read."""
+    writable: bool
+
+    def collection(self, name: str | None) -> Collection:
+        """The collection of this name. Raises Problem 404."""
+        if name is None:
+            return next(iter(self.collections.values()))
+        if name not in self.collections:
+            raise Problem(404, f"There is no such collection. Known: {', '.join(self.collections)}.")
+        return self.collections[name]
+
+
+def state_of(request: Request) -> State:
+    """The state of the application that a request came to."""
+    found: State = request.app.state.service
+    return found
+
+
+async def in_thread(work: Callable[..., T], *arguments: Any, **named: Any) -> T:
+    """Return the result of `work`, done in a thread. A caller that is cancelled stops waiting for it."""
+    # A thread cannot be stopped: it ends for itself, while the request's clock has run out long before.
+    return await to_thread.run_sync(partial(work, *arguments, **named), abandon_on_cancel=True)
+
+
+def address_of(request: Request, collection: Collection, item_id: str) -> tuple[str, str]:
+    """Path of an item on this service, and the query that names its collection."""
+    root = request.scope.get("root_path", "").rstrip("/")
+    default = collection is state_of(request).collection(None)
+    query = "" if default else "?" + urlencode({"collection": collection.name})
+    return f"{root}/v1/items/{quote(item_id, safe='')}", query

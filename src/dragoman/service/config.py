@@ -9,7 +9,7 @@ from dragoman.media.images import Decoding
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServiceConfig:
+class ServiceSettings:
     """Limits of the service. Every one of them answers with a status that says which."""
 
     max_body_mb: float = 20.0

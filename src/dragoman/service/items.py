@@ -18,10 +18,9 @@ from dragoman.index.entries import middle_of
 from dragoman.media.images import ImageError, format_of, open_image
 from dragoman.records import Entry
 from dragoman.service import bodies, schemas, thumbnails
-from dragoman.service.collection import Collection, filter_of
+from dragoman.service.collection import Collection, State, address_of, filter_of, in_thread, state_of
 from dragoman.service.problems import Problem, first_sentence, reason_of
 from dragoman.service.schemas import item_of
-from dragoman.service.state import State, address_of, in_thread, state_of
 from dragoman.stores.as_json import metadata_of
 
 UPLOADS = "uploads"
@@ -79,6 +78,7 @@ MEDIA_TYPES = {
     ".webm": "video/webm",
 }
 """All others are sent as bytes without a type, for saving."""
+# Pictures may need a key: no shared cache keeps them, and a browser asks each time if its copy still holds.
 PRIVATE = "private, max-age=0, must-revalidate"
 
 

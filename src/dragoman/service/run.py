@@ -12,7 +12,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from dragoman.errors import UserError
-from dragoman.service.config import ServiceConfig
+from dragoman.service.config import ServiceSettings
 from dragoman.settings import make, pairs
 
 MAX_HEADERS = 32_768
@@ -36,12 +36,12 @@ def collections_of(given: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def config_of(given: Sequence[str]) -> ServiceConfig:
+def config_of(given: Sequence[str]) -> ServiceSettings:
     """Return the limits, some of them given as `name=value`.
 
     Raises UserError for a limit that does not exist, and for a value that is no number.
     """
-    return make(ServiceConfig, dict(pairs(given, "--set", "LIMIT=VALUE", "max_body_mb=50")), "The service")
+    return make(ServiceSettings, dict(pairs(given, "--set", "LIMIT=VALUE", "max_body_mb=50")), "The service")
 
 
 def is_loopback(host: str) -> bool:
@@ -70,7 +70,7 @@ def address(bound: socket.socket) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 
 
-def server(app: FastAPI, config: ServiceConfig, root_path: str) -> uvicorn.Server:
+def server(app: FastAPI, config: ServiceSettings, root_path: str) -> uvicorn.Server:
     """The server, which on SIGTERM or SIGINT takes no more requests and finishes those it has."""
     return uvicorn.Server(
         uvicorn.Config(

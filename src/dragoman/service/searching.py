@@ -19,17 +19,16 @@ from dragoman.media.images import ImageError, open_image
 from dragoman.media.video import VideoPart
 from dragoman.search.query import Answer, Query
 from dragoman.service import bodies, schemas
-from dragoman.service.collection import Collection, filter_of
-from dragoman.service.config import ServiceConfig
+from dragoman.service.collection import Collection, State, address_of, filter_of, in_thread, state_of
+from dragoman.service.config import ServiceSettings
 from dragoman.service.problems import Problem, first_sentence, reason_of
 from dragoman.service.schemas import found_of, language_of
-from dragoman.service.state import State, address_of, in_thread, state_of
 
 LOOK_SECONDS = 0.25
 """Seconds between two looks at whether the client still waits."""
 
 
-def part_of(video: bytes | None, config: ServiceConfig) -> VideoPart | None:
+def part_of(video: bytes | None, config: ServiceSettings) -> VideoPart | None:
     """A video that was uploaded, within the limits."""
     if video is None:
         return None
@@ -172,12 +171,12 @@ def _check(body: bodies.Body[schemas.SearchRequest], state: State) -> None:
     filter_of(asked.filter)
 
 
-def _check_text(text: str, config: ServiceConfig) -> None:
+def _check_text(text: str, config: ServiceSettings) -> None:
     if len(text) > config.max_query_length:
         raise Problem(422, f"A text has {len(text)} characters; at most {config.max_query_length} are read.")
 
 
-def _check_count(what: str, count: int, config: ServiceConfig) -> None:
+def _check_count(what: str, count: int, config: ServiceSettings) -> None:
     if not 1 <= count <= config.max_batch:
         raise Problem(422, f"Expected 1 to {config.max_batch} {what} in one request, got {count}.")
 

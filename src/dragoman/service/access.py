@@ -1,4 +1,4 @@
-"""Keys of the API: made once, kept as hashes, compared in constant time."""
+"""Access to the service: keys, made once, kept as hashes and compared in constant time, and who needs one."""
 
 from __future__ import annotations
 
@@ -7,18 +7,14 @@ import hmac
 import os
 import re
 import secrets
+from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 
-from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Receive, Scope, Send
-
 from dragoman.errors import UserError
-from dragoman.service.problems import problem_response
 
+LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 PREFIX = "dragoman_"
-OPEN = ("/", "/healthz", "/readyz")
-READS = ("GET", "HEAD", "OPTIONS", "POST")
-"""Every POST of this service asks; PUT and DELETE change."""
 _LINE = re.compile(r"([0-9a-f]{64})(?:\s+#.*)?")
 
 
@@ -85,53 +81,18 @@ def _digest(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-class Guard:
-    """Lets a request through that needs no key or brings one: `Authorization: Bearer <key>`."""
+@dataclass(frozen=True, kw_only=True)
+class Access:
+    """Rights to ask and to change items: by default whoever reaches the service asks, and nobody changes."""
 
-    def __init__(
-        self, app: ASGIApp, *, keys: KeyFile | None, allow_writes: bool, public_search: bool
-    ) -> None:
-        """Without keys everybody reads, and writes only where `allow_writes`; with keys, everything needs
-        one, but for searching where `public_search`."""
-        self.app = app
-        self.keys = keys
-        self.allow_writes = allow_writes
-        self.public_search = public_search
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refusal = self._refusal(scope) if scope["type"] == "http" else None
-        if refusal is None:
-            await self.app(scope, receive, send)
-            return
-        status, detail = refusal
-        headers = {"www-authenticate": 'Bearer realm="dragoman"'} if status == 401 else None
-        await problem_response(scope, status, detail, headers=headers)(scope, receive, send)
-
-    def _refusal(self, scope: Scope) -> tuple[int, str] | None:
-        reads = scope["method"] in READS
-        if self.keys is None:
-            if reads or self.allow_writes:
-                return None
-            return (
-                403,
-                "This service takes no changes: it was started without keys and without --allow-writes.",
-            )
-        if self._public(scope["path"], reads):
-            return None
-        scheme, _, key = Headers(scope=scope).get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and self._known(key.strip()):
-            return None
-        return 401, "This needs an API key, sent as 'Authorization: Bearer <key>'."
-
-    def _public(self, path: str, reads: bool) -> bool:
-        if not reads:
-            return False
-        return path in OPEN or path.startswith("/page/") or (self.public_search and path != "/metrics")
-
-    def _known(self, key: str) -> bool:
-        assert self.keys is not None
-        try:
-            return self.keys.holds(key)
-        except (UserError, OSError):
-            # A key file that has been emptied or removed meanwhile opens nothing.
-            return False
+    keys: KeyFile | None = None
+    """With keys, everything needs one."""
+    public_search: bool = False
+    """With keys: searching needs none, changes do."""
+    allow_writes: bool = False
+    """Without keys: whoever reaches the service changes items."""
+    # A page elsewhere, whose name is pointed at this computer, would pass for ours but for the Host it sends.
+    hosts: Collection[str] | None = LOOPBACK
+    """Names that the service answers to; None for any."""
+    cors: tuple[str, ...] = ()
+    """Origin whose pages may ask. May be repeated."""

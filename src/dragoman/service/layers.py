@@ -1,0 +1,243 @@
+"""Layers around all routes: request ids, headers, the Host check, unexpected errors, keys, and limits."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import uuid
+from collections.abc import Collection
+
+from h11 import LocalProtocolError
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from dragoman.errors import UserError
+from dragoman.service.access import Access
+from dragoman.service.config import ServiceSettings
+from dragoman.service.problems import REQUEST_ID, Problem, problem_response
+
+ALWAYS = ("/healthz", "/readyz", "/metrics")
+"""Answered even when the service is full: its monitors must see that."""
+RETRY_SECONDS = 1
+
+
+class Limits:
+    """Counts requests until their answer begins, stops their clock then, and weighs bodies as they come in.
+
+    An answer that has begun may go to a slow client; it holds no slot.
+    """
+
+    def __init__(self, app: ASGIApp, *, config: ServiceSettings) -> None:
+        self.app = app
+        self.config = config
+        self.active = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] in ALWAYS:
+            await self.app(scope, receive, send)
+            return
+        if self.active >= self.config.max_requests:
+            full = problem_response(
+                scope,
+                503,
+                "Too many requests at once; try again.",
+                headers={"retry-after": str(RETRY_SECONDS)},
+            )
+            await full(scope, receive, send)
+            return
+        if (refusal := self._oversized(scope)) is not None:
+            await problem_response(scope, 413, refusal)(scope, receive, send)
+            return
+        await self._bounded(scope, receive, send)
+
+    async def _bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
+        clock = asyncio.timeout(self.config.request_seconds)
+        waiting = True
+        self.active += 1
+
+        def answered() -> None:
+            nonlocal waiting
+            if waiting:
+                waiting = False
+                # A slow reader of a long answer holds no worker, so neither slot nor clock is for it.
+                self.active -= 1
+                clock.reschedule(None)
+
+        async def send_and_stop(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                answered()
+            await send(message)
+
+        try:
+            async with clock:
+                await self.app(scope, self._weighing(receive), send_and_stop)
+        except TimeoutError:
+            # Too late for another status: the head of an answer has gone out.
+            if not waiting:
+                raise
+            late = f"No answer within {self.config.request_seconds:g} seconds."
+            await problem_response(scope, 504, late)(scope, receive, send)
+        finally:
+            if waiting:
+                self.active -= 1
+
+    def _weighing(self, receive: Receive) -> Receive:
+        room = int(self.config.max_body_mb * 1e6)
+
+        async def weighed() -> Message:
+            nonlocal room
+            message = await receive()
+            # Counted as it comes: a chunked body states no size, and a stated one need not be true.
+            room -= len(message.get("body", b""))
+            if room < 0:
+                raise Problem(413, self._too_large())
+            return message
+
+        return weighed
+
+    def _oversized(self, scope: Scope) -> str | None:
+        """The refusal of a request that states too large a size, before any of it is read."""
+        said = Headers(scope=scope).get("content-length", "")
+        return self._too_large() if said.isdecimal() and int(said) > self.config.max_body_mb * 1e6 else None
+
+    def _too_large(self) -> str:
+        return f"The request's body is larger than {self.config.max_body_mb:g} MB."
+
+
+log = logging.getLogger(__name__)
+
+_SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+# The page loads nothing from another host and has no inline script; an original that was uploaded is
+# shown in a sandbox, so that a script in it cannot act for the page's origin.
+SECURITY = {
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
+        "media-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), microphone=(), geolocation=()",
+}
+
+
+class Edge:
+    """Gives each request an id and each response its headers; an unexpected error becomes a plain 500."""
+
+    def __init__(self, app: ASGIApp, *, hosts: Collection[str] | None, cross_origin: bool) -> None:
+        """`hosts`: names that a Host header may have, None for any."""
+        self.app = app
+        self.hosts = None if hosts is None else frozenset(host.lower() for host in hosts)
+        self.security = dict(SECURITY)
+        if cross_origin:
+            self.security["cross-origin-resource-policy"] = "cross-origin"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        scope[REQUEST_ID] = _request_id(headers)
+        begun = False
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal begun
+            if message["type"] == "http.response.start":
+                begun = True
+                # A response that is sent again and again keeps its headers to itself.
+                message = {**message, "headers": list(message.get("headers", ()))}
+                ours = MutableHeaders(raw=message["headers"])
+                ours["x-request-id"] = scope[REQUEST_ID]
+                for name, value in self.security.items():
+                    ours.setdefault(name, value)
+            await send(message)
+
+        if self.hosts is not None and _host(headers) not in self.hosts:
+            refusal = problem_response(
+                scope,
+                421,
+                "This service does not answer to that Host; its owner allows one by --allowed-host.",
+            )
+            await refusal(scope, receive, send_with_headers)
+            return
+        try:
+            await self.app(scope, receive, send_with_headers)
+        except ClientDisconnect:
+            log.debug("request %s: the client went away", scope[REQUEST_ID])
+        except LocalProtocolError:
+            # The server has refused the rest of the request by a 400 of its own, and closes.
+            log.debug("request %s: its body was no HTTP", scope[REQUEST_ID])
+        except Exception:
+            log.exception("request %s failed", scope[REQUEST_ID])
+            if not begun:
+                failure = problem_response(
+                    scope,
+                    500,
+                    "The service failed on this request; its log has the reason under the request's id.",
+                )
+                await failure(scope, receive, send_with_headers)
+
+
+def _request_id(headers: Headers) -> str:
+    """The caller's own id where it is harmless in a log, else a new one."""
+    given = headers.get("x-request-id", "")
+    return given if _SAFE_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+def _host(headers: Headers) -> str:
+    """Without the port; an IPv6 address keeps its brackets."""
+    return re.sub(r":\d+$", "", headers.get("host", "")).lower()
+
+
+OPEN = ("/", "/healthz", "/readyz")
+READS = ("GET", "HEAD", "OPTIONS", "POST")
+"""Every POST of this service asks; PUT and DELETE change."""
+
+
+class Guard:
+    """Lets a request through that needs no key or brings one: `Authorization: Bearer <key>`."""
+
+    def __init__(self, app: ASGIApp, *, access: Access) -> None:
+        self.app = app
+        self.access = access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refusal = self._refusal(scope) if scope["type"] == "http" else None
+        if refusal is None:
+            await self.app(scope, receive, send)
+            return
+        status, detail = refusal
+        headers = {"www-authenticate": 'Bearer realm="dragoman"'} if status == 401 else None
+        await problem_response(scope, status, detail, headers=headers)(scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> tuple[int, str] | None:
+        reads = scope["method"] in READS
+        if self.access.keys is None:
+            if reads or self.access.allow_writes:
+                return None
+            return (
+                403,
+                "This service takes no changes: it was started without keys and without --allow-writes.",
+            )
+        if self._public(scope["path"], reads):
+            return None
+        scheme, _, key = Headers(scope=scope).get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and self._known(key.strip()):
+            return None
+        return 401, "This needs an API key, sent as 'Authorization: Bearer <key>'."
+
+    def _public(self, path: str, reads: bool) -> bool:
+        if not reads:
+            return False
+        return path in OPEN or path.startswith("/page/") or (self.access.public_search and path != "/metrics")
+
+    def _known(self, key: str) -> bool:
+        assert self.access.keys is not None
+        try:
+            return self.access.keys.holds(key)
+        except (UserError, OSError):
+            # A key file that has been emptied or removed meanwhile opens nothing.
+            return False
