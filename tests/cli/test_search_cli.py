@@ -10,14 +10,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import toy_model
 from click.testing import CliRunner, Result
 from tiny_videos import save_video
-from toy_model import load_toy, save_model, save_picture
+from toy_model import save_model, save_picture
 
 from dragoman.cli import dragoman
 from dragoman.errors import Exit, UserError
-from dragoman.index import job
-from dragoman.search import live
 from dragoman.search.printing import plain
 
 INDEXING = Path(__file__).parents[1] / "index"
@@ -25,8 +24,7 @@ INDEXING = Path(__file__).parents[1] / "index"
 
 @pytest.fixture(autouse=True)
 def toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(job, "load_encoder", load_toy)
-    monkeypatch.setattr(live, "load_encoder", load_toy)
+    toy_model.install(monkeypatch)
     save_model(tmp_path / "run")
     for colour in ("red", "green", "blue"):
         save_picture(tmp_path / "photos" / f"{colour}.png", colour)

@@ -95,10 +95,10 @@ def read_frames(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     return shapes
 
 
-def install() -> None:
-    """Let the job and the search load toy models, in a process of their own."""
-    job.load_encoder = load_toy  # type: ignore[assignment]
-    live.load_encoder = load_toy  # type: ignore[assignment]
+def install(patch: pytest.MonkeyPatch | None = None) -> None:
+    """Let the job and the search load toy models: until `patch` is undone, or for good."""
+    for module in (job, live):
+        (patch or pytest.MonkeyPatch()).setattr(module, "load_encoder", load_toy)
 
 
 def save_picture(file: Path, colour: str | tuple[int, int, int], size: tuple[int, int] = (8, 6)) -> Path:

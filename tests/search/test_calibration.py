@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import toy_model
-from toy_model import load_toy, save_model, save_picture
+from toy_model import save_model, save_picture
 from training_world import write_world
 
 from dragoman.errors import UserError
@@ -16,7 +16,6 @@ from dragoman.index import job
 from dragoman.media.images import Decoding
 from dragoman.records import Entry, Hit
 from dragoman.search import calibrate as learning
-from dragoman.search import live
 from dragoman.search.calibrate import Asked, ask, calibrate, fit, growth_of, learn, unlike
 from dragoman.search.calibration import Calibration, Judgement, evidence, relevance
 from dragoman.search.query import Query
@@ -176,8 +175,7 @@ def test_hits_are_judged_in_the_language_of_the_query() -> None:
 def test_a_search_in_a_calibrated_index_says_when_nothing_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(job, "load_encoder", load_toy)
-    monkeypatch.setattr(live, "load_encoder", load_toy)
+    toy_model.install(monkeypatch)
     run = save_model(tmp_path / "run")
     background = toy_model.unit(np.random.default_rng(0).random((64, 3)) + 0.1)
     judgement = Judgement(weights=(-9.0, 1.0, 0.5), threshold=0.5, queries=100)

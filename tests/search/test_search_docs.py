@@ -6,17 +6,14 @@ import doctest
 from pathlib import Path
 
 import pytest
-from toy_model import load_toy, save_model, save_picture
-
-from dragoman.index import job
-from dragoman.search import live
+import toy_model
+from toy_model import save_model, save_picture
 
 PAGES = Path(__file__).parents[2] / "docs"
 
 
 def test_the_examples_of_the_pages_are_true(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job, "load_encoder", load_toy)
-    monkeypatch.setattr(live, "load_encoder", load_toy)
+    toy_model.install(monkeypatch)
     photos = tmp_path / "photos"
     for colour in ("red", "green", "blue"):
         save_picture(photos / f"{colour}.png", colour)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import toy_model
 from PIL import Image
-from toy_model import load_toy, save_model, save_picture, unit
+from toy_model import save_model, save_picture, unit
 
 import dragoman
 from dragoman.errors import UserError
@@ -18,15 +18,13 @@ from dragoman.folders import sole_writer
 from dragoman.index import job
 from dragoman.media.images import Decoding
 from dragoman.records import Entry
-from dragoman.search import live
 from dragoman.search.query import MAX_CHARACTERS, Answer, Query
 from dragoman.search.searcher import Searcher
 
 
 @pytest.fixture(autouse=True)
 def toy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job, "load_encoder", load_toy)
-    monkeypatch.setattr(live, "load_encoder", load_toy)
+    toy_model.install(monkeypatch)
 
 
 @pytest.fixture

@@ -20,11 +20,11 @@ from test_video import config
 from tiny_duals import DETAILS, small_text
 from tiny_towers import save_tower
 from tiny_videos import COLOURS, save_sound, save_video
-from toy_model import load_toy, unit
+from toy_model import unit
 
 from dragoman.errors import UserError
 from dragoman.export import export
-from dragoman.index import IndexOptions, index_media, job
+from dragoman.index import IndexOptions, index_media
 from dragoman.media.images import ImageError
 from dragoman.media.video import VideoPart
 from dragoman.models.dual import DualConfig, DualEncoder
@@ -139,8 +139,7 @@ def test_a_long_video_is_asked_with_by_as_many_frames_as_a_model_reads(tmp_path:
 @pytest.fixture
 def media(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A film of three seconds each of red, green and blue, one of blue, and a yellow picture; indexed."""
-    monkeypatch.setattr(job, "load_encoder", load_toy)
-    monkeypatch.setattr(live, "load_encoder", load_toy)
+    toy_model.install(monkeypatch)
     folder = tmp_path / "media"
     folder.mkdir()
     save_video(folder / "three.mp4", ["red"] * 30 + ["green"] * 30 + ["blue"] * 30)
