@@ -56,6 +56,7 @@ def run(corpus: Path, tower: Path, kill_at: int | None) -> int:
 
 
 if __name__ == "__main__":
+    Image.init()  # or every process would import what opens pictures
     start, trial, tower = map(Path, sys.argv[1:4])
     for kill_at in count(1):
         shutil.rmtree(trial, ignore_errors=True)

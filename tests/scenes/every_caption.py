@@ -8,6 +8,7 @@ from typing import TypeVar
 from dragoman.scenes.captioner import CaptionPlan, Mention
 from dragoman.scenes.draws import Draws
 from dragoman.scenes.grammars import caption
+from dragoman.scenes.scene import Size
 
 T = TypeVar("T")
 
@@ -30,7 +31,8 @@ class _Branches(Draws):
 
 
 def every_caption(lang: str, plan: CaptionPlan) -> set[str]:
-    said, scripts = set(), [[]]
+    said: set[str] = set()
+    scripts: list[list[int]] = [[]]
     while scripts:
         script = scripts.pop()
         draws = _Branches(script)
@@ -42,6 +44,6 @@ def every_caption(lang: str, plan: CaptionPlan) -> set[str]:
 
 
 def some(
-    count: int, kind: str, colour: str | None = None, size: str | None = None, exact: bool = True
+    count: int, kind: str, colour: str | None = None, size: Size | None = None, exact: bool = True
 ) -> Mention:
     return Mention(count=count, kind=kind, colour=colour, size=size, exact=exact)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -152,7 +152,10 @@ CHINESE_EVENT = {
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
 def test_captions_of_clips_tell_what_happens_and_to_what(lang: str) -> None:
-    kind_of = {"en": lambda match: ENGLISH_KIND.get(match[4], match[4]), "zh": lambda m: CHINESE_KIND[m[5]]}
+    kind_of: dict[str, Callable[[re.Match[str]], str]] = {
+        "en": lambda match: ENGLISH_KIND.get(match[4], match[4]),
+        "zh": lambda m: CHINESE_KIND[m[5]],
+    }
     group, events = {"en": (ENGLISH_GROUP, ENGLISH_EVENT), "zh": (CHINESE_GROUP, CHINESE_EVENT)}[lang]
     for number, clip in enumerate(CLIPS):
         for place in range(3):

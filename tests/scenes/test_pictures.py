@@ -32,7 +32,8 @@ def drawn_over_ground(scene: Scene, key: int) -> NDArray[np.bool_]:
     """True where the things are: the same draws paint the same ground first."""
     empty = backdrop(scene.ground, SIDE, Draws(key))
     difference = ImageChops.difference(render(scene, Draws(key)), empty)
-    return np.asarray(difference).max(-1) > 60
+    shown: NDArray[np.bool_] = np.asarray(difference).max(-1) > 60
+    return shown
 
 
 def centre_of(mask: NDArray[np.bool_]) -> tuple[float, float]:

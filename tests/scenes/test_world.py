@@ -15,6 +15,7 @@ from dragoman.corpus.corpus import CAPTIONS, Corpus
 from dragoman.errors import UserError
 from dragoman.scenes import items
 from dragoman.scenes.items import split_of
+from dragoman.scenes.render import render
 from dragoman.scenes.world import RECORDED, RECORDED_MOTION, WorldSettings, human_captions, write_world
 
 SMALL = WorldSettings(items=24, languages=("pt", "zh"))
@@ -76,12 +77,11 @@ def test_an_interrupted_world_goes_on_and_ends_the_same(
     folder = tmp_path / "world"
     with monkeypatch.context() as patch:
         calls = iter(range(10))
-        real = items.render
 
         def stop_after_ten(*arguments: object) -> Image.Image:
             if next(calls, None) is None:
                 raise KeyboardInterrupt
-            return real(*arguments)  # type: ignore[arg-type]
+            return render(*arguments)  # type: ignore[arg-type]
 
         patch.setattr(items, "render", stop_after_ten)
         with pytest.raises(KeyboardInterrupt):
