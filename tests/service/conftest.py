@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 from shelf import make_shelf, open_shelf
 from starlette.testclient import TestClient
 
+from dragoman.index.folder import read_info, write_info
 from dragoman.service.access import Access
 from dragoman.service.app import create_app
 from dragoman.service.config import ServiceSettings
@@ -20,10 +23,19 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_shelf(tmp_path_factory.mktemp("shelf"))
 
 
+@pytest.fixture(scope="session")
+def small_shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_shelf(tmp_path_factory.mktemp("small"), items=12)
+
+
 @pytest.fixture
-def own_shelf(tmp_path: Path) -> Path:
-    """An index for a test that changes it."""
-    return make_shelf(tmp_path, items=12)
+def own_shelf(small_shelf: Path, tmp_path: Path) -> Path:
+    """An index for a test that changes it, with its photos beside it."""
+    shutil.copytree(small_shelf.parent, tmp_path, dirs_exist_ok=True)
+    index = tmp_path / small_shelf.name
+    info = read_info(small_shelf)
+    write_info(replace(info, folder=index, media=str(tmp_path / Path(info.media or "").name)))
+    return index
 
 
 @pytest.fixture

@@ -195,7 +195,8 @@ def test_the_match_head_learns_which_text_belongs_to_which_image(tmp_path: Path)
     corpus = write_world(tmp_path / "corpus", targets=("pt",), train=400)
     settings = {"text__width": "64", "dual__hidden": "64", "dual__joint": "64", "batch_size": "64"}
     settings |= {
-        "steps": "150",
+        "steps": "90",
+        "learning_rate": "3e-3",
         "validate_every": "100",
         "loss__mitm_weight": "1",
         "loss__sampling_temperature": "0.5",
