@@ -52,7 +52,7 @@ def test_features_are_written_and_a_broken_image_gives_status_3(tmp_path: Path, 
     assert done.stdout == f"{corpus}/features/vit: 1 vectors, 0 of them new\n"
 
 
-def test_frames_of_films_are_counted_and_sampled_as_asked(tmp_path: Path, tower: Path) -> None:
+def test_frames_of_videos_are_counted_and_sampled_as_asked(tmp_path: Path, tower: Path) -> None:
     media = tmp_path / "media"
     media.mkdir()
     save_video(media / "a.mp4", ["red"] * 10)

@@ -149,7 +149,7 @@ def test_regions_of_frames_are_refused(tmp_path: Path, tower: Path) -> None:
         extract_features(clips(tmp_path), encoder=tower, options=ExtractOptions(grid=2))
 
 
-def test_a_film_longer_than_it_says_keeps_so_many_frames_spread_over_it(
+def test_a_video_longer_than_it_says_keeps_so_many_frames_spread_over_it(
     tmp_path: Path, tower: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     corpus = clips(tmp_path)
@@ -161,7 +161,7 @@ def test_a_film_longer_than_it_says_keeps_so_many_frames_spread_over_it(
     assert times is not None and times.tolist() == [1, 4, 7, 10]
 
 
-def test_vectors_beyond_float16_reject_the_film(
+def test_vectors_beyond_float16_reject_the_video(
     tmp_path: Path, tower: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     corpus = clips(tmp_path)
@@ -216,7 +216,7 @@ def test_a_half_finished_job_of_before_goes_on(tmp_path: Path, tower: Path) -> N
     assert when is not None and when.tolist() == [0, 1]
 
 
-def test_batches_hold_frames_of_one_film_alone(tmp_path: Path, tower: Path) -> None:
+def test_batches_hold_frames_of_one_video_alone(tmp_path: Path, tower: Path) -> None:
     """Vectors of a film do not change with its neighbours, not even in the last bit."""
     corpus = clips(tmp_path)
     extract_features(corpus, encoder=tower, name="all", options=ExtractOptions(batch_size=4))
@@ -228,7 +228,7 @@ def test_batches_hold_frames_of_one_film_alone(tmp_path: Path, tower: Path) -> N
     np.testing.assert_array_equal(frames_of(alone, "all").vectors, beside_others)
 
 
-def test_the_retriever_watches_films_as_the_extraction_did(tmp_path: Path, tower: Path) -> None:
+def test_the_retriever_watches_videos_as_the_extraction_did(tmp_path: Path, tower: Path) -> None:
     corpus = clips(tmp_path)
     extract_features(
         corpus, encoder=tower, name="eyes", options=ExtractOptions(batch_size=4, sampling=Sampling(every=0.5))
@@ -260,12 +260,12 @@ def test_the_retriever_watches_films_as_the_extraction_did(tmp_path: Path, tower
     np.testing.assert_allclose(encode_videos(retriever, [moment.seen])[0], found[0], atol=1e-5)
 
 
-def test_a_model_of_images_watches_no_films(tmp_path: Path) -> None:
+def test_a_model_of_images_watches_no_videos(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"This model reads images\. Train one on the frames of videos"):
         Retriever(dual(), {"features": "eyes"}, None).encode_video([tmp_path / "a.mp4"])
 
 
-def test_without_the_package_no_film_is_rejected_but_the_extra_is_named(
+def test_without_the_package_no_video_is_rejected_but_the_extra_is_named(
     tmp_path: Path, tower: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     corpus = clips(tmp_path)

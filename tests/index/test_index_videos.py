@@ -247,7 +247,7 @@ def test_parts_begin_where_a_change_stands_out_and_are_cut_evenly() -> None:
 
 
 @pytest.mark.parametrize("cut", [1, 511, 512, 513, 1024, 1099])
-def test_a_change_is_seen_wherever_it_lies_in_a_long_film(cut: int) -> None:
+def test_a_change_is_seen_wherever_it_lies_in_a_long_video(cut: int) -> None:
     assert parts(seen([0.0] * cut + [1.5] * (1100 - cut)), 2000.0) == [(0, cut), (cut, 1100)]
 
 
@@ -265,7 +265,7 @@ def test_every_scene_that_a_frame_was_chosen_for_is_a_part() -> None:
 
 
 @pytest.mark.parametrize(
-    ("item_id", "film"),
+    ("item_id", "video"),
     [
         ("a/b.mp4#t=1.00,2.50", "a/b.mp4"),
         ("a#t=1.00,2.00.mp4", "a#t=1.00,2.00.mp4"),
@@ -273,5 +273,5 @@ def test_every_scene_that_a_frame_was_chosen_for_is_a_part() -> None:
         ("a#t=1.00,2.00.mp4#t=0.00,1.00", "a#t=1.00,2.00.mp4"),
     ],
 )
-def test_ids_say_which_film_they_are_of(item_id: str, film: str) -> None:
-    assert video_id(item_id) == film
+def test_ids_say_which_video_they_are_of(item_id: str, video: str) -> None:
+    assert video_id(item_id) == video

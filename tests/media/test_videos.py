@@ -69,7 +69,7 @@ def test_times_count_from_the_first_frame(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts", ".flv", ".nut"])
-def test_films_may_begin_at_any_time_of_their_clock(tmp_path: Path, suffix: str) -> None:
+def test_videos_may_begin_at_any_time_of_their_clock(tmp_path: Path, suffix: str) -> None:
     """A million seconds are eleven days; 1,024 frames are not spread over those."""
     film = save_video(tmp_path / f"a{suffix}", ["red", "green", "blue"], [1e6, 1e6 + 1, 1e6 + 2])
     usual = [(0, "red"), (0.5, "red"), (1, "green"), (1.5, "green"), (2, "blue")]
@@ -78,7 +78,7 @@ def test_films_may_begin_at_any_time_of_their_clock(tmp_path: Path, suffix: str)
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".ts", ".avi"])
-def test_films_may_begin_before_the_zero_of_their_clock(tmp_path: Path, suffix: str) -> None:
+def test_videos_may_begin_before_the_zero_of_their_clock(tmp_path: Path, suffix: str) -> None:
     film = save_video(tmp_path / f"a{suffix}", ["red", "green", "blue"], [-2, -1, 0])
     assert seen(film, every=0.5, most=9)[::2] == [(0, "red"), (1, "green"), (2, "blue")]
 
@@ -122,7 +122,7 @@ def test_a_length_of_zero_is_measured(tmp_path: Path) -> None:
         (270, None, None, "blue", "red"),
     ],
 )
-def test_turned_films_are_set_upright(
+def test_turned_videos_are_set_upright(
     tmp_path: Path, rotation: int, top: str | None, bottom: str | None, left: str | None, right: str | None
 ) -> None:
     file = save_video(tmp_path / "a.mp4", ["red/blue"] * 3, rotation=rotation)
@@ -163,7 +163,7 @@ ONE = 1 << 16
         ((0, 0, 0, 0, 0), "red", "green", "blue"),
     ],
 )
-def test_mirrored_films_are_shown_as_a_player_shows_them(
+def test_mirrored_videos_are_shown_as_a_player_shows_them(
     tmp_path: Path, matrix: tuple[int, ...], top_left: str, top_right: str, bottom_left: str
 ) -> None:
     """A point (x, y) is shown at (a x + c y, b x + d y): the corners are worked out by hand."""
@@ -191,20 +191,20 @@ def test_pixels_that_are_not_square_are_stretched(tmp_path: Path) -> None:
     assert image.size == (96, 48)
 
 
-def test_one_frame_is_a_film(tmp_path: Path) -> None:
+def test_one_frame_is_a_video(tmp_path: Path) -> None:
     for suffix in (".mp4", ".mkv", ".webm"):
         file = save_video(tmp_path / f"a{suffix}", ["green"])
         assert seen(file, every=1) == [(0, "green")]
         assert [name for _, name in seen(file, scenes=0.2)] == ["green"]
 
 
-def test_so_many_frames_are_spread_over_the_whole_film(tmp_path: Path) -> None:
+def test_so_many_frames_are_spread_over_the_whole_video(tmp_path: Path) -> None:
     file = save_video(tmp_path / "a.mp4", FOUR)
     assert seen(file, every=0.01, most=8) == [(at / 2, FOUR[at * 5]) for at in range(8)]
     assert seen(file, every=2, most=8) == [(0, "red"), (2, "blue")]
 
 
-def test_a_film_that_does_not_know_its_length_is_measured(tmp_path: Path) -> None:
+def test_a_video_that_does_not_know_its_length_is_measured(tmp_path: Path) -> None:
     file = save_video(tmp_path / "a.mkv", FOUR, options={"live": "1"})
     assert [name for _, name in seen(file, every=0.01, most=4)] == ["red", "green", "blue", "yellow"]
 
@@ -218,7 +218,7 @@ def test_scenes_give_their_middle_frames(tmp_path: Path) -> None:
     assert seen(file, scenes=0.7) == [(1.3, "green"), (3.3, "yellow")]
 
 
-def test_sound_beside_the_film_changes_nothing(tmp_path: Path) -> None:
+def test_sound_beside_the_video_changes_nothing(tmp_path: Path) -> None:
     silent, loud = (save_video(tmp_path / f"{n}.mp4", FOUR, audio=n == "b") for n in "ab")
     assert seen(silent, every=0.5) == seen(loud, every=0.5)
 
@@ -228,7 +228,7 @@ def refused(file: Path, message: str, **sampling: float) -> None:
         seen(file, **sampling)
 
 
-def test_what_is_no_film_is_refused_by_name(tmp_path: Path) -> None:
+def test_what_is_no_video_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "text.mp4").write_text("hello" * 1000)
     (tmp_path / "folder.mp4").mkdir()
@@ -246,14 +246,14 @@ def test_sound_alone_is_refused_by_name(tmp_path: Path, cover: bool, said: str) 
     refused(file.rename(tmp_path / "a.mp4"), f"it has no video stream, {said}")
 
 
-def test_films_that_are_too_large_are_refused_before_decoding(tmp_path: Path) -> None:
+def test_videos_that_are_too_large_are_refused_before_decoding(tmp_path: Path) -> None:
     file = save_video(tmp_path / "a.mp4", ["red"], size=(640, 480))
     with pytest.raises(ImageError, match=r"640x480 is 0\.3 megapixels, more than the limit of 0\.1"):
         next(sampled_frames(file, Sampling(), Decoding(max_megapixels=0.1)))
 
 
 @pytest.mark.parametrize("wide", [60_000, (1 << 31) - 1])
-def test_a_film_that_would_be_stretched_beyond_the_limit_is_refused(tmp_path: Path, wide: int) -> None:
+def test_a_video_that_would_be_stretched_beyond_the_limit_is_refused(tmp_path: Path, wide: int) -> None:
     file = save_video(tmp_path / "a.mp4", ["red"], pixel_shape=Fraction(3, 2))
     content = file.read_bytes()
     place = content.index(b"pasp") + 4
@@ -261,7 +261,7 @@ def test_a_film_that_would_be_stretched_beyond_the_limit_is_refused(tmp_path: Pa
     refused(file, rf"{64 * wide}x48 is .* megapixels, more than the limit of 100")
 
 
-def test_a_film_that_grows_beyond_the_limit_is_refused_where_it_does(tmp_path: Path) -> None:
+def test_a_video_that_grows_beyond_the_limit_is_refused_where_it_does(tmp_path: Path) -> None:
     small = save_video(tmp_path / "small.ts", FOUR)
     large = save_video(tmp_path / "large.ts", FOUR, [4 + at / 10 for at in range(40)], size=(640, 480))
     (tmp_path / "a.ts").write_bytes(small.read_bytes() + large.read_bytes())
@@ -274,7 +274,7 @@ def test_a_film_that_grows_beyond_the_limit_is_refused_where_it_does(tmp_path: P
 
 
 @pytest.mark.parametrize("suffix", [".ts", ".mpg"])
-def test_films_in_one_file_with_two_clocks_are_refused_not_read_by_half(tmp_path: Path, suffix: str) -> None:
+def test_videos_in_one_file_with_two_clocks_are_refused_not_read_by_half(tmp_path: Path, suffix: str) -> None:
     film = save_video(tmp_path / f"a{suffix}", [name for name in FOUR for _ in range(3)], rate=25)
     film.write_bytes(film.read_bytes() * 2)
     refused(film, r"after 4\.\d seconds its times go back to 0\.\d: damaged, or two videos")
@@ -286,7 +286,7 @@ def test_a_title_in_another_encoding_does_not_hinder(tmp_path: Path) -> None:
     assert [name for _, name in seen(film)] == ["red", "green", "blue", "yellow"]
 
 
-def test_a_film_without_container_counts_its_frames(tmp_path: Path) -> None:
+def test_a_video_without_container_counts_its_frames(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "a.h264"), "w", format="h264") as container:
         stream: Any = container.add_stream("libx264", rate=25)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
@@ -299,7 +299,7 @@ def test_a_film_without_container_counts_its_frames(tmp_path: Path) -> None:
     assert [colour(frame_at(film, time)) for time in (0.9, 1.1)] == ["red", "blue"]
 
 
-def test_a_still_under_long_sound_is_a_film_of_one_frame(tmp_path: Path) -> None:
+def test_a_still_under_long_sound_is_a_video_of_one_frame(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "a.mkv"), "w") as container:
         picture: Any = container.add_stream("libx264", rate=10)
         picture.width, picture.height, picture.pix_fmt = 64, 48, "yuv420p"
@@ -318,19 +318,21 @@ def noisy(file: Path, **options: str) -> Path:
 
 
 @pytest.mark.parametrize("sampling", [{"every": 0.1}, {"scenes": 0.01}])
-def test_a_film_that_breaks_off_is_refused_with_the_place(tmp_path: Path, sampling: dict[str, float]) -> None:
+def test_a_video_that_breaks_off_is_refused_with_the_place(
+    tmp_path: Path, sampling: dict[str, float]
+) -> None:
     whole = noisy(tmp_path / "a.mp4", movflags="faststart").read_bytes()
     (tmp_path / "a.mp4").write_bytes(whole[: len(whole) * 6 // 10])
     refused(tmp_path / "a.mp4", r"it breaks off after [01]\.\d of 2\.0 seconds", **sampling)
 
 
-def test_a_film_whose_index_is_lost_is_refused(tmp_path: Path) -> None:
+def test_a_video_whose_index_is_lost_is_refused(tmp_path: Path) -> None:
     whole = noisy(tmp_path / "a.mp4").read_bytes()
     (tmp_path / "a.mp4").write_bytes(whole[: len(whole) // 2])
     refused(tmp_path / "a.mp4", "damaged at its beginning or end")
 
 
-def test_a_film_of_which_no_frame_is_sound_is_refused(tmp_path: Path) -> None:
+def test_a_video_of_which_no_frame_is_sound_is_refused(tmp_path: Path) -> None:
     file = noisy(tmp_path / "a.mp4")
     content = bytearray(file.read_bytes())
     start = content.index(b"mdat") + 4
@@ -349,7 +351,7 @@ def test_damage_in_the_middle_is_passed_over(tmp_path: Path) -> None:
     assert (found[0], found[-1]) == ((0, "red"), (3.5, "yellow"))
 
 
-def test_a_playlist_under_the_name_of_a_film_is_not_followed(tmp_path: Path) -> None:
+def test_a_playlist_under_the_name_of_a_video_is_not_followed(tmp_path: Path) -> None:
     film = save_video(tmp_path / "secret.ts", FOUR)
     (tmp_path / "a.mp4").write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:4,\n{film}\n#EXT-X-ENDLIST\n")
     (tmp_path / "b.mp4").write_text(f"ffconcat version 1.0\nfile '{film}'\n")
@@ -368,7 +370,7 @@ print(len(peaks), (peaks[-1] - peaks[4]) // 1024)
 """
 
 
-def test_memory_holds_a_frame_and_not_the_film(tmp_path: Path) -> None:
+def test_memory_holds_a_frame_and_not_the_video(tmp_path: Path) -> None:
     """160 frames of 640 x 480 are 147 MB as RGB."""
     file = save_video(tmp_path / "a.mp4", ["red", "blue/green"] * 80, rate=20, size=(640, 480))
     done = subprocess.run([sys.executable, "-c", WATCH, file], capture_output=True, text=True)
@@ -432,7 +434,7 @@ def test_a_single_frame_is_the_one_that_is_shown_then(tmp_path: Path, suffix: st
     assert [colour(frame_at(film, time)) for time in times] == ["red"] * 3 + ["green"] * 2 + ["blue"] * 2
 
 
-def test_a_single_frame_of_a_film_that_begins_late_counts_from_its_first(tmp_path: Path) -> None:
+def test_a_single_frame_of_a_video_that_begins_late_counts_from_its_first(tmp_path: Path) -> None:
     film = save_video(tmp_path / "late.mkv", ["red", "green"], times=[5.0, 6.0])
     assert [colour(frame_at(film, time)) for time in (0, 0.9, 1)] == ["red", "red", "green"]
 
@@ -447,7 +449,7 @@ def test_a_single_frame_of_a_film_that_begins_late_counts_from_its_first(tmp_pat
         ("a.mkv", "libx264", {"bf": "3", "g": "12"}),
     ],
 )
-def test_a_single_frame_is_that_of_a_film_decoded_from_its_beginning(
+def test_a_single_frame_is_that_of_a_video_decoded_from_its_beginning(
     tmp_path: Path, name: str, codec: str, encoder: dict[str, str]
 ) -> None:
     order = itertools.product(COLOURS, COLOURS, COLOURS)
@@ -477,7 +479,7 @@ def test_a_single_frame_counts_from_where_an_edit_list_begins(tmp_path: Path) ->
     assert [colour(frame_at(film, time)) for time, _ in expected] == [name for _, name in expected]
 
 
-def test_a_single_frame_of_what_is_no_film_is_refused(tmp_path: Path) -> None:
+def test_a_single_frame_of_what_is_no_video_is_refused(tmp_path: Path) -> None:
     save_sound(tmp_path / "a.mp3")
     with pytest.raises(ImageError, match="it has no video stream, only sound"):
         frame_at(tmp_path / "a.mp3", 1.0)
@@ -494,7 +496,7 @@ def test_a_mosaic_shows_four_frames_in_the_order_of_reading(tmp_path: Path) -> N
     assert colour(still, 0.25, 0.25) == "green"
 
 
-def test_a_mosaic_of_a_film_that_understates_its_length_is_spread_over_it_and_holds_no_film(
+def test_a_mosaic_of_a_video_that_understates_its_length_is_spread_over_it_and_holds_no_video(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     alive: set[int] = set()

@@ -166,7 +166,7 @@ def test_a_part_finds_its_moment(searcher: Searcher, media: Path) -> None:
         assert scores[moment] == pytest.approx(1, abs=1e-5)
 
 
-def test_the_best_moment_of_a_film_answers_or_all_of_them(searcher: Searcher, media: Path) -> None:
+def test_the_best_moment_of_a_video_answers_or_all_of_them(searcher: Searcher, media: Path) -> None:
     green = f"{media / 'three.mp4'}#t=3,6"
     films = [one.partition("#")[0] for one in ids(searcher.search(Query(video=green, k=5)))]
     assert sorted(films) == ["blue.mp4", "three.mp4", "yellow.png"]
