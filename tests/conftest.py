@@ -29,6 +29,26 @@ os.environ |= {
 for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "DRAGOMAN_PROGRESS"):
     os.environ.pop(name, None)
 
+LONG = (
+    "golden/test_golden.py",
+    "training/test_processes.py",
+    "pipelines/test_demo.py",
+    "training/test_resume.py",
+    "contracts/test_exporters.py",
+)
+"""Files that take longest; begun last, one of them would keep one worker waiting for the other."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Else pytest-xdist begins with the files of most tests, and the longest have few.
+    config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    place = {Path(__file__).parent / name: at for at, name in enumerate(LONG)}
+    assert all(file.is_file() for file in place), "LONG in tests/conftest.py names a file that is gone"
+    items.sort(key=lambda item: place.get(item.path, len(place)))
+
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
