@@ -48,19 +48,13 @@ window.fetch = async (...all) => {
 };
 document.querySelector("#query").focus();
 """
-PASTE = """(async () => {
-  const bytes = await (await fetch("v1/items/011.jpg/media")).blob();
-  const clip = new DataTransfer();
-  clip.items.add(new File([bytes], "x.jpg", {type: "image/jpeg"}));
-  document.dispatchEvent(new ClipboardEvent("paste", {clipboardData: clip, bubbles: true, cancelable: true}));
-})()"""
-
-PASTE_A_VIDEO = """(() => {
+PASTE = """(() => {
   const bytes = Uint8Array.from(atob("%s"), (letter) => letter.charCodeAt(0));
   const clip = new DataTransfer();
-  clip.items.add(new File([bytes], "a clip.webm", {type: "video/webm"}));
+  clip.items.add(new File([bytes], "%s", {type: "%s"}));
   document.dispatchEvent(new ClipboardEvent("paste", {clipboardData: clip, bubbles: true, cancelable: true}));
 })()"""
+KINDS = {".jpg": "image/jpeg", ".webm": "video/webm"}
 PIXEL = """(() => {
   const drawn = document.createElement("canvas").getContext("2d");
   const shown = %s;
@@ -101,6 +95,19 @@ def keep(page: Page, name: str) -> None:
 def expected(shelf: Path, text: str, **more: object) -> list[str]:
     with open_shelf(shelf) as searcher:
         return [hit.entry.item_id for hit in searcher.search(Query(text=text, k=48, **more)).hits]  # type: ignore[arg-type]
+
+
+def attach(page: Page, url: str, file: Path, way: str) -> None:
+    """Open the page and give it a file to search by."""
+    page.go(url)
+    page.wait(QUIET)
+    if way == "pick":
+        page.choose_file("#file", file)
+    elif way == "drop":
+        page.drop_file(file)
+    else:
+        content = base64.b64encode(file.read_bytes()).decode()
+        page.ask(PASTE % (content, file.name, KINDS[file.suffix]))
 
 
 def answered(page: Page, ids: list[str]) -> None:
@@ -186,14 +193,7 @@ def test_searching_by_a_photo_and_then_by_photo_and_words(
     page: Page, url: str, shelf: Path, way: str
 ) -> None:
     photo = shelf.parent / "photos" / "011.jpg"
-    page.go(url)
-    page.wait(QUIET)
-    if way == "pick":
-        page.choose_file("#file", photo)
-    elif way == "drop":
-        page.drop_file(photo)
-    else:
-        page.ask(PASTE)
+    attach(page, url, photo, way)
     answered(page, expected(shelf, "", image=photo))
     assert page.ask(f"{IDS}[0]") == "011.jpg"
     page.click("#query")
@@ -210,14 +210,7 @@ def test_searching_by_a_video_and_then_by_video_and_words(
 ) -> None:
     photo = shelf.parent / "photos" / "011.jpg"
     clip = save_slides(tmp_path / "a clip.webm", [photo, photo])
-    page.go(url)
-    page.wait(QUIET)
-    if way == "pick":
-        page.choose_file("#file", clip)
-    elif way == "drop":
-        page.drop_file(clip)
-    else:
-        page.ask(PASTE_A_VIDEO % base64.b64encode(clip.read_bytes()).decode())
+    attach(page, url, clip, way)
     answered(page, expected(shelf, "", video=clip))
     assert page.ask(f"{IDS}[0]") == "011.jpg"
     # Its first frame is shown, and nothing is heard.
