@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from dragoman.errors import UserError
 from dragoman.evaluation import DotScores, MatrixScores, Positives, rank_queries, rank_scores, summarise
+from dragoman.evaluation.ranks import blocks
 
 
 def unit(rows: int, width: int, seed: int) -> np.ndarray:
@@ -108,14 +109,31 @@ def test_vectors_that_are_no_numbers_are_refused_with_their_row(bad: float) -> N
 
 
 def test_a_caption_whose_image_is_not_in_the_gallery_is_refused() -> None:
-    with pytest.raises(UserError, match="1 of 2 queries have no positive"):
-        Positives.from_items(["a", "b"], ["a", "c"])
+    with pytest.raises(UserError, match=r"2 of 4 queries have no positive in the gallery, first query 1 "):
+        Positives.from_items(["a", "b", "c", "d"], ["a", "c"])
 
 
 def test_positives_outside_the_gallery_are_refused() -> None:
     positives = Positives.from_items(["a"], ["z", "y", "a"])
     with pytest.raises(UserError, match=r"the gallery has 2 entries \(0 to 1\)"):
         rank_queries(unit(1, 4, 0), unit(2, 4, 0), positives)
+    # NumPy would take it for the last entry.
+    with pytest.raises(UserError, match=r"at positions -1 to -1, but the gallery has 2 entries"):
+        rank_queries(unit(1, 4, 0), unit(2, 4, 0), Positives(np.array([0, 1]), np.array([-1])))
+
+
+def test_a_block_of_a_large_gallery_holds_a_query_at_least() -> None:
+    assert list(blocks(3, 5_000_000)) == [(0, 1), (1, 2), (2, 3)]
+    assert list(blocks(5, 2_000_000)) == [(0, 2), (2, 4), (4, 5)]
+
+
+@pytest.mark.parametrize("block", [1, 2, 5])
+def test_a_score_that_is_no_number_is_told_by_its_query_in_any_block(block: int) -> None:
+    scores = np.zeros((5, 3), np.float32)
+    scores[3, 1] = scores[4, 0] = np.nan
+    positives = Positives.from_items(["c"] * 5, ["a", "b", "c"])
+    with pytest.raises(UserError, match=r"scores of query 3 \(counted from 0\) hold NaN"):
+        rank_scores(MatrixScores(scores), positives, block=block)
 
 
 def test_positives_of_other_queries_are_refused() -> None:
