@@ -6,7 +6,7 @@ import pytest
 
 from dragoman.errors import UserError
 from dragoman.search.detection import language_of, language_warning
-from dragoman.search.query import Language
+from dragoman.search.query import QueryLanguage
 
 TRAINED = ("en", "pt", "gl", "es", "zh", "ar", "uk")
 
@@ -62,12 +62,12 @@ def test_a_word_that_several_languages_have_is_in_one_of_the_training() -> None:
 @pytest.mark.parametrize("text", ["123", "?!", "", "🐕"])
 def test_what_has_no_letters_has_no_language(text: str) -> None:
     found = language_of(text, TRAINED)
-    assert found == Language(code="und", confidence=0.0, given=False, trained=False)
+    assert found == QueryLanguage(code="und", confidence=0.0, given=False, trained=False)
     assert language_warning(found, TRAINED) is None
 
 
 def test_what_the_user_says_counts() -> None:
-    assert language_of("dog", ("en", "pt-BR"), "PT-br") == Language(
+    assert language_of("dog", ("en", "pt-BR"), "PT-br") == QueryLanguage(
         code="pt-BR", confidence=1.0, given=True, trained=True
     )
     assert language_of("dog", ("en", "nb"), "no").trained

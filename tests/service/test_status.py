@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
 from dragoman.records import Entry
-from dragoman.search.query import Answer, Language, Query
+from dragoman.search.query import Answer, Query, QueryLanguage
 from dragoman.service.collection import summarise
 from dragoman.service.metrics import Metrics
 
@@ -61,7 +61,7 @@ def test_metrics_count_requests_under_their_routes(
 
 def test_a_query_that_nothing_answers_is_counted_by_language() -> None:
     metrics = Metrics()
-    language = Language(code="pt", confidence=1.0, given=True, trained=True)
+    language = QueryLanguage(code="pt", confidence=1.0, given=True, trained=True)
     for match in (False, True, None):
         answer = Answer(hits=(), language=language, match=match)
         metrics.answered(Query(text="a"), answer, ("pt",))

@@ -21,7 +21,7 @@ from dragoman.records import Hit
 from dragoman.retrievers.base import require_list
 from dragoman.search.detection import language_of, language_warning
 from dragoman.search.live import Opened
-from dragoman.search.query import MAX_CHARACTERS, Answer, Language, Query, QueryText, parse_text
+from dragoman.search.query import MAX_CHARACTERS, Answer, Query, QueryLanguage, QueryText, parse_text
 from dragoman.stores import Filter, Match, Store, parse
 
 Floats = NDArray[np.float32]
@@ -39,7 +39,7 @@ class _Read:
     query: Query
     text: QueryText
     filter: Filter | None
-    language: Language | None
+    language: QueryLanguage | None
     warnings: tuple[str, ...]
 
     @property

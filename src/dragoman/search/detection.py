@@ -14,7 +14,7 @@ from typing import Any
 
 from dragoman.errors import UserError
 from dragoman.languages import canonical_tag, language
-from dragoman.search.query import Language
+from dragoman.search.query import QueryLanguage
 
 UNKNOWN = "und"
 TRAINED_PRIOR = 6.0
@@ -73,7 +73,7 @@ _COMMON = frozenset(_OFTEN_ASKED.split())
 _WIDE = frozenset(("ar", "de", "en", "es", "fr", "hi", "ja", "pt", "ru", "zh"))
 
 
-def language_of(text: str, trained: Sequence[str], given: str | None = None) -> Language:
+def language_of(text: str, trained: Sequence[str], given: str | None = None) -> QueryLanguage:
     """Detect the language of a text; `trained` are the BCP 47 tags of the model, its source language first.
 
     `given` overrides what the text looks like. Raises UserError where it is no BCP 47 tag.
@@ -83,12 +83,12 @@ def language_of(text: str, trained: Sequence[str], given: str | None = None) -> 
             code = canonical_tag(given)
         except ValueError as error:
             raise UserError(f"{error} Or leave it out: the language is detected.") from None
-        return Language(code=code, confidence=1.0, given=True, trained=_plain(code) in _plains(trained))
+        return QueryLanguage(code=code, confidence=1.0, given=True, trained=_plain(code) in _plains(trained))
     code, confidence = _detected(text, _plains(trained))
-    return Language(code=code, confidence=confidence, given=False, trained=code in _plains(trained))
+    return QueryLanguage(code=code, confidence=confidence, given=False, trained=code in _plains(trained))
 
 
-def language_warning(language: Language, trained: Sequence[str]) -> str | None:
+def language_warning(language: QueryLanguage, trained: Sequence[str]) -> str | None:
     """Warn of a query in a language outside training; None where there is nothing to say.
 
     It is not known what public models were trained on: `trained` is empty.

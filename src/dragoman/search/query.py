@@ -62,7 +62,7 @@ class Query:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Language:
+class QueryLanguage:
     """The language of a query's text."""
 
     code: str
@@ -80,7 +80,7 @@ class Answer:
 
     hits: tuple[Hit, ...]
     """Best first; equal scores in the order of their ids."""
-    language: Language | None
+    language: QueryLanguage | None
     """None for a query without text."""
     match: bool | None
     """True where something in the index is likely to answer the query; None where nothing was calibrated."""
