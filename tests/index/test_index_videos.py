@@ -242,6 +242,10 @@ def test_parts_begin_where_a_change_stands_out_and_are_cut_evenly() -> None:
     # Two frames, far apart in time: a moment has a frame at least.
     assert parts(seen([0.0, 0.0], [0, 60, 120]), 10.0) == [(0, 1), (1, 2)]
     assert parts(seen([0.3 * number for number in range(8)]), 10.0) == [(0, 8)]
+    # A cosine distance of 0.04 is little, though all others are 0.
+    assert parts(seen([0.0] * 4 + [0.3] * 6), 10.0) == [(0, 10)]
+    # Ten seconds, but for the rounding of a sum.
+    assert parts(seen([0.0] * 3, [0, 3.3, 6.7, 10 + 1e-9]), 10.0) == [(0, 3)]
     # Half a right angle each time: far, but as usual.
     assert parts(seen([0.8 * number for number in range(8)]), 10.0) == [(0, 8)]
 

@@ -176,7 +176,7 @@ ENTRY = Entry(
         ("n=true", False),
         ('n="1"', False),
         ("f>2 and f<3", True),
-        ("f>=2.5 and f<=2.5 and not f<2.5", True),
+        ("f>=2.5 and f<=2.5 and not f<2.5 and not f>2.5", True),
         ('t="2"', True),
         ("t=2", False),
         ("t>1", False),
@@ -205,6 +205,17 @@ ENTRY = Entry(
 )
 def test_an_entry_passes_by_any_of_its_values_of_the_same_kind(text: str, passes: bool) -> None:
     assert satisfies(ENTRY, parse(text)) is passes
+
+
+def test_a_filter_may_be_as_long_and_as_deep_as_is_said() -> None:
+    word = "b" * (MAX_LENGTH - 2)
+    assert parse(f"a={word}") == Compare("a", "=", word)
+    # The comparison is a level as well.
+    brackets = MAX_DEPTH - 1
+    assert parse("(" * brackets + "a=1" + ")" * brackets) == Compare("a", "=", 1)
+    # What stands side by side is no deeper.
+    wide = MAX_DEPTH + 5
+    assert parse(" and ".join(["(a=1)"] * wide)) == And((Compare("a", "=", 1),) * wide)
 
 
 def test_no_filter_lets_everything_pass() -> None:
