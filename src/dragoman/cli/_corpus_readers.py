@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from dragoman.cli.verb import LISTED
+
 FILE = click.Path(path_type=Path)
 Tell = Callable[[Any, dict[str, Any]], None]
 Options = list[Callable[[Any], Any]]
@@ -31,22 +33,17 @@ def verb(
 
     reader = datasets.load(name)
 
-    def run(
-        root: Path,
-        out: Path,
-        languages: str | None = None,
-        test: str | None = None,
-        column: tuple[str, ...] = (),
-        extract: Path | None = None,
-        **given: Any,
-    ) -> None:
+    def run(root: Path, out: Path, **given: Any) -> None:
         from dragoman.settings import pairs
 
-        chosen = None if languages is None else [tag.strip() for tag in languages.split(",") if tag.strip()]
         # Options that a published data set does not take are absent, not unset.
         absent = dict.fromkeys(("split_fractions",))
-        columns = dict(pairs(column, "--column", "KEY=HEADER", "text=caption"))
-        reading = datasets.ReadOptions(languages=chosen, test=test, columns=columns, extract=extract)
+        reading = datasets.ReadOptions(
+            languages=given.pop("languages", None),
+            test=given.pop("test", None),
+            columns=dict(pairs(given.pop("column", ()), "--column", "KEY=HEADER", "text=caption")),
+            extract=given.pop("extract", None),
+        )
         report = datasets.build_dataset(name, root, out, options(absent | given), reading)
         tell(report, given)
 
@@ -62,7 +59,10 @@ def _own(about: Any) -> Options:
         known = f" Known: {', '.join(about.languages)}." if about.languages else ""
         own.append(
             click.option(
-                "--languages", metavar="A,B,…", help=f"Languages to read.{known}  [default: all there are]"
+                "--languages",
+                type=LISTED,
+                metavar="A,B,…",
+                help=f"Languages to read.{known}  [default: all there are]",
             )
         )
     if about.tests or about.names_tests:

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
+from dragoman.cli.verb import AT_LEAST_1, Verb, options, spelled
 
-@click.command(short_help="Translate a word list, for training with words the engine never writes.")
+if TYPE_CHECKING:
+    from dragoman.translation import JobSettings
+
+
+@click.command(cls=Verb, short_help="Translate a word list, for training with words the engine never writes.")
 @click.argument("corpus", type=click.Path(exists=True, file_okay=False))
 @click.option("--lang", required=True, help="Language of the words, such as pt.")
 @click.option("--words", required=True, type=click.Path(dir_okay=False), help="Text file, one word a line.")
 @click.option("--engine", required=True, help="Engine from that language into the source language.")
 @click.option("--source", default="en", show_default=True, help="Source language of the corpus.")
-@click.option("--batch-size", default=2000, show_default=True, type=click.IntRange(1), help="Words a call.")
-@click.option("--cache", type=click.Path(file_okay=False), help="Cache folder.  [default: the user's]")
-def command(
-    corpus: str, lang: str, words: str, engine: str, source: str, batch_size: int, cache: str | None
-) -> None:
+@options(
+    "dragoman.translation:JobSettings",
+    "settings",
+    batch_size=spelled(type=AT_LEAST_1, help="Words a call; by default 2000."),
+    timeout=None,
+    device=None,
+    cache=click.Path(file_okay=False),
+    retry_rejected=None,
+)
+def command(corpus: str, lang: str, words: str, engine: str, source: str, settings: JobSettings) -> None:
     """Translate a list of words into the source language and keep the result in CORPUS/lexicon/.
 
     A translation engine picks one word for a meaning, people use many. In the opposite direction the engine
@@ -27,8 +39,7 @@ def command(
 
     Word lists are packaged for many languages: apt-get install wbrazilian (or wspanish, wfrench, wngerman …).
     """
-    from dragoman.translation import JobSettings, build_lexicon
+    from dragoman.translation import build_lexicon
 
-    settings = JobSettings(batch_size=batch_size, cache=cache)
     report = build_lexicon(corpus, lang=lang, words=words, engine=engine, source=source, settings=settings)
     click.echo(f"{report.path}: {report.kept:,} of {report.words:,} words have a translation")

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
+from dragoman.cli.verb import AT_LEAST_1, LISTED, Verb, options, spelled
 from dragoman.errors import Exit
 
+if TYPE_CHECKING:
+    from dragoman.translation import TranslateSettings
 
-class _Translate(click.Command):
+
+class _Translate(Verb):
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         # Engines are asked only here, since each is imported for its description.
         from dragoman import plugins
@@ -24,26 +30,16 @@ class _Translate(click.Command):
 @click.option("--from", "source", default="en", show_default=True, metavar="LANG", help="Source language.")
 @click.option("--engine", required=True, metavar="NAME:ARGUMENT", help="Translation engine, see below.")
 @click.option("--back", metavar="NAME:ARGUMENT", help="Engine that translates the result back.")
-@click.option("--split", "splits", metavar="NAMES", help="Only these splits, as in val,test.")
-@click.option("--role", default="human", show_default=True, help="Captions to translate: human, mt or back.")
-@click.option("--batch-size", type=click.IntRange(1), help="Lines a call.  [default: the engine's]")
-@click.option("--timeout", type=click.FloatRange(0, min_open=True), help="Seconds a batch.  [default: 120]")
-@click.option("--device", help="Where models run: cpu, cuda, cuda:1.  [default: a GPU where there is one]")
-@click.option("--cache", type=click.Path(file_okay=False), help="Cache folder.  [default: the user's]")
-@click.option("--retry-rejected", is_flag=True, help="Try the captions again that failed in earlier runs.")
+@options(
+    "dragoman.translation:TranslateSettings",
+    "settings",
+    splits=spelled("--split", type=LISTED),
+    batch_size=AT_LEAST_1,
+    timeout=click.FloatRange(0, min_open=True),
+    cache=click.Path(file_okay=False),
+)
 def command(
-    corpus: str,
-    to: str,
-    source: str,
-    engine: str,
-    back: str | None,
-    splits: str | None,
-    role: str,
-    batch_size: int | None,
-    timeout: float | None,
-    device: str | None,
-    cache: str | None,
-    retry_rejected: bool,
+    corpus: str, to: str, source: str, engine: str, back: str | None, settings: TranslateSettings
 ) -> None:
     """Translate captions of CORPUS, and back where asked; the results join the corpus.
 
@@ -56,24 +52,9 @@ def command(
     A run that was stopped goes on where it was. Exit status 3: some captions were rejected, and listed in
     CORPUS/rejected/.
     """
-    from dragoman.translation import TranslateSettings, translate
+    from dragoman.translation import translate
 
-    report = translate(
-        corpus,
-        to=to,
-        source=source,
-        engine=engine,
-        back=back,
-        settings=TranslateSettings(
-            role=role,
-            splits=splits.split(",") if splits else None,
-            batch_size=batch_size,
-            timeout=TranslateSettings.timeout if timeout is None else timeout,
-            device=device,
-            cache=cache,
-            retry_rejected=retry_rejected,
-        ),
-    )
+    report = translate(corpus, to=to, source=source, engine=engine, back=back, settings=settings)
     for title, counts in ((f"{source} to {to}", report.there), (f"{to} to {source}", report.back)):
         if counts:
             click.echo(

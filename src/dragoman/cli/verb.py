@@ -224,11 +224,17 @@ def _parameter(
         {},
         dataclasses.MISSING,
     )
-    # Backticks are for pages and editors.
-    attributes["help"] = settings.docs(kind).get(field.name, "").replace("`", "")
+    attributes["help"] = _explained(kind, field.name)
     flag = f"--{field.name.replace('_', '-')}"
     flag += f"/--no-{flag[2:]}" if default is True else ""
     return cls([name, *(spelling.flags or [flag])], **attributes | given)
+
+
+def _explained(kind: type[Any], name: str) -> str:
+    """Return the docstring of a field, which may be that of a base class, for a terminal."""
+    owners = (base for base in kind.__mro__ if name in inspect.get_annotations(base))
+    # Backticks are for pages and editors.
+    return settings.docs(next(owners)).get(name, "").replace("`", "")
 
 
 def _of_type(kind: type[Any], name: str) -> dict[str, Any]:

@@ -231,12 +231,13 @@ class Retriever(BatchedEncoder):
         if path is None:
             raise UserError(
                 f"The run was trained on the vectors {self.config['features']!r} and does not know which "
-                "vision tower made them. Name it: Retriever.load(run, vision=FOLDER)"
+                "vision tower made them. Name it: --vision FOLDER, "
+                "or in Python Retriever.load(run, vision=FOLDER)"
             )
         if self._vision is None and Path(path).is_absolute() and not Path(path).is_dir():
             raise UserError(
                 f"The vision tower of this run is no longer in {path}. "
-                "Say where it is now: Retriever.load(run, vision=FOLDER)"
+                "Say where it is now: --vision FOLDER, or in Python Retriever.load(run, vision=FOLDER)"
             )
         grid = int(self.vision.get("grid", 0))
         tower = VisionTower.load(path, str(self.model.feature_mean.device), grid)
@@ -245,7 +246,8 @@ class Retriever(BatchedEncoder):
             raise UserError(
                 f"{path} is not the vision tower of this run (width {tower.width}, expected "
                 f"{self.model.feature_width}; or other weights or preprocessing). Give the tower that "
-                f"made the feature set {self.config['features']!r}: Retriever.load(run, vision=FOLDER)"
+                f"made the feature set {self.config['features']!r}: --vision FOLDER, "
+                "or in Python Retriever.load(run, vision=FOLDER)"
             )
         return tower
 

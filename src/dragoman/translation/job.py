@@ -30,9 +30,9 @@ class TranslateSettings(JobSettings):
     """Settings of `translate`: which captions, and the dealings with the engine."""
 
     role: str = "human"
-    """Role of the captions that are translated."""
+    """Role of the captions that are translated: human, mt or back."""
     splits: Sequence[str] | None = None
-    """Splits of the captions that are translated; all where not given."""
+    """Splits of the captions that are translated, as in val,test; all where not given."""
 
 
 DEFAULTS = TranslateSettings()

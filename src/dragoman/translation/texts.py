@@ -46,9 +46,9 @@ class JobSettings:
     timeout: float = 120.0
     """Seconds that one batch may take."""
     device: str | None = None
-    """Device that models run on: cpu, cuda, cuda:1; a GPU where there is one."""
+    """Device that models run on: cpu, cuda, cuda:1; by default a GPU where there is one."""
     cache: str | Path | None = None
-    """Folder of the cache; one for all projects where not given."""
+    """Folder of the cache; by default one for all projects of the user."""
     retry_rejected: bool = False
     """Try the captions again that failed in earlier runs."""
 
