@@ -7,12 +7,16 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
+from shelf import WIDTH
 from starlette.testclient import TestClient
 
 from dragoman.cli import dragoman
 from dragoman.errors import UserError
+from dragoman.index.folder import open_generation, read_info
+from dragoman.records import Entry
 from dragoman.service.access import KeyFile, new_key
 from dragoman.service.run import is_loopback
 
@@ -34,6 +38,17 @@ def test_a_new_key_is_shown_once_and_kept_as_a_hash(tmp_path: Path) -> None:
     second = new_key(file)
     keys = KeyFile(file)
     assert [keys.holds(one) for one in (key, second, key[:-1], "")] == [True, True, False, False]
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
+def test_a_key_is_appended_to_a_file_whose_last_line_has_no_end(tmp_path: Path, end: bytes) -> None:
+    file = tmp_path / "keys.txt"
+    first = new_key(file)
+    file.write_bytes(file.read_bytes().rstrip(b"\n") + end)
+    second = new_key(file)
+    keys = KeyFile(file)
+    assert [keys.holds(one) for one in (first, second)] == [True, True]
+    assert len(file.read_text().splitlines()) == 2
 
 
 def test_a_key_is_revoked_by_deleting_its_line(tmp_path: Path) -> None:
@@ -119,6 +134,90 @@ def test_other_origins_may_ask_only_where_that_was_allowed(
     assert allowing.options("/v1/search", headers=ask).headers["access-control-allow-origin"] == ask["origin"]
     other = ask | {"origin": "https://attacker.example"}
     assert "access-control-allow-origin" not in allowing.options("/v1/search", headers=other).headers
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"origin": "http://127.0.0.1:8000"}, 200),
+        ({"origin": "http://127.0.0.1:8000", "sec-fetch-site": "same-origin"}, 200),
+        # Behind a proxy that passes another Host on.
+        ({"origin": "https://search.example", "sec-fetch-site": "same-origin"}, 200),
+        ({"origin": "https://evil.example"}, 403),
+        ({"origin": "http://127.0.0.1:9000"}, 403),
+        ({"origin": "null"}, 403),
+        ({"origin": "https://evil.example", "sec-fetch-site": "cross-site"}, 403),
+        ({"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"}, 403),
+        ({"origin": "http://other.localhost", "sec-fetch-site": "same-site"}, 403),
+    ],
+)
+def test_a_form_on_a_page_of_another_origin_is_refused_before_it_is_read(
+    client: TestClient, service: Callable[..., TestClient], headers: dict[str, str], status: int
+) -> None:
+    answers = [
+        client.post("/v1/search", headers=headers, files={"image": b"no picture"}),
+        client.put("/v1/items/x", headers=headers, files={"image": b"no picture"}),
+        client.delete("/v1/items/x", headers=headers),
+    ]
+    # Read, it would be refused for its picture; without --allow-writes, changes are refused to all.
+    assert [answer.status_code for answer in answers] == [422 if status == 200 else 403, 403, 403]
+    assert ("--cors" in answers[1].json()["detail"]) is (status == 403)
+
+
+def test_a_link_may_come_from_anywhere_a_picture_in_a_page_may_not(
+    client: TestClient, service: Callable[..., TestClient]
+) -> None:
+    site = {"sec-fetch-site": "cross-site"}
+    link, picture = site | {"sec-fetch-mode": "navigate"}, site | {"sec-fetch-mode": "no-cors"}
+    assert client.get("/", headers=link).status_code == 200
+    assert client.get("/v1/items/001.jpg/media", headers=picture).status_code == 403
+    allowing = service(cors=["https://museum.example"])
+    assert allowing.get("/v1/items/001.jpg/media", headers=picture).status_code == 200
+    asks = site | {"origin": "https://museum.example"}
+    assert allowing.post("/v1/search", headers=asks, json=SEARCH).status_code == 200
+    asks["origin"] = "https://evil.example"
+    assert allowing.post("/v1/search", headers=asks, json=SEARCH).status_code == 403
+
+
+def test_an_index_of_others_gives_nothing_outside_its_media_folder(
+    service: Callable[..., TestClient], own_shelf: Path, tmp_path: Path
+) -> None:
+    photo = (tmp_path / "photos" / "000.jpg").read_bytes()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "secret.jpg").write_bytes(photo)
+    (tmp_path / "photos" / "link.jpg").symlink_to(elsewhere / "secret.jpg")
+    (tmp_path / "photos" / "folder").symlink_to(elsewhere)
+    (tmp_path / "photos" / "passwd").write_text("root:x:0:0")
+    paths = {
+        "absolute": str(elsewhere / "secret.jpg"),
+        "up": "../elsewhere/secret.jpg",
+        "link": "link.jpg",
+        "below a link": "folder/secret.jpg",
+        "beside": str(tmp_path / "photos" / ".." / "elsewhere" / "secret.jpg"),
+        "no picture": "passwd",
+        "own": "000.jpg",
+        "own, absolute": str(tmp_path / "photos" / "000.jpg"),
+    }
+    with open_generation(read_info(own_shelf)) as store:
+        entries = [Entry(item_id=name, path=path) for name, path in paths.items()]
+        store.add(entries, np.tile(np.eye(1, WIDTH, dtype=np.float32), (len(entries), 1)))
+
+    def given(client: TestClient) -> list[str]:
+        found = []
+        for name in paths:
+            answers = [client.get(f"/v1/items/{name}/{of}") for of in ("media", "thumbnail")]
+            assert not any("root:" in one.text or str(tmp_path) in one.text for one in answers)
+            (status,) = {one.status_code for one in answers}
+            assert status in (200, 404)
+            found += [name] if status == 200 else []
+        return found
+
+    assert given(service(own_shelf)) == ["own", "own, absolute"]
+    allowed = given(service(own_shelf, media_root=(str(elsewhere),)))
+    # Searcher.media_file follows neither `..` nor links out of the folder of the index.
+    assert allowed == ["absolute", "beside", "own", "own, absolute"]
 
 
 def test_every_answer_carries_its_id_and_the_headers_of_a_careful_page(client: TestClient) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import io
 import json
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
+from dragoman.errors import UserError
 from dragoman.media.images import DECODING
 from dragoman.service import thumbnails
 from dragoman.service.thumbnails import Thumbnails
@@ -104,6 +106,70 @@ def test_an_original_is_served_whole_and_in_ranges(client: TestClient, shelf: Pa
     assert part.headers["content-range"] == f"bytes 10-19/{len(original)}"
 
 
+@pytest.mark.parametrize(
+    ("asked", "status"),
+    [("items=0-1", 400), ("bytes=", 400), ("bytes=99999999-", 416), ("bytes=5-2", 400)],
+)
+def test_a_range_that_cannot_be_served_is_a_problem(client: TestClient, asked: str, status: int) -> None:
+    answer = client.get("/v1/items/005.jpg/media", headers={"range": asked})
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+    assert answer.json()["status"] == status
+    assert ("content-range" in answer.headers) is (status == 416)
+    assert int(answer.headers["content-length"]) == len(answer.content)
+
+
+@pytest.mark.parametrize("of", ["media", "thumbnail"])
+def test_an_id_that_ends_like_an_address_is_an_id(
+    service: Callable[..., TestClient], own_shelf: Path, of: str
+) -> None:
+    client = service(own_shelf, allow_writes=True)
+    address = f"/v1/items/000.jpg%2F{of}"
+    added = client.put(address, files={"image": png("red")}).json()
+    assert added["item_id"] == f"000.jpg/{of}"
+    assert client.get(address).json() == added
+    assert client.get(added["media"]).content == png("red")
+    assert opened(client.get(added["thumbnail"]).content).size == (40, 30)
+    # Those of 000.jpg are still there.
+    photo = client.get("/v1/items/000.jpg/media").content
+    assert photo == (own_shelf.parent / "photos" / "000.jpg").read_bytes()
+    assert client.delete(address).status_code == 204
+    assert client.get(address).status_code == 404
+    assert client.get("/v1/items/000.jpg").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (OSError(errno.ENOSPC, "no space left on the device", "/srv/x y"), 507, "is full"),
+        (OSError(errno.EROFS, "read-only", "/srv/x y"), 503, "cannot be written"),
+        (UserError("The index /srv/x y/z cannot be used (readonly)."), 503, "cannot be written"),
+    ],
+)
+def test_a_disk_that_takes_no_more_loses_nothing(
+    service: Callable[..., TestClient],
+    own_shelf: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    status: int,
+    said: str,
+) -> None:
+    client = service(own_shelf, allow_writes=True)
+    client.put("/v1/items/new", files={"image": png("red")})
+    searcher = client.app.state.service.collections["shelf"].searcher  # type: ignore[attr-defined]
+
+    def fail(*_: object) -> None:
+        raise error
+
+    for name in ("add", "delete"):
+        monkeypatch.setattr(searcher, name, fail)
+    for answer in (client.put("/v1/items/new", files={"image": png("blue")}), client.delete("/v1/items/new")):
+        assert (answer.status_code, said in answer.json()["detail"]) == (status, True)
+        assert "srv" not in answer.text
+        assert "retry-after" not in answer.headers
+    assert client.get("/v1/items/new/media").content == png("red")
+    assert len(list((own_shelf / "uploads").iterdir())) == 1
+
+
 def test_a_file_that_has_gone_is_a_404(service: Callable[..., TestClient], own_shelf: Path) -> None:
     client = service(own_shelf)
     (own_shelf.parent / "photos" / "001.jpg").unlink()
@@ -181,10 +247,16 @@ def test_what_cannot_be_an_item_leaves_nothing_behind(
         ({"image": image, "metadata": {"a": {"b": 1}}}, "does not fit"),
         ({"image": image, "metadata": {"a": 2**63}}, "does not fit"),
         ({"image": image, "metadata": {"a\n\x00": 1}}, "does not fit"),
+        ({"image": image, "metadata": {"a\nb": 1}}, "does not fit"),
+        ({"image": image, "metadata": {"a\u0085": 1}}, "does not fit"),
+        ({"image": image, "metadata": {"狗" * 100: 1}}, "does not fit"),
+        ({"image": image, "metadata": {"tags": []}}, "does not fit"),
+        ({"image": image, "metadata": {"tags": list(range(101))}}, "does not fit"),
         ({"image": image, "captions": {"not a tag": "x"}}, "does not fit"),
     ]:
         answer = client.put("/v1/items/new", json=body)
         assert (answer.status_code, detail in answer.json()["detail"]) == (422, True), answer.json()
+        assert "retry-after" not in answer.headers
     assert not (own_shelf / "uploads").exists()
     assert client.get("/v1/items/new").status_code == 404
 

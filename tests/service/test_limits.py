@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,8 +11,10 @@ import pytest
 from starlette.testclient import TestClient
 
 from dragoman.errors import UserError
+from dragoman.records import Entry
+from dragoman.service.collection import Facets
 from dragoman.service.config import ServiceSettings
-from dragoman.service.problems import first_sentence
+from dragoman.service.problems import UNTOLD, first_sentence
 
 SEARCH = {"text": "a red car"}
 
@@ -121,8 +124,16 @@ def test_an_index_that_cannot_be_opened_any_more_is_a_503_that_tells_nothing(
     ("message", "told"),
     [
         ("The index holds no item 'a/b'. Give the id.", "The index holds no item 'a/b'."),
-        ("/srv/data/index holds 3-wide vectors. Rebuild it: dragoman", "… holds 3-wide vectors."),
-        ("Cannot read /home/a/b.jpg: damaged", "Cannot read …: damaged"),
+        ("/srv/data/index holds 3-wide vectors. Rebuild it: dragoman", UNTOLD),
+        ("/data is busy", UNTOLD),
+        ("C:\\Our Museum\\a b.jpg is busy", UNTOLD),
+        ("Cannot read /home/a/b.jpg: damaged", "Cannot read …"),
+        # No rule tells where a path ends: it may have blanks, commas, full stops and quotes.
+        ("Cannot read /srv/Our Museum. Old/private, closed/it's.jpg: damaged", "Cannot read …"),
+        ("Cannot read '/srv/é t é/x:y/z w': damaged", "Cannot read '…"),
+        ("It lies in:/srv/a", "It lies in:…"),
+        ("//srv/a b is busy", UNTOLD),
+        ("Ask https://example.org/a/b for </a> and a/b.", "Ask https://example.org/a/b for </a> and a/b."),
         ("k must lie in 1..10, got 11.", "k must lie in 1..10, got 11."),
     ],
 )
@@ -133,3 +144,30 @@ def test_what_is_told_of_an_error_is_its_first_sentence_without_paths(message: s
 def test_limits_must_be_above_zero() -> None:
     with pytest.raises(UserError, match=r"request_seconds must be above 0, got -1\."):
         ServiceSettings(request_seconds=-1)
+
+
+def test_whoever_changes_an_index_does_not_wait_for_those_who_read_its_fields() -> None:
+    begun, go, reads = threading.Event(), threading.Event(), []
+
+    class Slow:
+        def scan(self, after: str, limit: int) -> list[Entry]:
+            reads.append(after)
+            begun.set()
+            assert go.wait(10)
+            return [Entry(item_id="a", metadata={"year": len(reads)})]
+
+    async def ask() -> list[int]:
+        facets = Facets(limit=10, seconds=60)
+        early = [asyncio.create_task(facets.of(Slow)) for _ in range(3)]  # type: ignore[arg-type]
+        while not begun.is_set():
+            await asyncio.sleep(0.001)
+        facets.forget()  # on the event loop, which would stand still here until `go`
+        late = asyncio.create_task(facets.of(Slow))  # type: ignore[arg-type]
+        await asyncio.sleep(0.01)
+        go.set()
+        found = [*await asyncio.gather(*early), await late, await facets.of(Slow)]  # type: ignore[arg-type]
+        return [int(one.fields[0].minimum or 0) for one in found]
+
+    # Three who ask together are answered by one reading, who asks after the change by another, which is kept.
+    assert asyncio.run(ask()) == [1, 1, 1, 2, 2]
+    assert len(reads) == 2

@@ -50,6 +50,7 @@ class ServeOptions:
     keys=None,
     hosts=None,
     cors=spelled(multiple=True, metavar="ORIGIN"),
+    media_root=spelled(multiple=True, metavar="FOLDER"),
 )
 @click.option("--new-key", type=click.Path(dir_okay=False), help="Add a key to this file and print it.")
 def command(
@@ -102,7 +103,8 @@ def command(
     # The socket comes first: a port that is taken is told before models are loaded.
     with run.listen(options.host, options.port) as bound:
         searchers = {
-            name: Searcher.open(folder, model=reader.model, device=reader.device)
+            # Absolute, so that what errors say of it is known for a path of this computer.
+            name: Searcher.open(Path(folder).absolute(), model=reader.model, device=reader.device)
             for name, folder in folders.items()
         }
         app = create_app(searchers, config, access)

@@ -25,10 +25,15 @@ def new_key(file: Path) -> str:
     """
     key = PREFIX + secrets.token_urlsafe(32)
     file.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    with os.fdopen(handle, "a", encoding="ascii") as lines:
+    handle = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+    with os.fdopen(handle, "a+b") as lines:
         os.fchmod(lines.fileno(), 0o600)
-        lines.write(f"{_digest(key)}  # {key[: len(PREFIX) + 4]}...\n")
+        # Many editors write no newline at the end: the new key would become a part of the last one's comment.
+        if lines.tell():
+            lines.seek(-1, os.SEEK_END)
+            if lines.read(1) not in b"\r\n":
+                lines.write(b"\n")
+        lines.write(f"{_digest(key)}  # {key[: len(PREFIX) + 4]}...\n".encode("ascii"))
     return key
 
 
@@ -96,3 +101,5 @@ class Access:
     """Names that the service answers to; None for any."""
     cors: tuple[str, ...] = ()
     """Origin whose pages may ask. May be repeated."""
+    media_root: tuple[str, ...] = ()
+    """Folder whose files may be given, beside the one that was indexed. May be repeated."""

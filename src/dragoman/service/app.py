@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import anyio
@@ -89,6 +90,7 @@ def create_app(searchers: Mapping[str, Searcher], config: ServiceSettings, acces
         thumbnails=Thumbnails(config.thumbnail_cache_mb),
         decoding=anyio.CapacityLimiter(config.decoding),
         writable=access.keys is not None or access.allow_writes,
+        media_roots=tuple(map(Path, access.media_root)),
     )
     for route in ROUTES:
         _add(app, route)

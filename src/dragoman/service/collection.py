@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -126,26 +126,41 @@ class Summary:
 
 
 class Facets:
-    """The summary of an index, remembered for a while."""
+    """The summary of an index, remembered for a while. For the event loop, which it never makes wait."""
 
     def __init__(self, *, limit: int, seconds: float) -> None:
         self._limit = limit
         self._seconds = seconds
-        self._kept: tuple[float, Summary] | None = None
-        self._lock = threading.Lock()
+        self._changes = 0
+        self._kept: tuple[int, float, Summary] | None = None
+        self._reading: asyncio.Task[tuple[int, Summary]] | None = None
 
-    def of(self, store: Store) -> Summary:
+    async def of(self, store: Callable[[], Store]) -> Summary:
         """Read the index unless that was done lately."""
-        with self._lock:
-            if self._kept is None or time.monotonic() - self._kept[0] > self._seconds:
-                # Under the lock: of many who ask at once, one reads and all others wait for its answer.
-                self._kept = (time.monotonic(), summarise(_first(store, self._limit)))
-            return self._kept[1]
+        asked = self._changes
+        while True:
+            if self._kept and self._kept[0] == asked and time.monotonic() - self._kept[1] <= self._seconds:
+                return self._kept[2]
+            # Of many who ask at once, one reads and all others wait for its answer, without a thread each.
+            if self._reading is None:
+                self._reading = asyncio.create_task(self._read(store))
+            seen, found = await asyncio.shield(self._reading)
+            # One that began before the last change may lack it.
+            if seen >= asked:
+                return found
+
+    async def _read(self, store: Callable[[], Store]) -> tuple[int, Summary]:
+        seen = self._changes
+        try:
+            found = await in_thread(lambda: summarise(_first(store(), self._limit)))
+            self._kept = (seen, time.monotonic(), found)
+            return seen, found
+        finally:
+            self._reading = None
 
     def forget(self) -> None:
         """Read the index anew at the next call, since it has changed."""
-        with self._lock:
-            self._kept = None
+        self._changes += 1
 
 
 @dataclass
@@ -226,6 +241,8 @@ class State:
     decoding: anyio.CapacityLimiter
     """Images that are decoded or held decoded at once, and videos that are read."""
     writable: bool
+    media_roots: tuple[Path, ...] = ()
+    """Folders whose files may be given, beside those of the collections."""
 
     def collection(self, name: str | None) -> Collection:
         """The collection of this name. Raises Problem 404."""

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+import errno
 import hashlib
+import logging
+import os
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -19,10 +24,14 @@ from dragoman.media.images import ImageError, format_of, open_image
 from dragoman.records import Entry
 from dragoman.service import bodies, schemas, thumbnails
 from dragoman.service.collection import Collection, State, address_of, filter_of, in_thread, state_of
-from dragoman.service.problems import Problem, first_sentence, reason_of
+from dragoman.service.problems import Problem, reason_of
 from dragoman.service.schemas import item_of
 from dragoman.stores.as_json import metadata_of
+from dragoman.stores.checks import check_entry
 
+log = logging.getLogger(__name__)
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 UPLOADS = "uploads"
 """Folder of the index that keeps files which came over HTTP, one for each item."""
 SUFFIX = {"JPEG": ".jpg", "MPO": ".jpg", "TIFF": ".tif", "JPEG2000": ".jp2"}
@@ -78,6 +87,17 @@ MEDIA_TYPES = {
     ".webm": "video/webm",
 }
 """All others are sent as bytes without a type, for saving."""
+BEGIN = 256
+# JPEG, PNG, GIF, BMP, TIFF; JPEG 2000, ICO, PNM, TGA; WebP and AVI; MP4, QuickTime, AVIF, HEIC; Matroska;
+# Ogg, ASF, Flash, MPEG, MXF, MPEG transport streams of packets of 188 and of 192 bytes.
+_SIGN = re.compile(
+    rb"\xff\xd8\xff|\x89PNG|GIF8|BM.{4}\x00{4}|II[*+]\x00|MM\x00[*+]"
+    rb"|\x00\x00\x00\x0cjP  |\xff\x4f\xff\x51|\x00\x00\x01\x00|P[1-7Ff]\s|.[\x00\x01][\x01-\x03\x09-\x0b]"
+    rb"|RIFF|.{4}(?:ftyp|moov|mdat|wide|free|skip|pnot)|\x1aE\xdf\xa3"
+    rb"|OggS|0&\xb2u|FLV|\x00\x00\x01[\xb3\xba]|\x06\x0e\+4|G.{187}G|.{4}G.{191}G",
+    re.DOTALL,
+)
+"""Beginnings of files of pictures and videos."""
 # Pictures may need a key: no shared cache keeps them, and a browser asks each time if its copy still holds.
 PRIVATE = "private, max-age=0, must-revalidate"
 
@@ -137,11 +157,12 @@ async def thumbnail(
     request: Request, item_id: str, of: Of = None, size: Annotated[int, Parameter(ge=1, le=4096)] = 256
 ) -> Response:
     """A small version of an item's picture, upright, WebP where that is accepted, else JPEG."""
+    if not _is_below(request, "thumbnail"):
+        return _json(await get(request, f"{item_id}/thumbnail", of))
     state = state_of(request)
-    collection = state.collection(of)
     format = "webp" if "image/webp" in request.headers.get("accept", "") else "jpeg"
     side = thumbnails.size_for(size)
-    entry, file = await _media(collection, item_id)
+    entry, file = await _media(state, of, item_id)
     try:
         at = middle_of(entry)
         shown = entry.source if at is None else f"{entry.source} {at}"
@@ -166,13 +187,15 @@ async def thumbnail(
 
 async def media(request: Request, item_id: str, of: Of = None) -> Response:
     """The original file; ranges are served."""
-    _, file = await _media(state_of(request).collection(of), item_id)
+    if not _is_below(request, "media"):
+        return _json(await get(request, f"{item_id}/media", of))
+    _, file = await _media(state_of(request), of, item_id)
     try:
-        state = await in_thread(file.stat)
-        with await in_thread(file.open, "rb"):
-            pass
+        state, begin = await in_thread(_look, file)
     except OSError:
         raise Problem(404, "The item's file is not there.") from None
+    if not _is_media(begin):
+        raise Problem(404, "The item's file is neither a picture nor a video.")
     media_type = MEDIA_TYPES.get(file.suffix.lower())
     return FileResponse(
         file,
@@ -193,20 +216,22 @@ def _store(
     except ImageError as error:
         raise Problem(422, f"The image cannot be used: {reason_of(error)}.") from None
     folder = collection.info.folder
-    (before,) = collection.searcher.store.get([item_id])
-    file = keep_upload(folder, item_id, image)
     entry = Entry(
         item_id=item_id,
-        path=str(file.absolute()),
+        path=None,
         metadata=metadata_of(asked.metadata),
         captions=asked.captions,
         source=source_of(image),
     )
+    # What no store takes is the caller's fault, and final: it is told before anything is written.
+    check_entry(entry)
+    (before,) = collection.searcher.store.get([item_id])
     try:
+        entry = replace(entry, path=str(keep_upload(folder, item_id, image).absolute()))
         collection.searcher.add(entry, opened)
-    except UserError as error:
+    except (UserError, OSError) as error:
         forget_upload(folder, entry, unless=before)
-        raise _unwritten(error) from None
+        raise _unwritten(collection, error) from None
     forget_upload(folder, before, unless=entry)
     return before is None, entry
 
@@ -215,14 +240,21 @@ def _remove(collection: Collection, entry: Entry) -> None:
     folder = collection.info.folder
     try:
         collection.searcher.delete([entry.item_id])
-    except UserError as error:
-        raise _unwritten(error) from None
+    except (UserError, OSError) as error:
+        raise _unwritten(collection, error) from None
     forget_upload(folder, entry)
 
 
-def _unwritten(error: UserError) -> Problem:
+def _unwritten(collection: Collection, error: UserError | OSError) -> Problem:
     """The error of a write: the request was checked before, so most often another process writes."""
-    return Problem(503, f"Not changed: {first_sentence(error)}", headers={"retry-after": "5"})
+    log.error("collection %s: not changed: %s", collection.name, error)
+    if isinstance(error, OSError):
+        if error.errno in FULL:
+            return Problem(507, "Not changed: the disk of this service is full.")
+        return Problem(503, "Not changed: the folder of this collection cannot be written.")
+    if "being written by another" in str(error):
+        return Problem(503, "Not changed: another process writes to it now.", headers={"retry-after": "5"})
+    return Problem(503, "Not changed: this collection cannot be written; the service's log says why.")
 
 
 def _item(request: Request, collection: Collection, entry: Entry) -> schemas.Item:
@@ -237,12 +269,50 @@ async def _entry(collection: Collection, item_id: str) -> Entry:
     return entry
 
 
-async def _media(collection: Collection, item_id: str) -> tuple[Entry, Path]:
+async def _media(state: State, of: str | None, item_id: str) -> tuple[Entry, Path]:
+    collection = state.collection(of)
     entry = await _entry(collection, item_id)
-    file = await in_thread(collection.searcher.media_file, entry)
+    file = await in_thread(_given, state, collection, entry)
     if file is None:
-        raise Problem(404, "The item has no file on this computer.")
+        raise Problem(404, "The item has no file that this service gives.")
     return entry, file
+
+
+def _given(state: State, collection: Collection, entry: Entry) -> Path | None:
+    """The file of an entry, where it lies in a folder whose files may be given.
+
+    An index names whatever file its makers wanted: what lies elsewhere, also by way of a link, stays there.
+    """
+    found, info = collection.searcher.media_file(entry), collection.info
+    if found is None:
+        return None
+    file = found.resolve()
+    roots = [info.folder / UPLOADS, *state.media_roots, *([Path(info.media)] if info.media else [])]
+    if any(file.is_relative_to(root.resolve()) for root in roots):
+        return file
+    log.warning("%s of %s lies in no folder of --media-root: not given", entry.item_id, collection.name)
+    return None
+
+
+def _look(file: Path) -> tuple[os.stat_result, bytes]:
+    """State and first bytes of a file. Raises OSError."""
+    with file.open("rb") as opened:
+        return os.fstat(opened.fileno()), opened.read(BEGIN)
+
+
+def _is_media(begin: bytes) -> bool:
+    """Tell if a file begins like a picture or a video: an index may also name a media folder that is none."""
+    return _SIGN.match(begin) is not None
+
+
+def _is_below(request: Request, name: str) -> bool:
+    """Tell if `/media` is a part of the address of its own, not the end of an id with an encoded slash."""
+    raw: bytes | None = request.scope.get("raw_path")
+    return raw is None or raw.partition(b"?")[0].endswith(f"/{name}".encode())
+
+
+def _json(item: schemas.Item) -> Response:
+    return Response(item.model_dump_json(), media_type="application/json")
 
 
 def _check_id(item_id: str) -> None:

@@ -7,6 +7,8 @@ import logging
 import re
 import uuid
 from collections.abc import Collection
+from http import HTTPStatus
+from urllib.parse import urlsplit
 
 from h11 import LocalProtocolError
 from starlette.datastructures import Headers, MutableHeaders
@@ -16,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from dragoman.errors import UserError
 from dragoman.service.access import Access
 from dragoman.service.config import ServiceSettings
-from dragoman.service.problems import REQUEST_ID, Problem, problem_response
+from dragoman.service.problems import MEDIA_TYPE, REQUEST_ID, Problem, problem_response
 
 ALWAYS = ("/healthz", "/readyz", "/metrics")
 """Answered even when the service is full: its monitors must see that."""
@@ -125,7 +127,11 @@ SECURITY = {
 
 
 class Edge:
-    """Gives each request an id and each response its headers; an unexpected error becomes a plain 500."""
+    """Gives each request an id and each response its headers.
+
+    An unexpected error becomes a plain 500, and an error that some library answers by itself, such as a range
+    that is none, a problem like all others.
+    """
 
     def __init__(self, app: ASGIApp, *, hosts: Collection[str] | None, cross_origin: bool) -> None:
         """`hosts`: names that a Host header may have, None for any."""
@@ -141,12 +147,16 @@ class Edge:
             return
         headers = Headers(scope=scope)
         scope[REQUEST_ID] = _request_id(headers)
-        begun = False
+        begun, replaced = False, False
 
         async def send_with_headers(message: Message) -> None:
-            nonlocal begun
+            nonlocal begun, replaced
+            if replaced:
+                return
             if message["type"] == "http.response.start":
                 begun = True
+                message, body = _as_problem(scope, message)
+                replaced = body is not None
                 # A response that is sent again and again keeps its headers to itself.
                 message = {**message, "headers": list(message.get("headers", ()))}
                 ours = MutableHeaders(raw=message["headers"])
@@ -154,6 +164,8 @@ class Edge:
                 for name, value in self.security.items():
                     ours.setdefault(name, value)
             await send(message)
+            if replaced:
+                await send({"type": "http.response.body", "body": body})
 
         if self.hosts is not None and _host(headers) not in self.hosts:
             refusal = problem_response(
@@ -181,6 +193,24 @@ class Edge:
                 await failure(scope, receive, send_with_headers)
 
 
+def _as_problem(scope: Scope, message: Message) -> tuple[Message, bytes | None]:
+    """The start of an answer, and the body it is to have where it was an error without problem details."""
+    headers = MutableHeaders(raw=list(message.get("headers", ())))
+    status = message["status"]
+    if status < 400 or headers.get("content-type") == MEDIA_TYPE:
+        return message, None
+    problem = problem_response(scope, status, DETAILS.get(status, f"{HTTPStatus(status).phrase}."))
+    for name, value in problem.headers.items():
+        headers[name] = value
+    return {**message, "headers": headers.raw}, bytes(problem.body)
+
+
+DETAILS = {
+    400: "The request is not understood.",
+    416: "The range lies outside of the file, whose size Content-Range tells.",
+}
+
+
 def _request_id(headers: Headers) -> str:
     """The caller's own id where it is harmless in a log, else a new one."""
     given = headers.get("x-request-id", "")
@@ -193,7 +223,8 @@ def _host(headers: Headers) -> str:
 
 
 OPEN = ("/", "/healthz", "/readyz")
-READS = ("GET", "HEAD", "OPTIONS", "POST")
+SAFE = ("GET", "HEAD", "OPTIONS")
+READS = (*SAFE, "POST")
 """Every POST of this service asks; PUT and DELETE change."""
 
 
@@ -214,6 +245,8 @@ class Guard:
         await problem_response(scope, status, detail, headers=headers)(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
+        if self._foreign(scope["method"], Headers(scope=scope)):
+            return 403, "Pages of other origins may not ask here; its owner allows one by --cors ORIGIN."
         reads = scope["method"] in READS
         if self.access.keys is None:
             if reads or self.access.allow_writes:
@@ -228,6 +261,21 @@ class Guard:
         if scheme.lower() == "bearer" and self._known(key.strip()):
             return None
         return 401, "This needs an API key, sent as 'Authorization: Bearer <key>'."
+
+    def _foreign(self, method: str, headers: Headers) -> bool:
+        """True where a page of another origin asks, which was not allowed."""
+        origin, site = headers.get("origin"), headers.get("sec-fetch-site")
+        if "*" in self.access.cors or (origin is not None and origin in self.access.cors):
+            return False
+        if method in SAFE:
+            # A link may lead here from anywhere. Where some origin may ask, its pictures come without Origin.
+            embedded = site in ("cross-site", "same-site") and headers.get("sec-fetch-mode") != "navigate"
+            return embedded and not self.access.cors
+        # A form needs no preflight, so that it is here that it must be refused, before anything is worked on.
+        if site is not None:
+            return site not in ("same-origin", "none")
+        # Browsers leave Sec-Fetch-Site out where an address is neither https nor this computer.
+        return origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
 
     def _public(self, path: str, reads: bool) -> bool:
         if not reads:

@@ -22,9 +22,12 @@ log = logging.getLogger(__name__)
 REQUEST_ID = "dragoman.request_id"
 """Key of the scope under which the id of a request is kept."""
 MEDIA_TYPE = "application/problem+json"
+UNTOLD = "The service cannot do this; its log has the reason."
 SHOWN = 10
 """Validation errors that one answer lists."""
-_PATH = re.compile(r"(?<![\w<])(?:/[^\s/:,;'\"]+){2,}/?|[A-Za-z]:\\\S+")
+# From the first path on nothing is shown: folders have blanks, commas and full stops in their names, so that
+# no one can tell where a path ends. `a/b`, `</a>` and `https://` are none.
+_PATH = re.compile(r"(?:(?<![\w<:/])/|(?<=:)/(?!/)|(?<!\w)[A-Za-z]:[\\/](?!/)|\\\\)\S.*", re.DOTALL)
 
 
 class Problem(HTTPException):
@@ -78,9 +81,10 @@ def field_errors(found: Sequence[Any]) -> list[dict[str, str]]:
 
 
 def first_sentence(error: Exception) -> str:
-    """The first sentence of an error, for a reader without a shell here; paths are left out."""
-    sentence = re.split(r"(?<=[.?!])\s", str(error).strip().replace("\n", " "), maxsplit=1)[0]
-    return _PATH.sub("…", sentence)[:500]
+    """The first sentence of an error, for a reader without a shell here, up to the first path in it."""
+    shown = _PATH.sub("…", str(error).strip().replace("\n", " "))
+    sentence = re.split(r"(?<=[.?!])\s", shown, maxsplit=1)[0][:500]
+    return UNTOLD if sentence == "…" else sentence
 
 
 def reason_of(error: ImageError) -> str:
@@ -107,4 +111,5 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
 
 async def _user(request: Request, error: Exception) -> JSONResponse:
     """A UserError of a part below is about what was asked."""
+    log.info("request %s: %s", request.scope.get(REQUEST_ID), error)
     return problem_response(request.scope, 422, first_sentence(error))

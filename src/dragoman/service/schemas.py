@@ -9,20 +9,33 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from dragoman.records import KINDS, Entry, Hit, Kind
 from dragoman.search.query import Answer
+from dragoman.stores.checks import MAX_NAME_BYTES
 
 LANGUAGE = r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,4}$"
 MAX_FIELDS = 100
+MAX_VALUES = 100
+"""Values of one field of metadata."""
 MAX_TEXT = 10_000
 """Characters of one text of metadata or one caption."""
 MAX_ID = 512
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_LINES = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def _printable(text: str) -> str:
     if _CONTROL.search(text):
         raise ValueError("control characters are not allowed")
     return text
+
+
+def _plain(name: str) -> str:
+    """One line, as every store wants the name of a field."""
+    if _LINES.search(name):
+        raise ValueError("control characters are not allowed")
+    if len(name.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES:
+        raise ValueError(f"at most {MAX_NAME_BYTES} bytes are stored")
+    return name
 
 
 def _whole(value: Scalar) -> Scalar:
@@ -35,10 +48,12 @@ Text = Annotated[str, AfterValidator(_printable)]
 Tag = Annotated[str, Field(pattern=LANGUAGE, description="BCP 47")]
 ItemId = Annotated[str, Field(min_length=1, max_length=MAX_ID), AfterValidator(_printable)]
 Name = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_printable)]
+FieldName = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_plain)]
 Long = Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(_printable)]
 Scalar = Long | bool | int | float
 Checked = Annotated[Scalar, AfterValidator(_whole)]
-Metadata = Annotated[dict[Name, Checked | list[Checked]], Field(max_length=MAX_FIELDS)]
+Values = Annotated[list[Checked], Field(min_length=1, max_length=MAX_VALUES)]
+Metadata = Annotated[dict[FieldName, Checked | Values], Field(max_length=MAX_FIELDS)]
 Captions = Annotated[dict[Tag, Long], Field(max_length=MAX_FIELDS)]
 
 

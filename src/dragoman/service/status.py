@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from dragoman.service import schemas
-from dragoman.service.collection import Collection, State, in_thread, state_of
+from dragoman.service.collection import Collection, State, Summary, in_thread, state_of
 from dragoman.service.problems import Problem
 
 MEDIA_TYPES = {
@@ -60,7 +60,7 @@ def _response(name: str, content: bytes) -> Response:
 async def collections(request: Request) -> schemas.CollectionList:
     """The collections of this service, the default one first."""
     found = [
-        schemas.CollectionSummary(name=one.name, items=await in_thread(one.searcher.store.count))
+        schemas.CollectionSummary(name=one.name, items=await in_thread(_count, one))
         for one in state_of(request).collections.values()
     ]
     return schemas.CollectionList(collections=found)
@@ -69,7 +69,10 @@ async def collections(request: Request) -> schemas.CollectionList:
 async def collection(request: Request, name: str) -> schemas.CollectionDetails:
     """One collection: its model, and the fields that filters can use."""
     state = state_of(request)
-    return await in_thread(_details, state, state.collection(name))
+    one = state.collection(name)
+    # Through a function: the store is asked for in a thread, since it may be about to be opened anew.
+    summary = await one.facets.of(lambda: one.searcher.store)
+    return await in_thread(_details, state, one, summary)
 
 
 async def healthz() -> JSONResponse:
@@ -98,8 +101,8 @@ def _count(one: Collection) -> int:
     return one.searcher.store.count()
 
 
-def _details(state: State, one: Collection) -> schemas.CollectionDetails:
-    info, summary = one.info, one.facets.of(one.searcher.store)
+def _details(state: State, one: Collection, summary: Summary) -> schemas.CollectionDetails:
+    info = one.info
     return schemas.CollectionDetails(
         name=one.name,
         items=_count(one),
