@@ -151,6 +151,27 @@ def test_many_queries_are_answered_as_one_by_one(searcher: Searcher, world: Path
     assert searcher.search_many([]) == []
 
 
+def test_filters_that_python_takes_for_equal_get_their_own_answers(searcher: Searcher, world: Path) -> None:
+    values = {"number": 1, "truth": True, "text": "1", "part": 1.5, "none": False, "zero": 0}
+    for name, value in values.items():
+        picture = world / "photos" / "red.png"
+        searcher.add(Entry(item_id=name, path=str(picture), metadata={"n": value}), picture)
+    asked = {
+        "n=1": ["number"],
+        "n=true": ["truth"],
+        "n=1.0": ["number"],
+        'n="1"': ["text"],
+        "n=0": ["zero"],
+        "n=false": ["none"],
+        "n in (1, 1.5)": ["number", "part"],
+        "n in (true, 1.5)": ["part", "truth"],
+        "not n=1 and n>0": ["part"],
+        "not n=true and n>0": ["number", "part"],
+    }
+    together = searcher.search_many([Query(text="red", filter=text) for text in asked])
+    assert [sorted(ids(answer)) for answer in together] == list(asked.values())
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [

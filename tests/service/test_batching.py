@@ -71,6 +71,24 @@ def test_too_few_answers_are_no_answer() -> None:
     made.close()
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt("panic"), StopIteration("end"), SystemExit(3)])
+def test_after_what_is_no_common_error_others_are_answered(error: BaseException) -> None:
+    def work(asked: list[int]) -> list[int]:
+        if 13 in asked:
+            raise error
+        return asked
+
+    async def main() -> list[int | BaseException]:
+        return await asyncio.gather(*[made.ask(one) for one in (1, 13, 3)], return_exceptions=True)
+
+    made: Batcher[int, int] = Batcher(work, size=3, wait=0.5)
+    first, told, third = asyncio.run(asyncio.wait_for(main(), 10))
+    assert (first, third, type(told)) == (1, 3, RuntimeError)
+    assert str(told) == f"{type(error).__name__}: {error}"
+    assert asyncio.run(asyncio.wait_for(made.ask(4), 10)) == 4
+    made.close()
+
+
 def test_whoever_stops_waiting_leaves_the_batch() -> None:
     gate = Gate()
 

@@ -133,3 +133,9 @@ def test_openapi_describes_every_route_and_body(client: TestClient) -> None:
 @pytest.mark.parametrize("path", ["/docs", "/redoc"])
 def test_no_page_loads_from_another_host(client: TestClient, path: str) -> None:
     assert client.get(path).status_code == 404
+
+
+def test_values_of_one_item_that_python_takes_for_equal_are_each_counted() -> None:
+    (found,) = summarise([Entry(item_id="a", metadata={"n": (1, True, "1", 1)})]).fields
+    values = {repr(one.value): one.count for one in found.values or []}
+    assert (values, found.type) == ({"1": 1, "True": 1, "'1'": 1}, "mixed")

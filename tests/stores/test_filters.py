@@ -222,3 +222,10 @@ def test_no_filter_lets_everything_pass() -> None:
     assert satisfies(ENTRY, None)
     assert not satisfies(ENTRY, Or(()))
     assert satisfies(ENTRY, And(()))
+
+
+def test_filters_are_equal_where_they_ask_for_the_same() -> None:
+    asked = ["n=1", "n=true", "n=1.0", 'n="1"', "n in (1)", "n in (true)", "not n=1", "not n=true"]
+    kept = {parse(text): text for text in asked}
+    assert [kept[parse(text)] for text in asked] == asked
+    assert parse("a=1 and n=true") == parse("a=1 and n=true") != parse("a=1 and n=1")

@@ -23,6 +23,7 @@ from dragoman.search.detection import language_of, language_warning
 from dragoman.search.live import Opened
 from dragoman.search.query import MAX_CHARACTERS, Answer, Query, QueryLanguage, QueryText, parse_text
 from dragoman.stores import Filter, Match, Store, parse
+from dragoman.stores.filters import satisfies
 
 Floats = NDArray[np.float32]
 
@@ -30,6 +31,8 @@ TEXT, ADDED, SUBTRACTED, SEEN = 1.0, 1.0, -0.5, 1.0
 """Weights of the unit vectors that a query is the sum of; the sum has unit length again."""
 MAX_HITS = 10_000
 """Largest k."""
+SEARCHES = 4
+"""Times that a search is done where entries change between finding and reading them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +58,7 @@ def answers(queries: Sequence[Query], opened: Opened) -> list[Answer]:
     reads = [_read(query, opened.info.languages) for query in queries]
     vectors_QJ = _vectors(reads, opened)
     encoded = perf_counter()
-    found = _search(opened.store, reads, vectors_QJ)
-    hits = _hits(opened.store, found)
+    hits = _found(opened.store, reads, vectors_QJ)
     seconds = {"encode": encoded - started, "search": perf_counter() - encoded}
     return [
         _answer(read, hits, vector_J, opened, seconds)
@@ -182,18 +184,25 @@ def _best_moments(matches: Sequence[Match], query: Query) -> list[Match]:
     return list(best.values())
 
 
-def _hits(store: Store, found: Sequence[Sequence[Match]]) -> list[list[Hit]]:
-    ids = list(dict.fromkeys(match.item_id for matches in found for match in matches))
-    entry_of = dict(zip(ids, store.get(ids), strict=True)) if ids else {}
-    # An entry that was deleted since it was found is no hit.
-    return [
-        [
-            Hit(entry=entry, score=match.score)
-            for match in matches
-            if (entry := entry_of[match.item_id]) is not None
+def _found(store: Store, reads: Sequence[_Read], vectors_QJ: Floats) -> list[list[Hit]]:
+    """Find the hits of each query, with entries that pass its filter."""
+    for _ in range(SEARCHES):
+        found = _search(store, reads, vectors_QJ)
+        ids = list(dict.fromkeys(match.item_id for matches in found for match in matches))
+        entry_of = dict(zip(ids, store.get(ids), strict=True)) if ids else {}
+        hits = [
+            [
+                Hit(entry=entry, score=match.score)
+                for match in matches
+                if (entry := entry_of[match.item_id]) is not None and satisfies(entry, read.filter)
+            ]
+            for read, matches in zip(reads, found, strict=True)
         ]
-        for matches in found
-    ]
+        # Between the search and the reading an entry may be deleted, or lose what the filter asks for: others
+        # take its place. Where writes do not end, fewer hits are better than none.
+        if all(len(kept) == len(matches) for kept, matches in zip(hits, found, strict=True)):
+            break
+    return hits
 
 
 def _answer(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import queue
 import threading
 import time
@@ -37,6 +38,10 @@ class Batcher(Generic[Asked, Answered]):
         # Not bounded here: `max_requests` bounds who may wait, and tells all others to come back.
         self._queue: queue.SimpleQueue[tuple[Asked, Future[Answered]] | None] = queue.SimpleQueue()
         self._closed = False
+        self._start()
+
+    def _start(self) -> None:
+        self._process = os.getpid()
         self._thread = threading.Thread(target=self._run, name="dragoman-batches", daemon=True)
         self._thread.start()
 
@@ -44,6 +49,11 @@ class Batcher(Generic[Asked, Answered]):
         """The answer, once its batch is done. A caller that stops waiting leaves a batch not yet begun."""
         if self._closed:
             raise RuntimeError("asked after close")
+        if self._process != os.getpid():
+            # Forked since, as servers do that load an application first: threads stay with the parent, and
+            # what waits in the copied queue is theirs to answer.
+            self._queue = queue.SimpleQueue()
+            self._start()
         future: Future[Answered] = Future()
         self._queue.put((asked, future))
         return await asyncio.wrap_future(future)
@@ -85,12 +95,23 @@ class Batcher(Generic[Asked, Answered]):
         try:
             answers = self._work([asked for asked, _ in batch])
             assert len(answers) == len(batch), f"{len(answers)} answers to {len(batch)}"
-        except Exception as error:
+        except BaseException as error:
+            # Panics of compiled tokenizers are no `Exception`. Let through, one would end the thread, and
+            # everybody who asks later would wait for ever.
             if len(batch) == 1:
-                batch[0][1].set_exception(error)
+                batch[0][1].set_exception(_raisable(error))
                 return
             for one in batch:
                 self._answer([one])
             return
         for (_, future), answer in zip(batch, answers, strict=True):
             future.set_result(answer)
+
+
+def _raisable(error: BaseException) -> Exception:
+    """An error that a coroutine can raise without ending the loop that it runs in."""
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+        return error
+    told = RuntimeError(f"{type(error).__name__}: {error}")
+    told.__cause__ = error
+    return told

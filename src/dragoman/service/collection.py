@@ -172,10 +172,10 @@ class _Seen:
 
     def add(self, values: tuple[Scalar, ...]) -> None:
         self.items += 1
-        for value in set(values):
-            # True equals 1 in Python, but not in a filter.
+        # Each once; but True, which equals 1 in Python, is another value to a filter.
+        for kind, value in {(bool if isinstance(value, bool) else object, value) for value in values}:
             if len(self.values) <= FEW:
-                self.values[bool if isinstance(value, bool) else object, value] += 1
+                self.values[kind, value] += 1
             self.types.add(_type(value))
             if _type(value) == "number":
                 low_high = [*self.numbers, float(value)]

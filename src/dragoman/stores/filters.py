@@ -21,8 +21,21 @@ from dragoman.records import Entry, Scalar
 Relation = Literal["=", "!=", "<", "<=", ">", ">="]
 
 
-@dataclass(frozen=True, slots=True)
-class Compare:
+class _Told:
+    """Equality of comparisons by what they ask: `x=1` and `x=true` ask for other things."""
+
+    __slots__ = ()
+
+    # To Python 1, 1.0 and True are equal, so that searches grouped by filter would get one another's answers.
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and repr(self) == repr(other)
+
+    def __hash__(self) -> int:
+        return hash(repr(self))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Compare(_Told):
     """`field relation value`. `!=` is `not =`: it holds where the field is missing."""
 
     field: str
@@ -34,8 +47,8 @@ class Compare:
         _check_operand(self.value)
 
 
-@dataclass(frozen=True, slots=True)
-class In:
+@dataclass(frozen=True, slots=True, eq=False)
+class In(_Told):
     """`field in (a, b)`"""
 
     field: str

@@ -51,7 +51,7 @@ class Snapshot:
     """[N]"""
     matrix: NDArray[np.float32]
     """At least N rows [., D]."""
-    masks: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
+    masks: dict[Filter, NDArray[np.bool_]] = field(default_factory=dict)
     """Masks of filters that were asked for."""
     ids: dict[int, str] = field(default_factory=dict)
     """Ids of slots that were found before; shared by the snapshots of a generation."""
@@ -67,14 +67,12 @@ class View(NamedTuple):
         """Mask [N] of the slots that pass; its values at dead slots mean nothing."""
         # In the snapshot, so that a write forgets them all: no mask can be older than its entries.
         masks = self.state.masks
-        # Equal filters may differ: x=1 and x=true are equal to Python.
-        key = repr(filter)
-        found = masks.get(key)
+        found = masks.get(filter)
         if found is None:
             found = passing(self.database, filter, len(self.state.dead))
             if len(masks) >= MASKS_KEPT:
                 masks.clear()
-            masks[key] = found
+            masks[filter] = found
         return found
 
 
