@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import difflib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 
 from dragoman.errors import UserError
 
 # The library langcodes (3.5.1, with language_data 1.4.0) was judged for this file, and does not serve:
-# - Tags: it changes languages (iw to he, sh to sr-Latn, tl to fil), drops scripts, and takes en_US without a
-#   word; a corpus keeps the tag that its captions came with.
+# - Tags: it changes languages (sh to sr-Latn, tl to fil), drops scripts, and knows no locale (sr_RS@latin).
 # - Names: 21 of the 209 below would change, and with them the prompt of the engine openai, which is a part of
 #   its version: what the cache holds of them would be translated, and paid for, again.
 # - Codes: FLORES takes one language of a macrolanguage (arb_Arab, lvs_Latn, zsm_Latn) and scripts of its own
@@ -23,34 +22,73 @@ from dragoman.errors import UserError
 # RFC 5646, section 2.1, without grandfathered and purely private tags, and without the language subtags of
 # four to eight letters: none was ever registered, and "english" would pass as one.
 _TAG = re.compile(
-    r"(?P<language>[a-z]{2,3}(-[a-z]{3}){0,3})"
+    r"(?P<language>[a-z]{2,3})(?P<extended>(-[a-z]{3}){0,3})"
     r"(-(?P<script>[a-z]{4}))?"
     r"(-(?P<region>[a-z]{2}|[0-9]{3}))?"
     r"(?P<rest>(-([a-z0-9]{5,8}|[0-9][a-z0-9]{3}))*(-[a-wyz0-9](-[a-z0-9]{2,8})+)*(-x(-[a-z0-9]{1,8})+)?)",
     re.ASCII | re.IGNORECASE,
 )
+# A locale of POSIX: pt_BR.UTF-8, sr_RS@latin. A codeset alone would make "dog.old" a language.
+_LOCALE = re.compile(
+    r"(?P<tag>[a-z]{2,3}([_-][a-z0-9]+)*)(\.(utf-?8|iso-?8859-?[0-9]+|cp[0-9]+|koi8-?[a-z]|euc-?[a-z]+|gbk?[0-9]*|big5))?"
+    r"(@(?P<modifier>[a-z]+))?",
+    re.ASCII | re.IGNORECASE,
+)
+# What the modifiers of the GNU C library say of a script; "euro" says nothing of the language.
+_MODIFIERS = {"euro": "", "latin": "latn", "cyrillic": "cyrl", "devanagari": "deva", "iqtelif": "latn"}
+# Codes that were withdrawn (IANA registry: Deprecated, Preferred-Value), and the bibliographic ones of
+# ISO 639-2, which libraries still write.
+_WITHDRAWN = {
+    **{"iw": "he", "in": "id", "ji": "yi", "jw": "jv", "mo": "ro"},
+    **{"alb": "sq", "arm": "hy", "baq": "eu", "bur": "my", "chi": "zh", "cze": "cs", "dut": "nl"},
+    **{"fre": "fr", "geo": "ka", "ger": "de", "gre": "el", "ice": "is", "mac": "mk", "mao": "mi"},
+    **{"may": "ms", "per": "fa", "rum": "ro", "slo": "sk", "tib": "bo", "wel": "cy"},
+}
 
 
 @lru_cache(maxsize=4096)
 def canonical_tag(tag: str) -> str:
-    """Return the tag in its usual case: `PT-br` gives `pt-BR`, `zh-hant` gives `zh-Hant`.
+    """Return the one form in which a tag is stored and compared; that form is its own.
 
-    Raises ValueError where it has not the shape of a BCP 47 tag, with a better spelling where one is plain.
+    Takes BCP 47 in any case and with underscores (`pt_br` gives `pt-BR`), locales of POSIX (`sr_RS@latin`
+    gives `sr-Latn-RS`), codes of ISO 639-2 and 639-3 where a shorter one exists (`eng` gives `en`,
+    `cmn-Hant` gives `zh-Hant`), withdrawn codes (`iw` gives `he`), and FLORES codes (`por_Latn` gives `pt`).
+    A language is never changed for a near one: `no`, `fil` and `zh-TW` stay. Raises ValueError for any other
+    text.
     """
-    match = _TAG.fullmatch(tag)
-    if match is None:
-        better = tag.replace("_", "-").strip()
-        hint = f" Write {canonical_tag(better)!r}." if better != tag and _TAG.fullmatch(better) else ""
+    locale = _LOCALE.fullmatch(tag.strip())
+    given = (locale["tag"] if locale else "").lower()
+    modifier = ((locale["modifier"] if locale else None) or "").lower()
+    # With an underscore only: "por-Latn" is BCP 47, and keeps what its writer said of the script.
+    if not modifier and "_" in given and given in _other_codes():
+        return _rows()[_other_codes()[given]].tag
+    match = _TAG.fullmatch(given.replace("_", "-"))
+    if match is None or modifier not in {"", *_MODIFIERS}:
         raise ValueError(
-            f"lang is {tag!r}, but a BCP 47 tag such as 'en', 'pt-BR' or 'zh-Hant' was expected.{hint}"
+            f"lang is {tag!r}, but a BCP 47 tag such as 'en', 'pt-BR' or 'zh-Hant' was expected."
         )
-    script, region = match["script"], match["region"]
+    # RFC 5646, section 4.5: an extended subtag stands for the language, zh-yue for yue.
+    code = match["extended"].rpartition("-")[2] or match["language"]
+    code = _WITHDRAWN.get(code, code)
+    language, _, own_script = (
+        _rows()[_other_codes()[code]].tag.partition("-") if code in _other_codes() else (code, "", "")
+    )
+    script = match["script"] or _MODIFIERS.get(modifier) or own_script
+    region = match["region"]
     return (
-        match["language"].lower()
+        language
         + (f"-{script.title()}" if script else "")
         + (f"-{region.upper()}" if region else "")
-        + match["rest"].lower()
+        + match["rest"]
     )
+
+
+def comparable(tag: str) -> str:
+    """Return the canonical tag, or the text itself where it is none: a search for it then finds nothing."""
+    try:
+        return canonical_tag(tag)
+    except ValueError:
+        return tag
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,36 +96,54 @@ class Language:
     """One language. `flores` and `m2m` are null where that model family does not know it."""
 
     tag: str
-    """BCP 47, as asked for: a region is kept ("pt-BR")."""
+    """`canonical_tag` of what was asked for: a region is kept ("pt-BR")."""
     iso3: str
     flores: str | None
     m2m: str | None
     name: str
+    row: str = field(default="", compare=False)
+    """Tag of its row in the table, under which models may know it: "nb" for "no", "zh-Hant" for "zh-TW"."""
 
 
 def language(tag: str) -> Language:
-    """The language of a BCP 47 tag; a region or script that the table does not know falls back to its parent.
+    """The language of a tag, in any spelling that `canonical_tag` takes; its `tag` is the canonical one.
 
-    ISO 639-3 ("por") and FLORES ("por_Latn") codes are understood as well and give the same language under
-    its BCP 47 tag. Raises UserError with close matches where nothing fits.
+    A region that the table does not know falls back to its parent, and so does a script, under which neither
+    model family knows the language then. Raises UserError with close matches where nothing fits.
     """
-    rows = _rows()
-    wanted = _ALIASES.get(tag.lower(), tag.lower())
-    if wanted in _other_codes():
-        return rows[_other_codes()[wanted]]
-    pieces = re.split("[-_]", wanted)
-    # From the whole tag down to its language: zh-Hant has a row of its own, pt-BR shares that of pt.
+    try:
+        wanted = canonical_tag(tag)
+    except ValueError:
+        raise UserError(f"Unknown language {tag!r}. {_suggest(tag.lower())}") from None
+    rows, pieces = _rows(), wanted.lower().split("-")
+    # From the whole tag down to its language: zh-Hant has a row of its own, pt-BR shares that of pt, and
+    # no-NO that of nb.
     for length in range(len(pieces), 0, -1):
-        found = rows.get("-".join(pieces[:length]))
+        key = "-".join(pieces[:length])
+        found = rows.get(_ALIASES.get(key, key))
         if found:
-            same = length == len(pieces)
-            return found if same else Language(tag, found.iso3, found.flores, found.m2m, found.name)
-    raise UserError(f"Unknown language {tag!r}. {_suggest(wanted)}")
+            if _other_script(found, pieces[1:]):
+                found = replace(found, flores=None, m2m=None)
+            return replace(found, tag=wanted)
+    raise UserError(f"Unknown language {tag!r}. {_suggest(tag.lower())}")
+
+
+def _other_script(row: Language, subtags: list[str]) -> bool:
+    """Tell whether the subtags name another script than the one in which models write the language."""
+    script = next((subtag for subtag in subtags[:1] if len(subtag) == 4 and subtag.isalpha()), None)
+    # FLORES calls the Korean script by its letters alone. Without a FLORES code nothing is known.
+    own = row.flores and row.flores[4:].lower().replace("hang", "kore")
+    return script is not None and own is not None and script != own
 
 
 def same_language(left: str, right: str) -> bool:
     """Tell whether two codes of any of the conventions name one language, regions and variants aside."""
-    return language(re.split("[-_]", left)[0]).iso3 == language(re.split("[-_]", right)[0]).iso3
+    return _plain(left).iso3 == _plain(right).iso3
+
+
+def _plain(code: str) -> Language:
+    # The first piece alone: Apertium's own variants (por_BR, cat_valencia) are no tags.
+    return language(re.split("[-_]", code)[0])
 
 
 def _suggest(wanted: str) -> str:
@@ -102,7 +158,7 @@ def _suggest(wanted: str) -> str:
 def _rows() -> dict[str, Language]:
     rows = (line.split(maxsplit=4) for line in _TABLE.strip().splitlines())
     return {
-        tag.lower(): Language(tag, iso3, _known(flores), _known(m2m), name)
+        tag.lower(): Language(tag, iso3, _known(flores), _known(m2m), name, tag)
         for tag, iso3, flores, m2m, name in rows
     }
 
@@ -110,7 +166,8 @@ def _rows() -> dict[str, Language]:
 @cache
 def _other_codes() -> dict[str, str]:
     """ISO 639-3 and FLORES codes that are no tags themselves, to the key of their row."""
-    codes: dict[str, str] = {}
+    # The table says "zho" of Chinese, of which Mandarin is what its captions are in.
+    codes: dict[str, str] = {"cmn": "zh"}
     for key, row in _rows().items():
         for code in (row.iso3, *((row.flores.lower(), row.flores[:3]) if row.flores else ())):
             codes.setdefault(code, key)
@@ -121,17 +178,14 @@ def _known(code: str) -> str | None:
     return None if code == "-" else code
 
 
-# Tags that name a row under another one: retired codes, macrolanguages, and regions that stand for a script.
+# Tags that have the row of another one: macrolanguages, and regions that stand for a script.
 _ALIASES = {
     "no": "nb",
-    "iw": "he",
-    "in": "id",
-    "zh-cn": "zh",
     "zh-hans": "zh",
     "zh-tw": "zh-hant",
     "zh-hk": "zh-hant",
+    "zh-mo": "zh-hant",
     "fil": "tl",
-    "cmn": "zh",
 }
 # tag, ISO 639-3, FLORES-200, M2M-100, name. From the language lists of NLLB-200 and M2M-100; ISO 639-3 serves
 # Apertium, Marian and MADLAD. "-" where a family does not know the language.

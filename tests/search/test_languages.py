@@ -75,8 +75,10 @@ def test_what_the_user_says_counts() -> None:
     assert language_warning(finnish, ("en",)) == (
         "The model was not trained on Finnish (fi); results may be poor. Trained: en."
     )
-    with pytest.raises(UserError, match=r"lang is 'fi_FI'.*Write 'fi-FI'.*Or leave it out"):
-        language_of("dog", ("en",), "fi_FI")
+    assert language_of("dog", ("en",), "fi_FI").code == "fi-FI"
+    assert language_of("dog", ("en", "pt_BR"), "por").trained
+    with pytest.raises(UserError, match=r"lang is 'Suomi'.*Or leave it out"):
+        language_of("dog", ("en",), "Suomi")
 
 
 def test_regions_of_the_training_do_not_matter() -> None:

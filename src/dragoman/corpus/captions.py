@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from dragoman.errors import UserError
+from dragoman.languages import comparable
 
 Choice = str | Sequence[str] | None
 """One value, any of several, or (None) whatever there is."""
@@ -112,6 +113,9 @@ def select(
 ) -> pa.Table:
     """Return the rows of `captions` that fit every choice, in their order; `items` tell the split."""
     found = captions
+    if lang is not None:
+        # Captions bear canonical tags; whoever asks may spell them as he likes.
+        lang = comparable(lang) if isinstance(lang, str) else [comparable(tag) for tag in lang]
     for name, choice in (("role", role), ("lang", lang), ("engine", engine)):
         if choice is not None:
             found = found.filter(fits(found[name], choice))

@@ -14,6 +14,7 @@ from dragoman.corpus.captions import Captions, Choice, Translations, fits, join,
 from dragoman.corpus.features import FeatureSet
 from dragoman.errors import UserError
 from dragoman.folders import Format, atomic_path, details_of, sha256
+from dragoman.languages import comparable
 from dragoman.records import Split
 
 CORPUS = Format("dragoman-corpus", 1, "dragoman corpus jsonl captions.jsonl --out {folder}")
@@ -63,7 +64,7 @@ class Corpus:
     @cached_property
     def captions(self) -> pa.Table:
         """The columns of `CAPTIONS`; one row a caption."""
-        return pq.read_table(self.folder / "captions.parquet")
+        return _canonical(pq.read_table(self.folder / "captions.parquet"))
 
     def split(self, name: str) -> pa.Table:
         """Return the items of a split, in corpus order."""
@@ -173,3 +174,12 @@ class Corpus:
     def fingerprint(self) -> dict[str, str]:
         """Return the content hashes of both tables, for the manifests of what is made from them."""
         return {name: sha256(self.folder / name) for name in ("items.parquet", "captions.parquet")}
+
+
+def _canonical(captions: pa.Table) -> pa.Table:
+    """Spell the languages of captions canonically; the table itself where they are, as in all written now."""
+    canonical = {tag: comparable(tag) for tag in captions["lang"].unique().to_pylist()}
+    if all(tag == stored for stored, tag in canonical.items()):
+        return captions
+    lang = pa.array([canonical[tag] for tag in captions["lang"].to_pylist()], captions["lang"].type)
+    return captions.set_column(captions.schema.get_field_index("lang"), "lang", lang)

@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any
 
 from dragoman.errors import UserError
-from dragoman.languages import canonical_tag, language
+from dragoman.languages import canonical_tag, comparable, language
 from dragoman.search.query import QueryLanguage
 
 UNKNOWN = "und"
@@ -159,5 +159,6 @@ def _plains(codes: Sequence[str]) -> tuple[str, ...]:
 
 
 def _plain(code: str) -> str:
-    language = code.split("-")[0].lower()
+    # Runs of before may name their languages in other spellings.
+    language = comparable(code).split("-")[0].lower()
     return _SAME.get(language, language)

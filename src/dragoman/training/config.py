@@ -11,6 +11,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from dragoman.errors import UserError
+from dragoman.languages import comparable
 from dragoman.models.dual import DualConfig
 from dragoman.models.fusion import FusionConfig
 from dragoman.models.temporal import VideoConfig
@@ -185,6 +186,10 @@ class TrainConfig:
     seed: int = 1
 
     def __post_init__(self) -> None:
+        # The form in which captions bear them, also for runs of before.
+        object.__setattr__(self, "source", comparable(self.source))
+        for name in ("targets", "lexicons"):
+            object.__setattr__(self, name, tuple(map(comparable, getattr(self, name))))
         for name in (
             *("epochs", "steps", "batch_size", "captions_per_step"),
             *("validation_captions", "patience", "checkpoint_every"),

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from dragoman.corpus.corpus import CAPTIONS, Corpus
 from dragoman.errors import UserError
 from dragoman.folders import sole_writer, write_text
-from dragoman.languages import language
+from dragoman.languages import comparable, language
 from dragoman.records import ROLES, SPLITS
 from dragoman.translation.engine import Engine, Rejected, open_engine, short_tag
 from dragoman.translation.texts import Counts, JobSettings, translate_texts
@@ -94,7 +94,7 @@ def translate(
     Raises UserError for an unknown language or engine, an engine that is not installed or cannot work, and
     where no caption is selected.
     """
-    to = language(to).tag
+    source, to = comparable(source), language(to).tag
     if to == source:
         raise UserError(f"Source and target language are both {to!r}. Name two: --from en --to pt")
     folder = Path(corpus_folder)

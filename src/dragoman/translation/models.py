@@ -122,16 +122,23 @@ def _mbart(known: set[str], source: Language, target: Language, model: str) -> C
 
 
 def _madlad(known: set[str], source: Language, target: Language, model: str) -> Codes:
-    tag = target.tag.replace("-", "_")
-    names = [f"<2{name}>" for name in (tag, _primary(target), target.iso3)]
+    names = [f"<2{name}>" for name in _spellings(target)]
     return Codes(prefix=_pick(known, names, target, model))
 
 
 def _marian_names(target: Language) -> list[str]:
-    tag = target.tag.replace("-", "_")
-    found = [tag, tag.lower(), _primary(target), target.iso3, target.flores or ""]
+    found = [*_spellings(target), target.flores or ""]
     # OPUS models of several scripts and regions name the language plainly or with its script.
     return [f">>{name}<<" for name in dict.fromkeys(found) if name]
+
+
+def _spellings(target: Language) -> list[str]:
+    tags = [tag.replace("-", "_") for tag in (target.tag, target.row)]
+    script = target.tag.split("-")[1:2]
+    # Without a FLORES code for its script, the plain name would give sentences in another one (sr-Latn).
+    if target.flores is None and script and len(script[0]) == 4:
+        return [tags[0], tags[0].lower()]
+    return [*tags, *map(str.lower, tags), _primary(target), target.iso3]
 
 
 def _primary(side: Language) -> str:
