@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -10,8 +11,8 @@ import pytest
 from chat_server import Answer, capitals, chat_server
 
 from dragoman.errors import UserError
+from dragoman.translation.answers import read_answer
 from dragoman.translation.engine import Engine, EngineError, EngineUnavailableError, Rejected, open_engine
-from dragoman.translation.engines.openai import read_numbered
 from dragoman.translation.texts import Isolator
 
 
@@ -73,11 +74,112 @@ def test_neither_key_nor_address_stands_in_the_name() -> None:
 )
 def test_an_answer_without_exactly_one_line_a_line_is_an_error(answer: str) -> None:
     with pytest.raises(EngineError, match="2 lines went in and the answer is numbered"):
-        read_numbered(answer, 2)
+        read_answer(answer, ["a", "b"])
 
 
 def test_the_usual_ways_of_numbering_are_read() -> None:
-    assert read_numbered("1. um cão\n\n 2) 3.5 gatos \n3: três", 3) == ["um cão", "3.5 gatos", "três"]
+    assert read_answer("1. um cão\n\n 2) 3.5 gatos \n3: três", ["a", "b", "c"]) == [
+        "um cão",
+        "3.5 gatos",
+        "três",
+    ]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "```\n1. um\n2. dois\n```",
+        "```text\n1. um\n2. dois\n```\n",
+        "Sure:\n```\n1. um\n2. dois\n```\nAnything else?",
+        "<think>\n1. one = um\n</think>\n\n1. um\n2. dois",
+        "1. one is um.\n</think>\n1. um\n2. dois",
+        "Here are the translations:\n1. um\n2. dois",
+        "Here are the translations\n\n1. um\n2. dois",
+        "1. um\n2. dois\n\nLet me know!",
+        "1、um\n2、dois",
+        "（1）um\n（2）dois",
+        "(1) um\n(2) dois",
+        "[1] um\n[2] dois",
+        "１．um\n２．dois",
+        "1：um\n2：dois",
+        "١. um\n٢. dois",
+        "**1.** um\n**2.** dois",
+        "**1. um**\n**2. dois**",
+        "- 1. um\n- 2. dois",
+        "1 - um\n2 - dois",
+        "1.\u00a0um\r\n2.\u00a0dois",
+        "\ufeff1. um\n\u200f2. dois",
+        "1. a -> um\n2. b → dois",
+        '1. "um"\n2. "dois"',
+        '["um", "dois"]',
+        '```json\n{"translations": ["um", "dois"]}\n```',
+        '{"1": "um", "2": "dois"}',
+    ],
+)
+def test_what_models_say_around_their_lines_is_passed_over(answer: str) -> None:
+    assert read_answer(answer, ["a", "b"]) == ["um", "dois"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "1. um\nou uma\n2. dois",
+        "1. um\n2. dois\nou duas",
+        "um\n1. um\n2. dois",
+        "1. um\n2. dois\n1. uma\n2. duas",
+        "1 cão\n2 cães",
+        "1.5 m\n2.5 m",
+        "**1. um\n**2. dois",
+        '["um"]',
+        '["um", 2]',
+        '{"2": "dois", "1": "um"}',
+        "```\n1. um\n2. dois\n```\nor\n```\n1. uma\n2. duas\n```",
+        "```\n1. um\n2. dois",
+    ],
+)
+def test_an_answer_with_a_doubt_is_an_error(answer: str) -> None:
+    with pytest.raises(EngineError, match="2 lines went in"):
+        read_answer(answer, ["a", "b"])
+
+
+def test_thoughts_without_an_end_are_no_answer() -> None:
+    with pytest.raises(EngineError, match="ends within its thoughts"):
+        read_answer("<think>\n1. um\n2. dois", ["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ("um cão", "um cão"),
+        ("1. um cão", "um cão"),
+        ("1.5 m de neve", "1.5 m de neve"),
+        ("**1.** um cão", "um cão"),
+        ('"um cão"', "um cão"),
+        ("Here is the translation:\n\num cão", "um cão"),
+        ("```\num cão\n```", "um cão"),
+    ],
+)
+def test_a_line_alone_needs_no_number(answer: str, expected: str) -> None:
+    assert read_answer(answer, ["a dog"]) == [expected]
+
+
+@pytest.mark.parametrize("answer", ["2. um cão", "um cão\numa cadela", "um cão\n\n1. uma nota", ""])
+def test_a_line_alone_that_cannot_be_told_is_an_error(answer: str) -> None:
+    with pytest.raises(EngineError, match="1 lines went in"):
+        read_answer(answer, ["a dog"])
+
+
+def test_an_answer_that_was_cut_off_is_no_answer() -> None:
+    body = '{"choices": [{"message": {"content": "1. um c"}, "finish_reason": "length"}]}'
+    with chat_server(in_turn((201, body))) as (url, _), pytest.raises(EngineError, match="cut off"):
+        at(url).translate(["a dog"], 10)
+
+
+def test_a_message_in_parts_is_put_together() -> None:
+    parts = [{"type": "text", "text": "1. um "}, {"type": "text", "text": "cão"}]
+    body = json.dumps({"choices": [{"message": {"content": parts}}]})
+    with chat_server(in_turn((201, body))) as (url, _):
+        assert at(url).translate(["a dog"], 10) == ["um cão"]
 
 
 def test_a_line_that_makes_the_model_merge_lines_is_found() -> None:

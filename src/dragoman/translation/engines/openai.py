@@ -11,7 +11,6 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import re
 import time
 import urllib.error
 import urllib.request
@@ -21,6 +20,7 @@ from typing import Any
 
 from dragoman.errors import UserError
 from dragoman.languages import Language
+from dragoman.translation.answers import read_answer
 from dragoman.translation.engine import (
     Engine,
     EngineError,
@@ -99,7 +99,7 @@ class OpenAIEngine(Engine):
                 {"role": "user", "content": numbered},
             ],
         }
-        return list(read_numbered(self._answer(json.dumps(body).encode(), timeout), len(lines)))
+        return list(read_answer(self._answer(json.dumps(body).encode(), timeout), lines))
 
     def _answer(self, body: bytes, timeout: float) -> str:
         pause, reason = self._options.pause, ""
@@ -151,24 +151,18 @@ class OpenAIEngine(Engine):
         )
 
 
-def read_numbered(answer: str, count: int) -> list[str]:
-    """The `count` lines of an answer that must hold the numbers 1 to `count`, each once and in order.
-
-    Raises EngineError for anything else: a model that merges two lines must not shift those after them.
-    """
-    lines = [line for line in answer.split("\n") if line.strip()]
-    found = [re.fullmatch(r"\s*(\d+)\s*[.):]\s*(.*?)\s*", line) for line in lines]
-    numbers = [int(match[1]) if match else None for match in found]
-    if numbers != list(range(1, count + 1)):
-        raise EngineError(f"{count} lines went in and the answer is numbered {numbers[:30]}")
-    return [match[2] for match in found if match]
-
-
 def _content(response: bytes) -> str:
     try:
-        answer: Any = json.loads(response)["choices"][0]["message"]["content"]
-    except (ValueError, KeyError, IndexError, TypeError) as error:
+        choice: Any = json.loads(response)["choices"][0]
+        answer, reason = choice["message"]["content"], choice.get("finish_reason")
+        # Some servers give the parts of a message apart.
+        if isinstance(answer, list):
+            answer = "".join(part["text"] for part in answer if part["type"] == "text")
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise EngineError(f"the answer is no chat completion ({error!r})") from None
+    # The last line of an answer that was cut off looks whole.
+    if reason == "length":
+        raise EngineError("the answer was cut off at the longest that the endpoint gives")
     if not isinstance(answer, str):
         raise EngineError("the answer holds no text")
     return answer
