@@ -2,14 +2,18 @@ from __future__ import annotations
 
 import io
 import os
+import struct
+import tracemalloc
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
+from dragoman.media import images
 from dragoman.media.images import Decoding, ImageError, format_of, open_image
 
 
@@ -114,6 +118,135 @@ def test_what_is_no_image_is_named(tmp_path: Path) -> None:
         with pytest.raises(ImageError, match=reason) as caught:
             open_image(tmp_path / name)
         assert "\n" not in caught.value.reason
+
+
+@pytest.mark.parametrize("tag", range(1, 9))
+def test_every_way_a_photo_lies_is_turned_as_pillow_turns_it(tag: int) -> None:
+    image = Image.effect_noise((4, 2), 60)
+    image.getexif()[0x0112] = tag
+    assert open_image(image).tobytes() == ImageOps.exif_transpose(image).convert("RGB").tobytes()
+
+
+def test_a_photo_is_upright_though_its_other_tags_cannot_be_written(tmp_path: Path) -> None:
+    """A signed rational, which Pillow reads, but does not write as the unsigned one of this tag."""
+    tags = [(0x0112, 3, 1, struct.pack("<HH", 6, 0)), (0x011A, 10, 1, struct.pack("<I", 38))]
+    fields = b"".join(struct.pack("<HHI", name, kind, count) + value for name, kind, count, value in tags)
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, len(tags)) + fields + bytes(4)
+    exif += struct.pack("<ii", 1, -72)
+    memory = io.BytesIO()
+    Image.new("RGB", (6, 4)).save(memory, "JPEG", exif=exif)
+    assert open_image(memory.getvalue()).size == (4, 6)
+
+
+def chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+def png(image: Image.Image, *, behind: bool, more: bytes) -> bytes:
+    memory = io.BytesIO()
+    image.save(memory, "PNG")
+    content = memory.getvalue()
+    at = content.index(b"IEND" if behind else b"IDAT") - 4
+    return content[:at] + more + content[at:]
+
+
+LONG = zlib.compress(bytes(2_000_000))
+
+
+@pytest.mark.parametrize("behind", [False, True])
+@pytest.mark.parametrize(
+    "more",
+    [
+        chunk(b"zTXt", b"note\0\0" + LONG),
+        chunk(b"iTXt", b"note\0\1\0\0\0" + LONG),
+        chunk(b"iCCP", b"profile\0\0" + LONG),
+        chunk(b"tEXt", b"note\0text")[:-4] + bytes(4),
+    ],
+    ids=["zTXt", "iTXt", "iCCP", "checksum"],
+)
+def test_a_sound_png_is_opened_whatever_its_other_chunks_say(more: bytes, behind: bool) -> None:
+    image = Image.new("P", (3, 2), 1)
+    image.putpalette([255, 0, 0, 0, 0, 255])
+    image.info["transparency"] = 1
+    sound = png(image, behind=False, more=b"")
+    content = png(image, behind=behind, more=more)
+    assert open_image(content).tobytes() == open_image(sound).tobytes() == b"\xff" * 18
+    assert format_of(content) == "PNG"
+    damaged = bytearray(content)
+    damaged[content.index(b"IDAT") + 5] ^= 255
+    with pytest.raises(ImageError, match="damaged or truncated"):
+        open_image(bytes(damaged))
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I", "F"])
+def test_deep_grey_is_converted_by_strips_as_it_is_whole(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(0).integers(0, 60_000, (7, 5))
+    image = Image.fromarray(values.astype({"I;16": np.uint16, "I": np.int32, "F": np.float32}[mode]))
+    monkeypatch.setattr(images, "_STRIP", 10)
+    low, high = values.min(), values.max()
+    expected = values >> 8 if mode == "I;16" else np.round((values - low) * (255 / (high - low)))
+    np.testing.assert_array_equal(np.asarray(open_image(image))[:, :, 1], expected)
+
+
+def test_an_image_of_floats_takes_few_bytes_beside_its_pixels() -> None:
+    """Of 4 bytes a pixel: 4 of the RGB picture, and strips; in one piece it took 30 more."""
+    side = 3000
+    image = Image.new("F", (side, side))
+    tracemalloc.start()
+    try:
+        open_image(image)
+        # NumPy tells tracemalloc of its memory; Pillow does not.
+        assert tracemalloc.get_traced_memory()[1] < 12 * 8 * images._STRIP
+        assert 45 * side * side > 12 * 8 * images._STRIP
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_picture_within_an_icon_is_no_larger_than_icons_are() -> None:
+    inner = io.BytesIO()
+    Image.new("1", (3000, 3000)).save(inner, "PNG")
+    head = struct.pack("<HHHBBBBHHII", 0, 1, 1, 16, 16, 0, 0, 1, 32, len(inner.getvalue()), 22)
+    with pytest.raises(ImageError, match=r"an icon with a picture of 3000x3000 in it"):
+        open_image(head + inner.getvalue())
+    bitmap = struct.pack("<IiiHHIIiiII", 40, 3000, 6000, 1, 32, 0, 0, 0, 0, 0, 0)
+    with pytest.raises(ImageError, match=r"an icon with a picture of 3000x6000 in it"):
+        open_image(head + bitmap)
+
+
+def test_a_tile_larger_than_the_limit_is_refused() -> None:
+    memory = io.BytesIO()
+    Image.new("L", (16, 16)).save(memory, "TIFF")
+    image = Image.open(memory)
+    image.tag_v2[322], image.tag_v2[323] = 40_000, 40_000
+    with pytest.raises(ImageError, match=r"40000x40000 is 1600\.0 megapixels"):
+        open_image(image)
+
+
+@pytest.mark.parametrize(("size", "left"), [((1, 6000), (1, 32)), ((6001, 2), (65, 2)), ((64, 2), (64, 2))])
+def test_the_ends_of_a_thin_image_are_cut_off(size: tuple[int, int], left: tuple[int, int]) -> None:
+    image = Image.new("L", size)
+    middle = (size[0] // 2, size[1] // 2)
+    image.putpixel(middle, 255)
+    cut = images.shortened(image)
+    assert cut.size == left
+    assert cut.getpixel((left[0] // 2, left[1] // 2)) == 255
+
+
+def test_a_picture_of_a_telephone_is_opened_or_names_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = b"\0\0\0\x18ftypheic" + bytes(16)
+    monkeypatch.setattr(Image, "OPEN", {name: one for name, one in Image.OPEN.items() if name != "HEIF"})
+    with pytest.raises(ImageError, match=r"needs the package pillow-heif: pip install 'dragoman\[heif\]'"):
+        open_image(content)
+
+
+def test_a_heif_file_is_opened_by_pillow_heif(tmp_path: Path) -> None:
+    heif = pytest.importorskip("pillow_heif", reason="an extra")
+    heif.from_pillow(Image.new("RGB", (64, 48), "red")).save(tmp_path / "photo.heic")
+    opened = open_image(tmp_path / "photo.heic")
+    assert (opened.size, opened.mode) == ((64, 48), "RGB")
+    assert opened.getpixel((5, 5))[0] > 240
+    with pytest.raises(ImageError, match=r"64x48 is 0\.0 megapixels"):
+        open_image(tmp_path / "photo.heic", Decoding(max_megapixels=0.001))
 
 
 def _samples() -> dict[str, bytes]:

@@ -31,6 +31,16 @@ PROCESSORS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
+@pytest.mark.parametrize("size", [(2, 100), (100, 2), (1, 4001)])
+def test_the_middle_of_a_thin_image_is_what_the_image_processor_gives(size: tuple[int, int]) -> None:
+    """Of whole multiples, so that cutting the ends first moves nothing."""
+    settings = {"size": {"shortest_edge": 8}, "crop_size": {"height": 8, "width": 8}}
+    processor = transformers.CLIPImageProcessorPil(**settings)
+    image = picture(0, size)
+    expected = processor(images=[image], return_tensors="np")["pixel_values"][0]
+    np.testing.assert_allclose(described(processor.to_dict())(image), expected, rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize(("kind", "settings"), PROCESSORS)
 def test_it_does_what_the_image_processor_does(kind: str, settings: dict[str, Any]) -> None:
     processor = getattr(transformers, f"{kind}Pil")(**settings)

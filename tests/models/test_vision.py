@@ -89,6 +89,28 @@ def test_images_as_thin_as_a_colour_is_deep_keep_their_colour(tmp_path: Path) ->
     np.testing.assert_allclose(vectors, np.repeat(vectors[:1], len(thin), axis=0), atol=1e-5)
 
 
+def test_a_thin_image_is_seen_in_its_middle_without_a_picture_of_its_whole_length(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To a shorter edge of 32, an image of 2 x 6000 would be scaled to 32 x 96000."""
+    folder = save_tower(tmp_path, "clip")
+    file = folder / "preprocessor_config.json"
+    square = {"size": {"shortest_edge": 32}, "do_center_crop": True, "crop_size": {"height": 32, "width": 32}}
+    file.write_text(json.dumps(json.loads(file.read_text()) | square))
+    tower = VisionTower.load(folder)
+    image = picture(0, (2, 6000))
+    expected = tower._processor(images=[image], return_tensors="pt")["pixel_values"]
+    seen = []
+    resize = Image.Image.resize
+    monkeypatch.setattr(
+        Image.Image,
+        "resize",
+        lambda one, size, *more, **named: seen.append(size) or resize(one, size, *more, **named),
+    )
+    torch.testing.assert_close(tower.prepare(image)["pixel_values"], expected, rtol=0, atol=0)
+    assert seen == [(32, 32 * 32)]
+
+
 def test_weights_in_half_precision_compute_in_single(tmp_path: Path) -> None:
     folder = save_tower(tmp_path / "vit", "vit")
     transformers.ViTModel.from_pretrained(folder).half().save_pretrained(folder)

@@ -25,7 +25,7 @@ from dragoman.errors import UserError
 from dragoman.index.entries import END, START, State, frozen_state, moment_id, notes_digest
 from dragoman.index.items import Items, Notes, Rejected
 from dragoman.index.plan import Task
-from dragoman.media.images import Decoding, ImageError, image_header, open_image
+from dragoman.media.images import Decoding, ImageError, image_header, open_image, orientation
 from dragoman.records import Entry, Value
 from dragoman.retrievers.videos import encode_videos
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from dragoman.retrievers.base import Encoder
 
-_EXIF, _TAKEN, _STORED, _ORIENTATION = 0x8769, 0x9003, 0x0132, 0x0112
+_EXIF, _TAKEN, _STORED = 0x8769, 0x9003, 0x0132
 _ON_ITS_SIDE = (5, 6, 7, 8)
 _DATE = re.compile(r"(1[89]\d\d|20\d\d):(0[1-9]|1[0-2]):(0[1-9]|[12]\d|3[01])\b")
 
@@ -191,13 +191,20 @@ def _said(content: bytes) -> dict[str, Value]:
     try:
         with image_header(content) as image:
             width, height = image.size
-            tags = image.getexif()
-            if tags.get(_ORIENTATION) in _ON_ITS_SIDE:
+            if orientation(image) in _ON_ITS_SIDE:
                 width, height = height, width
-            taken = tags.get_ifd(_EXIF).get(_TAKEN) or tags.get(_STORED) or ""
-    except Exception:
-        # Cameras and editors write broken EXIF often; the pixels may be good all the same.
+            taken = _taken(image)
+    except ImageError:
         return {}
-    date = _DATE.match(str(taken))
+    date = _DATE.match(taken)
     found: dict[str, Value] = {"width": width, "height": height}
     return found | ({"year": int(date[1]), "date": "-".join(date.groups())} if date else {})
+
+
+def _taken(image: Image) -> str:
+    try:
+        tags = image.getexif()
+        return str(tags.get_ifd(_EXIF).get(_TAKEN) or tags.get(_STORED) or "")
+    except Exception:
+        # Cameras and editors write broken EXIF often; width and height are known all the same.
+        return ""

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import importlib
 import io
 import os
+import struct
 import threading
+import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from dragoman import errors
 from dragoman.errors import UserError
 
 # Formats that Pillow decodes itself. EPS is left out on purpose: opening one would start Ghostscript.
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP", "JPEG2000", "PPM", "TGA", "ICO")
+_HEIF = "HEIF"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +49,27 @@ class Decoding:
 
 
 DECODING = Decoding()
+LONGEST_SHAPE = 32
+"""Length of an image in widths, behind which `shortened` cuts; far beyond any crop that a tower takes."""
 _ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_PNG = b"\x89PNG\r\n\x1a\n"
+_ICON = b"\0\0\1\0"
+_LARGEST_ICON = 256
+_KEPT = (b"tRNS", b"eXIf")
+"""Chunks of a PNG beside the critical ones that change what is seen."""
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"heif")
+_TILE = (322, 323)
+_STRIP = 1 << 22
+"""Pixels of deep grey that are converted at a time."""
 _header = threading.Lock()
 
 
@@ -69,12 +97,7 @@ def open_image(
     try:
         if isinstance(source, Image.Image):
             return _usable(source, decoding)
-        with _open_header(source if isinstance(source, bytes) else Path(source)) as image:
-            _check_size(image, decoding)
-            if at_least is not None:
-                # The decoder of JPEG leaves out high frequencies; other formats ignore it.
-                image.draft(None, (at_least, at_least))
-            return _usable(image, decoding)
+        return _of_file(source if isinstance(source, bytes) else Path(source), decoding, at_least)
     except _RefusedError as refusal:
         reason = str(refusal)
     except FileNotFoundError:
@@ -87,22 +110,78 @@ def open_image(
     raise ImageError(str(source) if isinstance(source, str | Path) else "image", reason)
 
 
+def shortened(image: Image.Image) -> Image.Image:
+    """Cut the ends of an image that is far longer than wide, so that its middle is left; others stay.
+
+    For those who scale the shorter edge to a given length: of 1 x 6000 pixels they would make 256 x 1536000.
+    """
+    width, height = image.size
+    # By as many pixels at both ends: what is cut out of the middle afterwards is the same.
+    x, y = (max(0, side - LONGEST_SHAPE * min(image.size)) // 2 for side in image.size)
+    return image.crop((x, y, width - x, height - y)) if x or y else image
+
+
 def format_of(content: bytes) -> str:
     """Return Pillow's name of the format of an image that `open_image` opened."""
-    with _open_header(content) as image:
+    with image_header(content) as image:
         return str(image.format)
 
 
 def image_header(content: bytes) -> Image.Image:
     """Open an image of which nothing is decoded yet: its size as stored, and its tags. Raises ImageError."""
     try:
-        return _open_header(content)
+        try:
+            return _open_header(content)
+        except Exception:
+            if (plain := _without_texts(content)) is None:
+                raise
+            return _open_header(plain)
     except Exception as error:
         raise ImageError("image", f"its header cannot be read ({errors.reason(error)})") from None
 
 
 class _RefusedError(Exception):
     pass
+
+
+def _of_file(source: Path | bytes, decoding: Decoding, at_least: int | None) -> Image.Image:
+    try:
+        with _open_header(source) as image:
+            _check_size(image, decoding)
+            if at_least is not None:
+                # The decoder of JPEG leaves out high frequencies; other formats ignore it.
+                image.draft(None, (at_least, at_least))
+            return _usable(image, decoding)
+    except (_RefusedError, FileNotFoundError):
+        raise
+    except Exception:
+        # Text of a PNG may stand behind its pixels, so that the fault shows only when these are decoded.
+        plain = _without_texts(source)
+        if plain is None:
+            raise
+        return _of_file(plain, decoding, at_least)
+
+
+def _without_texts(source: Path | bytes) -> bytes | None:
+    """Strip a PNG of chunks that its pixels do without; None for all other files, and for one that has none.
+
+    Pillow refuses a picture for a long compressed text or profile, and for a wrong checksum of any chunk.
+    """
+    content = source if isinstance(source, bytes) else source.read_bytes()
+    if not content.startswith(_PNG):
+        return None
+    kept, at = [_PNG], len(_PNG)
+    while at + 12 <= len(content):
+        length, name = struct.unpack_from(">I4s", content, at)
+        end = at + 12 + length
+        chunk = content[at:end]
+        # A lower-case first letter marks what a decoder may pass over (PNG, section 5.4).
+        is_critical = not name[0] & 0x20
+        if is_critical or (name in _KEPT and chunk[-4:] == struct.pack(">I", zlib.crc32(chunk[4:-4]))):
+            kept.append(chunk)
+        at = end
+    plain = b"".join(kept)
+    return plain if len(plain) < len(content) else None
 
 
 def _usable(image: Image.Image, decoding: Decoding) -> Image.Image:
@@ -116,20 +195,47 @@ def _open_header(source: Path | bytes) -> Image.Image:
         raise _RefusedError("not a file")
     if source == b"" or (isinstance(source, Path) and source.is_file() and source.stat().st_size == 0):
         raise _RefusedError("the file is empty")
+    _require_small_icon(source)
     Image.init()
-    known = [name for name in FORMATS if name in Image.OPEN]
+    _register_heif()
+    known = [name for name in (*FORMATS, _HEIF) if name in Image.OPEN]
     # Pillow's own limit is one global for the whole process and smaller than what a caller may allow. It is
     # lifted only while a header is read; `_check_size` takes its place.
     with _header:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
             return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=known)
+        except UnidentifiedImageError:
+            _require_heif(source)
+            raise
         finally:
             Image.MAX_IMAGE_PIXELS = limit
 
 
+def _require_heif(source: Path | bytes) -> None:
+    """Say what is missing where a picture is one of HEIF, which telephones write."""
+    if isinstance(source, Path):
+        with source.open("rb") as file:
+            source = file.read(32)
+    if source[4:8] == b"ftyp" and source[8:12] in _HEIF_BRANDS and _HEIF not in Image.OPEN:
+        raise _RefusedError(
+            "a HEIF picture, which needs the package pillow-heif: pip install 'dragoman[heif]'"
+        )
+
+
+@functools.cache
+def _register_heif() -> None:
+    # Not a dependency: few need it, and its codec has licences and patents of its own.
+    with contextlib.suppress(ImportError):
+        importlib.import_module("pillow_heif").register_heif_opener()
+
+
 def _check_size(image: Image.Image, decoding: Decoding) -> None:
     width, height = image.size
+    tags = getattr(image, "tag_v2", {})
+    if all(name in tags for name in _TILE):
+        # A tile of TIFF is decoded whole, however little of it is seen.
+        width, height = max(width, int(tags[_TILE[0]])), max(height, int(tags[_TILE[1]]))
     if width * height > decoding.max_megapixels * 1e6:
         raise _RefusedError(
             f"{width}x{height} is {width * height / 1e6:.1f} megapixels, more than the limit of "
@@ -139,22 +245,47 @@ def _check_size(image: Image.Image, decoding: Decoding) -> None:
         raise _RefusedError(f"{width}x{height} holds no pixel")
 
 
+def _require_small_icon(source: Path | bytes) -> None:
+    # Pillow decodes an icon when it is opened, before anybody can ask for its size; the picture within may
+    # be larger than the icon says, and is then refused, but only once it is decoded.
+    with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
+        head = file.read(6)
+        if head[:4] != _ICON:
+            return
+        places = file.read(16 * struct.unpack("<H", head[4:])[0] if len(head) == 6 else 0)
+        for at in range(0, len(places) - 15, 16):
+            file.seek(struct.unpack_from("<I", places, at + 12)[0])
+            if len(inner := file.read(24)) < 24:
+                continue
+            # Of a bitmap, the picture and its mask stand above each other.
+            width, height = struct.unpack(
+                *((">II", inner[16:]) if inner[:8] == _PNG else ("<iI", inner[4:12]))
+            )
+            if max(abs(width), height) > 2 * _LARGEST_ICON:
+                raise _RefusedError(f"an icon with a picture of {width}x{height} in it")
+
+
 def _upright(image: Image.Image) -> Image.Image:
+    method = _TURNS.get(orientation(image))
+    # Not by ImageOps.exif_transpose, which writes the other tags anew and fails for those that it cannot.
+    return image if method is None else image.transpose(method)
+
+
+def orientation(image: Image.Image) -> int:
+    """Read how the picture lies: 1 to 8 of EXIF, 1 where its tags cannot be read or say nothing."""
     try:
-        turned = image.getexif().get(_ORIENTATION, 1) != 1
+        return int(image.getexif().get(_ORIENTATION, 1))
     except Exception:
         # Cameras and editors write broken EXIF often; the pixels are good all the same.
-        return image
-    return ImageOps.exif_transpose(image) if turned else image
+        return 1
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     # Pillow clips both kinds of deep grey to 255 when it converts them: nearly all of it would be white.
     if image.mode.startswith("I;16"):
-        grey = np.asarray(image).astype(np.uint16, copy=False)
-        return Image.fromarray((grey >> 8).astype(np.uint8)).convert("RGB")
+        return _by_strips(image, lambda grey: (grey.astype(np.uint16, copy=False) >> 8).astype(np.uint8))
     if image.mode in ("I", "F"):
-        return Image.fromarray(_stretched(np.asarray(image, np.float64))).convert("RGB")
+        return _stretched(image)
     # What lies under transparent pixels is anything, often black; on white it looks as on a page.
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         rgba = image.convert("RGBA")
@@ -164,8 +295,27 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _stretched(grey: NDArray[np.float64]) -> NDArray[np.uint8]:
-    finite = np.nan_to_num(grey, posinf=0.0, neginf=0.0)
-    low, high = finite.min(), finite.max()
+def _strips(image: Image.Image) -> Iterator[tuple[int, NDArray[Any]]]:
+    """Yield the first row of each strip of an image, and its values."""
+    rows = max(_STRIP // image.width, 1)
+    for top in range(0, image.height, rows):
+        bottom = min(top + rows, image.height)
+        yield top, np.asarray(image.crop((0, top, image.width, bottom)))
+
+
+def _by_strips(image: Image.Image, convert: Callable[[NDArray[Any]], NDArray[np.uint8]]) -> Image.Image:
+    # Whole, a picture of floats would take eight bytes a pixel in each of several copies.
+    found = Image.new("RGB", image.size)
+    for top, values in _strips(image):
+        found.paste(Image.fromarray(convert(values)).convert("RGB"), (0, top))
+    return found
+
+
+def _stretched(image: Image.Image) -> Image.Image:
+    def finite(values: NDArray[Any]) -> NDArray[np.float64]:
+        return np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)
+
+    bounds = [(values.min(), values.max()) for values in (finite(strip) for _, strip in _strips(image))]
+    low, high = min(low for low, _ in bounds), max(high for _, high in bounds)
     scale = 255 / (high - low) if high > low else 0.0
-    return np.asarray(((finite - low) * scale).round(), np.uint8)
+    return _by_strips(image, lambda strip: ((finite(strip) - low) * scale).round().astype(np.uint8))

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dragoman.errors import MissingExtraError, UserError, reason
+from dragoman.media.images import shortened
 from dragoman.models.hub import (
     config_in,
     fingerprint,
@@ -59,6 +60,8 @@ class VisionTower:
         self.grid = grid
         """Cells along a side of the map that is kept; 0 keeps none."""
         self.preprocessing: dict[str, Any] = processor.to_dict()
+        size = self.preprocessing.get("size") or {}
+        self._keeps_shape = bool(size.get("shortest_edge")) and not size.get("longest_edge")
         # Convolutions on a CPU run up to twice as fast on this layout; it leaves transformers as they are.
         model = model.to(device=device, memory_format=torch.channels_last)
         self.model = model.eval().requires_grad_(False)
@@ -81,6 +84,7 @@ class VisionTower:
 
     def prepare(self, image: Image) -> dict[str, Tensor]:
         """The tower's own preprocessing of one RGB image, on the CPU; safe to call in several threads."""
+        image = shortened(image) if self._keeps_shape else image
         return dict(self._processor(images=[image], return_tensors="pt"))
 
     def embed(self, prepared: Sequence[dict[str, Tensor]]) -> NDArray[np.float32]:

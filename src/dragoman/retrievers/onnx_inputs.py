@@ -135,6 +135,10 @@ class Preprocessing:
         if self.size is not None:
             height, width = self.size
         elif self.shortest_edge is not None:
+            # Pillow is imported here, so that whoever reads texts only does without it.
+            from dragoman.media.images import shortened
+
+            image = shortened(image)
             short = min(image.size)
             # Rounded down as transformers does; one pixel more would move the crop.
             width, height = (int(self.shortest_edge * edge / short) for edge in image.size)
