@@ -51,7 +51,8 @@ def column_values(texts: Sequence[str | None]) -> list[Scalar | None]:
 
 def is_number(text: str) -> bool:
     """Tell if a text of a table reads as a number."""
-    return _NUMBER.fullmatch(text) is not None
+    # 12e400 has the form of a number, but is larger than any that is kept.
+    return _NUMBER.fullmatch(text) is not None and math.isfinite(float(text))
 
 
 def number(text: str) -> int | float:

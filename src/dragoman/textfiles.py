@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
+import io
 import json
 import zlib
 from collections.abc import Iterator
@@ -29,13 +31,18 @@ def unpacked(path: Path) -> Iterator[IO[bytes]]:
 def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     r"""Yield number (from 1) and bytes of each line, without its `\n`.
 
-    Only `\n` ends a line: captions hold Unicode line separators. A byte order mark is dropped, and a file
-    that begins like gzip is unpacked whatever its name. Raises UserError where the file cannot be read.
+    Only `\n` ends a line: captions hold Unicode line separators. A byte order mark is dropped; a file that
+    begins like gzip is unpacked whatever its name, and one that begins as UTF-16 comes as UTF-8. Raises
+    UserError where the file cannot be read.
     """
     number = 0
     try:
         with unpacked(path) as file:
-            while line := file.readline(LONGEST_LINE):
+            wide = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+            file.seek(0)
+            # Spreadsheets and editors of Windows call UTF-16 "Unicode text".
+            text = io.TextIOWrapper(file, "utf-16", newline="\n") if wide else None
+            while line := text.readline(LONGEST_LINE).encode() if text else file.readline(LONGEST_LINE):
                 number += 1
                 if len(line) == LONGEST_LINE:
                     raise UserError(
@@ -50,6 +57,10 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
         raise UserError(f"{path} does not exist. Check the path.") from None
     except (IsADirectoryError, PermissionError) as error:
         raise UserError(f"{path} cannot be read: {error.strerror}. Give a readable file.") from None
+    except UnicodeError as error:
+        raise UserError(
+            f"{path} begins as UTF-16, but is damaged after line {number} ({error}). Save it as UTF-8."
+        ) from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UserError(
             f"{path}: the compressed data is damaged after line {number} ({error}). "
@@ -121,7 +132,7 @@ def table(path: Path, delimiter: str = ",", *, padded: bool = False) -> tuple[li
         header = next(reader, [])
     except csv.Error as error:
         raise UserError(f"{path}, line 1: no header line ({error}). Name the columns there.") from None
-    if repeated := sorted({name for name in header if header.count(name) > 1}):
+    if repeated := sorted({name for name in header if name and header.count(name) > 1}):
         raise UserError(f"{path}, line 1: two columns are called {repeated[0]!r}. Rename one.")
     lines.take()
     return header, _records(lines, reader, delimiter, len(header), padded=padded)
@@ -173,7 +184,8 @@ def _records(
                 f"a quote opens a cell that goes on to line {number + raw.count(chr(10))}, with tabs in it. "
                 'Close it, or write one that belongs to the text twice, within quotes: """Stop"" sign".'
             )
-        if cells or fault:
+        # Spreadsheets write empty rows as delimiters alone.
+        if any(cells) or fault:
             yield TableRow(number, raw, cells, fault)
 
 

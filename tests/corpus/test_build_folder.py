@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -95,11 +96,28 @@ def test_the_hash_is_the_one_that_is_documented() -> None:
             {"a_jpg": None, "a_english_txt": "x"},
             r"a\.english\.txt: there is no image or video a\.english beside it",
         ),
-        ({"a_txt": "a boat"}, "holds no images"),
-        ({" a_jpg": None}, r"/ a\.jpg: item_id is ' a\.jpg', but a name without"),
+        ({"a_jpg": None, " a_jpg": None}, r"/ a\.jpg: item_id is ' a\.jpg', but a name without"),
     ],
 )
-def test_a_file_that_does_not_fit_is_named(
+def test_a_file_that_does_not_fit_is_named_and_the_others_are_taken(
+    tmp_path: Path, files: dict[str, str | None], message: str
+) -> None:
+    report = built(photos(tmp_path, **files))
+    assert report.corpus.items["item_id"].to_pylist() == ["a.jpg"]
+    (line,) = (report.corpus.folder / "rejected.jsonl").read_text().splitlines()
+    told = json.loads(line)
+    place = f"{told['file']}, line {told['line']}" if told["line"] else told["file"]
+    assert re.search(message, f"{place}: {told['reason']}")
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"a_txt": "a boat"}, "holds no images"),
+        ({" a_jpg": None}, r"All 1 records were rejected\. .*/ a\.jpg: item_id is ' a\.jpg', but a name"),
+    ],
+)
+def test_a_folder_of_which_nothing_can_be_taken_is_refused(
     tmp_path: Path, files: dict[str, str | None], message: str
 ) -> None:
     root = photos(tmp_path, **files)

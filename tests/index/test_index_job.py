@@ -242,6 +242,7 @@ def test_broken_files_are_named_and_the_rest_is_indexed(run: Path, photos: Path,
     (photos / "torn.jpg").write_bytes(b"\xff\xd8\xff\xe0 torn")
     (photos / "empty.png").touch()
     (photos / "a\nb.png").write_bytes((photos / "a.png").read_bytes())
+    save_picture(tmp_path / "elsewhere.png", "red")
     (photos / "out.png").symlink_to(tmp_path / "elsewhere.png")
     (photos / "loop").symlink_to(photos)
     save_picture(photos / "bomb.png", "red", (2000, 1000))

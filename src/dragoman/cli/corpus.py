@@ -149,8 +149,11 @@ def csv(table: Path, column: tuple[str, ...], delimiter: str | None, out: Path, 
 
 @command.command()
 @click.argument("images", type=FILE)
+@click.option(
+    "--exclude", multiple=True, metavar="PATTERN", help="Leave out what matches, as *.gif; repeatable."
+)
 @_options(_SHARED)
-def folder(images: Path, out: Path, **given: Any) -> None:
+def folder(images: Path, out: Path, exclude: tuple[str, ...], **given: Any) -> None:
     """From a folder of images and videos with captions in text files beside them.
 
     photo.txt holds the captions of photo.jpg, one a line; photo.pt.txt those in Portuguese. Without --split
@@ -160,8 +163,10 @@ def folder(images: Path, out: Path, **given: Any) -> None:
     dragoman corpus folder photos/ --lang en --out corpus/
     """
     from dragoman.corpus import build_folder
+    from dragoman.corpus.build import REJECTED
 
-    _tell(build_folder(images, out, _build_options(given)), given)
+    report = build_folder(images, out, _build_options(given), exclude=exclude)
+    _tell(report, given | {"reject_file": given["reject_file"] or report.corpus.folder / REJECTED})
 
 
 @command.command()

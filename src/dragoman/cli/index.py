@@ -37,6 +37,7 @@ class _Index(Verb):
     settings=assignments("wait=30"),
     batch_size=AT_LEAST_1,
     workers=AT_LEAST_1,
+    exclude=spelled("--exclude", multiple=True, metavar="PATTERN"),
 )
 def command(run: Path, media: Path, out: Path, options: IndexOptions) -> None:
     """Make or update an index of MEDIA, a folder of images or a corpus, with the model of RUN.
@@ -77,6 +78,8 @@ def command(run: Path, media: Path, out: Path, options: IndexOptions) -> None:
     }
     said = "".join(f", {count} {what}" for what, count in counts.items() if count)
     click.echo(f"{out}: {report.info.count} items{said}")
+    for line in report.left_out:
+        click.echo(f"  {line}")
     if report.rejected:
         click.echo(f"All rejected items: {out / 'rejected.jsonl'}", err=True)
         click.get_current_context().exit(Exit.REJECTED)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from dragoman.records import Caption, Item
 log = logging.getLogger(__name__)
 
 DEFAULTS = BuildOptions()
+REJECTED = "rejected.jsonl"
 FOLDER_SHARES = (0.8, 0.1, 0.1)
 REPLACE = "Give another --out, or replace it, with all translations and features in it: --overwrite"
 
@@ -71,15 +72,20 @@ def build_csv(
     return build(source, out, options, reader="csv", columns=mapping, delimiter=delimiter)
 
 
-def build_folder(images: str | Path, out: str | Path, options: BuildOptions = DEFAULTS) -> BuildReport:
+def build_folder(
+    images: str | Path, out: str | Path, options: BuildOptions = DEFAULTS, *, exclude: Sequence[str] = ()
+) -> BuildReport:
     """Build a corpus from a folder of images and videos with captions in text files beside them.
 
     Without `split` or `split_fractions`, items are drawn 80 : 10 : 10: training needs val, and test tells
-    how good the result is.
+    how good the result is. What matches a pattern of `exclude` is left out. What cannot be taken ends
+    nothing: without a reject file it is listed in `rejected.jsonl` of the corpus.
     """
     if options.split is None and options.split_fractions is None:
         options = replace(options, split_fractions=FOLDER_SHARES)
-    return build(read_folder(Path(images)), out, options, reader="folder")
+    # Named only where given: a corpus that was built before there were patterns is still the same.
+    chosen = {"exclude": list(exclude)} if exclude else {}
+    return build(read_folder(Path(images), exclude, options.lang), out, options, reader="folder", **chosen)
 
 
 def build_records(
@@ -110,17 +116,21 @@ def build(source: Source, out: str | Path, options: BuildOptions, **reader: Any)
     noted = _noted(options) | reader
     # Records in memory have no inputs to compare.
     same = {"inputs": inputs, "options": noted} if inputs and not options.overwrite else None
-    rejects = Rejects(options.reject_file)
     with stage(target, CORPUS, same, replace=options.overwrite, fix=REPLACE) as work:
         if work.done is not None:
             log.info("%s holds this corpus already; build it anew with --overwrite", target)
             return _report(Corpus(target, work.done), unchanged=True)
         staging = work.folder
+        own = staging / REJECTED if source.goes_on else None
+        rejects = Rejects(options.reject_file or own)
         items, captions = _tables(source, rejects, options)
         # Also where there is nothing to build: the reject file is all that tells why.
-        rejects.write()
+        if rejects.file != own or len(rejects):
+            rejects.write()
         if not len(items):
             where = f" All {len(rejects)} records were rejected: see {rejects.file}." if len(rejects) else ""
+            if rejects.file == own and len(rejects):
+                where = f" All {len(rejects)} records were rejected. {rejects.first}"
             raise UserError(
                 f"There is nothing to build from in {', '.join(source.inputs) or 'the input'}.{where}"
             )
@@ -160,7 +170,7 @@ def _report(corpus: Corpus, *, unchanged: bool) -> BuildReport:
 
 
 def _tables(source: Source, rejects: Rejects, options: BuildOptions) -> tuple[pa.Table, pa.Table]:
-    draft = Draft(rejects, options)
+    draft = Draft(rejects, options, keep_items=source.goes_on)
     if source.items is not None:
         draft.add_items(source.items)
     for row in _counted(source.captions):

@@ -42,14 +42,17 @@ class Rejects:
     def __init__(self, file: Path | None) -> None:
         self.file = file
         self._lines: list[str] = []
+        self.first: str | None = None
+        """The first fault with its place."""
 
     def __len__(self) -> int:
         return len(self._lines)
 
     def add(self, file: str, line: int, reason: str, raw: str | bytes | None) -> None:
         """Note a fault of a line (from 1; 0 is the whole file), or raise it."""
+        place = f"{file}, line {line}" if line else file
+        self.first = self.first or f"{place}: {reason}"
         if self.file is None:
-            place = f"{file}, line {line}" if line else file
             raise UserError(f"{place}: {reason} To collect bad lines instead, pass --reject-file FILE.")
         if isinstance(raw, bytes):
             raw = raw.decode("utf-8", "backslashreplace")

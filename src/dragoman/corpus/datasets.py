@@ -21,7 +21,7 @@ from dragoman.corpus.options import BuildOptions
 from dragoman.corpus.readers.contract import DataSet, Files, Needed, Published, Row, Wanted
 from dragoman.errors import UserError
 from dragoman.languages import canonical_tag
-from dragoman.media.folder import kind_of
+from dragoman.media.listing import kind_of
 from dragoman.records import SPLITS
 
 READERS = "dragoman.corpus.readers"

@@ -52,8 +52,9 @@ class Draft:
     What records leave out, the options say: language, role, split, and where relative paths begin.
     """
 
-    def __init__(self, rejects: Rejects, options: BuildOptions) -> None:
-        self.rejects = rejects
+    def __init__(self, rejects: Rejects, options: BuildOptions, *, keep_items: bool = False) -> None:
+        """If `keep_items`, an item whose metadata are refused stays, without them."""
+        self.rejects, self._keep_items = rejects, keep_items
         self._lang, self._role, self._split_of = options.lang, options.role, options.split_of()
         self._base, self._metadata = options.media_root, options.metadata
         self._items: dict[str, _Claims] = {}
@@ -110,7 +111,13 @@ class Draft:
                 f"item_id {item_id!r} stands in {self._items[item_id].place} already. Keep one of the two."
             )
         columns = [key for key in row.fields if key not in ITEM_KEYS]
-        self._items[item_id] = self._claims(item_id, row, columns)
+        try:
+            self._items[item_id] = self._claims(item_id, row, columns)
+        except RecordError as fault:
+            if not self._keep_items:
+                raise
+            self._items[item_id] = self._claims(item_id, row, ())
+            self.rejects.add(row.file, row.line, str(fault), row.raw)
 
     def _add_caption(self, row: Row) -> None:
         if row.fault:

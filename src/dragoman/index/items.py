@@ -20,8 +20,9 @@ from dragoman.corpus.corpus import CORPUS, Corpus
 from dragoman.corpus.features import FeatureSet
 from dragoman.errors import UserError
 from dragoman.folders import MANIFEST
-from dragoman.media.folder import OWN, MediaFolder, NoteError, kind_of
+from dragoman.media.folder import OWN, MediaFolder, NoteError
 from dragoman.media.frames import Frames, frames
+from dragoman.media.listing import kind_of
 from dragoman.metadata import column_values
 from dragoman.records import KINDS, Kind, Value
 
@@ -83,6 +84,8 @@ class Items(ABC):
     """Absolute; the paths of entries are relative to it."""
     faults: Sequence[Rejected]
     """Files that were found and are no items."""
+    left_out: Sequence[str] = ()
+    """Lines on what the rules leave out."""
 
     @abstractmethod
     def __len__(self) -> int:
@@ -105,36 +108,48 @@ class Items(ABC):
 
 
 def open_items(
-    media: Path, trained: Mapping[str, Any], lang: str | None, whole_videos: bool = False
+    media: Path,
+    trained: Mapping[str, Any],
+    lang: str | None,
+    *,
+    whole_videos: bool = False,
+    exclude: Sequence[str] = (),
 ) -> Items:
     """Open a corpus, or any other folder as a folder of media.
 
     `trained` is what the model was trained with (`config.json`); `lang` is the language of captions whose
-    file names none. Raises UserError.
+    file names none; patterns of `exclude` leave out files of a folder of media. Raises UserError.
     """
     manifest = media / MANIFEST
     # By its text, not by reading it: a corpus with a damaged manifest is told of, not indexed as photos.
     if manifest.is_file() and CORPUS.name in manifest.read_text(encoding="utf-8", errors="replace"):
+        if exclude:
+            raise UserError(f"{media} is a corpus, and --exclude is for folders of images. Leave it out.")
         return CorpusItems(Corpus.open(media), trained, whole_videos)
     if not media.is_dir():
         raise UserError(f"{media} is no folder. Give a folder of images, or a corpus.")
-    return FolderItems(media, lang or str(trained.get("source", "en")), whole_videos)
+    # Entries have paths below the root, which must not change with the way to it.
+    found = MediaFolder(media.resolve(), exclude)
+    return FolderItems(found, lang or str(trained.get("source", "en")), whole_videos)
 
 
 class FolderItems(Items):
     """All images and videos below a folder, but for links that lead out of it."""
 
-    def __init__(self, folder: Path, lang: str, whole: bool) -> None:
-        """Raises UserError as `MediaFolder`. If `whole`, videos are not cut."""
-        # Entries have paths below the root, which must not change with the way to it.
-        self.root = folder.resolve()
-        self._media, self._lang, self._whole = MediaFolder(self.root), lang, whole
+    def __init__(self, media: MediaFolder, lang: str, whole: bool) -> None:
+        """If `whole`, videos are not cut."""
+        self.root = media.folder
+        self._media, self._lang, self._whole = media, lang, whole
         # The service shows the files of an index: a link must not open the rest of the disk to it.
-        out = {one for one in self._media.ids if _leads_out(self.root / one, self.root)}
+        out = {one for one in media.links if _leads_out(self.root / one, self.root)}
         reason = "a link that leads out of the folder: index the folder that holds the file"
-        self.faults = [Rejected(path, path, why) for path, why in self._media.unusable]
+        self.faults = [Rejected(path, path, why) for path, why in media.unusable]
         self.faults += [Rejected(path, path, reason) for path in sorted(out)]
-        self._ids = [one for one in self._media.ids if one not in out]
+        for file, line, reason in media.faults:
+            table = file.relative_to(self.root).as_posix()
+            self.faults.append(Rejected(table, table, f"line {line}: {reason}" if line else reason))
+        self.left_out = media.left_out()
+        self._ids = [one for one in media.ids if one not in out]
 
     def __len__(self) -> int:
         return len(self._ids)

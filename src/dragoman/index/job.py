@@ -64,6 +64,8 @@ class IndexOptions:
     """Language of captions in text files that name none; by default the source language of the model."""
     whole_videos: bool = False
     """Keep each video as one entry, in place of its moments; to be given every time."""
+    exclude: tuple[str, ...] = ()
+    """Leave out files and folders that match these patterns; to be given every time."""
     device: str = "auto"
     """cpu, cuda, or auto."""
     batch_size: int | None = None
@@ -86,6 +88,8 @@ class IndexReport:
     swapped: bool
     """True where the index now holds vectors of another model, or another store."""
     rejected: tuple[Rejected, ...]
+    left_out: tuple[str, ...] = ()
+    """Lines on what the rules for folders leave out."""
 
 
 def index_media(
@@ -98,7 +102,9 @@ def index_media(
     """
     folder, model = Path(out), Path(run).absolute()
     trained = model_config(model)["trained"]
-    items = open_items(Path(media), trained, options.lang, options.whole_videos)
+    items = open_items(
+        Path(media), trained, options.lang, whole_videos=options.whole_videos, exclude=options.exclude
+    )
     with sole_writer(folder):
         before = read_info(folder) if (folder / MANIFEST).is_file() else None
         _require_same_media(before, items.root, folder)
@@ -134,7 +140,13 @@ def index_media(
             write_info(info)
         # Last: searches read the old generation until the manifest names the new one.
         remove_leftovers(info)
-    return IndexReport(info=info, done=update.done, swapped=swapped, rejected=tuple(update.rejected))
+    return IndexReport(
+        info=info,
+        done=update.done,
+        swapped=swapped,
+        rejected=tuple(update.rejected),
+        left_out=tuple(items.left_out),
+    )
 
 
 def _require_same_media(before: IndexInfo | None, root: Path, folder: Path) -> None:

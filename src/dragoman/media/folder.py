@@ -2,16 +2,14 @@
 
 Corpora and indexes read such a folder by these rules alone, so that a picture is the same item in both:
 
-- The item of `trip/dog.jpg` is called `trip/dog.jpg`. Hidden files and folders are passed over, links to
-  folders are not followed.
+- The item of `trip/dog.jpg` is called `trip/dog.jpg`. What `listing` leaves out is counted.
 - Its captions are the lines of `trip/dog.txt` that are not blank, and those of `trip/dog.pt.txt` in
   Portuguese. Of several media of one stem, `dog.jpg.txt` is of one alone.
 - Its metadata are `trip/dog.json`, or else `trip/dog.jpg.json`.
 - Its rows of `metadata.csv` and `metadata.jsonl` in the folder that was given are further captions, in the
   column `text`, and further metadata.
 
-No media file is opened here. Memory: the paths of all media, the tables of metadata, and what lies beside the
-media in a few folders.
+No media file is opened here. Memory: the paths of all files and the tables of metadata.
 """
 
 from __future__ import annotations
@@ -20,40 +18,25 @@ import hashlib
 import json
 import logging
 import os
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from dragoman.errors import UserError
 from dragoman.languages import canonical_tag
-from dragoman.media.metadata_tables import TABLES, MediaTables
+from dragoman.media.listing import IMAGE_SUFFIXES, OTHER, VIDEO_SUFFIXES, Unusable, kind_of, list_media
+from dragoman.media.metadata_tables import MediaTables, TableFault
 from dragoman.metadata import metadata_of_json
 from dragoman.records import Kind, Value
 from dragoman.textfiles import TextLine, text_lines
 
 log = logging.getLogger(__name__)
 
-IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".jp2"}
-)
-VIDEO_SUFFIXES = frozenset(
-    {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".asf"}
-    | {".flv", ".ogv", ".3gp", ".mxf"}
-)
 OWN = frozenset({"item_id", "kind", "path"})
 """Names for what an item says of itself, and metadata cannot."""
 LONGEST_NOTE = 1_000_000
 """Bytes of a file beside a picture; a larger one was not written by hand."""
-LONGEST_ID = 512
-"""Bytes of UTF-8."""
-
 MEND = "Correct it, or move it elsewhere."
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_LISTED = 32
-"""Folders whose listing is kept. In the order of ids, the items of a folder are parted by those of its
-subfolders, hence more than one."""
 
 
 class NoteError(ValueError):
@@ -63,17 +46,6 @@ class NoteError(ValueError):
         super().__init__(f"{file.name} {what}")
         self.what = what
         """The reason alone, from its verb on."""
-
-
-class Unusable(NamedTuple):
-    """A file that would be an item but for its name."""
-
-    path: str
-    """Below the folder; bytes that are not UTF-8 as escapes."""
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
 
 
 class CaptionFile(NamedTuple):
@@ -90,76 +62,68 @@ class CaptionFile(NamedTuple):
         if self.listed is not None:
             yield from self.listed
             return
-        _require_note(self.file)
         try:
+            _require_note(self.file)
             for line in text_lines(self.file):
                 if line.text or line.fault:
                     yield line
-        except UserError as error:
+        except (UserError, OSError) as error:
             raise NoteError(self.file, f"cannot be read ({error})") from None
-
-
-class _Beside(NamedTuple):
-    """Files beside the media of one folder, by the name of the file or by its stem."""
-
-    texts: Mapping[str, list[CaptionFile]]
-    notes: Mapping[str, Path]
-    strays: list[str]
-    """Text files that belong to nothing."""
 
 
 class MediaFolder:
     """All images and videos below a folder."""
 
-    def __init__(self, folder: Path) -> None:
-        """Raises UserError for what is no folder, holds no media, or has a table that cannot be read."""
+    def __init__(self, folder: Path, exclude: Sequence[str] = ()) -> None:
+        """Leave out what matches a pattern of `exclude`. Raises UserError for what is no folder, or holds no
+        media."""
         if not folder.is_dir():
             raise UserError(f"{folder} is no folder. Give the folder that holds the images.")
         self.folder = folder
-        self.unusable: list[Unusable] = []
-        found = [name for name in _files(folder) if kind_of(name) and self._is_usable(name)]
-        if not found:
-            if self.unusable:
-                raise UserError(f"{folder} holds nothing that can be taken. {self.unusable[0]}")
-            raise UserError(
-                f"{folder} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))}) and no videos "
-                f"({', '.join(sorted(VIDEO_SUFFIXES))}). Check the folder: is its disk there?"
-            )
-        self.ids: Sequence[str] = sorted(found)
+        self._listing = list_media(folder, exclude)
+        self.unusable: Sequence[Unusable] = self._listing.unusable
+        """Files and folders that cannot be taken, and why."""
+        self.ids: Sequence[str] = self._listing.media
         """Sorted by code points."""
-        self._tables = MediaTables(folder)
+        self.links: Collection[str] = self._listing.links
+        """Ids of files that are links."""
+        if not self.ids:
+            raise UserError(self._nothing())
+        self._texts: dict[str, list[CaptionFile]] = {}
+        self._notes: dict[str, Path] = {}
+        self.strays: list[str] = []
+        """Paths of text files that have a place among the media, but belong to none of them."""
+        # Sorted like the ids, so that faults are told in an order that does not change.
+        for parent in sorted(self._listing.folders):
+            self._find_beside(parent, self._listing.folders[parent])
+        self._tables = MediaTables(folder, self._listing.tables())
+        self.faults: Sequence[TableFault] = self._tables.faults
+        """Rows of tables, and whole tables, that cannot be read."""
         for line in (*self._tables.oddities, *self._tables.unmatched(self.ids)):
             log.warning("%s", line)
-        self._beside = lru_cache(_LISTED)(self._list)
+
+    def left_out(self) -> list[str]:
+        """Tell what the rules leave out, a line a rule."""
+        return self._listing.left_out()
 
     def kind(self, item_id: str) -> Kind:
-        """image or video."""
+        """Tell image or video."""
         kind = kind_of(item_id)
         assert kind is not None, "ids end like media files"
         return kind
 
     def texts(self, item_id: str) -> list[CaptionFile]:
         """The captions of an item: its files, in the order of their names, then those of the tables."""
-        path = PurePosixPath(item_id)
-        found = self._beside(path.parent).texts
         # A set, as the name of one picture may be the stem of another: `dog.jpg` and `dog.jpg.png`.
-        beside = sorted({*found.get(path.name, ()), *found.get(path.stem, ())})
+        beside = sorted({*self._texts.get(item_id, ()), *self._texts.get(_stem(item_id), ())})
         listed = self._tables.captions.get(item_id, ())
         return beside + [CaptionFile(file, lang, (line,)) for file, lang, line in listed]
 
     def metadata(self, item_id: str) -> dict[str, Value]:
         """Metadata of an item; what lies beside it counts more than the tables. Raises NoteError."""
-        path = PurePosixPath(item_id)
-        notes = self._beside(path.parent).notes
-        file = notes.get(path.stem) or notes.get(path.name)
+        file = self._notes.get(_stem(item_id)) or self._notes.get(item_id)
         found = {**self._tables.metadata.get(item_id, {}), **({} if file is None else _read_note(file))}
         return {name: value for name, value in found.items() if name not in OWN}
-
-    def strays(self) -> Iterator[str]:
-        """Paths of text files that have a place among the media, but belong to none of them."""
-        # Sorted like the ids, so that faults are told in an order that does not change.
-        for parent in sorted({PurePosixPath(path).parent for path in _files(self.folder)}):
-            yield from ((parent / name).as_posix() for name in sorted(self._beside(parent).strays))
 
     def fingerprint(self) -> str:
         """Hash of the names of the media, and of names and contents of what lies beside them."""
@@ -167,75 +131,43 @@ class MediaFolder:
         digest = hashlib.sha256(b"ids with suffix\0")
         if self._tables.captions:
             digest.update(b"captions in tables\0")
-        for path in sorted(_files(self.folder)):
-            if kind_of(path) is None and not _is_note(path):
-                continue
+        for path in sorted(self._listing.paths()):
             digest.update(os.fsencode(path) + b"\0")
             if kind_of(path) is None:
                 digest.update(_content(self.folder / path))
         return digest.hexdigest()
 
-    def _is_usable(self, path: str) -> bool:
-        reason = None
-        if not _is_utf8(path):
-            reason = "its name is not UTF-8: rename it"
-        elif _CONTROL.search(path):
-            reason = "its name holds a control character: rename it"
-        elif (size := len(path.encode())) > LONGEST_ID:
-            reason = f"its path has {size} bytes, and ids have at most {LONGEST_ID}: shorten it"
-        if reason is not None:
-            shown = path.encode("utf-8", "backslashreplace").decode()
-            self.unusable.append(Unusable(shown, reason))
-        return reason is None
+    def _nothing(self) -> str:
+        if self.unusable:
+            return f"{self.folder} holds nothing that can be taken. {self.unusable[0]}"
+        left = "".join(f" {line}." for line in self.left_out())
+        return (
+            f"{self.folder} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))}) and no videos "
+            f"({', '.join(sorted(VIDEO_SUFFIXES))}). Check the folder: is its disk there?{left}"
+        )
 
-    def _list(self, parent: PurePosixPath) -> _Beside:
-        names = sorted(entry.name for entry in os.scandir(self.folder / parent))
-        names = [name for name in names if not name.startswith(".")]
+    def _find_beside(self, parent: str, names: Sequence[str]) -> None:
+        """Find whose the texts and notes of one folder are."""
+        below = f"{parent}/" if parent else ""
         media = [name for name in names if kind_of(name)]
-        owners = {*media, *(PurePosixPath(name).stem for name in media)}
-        found = _Beside({}, {}, [])
+        owners = {*media, *map(_stem, media)}
         for name in names:
-            stem, suffix = PurePosixPath(name).stem, PurePosixPath(name).suffix.lower()
-            file = self.folder / parent / name
+            stem, suffix, path = _stem(name), PurePosixPath(name).suffix.lower(), below + name
             if suffix == ".json" and stem in owners:
-                found.notes.setdefault(stem, file)  # type: ignore[attr-defined]
+                self._notes.setdefault(below + stem, self.folder / path)
+            elif suffix == ".json":
+                self._listing.leave_out(path, OTHER)
             elif suffix == ".txt":
                 owner, lang = _owner(stem, owners)
                 if owner is None:
-                    found.strays.append(name)
+                    self.strays.append(path)
                 else:
-                    found.texts.setdefault(owner, []).append(CaptionFile(file, lang))  # type: ignore[attr-defined]
-        return found
+                    self._texts.setdefault(below + owner, []).append(CaptionFile(self.folder / path, lang))
 
 
-def kind_of(name: str) -> Kind | None:
-    """image or video, by the suffix of a file; None for all others."""
-    suffix = PurePosixPath(name).suffix.lower()
-    return "image" if suffix in IMAGE_SUFFIXES else "video" if suffix in VIDEO_SUFFIXES else None
-
-
-def _files(folder: Path) -> Iterator[str]:
-    for parent, folders, files in os.walk(folder, onerror=_unreadable):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in files:
-            if not name.startswith("."):
-                yield (Path(parent) / name).relative_to(folder).as_posix()
-
-
-def _unreadable(error: OSError) -> None:
-    raise UserError(f"{error.filename} cannot be read: {error.strerror}. Allow it, or move it away.")
-
-
-def _is_utf8(path: str) -> bool:
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _is_note(path: str) -> bool:
-    return path in TABLES or PurePosixPath(path).suffix.lower() in (".txt", ".json")
+def _stem(path: str) -> str:
+    """Strip a path of its suffix, as PurePosixPath tells it."""
+    return path.removesuffix(PurePosixPath(path).suffix)
 
 
 def _owner(stem: str, owners: set[str]) -> tuple[str | None, str | None]:
@@ -261,16 +193,18 @@ def _require_note(file: Path) -> None:
 
 
 def _read_note(file: Path) -> dict[str, Value]:
-    _require_note(file)
     try:
+        _require_note(file)
         value = json.loads(file.read_bytes().decode("utf-8-sig"))
+        if isinstance(value, dict):
+            return metadata_of_json(value)
+    except OSError as error:
+        raise NoteError(file, f"cannot be read ({error.strerror}). {MEND}") from None
+    except NoteError:
+        raise
     except (ValueError, RecursionError) as error:
         raise NoteError(file, f"is no JSON ({error}). {MEND}") from None
-    if not isinstance(value, dict):
-        raise NoteError(
-            file, f"holds a {type(value).__name__}, not an object. Correct it, or move it elsewhere."
-        )
-    return metadata_of_json(value)
+    raise NoteError(file, f"holds a {type(value).__name__}, not an object. {MEND}")
 
 
 def _content(file: Path) -> bytes:

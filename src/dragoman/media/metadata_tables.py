@@ -1,7 +1,8 @@
-"""Tables in a folder of media, `metadata.csv` and `metadata.jsonl`: metadata and captions of many items.
+"""Tables in folders of media, `metadata.csv` and `metadata.jsonl`: metadata and captions of many items.
 
-A row is of the item that its column `path` names. Its `text`, in a `metadata.jsonl` also a list of them, is a
-caption in the language `lang`; all other columns are metadata. Without `text`, `lang` is metadata as well.
+A row is of the item that its column `path` names, seen from the folder of the table. Its `text`, in a
+`metadata.jsonl` also a list of them, is a caption in the language `lang`; all other columns are metadata.
+Without `text`, `lang` is metadata as well.
 """
 
 from __future__ import annotations
@@ -40,19 +41,35 @@ class _MediaRow(NamedTuple):
     lang: str | None
 
 
+class TableFault(NamedTuple):
+    """A row of a table that cannot be read, or a whole table."""
+
+    file: Path
+    line: int
+    """From 1; 0 is the whole file."""
+    reason: str
+
+
 class MediaTables:
     """Metadata and captions of the tables of a folder, by item; a later row adds to those before it."""
 
-    def __init__(self, folder: Path) -> None:
-        """Raises UserError, with file and line, for what cannot be read."""
+    def __init__(self, folder: Path, tables: Sequence[str]) -> None:
+        """Read the tables at these paths below a folder."""
         self.metadata: dict[str, dict[str, Value]] = {}
         self.captions: dict[str, list[TableCaption]] = {}
         self.oddities: list[str] = []
         """Rows that say otherwise than one before them, and what makes texts of numbers; a line each."""
         self._rows: dict[Path, list[tuple[int, str]]] = {}
-        for name, read in zip(TABLES, (_read_csv, _read_jsonl), strict=True):
-            if (folder / name).is_file():
-                self._take(folder / name, read(folder / name, self.oddities))
+        self.faults: list[TableFault] = []
+        """Rows, and whole tables, that cannot be read; the others are taken."""
+        for path in tables:
+            file, read = folder / path, _read_csv if path.endswith(".csv") else _read_jsonl
+            try:
+                self._take(file, PurePosixPath(path).parent, read(file, self.oddities))
+            except UserError as error:
+                self.faults.append(TableFault(file, 0, f"{error} Correct it, or move it away."))
+            except OSError as error:
+                self.faults.append(TableFault(file, 0, f"cannot be read ({error.strerror})"))
 
     def unmatched(self, item_ids: Collection[str]) -> list[str]:
         """Tell of rows that are of none of these items: one line a table that has any."""
@@ -71,10 +88,15 @@ class MediaTables:
                 )
         return lines
 
-    def _take(self, file: Path, rows: Iterator[_MediaRow]) -> None:
+    def _take(self, file: Path, folder: PurePosixPath, rows: Iterator[_MediaRow | TableFault]) -> None:
         seen = self._rows.setdefault(file, [])
         others = []
-        for line, item_id, metadata, texts, lang in rows:
+        for row in rows:
+            if isinstance(row, TableFault):
+                self.faults.append(row)
+                continue
+            line, path, metadata, texts, lang = row
+            item_id = (folder / path).as_posix() if path else path
             seen.append((line.number, item_id))
             known = self.metadata.setdefault(item_id, {})
             others += [
@@ -91,18 +113,22 @@ class MediaTables:
             self.oddities.append(f"{file}: {len(others)} values were said otherwise before; {others[0]}.")
 
 
-def _read_csv(file: Path, oddities: list[str]) -> Iterator[_MediaRow]:
+def _read_csv(file: Path, oddities: list[str]) -> Iterator[_MediaRow | TableFault]:
     # Cells at the end of a line that are empty may be left out, as spreadsheets do.
     header, records = table(file, padded=True)
-    key = header.index(_key(header, file, 1))
+    key = header.index(_key(header))
     own = {header[key]} | ({"text", "lang"} if "text" in header else set())
     names = [name for name in header if name and name not in own]
     places = [header.index(name) for name in names]
     found = []
     for number, raw, cells, fault in records:
+        # A stray byte in a caption is the fault of that caption alone.
+        if not fault and not all(_is_utf8(cells[place]) for place in (key, *places)):
+            fault = "a cell is not UTF-8. Save the file as UTF-8."
         if fault:
-            raise _unreadable(file, number, fault)
-        found.append((TextLine(number, raw, "", None), cells))
+            yield TableFault(file, number, fault)
+        else:
+            found.append((TextLine(number, raw, "", None), cells))
     for name, place in zip(names, places, strict=True):
         column = [(line.number, cells[place]) for line, cells in found if cells[place]]
         oddities.extend(_almost_numbers(file, name, column))
@@ -111,7 +137,11 @@ def _read_csv(file: Path, oddities: list[str]) -> Iterator[_MediaRow]:
     for (line, cells), metadata in zip(found, rows, strict=True):
         said = dict(zip(header, cells, strict=True))
         texts = [said["text"]] if "text" in said else []
-        lang = _tag(file, line.number, said.get("lang")) if texts else None
+        try:
+            lang = canonical_tag(said["lang"]) if texts and said.get("lang") else None
+        except ValueError as error:
+            yield TableFault(file, line.number, str(error))
+            continue
         yield _MediaRow(line, _as_id(cells[key]), metadata, texts, lang)
 
 
@@ -127,40 +157,36 @@ def _almost_numbers(file: Path, name: str, column: Sequence[tuple[int, str]]) ->
         )
 
 
-def _read_jsonl(file: Path, oddities: list[str]) -> Iterator[_MediaRow]:
+def _read_jsonl(file: Path, oddities: list[str]) -> Iterator[_MediaRow | TableFault]:
     for line, fields in json_lines(file):
-        if line.fault:
-            raise _unreadable(file, line.number, line.fault)
-        key = _key(fields, file, line.number)
-        said = fields.get("text")
-        texts: list[Any] = said if isinstance(said, list) else [] if said is None else [said]
-        if not all(isinstance(text, str) for text in texts):
-            raise _unreadable(
-                file, line.number, f"text is {said!r}, but a text or a list of texts was expected."
-            )
-        own = {key} | ({"text", "lang"} if "text" in fields else set())
-        more = metadata_of_json({name: value for name, value in fields.items() if name not in own})
-        lang = _tag(file, line.number, fields.get("lang")) if texts else None
-        yield _MediaRow(line, _as_id(str(fields[key])), more, texts, lang)
+        try:
+            if line.fault:
+                raise UserError(line.fault)
+            yield _row_of(line, fields)
+        except (ValueError, RecursionError) as error:
+            yield TableFault(file, line.number, str(error))
 
 
-def _key(names: Sequence[str] | Mapping[str, object], file: Path, line: int) -> str:
+def _row_of(line: TextLine, fields: Mapping[str, Any]) -> _MediaRow:
+    """Read a line of JSON. Raises ValueError."""
+    key = _key(fields)
+    said = fields.get("text")
+    texts: list[Any] = said if isinstance(said, list) else [] if said is None else [said]
+    if not all(isinstance(text, str) for text in texts):
+        raise UserError(f"text is {said!r}, but a text or a list of texts was expected.")
+    own = {key} | ({"text", "lang"} if "text" in fields else set())
+    more = metadata_of_json({name: value for name, value in fields.items() if name not in own})
+    if not all(map(_is_utf8, (str(fields[key]), *map(str, (*more, *more.values()))))):
+        raise UserError("half of a surrogate pair (\\ud800 to \\udfff) is no character. Correct it.")
+    lang = canonical_tag(str(fields["lang"])) if texts and fields.get("lang") else None
+    return _MediaRow(line, _as_id(str(fields[key])), more, texts, lang)
+
+
+def _key(names: Collection[str]) -> str:
     key = next((name for name in KEYS if name in names), None)
     if key is None:
-        known = f"{', '.join(KEYS[:-1])} or {KEYS[-1]}"
-        raise _unreadable(file, line, f"no column is named {known}.")
+        raise UserError(f"no column is named {', '.join(KEYS[:-1])} or {KEYS[-1]}.")
     return key
-
-
-def _tag(file: Path, line: int, lang: object) -> str | None:
-    try:
-        return canonical_tag(str(lang)) if lang else None
-    except ValueError as error:
-        raise _unreadable(file, line, str(error)) from None
-
-
-def _unreadable(file: Path, line: int, fault: str) -> UserError:
-    return UserError(f"{file}, line {line}: {fault} Correct it, or move the file away.")
 
 
 def _as_id(path: str) -> str:
@@ -169,11 +195,16 @@ def _as_id(path: str) -> str:
 
 
 def _sound(line: TextLine) -> TextLine:
+    fault = None if _is_utf8(line.text) else "text is not UTF-8. Save the file as UTF-8."
+    return line._replace(fault=fault)
+
+
+def _is_utf8(text: str) -> bool:
     try:
-        line.text.encode()
+        text.encode()
     except UnicodeEncodeError:
-        return line._replace(fault="text is not UTF-8. Save the file as UTF-8.")
-    return line
+        return False
+    return True
 
 
 def _plain(path: str) -> str:

@@ -53,7 +53,8 @@ class Source:
     """Output of a reader: items of their own (or None, where captions imply them), then captions.
 
     `inputs` maps what was read to a content hash. `findings` tells, from the finished tables of items and
-    captions, what was odd about them and what was left out.
+    captions, what was odd about them and what was left out. Where the source `goes_on`, one bad record never
+    ends a build: without a reject file, faults are listed in the corpus.
     """
 
     captions: Iterable[Row]
@@ -61,6 +62,7 @@ class Source:
     inputs: Mapping[str, str] = field(default_factory=dict)
     findings: Callable[[pa.Table, pa.Table], list[str]] | None = None
     features: tuple[Features, ...] = ()
+    goes_on: bool = False
 
 
 Needed = Mapping[str, tuple[str, ...]]

@@ -21,7 +21,7 @@ from dragoman.corpus.readers.formats.captioned import (
 )
 from dragoman.errors import UserError
 from dragoman.languages import canonical_tag
-from dragoman.media.folder import IMAGE_SUFFIXES
+from dragoman.media.listing import IMAGE_SUFFIXES
 from dragoman.textfiles import TextLine
 
 ABOUT = Published(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from dragoman import textfiles
@@ -124,20 +124,31 @@ def _objects(path: Path, known: frozenset[str] | None, ignore: frozenset[str]) -
         yield Row(name, number, raw, fields, fault)
 
 
-def read_folder(folder: Path) -> Source:
-    """Read every image and video as an item, whether it has captions or not.
+def read_folder(folder: Path, exclude: Sequence[str] = (), lang: str | None = None) -> Source:
+    """Read every image and video as an item, whether it has captions or not, but what matches a pattern.
 
-    A text file that belongs to none of them is a fault: its captions would be lost without a word.
+    A text file that belongs to none of them is a fault: its captions would be lost without a word. Raises
+    UserError for captions of no language, where `lang` is none either.
     """
-    media = MediaFolder(folder)
+    media = MediaFolder(folder, exclude)
+    # A missing option is no fault of a file: listed as one, it would cost all captions.
+    texts = (one for item_id in media.ids for one in media.texts(item_id)) if lang is None else ()
+    if nameless := next((one.file for one in texts if one.lang is None), None):
+        raise UserError(f"{nameless}, line 1: lang is missing. Name it in the file name, or pass --lang.")
     return Source(
-        items=_media_items(media), captions=_media_captions(media), inputs={str(folder): media.fingerprint()}
+        items=_media_items(media),
+        captions=_media_captions(media),
+        inputs={str(folder): media.fingerprint()},
+        findings=lambda items, captions: media.left_out(),
+        goes_on=True,
     )
 
 
 def _media_items(media: MediaFolder) -> Iterator[Row]:
     for path, reason in media.unusable:
         yield Row(str(media.folder / path), 0, "", {}, reason)
+    for file, line, reason in media.faults:
+        yield Row(str(file), line, "", {}, reason)
     for item_id in media.ids:
         file = media.folder / item_id
         fields: dict[str, object] = {
@@ -159,7 +170,7 @@ def _media_captions(media: MediaFolder) -> Iterator[Row]:
     for item_id in media.ids:
         for texts in media.texts(item_id):
             yield from _lines_of(item_id, texts)
-    for path in media.strays():
+    for path in media.strays:
         reason = (
             f"there is no image or video {path[: -len('.txt')]} beside it. Add it, or move the text file "
             "elsewhere."
