@@ -46,12 +46,12 @@ def serving(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 @contextmanager
 def threaded(**indexes: Path) -> Iterator[Callable[..., tuple[str, Callable[[], None]]]]:
-    """Starts applications over these indexes in this process, which is quicker; each with fields of
-    `Access`, as its address and a function that stops it."""
-    config = ServiceSettings()
+    """Starts applications over these indexes in this process, which is quicker; each with limits and fields
+    of `Access`, as its address and a function that stops it."""
     with ExitStack() as opened:
 
-        def start(**options: Any) -> tuple[str, Callable[[], None]]:
+        def start(limits: dict[str, Any] | None = None, **options: Any) -> tuple[str, Callable[[], None]]:
+            config = ServiceSettings(**(limits or {}))
             searchers = {name: opened.enter_context(open_shelf(index)) for name, index in indexes.items()}
             app = create_app(searchers, config, Access(**options))
             bound = opened.enter_context(run.listen("127.0.0.1", 0))

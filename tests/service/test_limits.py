@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,9 +13,13 @@ from starlette.testclient import TestClient
 
 from dragoman.errors import UserError
 from dragoman.records import Entry
+from dragoman.service import bodies
+from dragoman.service.batching import Batcher
+from dragoman.service.bodies import holds_too_much
 from dragoman.service.collection import Facets
 from dragoman.service.config import ServiceSettings
 from dragoman.service.problems import UNTOLD, first_sentence
+from dragoman.service.threads import Slots
 
 SEARCH = {"text": "a red car"}
 
@@ -171,3 +176,97 @@ def test_whoever_changes_an_index_does_not_wait_for_those_who_read_its_fields() 
     # Three who ask together are answered by one reading, who asks after the change by another, which is kept.
     assert asyncio.run(ask()) == [1, 1, 1, 2, 2]
     assert len(reads) == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "too_much"),
+    [
+        (b"[" + b",".join([b"{}"] * 20_001) + b"]", False),
+        (b"[" + b",".join([b"{}"] * 20_002) + b"]", True),
+        (b"{" + b",".join([b'"a":0'] * 20_001) + b"}", False),
+        (b"{" + b",".join([b'"a":0'] * 20_002) + b"}", True),
+        # Commas in texts count for nothing, whatever their quotes and backslashes are.
+        (b'["' + b"," * 41_000 + b'"]', False),
+        (b'["' + b'\\",' * 41_000 + b'"]', False),
+        (b'["\\\\",' + b"0," * 20_001 + b'"]', True),
+        (b'["\\\\\\",' + b"0," * 20_001 + b'"]', False),
+        (b'""' * 41_000, True),
+    ],
+)
+def test_values_of_a_body_are_counted_before_it_is_read(content: bytes, too_much: bool) -> None:
+    assert holds_too_much(content) is too_much
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/search/batch", b'{"queries":[' + b",".join([b"{}"] * 30_000) + b"]}"),
+        ("/v1/embeddings", b'{"input":[' + b",".join([b'""'] * 50_000) + b"]}"),
+    ],
+)
+def test_a_body_of_many_values_is_refused_unread(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, path: str, body: bytes
+) -> None:
+    monkeypatch.setattr(bodies, "_validated", lambda *_: pytest.fail("it was read"))
+    answer = client.post(path, content=body, headers={"content-type": "application/json"})
+    assert (answer.status_code, answer.json()["detail"]) == (413, "The body holds more than 20,000 values.")
+
+
+def test_a_form_field_of_many_values_is_refused_unread(service: Callable[..., TestClient]) -> None:
+    form = {"metadata": '{"a":[' + ",".join(["0"] * 50_000) + "]}"}
+    answer = service(allow_writes=True).put("/v1/items/x", files={"image": b"x"}, data=form)
+    assert (answer.status_code, "more than 20,000 values" in answer.json()["detail"]) == (413, True)
+
+
+def test_a_slot_stays_taken_while_work_goes_on_that_nobody_waits_for() -> None:
+    go, now, most = threading.Event(), 0, 0
+
+    def work() -> None:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        assert go.wait(10)
+        now -= 1
+
+    async def impatient(slots: Slots) -> None:
+        async with asyncio.timeout(0.02), slots.one() as slot:
+            await slot.run(work)
+
+    async def all_of_them() -> None:
+        slots = Slots(2)
+        gone = await asyncio.gather(*[impatient(slots) for _ in range(6)], return_exceptions=True)
+        assert [type(one) for one in gone] == [TimeoutError] * 6
+        assert now == 2
+        go.set()
+        async with slots.one() as one, slots.one() as other:
+            await one.run(work)
+            await other.run(work)
+
+    asyncio.run(all_of_them())
+    assert (most, now) == (2, 0)
+
+
+def test_who_goes_away_leaves_no_picture_in_the_queue() -> None:
+    class Picture:
+        pass
+
+    begun, go = threading.Event(), threading.Event()
+
+    def work(asked: list[Any]) -> list[Any]:
+        begun.set()
+        assert go.wait(10)
+        return asked
+
+    batcher: Batcher[Any, Any] = Batcher(work, size=1, wait=0)
+    first = batcher.submit("first")
+    assert begun.wait(10)
+    picture = Picture()
+    left = weakref.ref(picture)
+    waiting = batcher.submit(picture)
+    del picture
+    assert left() is not None
+    waiting.cancel()
+    assert left() is None
+    go.set()
+    assert first.result(10) == "first"
+    batcher.close()

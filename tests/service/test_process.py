@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx2
@@ -23,11 +24,22 @@ def test_sigterm_finishes_what_was_begun_and_takes_no_more(shelf: Path) -> None:
         connection = http.client.HTTPConnection(where.host, where.port, timeout=30)
         body = b'{"text": "a red car", "k": 1}'
         connection.request("POST", "/v1/search", body, {"content-type": "application/json"})
+        idle = http.client.HTTPConnection(where.host, where.port, timeout=30)
+        idle.request("GET", "/healthz")
+        assert idle.getresponse().read() == b'{"status":"ok"}'
         while "dragoman_http_requests_in_flight 2.0" not in httpx2.get(f"{url}metrics").text:
             pass  # this request is the other one
         process.send_signal(signal.SIGTERM)
+        while True:
+            # Not closed under a client that may just be asking: its answer says that it is the last.
+            idle.request("GET", "/healthz")
+            with idle.getresponse() as last:
+                assert (last.status, last.read()) == (200, b'{"status":"ok"}')
+                if last.getheader("connection") == "close":
+                    break
         with connection.getresponse() as answer:
             assert (answer.status, len(answer.read()) > 0) == (200, True)
+            assert answer.getheader("connection") == "close"
         connection.close()
         output, errors = process.communicate(timeout=30)
         assert (process.returncode, output, errors) == (143, "", "")
@@ -42,8 +54,44 @@ def test_what_is_no_http_or_too_long_a_head_is_refused(shelf: Path) -> None:
         for request in (b"\x16\x03\x01 hello\r\n\r\n", b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\n\r\n"):
             with socket.create_connection((where.host, where.port), timeout=30) as connection:
                 connection.sendall(request)
-                assert connection.recv(100).startswith(b"HTTP/1.1 400 ")
+                refused = connection.recv(2000)
+                assert refused.startswith(b"HTTP/1.1 400 ")
+                assert b"content-type: application/problem+json\r\n" in refused
         assert httpx2.get(f"{url}healthz").status_code == 200
+
+
+def head(of: socket.socket) -> bytes:
+    of.settimeout(10)
+    try:
+        return of.recv(15)
+    except ConnectionResetError:
+        return b""
+
+
+def test_who_never_ends_the_head_of_a_request_is_closed_and_locks_no_one_out(shelf: Path) -> None:
+    begun = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nX: "
+    with threaded(shelf=shelf) as start, ExitStack() as opened:
+
+        def connect(url: str, content: bytes = b"") -> socket.socket:
+            where = httpx2.URL(url)
+            one = opened.enter_context(socket.create_connection((where.host, where.port), timeout=30))
+            one.sendall(content)
+            return one
+
+        late, _ = start({"head_seconds": 0.2})
+        # Nothing, a part of the first head, a part of the second one, and one that is whole.
+        held = [connect(late, content) for content in (b"", begun, begun + b"\r\n\r\n" + begun)]
+        assert [head(one) for one in held] == [b"", b"", b"HTTP/1.1 200 OK"]
+        while held[2].recv(1000):
+            pass  # the answer to its first request, and the end
+
+        few, _ = start({"max_connections": 4})
+        held = [connect(few, begun) for _ in range(10)]
+        assert httpx2.get(f"{few}healthz").status_code == 200
+        # The longest waiting ones had to go: four may stay, one of whom was the one who asked.
+        assert [head(one) for one in held[:6]] == [b""] * 6
+        held[-1].sendall(b"\r\n\r\n")
+        assert head(held[-1]) == b"HTTP/1.1 200 OK"
 
 
 def test_a_port_that_is_taken_is_told(shelf: Path) -> None:

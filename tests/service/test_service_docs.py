@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
@@ -28,6 +29,46 @@ def test_the_routes_of_the_page_are_those_of_the_service(client: TestClient) -> 
     served = {f"{method.upper()} {path}" for path, methods in described.items() for method in methods}
     told = set(re.findall(r"`((?:GET|POST|PUT|DELETE) /[^`?]*)", PAGE))
     assert {route.replace("{id}", "{item_id}") for route in told} == served
+
+
+def test_openapi_says_what_is_sent(service: Callable[..., TestClient], own_shelf: Path) -> None:
+    client = service(own_shelf, allow_writes=True, limits={"max_batch": 7})
+    described = client.get("/openapi.json").json()
+    photo = {"image": (own_shelf.parent / "photos" / "001.jpg").read_bytes()}
+    for method, path, asked in [
+        ("get", "/v1/items/{item_id}/thumbnail", {}),
+        ("get", "/v1/items/{item_id}/thumbnail", {"headers": {"accept": "image/webp"}}),
+        ("get", "/v1/items/{item_id}/media", {}),
+        ("get", "/v1/items/{item_id}", {}),
+        ("get", "/v1/items", {}),
+        ("get", "/v1/items", {"params": {"limit": "many"}}),
+        ("get", "/v1/collections", {}),
+        ("get", "/metrics", {}),
+        ("get", "/healthz", {}),
+        ("get", "/readyz", {}),
+        ("post", "/v1/search", {"json": {"text": "a"}}),
+        ("post", "/v1/search", {"json": {"text": ""}}),
+        ("post", "/v1/search/batch", {"json": {"queries": [{"text": "a"}]}}),
+        ("post", "/v1/search/batch", {"json": {"queries": [{"text": "a"}] * 8}}),
+        ("post", "/v1/embeddings", {"json": {"input": "a"}}),
+        ("put", "/v1/items/{item_id}", {"files": photo}),
+        ("put", "/v1/items/{item_id}", {"files": photo}),
+        ("delete", "/v1/items/{item_id}", {}),
+        ("delete", "/v1/items/{item_id}", {}),
+    ]:
+        item_id = "001.jpg" if method == "get" else "new"
+        answer = client.request(method.upper(), path.replace("{item_id}", item_id), **asked)
+        responses = described["paths"][path][method]["responses"]
+        told = responses.get(str(answer.status_code), responses["default"] if answer.is_error else None)
+        assert told is not None, (method, path, answer.status_code)
+        sent = answer.headers.get("content-type", "").partition(";")[0]
+        assert sent in told.get("content", {"": None}), (method, path, sent)
+    assert not any("422" in way["responses"] for ways in described["paths"].values() for way in ways.values())
+    bodies = described["components"]["schemas"]
+    assert bodies["BatchRequest"]["properties"]["queries"]["maxItems"] == 7
+    assert bodies["EmbeddingsRequest"]["properties"]["input"]["anyOf"][1]["maxItems"] == 7
+    assert bodies["SearchRequest"]["properties"]["text"]["maxLength"] == 1000
+    assert "instance" in bodies["ProblemDetails"]["required"]
 
 
 def test_the_metrics_of_the_page_are_those_of_the_service(client: TestClient) -> None:

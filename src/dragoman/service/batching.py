@@ -36,7 +36,7 @@ class Batcher(Generic[Asked, Answered]):
         self._wait = wait
         self._worked = worked
         # Not bounded here: `max_requests` bounds who may wait, and tells all others to come back.
-        self._queue: queue.SimpleQueue[tuple[Asked, Future[Answered]] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[tuple[list[Asked], Future[Answered]] | None] = queue.SimpleQueue()
         self._closed = False
         self._start()
 
@@ -47,6 +47,10 @@ class Batcher(Generic[Asked, Answered]):
 
     async def ask(self, asked: Asked) -> Answered:
         """The answer, once its batch is done. A caller that stops waiting leaves a batch not yet begun."""
+        return await asyncio.wrap_future(self.submit(asked))
+
+    def submit(self, asked: Asked) -> Future[Answered]:
+        """The future of the answer; cancelled before its batch has begun, nothing is computed for it."""
         if self._closed:
             raise RuntimeError("asked after close")
         if self._process != os.getpid():
@@ -55,8 +59,11 @@ class Batcher(Generic[Asked, Answered]):
             self._queue = queue.SimpleQueue()
             self._start()
         future: Future[Answered] = Future()
-        self._queue.put((asked, future))
-        return await asyncio.wrap_future(future)
+        waiting = [asked]
+        # Who went away leaves a place in the queue, but not the picture that was asked with.
+        future.add_done_callback(lambda _: waiting.clear())
+        self._queue.put((waiting, future))
+        return future
 
     def close(self) -> None:
         """Finish what was asked, and stop the thread. Calling it twice is fine."""
@@ -73,12 +80,12 @@ class Batcher(Generic[Asked, Answered]):
             batch = [first]
             going = self._gather(batch)
             # Who went away while waiting has cancelled the future; nothing is computed for them.
-            wanted = [(asked, future) for asked, future in batch if future.set_running_or_notify_cancel()]
+            wanted = [(asked[0], future) for asked, future in batch if future.set_running_or_notify_cancel()]
             if wanted:
                 self._worked(len(wanted))
                 self._answer(wanted)
 
-    def _gather(self, batch: list[tuple[Asked, Future[Answered]]]) -> bool:
+    def _gather(self, batch: list[tuple[list[Asked], Future[Answered]]]) -> bool:
         """Add what arrives in time; False where the end was called meanwhile."""
         until = time.monotonic() + self._wait
         while len(batch) < self._size:

@@ -13,6 +13,7 @@ from starlette.datastructures import UploadFile
 
 from dragoman.service import schemas
 from dragoman.service.problems import Problem, field_errors
+from dragoman.service.threads import in_thread
 
 Model = TypeVar("Model", bound=schemas.Request)
 MEDIA = ("image", "video")
@@ -20,6 +21,21 @@ MEDIA = ("image", "video")
 MAX_PARTS = 20
 MAX_PART = 1 << 20
 """Limits of a form, apart from its file: parts, and bytes of each."""
+
+
+MAX_VALUES = 20_000
+"""Values of a body of JSON, more than any that fits may hold: once read, each takes some 100 bytes."""
+_OTHERS = bytes(set(range(256)) - set(b'",'))
+
+
+def holds_too_much(content: bytes) -> bool:
+    """Tell if JSON has more than `MAX_VALUES` values, in a few passes and without reading it."""
+    # Quotes that end no text go first. Commas in texts count for nothing, and those are between quotes.
+    signs = content.replace(b"\\\\", b"").replace(b'\\"', b"").translate(None, _OTHERS)
+    if signs.count(b'"') > 4 * MAX_VALUES:
+        return True
+    # One before each value but the first of its list or object. Pydantic bounds how deep those are nested.
+    return b"".join(signs.split(b'"')[::2]).count(b",") > MAX_VALUES
 
 
 class Body(NamedTuple, Generic[Model]):
@@ -34,7 +50,11 @@ async def read(request: Request, model: type[Model]) -> Body[Model]:
     """The body as `model`. Raises Problem: 400 for what cannot be read, 415, 422 for what does not fit."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type == "application/json":
-        return of_json(_validated(model, await request.body()))
+        content = await request.body()
+        # Asked in a thread: some of its steps pass over the whole body.
+        if len(content) > MAX_VALUES and await in_thread(holds_too_much, content):
+            raise Problem(413, f"The body holds more than {MAX_VALUES:,} values.")
+        return of_json(_validated(model, content))
     if media_type == "multipart/form-data" and media_fields(model):
         return await _form(request, model)
     raise Problem(
@@ -97,6 +117,8 @@ async def _form(request: Request, model: type[Model]) -> Body[Model]:
 def _from_form(model: type[schemas.Request], name: str, value: str) -> Any:
     if name not in model.json_fields:
         return value
+    if holds_too_much(value.encode("utf-8", "surrogatepass")):
+        raise Problem(413, f"The field {name} of the form holds more than {MAX_VALUES:,} values.")
     try:
         return from_json(value, allow_inf_nan=False)
     except ValueError:

@@ -8,13 +8,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
-import anyio
-from anyio import to_thread
 from fastapi import Request
 
 from dragoman.errors import UserError
@@ -25,6 +22,7 @@ from dragoman.service.batching import Batcher
 from dragoman.service.config import ServiceSettings
 from dragoman.service.metrics import Gauges, Metrics
 from dragoman.service.problems import Problem
+from dragoman.service.threads import Slots, in_thread
 from dragoman.service.thumbnails import Thumbnails
 from dragoman.stores import Filter, Store, parse
 from dragoman.stores.filters import compared_fields
@@ -36,7 +34,6 @@ if TYPE_CHECKING:
     from dragoman.index.folder import IndexInfo
     from dragoman.search.searcher import Searcher
 
-T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 FEW = 24
@@ -238,7 +235,7 @@ class State:
     config: ServiceSettings
     metrics: Metrics
     thumbnails: Thumbnails
-    decoding: anyio.CapacityLimiter
+    decoding: Slots
     """Images that are decoded or held decoded at once, and videos that are read."""
     writable: bool
     media_roots: tuple[Path, ...] = ()
@@ -257,12 +254,6 @@ def state_of(request: Request) -> State:
     """The state of the application that a request came to."""
     found: State = request.app.state.service
     return found
-
-
-async def in_thread(work: Callable[..., T], *arguments: Any, **named: Any) -> T:
-    """Return the result of `work`, done in a thread. A caller that is cancelled stops waiting for it."""
-    # A thread cannot be stopped: it ends for itself, while the request's clock has run out long before.
-    return await to_thread.run_sync(partial(work, *arguments, **named), abandon_on_cancel=True)
 
 
 def address_of(request: Request, collection: Collection, item_id: str) -> tuple[str, str]:

@@ -32,6 +32,10 @@ class ServiceSettings:
     """Until an answer begins (504)."""
     max_requests: int = 128
     """Worked on or waiting at once; more are sent away (503 with Retry-After)."""
+    max_connections: int = 1000
+    """Held open at once, or half of the files that the system allows; then the longest idle one is closed."""
+    head_seconds: float = 10.0
+    """For the head of a request to come in; then the connection is closed."""
     decoding: int = 4
     """Images and videos decoded at once; with their megapixels this bounds their memory."""
     batch_size: int = 32

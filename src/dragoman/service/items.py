@@ -23,9 +23,10 @@ from dragoman.index.entries import middle_of
 from dragoman.media.images import ImageError, format_of, open_image
 from dragoman.records import Entry
 from dragoman.service import bodies, schemas, thumbnails
-from dragoman.service.collection import Collection, State, address_of, filter_of, in_thread, state_of
+from dragoman.service.collection import Collection, State, address_of, filter_of, state_of
 from dragoman.service.problems import Problem, reason_of
 from dragoman.service.schemas import item_of
+from dragoman.service.threads import in_thread
 from dragoman.stores.as_json import metadata_of
 from dragoman.stores.checks import check_entry
 
@@ -91,7 +92,8 @@ MEDIA_TYPES = {
     ".ogv": "video/ogg",
     ".webm": "video/webm",
 }
-"""All others are sent as bytes without a type, for saving."""
+BYTES = "application/octet-stream"
+"""Type of all others, which are sent for saving."""
 BEGIN = 256
 # JPEG, PNG, GIF, BMP, TIFF; JPEG 2000, ICO, PNM, TGA; WebP and AVI; MP4, QuickTime, AVIF, HEIC; Matroska;
 # Ogg, ASF, Flash, MPEG, MXF, MPEG transport streams of packets of 188 and of 192 bytes.
@@ -139,8 +141,8 @@ async def put(request: Request, item_id: str, of: Of = None) -> JSONResponse:
     body = await bodies.read(request, schemas.ItemRequest)
     if body.image is None:
         raise Problem(422, "Give the image: base64 in the field image, or a file of that name in a form.")
-    async with state.decoding:
-        created, entry = await in_thread(_store, state, collection, item_id, body.asked, body.image)
+    async with state.decoding.one() as slot:
+        created, entry = await slot.run(_store, state, collection, item_id, body.asked, body.image)
     collection.facets.forget()
     return JSONResponse(
         _item(request, collection, entry).model_dump(),
@@ -177,9 +179,9 @@ async def thumbnail(
             return Response(status_code=304, headers=headers)
         content = state.thumbnails.get(tag)
         if content is None:
-            async with state.decoding:
+            async with state.decoding.one() as slot:
                 how = state.config.for_images
-                content = await in_thread(thumbnails.render, file, side, format, how, at)
+                content = await slot.run(thumbnails.render, file, side, format, how, at)
             state.thumbnails.put(tag, content)
     except ImageError as error:
         raise Problem(404, f"The item's picture cannot be shown: {reason_of(error)}.") from None
@@ -205,7 +207,7 @@ async def media(request: Request, item_id: str, of: Of = None) -> Response:
     return FileResponse(
         file,
         stat_result=state,
-        media_type=media_type or "application/octet-stream",
+        media_type=media_type or BYTES,
         filename=file.name,
         content_disposition_type="inline" if media_type else "attachment",
         headers={"cache-control": PRIVATE, "content-security-policy": "default-src 'none'; sandbox"},

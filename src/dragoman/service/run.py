@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 from dragoman.errors import UserError
 from dragoman.service.config import ServiceSettings
+from dragoman.service.connections import BACKLOG, Server, protocol
 from dragoman.settings import make, pairs
 
 MAX_HEADERS = 32_768
@@ -72,7 +73,7 @@ def address(bound: socket.socket) -> str:
 
 def server(app: FastAPI, config: ServiceSettings, root_path: str) -> uvicorn.Server:
     """The server, which on SIGTERM or SIGINT takes no more requests and finishes those it has."""
-    return uvicorn.Server(
+    return Server(
         uvicorn.Config(
             app,
             log_config=None,
@@ -83,7 +84,8 @@ def server(app: FastAPI, config: ServiceSettings, root_path: str) -> uvicorn.Ser
             timeout_graceful_shutdown=max(1, round(config.drain_seconds)),
             # Forwarded headers would let any client name another address or scheme.
             proxy_headers=False,
-            http="h11",
+            http=protocol(config),
+            backlog=BACKLOG,
             ws="none",
             lifespan="on",
         )

@@ -204,6 +204,30 @@ class MetadataField(BaseModel):
     maximum: float | None = None
 
 
+class Status(BaseModel):
+    """The state of the service, in a word."""
+
+    status: Literal["ok", "ready"]
+
+
+class FieldError(BaseModel):
+    """A field of a request that does not fit."""
+
+    field: str
+    message: str
+
+
+class ProblemDetails(BaseModel):
+    """Problem details (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str = Field(description="Names the request as the service's log does")
+    errors: list[FieldError] = Field(default_factory=list)
+
+
 class CollectionSummary(BaseModel):
     """A collection in the list of all."""
 

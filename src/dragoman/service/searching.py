@@ -19,10 +19,11 @@ from dragoman.media.images import ImageError, open_image
 from dragoman.media.video import VideoPart
 from dragoman.search.query import Answer, Query
 from dragoman.service import bodies, schemas
-from dragoman.service.collection import Collection, State, address_of, filter_of, in_thread, state_of
+from dragoman.service.collection import Collection, State, address_of, filter_of, state_of
 from dragoman.service.config import ServiceSettings
 from dragoman.service.problems import Problem, first_sentence, reason_of
 from dragoman.service.schemas import found_of, language_of
+from dragoman.service.threads import Slot, in_thread
 
 LOOK_SECONDS = 0.25
 """Seconds between two looks at whether the client still waits."""
@@ -35,7 +36,7 @@ def part_of(video: bytes | None, config: ServiceSettings) -> VideoPart | None:
     return VideoPart(source=video, decoding=config.for_videos, max_seconds=config.max_video_seconds)
 
 
-async def _answer_to_video(request: Request, collection: Collection, query: Query) -> Answer:
+async def _answer_to_video(request: Request, collection: Collection, query: Query, slot: Slot) -> Answer:
     """The answer to a query with a clip, which is decoded no longer than its client waits.
 
     Raises Problem 422 for a video that cannot be used, 501 where this service reads none.
@@ -50,7 +51,7 @@ async def _answer_to_video(request: Request, collection: Collection, query: Quer
     part = replace(query.video, check=check)
     looking = asyncio.create_task(_look_for_the_client(request, gone))
     try:
-        return await in_thread(collection.answer, replace(query, video=part))
+        return await slot.run(collection.answer, replace(query, video=part))
     except ImageError as error:
         raise Problem(422, f"The video cannot be used: {reason_of(error)}.") from None
     except MissingExtraError as error:
@@ -114,12 +115,12 @@ async def _answer(request: Request, body: bodies.Body[schemas.SearchRequest]) ->
     _check(body, state)
     collection = state.collection(asked.collection)
     async with AsyncExitStack() as held:
-        opened = None
+        opened, slot = None, Slot()
         if body.image is not None or body.video is not None:
             # Decoded, an image takes far more memory than its file: it counts until it is answered.
-            await held.enter_async_context(state.decoding)
+            slot = await held.enter_async_context(state.decoding.one())
         if body.image is not None:
-            opened = await in_thread(open_image, body.image, state.config.for_images)
+            opened = await slot.run(open_image, body.image, state.config.for_images)
         query = Query(
             text=asked.text,
             image=opened,
@@ -132,9 +133,9 @@ async def _answer(request: Request, body: bodies.Body[schemas.SearchRequest]) ->
             min_score=asked.min_score,
         )
         if query.video is None:
-            answer = await collection.queries.ask(query)
+            answer = await slot.until(collection.queries.submit(query))
         else:
-            answer = await _answer_to_video(request, collection, query)
+            answer = await _answer_to_video(request, collection, query, slot)
     state.metrics.answered(query, answer, collection.languages)
     return _response(request, collection, answer)
 

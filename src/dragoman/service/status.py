@@ -6,12 +6,13 @@ import hashlib
 from importlib import resources
 
 from fastapi import Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from dragoman.service import schemas
-from dragoman.service.collection import Collection, State, Summary, in_thread, state_of
+from dragoman.service.collection import Collection, State, Summary, state_of
 from dragoman.service.problems import Problem
+from dragoman.service.threads import in_thread
 
 MEDIA_TYPES = {
     "html": "text/html; charset=utf-8",
@@ -75,19 +76,19 @@ async def collection(request: Request, name: str) -> schemas.CollectionDetails:
     return await in_thread(_details, state, one, summary)
 
 
-async def healthz() -> JSONResponse:
+async def healthz() -> schemas.Status:
     """The process answers."""
-    return JSONResponse({"status": "ok"})
+    return schemas.Status(status="ok")
 
 
-async def readyz(request: Request) -> JSONResponse:
+async def readyz(request: Request) -> schemas.Status:
     """Every collection can be searched."""
     for one in state_of(request).collections.values():
         try:
             await in_thread(_count, one)
         except Exception:
             raise Problem(503, f"The collection {one.name} cannot be searched at the moment.") from None
-    return JSONResponse({"status": "ready"})
+    return schemas.Status(status="ready")
 
 
 async def metrics(request: Request) -> Response:
