@@ -35,6 +35,7 @@ from dragoman.index.items import Rejected, open_items
 from dragoman.index.plan import make_plan
 from dragoman.index.reading import ItemReader
 from dragoman.index.update import Done, Update
+from dragoman.index.uploads import finish_changes, has_changes
 from dragoman.media.images import DECODING, Decoding, ImageError
 from dragoman.models.identity import CALIBRATION, languages_of, model_in
 from dragoman.progress import bar
@@ -108,6 +109,9 @@ def index_media(
     with sole_writer(folder):
         before = read_info(folder) if (folder / MANIFEST).is_file() else None
         _require_same_media(before, items.root, folder)
+        if before is not None and has_changes(folder):
+            with open_generation(before) as store:
+                finish_changes(folder, store)
         info = _next_info(folder, model, items.root, before, options)
         load = partial(load_encoder, model, options.device, info.vision)
         reader = ItemReader(items, load, options.decoding)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -18,15 +18,18 @@ from dragoman.errors import UserError
 from dragoman.folders import MANIFEST
 from dragoman.index.folder import IndexInfo, open_generation, read_info
 from dragoman.media.video import VideoPart
+from dragoman.records import Entry
 from dragoman.retrievers.base import Encoder
 from dragoman.retrievers.loading import image_fingerprint, load_encoder, model_fingerprint
 from dragoman.retrievers.videos import encode_video
 from dragoman.search.calibration import Calibration
-from dragoman.stores import Store
+from dragoman.stores import Filter, Match, Store
 
 T = TypeVar("T")
 KEPT = 256
 """Videos that were asked with whose vectors are kept."""
+ATTEMPTS = 10
+"""Times that work is begun where the index is swapped while it is done."""
 
 
 class VideoVectors:
@@ -96,16 +99,17 @@ class LiveIndex:
 
     def run(self, work: Callable[[Opened], T]) -> T:
         """Return what `work` makes of the current state; do it again where that was replaced meanwhile."""
-        while True:
+        for _ in range(ATTEMPTS):
             with self.using() as opened:
                 try:
                     return work(opened)
-                except UserError:
-                    raise
-                except Exception:
-                    # The files of a generation go when another takes its place.
+                except Exception as error:
+                    # The files of a generation go when another takes its place. What a store says of that may
+                    # look like an error of the caller, so it counts only while the state is still there.
                     if _stamp(self.folder) == opened.stamp:
                         raise
+                    failed = error
+        raise failed
 
     @contextmanager
     def using(self) -> Iterator[Opened]:
@@ -137,8 +141,23 @@ class LiveIndex:
 
     def _open(self, before: Opened | None) -> Opened:
         """Open all that the manifest names; what has not changed is taken over."""
-        # The stamp first: a manifest that is replaced meanwhile is read again by the next search.
-        stamp = _stamp(self.folder)
+        for _ in range(ATTEMPTS):
+            # The stamp first: a manifest that is replaced meanwhile is read again.
+            stamp = _stamp(self.folder)
+            try:
+                opened = self._open_as(stamp, before)
+            except Exception:
+                if _stamp(self.folder) == stamp:
+                    raise
+                continue
+            if _stamp(self.folder) == stamp:
+                return opened
+            # The generation may have gone while it was opened, and been made anew, without entries.
+            if before is None or opened.shared is not before.shared:
+                opened.store.close()
+        raise UserError(f"{self.folder} changes faster than it can be opened. Try again.")
+
+    def _open_as(self, stamp: tuple[int, ...], before: Opened | None) -> Opened:
         info = read_info(self.folder)
         if before and before.info.fingerprint == info.fingerprint:
             model, videos = before.model, before.videos
@@ -157,6 +176,63 @@ class LiveIndex:
             shared=shared,
             stamp=stamp,
         )
+
+
+class LiveStore(Store):
+    """The store of an index folder across swaps: every call goes to the one of that moment."""
+
+    def __init__(self, live: LiveIndex, writing: Callable[[], AbstractContextManager[Opened]]) -> None:
+        """`writing` holds the index for a change."""
+        self._live, self._writing = live, writing
+
+    @property
+    def width(self) -> int:  # type: ignore[override]
+        """D."""
+        return self._live.run(lambda opened: opened.store.width)
+
+    def add(self, entries: Sequence[Entry], vectors: NDArray[np.float32]) -> None:
+        with self._writing() as opened:
+            opened.store.add(entries, vectors)
+
+    def update(self, entries: Sequence[Entry], vectors: NDArray[np.float32] | None = None) -> None:
+        with self._writing() as opened:
+            opened.store.update(entries, vectors)
+
+    def delete(self, item_ids: Iterable[str]) -> int:
+        with self._writing() as opened:
+            return opened.store.delete(item_ids)
+
+    def search(self, vectors: NDArray[np.float32], k: int, filter: Filter | None = None) -> list[list[Match]]:
+        return self._live.run(lambda opened: opened.store.search(vectors, k, filter))
+
+    def get(self, item_ids: Sequence[str]) -> list[Entry | None]:
+        return self._live.run(lambda opened: opened.store.get(item_ids))
+
+    def vectors(self, item_ids: Sequence[str]) -> NDArray[np.float32]:
+        return self._live.run(lambda opened: opened.store.vectors(item_ids))
+
+    def scan(self, after: str = "", limit: int = 1000, filter: Filter | None = None) -> list[Entry]:
+        return self._live.run(lambda opened: opened.store.scan(after, limit, filter))
+
+    def count(self, filter: Filter | None = None) -> int:
+        return self._live.run(lambda opened: opened.store.count(filter))
+
+    def size(self) -> int:
+        return self._live.run(lambda opened: opened.store.size())
+
+    def build(self, queries: NDArray[np.float32] | None = None) -> None:
+        with self._writing() as opened:
+            opened.store.build(queries)
+
+    def describe(self) -> Mapping[str, object]:
+        return self._live.run(lambda opened: opened.store.describe())
+
+    def check(self) -> list[str]:
+        """List what is wrong with the store, where it can tell."""
+        return self._live.run(lambda opened: getattr(opened.store, "check", list[str])())
+
+    def close(self) -> None:
+        """Do nothing: the index closes its stores."""
 
 
 def _stamp(folder: Path) -> tuple[int, ...]:

@@ -6,7 +6,8 @@ Q queries, J width of the vectors.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -18,7 +19,7 @@ from dragoman.folders import sole_writer
 from dragoman.index.folder import IndexInfo
 from dragoman.records import Entry
 from dragoman.search.answering import answers, vectors_of_videos
-from dragoman.search.live import LiveIndex, Opened
+from dragoman.search.live import LiveIndex, LiveStore, Opened
 from dragoman.search.query import Answer, Query
 from dragoman.stores import Store
 
@@ -55,9 +56,8 @@ class Searcher:
 
     @property
     def store(self) -> Store:
-        """The store of the index as it is now. It is not yours to close, and another after a swap."""
-        with self._live.using() as opened:
-            return opened.store
+        """The store of the index as it is at each call, also after a swap. It is not yours to close."""
+        return LiveStore(self._live, self.writing)
 
     def search(self, query: Query | str) -> Answer:
         """Answer one query, or a text with all options as they are by default. Raises as `search_many`."""
@@ -101,19 +101,47 @@ class Searcher:
         file = (root / entry.path).resolve()
         return file if file.is_relative_to(root) and file != root else None
 
-    def add(self, entry: Entry, image: str | Path | Image) -> None:
-        """Embed an image and store its entry, durably; an entry of the same id is replaced.
+    def add(
+        self, entry: Entry, image: str | Path | Image, *, begin: Callable[[], object] = lambda: None
+    ) -> Entry | None:
+        """Embed an image and store its entry, durably; returns the entry of the same id that it replaced.
 
-        Raises UserError where the image cannot be read, the entry is malformed, or another process writes.
+        `begin` is called once the index is held, before anything is stored. Raises UserError where the image
+        cannot be read, the entry is malformed, or another process writes.
         """
-        self._live.run(partial(self._add, entry, image))
+        with self._live.using() as opened:
+            # Before the index is held: others need not wait for it.
+            model, vectors_1J = opened.model, opened.model.encode_image([image])
+        with self.writing() as opened:
+            if opened.model is not model:
+                vectors_1J = opened.model.encode_image([image])
+            begin()
+            (before,) = opened.store.get([entry.item_id])
+            (opened.store.add if before is None else opened.store.update)([entry], vectors_1J)
+        return before
 
     def delete(self, item_ids: Iterable[str]) -> int:
         """Remove entries, durably; their files stay. Returns how many there were.
 
         Raises UserError where another process writes.
         """
-        return self._live.run(partial(self._delete, list(item_ids)))
+        return len(self.take(item_ids))
+
+    def take(self, item_ids: Iterable[str], *, begin: Callable[[], object] = lambda: None) -> list[Entry]:
+        """Remove entries, durably, and return those that were there. `begin` and errors as of `add`."""
+        with self.writing() as opened:
+            begin()
+            found = [entry for entry in opened.store.get(list(item_ids)) if entry is not None]
+            opened.store.delete([entry.item_id for entry in found])
+        return found
+
+    @contextmanager
+    def writing(self) -> Iterator[Opened]:
+        """Hold the index for changes, and give its state. Raises UserError where another process writes."""
+        # The state after the lock: one that was looked at before may be swapped out while the lock is waited
+        # for, and what is written to it is lost.
+        with self._writing, sole_writer(self._live.folder), self._live.using() as opened:
+            yield opened
 
     def close(self) -> None:
         """Release files and connections once searches in other threads have ended. Twice is fine."""
@@ -124,13 +152,3 @@ class Searcher:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _add(self, entry: Entry, image: str | Path | Image, opened: Opened) -> None:
-        vectors = opened.model.encode_image([image])
-        with self._writing, sole_writer(self._live.folder):
-            known = opened.store.get([entry.item_id])[0] is not None
-            (opened.store.update if known else opened.store.add)([entry], vectors)
-
-    def _delete(self, item_ids: list[str], opened: Opened) -> int:
-        with self._writing, sole_writer(self._live.folder):
-            return opened.store.delete(item_ids)

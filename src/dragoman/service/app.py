@@ -108,6 +108,9 @@ def create_app(searchers: Mapping[str, Searcher], config: ServiceSettings, acces
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        if app.state.service.writable:
+            for one in opened.values():
+                await anyio.to_thread.run_sync(one.finish_changes)
         await _warm(opened.values())
         yield
         for one in opened.values():

@@ -15,6 +15,7 @@ from urllib.parse import quote, urlencode
 from fastapi import Request
 
 from dragoman.errors import UserError
+from dragoman.index.uploads import finish_changes, has_changes
 from dragoman.records import Entry, Scalar
 from dragoman.search.query import Answer, Query
 from dragoman.service import schemas
@@ -93,6 +94,18 @@ class Collection:
     def _vectors(self, texts: list[str]) -> list[NDArray[np.float32]]:
         _ = self.info
         return list(self.searcher.encode_text(texts))
+
+    def finish_changes(self) -> None:
+        """Remove uploaded files of changes that a kill cut off: somebody asked for their deletion."""
+        if not has_changes(self.searcher.info.folder):
+            return
+        try:
+            with self.searcher.writing() as opened:
+                removed = finish_changes(opened.info.folder, opened.store)
+            log.info("collection %s: removed %d uploads of changes that were cut off", self.name, removed)
+        except (UserError, OSError) as error:
+            # A process that writes now does it itself, at its own start.
+            log.warning("collection %s: uploads that were cut off stay for now: %s", self.name, error)
 
     def close(self) -> None:
         """Finish what was asked and close the index."""

@@ -9,7 +9,7 @@ import hashlib
 import logging
 import os
 import re
-from dataclasses import replace
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -18,8 +18,8 @@ from fastapi import Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 
 from dragoman.errors import MissingExtraError, UserError
-from dragoman.folders import atomic_path
 from dragoman.index.entries import middle_of
+from dragoman.index.uploads import UPLOADS, forget_upload, keep_upload, note_change, upload_path
 from dragoman.media.images import ImageError, format_of, open_image
 from dragoman.records import Entry
 from dragoman.service import bodies, schemas, thumbnails
@@ -33,41 +33,12 @@ from dragoman.stores.checks import check_entry
 log = logging.getLogger(__name__)
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-UPLOADS = "uploads"
-"""Folder of the index that keeps files which came over HTTP, one for each item."""
 SUFFIX = {"JPEG": ".jpg", "MPO": ".jpg", "TIFF": ".tif", "JPEG2000": ".jp2"}
-
-
-def keep_upload(folder: Path, item_id: str, image: bytes) -> Path:
-    """Write an image that can be opened, durably, and say where it is.
-
-    The name is made of digests: nothing that a client wrote becomes part of a path.
-    """
-    format = format_of(image)
-    suffix = SUFFIX.get(format, f".{format.lower()}")
-    target = folder / UPLOADS / f"{_digest(item_id.encode())}-{_digest(image)}{suffix}"
-    if not target.exists():
-        with atomic_path(target) as temporary:
-            temporary.write_bytes(image)
-    return target
-
-
-def forget_upload(folder: Path, entry: Entry | None, *, unless: Entry | None = None) -> None:
-    """Remove the file of an entry if it was uploaded, and `unless` is not kept in the same one."""
-    if entry is None or entry.path is None or (unless is not None and unless.path == entry.path):
-        return
-    file = Path(entry.path)
-    if file.parent == (folder / UPLOADS).absolute():
-        file.unlink(missing_ok=True)
 
 
 def source_of(image: bytes) -> str:
     """The digest that an entry's `source` holds."""
     return "upload:" + hashlib.sha256(image).hexdigest()
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:16]
 
 
 Of = Annotated[str | None, Parameter(alias="collection", max_length=100)]
@@ -223,33 +194,61 @@ def _store(
     except ImageError as error:
         raise Problem(422, f"The image cannot be used: {reason_of(error)}.") from None
     folder = collection.info.folder
+    format = format_of(image)
+    file = upload_path(folder, item_id, image, SUFFIX.get(format, f".{format.lower()}"))
     entry = Entry(
         item_id=item_id,
-        path=None,
+        path=str(file),
         metadata=metadata_of(asked.metadata),
         captions=asked.captions,
         source=source_of(image),
     )
     # What no store takes is the caller's fault, and final: it is told before anything is written.
     check_entry(entry)
-    (before,) = collection.searcher.store.get([item_id])
+    notes: list[Path] = []
+
+    def begin() -> None:
+        notes.append(note_change(folder, item_id))
+        keep_upload(file, image)
+
     try:
-        entry = replace(entry, path=str(keep_upload(folder, item_id, image).absolute()))
-        collection.searcher.add(entry, opened)
+        before = collection.searcher.add(entry, opened, begin=begin)
+        forget_upload(folder, before)
     except (UserError, OSError) as error:
-        forget_upload(folder, entry, unless=before)
+        _forget_unstored(collection, entry)
         raise _unwritten(collection, error) from None
-    forget_upload(folder, before, unless=entry)
+    finally:
+        _forget_notes(notes)
     return before is None, entry
 
 
 def _remove(collection: Collection, entry: Entry) -> None:
-    folder = collection.info.folder
+    folder, notes = collection.info.folder, list[Path]()
     try:
-        collection.searcher.delete([entry.item_id])
+        # Whatever entry is there by then: another may have taken the place of the one that was read.
+        for taken in collection.searcher.take(
+            [entry.item_id], begin=lambda: notes.append(note_change(folder, entry.item_id))
+        ):
+            forget_upload(folder, taken)
     except (UserError, OSError) as error:
         raise _unwritten(collection, error) from None
-    forget_upload(folder, entry)
+    finally:
+        _forget_notes(notes)
+
+
+def _forget_unstored(collection: Collection, entry: Entry) -> None:
+    """Remove the file of an entry that was not stored."""
+    # Looked up: an error may come after the commit.
+    with suppress(UserError, OSError):
+        (stored,) = collection.searcher.store.get([entry.item_id])
+        if stored is None or stored.path != entry.path:
+            forget_upload(collection.info.folder, entry)
+
+
+def _forget_notes(notes: list[Path]) -> None:
+    for note in notes:
+        with suppress(OSError):  # the change itself is done
+            note.unlink(missing_ok=True)
 
 
 def _unwritten(collection: Collection, error: UserError | OSError) -> Problem:
