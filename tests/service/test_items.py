@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from PIL import Image
@@ -135,6 +136,22 @@ def test_an_id_that_ends_like_an_address_is_an_id(
     assert client.delete(address).status_code == 204
     assert client.get(address).status_code == 404
     assert client.get("/v1/items/000.jpg").status_code == 200
+
+
+def test_pictures_called_like_moments_of_one_video_do_not_hide_one_another(
+    service: Callable[..., TestClient], own_shelf: Path
+) -> None:
+    client = service(own_shelf, allow_writes=True)
+    names = ["x.jpg#t=1.00,2.00", "x.jpg#t=3.00,4.00", "x.jpg"]
+    for name in names:
+        assert client.put(f"/v1/items/{quote(name, safe='')}", files={"image": png("red")}).status_code == 201
+    hits = client.post("/v1/search", json={"text": "a", "k": 100}).json()["hits"]
+    assert sorted(hit["item_id"] for hit in hits if hit["item_id"].startswith("x.jpg")) == sorted(names)
+    # More like one of them: all others, and not itself.
+    hits = client.post("/v1/search", json={"item_id": names[0], "k": 100}).json()["hits"]
+    assert sorted(hit["item_id"] for hit in hits if hit["item_id"].startswith("x.jpg")) == sorted(names[1:])
+    assert client.delete(f"/v1/items/{quote(names[0], safe='')}").status_code == 204
+    assert client.get(f"/v1/items/{quote(names[1], safe='')}").json()["kind"] == "image"
 
 
 @pytest.mark.parametrize(

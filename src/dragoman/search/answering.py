@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dragoman.errors import UserError
-from dragoman.index.entries import video_id
+from dragoman.index.entries import video_id, video_of
 from dragoman.media.video import VideoPart
 from dragoman.records import Hit
 from dragoman.retrievers.base import require_list
@@ -157,14 +157,16 @@ def _search(store: Store, reads: Sequence[_Read], vectors_QJ: Floats) -> list[li
         # One more where the item itself is taken out of the answer.
         groups[read.query.k + (read.query.item_id is not None), read.filter].append(row)
     found: list[list[Match]] = [[] for _ in reads]
+    videos = _Videos(store)
     for (k, chosen), rows in groups.items():
         asked = k
         while rows:
-            answered = zip(rows, store.search(vectors_QJ[rows], asked, chosen), strict=True)
+            answered = list(zip(rows, store.search(vectors_QJ[rows], asked, chosen), strict=True))
+            videos.look_up([match.item_id for _, matches in answered for match in matches])
             rows = []
             for row, matches in answered:
                 query = reads[row].query
-                found[row] = _best_moments(matches, query)[: query.k]
+                found[row] = _best_moments(matches, query, videos)[: query.k]
                 # Many moments of few videos: look farther for others.
                 if len(found[row]) < query.k and len(matches) == asked < MAX_HITS:
                     rows.append(row)
@@ -172,15 +174,40 @@ def _search(store: Store, reads: Sequence[_Read], vectors_QJ: Floats) -> list[li
     return found
 
 
-def _best_moments(matches: Sequence[Match], query: Query) -> list[Match]:
+class _Videos:
+    """The videos that ids are moments of.
+
+    An id alone does not tell: nothing keeps a picture from being called `x.jpg#t=1.00,2.00`.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._known: dict[str, str] = {}
+
+    def look_up(self, item_ids: Sequence[str]) -> None:
+        """Read the entries of ids that look like moments, all at once."""
+        asked = [one for one in dict.fromkeys(item_ids) if video_id(one) != one and one not in self._known]
+        if asked:
+            for item_id, entry in zip(asked, self._store.get(asked), strict=True):
+                self._known[item_id] = (entry and video_of(entry)) or item_id
+
+    def of(self, item_id: str) -> str:
+        """Name the video of a moment; all other ids are given back."""
+        if video_id(item_id) == item_id:
+            return item_id
+        self.look_up([item_id])
+        return self._known[item_id]
+
+
+def _best_moments(matches: Sequence[Match], query: Query, videos: _Videos) -> list[Match]:
     """Leave out the item that is asked with, and all but the best moment of a video unless all are wanted."""
     if query.moments:
         return [match for match in matches if match.item_id != query.item_id]
     best: dict[str, Match] = {}
     for match in matches:
-        best.setdefault(video_id(match.item_id), match)
+        best.setdefault(videos.of(match.item_id), match)
     if query.item_id is not None:
-        best.pop(video_id(query.item_id), None)
+        best.pop(videos.of(query.item_id), None)
     return list(best.values())
 
 
