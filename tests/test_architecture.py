@@ -20,6 +20,7 @@ LAYERS = [
         "errors",
         "folders",
         "databases",
+        "forks",
         "progress",
         "plugins",
         "grouping",

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import io
+import json
 import os
+import select
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 from shelf import open_shelf
@@ -21,6 +24,7 @@ from dragoman.folders import sole_writer
 from dragoman.index.folder import open_generation, read_info, remove_leftovers, write_info
 from dragoman.index.job import _carry_over
 from dragoman.search import searcher as searcher_module
+from dragoman.search.query import Query
 from dragoman.search.searcher import Searcher
 from dragoman.service import items, schemas
 from dragoman.service.config import ServiceSettings
@@ -212,3 +216,87 @@ def _killed(index: Path, change: str, at: str) -> None:
         else:
             put(searcher, "a", png(200) if change == "replace" else png())
     os._exit(0)
+
+
+def test_children_of_a_busy_parent_search_as_it_does(own_shelf: Path) -> None:
+    with open_shelf(own_shelf) as searcher:
+
+        def found() -> list[str]:
+            return [hit.entry.item_id for hit in searcher.search(Query(text="a red car", k=20)).hits]
+
+        expected, stop = found(), threading.Event()
+        wrong: list[object] = []
+
+        def busy() -> None:
+            while not stop.is_set():
+                if found() != expected:
+                    wrong.append("another answer")
+
+        threads = [threading.Thread(target=busy) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        answers = [_in_child(found) for _ in range(8)]
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert (answers, wrong) == ([expected] * 8, [])
+
+
+def test_a_child_writes_while_threads_of_its_parent_did(own_shelf: Path) -> None:
+    with open_shelf(own_shelf) as searcher:
+        stop = threading.Event()
+
+        def busy() -> None:
+            while not stop.is_set():
+                searcher.store.count()
+
+        thread = threading.Thread(target=busy)
+        thread.start()
+        answer = _in_child(lambda: [str(searcher.delete(["001.jpg"])), str(searcher.store.count())])
+        assert answer == ["1", "11"]
+        stop.set()
+        thread.join()
+        # And its parent sees it.
+        assert searcher.store.get(["001.jpg"]) == [None]
+
+
+@pytest.mark.parametrize("library", ["torch", "faiss"])
+def test_a_child_computes_with_the_libraries_of_its_parent(own_shelf: Path, library: str) -> None:
+    module = pytest.importorskip(library)
+
+    def work() -> list[str]:
+        if library == "torch":
+            return [str(float((module.ones(512, 512) @ module.ones(512, 512)).sum()))]
+        flat = module.IndexFlatIP(64)
+        flat.add(np.eye(4000, 64, dtype=np.float32))
+        return [str(one) for one in flat.search(np.eye(64, dtype=np.float32), 1)[1][:, 0].tolist()]
+
+    threads = module.get_num_threads() if library == "torch" else module.omp_get_max_threads()
+    set_threads = module.set_num_threads if library == "torch" else module.omp_set_num_threads
+    set_threads(2)
+    try:
+        with open_shelf(own_shelf):
+            # Without an open index a child would wait here for threads that it does not have.
+            assert work() == _in_child(work)
+    finally:
+        set_threads(threads)
+
+
+def _in_child(work: Callable[[], list[str]]) -> list[str]:
+    """Return what `work` gives in a forked child, which has ten seconds."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.write(writing, json.dumps(work()).encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    ready, _, _ = select.select([reading], [], [], 10)
+    answer = os.read(reading, 10_000) if ready else b'["hangs"]'
+    if not ready:
+        os.kill(pid, signal.SIGKILL)
+    os.close(reading)
+    os.waitpid(pid, 0)
+    found: list[str] = json.loads(answer or b'["failed"]')
+    return found

@@ -110,6 +110,9 @@ class OnnxRetriever(BatchedEncoder):
     a server that reads texts only holds the text side.
     """
 
+    threaded = True
+    """Sessions keep pools of threads, which a fork leaves behind: a child loads the model again."""
+
     batch_of_tokens = 2048
 
     def __init__(self, folder: Path, config: Mapping[str, Any], providers: list[str], threads: int) -> None:

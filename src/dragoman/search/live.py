@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -14,6 +15,7 @@ import numpy as np
 from cachetools import LRUCache
 from numpy.typing import NDArray
 
+from dragoman import forks
 from dragoman.errors import UserError
 from dragoman.folders import MANIFEST
 from dragoman.index.folder import IndexInfo, open_generation, read_info
@@ -36,8 +38,16 @@ class VideoVectors:
     """Vectors of uploaded videos by one model. Safe to use from several threads."""
 
     def __init__(self) -> None:
+        self.renew_in_child()
+        forks.watch(self)
         # A person who adds a word to a video asks with it again; decoding takes far longer than the search.
         self._kept: LRUCache[tuple[object, ...], NDArray[np.float32]] = LRUCache(KEPT)
+
+    def before_fork(self) -> None:
+        """Do nothing."""
+
+    def renew_in_child(self) -> None:
+        """Make a lock that nobody holds."""
         self._lock = threading.Lock()
 
     def vector(self, encoder: Encoder, part: VideoPart) -> NDArray[np.float32]:
@@ -61,6 +71,7 @@ class _Shared:
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self.process = os.getpid()
         self.users = 0
         self.retired = False
 
@@ -94,8 +105,17 @@ class LiveIndex:
         self.folder = folder
         self._model = model
         self._device = device
-        self._lock = threading.RLock()
+        self._of_parent: list[_Shared] = []
+        self.renew_in_child()
         self._opened = self._open(None)
+        forks.watch(self)
+
+    def before_fork(self) -> None:
+        """Do nothing: stores drop by themselves what cannot be shared."""
+
+    def renew_in_child(self) -> None:
+        """Make a lock that nobody holds; the store is opened anew when it is first used."""
+        self._lock = threading.RLock()
 
     def run(self, work: Callable[[Opened], T]) -> T:
         """Return what `work` makes of the current state; do it again where that was replaced meanwhile."""
@@ -115,7 +135,7 @@ class LiveIndex:
     def using(self) -> Iterator[Opened]:
         """Give the current state, which stays open during the block."""
         with self._lock:
-            if _stamp(self.folder) != self._opened.stamp:
+            if _stamp(self.folder) != self._opened.stamp or self._opened.shared.process != os.getpid():
                 self._replace()
             opened = self._opened
             opened.shared.users += 1
@@ -135,7 +155,10 @@ class LiveIndex:
     def _replace(self) -> None:
         before = self._opened
         self._opened = self._open(before)
-        if self._opened.shared is not before.shared:
+        if before.shared.process != os.getpid():
+            # Never closed here: that would end connections which the parent uses.
+            self._of_parent.append(before.shared)
+        elif self._opened.shared is not before.shared:
             before.shared.retired = True
             before.shared.close_if_idle()
 
@@ -159,11 +182,14 @@ class LiveIndex:
 
     def _open_as(self, stamp: tuple[int, ...], before: Opened | None) -> Opened:
         info = read_info(self.folder)
-        if before and before.info.fingerprint == info.fingerprint:
+        forked = before is not None and before.shared.process != os.getpid()
+        # Children share the memory of their parent's model; threads of a model they do not have.
+        lost = before is not None and forked and _has_threads(before.model)
+        if before and before.info.fingerprint == info.fingerprint and not lost:
             model, videos = before.model, before.videos
         else:
             model, videos = _load_model(info, self._model, self._device), VideoVectors()
-        if before and before.info.generation == info.generation:
+        if before and before.info.generation == info.generation and not forked:
             shared = before.shared
         else:
             shared = _Shared(open_generation(info))
@@ -243,6 +269,11 @@ def _stamp(folder: Path) -> tuple[int, ...]:
         return ()
     # Replaced by renaming, it is another file each time; its time may be the same for some milliseconds.
     return (found.st_ino, found.st_mtime_ns, found.st_size)
+
+
+def _has_threads(model: Encoder) -> bool:
+    # Asked softly: a stand-in need not say.
+    return bool(getattr(model, "threaded", False))
 
 
 def _load_model(info: IndexInfo, given: str | Path | None, device: str) -> Encoder:

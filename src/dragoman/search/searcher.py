@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from dragoman import forks
 from dragoman.folders import sole_writer
 from dragoman.index.folder import IndexInfo
 from dragoman.records import Entry
@@ -37,6 +38,14 @@ class Searcher:
 
     def __init__(self, live: LiveIndex) -> None:
         self._live = live
+        self.renew_in_child()
+        forks.watch(self)
+
+    def before_fork(self) -> None:
+        """Do nothing."""
+
+    def renew_in_child(self) -> None:
+        """Make a lock that nobody holds."""
         self._writing = threading.Lock()
 
     @classmethod

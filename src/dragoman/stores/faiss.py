@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dragoman import forks
 from dragoman.errors import UserError
 from dragoman.folders import sole_writer
 from dragoman.records import Entry
@@ -79,8 +80,16 @@ class Approximate(EmbeddedStore):
     def __init__(self, folder: Path, config: Config, width: int) -> None:
         super().__init__(folder, width, config.wait)
         self.config = config
-        self._loading = threading.Lock()
+        self.renew_in_child()
+        forks.watch(self)
         self._loaded: tuple[object, ivf_index.Ivf | None] = (None, None)
+
+    def before_fork(self) -> None:
+        """Do nothing."""
+
+    def renew_in_child(self) -> None:
+        """Make a lock that nobody holds."""
+        self._loading = threading.Lock()
 
     def add(self, entries: Sequence[Entry], vectors: NDArray[np.float32]) -> None:
         super().add(entries, vectors)

@@ -23,6 +23,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dragoman import forks
 from dragoman.errors import UserError
 from dragoman.folders import sync_folder
 from dragoman.stores.embedded.database import connect, explained, make_tables, passing, slots_of
@@ -95,12 +96,22 @@ class Transactions:
         self._closed = threading.Event()
         self._idle: list[sqlite3.Connection] = []
         self._last: Snapshot | None = None
-        self._refreshing = threading.Lock()
-        self._writing = threading.Lock()
+        self.renew_in_child()
+        forks.watch(self)
         with explained(self.path), self._connection() as database:
             make_tables(database, self.path, width)
             generation = read_state(database).generation
         self._remove_old(generation)
+
+    def before_fork(self) -> None:
+        """Close connections: SQLite allows none to be carried into a child, whose locks would not count."""
+        while self._idle:
+            self._idle.pop().close()
+
+    def renew_in_child(self) -> None:
+        """Make locks that nobody holds."""
+        self._refreshing = threading.Lock()
+        self._writing = threading.Lock()
 
     @contextmanager
     def reading(self) -> Iterator[View]:
@@ -190,17 +201,19 @@ class Transactions:
     def _connection(self) -> Iterator[sqlite3.Connection]:
         if self._closed.is_set():
             raise RuntimeError(f"the index in {self.folder} was closed")
-        try:
-            database = self._idle.pop()
-        except IndexError:
-            database = connect(self.path, self.wait)
-        try:
-            yield database
-        finally:
-            if self._closed.is_set():
-                database.close()
-            else:
-                self._idle.append(database)
+        # No fork copies a connection that is in use, nor a lock that SQLite holds inside.
+        with forks.section():
+            try:
+                database = self._idle.pop()
+            except IndexError:
+                database = connect(self.path, self.wait)
+            try:
+                yield database
+            finally:
+                if self._closed.is_set():
+                    database.close()
+                else:
+                    self._idle.append(database)
 
     def _begin(self, database: sqlite3.Connection) -> Snapshot:
         # The file of a generation may go between the look at the state and the mapping, when a writer has
