@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dragoman.errors import UserError
+from dragoman.errors import DamagedError, UserError
 
 
 @contextmanager
@@ -22,4 +22,4 @@ def explained(path: Path, what: str, *, unusable: str, damaged: str) -> Iterator
             raise OSError(errno.ENOSPC, "no space left on the device", str(path)) from None
         raise UserError(f"{what} {path} cannot be used ({error}). {unusable}") from None
     except sqlite3.DatabaseError as error:
-        raise UserError(f"{what} {path} is damaged ({error}). {damaged}") from None
+        raise DamagedError(f"{what} {path} is damaged ({error}). {damaged}") from None

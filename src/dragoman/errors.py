@@ -33,6 +33,12 @@ class UserError(ValueError):
     exit_code: int = Exit.USAGE
 
 
+class DamagedError(UserError):
+    """A file that dragoman wrote is not as it was written; the message says what mends it."""
+
+    exit_code = Exit.FAILURE
+
+
 class CheckFailedError(UserError):
     """A result that does not pass its own check, so that nothing of it was kept."""
 

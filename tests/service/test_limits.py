@@ -1,17 +1,21 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
-from dragoman.errors import UserError
+from dragoman.errors import DamagedError, UserError
+from dragoman.index.folder import read_info, write_info
 from dragoman.records import Entry
 from dragoman.service import bodies
 from dragoman.service.batching import Batcher
@@ -270,3 +274,55 @@ def test_who_goes_away_leaves_no_picture_in_the_queue() -> None:
     go.set()
     assert first.result(10) == "first"
     batcher.close()
+
+
+@pytest.mark.parametrize("way", ["vectors", "pages"])
+def test_a_damaged_index_is_the_fault_of_the_service(
+    service: Callable[..., TestClient], own_shelf: Path, way: str
+) -> None:
+    place = read_info(own_shelf).place
+    with closing(sqlite3.connect(place / "entries.sqlite")) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    client = service(own_shelf)
+    assert client.get("/readyz").status_code == 200
+    # Another file in its place, as after a restore of a part of the folder.
+    damaged = place / ("vectors-0.f32" if way == "vectors" else "entries.sqlite")
+    content = damaged.read_bytes()
+    wrong = content[:500] if way == "vectors" else content[:4096] + b"\x5a" * 8192 + content[12288:]
+    (place / "new").write_bytes(wrong)
+    (place / "new").replace(damaged)
+    client = service(own_shelf)
+    for answer in (
+        client.post("/v1/search", json={"text": "a", "k": 40}),
+        client.get("/v1/items"),
+        client.get("/v1/items/003.jpg"),
+        client.get("/v1/collections/shelf"),
+        client.get("/readyz"),
+    ):
+        assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
+        assert str(own_shelf.parent) not in answer.text
+    assert client.get("/healthz").status_code == client.get("/metrics").status_code == 200
+    # What is wrong with a request is the caller's fault still.
+    assert client.post("/v1/search", json={"text": "a", "filter": "a = ("}).status_code == 422
+
+
+def test_damage_is_remembered_until_an_index_is_made_anew(
+    service: Callable[..., TestClient], own_shelf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = service(own_shelf)
+
+    def damaged(queries: Any) -> Any:
+        raise DamagedError("The entry 'a' of the index is damaged.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(searcher_of(client), "search_many", damaged)
+        assert client.get("/readyz").status_code == 200
+        answer = client.post("/v1/search", json=SEARCH)
+    assert (answer.status_code, answer.json()["detail"]) == (
+        503,
+        "A collection of this service is damaged; its log says more.",
+    )
+    assert client.get("/readyz").status_code == 503
+    assert client.post("/v1/search", json=SEARCH).status_code == 200
+    write_info(replace(read_info(own_shelf), updated="2026-12-01T00:00:00Z"))
+    assert client.get("/readyz").status_code == 200

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +17,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from dragoman.errors import DamagedError
 from dragoman.search.query import Query
 from dragoman.search.searcher import Searcher
 from dragoman.service import collection, items, schemas, searching, status
@@ -26,7 +27,7 @@ from dragoman.service.config import ServiceSettings
 from dragoman.service.layers import Edge, Guard, Limits
 from dragoman.service.metrics import Metrics, Observed
 from dragoman.service.problems import install_handlers
-from dragoman.service.threads import Slots
+from dragoman.service.threads import Slots, in_thread
 from dragoman.service.thumbnails import FORMATS, Thumbnails
 
 log = logging.getLogger(__name__)
@@ -111,7 +112,7 @@ def create_app(searchers: Mapping[str, Searcher], config: ServiceSettings, acces
         if app.state.service.writable:
             for one in opened.values():
                 await anyio.to_thread.run_sync(one.finish_changes)
-        await _warm(opened.values())
+        await _warm(app.state.service)
         yield
         for one in opened.values():
             await anyio.to_thread.run_sync(one.close)
@@ -146,12 +147,14 @@ def create_app(searchers: Mapping[str, Searcher], config: ServiceSettings, acces
     return app
 
 
-async def _warm(opened: Iterable[collection.Collection]) -> None:
+async def _warm(state: State) -> None:
     """Let the first query find everything loaded: models and detectors come when they are first used."""
-    for one in opened:
+    for one in state.collections.values():
         try:
             await one.queries.ask(Query(text="a photo", k=1))
         except Exception as error:
+            if isinstance(error, DamagedError):
+                await in_thread(state.note_damage)
             log.warning("collection %s does not answer yet: %s", one.name, error)
 
 

@@ -7,6 +7,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,6 +50,7 @@ class Collection:
     def __init__(self, name: str, searcher: Searcher, config: ServiceSettings, metrics: Metrics) -> None:
         self.name = name
         self.searcher = searcher
+        self.folder = searcher.info.folder
         self.languages = tuple(searcher.info.languages)
         """Languages that the model was trained on, as of the last search."""
         self.facets = Facets(limit=config.facet_items, seconds=config.facet_seconds)
@@ -253,6 +255,18 @@ class State:
     writable: bool
     media_roots: tuple[Path, ...] = ()
     """Folders whose files may be given, beside those of the collections."""
+    damaged: list[list[IndexInfo]] = field(default_factory=list)
+    """The indexes as they were when one was found to be damaged, at most once."""
+
+    def note_damage(self) -> None:
+        """Be not ready from now on, until one of the indexes is made anew."""
+        # Sound rows are answered with all the same: each is checked as it is read.
+        with suppress(Problem):  # one that cannot even be opened is told by `readyz` as it is
+            self.damaged[:] = [[one.info for one in self.collections.values()]]
+
+    def is_damaged(self) -> bool:
+        """Tell if damage was found in the indexes as they are now."""
+        return self.damaged == [[one.info for one in self.collections.values()]]
 
     def collection(self, name: str | None) -> Collection:
         """The collection of this name. Raises Problem 404."""

@@ -17,7 +17,7 @@ from fastapi import Query as Parameter
 from fastapi import Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 
-from dragoman.errors import MissingExtraError, UserError
+from dragoman.errors import DamagedError, MissingExtraError, UserError
 from dragoman.index.entries import middle_of
 from dragoman.index.uploads import UPLOADS, forget_upload, keep_upload, note_change, upload_path
 from dragoman.media.images import ImageError, format_of, open_image
@@ -253,6 +253,8 @@ def _forget_notes(notes: list[Path]) -> None:
 
 def _unwritten(collection: Collection, error: UserError | OSError) -> Problem:
     """The error of a write: the request was checked before, so most often another process writes."""
+    if isinstance(error, DamagedError):
+        raise error
     log.error("collection %s: not changed: %s", collection.name, error)
     if isinstance(error, OSError):
         if error.errno in FULL:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
@@ -23,6 +24,8 @@ from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dragoman.search.query import Answer, Query
+
+log = logging.getLogger(__name__)
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})
 ELSEWHERE = "other"
@@ -159,7 +162,12 @@ class _Collections(Collector):
         model = GaugeMetricFamily("dragoman_model_info", "1 for each model.", labels=["model", "revision"])
         models: set[tuple[str, str]] = set()
         for name, one in self.collections.items():
-            now = one.gauges()
+            try:
+                now = one.gauges()
+            except Exception as error:
+                # Of all others the monitors shall know, and of this one that it is missing.
+                log.error("collection %s: %s", name, error)
+                continue
             items.add_metric([name], now.items)
             size.add_metric([name], now.bytes)
             models.add((now.model, now.revision))

@@ -14,8 +14,9 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
-from dragoman.errors import UserError
+from dragoman.errors import DamagedError, UserError
 from dragoman.media.images import ImageError
+from dragoman.service.threads import in_thread
 
 log = logging.getLogger(__name__)
 
@@ -110,6 +111,12 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _user(request: Request, error: Exception) -> JSONResponse:
-    """A UserError of a part below is about what was asked."""
-    log.info("request %s: %s", request.scope.get(REQUEST_ID), error)
-    return problem_response(request.scope, 422, first_sentence(error))
+    """A UserError of a part below is about what was asked, unless it is about a folder of the service."""
+    service = request.app.state.service
+    if isinstance(error, DamagedError):
+        await in_thread(service.note_damage)
+    elif not any(str(one.folder) in str(error) for one in service.collections.values()):
+        return problem_response(request.scope, 422, first_sentence(error))
+    log.error("request %s: %s", request.scope.get(REQUEST_ID), error)
+    said = "is damaged" if isinstance(error, DamagedError) else "cannot be read"
+    return problem_response(request.scope, 503, f"A collection of this service {said}; its log says more.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from importlib import resources
 
 from fastapi import Request
@@ -13,6 +14,8 @@ from dragoman.service import schemas
 from dragoman.service.collection import Collection, State, Summary, state_of
 from dragoman.service.problems import Problem
 from dragoman.service.threads import in_thread
+
+log = logging.getLogger(__name__)
 
 MEDIA_TYPES = {
     "html": "text/html; charset=utf-8",
@@ -83,11 +86,15 @@ async def healthz() -> schemas.Status:
 
 async def readyz(request: Request) -> schemas.Status:
     """Every collection can be searched."""
-    for one in state_of(request).collections.values():
+    state = state_of(request)
+    for one in state.collections.values():
         try:
             await in_thread(_count, one)
-        except Exception:
+        except Exception as error:
+            log.error("collection %s: %s", one.name, error)
             raise Problem(503, f"The collection {one.name} cannot be searched at the moment.") from None
+    if await in_thread(state.is_damaged):
+        raise Problem(503, "A collection of this service is damaged; its log says more.")
     return schemas.Status(status="ready")
 
 
