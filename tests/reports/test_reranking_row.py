@@ -143,6 +143,6 @@ def test_a_model_or_features_that_do_not_fit_are_refused(corpus: Path, tmp_path:
 
 
 def test_the_command_says_how_deep(tmp_path: Path) -> None:
-    done = CliRunner().invoke(command, ["run", "corpus", "--out", str(tmp_path / "x"), "--rerank", "0"])
+    done = CliRunner().invoke(command, ["run", "corpus", "--out", str(tmp_path / "x"), "--rerank", "-1"])
     assert done.exit_code == 2
-    assert "0 is not in the range x>=1" in done.output
+    assert "-1 is not in the range x>=0" in done.output
