@@ -54,7 +54,7 @@ def test_a_manifest_answers_for_all_but_unfinished_work_and_folders_with_one_of_
     ("content", "message"),
     [
         (None, r"has no manifest\.json, so it is no complete book folder\. Make one: dragoman print --out "),
-        ("{", r"manifest\.json is damaged .* Rebuild the folder: dragoman print --out "),
+        ("{", r"manifest\.json is damaged .* make it anew: dragoman print --out "),
         ('{"format": "dragoman-book"}', r"manifest\.json is damaged \(KeyError\('format_version'\)\)"),
         ('{"format": "dragoman-film", "format_version": 1}', "holds a dragoman-film, but a dragoman-book"),
         ('{"format": "dragoman-book", "format_version": 3}', "has format version 3, .* reads up to 2"),

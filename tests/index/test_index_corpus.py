@@ -65,6 +65,8 @@ def write_captions(folder: Path, best: str) -> None:
         for number, text, lang, role, source, trust in rows
     ]
     pq.write_table(pa.Table.from_pylist(captions, schema=CAPTIONS), folder / "captions.parquet")
+    if (folder / "manifest.json").is_file():
+        CORPUS.write(folder, inputs={})
 
 
 def index(corpus: Path, **trained: object) -> tuple[IndexReport, dict[str, Entry], np.ndarray]:

@@ -81,6 +81,8 @@ def save_items(folder: Path, paths: Mapping[str, str | None], year: int = 1999, 
     fields = [pa.field("year", pa.int64()), *(pa.field(name, pa.float64()) for name in more)]
     schema = pa.schema([*ITEMS, *fields])
     pq.write_table(pa.Table.from_pylist(items, schema=schema), folder / "items.parquet")
+    if (folder / "manifest.json").is_file():
+        CORPUS.write(folder, inputs={})
 
 
 def save_frames(folder: Path, seen: Mapping[str, Sequence[Sequence[float]]], **details: Any) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from checksums import without_checksums
+
 pytest.importorskip("torch", reason="models are PyTorch")
 
 import torch
@@ -33,6 +35,7 @@ def edit_config(run: Path, change: Any) -> None:
     config = json.loads(file.read_text())
     change(config)
     file.write_text(json.dumps(config))
+    without_checksums(file)
 
 
 def edit_weight(run: Path, name: str, metadata: dict[str, str] | None = None) -> None:

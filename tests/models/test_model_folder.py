@@ -11,7 +11,8 @@ import torch
 from safetensors.torch import load_file
 from tiny_duals import DETAILS, TEXTS, dual
 
-from dragoman.errors import UserError
+from checksums import without_checksums
+from dragoman.errors import DamagedError, UserError
 from dragoman.models import folder as model_folder
 from dragoman.models.folder import load_model, save_model
 
@@ -30,8 +31,7 @@ def folder(saved: Path, tmp_path: Path) -> Path:
 
 
 def edit_config(folder: Path, **changes: Any) -> None:
-    path = folder / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    without_checksums(folder / "config.json", **changes)
 
 
 @pytest.mark.parametrize(
@@ -70,10 +70,14 @@ def test_saving_leaves_a_model_in_training_as_it_was(tmp_path: Path) -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_a_swapped_vocabulary_is_refused(folder: Path) -> None:
+def test_a_swapped_vocabulary_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = folder / "ngrams.json"
     stored = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps(stored | {"pieces": stored["pieces"][::-1]}), encoding="utf-8")
+    with pytest.raises(DamagedError, match=r"ngrams\.json has [\d,]+ bytes, but [\d,]+ were written"):
+        load_model(folder)
+    # As in a model of before there were checksums.
+    monkeypatch.setattr(model_folder, "damages", lambda folder, listed: [])
     with pytest.raises(UserError, match=r"does not reproduce its golden vectors .* do not belong together"):
         load_model(folder)
 
@@ -153,7 +157,7 @@ def test_widths_that_differ_are_named(folder: Path) -> None:
 @pytest.mark.parametrize("key", ["dual", "text", "feature_width", "trained"])
 def test_a_missing_entry_of_the_config_is_one_clear_error(folder: Path, key: str) -> None:
     path = folder / "config.json"
-    path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != key}))
+    without_checksums(path, **{key: None})
     with pytest.raises(UserError, match=rf"is incomplete or damaged \(KeyError: '{key}'\)"):
         load_model(folder)
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from checksums import without_checksums
 from dragoman.corpus.corpus import CAPTIONS, CORPUS, ITEMS
 from dragoman.corpus.features import write_features
 
@@ -120,3 +121,4 @@ def write_captions(folder: Path, captions: list[dict]) -> None:
 def edit_captions(folder: Path, change) -> None:
     """Rewrite the captions through `change`, a function of a list of dicts to another."""
     write_captions(folder, change(pq.read_table(folder / "captions.parquet").to_pylist()))
+    without_checksums(folder)

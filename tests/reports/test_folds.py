@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from reporting_world import FakeModel, vector, write_world
 
+from checksums import without_checksums
 from dragoman.errors import UserError
 from dragoman.evaluation import retrieval_metrics
 from dragoman.pipelines.evaluate import evaluate_folds
@@ -32,6 +33,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     items = pq.read_table(folder / "items.parquet")
     folds = pa.array([fold_of(item) for item in items["item_id"].to_pylist()], pa.int64())
     pq.write_table(items.append_column("fold", folds), folder / "items.parquet")
+    without_checksums(folder)
     return folder
 
 

@@ -12,6 +12,7 @@ from test_public import TEXTS, save_dual
 from test_text_towers import save_pair, save_sentence_transformers
 from tiny_towers import picture, save_photo_corpus
 
+from checksums import without_checksums
 from dragoman.corpus.corpus import CAPTIONS
 from dragoman.errors import UserError
 from dragoman.features.extract import ExtractOptions, extract_features
@@ -66,6 +67,7 @@ def test_a_report_of_a_public_model_encodes_images_once(public: Path, tmp_path: 
         for lang, start in (("en", "a dog"), ("pt", "um cão"))
     ]
     pq.write_table(pa.Table.from_pylist(rows, schema=CAPTIONS), corpus / "captions.parquet")
+    without_checksums(corpus)
     settings, out = EvaluationSettings(languages=["en", "pt"]), tmp_path / "report"
     with pytest.raises(UserError, match=r"lacks the image vectors of .*dragoman features .* --name clip"):
         evaluate(public, corpus, settings, out=out)

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from training_world import DE, EN, PT, edit_captions, tiny, write_captions, write_world
 
+from checksums import without_checksums
 from dragoman.corpus import Corpus
 from dragoman.errors import UserError
 from dragoman.objectives.contract import Batch
@@ -253,6 +254,7 @@ def test_items_without_features_are_named(corpus: Path) -> None:
     kept = (folder / "ids.txt").read_text().splitlines()[1:]
     np.save(folder / "vectors.npy", np.load(folder / "vectors.npy")[1:])
     (folder / "ids.txt").write_text("".join(f"{one}\n" for one in kept))
+    without_checksums(folder)
     message = failure(corpus)
     assert "has no vector for 1 of" in message and "train000" in message and "dragoman features" in message
 
@@ -267,6 +269,7 @@ def test_a_validation_split_that_is_too_small_is_refused(corpus: Path) -> None:
     write_captions(
         corpus, [row for row in rows if not row["item_id"].startswith("val00") or "val000" in row["item_id"]]
     )
+    without_checksums(corpus)
     assert (
         "The val split of" in (message := failure(corpus))
         and "has 1 captioned items; 2 are needed" in message

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from checksums import without_checksums
 from dragoman.corpus.corpus import CAPTIONS, CORPUS, ITEMS
 from dragoman.corpus.features import write_features
 from dragoman.recipes import load_recipe
@@ -95,6 +96,7 @@ def write_captions(folder: Path, captions: list[dict[str, Any]]) -> None:
 def edit_captions(folder: Path, change: Any) -> None:
     """Rewrite the captions through `change`, a function of a list of dicts to another."""
     write_captions(folder, change(pq.read_table(folder / "captions.parquet").to_pylist()))
+    without_checksums(folder)
 
 
 def tiny(recipe: str, targets: tuple[str, ...] = ("pt",), **settings: str) -> TrainConfig:

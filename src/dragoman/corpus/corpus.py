@@ -13,11 +13,18 @@ import pyarrow.parquet as pq
 from dragoman.corpus.captions import Captions, Choice, Translations, fits, join, select
 from dragoman.corpus.features import FeatureSet
 from dragoman.errors import UserError
-from dragoman.folders import Format, atomic_path, details_of, sha256
+from dragoman.folders import Format, sha256
 from dragoman.languages import comparable
 from dragoman.records import Split
 
-CORPUS = Format("dragoman-corpus", 1, "dragoman corpus jsonl captions.jsonl --out {folder}")
+CORPUS = Format(
+    "dragoman-corpus",
+    1,
+    "dragoman corpus jsonl captions.jsonl --out {folder}",
+    # Feature sets, trust and dictionaries come later, into folders of their own.
+    files=("*.parquet",),
+    apart=("*/*",),
+)
 
 ITEMS = pa.schema(
     [
@@ -134,13 +141,13 @@ class Corpus:
 
     def replace_captions(self, captions: pa.Table, **details: Any) -> None:
         """Replace the captions atomically and note `details` in the manifest. Hold `sole_writer` for it."""
-        with atomic_path(self.folder / "captions.parquet") as temporary:
+
+        def fill(temporary: Path) -> None:
             pq.write_table(captions, temporary, compression="zstd")
+
+        self.manifest = CORPUS.replace(self.folder, "captions.parquet", fill, **details)
         # The cached property holds the captions of before.
         self.__dict__.pop("captions", None)
-        # What other stages noted in the manifest stays.
-        kept = details_of(self.manifest) | details
-        CORPUS.write(self.folder, inputs=self.manifest["inputs"], **kept)
 
     def media_path(self, path: str) -> str:
         """Return where an item's file is: relative paths begin at the corpus folder, URIs pass through."""

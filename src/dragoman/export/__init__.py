@@ -24,7 +24,13 @@ from dragoman.folders import Format, files_of, sha256, stage, write_json
 from dragoman.models.identity import CALIBRATION, model_in
 from dragoman.settings import make
 
-EXPORT = Format("dragoman-export", 1, "dragoman export RUN --to onnx --out {folder}")
+EXPORT = Format(
+    "dragoman-export",
+    1,
+    "dragoman export RUN --to onnx --out {folder}",
+    # It may be made anew later, and is sealed.
+    apart=(CALIBRATION,),
+)
 PARITY = "parity.json"
 SHARED = ("parity",)
 

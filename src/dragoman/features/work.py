@@ -14,15 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dragoman.corpus.features import FeatureSet, Layout, write_features
+from dragoman.errors import DamagedError
 from dragoman.folders import (
     MANIFEST,
     atomic_path,
+    damages,
+    digest,
     mend,
+    read_sealed,
     remove,
     remove_torn,
     require_same,
     swap,
-    write_json,
+    write_sealed,
     write_text,
 )
 
@@ -84,7 +88,7 @@ class FeatureWork:
     def add(self, shard: Shard) -> None:
         """Keep a finished shard, whatever happens next."""
         if not self.shards:
-            write_json(self._shards / "encoder.json", self.identity)
+            write_sealed(self._shards / "encoder.json", self.identity)
         file = self._shards / f"shard-{len(self.shards):08d}.json"
         listed: dict[str, Any] = {"ids": shard.ids, "rejected": [asdict(one) for one in shard.rejected]}
         if shard.ids:
@@ -95,8 +99,9 @@ class FeatureWork:
             if ragged:
                 listed["counts"] = [len(one) for one in shard.vectors]
                 listed["times"] = np.concatenate(shard.times).tolist()
+            listed["files"] = {file.with_suffix(".npy").name: digest(file.with_suffix(".npy"))}
         # Written after its vectors: where this file is, the shard is complete.
-        write_json(file, listed)
+        write_sealed(file, listed)
         self.shards.append(_read_shard(file))
 
     @property
@@ -175,7 +180,9 @@ class FeatureWork:
         if self.old is not None:
             encoders[self.final] = self.old.manifest.get("encoder")
         if any(self._shards.glob("shard-*.json")):
-            encoders[self.folder] = json.loads(noted.read_text("utf-8"))
+            encoders[self.folder] = read_sealed(
+                noted, f"Remove {self.folder}, and run the same command again."
+            )
         for place, encoder in encoders.items():
             require_same(
                 place,
@@ -199,7 +206,10 @@ def write_rejected(folder: Path, rejected: Iterable[NoVector]) -> None:
 
 
 def _read_shard(file: Path) -> _Stored:
-    listed = json.loads(file.read_text("utf-8"))
+    fix = _mend(file.parent.parent)
+    listed = read_sealed(file, fix)
+    if wrong := damages(file.parent, listed.get("files", {})):
+        raise DamagedError(f"{file.parent} is damaged: {wrong[0]}. {fix}")
     ids, rejected = listed["ids"], [NoVector(**one) for one in listed["rejected"]]
     if not ids:
         return _Stored([], np.empty((0, 0), np.float16), np.zeros(1, np.int64), None, rejected)
@@ -215,6 +225,10 @@ def _read_shard(file: Path) -> _Stored:
     return _Stored(
         ids, vectors.reshape(-1, vectors.shape[-1]), np.arange(len(ids) + 1) * each, None, rejected
     )
+
+
+def _mend(working: Path) -> str:
+    return f"Remove {working}, and run the same command again."
 
 
 def _stored(found: FeatureSet, rejected: list[NoVector]) -> _Stored:

@@ -22,13 +22,21 @@ from dragoman.folders.files import (
     write_json,
     write_text,
 )
+from dragoman.folders.integrity import (
+    MANIFEST,
+    damages,
+    digest,
+    files_of,
+    list_files,
+    read_sealed,
+    require_sound,
+    write_sealed,
+)
 from dragoman.folders.life import Work, clear, mend, remove, resume, stage, swap
 from dragoman.folders.manifest import (
-    MANIFEST,
     Format,
     details_of,
     differences,
-    files_of,
     require_same,
     versions,
 )
@@ -39,13 +47,18 @@ __all__ = [
     "Work",
     "atomic_path",
     "clear",
+    "damages",
     "details_of",
     "differences",
+    "digest",
     "files_of",
+    "list_files",
     "mend",
+    "read_sealed",
     "remove",
     "remove_torn",
     "require_same",
+    "require_sound",
     "resume",
     "sha256",
     "sole_writer",
@@ -54,5 +67,6 @@ __all__ = [
     "sync_folder",
     "versions",
     "write_json",
+    "write_sealed",
     "write_text",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -12,7 +11,8 @@ from typing import Any
 
 from dragoman.errors import UserError
 from dragoman.folders.files import LOCK, WINDOWS, sole_writer, sync_file, sync_folder
-from dragoman.folders.manifest import MANIFEST, Format, differences, require_same
+from dragoman.folders.integrity import MANIFEST, damages, read_sealed
+from dragoman.folders.manifest import Format, differences, require_same
 
 
 @dataclass(kw_only=True)
@@ -89,7 +89,7 @@ def resume(
     def find() -> dict[str, Any] | None:
         manifest = format.read(folder) if (folder / MANIFEST).is_file() else None
         noted = folder / note if note else None
-        stored = json.loads(noted.read_text("utf-8")) if noted and noted.is_file() else manifest
+        stored = read_sealed(noted, format.mend(folder)) if noted and noted.is_file() else manifest
         if stored is not None:
             told = stored if noted and noted.is_file() else {name: stored.get(name) for name in identity}
             require_same(folder, format.kind, told, identity, fix)
@@ -158,10 +158,11 @@ def _finished(
     """The manifest at `out`, where it is of the same work; None where `out` may be filled."""
     if not format.is_in(out):
         return None
-    manifest = format.read(out)
+    manifest = format.peek(out)
     stored = {name: manifest.get(name) for name in identity or ()}
     if identity is not None and not differences(stored, identity):
-        return manifest
+        # The same work, but damaged, is made anew: the command that made it mends it.
+        return None if damages(out, manifest.get("files", {})) else manifest
     if replace:
         return None
     if identity is None:

@@ -6,18 +6,26 @@ import json
 import platform
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from dragoman.errors import UserError
-from dragoman.folders.files import LOCK, write_json
+from dragoman.errors import DamagedError, UserError
+from dragoman.folders.files import LOCK, atomic_path
+from dragoman.folders.integrity import (
+    MANIFEST,
+    Digest,
+    damages,
+    digest,
+    list_files,
+    read_sealed,
+    write_sealed,
+)
 
-MANIFEST = "manifest.json"
 VERSIONED = ("dragoman", "numpy", "pyarrow", "torch", "transformers", "pillow", "sacrebleu")
-OWN = ("format", "format_version", "inputs", "command", "versions", "seed")
+OWN = ("format", "format_version", "inputs", "command", "versions", "seed", "files")
 """Keys that every manifest has; all others are details of its kind."""
 
 
@@ -41,6 +49,10 @@ class Format:
     version: int
     make: str
     """The command; `{folder}` stands for the folder."""
+    files: tuple[str, ...] = ("*",)
+    """Patterns of the files that the manifest lists with their checksums."""
+    apart: tuple[str, ...] = ()
+    """Patterns of those it does not list, since they come later or change on their own."""
 
     @property
     def kind(self) -> str:
@@ -50,45 +62,86 @@ class Format:
     def write(
         self, folder: Path, *, inputs: Mapping[str, str], seed: int | None = None, **details: Any
     ) -> None:
-        """Write `manifest.json`: format, input hashes, command line, library versions, seed, details.
+        """Write `manifest.json`: format, input hashes, command line, library versions, seed, files, details.
 
-        `inputs` maps a name or path to a content hash. Write it last: its presence says the folder is
-        complete.
+        `inputs` maps a name or path to a content hash. `files` are the digests of what the folder holds.
+        Write it last: its presence says the folder is complete.
         """
-        # All of the folder stands but this file, in a stage still beside its place: what every manifest must
-        # say of `files_of(folder)` belongs here, and no stage can forget it.
-        said = {
-            "format": self.name,
-            "format_version": self.version,
-            "inputs": dict(inputs),
-            "command": sys.argv,
-            "versions": versions(),
-            "seed": seed,
-        }
-        write_json(folder / MANIFEST, said | details)
+        # All of the folder stands but this file, in a stage still beside its place: no stage can forget it.
+        files = list_files(folder, self.files, self.apart)
+        self._write(folder, files, {"inputs": dict(inputs), "seed": seed} | details)
+
+    def replace(
+        self, folder: Path, name: str, fill: Callable[[Path], None], **details: Any
+    ) -> dict[str, Any]:
+        """Let `fill` write a file anew, and the manifest with it; returns the new manifest.
+
+        `details` are added to those that the manifest has. A kill at any moment leaves the old content or
+        the new one, and a manifest that knows both: the file is named there as it will be before it changes.
+        """
+        manifest = self.read(folder)
+        files: dict[str, Digest] = manifest.get("files", {})
+        details = details_of(manifest) | {"inputs": manifest["inputs"], "seed": manifest["seed"]} | details
+        with atomic_path(folder / name) as temporary:
+            fill(temporary)
+            new = digest(temporary)
+            self._write(folder, {**files, name: {**files.get(name, new), "next": new}}, details)
+        self._write(folder, {**files, name: new}, details)
+        return self.read(folder)
 
     def read(self, folder: Path) -> dict[str, Any]:
-        """Read the manifest.
+        """Read the manifest, and compare the files that it lists with their checksums.
 
-        Raises UserError where the folder is missing, of another format, torn, or of a newer version.
+        Raises UserError where the folder is missing, of another format or of a newer version, and
+        DamagedError where it is not as it was written.
         """
-        path, make = folder / MANIFEST, self.make.replace("{folder}", str(folder))
+        manifest = self.peek(folder)
+        if wrong := damages(folder, manifest.get("files", {})):
+            raise DamagedError(f"{folder} is damaged: {'; '.join(wrong[:3])}. {self.mend(folder)}")
+        return manifest
+
+    def peek(self, folder: Path) -> dict[str, Any]:
+        """Read the manifest alone. Raises UserError as `read`, but for damaged files."""
+        path = folder / MANIFEST
         if not path.is_file():
             state = f"has no {MANIFEST}" if folder.is_dir() else "does not exist"
-            raise UserError(f"{folder} {state}, so it is no complete {self.kind} folder. Make one: {make}")
+            missing = f"{folder} {state}, so it is no complete {self.kind} folder."
+            raise UserError(f"{missing} Make one: {self._command(folder)}")
+        manifest = read_sealed(path, self.mend(folder))
         try:
-            manifest = json.loads(path.read_text(encoding="utf-8"))
             found, version = manifest["format"], int(manifest["format_version"])
+            dict(manifest.get("files", {}))
         except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{path} is damaged ({error!r}). Rebuild the folder: {make}") from None
+            raise DamagedError(f"{path} is damaged ({error!r}). {self.mend(folder)}") from None
         if found != self.name:
-            raise UserError(f"{folder} holds a {found}, but a {self.name} was expected. Make one: {make}")
+            raise UserError(
+                f"{folder} holds a {found}, but a {self.name} was expected. Make one: {self._command(folder)}"
+            )
         if version > self.version:
             raise UserError(
                 f"{folder} has format version {version}, but this dragoman reads up to {self.version}. "
                 "Upgrade it: pip install --upgrade dragoman"
             )
-        return dict(manifest)
+        return manifest
+
+    def _write(self, folder: Path, files: Mapping[str, Digest], details: Mapping[str, Any]) -> None:
+        said = {
+            "format": self.name,
+            "format_version": self.version,
+            "inputs": {},
+            "command": sys.argv,
+            "versions": versions(),
+            "seed": None,
+            "files": dict(files),
+        }
+        write_sealed(folder / MANIFEST, said | dict(details))
+
+    def _command(self, folder: Path) -> str:
+        return self.make.replace("{folder}", str(folder))
+
+    def mend(self, folder: Path) -> str:
+        """Say what to do about a damaged folder."""
+        return f"Restore it from a backup, or remove it and make it anew: {self._command(folder)}"
 
     def is_in(self, folder: Path) -> bool:
         """Tell if the folder holds a finished one. Raises UserError where it holds anything else.
@@ -99,7 +152,7 @@ class Format:
             raise UserError(f"{folder} is a file, but a folder is to be written. Give another --out.")
         if (folder / MANIFEST).is_file():
             try:
-                self.read(folder)
+                self.peek(folder)
             except UserError as error:
                 raise UserError(
                     f"{folder} exists and is nothing that may be replaced, so it was left alone: {error} "
@@ -111,23 +164,6 @@ class Format:
                 f"{folder} holds other files and is no {self.kind}, so it is left alone. Give another --out."
             )
         return False
-
-
-def files_of(folder: Path) -> list[Path]:
-    """List the files that the manifest of a folder answers for, and the manifest itself, by path.
-
-    A folder below it with a manifest of its own answers for itself.
-    """
-    found: list[Path] = []
-    for path in sorted(folder.iterdir()):
-        # A leading dot marks locks, files without a name yet, and folders of unfinished work.
-        if path.name.startswith("."):
-            continue
-        if path.is_file():
-            found.append(path)
-        elif not path.is_symlink() and not (path / MANIFEST).is_file():
-            found += files_of(path)
-    return found
 
 
 def details_of(manifest: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,11 +18,17 @@ from typing import Any
 
 from dragoman import plugins
 from dragoman.errors import UserError
-from dragoman.folders import MANIFEST, Format, remove, write_json
+from dragoman.folders import MANIFEST, Format, read_sealed, remove, write_sealed
 from dragoman.settings import make
 from dragoman.stores import STORES, Store
 
-INDEX = Format("dragoman-index", 1, "dragoman index RUN MEDIA --out {folder}")
+INDEX = Format(
+    "dragoman-index",
+    1,
+    "dragoman index RUN MEDIA --out {folder}",
+    # Entries and vectors change with every file that comes: their store keeps a checksum of each.
+    files=(),
+)
 METRIC = "cosine"
 ABOUT = "about.json"
 """Store and settings of a generation."""
@@ -106,7 +112,7 @@ def open_generation(info: IndexInfo) -> Store:
     module = store_module(info.backend)
     config = module.Config(**info.settings)
     if not (info.place / ABOUT).is_file():
-        write_json(info.place / ABOUT, {"backend": info.backend, "settings": info.settings})
+        write_sealed(info.place / ABOUT, {"backend": info.backend, "settings": info.settings})
     opened: Store = module.open_store(info.place, config, info.width, info.generation)
     return opened
 
@@ -143,6 +149,6 @@ def _drop(place: Path) -> None:
     """Let a store on a server forget a generation; what lies in the folder goes with it."""
     if not (place / ABOUT).is_file():
         return
-    about = json.loads((place / ABOUT).read_text(encoding="utf-8"))
+    about = read_sealed(place / ABOUT, "Remove the folder.")
     module = store_module(about["backend"])
     module.drop_store(place, module.Config(**about["settings"]), place.name)

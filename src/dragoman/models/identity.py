@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dragoman.errors import UserError
+from dragoman.folders import read_sealed
 
 DECIDING = ("model_type", "dual", "text", "feature_width", "joint")
 """Keys of `config.json` that decide vectors."""
@@ -68,15 +69,12 @@ def own_config(folder: Path) -> dict[str, Any]:
 def read_config(folder: Path) -> dict[str, Any]:
     """`config.json` of a run or its model folder, of whatever kind. Raises UserError where there is none."""
     file = model_in(folder) / "config.json"
-    try:
-        return dict(json.loads(file.read_text(encoding="utf-8")))
-    except FileNotFoundError:
+    if not file.is_file():
         raise UserError(
             f"{folder} holds no trained model (no config.json). "
             "Give the folder that dragoman train wrote: dragoman train CORPUS --out RUN"
-        ) from None
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{file} is damaged ({error}). Copy the whole folder again.") from None
+        )
+    return read_sealed(file, "Copy the whole folder again.")
 
 
 def require_readable(folder: Path, config: Mapping[str, Any], kind: str, newest: int, fix: str) -> None:

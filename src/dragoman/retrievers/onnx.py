@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dragoman.errors import MissingExtraError, UserError, reason
+from dragoman.folders import require_sound
 from dragoman.models.identity import require_readable
 from dragoman.models.sentences import TextSide
 from dragoman.retrievers.base import BatchedEncoder
@@ -133,6 +134,7 @@ class OnnxRetriever(BatchedEncoder):
         """
         path = Path(folder)
         config = read_config(path)
+        require_sound(path, "Copy the whole folder again, or export the model again: dragoman export RUN")
         limit = threads if threads is not None else int(os.environ.get("OMP_NUM_THREADS", 0))
         found = cls(path, config, providers(device), limit)
         found._check_golden("text_vectors", lambda golden: found.encode_text(golden["texts"]))

@@ -10,7 +10,6 @@ K hits, J width of the vectors, B background images.
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dragoman.errors import UserError
-from dragoman.folders import write_json
+from dragoman.folders import read_sealed, write_sealed
 from dragoman.records import Hit
 
 FORMAT_VERSION = 1
@@ -86,13 +85,13 @@ class Calibration:
             "languages": {lang: asdict(one) for lang, one in sorted(self.languages.items())},
             "background": {"shape": half.shape, "float16": base64.b64encode(half.tobytes()).decode()},
         }
-        write_json(file, stored)
+        write_sealed(file, stored)
 
     @classmethod
     def read(cls, file: Path) -> Calibration:
         """Read `calibration.json`. Raises UserError where it is missing, damaged or of a newer format."""
         try:
-            stored = json.loads(file.read_text(encoding="utf-8"))
+            stored = read_sealed(file, "Make it anew: dragoman calibrate RUN CORPUS")
             if stored["format_version"] > FORMAT_VERSION:
                 raise ValueError(f"format version {stored['format_version']}")
             content = base64.b64decode(stored["background"]["float16"], validate=True)

@@ -21,7 +21,7 @@ from typing import Any
 
 from dragoman.corpus import Corpus
 from dragoman.errors import UserError
-from dragoman.folders import remove_torn, resume, write_json, write_text
+from dragoman.folders import remove_torn, resume, write_sealed, write_text
 from dragoman.models.folder import save_model
 from dragoman.progress import bar
 from dragoman.training.augment import lexicon_hashes, load_augmentation
@@ -185,7 +185,7 @@ class _Run:
     def _tidy(self) -> None:
         remove_torn(self.folder)
         # Before the first step: what a kill leaves then says which run it was.
-        write_json(self.folder / CONFIG, self.identity)
+        write_sealed(self.folder / CONFIG, self.identity)
 
     def _shorten_history(self) -> None:
         done = self.state.progress.step

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import pickle
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,14 +18,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dragoman.errors import UserError
-from dragoman.folders import Format, atomic_path, sha256
+from dragoman.errors import DamagedError, UserError
+from dragoman.folders import Format, atomic_path, read_sealed, sha256
 from dragoman.models.identity import CALIBRATION
 from dragoman.models.text import load as load_text_kind
 from dragoman.settings import restore
 from dragoman.training.config import TrainConfig, objective_config
 
-RUN = Format("dragoman-run", 1, "dragoman train CORPUS --out {folder}")
+RUN = Format(
+    "dragoman-run",
+    1,
+    "dragoman train CORPUS --out {folder}",
+    # A checkpoint has checksums of its own; the calibration comes later, and is sealed.
+    apart=("checkpoints/*", "model/calibration.json"),
+)
 CONFIG = "config.json"
 """Identity of a run, written before its first step: configuration, and hashes of what it learns from."""
 
@@ -33,8 +39,7 @@ CONFIG = "config.json"
 def read_identity(run: Path) -> dict[str, Any]:
     """Configuration and input hashes of a finished run. Raises UserError for any other folder."""
     RUN.read(run)
-    found: dict[str, Any] = json.loads((run / CONFIG).read_text(encoding="utf-8"))
-    return found
+    return read_sealed(run / CONFIG, RUN.mend(run))
 
 
 def read_config(run: Path) -> TrainConfig:
@@ -64,6 +69,18 @@ def _restored(plain: Mapping[str, Any]) -> TrainConfig:
     loss = type(objective_config(plain["objective"]))
     parts = {"text": restore(kind, text), "loss": restore(loss, plain["loss"])}
     return restore(TrainConfig, {**plain, **parts})
+
+
+# What zipfile, PyTorch and our own reading raise of a file that is not as it was written.
+_DAMAGED = (
+    RuntimeError,
+    zipfile.BadZipFile,
+    KeyError,
+    TypeError,
+    ValueError,
+    EOFError,
+    pickle.UnpicklingError,
+)
 
 
 @dataclass(kw_only=True)
@@ -113,11 +130,19 @@ def load_checkpoint(path: Path, parts: Mapping[str, Any]) -> tuple[Progress, lis
     Raises UserError for a damaged file, or one that does not fit the parts.
     """
     try:
+        # The archive holds a CRC-32 of each tensor, which PyTorch does not compare.
+        with zipfile.ZipFile(path) as archive:
+            if torn := archive.testzip():
+                raise ValueError(f"{torn} is not as it was written")
         # Tensors and plain values only: a checkpoint from elsewhere must not run code.
         stored = torch.load(path, map_location="cpu", weights_only=True)
+        # Before anything is taken from it: a part that does not fit must not leave the others changed.
+        progress, random = Progress(**stored["progress"]), list(stored["random"])
         for name, part in parts.items():
             part.load_state_dict(stored["states"][name])
-        return Progress(**stored["progress"]), list(stored["random"])
-    except (RuntimeError, KeyError, TypeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+        return progress, random
+    except (*_DAMAGED, OSError) as error:
         reason = " ".join(line.strip() for line in str(error).splitlines()[:2])
-        raise UserError(f"{path} is damaged ({reason}). Remove the run's folder and train again.") from None
+        raise DamagedError(
+            f"{path} is damaged ({reason}). Remove the run's folder and train again."
+        ) from None

@@ -30,7 +30,7 @@ from dragoman.trust.calibration import FAILED, GOOD, LEARNT, failure, trust_of
 from dragoman.trust.evidence import Bridge, Translation, translations
 from dragoman.trust.signals_learnt import expected, explained, order
 
-TRUST = Format("dragoman-trust", 1, "dragoman trust CORPUS")
+TRUST = Format("dragoman-trust", 1, "dragoman trust CORPUS", apart=("parts/*",))
 METHOD = 6
 """Raised whenever the same texts would get other scores."""
 BATCH = 5_000

@@ -9,7 +9,6 @@ N rows, Q queries, D width, T training rows.
 
 from __future__ import annotations
 
-import json
 import math
 import zlib
 from dataclasses import asdict, dataclass, replace
@@ -19,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dragoman.errors import MissingExtraError
-from dragoman.folders import atomic_path, write_json
+from dragoman.errors import MissingExtraError, UserError
+from dragoman.folders import atomic_path, damages, digest, read_sealed, write_sealed
 from dragoman.stores import best as exactly
 from dragoman.stores.embedded.transactions import Snapshot
 
@@ -54,6 +53,8 @@ class Description:
     recall: float
     """Share of the 10 best that is found, against exact search, on the vectors of this index."""
     measured_with: str
+    content: dict[str, Any] | None = None
+    """Size and SHA-256 of the file; None in those that were made before there were any."""
 
     def matches(self, state: Snapshot) -> bool:
         return (
@@ -103,6 +104,8 @@ def load(folder: Path) -> Ivf | None:
         return None
     faiss = import_faiss()
     try:
+        if description.content and damages(folder, {description.file: description.content}):
+            return None
         index = faiss.read_index(str(folder / description.file), faiss.IO_FLAG_MMAP_IFC)
     except RuntimeError:
         return None  # removed meanwhile, or damaged: it is only a cache
@@ -112,8 +115,8 @@ def load(folder: Path) -> Ivf | None:
 def described(folder: Path) -> Description | None:
     """Read the description of the approximate index; None where there is none, or none that can be read."""
     try:
-        return Description(**json.loads((folder / DESCRIPTION).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        return Description(**read_sealed(folder / DESCRIPTION, ""))
+    except (UserError, TypeError):
         return None
 
 
@@ -163,7 +166,8 @@ def build(
     # The file first, then the description that names it: a kill between leaves a file that no reader opens.
     with atomic_path(folder / description.file) as path:
         faiss.write_index(index, str(path))
-    write_json(folder / DESCRIPTION, asdict(description))
+        description = replace(description, content=digest(path))
+    write_sealed(folder / DESCRIPTION, asdict(description))
     for path in folder.glob("approximate-*.faiss"):
         if path.name != description.file:
             path.unlink(missing_ok=True)
