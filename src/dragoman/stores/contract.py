@@ -96,6 +96,13 @@ class Store(ABC):
         """Parameters that were chosen, and such, for the index's manifest."""
         return {}
 
+    def check(self) -> list[str]:
+        """List what is damaged, one sentence each; nothing where all is as it was written.
+
+        A server that keeps checksums of its own pages, as PostgreSQL and Qdrant do, has nothing to add.
+        """
+        return []
+
     @abstractmethod
     def close(self) -> None:
         """Release files and connections. Calling it twice is fine."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -16,24 +17,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dragoman import databases
-from dragoman.errors import UserError
+from dragoman.errors import DamagedError, UserError
 from dragoman.records import Entry, Scalar
 from dragoman.stores.as_json import entry_of, record_of
 from dragoman.stores.checks import is_possible_id
 from dragoman.stores.filters import OWN_FIELDS, And, Compare, Filter, In, Not, Or
 
 FORMAT_VERSION = 1
-COLUMNS = "item_id, kind, path, metadata, captions, source"
+COLUMNS = "crc, item_id, kind, path, metadata, captions, source"
+MEND = "Restore the index from a backup, or remove it and make it again: dragoman index"
 
 # SQLite orders numbers before texts before blobs, so each range ends where the next kind begins.
 _ENDS = {str: ("value >= ''", "value < x''"), float: ("value < ''",)}
 
 Stored = str | int | float | bytes
 
-# `entries.slot` is the row of the vector and `crc` its checksum. `fields` holds one row for each value of
-# metadata, which filters are looked up in; true and false are the blobs 01 and 00 there, so that they never
-# equal 1 and 0. `dead` holds the slots that no entry has any more, with the sequence number of the write that
-# freed them.
+# `entries.slot` is the row of the vector. The lower 32 bits of `crc` are the checksum of the vector, the
+# next 31 that of the other columns; in indexes of before there were two checksums these are 0. `fields` holds
+# one row for each value of metadata, which filters are looked up in; true and false are the blobs 01 and 00
+# there, so that they never equal 1 and 0. `dead` holds the slots that no entry has any more, with the
+# sequence number of the write that freed them.
 _TABLES = """
 CREATE TABLE entries (
   slot INTEGER PRIMARY KEY, item_id TEXT NOT NULL UNIQUE, crc INTEGER NOT NULL,
@@ -68,6 +71,9 @@ def make_tables(database: sqlite3.Connection, path: Path, width: int) -> None:
         database.execute("BEGIN IMMEDIATE")
         # Another process may have made them meanwhile.
         if _version(database) == 0:
+            if any(path.parent.glob("vectors-*.f32")):
+                # An empty database beside vectors was never written by us: tables are made before vectors.
+                raise DamagedError(f"{path} is empty, but its vectors are there. {MEND}")
             for statement in _TABLES.split(";\n"):
                 database.execute(statement)
             database.execute("INSERT INTO state VALUES (?, 0, 0, 0)", (width,))
@@ -93,7 +99,7 @@ def explained(path: Path) -> AbstractContextManager[None]:
         path,
         "The index",
         unusable="Check that the folder can be written by this user.",
-        damaged="Restore it from a backup, or make the index again.",
+        damaged=MEND,
     )
 
 
@@ -114,17 +120,49 @@ def entry_at(database: sqlite3.Connection, slot: int) -> Entry:
     return read_entry(database.execute(f"SELECT {COLUMNS} FROM entries WHERE slot = ?", (slot,)).fetchone())
 
 
-def read_entry(row: Sequence[Any]) -> Entry:
-    """Make the entry whose `COLUMNS` were read."""
-    item_id, kind, path, metadata, captions, source = row
-    read = {"metadata": json.loads(metadata), "captions": json.loads(captions)}
-    return entry_of(item_id, {"kind": kind, "path": path, **read, "source": source})
+def read_entry(row: Sequence[Any] | None) -> Entry:
+    """Make the entry whose `COLUMNS` were read. Raises DamagedError where it is not as it was written."""
+    item_id = require_sound(row)
+    assert row is not None
+    _, _, kind, path, metadata, captions, source = row
+    try:
+        read = {"metadata": json.loads(metadata), "captions": json.loads(captions)}
+        return entry_of(item_id, {"kind": kind, "path": path, **read, "source": source})
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        # Only in indexes that have no checksum of their entries.
+        raise _damaged(item_id) from None
 
 
-def insert(database: sqlite3.Connection, entry: Entry, slot: int, crc: int) -> None:
+def require_sound(row: Sequence[Any] | None, vector_D: NDArray[np.float32] | None = None) -> str:
+    """Compare the `COLUMNS` that were read, and the vector, with their checksum; returns the id.
+
+    Raises DamagedError where they differ, and where there is no row.
+    """
+    if row is None:
+        raise DamagedError(f"An entry that the index names is missing. {MEND}")
+    crc, item_id = row[:2]
+    if not isinstance(crc, int) or (crc >> 32 and crc >> 32 != _crc_of(row[1:])):
+        raise _damaged(item_id)
+    if vector_D is not None and zlib.crc32(vector_D.data) != crc & 0xFFFFFFFF:
+        raise DamagedError(f"The vector of {item_id!r} in the index is torn. {MEND}")
+    return str(item_id)
+
+
+def _damaged(item_id: object) -> DamagedError:
+    return DamagedError(f"The entry {item_id!r} of the index is damaged. {MEND}")
+
+
+def _crc_of(columns: Sequence[Any]) -> int:
+    # 31 bits, as SQLite has no integer above 63; never 0, which stands for no checksum.
+    return (zlib.crc32(repr(tuple(columns)).encode("utf-8", "surrogatepass")) & 0x7FFFFFFF) or 1
+
+
+def insert(database: sqlite3.Connection, entry: Entry, slot: int, vector_D: NDArray[np.float32]) -> None:
     """Give an entry a slot that is free."""
+    columns = _columns(entry)
+    crc = zlib.crc32(vector_D.data) | _crc_of((entry.item_id, *columns)) << 32
     place = (slot, entry.item_id, crc)
-    database.execute("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*place, *_columns(entry)))
+    database.execute("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*place, *columns))
     _insert_fields(database, entry, slot)
 
 
@@ -133,8 +171,13 @@ def rewrite(database: sqlite3.Connection, entry: Entry) -> None:
     slot = slot_of(database, entry.item_id)
     assert slot is not None
     _delete_fields(database, slot)
-    query = "UPDATE entries SET kind = ?, path = ?, metadata = ?, captions = ?, source = ? WHERE slot = ?"
-    database.execute(query, (*_columns(entry), slot))
+    columns = _columns(entry)
+    query = (
+        "UPDATE entries SET kind = ?, path = ?, metadata = ?, captions = ?, source = ?, "
+        # The vector stays, and its checksum with it.
+        "crc = (crc & 4294967295) | ? WHERE slot = ?"
+    )
+    database.execute(query, (*columns, _crc_of((entry.item_id, *columns)) << 32, slot))
     _insert_fields(database, entry, slot)
 
 
@@ -223,7 +266,12 @@ def _insert_fields(database: sqlite3.Connection, entry: Entry, slot: int) -> Non
 
 
 def _delete_fields(database: sqlite3.Connection, slot: int) -> None:
-    rows = field_rows(entry_at(database, slot), slot)
+    try:
+        rows = field_rows(entry_at(database, slot), slot)
+    except DamagedError:
+        # What is damaged can be removed and replaced; slowly, since the fields are not found by their slot.
+        database.execute("DELETE FROM fields WHERE slot = ?", (slot,))
+        return
     database.executemany("DELETE FROM fields WHERE name = ? AND value = ? AND slot = ?", rows)
 
 

@@ -9,10 +9,12 @@ import sqlite3
 import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dragoman.errors import DamagedError
 from dragoman.records import Entry
 from dragoman.stores import best as exactly
 from dragoman.stores.checks import (
@@ -26,11 +28,13 @@ from dragoman.stores.checks import (
 from dragoman.stores.contract import Match, Store
 from dragoman.stores.embedded.database import (
     COLUMNS,
+    MEND,
     entry_at,
     field_rows,
     insert,
     read_entry,
     remove,
+    require_sound,
     rewrite,
     slot_of,
 )
@@ -43,6 +47,8 @@ from dragoman.stores.filters import Filter
 
 COMPACT_AFTER = 4096
 """Dead slots; fewer are not worth a new file."""
+CHECKED_WHOLE = 10_000
+"""Rows of a store that is read whole when it is opened, in about 0.1 s; of a larger one each hit is."""
 IDS_KEPT = 200_000
 """Ids that stay in memory once they were found: about 100 bytes each."""
 
@@ -53,6 +59,11 @@ class EmbeddedStore(Store):
     def __init__(self, folder: Path, width: int, wait: float) -> None:
         self.width = width
         self._store = Transactions(folder, width, wait)
+        with self._store.reading() as view:
+            small = len(view.state.dead) <= CHECKED_WHOLE
+        if small and (wrong := self.check()):
+            self.close()
+            raise DamagedError(f"{'; '.join(wrong[:3])}. {MEND}")
 
     def add(self, entries: Sequence[Entry], vectors: NDArray[np.float32]) -> None:
         check_entries(entries)
@@ -106,7 +117,10 @@ class EmbeddedStore(Store):
             missing = [item_id for item_id, slot in zip(item_ids, slots, strict=True) if slot is None]
             if missing:
                 raise KeyError(missing[0])
-            return view.state.matrix[np.array(slots, np.int64)]
+            found_ND: NDArray[np.float32] = view.state.matrix[np.array(slots, np.int64)]
+            for slot, vector_D in zip(slots, found_ND, strict=True):
+                require_sound(view.row(cast(int, slot)), vector_D)
+            return found_ND
 
     def scan(self, after: str = "", limit: int = 1000, filter: Filter | None = None) -> list[Entry]:
         check_after(after)
@@ -143,18 +157,22 @@ class EmbeddedStore(Store):
             if verdict != "ok":
                 wrong.append(f"{self._store.path}: {verdict}")
             named_N, fields = view.state.dead.copy(), 0
-            for slot, crc, *row in view.database.execute(f"SELECT slot, crc, {COLUMNS} FROM entries"):
-                entry = read_entry(row)
-                fields += len(field_rows(entry, slot))
+            for slot, *row in view.database.execute(f"SELECT slot, {COLUMNS} FROM entries"):
+                try:
+                    entry = read_entry(row)
+                except DamagedError as error:
+                    wrong.append(str(error).removesuffix(f". {MEND}"))
+                    continue
+                fields += _sum_of(field_rows(entry, slot))
                 if not 0 <= slot < len(named_N) or named_N[slot]:
                     wrong.append(f"{entry.item_id}: names row {slot}, which is not its own")
                     continue
                 named_N[slot] = True
-                if zlib.crc32(view.state.matrix[slot]) != crc:
+                if zlib.crc32(view.state.matrix[slot]) != row[0] & 0xFFFFFFFF:
                     wrong.append(f"{entry.item_id}: the vector is torn")
             if not named_N.all():
                 wrong.append(f"{self._store.path}: {np.count_nonzero(~named_N)} rows belong to no entry")
-            if fields != view.database.execute("SELECT count(*) FROM fields").fetchone()[0]:
+            if fields != _sum_of(view.database.execute("SELECT name, value, slot FROM fields")):
                 wrong.append(f"{self._store.path}: filters see other metadata than the entries have")
         return wrong
 
@@ -175,12 +193,17 @@ class EmbeddedStore(Store):
     ) -> None:
         first = self._store.append(database, vectors_ND)
         for slot, (entry, vector_D) in enumerate(zip(entries, vectors_ND, strict=True), first):
-            insert(database, entry, slot, zlib.crc32(vector_D))
+            insert(database, entry, slot, vector_D)
 
     def _compact_if_due(self, database: sqlite3.Connection) -> None:
         dead = database.execute("SELECT count(*) FROM dead").fetchone()[0]
         if dead >= COMPACT_AFTER and 2 * dead > read_state(database).slots:
             self._store.compact(database)
+
+
+def _sum_of(rows: Iterable[tuple[str, object, int]]) -> int:
+    """A number that is equal for equal rows in any order; 1, 1.0 and true are told apart."""
+    return sum(hash((name, type(value), value, slot)) for name, value, slot in rows)
 
 
 def matches(view: View, found: exactly.Candidates, queries: int, k: int) -> list[list[Match]]:
@@ -204,7 +227,7 @@ def _ids(view: View, slot_C: NDArray[np.int64]) -> list[str]:
     for slot in slot_C.tolist():
         item_id = known.get(slot)
         if item_id is None:
-            row = view.database.execute("SELECT item_id FROM entries WHERE slot = ?", (slot,)).fetchone()
-            known[slot] = item_id = row[0]
+            # Once for each row that is found: neither it nor its vector changes in this generation.
+            known[slot] = item_id = require_sound(view.row(slot), view.state.matrix[slot])
         found.append(item_id)
     return found

@@ -14,19 +14,27 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dragoman import forks
-from dragoman.errors import UserError
+from dragoman.errors import DamagedError, UserError
 from dragoman.folders import sync_folder
-from dragoman.stores.embedded.database import connect, explained, make_tables, passing, slots_of
+from dragoman.stores.embedded.database import (
+    COLUMNS,
+    MEND,
+    connect,
+    explained,
+    make_tables,
+    passing,
+    slots_of,
+)
 from dragoman.stores.filters import Filter
 
 DATABASE = "entries.sqlite"
@@ -63,6 +71,12 @@ class View(NamedTuple):
 
     database: sqlite3.Connection
     state: Snapshot
+
+    def row(self, slot: int) -> Sequence[Any] | None:
+        """Read the `COLUMNS` of the entry at a slot."""
+        query = f"SELECT {COLUMNS} FROM entries WHERE slot = ?"
+        found: Sequence[Any] | None = self.database.execute(query, (slot,)).fetchone()
+        return found
 
     def mask_of(self, filter: Filter) -> NDArray[np.bool_]:
         """Mask [N] of the slots that pass; its values at dead slots mean nothing."""
@@ -228,7 +242,7 @@ class Transactions:
             if found is not None:
                 return found
             database.execute("ROLLBACK")
-        raise UserError(f"{self.folder} lacks its file of vectors. Restore it, or make the index again.")
+        raise DamagedError(f"{self.folder} lacks its file of vectors. {MEND}")
 
     def _snapshot(self, database: sqlite3.Connection) -> Snapshot | None:
         """The state that the transaction sees; None where it is older than what is known already."""
@@ -315,10 +329,7 @@ def mapped(path: Path, slots: int, width: int) -> NDArray[np.float32]:
         return np.empty((0, width), np.float32)  # such a file may not be there yet
     rows = path.stat().st_size // (4 * width)
     if rows < slots:
-        raise UserError(
-            f"{path} is shorter than the {slots:,} vectors it should hold. "
-            "Restore it from a backup, or make the index again."
-        )
+        raise DamagedError(f"{path} is shorter than the {slots:,} vectors it should hold. {MEND}")
     return np.asarray(np.memmap(path, dtype="<f4", mode="r", shape=(rows, width)))
 
 
