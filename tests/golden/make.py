@@ -41,6 +41,8 @@ VOLATILE = {
     "created",
     "updated",
     "generation",
+    "files",
+    "checksum",
 }
 # Its hash is that of a file with the path of the vision tower in it.
 VOLATILE |= {"model/config.json"}

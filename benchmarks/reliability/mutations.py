@@ -1,0 +1,281 @@
+"""Damage files of every kind of folder at random, and see what the product answers.
+
+    python benchmarks/reliability/mutations.py --count 1200 --seed 0
+    python benchmarks/reliability/mutations.py --folders work --only index --count 50
+
+Every round copies a folder, damages one file of it, and asks the copy what the whole folder was asked before.
+`same`: the answer did not change. `told`: a UserError. `silent`: another answer without a word. `traceback`:
+any other exception. `check told` counts the copies of which `dragoman check` said so, `check
+missed` those of which only the question did. The damages: a bit
+flips; some bytes are replaced; a block is zeroed; the file is cut, emptied, removed, lengthened, or holds the
+content of another file of the folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "MPLBACKEND": "agg"}
+
+SMALL = ("text.width=16", "text.feed_forward=16", "dual.hidden=16", "dual.joint=16", "dual.key_width=16")
+STEPS = ("steps=4", "batch_size=8", "validate_every=2")
+TEXTS = ["a red ball on the grass", "uma bola vermelha", "night"]
+
+
+def make_folders(work: Path) -> None:
+    """One folder of every kind, as the command line writes them."""
+    call(work, "scenes", "--out", "corpus", "--items", "40", "--languages", "pt")
+    engine = ("--engine", "recorded:corpus/apertium.jsonl.gz", "--cache", "cache")
+    call(work, "translate", "corpus", "--to", "pt", *engine)
+    call(work, "trust", "corpus")
+    settings = [word for setting in (*SMALL, *STEPS) for word in ("--set", setting)]
+    train = ("train", "corpus", "--recipe", "translate_train", "--source", "en", "--targets", "pt")
+    call(work, *train, "--features", "grid", "--out", "run", *settings)
+    call(work, "calibrate", "run", "corpus", "--split", "train")
+    call(work, "evaluate", "run", "corpus", "--split", "test", "--languages", "en", "--out", "report")
+    call(work, "index", "run", "corpus", "--out", "index")
+    call(work, "index", "run", "corpus", "--out", "approximate", "--store", "faiss")
+    call(work, "export", "run", "--to", "onnx", "--out", "export")
+
+
+def call(work: Path, *arguments: str) -> None:
+    """Run one command in this process. RuntimeError with its output where it fails."""
+    from click.testing import CliRunner
+
+    from dragoman.cli import dragoman
+
+    before = Path.cwd()
+    os.chdir(work)
+    try:
+        result = CliRunner().invoke(dragoman, list(arguments))
+    finally:
+        os.chdir(before)
+    if result.exit_code:
+        raise RuntimeError(f"dragoman {' '.join(arguments)}: {result.output}") from result.exception
+
+
+def ask_corpus(folder: Path) -> Any:
+    from dragoman.corpus.corpus import Corpus
+
+    corpus = Corpus.open(folder)
+    sets = {name: corpus.features(name) for name in corpus.feature_names}
+    vectors = {name: (one.ids, one.layout, one.vectors.tobytes()) for name, one in sets.items()}
+    return corpus.items.to_pylist(), corpus.captions.to_pylist(), vectors
+
+
+def ask_run(folder: Path) -> Any:
+    from dragoman.training.run_folder import load_checkpoint, read_config, read_identity
+
+    state = _States()
+    progress, _ = load_checkpoint(folder / "checkpoints" / "last.pt", state)
+    return ask_model(folder), read_config(folder), read_identity(folder), progress, state.content()
+
+
+class _States(dict[str, Any]):
+    """Stands for all parts of a checkpoint, whatever their names."""
+
+    def items(self) -> Any:
+        return ((name, self) for name in ("model",))
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self["state"] = state
+
+    def content(self) -> list[tuple[str, bytes]]:
+        return [(name, one.numpy().tobytes()) for name, one in sorted(self["state"].items())]
+
+
+def ask_model(folder: Path) -> Any:
+    import numpy as np
+
+    from dragoman.models.identity import CALIBRATION, model_in
+    from dragoman.retrievers.loading import load_encoder
+    from dragoman.search.calibration import Calibration
+
+    model = load_encoder(folder)
+    features = np.random.default_rng(0).normal(size=(2, model.feature_width)).astype(np.float32)
+    calibration = model_in(folder) / CALIBRATION
+    judged = Calibration.read(calibration).judgement("en") if calibration.is_file() else None
+    return model.encode_text(TEXTS).tobytes(), model.encode_features(features).tobytes(), judged
+
+
+def ask_report(folder: Path) -> Any:
+    from dragoman.reports.compare import compare
+
+    return compare([folder], [folder])
+
+
+def ask_index(folder: Path) -> Any:
+    import numpy as np
+
+    from dragoman.index.folder import open_generation, read_info
+    from dragoman.search.calibration import Calibration
+
+    info = read_info(folder)
+    store = open_generation(info)
+    try:
+        entries = store.scan(limit=1000)
+        query = np.random.default_rng(0).normal(size=(3, info.width)).astype(np.float32)
+        query /= np.linalg.norm(query, axis=1, keepdims=True)
+        found = store.search(query, 5)
+        assert info.calibration is not None
+        judged = Calibration.read(folder / str(info.calibration["file"])).judgement("en")
+        return entries, found, store.count(), info.languages, info.model, judged
+    finally:
+        store.close()
+
+
+def ask_cache(folder: Path) -> Any:
+    """The words that a translation would take from the cache."""
+    work = folder.parent
+    call(work, "scenes", "--out", "fresh", "--items", "12", "--languages", "pt")
+    engine = ("--engine", "recorded:corpus/apertium.jsonl.gz", "--cache", folder.name)
+    call(work, "translate", "fresh", "--to", "pt", *engine)
+    from dragoman.corpus.corpus import Corpus
+
+    found = Corpus.open(work / "fresh").captions.to_pylist()
+    shutil.rmtree(work / "fresh")
+    return found
+
+
+KINDS: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
+    "corpus": (ask_corpus, ("media/*", "*.jsonl.gz", "trust/*", "*.html")),
+    "run": (ask_run, ()),
+    "report": (ask_report, ()),
+    "index": (ask_index, ("rejected.jsonl",)),
+    "approximate": (ask_index, ("rejected.jsonl",)),
+    "export": (ask_model, ()),
+}
+"""Of each kind of folder the question, and patterns of files that no question reads."""
+
+
+def damage(path: Path, others: list[Path], draw: random.Random) -> str:
+    """Change a file in one way; returns the name of the way."""
+    content = bytearray(path.read_bytes())
+    ways = ("flip", "replace", "zero", "cut", "empty", "remove", "lengthen", "other")
+    way = draw.choice(ways if content else ("remove", "lengthen"))
+    at = draw.randrange(len(content)) if content else 0
+    if way == "flip":
+        content[at] ^= 1 << draw.randrange(8)
+    elif way == "replace":
+        content[at : at + draw.randrange(1, 65)] = draw.randbytes(draw.randrange(1, 65))
+    elif way == "zero":
+        content[at : at + 512] = bytes(len(content[at : at + 512]))
+    elif way == "cut":
+        del content[at:]
+    elif way == "empty":
+        content.clear()
+    elif way == "lengthen":
+        content += draw.randbytes(draw.randrange(1, 600))
+    elif way == "other":
+        content = bytearray(draw.choice(others or [path]).read_bytes())
+    path.unlink()
+    if way != "remove":
+        path.write_bytes(content)
+    return way
+
+
+def files_of(folder: Path, unread: tuple[str, ...]) -> Iterator[Path]:
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder)
+        hidden = any(part.startswith(".") for part in name.parts)
+        if path.is_file() and not hidden and not any(name.match(pattern) for pattern in unread):
+            yield path
+
+
+def answer(question: Callable[[Path], Any], folder: Path, truth: Any) -> tuple[str, str]:
+    """Ask a folder: the verdict, and what was said."""
+    from dragoman.errors import UserError
+
+    try:
+        found = question(folder)
+    except UserError as error:
+        return "told", str(error)
+    except Exception as error:
+        return "traceback", f"{type(error).__name__}: {error}"
+    return ("same", "") if repr(found) == truth else ("silent", "")
+
+
+def is_reported(folder: Path) -> bool:
+    """Tell if `dragoman check` finds damage."""
+    from dragoman.errors import UserError
+    from dragoman.pipelines.check import check
+
+    try:
+        return any(found.damages for found in check(folder))
+    except UserError:
+        return True
+
+
+def mutate(
+    work: Path, count: int, seed: int, only: str | None = None, checks: bool = True
+) -> Iterator[dict[str, Any]]:
+    """Damage the folders below `work` in turn, `count` times in all."""
+    draw = random.Random(seed)
+    kinds = [only] if only else list(KINDS)
+    truths = {kind: repr(KINDS[kind][0](work / kind)) for kind in kinds}
+    for number in range(count):
+        kind = kinds[number % len(kinds)]
+        question, unread = KINDS[kind]
+        # Under the same name, as the folder may name itself in what it says.
+        with tempfile.TemporaryDirectory() as place:
+            copy = shutil.copytree(work / kind, Path(place, kind), symlinks=True)
+            files = list(files_of(copy, unread))
+            path = draw.choice(files)
+            whole = path.read_bytes()
+            way = damage(path, [one for one in files if one != path], draw)
+            changed = not path.is_file() or path.read_bytes() != whole
+            verdict, said = answer(question, copy, truths[kind]) if changed else ("same", "")
+            reported = is_reported(copy) if checks and changed else None
+            name = path.relative_to(copy).as_posix()
+        yield {"kind": kind, "file": name, "way": way, "verdict": verdict, "said": said, "checked": reported}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--count", type=int, default=1200)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", choices=list(KINDS))
+    parser.add_argument("--folders", type=Path, help="Keep the folders here, or take them from here.")
+    parser.add_argument("--verbose", action="store_true", help="Print every round.")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        work = given.folders or Path(temporary)
+        if not (work / "export").is_dir():
+            work.mkdir(parents=True, exist_ok=True)
+            make_folders(work)
+        verdicts, reported, bad = Counter[tuple[str, str]](), Counter[tuple[str, str]](), 0
+        for row in mutate(work, given.count, given.seed, given.only):
+            missed = row["verdict"] == "told" and not row["checked"]
+            verdicts[row["kind"], row["verdict"]] += 1
+            reported[row["kind"], "missed" if missed else "told" if row["checked"] else "no need"] += 1
+            is_bad = missed or row["verdict"] in ("silent", "traceback")
+            bad += is_bad
+            if is_bad or given.verbose:
+                print(json.dumps(row)[:400], file=sys.stderr, flush=True)
+        print("| folder | same | told | silent | traceback | check told | check missed |")
+        print("|---|---|---|---|---|---|---|")
+        for kind in [given.only] if given.only else KINDS:
+            cells = [verdicts[kind, one] for one in ("same", "told", "silent", "traceback")]
+            print(
+                f"| {kind} | "
+                + " | ".join(map(str, [*cells, reported[kind, "told"], reported[kind, "missed"]]))
+                + " |"
+            )
+    return int(bad > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
