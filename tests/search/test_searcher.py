@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -149,6 +150,38 @@ def test_many_queries_are_answered_as_one_by_one(searcher: Searcher, world: Path
         assert [hit.score for hit in answer.hits] == pytest.approx([hit.score for hit in alone.hits])
         assert answer.language == alone.language
     assert searcher.search_many([]) == []
+
+
+def test_filters_that_can_find_nothing_are_told(world: Path) -> None:
+    """Sorts of values: year of numbers, inv of texts, both in mixed, good of truth, several tags."""
+    rows = [
+        {"path": "red.png", "year": 1950, "inv": "007", "mixed": 5, "good": True, "tags": ["a", "b"]},
+        {"path": "blue.png", "year": 1960, "inv": "12", "mixed": "c. 1955"},
+    ]
+    (world / "photos" / "metadata.csv").unlink()
+    (world / "photos" / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    index(world)
+    told = {
+        'inv="007"': "",
+        "inv=007": "inv holds texts, such as '12', and the number 7 is compared with none of them. "
+        'Quote a text as it is written: inv="12".',
+        "year=1950 and not tags=b": "",
+        'year="1950"': "year holds numbers, such as 1960, and '1950' is compared with none of them.",
+        "mixed>=5": "mixed holds texts, such as 'c. 1955', and the number 5 is compared with none of them. "
+        'Quote a text as it is written: mixed="c. 1955".',
+        'mixed="5"': "mixed holds numbers as well, such as 5, and '5' is a text.",
+        'mixed in ("c. 1955", x)': "",
+        "good=yes": "good holds true and false, such as True, and 'yes' is compared with none of them.",
+        "not yeer=1950": "No item has a field 'yeer': what compares it finds nothing, and with not "
+        "everything. Did you mean year?",
+        "kind=image or item_id=x": "",
+    }
+    with Searcher.open(world / "index") as searcher:
+        for text, line in told.items():
+            answer = searcher.search(Query(text="a red square", filter=text))
+            assert answer.warnings == ((line,) if line else ()), text
+        # Twice, as sorts that are known are not asked for again.
+        assert searcher.search(Query(text="a red square", filter="inv=007")).warnings == (told["inv=007"],)
 
 
 def test_filters_that_python_takes_for_equal_get_their_own_answers(searcher: Searcher, world: Path) -> None:

@@ -242,6 +242,5 @@ def _answer(
     least = read.query.min_score
     if least is not None:
         hits = [hit for hit in hits if (hit.score if hit.relevance is None else hit.relevance) >= least]
-    return Answer(
-        hits=tuple(hits), language=read.language, match=match, warnings=read.warnings, seconds=seconds
-    )
+    warnings = (*read.warnings, *opened.fields.warnings(read.filter))
+    return Answer(hits=tuple(hits), language=read.language, match=match, warnings=warnings, seconds=seconds)

@@ -25,6 +25,7 @@ from dragoman.retrievers.base import Encoder
 from dragoman.retrievers.loading import image_fingerprint, load_encoder, model_fingerprint
 from dragoman.retrievers.videos import encode_video
 from dragoman.search.calibration import Calibration
+from dragoman.search.fields import KnownFields
 from dragoman.stores import Filter, Match, Store
 
 T = TypeVar("T")
@@ -72,6 +73,7 @@ class _Shared:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.process = os.getpid()
+        self.fields = KnownFields(store)
         self.users = 0
         self.retired = False
 
@@ -95,6 +97,11 @@ class Opened:
     def store(self) -> Store:
         """The store that holds the entries and their vectors."""
         return self.shared.store
+
+    @property
+    def fields(self) -> KnownFields:
+        """Fields of these entries."""
+        return self.shared.fields
 
 
 class LiveIndex:
