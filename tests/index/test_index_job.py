@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from dragoman.index.folder import open_generation, read_info
 from dragoman.media.images import Decoding
 from dragoman.records import Entry
 from dragoman.stores import Store, parse
+from operations import opcodes
 
 
 @pytest.fixture(autouse=True)
@@ -236,6 +238,56 @@ def test_a_deleted_file_is_removed_and_one_added_by_hand_stays(run: Path, photos
     (photos / "a.png").unlink()
     assert counts(index(run, photos)) == {"removed": 1}
     assert set(entries(run)) == {"b/c.png", "b/d.png", "by hand"}
+
+
+def test_files_and_folders_of_one_size_and_time_that_change_names_are_seen(run: Path, photos: Path) -> None:
+    for name, colour in (("e/x.bmp", "red"), ("f/x.bmp", "blue")):
+        save_picture(photos / name, colour)
+        os.utime(photos / name, ns=(10**18, 10**18))
+    index(run, photos)
+
+    def seen() -> list[str]:
+        with opened(run) as backend:
+            vectors = backend.vectors(["e/x.bmp", "f/x.bmp"])
+        return ["red" if red > blue else "blue" for red, _, blue in vectors]
+
+    def swap(one: Path, other: Path) -> None:
+        one.rename(photos / "aside")
+        other.rename(one)
+        (photos / "aside").rename(other)
+
+    assert seen() == ["red", "blue"]
+    swap(photos / "e" / "x.bmp", photos / "f" / "x.bmp")
+    index(run, photos)
+    assert seen() == ["blue", "red"]
+    swap(photos / "e", photos / "f")
+    index(run, photos)
+    assert seen() == ["red", "blue"]
+    assert counts(index(run, photos)) == {}
+
+
+def test_an_index_of_a_former_version_which_noted_no_places_stays_as_it_is(run: Path, photos: Path) -> None:
+    report = index(run, photos)
+    with open_generation(report.info) as store:
+        found = store.scan()
+        store.update([replace(one, source=one.source.rpartition(" ")[0]) for one in found])
+    assert all(len(entry.source.split()) == 5 for entry in entries(run).values())
+    assert counts(index(run, photos)) == {}
+
+
+def test_the_steps_of_a_later_run_grow_as_the_pictures_do(tmp_path: Path) -> None:
+    def steps(count: int) -> int:
+        place, run = tmp_path / str(count), save_model(tmp_path / f"of {count}" / "run")
+        for number in range(count):
+            save_picture(place / f"{number:03}.png", "red")
+            (place / f"{number:03}.txt").write_text("a square")
+        assert counts(index(run, place)) == {"added": count, "copies": count - 1}
+        return opcodes(lambda: index(run, place))
+
+    few = steps(20)
+    more, many = steps(60), steps(140)
+    # Beside what each run costs, twice as many further pictures cost twice as much.
+    assert many - more < 2.2 * (more - few)
 
 
 def test_broken_files_are_named_and_the_rest_is_indexed(run: Path, photos: Path, tmp_path: Path) -> None:

@@ -5,10 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 
 import pytest
 import toy_model
@@ -21,6 +18,7 @@ from dragoman.index.folder import open_generation
 from dragoman.media.folder import MediaFolder, NoteError
 from dragoman.media.images import Decoding
 from dragoman.records import Entry
+from operations import opcodes
 
 
 def folder(place: Path, files: dict[str, str | bytes]) -> MediaFolder:
@@ -279,25 +277,6 @@ def test_a_folder_that_cannot_be_read_is_named_and_the_others_are_listed(
     assert [str(one) for one in media.unusable] == [
         "closed: a folder that cannot be read (Permission denied): allow it, or leave it out: --exclude"
     ]
-
-
-def opcodes(call: Callable[[], object]) -> int:
-    """Steps of the interpreter that a call takes: unlike seconds, the same on every machine."""
-    count = 0
-
-    def step(frame: FrameType, event: str, arg: object) -> Callable[..., object]:
-        nonlocal count
-        frame.f_trace_opcodes = True
-        count += event == "opcode"
-        return step
-
-    before = sys.gettrace()
-    sys.settrace(step)
-    try:
-        call()
-    finally:
-        sys.settrace(before)
-    return count
 
 
 def test_the_steps_of_listing_grow_as_the_pictures_do(

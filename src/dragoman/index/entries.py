@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -31,7 +32,7 @@ START, END = "start", "end"
 PAGE = 1000
 """Entries that are read from a store at a time."""
 _FRAGMENT = re.compile(r"#t=\d+\.\d\d,\d+\.\d\d$")
-_LINE = re.compile(r"(file|vector) ([0-9a-f]{64}) (\d+) (-?\d+) ([0-9a-f]{16})")
+_LINE = re.compile(r"(file|vector) ([0-9a-f]{64}) (\d+) (-?\d+) ([0-9a-f]{16})(?: ([0-9a-f]+\.[0-9a-f]+))?")
 
 
 class State(NamedTuple):
@@ -46,9 +47,17 @@ class State(NamedTuple):
     """Time of the last change in nanoseconds; with the size, what is looked at first."""
     notes: str
     """Digest of metadata and captions as they were given."""
+    place: str = ""
+    """Inode of a file and the time of its last change or renaming; empty in indexes of former versions."""
 
     def __str__(self) -> str:
-        return " ".join(map(str, self))
+        return " ".join(map(str, self)).rstrip()
+
+    def is_file(self, stat: os.stat_result) -> bool:
+        """Tell if a file is the one that this was made from, by what can be seen from outside."""
+        # Two files of one size and time that change names are told apart by the rest alone.
+        seen = (stat.st_size, stat.st_mtime_ns, place_of(stat) if self.place else "")
+        return self.kind == "file" and (self.size, self.changed, self.place) == seen
 
     @classmethod
     def parse(cls, source: str) -> State | None:
@@ -56,8 +65,14 @@ class State(NamedTuple):
         found = _LINE.fullmatch(source)
         if found is None:
             return None
-        kind, digest, size, changed, notes = found.groups()
-        return cls(kind, digest, int(size), int(changed), notes)
+        kind, digest, size, changed, notes, place = found.groups()
+        return cls(kind, digest, int(size), int(changed), notes, place or "")
+
+
+def place_of(stat: os.stat_result) -> str:
+    """Tell which file of a disk it is, and since when it has its name and content."""
+    # Folders that change names leave the times of their files alone, but not what is found under a path.
+    return f"{stat.st_ino:x}.{stat.st_ctime_ns:x}"
 
 
 def notes_digest(notes: Notes, path: str | None) -> str:

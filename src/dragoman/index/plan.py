@@ -96,20 +96,17 @@ def _note_gone(plan: Plan, entry: Entry) -> None:
 def _compare(plan: Plan, items: Items, item: MediaItem, held: Held | None) -> None:
     """Note what an item needs, by what can be seen from outside of its file."""
     before = held.state if held is not None and held.fits(item.is_cut) else None
-    size = changed = None
+    size, is_same = None, False
     if item.is_frozen:
         is_same = before is not None and frozen_state(items.frozen(item), before.notes) == before
     else:
         try:
             if item.file is not None:
                 stat = item.file.stat()
-                size, changed = stat.st_size, stat.st_mtime_ns
+                size, is_same = stat.st_size, before is not None and before.is_file(stat)
         except OSError:
             # Told with its reason by whoever reads the file.
             pass
-        is_same = (
-            before is not None and before.kind == "file" and (before.size, before.changed) == (size, changed)
-        )
     # What lies beside other items is read with them, once; a fault there is found then.
     if is_same and held is not None and before is not None:
         notes = items.notes(item)

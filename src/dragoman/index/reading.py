@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dragoman.errors import UserError
-from dragoman.index.entries import END, START, State, frozen_state, moment_id, notes_digest
+from dragoman.index.entries import END, START, State, frozen_state, moment_id, notes_digest, place_of
 from dragoman.index.items import Items, Notes, Rejected
 from dragoman.index.plan import Task
 from dragoman.media.images import Decoding, ImageError, image_header, open_image, orientation
@@ -138,7 +138,7 @@ class ItemReader:
                 content = item.file.read_bytes()
                 digest, said = hashlib.sha256(content).hexdigest(), _said(content)
                 media = None if knows(task, digest) else self._prepared(content)
-            state = State("file", digest, stat.st_size, stat.st_mtime_ns, words)
+            state = State("file", digest, stat.st_size, stat.st_mtime_ns, words, place_of(stat))
             return ReadItem(task=task, state=state, notes=notes, said=said, media=media)
         except (ImageError, OSError) as error:
             return Rejected(item.item_id, item.path, reason_of(error))
