@@ -85,7 +85,8 @@ def build_folder(
         options = replace(options, split_fractions=FOLDER_SHARES)
     # Named only where given: a corpus that was built before there were patterns is still the same.
     chosen = {"exclude": list(exclude)} if exclude else {}
-    return build(read_folder(Path(images), exclude, options.lang), out, options, reader="folder", **chosen)
+    source = read_folder(Path(images), exclude, tagged=options.lang is None)
+    return build(source, out, options, reader="folder", **chosen)
 
 
 def build_records(

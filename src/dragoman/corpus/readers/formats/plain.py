@@ -124,15 +124,15 @@ def _objects(path: Path, known: frozenset[str] | None, ignore: frozenset[str]) -
         yield Row(name, number, raw, fields, fault)
 
 
-def read_folder(folder: Path, exclude: Sequence[str] = (), lang: str | None = None) -> Source:
+def read_folder(folder: Path, exclude: Sequence[str] = (), *, tagged: bool = False) -> Source:
     """Read every image and video as an item, whether it has captions or not, but what matches a pattern.
 
-    A text file that belongs to none of them is a fault: its captions would be lost without a word. Raises
-    UserError for captions of no language, where `lang` is none either.
+    A text file that belongs to none of them is a fault: its captions would be lost without a word. If
+    `tagged`, the names of files must tell the language of all captions; raises UserError.
     """
     media = MediaFolder(folder, exclude)
     # A missing option is no fault of a file: listed as one, it would cost all captions.
-    texts = (one for item_id in media.ids for one in media.texts(item_id)) if lang is None else ()
+    texts = (one for item_id in media.ids for one in media.texts(item_id)) if tagged else ()
     if nameless := next((one.file for one in texts if one.lang is None), None):
         raise UserError(f"{nameless}, line 1: lang is missing. Name it in the file name, or pass --lang.")
     return Source(
