@@ -7,7 +7,6 @@ wrong, but nobody who typed it meant it.
 from __future__ import annotations
 
 import sys
-import threading
 from collections.abc import Iterator
 from difflib import get_close_matches
 from time import monotonic
@@ -36,8 +35,9 @@ class KnownFields:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        # Without a lock, which a child forked from a busy parent might find held: two who ask at once do the
+        # same work, and write the same.
         self._known: dict[str, _Sorts] = {}
-        self._lock = threading.Lock()
 
     def warnings(self, chosen: Filter | None) -> tuple[str, ...]:
         """Tell of comparisons that ask what no entry can satisfy, one line a field."""
@@ -72,8 +72,7 @@ class KnownFields:
         return None
 
     def _examples(self, field: str) -> dict[str, Scalar]:
-        with self._lock:
-            known = self._known.get(field)
+        known = self._known.get(field)
         if known is not None and monotonic() < known.until:
             return known.examples
         asked: dict[str, Filter] = {
@@ -87,8 +86,7 @@ class KnownFields:
                 found[sort] = next(one for one in values_of(entry, field) if _sort(one) == sort)
         # What is unknown may be added at any time, and must not be told of then.
         if found:
-            with self._lock:
-                self._known[field] = _Sorts(found, monotonic() + SECONDS)
+            self._known[field] = _Sorts(found, monotonic() + SECONDS)
         return found
 
 
