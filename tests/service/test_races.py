@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import json
 import os
+import random
 import select
 import signal
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,9 +19,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from interleaved import Truth, Turns, install
 from PIL import Image
 from shelf import open_shelf
 
+from dragoman.errors import UserError
 from dragoman.folders import sole_writer
 from dragoman.index.folder import open_generation, read_info, remove_leftovers, write_info
 from dragoman.index.job import _carry_over
@@ -28,9 +32,12 @@ from dragoman.search.query import Query
 from dragoman.search.searcher import Searcher
 from dragoman.service import items, schemas
 from dragoman.service.config import ServiceSettings
+from dragoman.service.problems import Problem
 
 STATE: Any = SimpleNamespace(config=ServiceSettings())
 ASKED = schemas.ItemRequest()
+RACES, KILLS = (int(os.environ.get(name, "12")) for name in ("DRAGOMAN_RACES", "DRAGOMAN_KILLS"))
+"""Random orders; docs/reliability.md says how many were tried at once."""
 
 
 def png(shade: int = 90) -> bytes:
@@ -53,14 +60,17 @@ def delete(searcher: Searcher, item_id: str) -> None:
         items._remove(collection(searcher), entry)
 
 
-def swap(index: Path, name: str) -> None:
+def swap(index: Path, name: str, point: Callable[[], None] = lambda: None) -> None:
     """Do what `dragoman index` does for other settings of the store: copy, name it, drop the old one."""
     with sole_writer(index):
+        point()
         before = read_info(index)
         info = replace(before, generation=name)
         with open_generation(info) as store:
             _carry_over(before, info, store)
+        point()
         write_info(info)
+        point()
         remove_leftovers(info)
 
 
@@ -153,6 +163,152 @@ def test_a_swap_while_an_index_is_opened_is_seen(
     with open_shelf(own_shelf) as searcher:
         assert (searcher.info.generation, searcher.store.count()) == ("g2_b", 12)
         assert len(searcher.store.scan()) == 12
+
+
+IDS = ["a", "b", "c/d"]
+
+
+class Race:
+    """Writers, deleters, readers and swaps over one shelf, with the dictionary that knows better."""
+
+    def __init__(
+        self, index: Path, searcher: Searcher, start: dict[str, bytes], seed: int, turns: Turns
+    ) -> None:
+        self.index, self.searcher, self.seed, self.turns = index, searcher, seed, turns
+        self.truth = Truth(start)
+        self.counts: Counter[str] = Counter()
+
+    def run(self) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            install(patch, self.turns, self.truth, self.searcher)
+            self.turns.run([self.change, self.change, self.change, self.read, self.read, self.swaps])
+
+    def change(self) -> None:
+        for _ in range(4):
+            item_id, draw = self.turns.random.choice(IDS), self.turns.random
+            image = png(draw.randrange(256)) if draw.random() < 0.6 else None
+            with self.truth.changing(item_id, image):
+                try:
+                    if image is None:
+                        delete(self.searcher, item_id)
+                        self.counts["deleted"] += 1
+                    else:
+                        created = put(self.searcher, item_id, image)
+                        assert created is not self.truth.change.was_there
+                        self.counts["put"] += 1
+                except Problem as problem:
+                    assert problem.status_code == 503
+                    self.counts["refused"] += 1
+
+    def read(self) -> None:
+        for _ in range(4):
+            way = self.turns.random.choice(["get", "scan", "search"])
+            since = len(self.truth.states) - 1
+            if way == "get":
+                known = [entry for entry in self.searcher.store.get(IDS) if entry is not None]
+            elif way == "scan":
+                known = self.searcher.store.scan()
+            else:
+                known = [hit.entry for hit in self.searcher.search(Query(text="a", k=50)).hits]
+            if way != "get":
+                assert sum(entry.item_id.endswith(".jpg") for entry in known) == 12
+            seen = {entry.item_id: entry.source for entry in known if entry.item_id in IDS}
+            # One of the states between the beginning and the end of the reading, whole.
+            possible = [
+                {item_id: items.source_of(image) for item_id, image in state.items()}
+                for state in self.truth.states[since:]
+            ]
+            if way == "search":
+                # Found in one state and read in a later one.
+                for item_id in IDS:
+                    assert seen.get(item_id) in [state.get(item_id) for state in possible]
+            else:
+                assert seen in possible
+            self.counts["read"] += 1
+
+    def swaps(self) -> None:
+        for number in range(2):
+            try:
+                swap(self.index, f"g{self.seed}_{number}", self.turns.point)
+                self.counts["swapped"] += 1
+            except UserError as error:
+                assert "being written by another" in str(error)
+                self.turns.point()
+
+
+def check_agrees(index: Path, expected: dict[str, bytes]) -> None:
+    with open_shelf(index) as searcher:
+        entries = [entry for entry in searcher.store.get(IDS) if entry is not None]
+        assert {entry.item_id: Path(str(entry.path)).read_bytes() for entry in entries} == expected
+        assert (searcher.store.count(), searcher.store.check()) == (12 + len(expected), [])
+    assert sorted(files(index)) == sorted(str(entry.path) for entry in entries)
+
+
+def test_any_order_of_writes_swaps_and_readings_agrees_with_a_dictionary(own_shelf: Path) -> None:
+    expected: dict[str, bytes] = {}
+    counts: Counter[str] = Counter()
+    for seed in range(RACES):
+        with open_shelf(own_shelf) as searcher:
+            race = Race(own_shelf, searcher, expected, seed, Turns(seed))
+            race.run()
+        expected = race.truth.states[-1]
+        counts += race.counts
+        check_agrees(own_shelf, expected)
+    # All of it happened.
+    assert min(counts[what] for what in ("put", "deleted", "refused", "read", "swapped")) > 0
+    print(f"{RACES} orders: {dict(counts)}")
+
+
+def test_a_kill_at_any_step_loses_nothing_that_was_committed(own_shelf: Path) -> None:
+    expected: dict[str, bytes] = {}
+    killed = 0
+    for seed in range(KILLS):
+        reading, writing = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                _race_and_die(own_shelf, expected, seed, writing)
+            finally:
+                os._exit(1)
+        os.close(writing)
+        with os.fdopen(reading, "rb") as told:
+            states = told.read()
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        assert code in (0, -signal.SIGKILL)
+        killed += code != 0
+        if states:
+            last = json.loads(states.splitlines()[-1])
+            expected = {item_id: bytes.fromhex(image) for item_id, image in last.items()}
+        with open_shelf(own_shelf) as searcher:
+            shelf = items.Collection("shelf", searcher, ServiceSettings(), _Metrics())
+            shelf.finish_changes()
+            shelf.close()
+        check_agrees(own_shelf, expected)
+    assert killed > KILLS // 2
+    print(f"{killed} kills")
+
+
+def _race_and_die(index: Path, start: dict[str, bytes], seed: int, writing: int) -> None:
+    at = random.Random(seed).randrange(5, 250)
+
+    def kill() -> None:
+        if turns.points == at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    class Told(Truth):
+        def commit(self) -> None:
+            known = len(self.states)
+            super().commit()
+            if len(self.states) > known:
+                state = {item_id: image.hex() for item_id, image in self.states[-1].items()}
+                os.write(writing, json.dumps(state).encode() + b"\n")
+
+    turns = Turns(seed, kill)
+    with open_shelf(index) as searcher:
+        race = Race(index, searcher, start, 1000 + seed, turns)
+        race.truth = Told(start)
+        race.run()
+    os._exit(0)
 
 
 @pytest.mark.parametrize("killed_at", ["note_change", "keep_upload", "commit", "forget_upload", "end"])
