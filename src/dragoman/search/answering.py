@@ -20,6 +20,7 @@ from dragoman.media.video import VideoPart
 from dragoman.records import Hit
 from dragoman.retrievers.base import require_list
 from dragoman.search.detection import language_of, language_warning
+from dragoman.search.fields import KnownFields
 from dragoman.search.live import Opened
 from dragoman.search.query import MAX_CHARACTERS, Answer, Query, QueryLanguage, QueryText, parse_text
 from dragoman.stores import Filter, Match, Store, parse
@@ -242,5 +243,7 @@ def _answer(
     least = read.query.min_score
     if least is not None:
         hits = [hit for hit in hits if (hit.score if hit.relevance is None else hit.relevance) >= least]
-    warnings = (*read.warnings, *opened.fields.warnings(read.filter))
+    # Stand-ins for an index need not remember the fields of their entries.
+    fields = getattr(opened, "fields", None) or KnownFields(opened.store)
+    warnings = (*read.warnings, *fields.warnings(read.filter))
     return Answer(hits=tuple(hits), language=read.language, match=match, warnings=warnings, seconds=seconds)
