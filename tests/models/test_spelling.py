@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import unicodedata
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny_duals import small_config
 
 from dragoman.errors import UserError
-from dragoman.models.text.spelling import SmallTextConfig, fit_pieces, pieces, read, words
+from dragoman.models.text.spelling import SmallTextConfig, Spelling, fit_pieces, pieces, read, words
 
 
 @pytest.mark.parametrize(
@@ -82,3 +83,57 @@ def test_the_vocabulary_counts_running_words() -> None:
 def test_impossible_settings_are_named(setting: dict[str, float], message: str) -> None:
     with pytest.raises(UserError, match=message):
         small_config(**setting)
+
+
+@pytest.fixture(scope="module")
+def spelling() -> Spelling:
+    config = SmallTextConfig()
+    texts = ["a black dog", "der Hund auf der Straße", "ο μαύρος σκύλος", "ışık", "сабака", "Ｔ恤 狗", "NASA"]
+    return Spelling(config, fit_pieces(texts * 2, config))
+
+
+@pytest.mark.parametrize(
+    ("typed", "known"),
+    [
+        ("black", ["black"]),
+        ("BLACK", ["black"]),
+        ("Black", ["black"]),
+        # Of ordinary texts every model was trained on the pieces of such a word.
+        ("hund", ["hund"]),
+        ("Black dogs running", ["Black", "dogs", "running"]),
+        ("A Black Dog", ["a", "black", "dog"]),
+        ("Black Dog on a Hund", ["black", "dog", "on", "a", "Hund"]),
+        ("HUND", ["Hund"]),
+        ("STRASSE", ["Straße"]),
+        ("Nasa", ["NASA"]),
+        # Capitals lose the accents in Greek, and the dots in Turkish say which letter it is.
+        ("ΣΚΥΛΟΣ", ["σκύλος"]),
+        ("IŞIK", ["ışık"]),
+        ("САБАКА", ["сабака"]),
+        ("ｂｌａｃｋ", ["black"]),
+        ("ＢＬＡＣＫ", ["black"]),
+        ("𝐛𝐥𝐚𝐜𝐤", ["black"]),
+        ("bla\u00adck", ["black"]),
+        # What the vocabulary holds is read as it stands, and so is what nothing in it is like.
+        ("Ｔ", ["Ｔ"]),
+        ("cat", ["cat"]),
+        ("Blackish", ["Blackish"]),
+        ("BLACKISH", ["blackish"]),
+        ("Skylos", ["Skylos"]),
+        ("", [""]),
+    ],
+)
+def test_a_word_is_read_as_the_known_one_in_other_letters(
+    spelling: Spelling, typed: str, known: list[str]
+) -> None:
+    rows = [spelling.rows(word) for word in known]
+    found = spelling.prepare([typed])
+    ends = np.cumsum(found["sizes"])
+    read_rows = [list(part) for part in np.split(found["pieces"], ends[:-1])]
+    # Two words may be read by the same pieces.
+    assert [read_rows[word] for word in found["words"][0]] == rows
+
+
+def test_a_text_is_read_where_a_piece_of_it_is_known(spelling: Spelling) -> None:
+    texts = ["a dog", "a 🐶", "🐶", "12", "⠀", "дом", "сабачка", "狗", "?!", "", "BLACK"]
+    assert spelling.reads(texts) == [True, True, *[False] * 4, True, True, False, False, True]

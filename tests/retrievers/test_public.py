@@ -164,3 +164,20 @@ def test_the_example_of_the_page_is_true(folder: Path) -> None:
     page = Path(__file__).parents[2] / "docs" / "public_models.md"
     found = doctest.testfile(str(page), module_relative=False, globs={"public": folder})
     assert (found.failed, found.attempted) == (0, 3)
+
+
+def test_siglip_reads_small_letters_as_it_was_trained(tmp_path: Path) -> None:
+    text = next(text for text in TEXTS if text.islower())
+    for kind, same in (("siglip", True), ("clip", False)):
+        model = PublicDual.load(save_dual(tmp_path / kind, kind))
+        small, title = model.encode_text([text, text.title()])
+        assert np.array_equal(small, title) is same
+
+
+def test_texts_in_capitals_and_of_full_width_are_read_and_what_is_unknown_is_told(tmp_path: Path) -> None:
+    model = PublicDual.load(save_dual(tmp_path / "clip", "clip"))
+    text = next(text for text in TEXTS if text.islower() and " " in text)
+    wide = "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in text)
+    vectors = model.encode_text([text, text.upper(), wide, f"\u200f{text}\u200b"])
+    assert (vectors == vectors[0]).all()
+    assert model.reads([text, text.upper(), "🐶", "", f"{text} 🐶"]) == [True, True, False, False, True]

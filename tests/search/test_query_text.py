@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from dragoman.errors import UserError
 from dragoman.search.query import MAX_CHARACTERS, MAX_PARTS, QueryText, parse_text
+from dragoman.texts import visible
 
 
 @pytest.mark.parametrize(
@@ -48,6 +49,11 @@ def test_decomposed_letters_are_composed() -> None:
     assert parse_text(unicodedata.normalize("NFD", "cão -água")) == parse_text("cão -água")
 
 
+def test_what_cannot_be_seen_is_no_query() -> None:
+    assert parse_text("\u200b \u200e\ufeff") == parse_text("")
+    assert parse_text("beach \u200b-\u200bpeople\u2060") == QueryText(plain="beach", subtracted=("people",))
+
+
 def test_a_long_text_is_cut_and_says_so() -> None:
     found = parse_text("a" * MAX_CHARACTERS)
     assert (len(found.plain), found.cut) == (MAX_CHARACTERS, False)
@@ -77,7 +83,8 @@ TYPED = st.lists(st.one_of(WORDS, st.sampled_from(["+", "-", '"', "“", "”", 
 def test_every_letter_that_was_typed_is_in_one_of_the_parts(text: str) -> None:
     found = parse_text(text)
     parts = " ".join((found.plain, *found.added, *found.subtracted))
-    letters = [c for c in unicodedata.normalize("NFC", text) if c.isalnum()]
+    # The Hangul fillers count as letters, and cannot be seen.
+    letters = [c for c in visible(text) if c.isalnum()]
     assert sorted(c for c in parts if c.isalnum()) == sorted(letters)
     assert all(part and part == " ".join(part.split()) for part in (*found.added, *found.subtracted))
 

@@ -109,6 +109,24 @@ def test_words_are_added_and_subtracted(searcher: Searcher) -> None:
     np.testing.assert_allclose(answer.hits[0].score, expected @ pixel("red"), atol=1e-5)
 
 
+def test_what_the_model_cannot_read_is_told_and_never_matches(
+    searcher: Searcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        toy_model.ToyModel, "reads", lambda self, texts: ["🐶" not in text for text in texts], raising=False
+    )
+    queries = ["🐶", "a red square", "🐶 +red", "?", "🐶 -red", 'red -"🐶"']
+    lost, plain, added, mark, less, red = searcher.search_many([Query(text=text, k=4) for text in queries])
+    for answer, text in ((lost, "🐶"), (mark, "?"), (less, "🐶")):
+        assert (answer.hits, answer.match) == ((), False)
+        assert f"The model can read nothing of '{text}'. Nothing was searched for." in answer.warnings[-1]
+    assert (len(plain.hits), plain.match, plain.warnings) == (4, None, ())
+    # The part that can be read is searched for alone.
+    for answer in (added, red):
+        assert ids(answer) == ids(searcher.search(Query(text="red", k=4)))
+        assert "nothing of '🐶'. It was left out." in answer.warnings[-1]
+
+
 def test_an_image_finds_its_like_and_turns_with_a_text(searcher: Searcher, world: Path) -> None:
     photo = save_picture(world / "query.png", (250, 10, 10))
     assert ids(searcher.search(Query(image=photo, k=1))) == ["red.png"]

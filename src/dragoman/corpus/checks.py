@@ -22,14 +22,13 @@ from dragoman.errors import UserError
 from dragoman.folders import write_text
 from dragoman.languages import canonical_tag
 from dragoman.records import ROLES
+from dragoman.texts import visible
 
 # Tabs and line breaks are missing here: in texts they become blanks. Lone surrogates are stray bytes of a
 # file that is not UTF-8, and no Parquet file can hold them.
 _UNSAFE = re.compile("[\x00-\x08\x0e-\x1f\x7f\ud800-\udfff]")
 _UNSAFE_IN_NAMES = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _BREAKS = re.compile(r"[\t\n\v\f\r]+")
-# Pasted from web pages, these stand alone in cells that look empty; strip() does not take them for blanks.
-_INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff"
 
 
 class RecordError(ValueError):
@@ -196,7 +195,8 @@ def _text(fields: Mapping[str, object]) -> str:
             )
         # Translation engines take one text a line.
         text = _BREAKS.sub(" ", text)
-    if not text.strip().strip(_INVISIBLE):
+    # Pasted from web pages, invisible characters stand alone in cells that look empty.
+    if not visible(text).strip():
         raise RecordError(f"text is {_shown(text)}, which is empty. Write a caption or remove the record.")
     return text
 

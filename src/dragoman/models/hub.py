@@ -231,3 +231,12 @@ def _download(name: str) -> Path:
         f"No model {name!r}: {said}. Give a local folder, or download it where there is a network: "
         f"hf download {name}"
     )
+
+
+def reads(tokenizer: Any, texts: Sequence[str]) -> list[bool]:
+    """Tell of each text whether a tokenizer of transformers, which gets it as it is, knows anything of it."""
+    special = set(tokenizer.all_special_ids)
+    rows = tokenizer(list(texts), add_special_tokens=False)["input_ids"] if texts else []
+    known = [[one for one in row if one not in special] for row in rows]
+    # The mark of a space alone stands before what is not known.
+    return [any(token.strip("▁Ġ ") for token in tokenizer.convert_ids_to_tokens(row)) for row in known]

@@ -102,6 +102,10 @@ class Encoder(ABC):
     def encode_image(self, images: Sequence[str | Path | Image]) -> NDArray[np.float32]:
         """[N, J] unit vectors of image files or PIL images."""
 
+    def reads(self, texts: Sequence[str]) -> list[bool]:
+        """Tell of each text whether anything of it is known; the vector of another one says nothing."""
+        return [bool(text.strip()) for text in texts]
+
     @abstractmethod
     def encode_features(self, vectors: NDArray[np.floating]) -> NDArray[np.float32]:
         """[N, J] unit vectors of frozen vision vectors [N, D]; of a model of videos, of frames [N, F, D]."""
@@ -173,6 +177,9 @@ class BatchedEncoder(Encoder):
             found = side.encode([different[row] for row in rows])
             vectors[rows] = found if side.unit else unit(found)
         return vectors[row_of_text]
+
+    def reads(self, texts: Sequence[str]) -> list[bool]:
+        return self.text_side().reads(texts) if texts else []
 
     def encode_image(self, images: Sequence[str | Path | Image], batch_size: int = 32) -> NDArray[np.float32]:
         """[N, J] unit vectors of image files or PIL images, through the vision tower and the image head."""

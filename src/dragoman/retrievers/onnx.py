@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from dragoman.errors import MissingExtraError, UserError, reason
 from dragoman.folders import require_sound
 from dragoman.models.identity import require_readable
-from dragoman.models.sentences import TextSide
+from dragoman.models.sentences import Reading, TextSide
 from dragoman.retrievers.base import BatchedEncoder
 from dragoman.retrievers.onnx_inputs import READERS, Preprocessing, TextReader
 
@@ -93,12 +93,16 @@ class ExportedTexts(TextSide):
     """The text side of an export: a reader of texts and one graph."""
 
     unit = True
+    reading = Reading(folded=False)
 
     def __init__(self, reader: TextReader, graph: OnnxGraph, width: int) -> None:
         self.reader, self._graph, self.width = reader, graph, width
 
     def lengths(self, texts: Sequence[str]) -> list[int]:
         return self.reader.lengths(texts)
+
+    def reads(self, texts: Sequence[str]) -> list[bool]:
+        return self.reader.reads(texts)
 
     def _vectors(self, given: list[str]) -> NDArray[np.float32]:
         return self._graph.run(self.reader.prepare(given))

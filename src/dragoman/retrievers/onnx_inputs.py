@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from dragoman.errors import MissingExtraError, UserError
 from dragoman.models.text import pad
 from dragoman.models.text.spelling import Spelling
+from dragoman.texts import legible
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -33,6 +34,9 @@ class TextReader(Protocol):
     def lengths(self, texts: Sequence[str]) -> list[int]:
         """Number of tokens of each text."""
 
+    def reads(self, texts: Sequence[str]) -> list[bool]:
+        """Tell of each text whether anything of it is known."""
+
     def prepare(self, texts: Sequence[str]) -> dict[str, NDArray[Any]]:
         """Inputs of the graph, padded to the longest text."""
 
@@ -43,6 +47,7 @@ class Words:
     def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
         self._spelling = Spelling.load(folder)
         self.lengths = self._spelling.lengths
+        self.reads = self._spelling.reads
 
     def prepare(self, texts: Sequence[str]) -> dict[str, NDArray[Any]]:
         """Inputs by `Spelling.prepare`, and `owners` [P], the word of each piece."""
@@ -60,10 +65,23 @@ class Tokens:
             raise MissingExtraError("tokenizers", "onnx", "Reading texts for an exported model") from None
         # Read first: the library reports a file that is missing as one of its own plain exceptions.
         self._tokenizer = Tokenizer.from_str((folder / TOKENIZER).read_text(encoding="utf-8"))
+        special = self._tokenizer.get_added_tokens_decoder()
+        self._special = {number for number, token in special.items() if token.special}
         self._pad, self._end = int(config["pad_id"]), int(config["end_id"])
 
     def lengths(self, texts: Sequence[str]) -> list[int]:
         return [len(ids) for ids in self._ids(texts)]
+
+    def reads(self, texts: Sequence[str]) -> list[bool]:
+        # The mark of a space alone stands before what is not known.
+        return [
+            any(
+                token.strip("▁Ġ ")
+                for number, token in zip(one.ids, one.tokens, strict=True)
+                if number not in self._special
+            )
+            for one in self._encoded(texts)
+        ]
 
     def prepare(self, texts: Sequence[str]) -> dict[str, NDArray[Any]]:
         input_ids, mask = pad(self._ids(texts), self._pad)
@@ -71,7 +89,11 @@ class Tokens:
 
     def _ids(self, texts: Sequence[str]) -> list[list[int]]:
         # Tokenizers without special tokens give nothing for an empty text.
-        return [one.ids or [self._end] for one in self._tokenizer.encode_batch(list(texts))]
+        return [one.ids or [self._end] for one in self._encoded(texts)]
+
+    def _encoded(self, texts: Sequence[str]) -> list[Any]:
+        found: list[Any] = self._tokenizer.encode_batch([legible(text) for text in texts])
+        return found
 
 
 READERS: Mapping[str, type[Words] | type[Tokens]] = {"small": Words, "huggingface": Tokens}

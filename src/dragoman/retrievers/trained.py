@@ -27,7 +27,7 @@ from dragoman.models.dual import DualEncoder, unique_texts
 from dragoman.models.folder import load_model
 from dragoman.models.fusion import Fusion
 from dragoman.models.identity import model_in, own_fingerprint
-from dragoman.models.sentences import TextSide
+from dragoman.models.sentences import Reading, TextSide
 from dragoman.retrievers.base import NO_FUSION, BatchedEncoder, require_list
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ class TrainedTexts(TextSide):
     """The text side of a dual encoder: trunk, attention and head."""
 
     unit = True
+    reading = Reading(folded=False)
 
     def __init__(self, model: DualEncoder) -> None:
         self._model = model
@@ -48,6 +49,9 @@ class TrainedTexts(TextSide):
 
     def lengths(self, texts: Sequence[str]) -> list[int]:
         return self._model.trunk.lengths(texts)
+
+    def reads(self, texts: Sequence[str]) -> list[bool]:
+        return self._model.trunk.reads(texts)
 
     @torch.inference_mode()
     def _vectors(self, given: list[str]) -> NDArray[np.float32]:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 
@@ -25,6 +26,7 @@ from dragoman.search.live import Opened
 from dragoman.search.query import MAX_CHARACTERS, Answer, Query, QueryLanguage, QueryText, parse_text
 from dragoman.stores import Filter, Match, Store, parse
 from dragoman.stores.filters import satisfies
+from dragoman.texts import worded
 
 Floats = NDArray[np.float32]
 
@@ -47,6 +49,11 @@ class _Read:
     warnings: tuple[str, ...]
 
     @property
+    def asks(self) -> bool:
+        """False where nothing is left that could be searched for, as nothing of the text can be read."""
+        return bool(self.text.wanted) or _shows(self.query)
+
+    @property
     def text_alone(self) -> bool:
         return self.language is not None and not _shows(self.query)
 
@@ -56,15 +63,19 @@ def answers(queries: Sequence[Query], opened: Opened) -> list[Answer]:
     if not queries:
         return []
     started = perf_counter()
-    reads = [_read(query, opened.info.languages) for query in queries]
-    vectors_QJ = _vectors(reads, opened)
+    reads = _known([_read(query, opened.info.languages) for query in queries], opened)
+    asked = [read for read in reads if read.asks]
+    vectors_QJ = _vectors(asked, opened)
     encoded = perf_counter()
-    hits = _found(opened.store, reads, vectors_QJ)
+    hits = _found(opened.store, asked, vectors_QJ)
     seconds = {"encode": encoded - started, "search": perf_counter() - encoded}
-    return [
-        _answer(read, hits, vector_J, opened, seconds)
-        for read, hits, vector_J in zip(reads, hits, vectors_QJ, strict=True)
-    ]
+    answered = iter(
+        [
+            _answer(read, hits, vector_J, opened, seconds)
+            for read, hits, vector_J in zip(asked, hits, vectors_QJ, strict=True)
+        ]
+    )
+    return [next(answered) if read.asks else _unread(read, seconds) for read in reads]
 
 
 def vectors_of_videos(videos: Sequence[str | Path | VideoPart], opened: Opened) -> Floats:
@@ -98,6 +109,37 @@ def _read(query: Query, trained: Sequence[str]) -> _Read:
         warnings.append(warning)
     chosen = parse(query.filter) if isinstance(query.filter, str) else query.filter
     return _Read(query=query, text=text, filter=chosen, language=language, warnings=tuple(warnings))
+
+
+def _known(reads: Sequence[_Read], opened: Opened) -> list[_Read]:
+    """Take the parts of the texts away of which the model knows nothing, and warn of them."""
+    parts = dict.fromkeys(part for read in reads for part in read.text.parts)
+    known = opened.model.reads(list(parts)) if parts else []
+    # Their vectors are those of an unknown word, the same for every text: they would add the same pictures to
+    # each answer. Punctuation alone asks for nothing, even where the model knows the mark.
+    lost = {part for part, knows in zip(parts, known, strict=True) if not (knows and worded(part))}
+    return [_without(read, lost, opened.info.languages) for read in reads]
+
+
+def _without(read: _Read, lost: AbstractSet[str], trained: Sequence[str]) -> _Read:
+    unread = [part for part in read.text.parts if part in lost]
+    if not unread:
+        return read
+    text = replace(
+        read.text,
+        plain="" if read.text.plain in lost else read.text.plain,
+        added=tuple(part for part in read.text.added if part not in lost),
+        subtracted=tuple(part for part in read.text.subtracted if part not in lost),
+    )
+    shown = ", ".join(map(repr, unread))
+    languages = f", in one of the languages it was trained on: {', '.join(trained)}" if trained else ""
+    found = "It was left out." if text.wanted or _shows(read.query) else "Nothing was searched for."
+    warning = f"The model can read nothing of {shown}. {found} Write words{languages}."
+    return replace(read, text=text, warnings=(*read.warnings, warning))
+
+
+def _unread(read: _Read, seconds: dict[str, float]) -> Answer:
+    return Answer(hits=(), language=read.language, match=False, warnings=read.warnings, seconds=seconds)
 
 
 def _vectors(reads: Sequence[_Read], opened: Opened) -> Floats:

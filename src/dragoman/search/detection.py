@@ -15,6 +15,7 @@ from typing import Any
 from dragoman.errors import UserError
 from dragoman.languages import canonical_tag, comparable, language
 from dragoman.search.query import QueryLanguage
+from dragoman.texts import legible
 
 UNKNOWN = "und"
 TRAINED_PRIOR = 6.0
@@ -110,6 +111,8 @@ def language_name(code: str) -> str:
 
 
 def _detected(text: str, trained: Sequence[str]) -> tuple[str, float]:
+    # Which languages a spelling is of was learnt from small letters, in their plain forms.
+    text = legible(text)
     candidates = _candidates(text)
     if not candidates:
         return UNKNOWN, 0.0

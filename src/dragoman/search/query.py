@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from dragoman.errors import UserError
 from dragoman.records import Hit
+from dragoman.texts import visible
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -102,19 +103,24 @@ class QueryText:
     """True where the text was longer than `MAX_CHARACTERS`."""
 
     @property
+    def parts(self) -> tuple[str, ...]:
+        """Everything that is encoded."""
+        return (*([self.plain] if self.plain else []), *self.added, *self.subtracted)
+
+    @property
     def wanted(self) -> str:
         """Everything that is searched for, as one text."""
         return " ".join(part for part in (self.plain, *self.added) if part)
 
 
 def parse_text(text: str) -> QueryText:
-    """Take the text of a query to its parts, in NFC, with single spaces; all are empty for a blank text.
+    """Take the text of a query to its visible parts, with single spaces; all are empty for a blank text.
 
     Raises UserError for control characters and lone surrogates, which no person types.
     """
     # Cut first: the normal form of a megabyte takes long.
     cut = len(text) > MAX_CHARACTERS
-    clean = unicodedata.normalize("NFC", _checked(text[:MAX_CHARACTERS]))
+    clean = visible(_checked(text[:MAX_CHARACTERS]))
     signed: dict[bool, list[str]] = {True: [], False: []}
 
     def take(found: re.Match[str]) -> str:

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from dragoman import plugins
 from dragoman.errors import UserError
+from dragoman.texts import legible
 
 SHARED = ("towers",)
 
@@ -39,6 +40,9 @@ class Reading:
     prefix: str = ""
     """Stands before every text, as `query: ` of e5."""
     lowercase: bool = False
+    folded: bool = True
+    """Invisible characters, capitals and forms of letters are folded (`texts.legible`); False where the
+    encoder does so by itself, as it knows which words its vocabulary holds."""
     longest: int | None = None
     """Tokens of a text; longer ones are cut. None where the encoder itself knows."""
     pool: str = "own"
@@ -46,7 +50,12 @@ class Reading:
 
     def given(self, texts: Sequence[str]) -> list[str]:
         """Return the texts as a tokenizer gets them."""
-        return [self.prefix + (text.lower() if self.lowercase else text) for text in texts]
+        return [self.prefix + text for text in self.bare(texts)]
+
+    def bare(self, texts: Sequence[str]) -> list[str]:
+        """Return the texts as a tokenizer gets them, but for the prefix."""
+        read = map(legible, texts) if self.folded else texts
+        return [text.lower() if self.lowercase else text for text in read]
 
 
 class TextSide(ABC):
@@ -65,6 +74,10 @@ class TextSide(ABC):
         """Measure each text, so that those of similar length are encoded together."""
         # Characters unless an encoder knows better: tokens would have to be made twice.
         return [len(text) for text in texts]
+
+    def reads(self, texts: Sequence[str]) -> list[bool]:
+        """Tell of each text whether anything of it is known; of an empty one, nothing is."""
+        return [bool(text.strip()) for text in texts]
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """[N, J] of one batch of at least one text, in one pass; an empty text is a text."""

@@ -6,6 +6,7 @@ Its width is that of the joint space, its fingerprint that of the whole folder: 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dragoman.errors import UserError
-from dragoman.models.hub import config_in, loading, longest_input, pretrained, require_trained, tokenizer_in
+from dragoman.models.hub import (
+    config_in,
+    loading,
+    longest_input,
+    pretrained,
+    require_trained,
+    tokenizer_in,
+)
+from dragoman.models.hub import (
+    reads as reads_tokens,
+)
 from dragoman.models.sentences import Reading, TextSide
 
 LAYOUT = "dual encoders that transformers loads (CLIP, SigLIP 2, AltCLIP, …)"
@@ -66,7 +77,14 @@ class DualText(TextSide):
         self._padded = model.config.model_type.startswith("siglip")
         text = getattr(model.config, "text_config", model.config)
         longest = min(longest_input(text, otherwise=77), int(tokenizer.model_max_length))
-        self.reading = Reading(longest=min(SIGLIP_TOKENS, longest) if self._padded else longest)
+        # SigLIP 2 was trained on small letters alone, and its published tokenizer keeps capitals
+        # (arXiv 2502.14786, section 2.1); that of SigLIP makes them small by itself.
+        self.reading = Reading(
+            lowercase=self._padded, longest=min(SIGLIP_TOKENS, longest) if self._padded else longest
+        )
+
+    def reads(self, texts: Sequence[str]) -> list[bool]:
+        return reads_tokens(self._tokenizer, self.reading.bare(texts))
 
     def _vectors(self, given: list[str]) -> NDArray[np.float32]:
         import torch

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dragoman.models.hub import longest_input
+from dragoman.models.hub import reads as reads_tokens
 from dragoman.models.sentences import Reading, TextSide
 
 
@@ -28,6 +29,9 @@ class TextTower(TextSide):
     trunk: nn.Module
     head: Sequence[Callable[[Tensor], Tensor]]
     device: str
+
+    def reads(self, texts: Sequence[str]) -> list[bool]:
+        return reads_tokens(self.tokenizer, self.reading.bare(texts))
 
     @torch.inference_mode()
     def _vectors(self, given: list[str]) -> NDArray[np.float32]:

@@ -75,6 +75,10 @@ class TextEncoder(nn.Module, ABC):
     def lengths(self, texts: Sequence[str]) -> list[int]:
         """Number of tokens of each text, for length bucketing."""
 
+    def reads(self, texts: Sequence[str]) -> list[bool]:
+        """Tell of each text whether anything of it is known; of an empty one, nothing is."""
+        return [bool(text.strip()) for text in texts]
+
     @abstractmethod
     def prepare(self, texts: Sequence[str]) -> dict[str, Tensor]:
         """CPU tensors of one padded batch; `mask` is boolean [T, L], true at real tokens.

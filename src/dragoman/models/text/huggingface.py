@@ -19,9 +19,18 @@ from torch import Tensor, nn
 
 from dragoman.errors import UserError
 from dragoman.folders import write_json
-from dragoman.models.hub import config_in, loading, longest_input, model_folder, pretrained, tokenizer_in
+from dragoman.models.hub import (
+    config_in,
+    loading,
+    longest_input,
+    model_folder,
+    pretrained,
+    reads,
+    tokenizer_in,
+)
 from dragoman.models.text import TextConfig, pad
 from dragoman.models.text.contract import Material, TextEncoder
+from dragoman.texts import legible
 
 log = logging.getLogger(__name__)
 
@@ -109,6 +118,9 @@ class HuggingFaceText(TextEncoder):
     def lengths(self, texts: Sequence[str]) -> list[int]:
         return [len(ids) for ids in self._token_ids(texts)]
 
+    def reads(self, texts: Sequence[str]) -> list[bool]:
+        return reads(self.tokenizer, [legible(text) for text in texts])
+
     def prepare(self, texts: Sequence[str]) -> dict[str, Tensor]:
         """`input_ids` and `mask`, both [T, L]."""
         ids, mask = pad(self._token_ids(texts), self.pad_id)
@@ -171,7 +183,9 @@ class HuggingFaceText(TextEncoder):
             return []
         # The same options in every call, and padding done elsewhere: fast tokenizers store the options, and
         # changing them while another thread tokenizes fails.
-        rows = self.tokenizer(list(texts), truncation=True, max_length=self.max_length)["input_ids"]
+        rows = self.tokenizer([legible(text) for text in texts], truncation=True, max_length=self.max_length)[
+            "input_ids"
+        ]
         # Tokenizers without special tokens give nothing for an empty text.
         return [list(ids) or [self.end_id] for ids in rows]
 

@@ -100,6 +100,9 @@ class SmallText(TextEncoder):
     def lengths(self, texts: Sequence[str]) -> list[int]:
         return self.spelling.lengths(texts)
 
+    def reads(self, texts: Sequence[str]) -> list[bool]:
+        return self.spelling.reads(texts)
+
     def prepare(self, texts: Sequence[str]) -> dict[str, Tensor]:
         """Tensors of `Spelling.prepare`."""
         return {name: torch.from_numpy(value) for name, value in self.spelling.prepare(texts).items()}

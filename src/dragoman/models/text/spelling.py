@@ -12,8 +12,9 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from numpy.typing import NDArray
 from dragoman.errors import UserError
 from dragoman.folders import write_text
 from dragoman.models.text import TextConfig
+from dragoman.texts import unformed, visible, worded
 
 VOCABULARY = "ngrams.json"
 # Scripts without spaces between words are read character by character: kana, Han, Thai, Lao, Burmese, Khmer.
@@ -90,12 +92,18 @@ def words(text: str) -> list[str]:
     return _WORDS.findall(normalize("NFC", text))
 
 
-def read(text: str, config: SmallTextConfig) -> list[str]:
+def read(
+    text: str, config: SmallTextConfig, known: Callable[[list[str]], list[str]] | None = None
+) -> list[str]:
     """The words of a text that the encoder sees; a character of an unspaced script brings the next one along.
 
-    So it is read both alone and as the beginning of a pair, as most words of Chinese are.
+    So it is read both alone and as the beginning of a pair, as most words of Chinese are. `known` gives for
+    words those that are read in their place.
     """
+    text = visible(text)
     found = words(text.lower() if config.lowercase else text)[: config.max_words]
+    if known is not None:
+        found = known(found)[: config.max_words]
     alone = [_ALONE.match(word) is not None for word in found]
     return [
         word + found[at + 1] if alone[at : at + 2] == [True, True] else word for at, word in enumerate(found)
@@ -130,7 +138,8 @@ def fit_pieces(texts: Iterable[str], config: SmallTextConfig, known: Iterable[st
     """
     running: Counter[str] = Counter()
     for text in texts:
-        running.update(read(text, config))
+        # Forms of letters are counted as the letters that they stand for.
+        running.update(read(unformed(text), config))
     counts: Counter[str] = Counter()
     for word, count in running.items():
         for piece in set(pieces(word, config.shortest, config.longest)):
@@ -140,6 +149,19 @@ def fit_pieces(texts: Iterable[str], config: SmallTextConfig, known: Iterable[st
             counts[piece] += config.min_count
     kept = [(-count, piece) for piece, count in counts.items() if count >= config.min_count]
     return [piece for _, piece in sorted(kept)]
+
+
+def _titled(found: Sequence[str]) -> bool:
+    """Tell whether the words of a text are in Title Case."""
+    # Short words stay small in English titles.
+    cased = [word for word in found if word.lower() != word.upper()]
+    long = [word for word in cased if len(word) > 3]
+    return all(word[0].isupper() for word in long or cased)
+
+
+def _bare(word: str) -> str:
+    """The letters of a word without case and accents; both Turkish letters i are one."""
+    return "".join(c for c in normalize("NFD", word.casefold()) if category(c) != "Mn").replace("ı", "i")
 
 
 class Spelling:
@@ -162,17 +184,22 @@ class Spelling:
         # Row 0 is the unknown word, for words of which no piece is known.
         self.row = {piece: row for row, piece in enumerate(vocabulary, start=1)}
         self._rows_of_word: dict[str, list[int]] = {}
+        self._known_words: dict[tuple[str, bool], tuple[str, ...]] = {}
 
     def lengths(self, texts: Sequence[str]) -> list[int]:
         """Number of words of each text that are read; at least one."""
-        return [max(1, len(read(text, self.config))) for text in texts]
+        return [max(1, len(self._read(text))) for text in texts]
+
+    def reads(self, texts: Sequence[str]) -> list[bool]:
+        """Tell of each text whether a piece of it is known; punctuation says nothing."""
+        return [any(self.rows(word) != [0] for word in self._read(text) if worded(word)) for text in texts]
 
     def prepare(self, texts: Sequence[str]) -> dict[str, NDArray[Any]]:
         """`words` [T, L] rows of the word list; `mask` [T, L]; `pieces` [P] flat ids; `sizes` [U] of words.
 
         int64, but for the mask, which is boolean and true at real words.
         """
-        of_text = [read(text, self.config) or [""] for text in texts]
+        of_text = [self._read(text) or [""] for text in texts]
         known: dict[str, int] = {}
         table = np.zeros((len(texts), max(map(len, of_text))), np.int64)
         mask = np.zeros(table.shape, bool)
@@ -199,6 +226,19 @@ class Spelling:
                 self._rows_of_word[word] = rows
         return rows
 
+    def known(self, found: list[str]) -> list[str]:
+        """The words that are read in place of those found in a text; themselves where they are known.
+
+        A word that is not known is read as the same word in other letters: of another form (full width,
+        mathematical, ligatures), or of another case in CAPITALS (which may lack their accents, as they do in
+        Greek) and where the whole text is in Title Case.
+        """
+        # Here and not before the vocabulary: what it holds is read as it always was, and only it can tell
+        # that "Hund" has a capital and "US" is no pronoun. The first word of an ordinary sentence is left to
+        # its pieces: models were trained on it so, and must answer as before.
+        titled = _titled(found)
+        return [known for word in found for known in self._known_as(word, titled)]
+
     def save(self, folder: Path) -> None:
         """Write `folder/ngrams.json`."""
         stored = {
@@ -215,6 +255,54 @@ class Spelling:
         stored: dict[str, Any] = json.loads((folder / VOCABULARY).read_text(encoding="utf-8"))
         config = SmallTextConfig(**stored["config"])
         return cls(config, stored["pieces"], stored.get("added", ()), stored.get("links"))
+
+    def _read(self, text: str) -> list[str]:
+        return read(text, self.config, self.known)
+
+    def _known_as(self, word: str, titled: bool) -> tuple[str, ...]:
+        if f"<{word}>" in self.row or unspaced(word):
+            return (word,)
+        found = self._known_words.get((word, titled))
+        if found is None:
+            found = self._known_otherwise(word, titled)
+            if len(self._known_words) < 200_000:  # as in `rows`
+                self._known_words[word, titled] = found
+        return found
+
+    def _known_otherwise(self, word: str, titled: bool) -> tuple[str, ...]:
+        plain = normalize("NFKC", word)
+        if self.config.lowercase:
+            plain = plain.lower()
+        if plain != word:
+            return tuple(known for part in words(plain) for known in self._known_as(part, titled)) or (word,)
+        capitals = word.isupper() and len(word) > 1
+        unknown = word.islower() and not self._own_rows(word)
+        if not (capitals or titled or unknown):
+            return (word,)
+        same = self._by_case.get(word.casefold())
+        if same is None and capitals:
+            same = self._by_letters.get(_bare(word))
+            # "BLACKISH", of which no case is known whole: pieces were learnt in small letters.
+            if same is None and len(self._own_rows(word.lower())) > len(self._own_rows(word)):
+                same = word.lower()
+        return (word,) if same is None else (same,)
+
+    @cached_property
+    def _by_case(self) -> dict[str, str]:
+        """Known words by what they are in any case; the most frequent one, which stands first."""
+        found: dict[str, str] = {}
+        for piece in self.vocabulary:
+            if len(piece) > 2 and piece[0] == "<" and piece[-1] == ">":
+                found.setdefault(piece[1:-1].casefold(), piece[1:-1])
+        return found
+
+    @cached_property
+    def _by_letters(self) -> dict[str, str]:
+        """Known words by their letters alone."""
+        found: dict[str, str] = {}
+        for word in self._by_case.values():
+            found.setdefault(_bare(word), word)
+        return found
 
     def _own_rows(self, word: str) -> list[int]:
         config = self.config

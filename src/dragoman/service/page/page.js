@@ -95,6 +95,8 @@ function showAnswer(answer) {
   notice(notes);
   $("heading").textContent = state.like ? say("likeThis") : "";
   showItems(answer.hits, answer.hits.length >= wanted && wanted < MOST);
+  // A query that could not be read: its warning says all there is to say.
+  if (!answer.hits.length && answer.match === false) $("empty").hidden = true;
 }
 
 function showBrowsing(page) {

@@ -1,0 +1,116 @@
+"""Texts as people type them: what cannot be seen, and forms of letters that stand for others.
+
+Captions are stored as they came, for they are a record. A model reads a text in the form that is made here,
+queries and captions alike.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+# Default_Ignorable_Code_Point of the Unicode Character Database, and the marks of interlinear annotation;
+# less the Mongolian vowel separator, which parts letters, and the four that `_step` looks at one by one.
+_INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f"
+    "\u3164\ufe00-\ufe0d\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    "\U000e0000-\U000e0fff]"
+)
+_PRESENTED = re.compile("[\ufe0e\ufe0f]")
+_JOINED = re.compile("[\u200c\u200d]+")
+_SOME = re.compile(f"{_INVISIBLE.pattern}|{_PRESENTED.pattern}|{_JOINED.pattern}")
+# Scripts in which a joiner decides how the letters beside it look, and what a word means: those from Arabic
+# to Myanmar, Khmer and Mongolian, and the Indic ones beyond.
+_JOINING = re.compile("[\u0600-\u109f\u1780-\u18af\ua800-\uabff\U00011000-\U00011fff]")
+# Forms of letters, digits and kana that stand for others: letterlike and Roman ones, circled letters,
+# radicals, ligatures, Arabic in its shapes, full and half width, mathematical alphabets, enclosed letters.
+_FORMS = (
+    "\u210a-\u2115\u2119-\u211d\u2124\u2128\u212c-\u2134\u2139\u213c-\u213f\u2145-\u2149\u2160-\u217f"
+    "\u24b6-\u24e9\u2f00-\u2fd5\ufb00-\ufb4f\ufb50-\ufdfb\ufe70-\ufefc\uff10-\uff19\uff21-\uff3a\uff41-\uff5a"
+    "\uff66-\uff9f\uffa1-\uffdc\U0001d400-\U0001d7ff\U0001ee00-\U0001eeff\U0001f130-\U0001f149\U0001fbf0-\U0001fbf9"
+)
+_WORDS_OF_FORMS = re.compile(f"[{_FORMS}]+")
+_LONE = re.compile("[\uff10-\uff19\uff21-\uff3a\uff41-\uff5a]")
+_WIDE_WORD = re.compile(_LONE.pattern + "{2}")
+
+
+def visible(text: str) -> str:
+    """Return the text composed (NFC) and without what cannot be seen; that form is its own.
+
+    Kept are joiners where they shape the letters of a word (Persian, Indic scripts) or make one emoji of
+    several, and the selector that makes an emoji of a sign.
+    """
+    if text.isascii():
+        return text
+    text = unicodedata.normalize("NFC", text)
+    # To drop one character may join two others, or leave one with another neighbour.
+    while _SOME.search(text) and (clean := _step(text)) != text:
+        text = clean
+    return text
+
+
+def unformed(text: str) -> str:
+    """Return the text as `visible` does, with words in forms of letters as words in plain ones."""
+    text = visible(text)
+    if text.isascii():
+        return text
+    # Single letters and digits of full width are ordinary Japanese and Chinese (Tシャツ), which models saw in
+    # their training; a word of them is an input method left on. Their punctuation is of full width.
+    kept = _LONE if not _WIDE_WORD.search(text) else None
+
+    def fold(found: re.Match[str]) -> str:
+        return found[0] if kept and kept.fullmatch(found[0]) else unicodedata.normalize("NFKC", found[0])
+
+    return unicodedata.normalize("NFC", _WORDS_OF_FORMS.sub(fold, text))
+
+
+def legible(text: str) -> str:
+    """Return the text as a model with a vocabulary that is not ours reads it; that form is its own.
+
+    Words in forms of letters (full width, mathematical, ligatures) become plain ones. A text in capitals
+    becomes small: most models read it as unknown words, or not at all.
+    """
+    text = unformed(text)
+    if _shouted(text):
+        # The dot is what Python makes of the Turkish capital I.
+        text = unicodedata.normalize("NFC", text.lower().replace("i\u0307", "i"))
+    return text
+
+
+def worded(text: str) -> bool:
+    """Tell whether a text holds more than punctuation: a letter, a digit, or a sign such as an emoji."""
+    return any(unicodedata.category(character)[0] in "LNS" for character in text)
+
+
+def _shouted(text: str) -> bool:
+    """Tell whether a text is written in capitals."""
+    # Letters without case beside a capital are ordinary (Tシャツを着た人), and one short word is as likely a
+    # name: NASA, TV.
+    letters = [character for character in text if character.isalpha()]
+    return (len(letters) > 5 or " " in text.strip()) and bool(letters) and all(map(str.isupper, letters))
+
+
+def _step(text: str) -> str:
+    text = _INVISIBLE.sub("", text)
+    text = _PRESENTED.sub(lambda found: found[0] if _is_sign(text[: found.start()][-1:]) else "", text)
+    text = _JOINED.sub(lambda found: found[0][0] if _shapes(found) else "", text)
+    return unicodedata.normalize("NFC", text)
+
+
+def _shapes(found: re.Match[str]) -> bool:
+    """Tell whether the joiners found stand where they shape something."""
+    before, after = found.string[: found.start()][-1:], found.string[found.end() :][:1]
+    if not before or not after:
+        return False
+    if _JOINING.match(before):
+        return _JOINING.match(after) is not None
+    return found[0][0] == "\u200d" and _is_emoji(before) and _is_emoji(after)
+
+
+def _is_sign(character: str) -> bool:
+    # Digits too: with a selector they are keycaps.
+    return bool(character) and unicodedata.category(character)[0] in "SPN"
+
+
+def _is_emoji(character: str) -> bool:
+    return _PRESENTED.match(character) is not None or unicodedata.category(character) in ("So", "Sk")
