@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import sqlite3
 import threading
 import weakref
@@ -19,10 +20,11 @@ from dragoman.index.folder import read_info, write_info
 from dragoman.records import Entry
 from dragoman.service import bodies
 from dragoman.service.batching import Batcher
-from dragoman.service.bodies import holds_too_much
+from dragoman.service.bodies import DECODED_AT_ONCE, holds_too_much
 from dragoman.service.collection import Facets
 from dragoman.service.config import ServiceSettings
-from dragoman.service.problems import UNTOLD, first_sentence
+from dragoman.service.problems import UNTOLD, Problem, first_sentence
+from dragoman.service.schemas import SearchRequest
 from dragoman.service.threads import Slots
 
 SEARCH = {"text": "a red car"}
@@ -198,7 +200,7 @@ def test_whoever_changes_an_index_does_not_wait_for_those_who_read_its_fields() 
     ],
 )
 def test_values_of_a_body_are_counted_before_it_is_read(content: bytes, too_much: bool) -> None:
-    assert holds_too_much(content) is too_much
+    assert holds_too_much(content, 20_000) is too_much
 
 
 @pytest.mark.parametrize(
@@ -206,6 +208,7 @@ def test_values_of_a_body_are_counted_before_it_is_read(content: bytes, too_much
     [
         ("/v1/search/batch", b'{"queries":[' + b",".join([b"{}"] * 30_000) + b"]}"),
         ("/v1/embeddings", b'{"input":[' + b",".join([b'""'] * 50_000) + b"]}"),
+        ("/v1/search", b"{" + b",".join([b'"a":0'] * 200) + b"}"),
     ],
 )
 def test_a_body_of_many_values_is_refused_unread(
@@ -213,7 +216,8 @@ def test_a_body_of_many_values_is_refused_unread(
 ) -> None:
     monkeypatch.setattr(bodies, "_validated", lambda *_: pytest.fail("it was read"))
     answer = client.post(path, content=body, headers={"content-type": "application/json"})
-    assert (answer.status_code, answer.json()["detail"]) == (413, "The body holds more than 20,000 values.")
+    most = "100" if path == "/v1/search" else "20,000"
+    assert (answer.status_code, answer.json()["detail"]) == (413, f"The body holds more than {most} values.")
 
 
 def test_a_form_field_of_many_values_is_refused_unread(service: Callable[..., TestClient]) -> None:
@@ -326,3 +330,13 @@ def test_damage_is_remembered_until_an_index_is_made_anew(
     assert client.post("/v1/search", json=SEARCH).status_code == 200
     write_info(replace(read_info(own_shelf), updated="2026-12-01T00:00:00Z"))
     assert client.get("/readyz").status_code == 200
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 3, DECODED_AT_ONCE // 4 * 3, 2 * DECODED_AT_ONCE + 1])
+def test_base64_is_decoded_in_parts(size: int) -> None:
+    content = (b"0123456789" * (size // 10 + 1))[:size]
+    encoded = base64.b64encode(content).decode()
+    assert bodies.of_json(SearchRequest(image=encoded)).image == content
+    for wrong in ("*" + encoded, encoded + "A", "AA==" + "A" * DECODED_AT_ONCE):
+        with pytest.raises(Problem, match="image is not base64"):
+            bodies.of_json(SearchRequest(image=wrong))

@@ -87,7 +87,7 @@ ROUTES = (
     Route(("POST",), "/v1/embeddings", searching.embeddings, schemas.EmbeddingsRequest),
     Route(GET, "/v1/collections", status.collections),
     Route(GET, "/v1/collections/{name}", status.collection),
-    Route(GET, "/v1/items", items.page),
+    Route(GET, "/v1/items", items.page, answer=schemas.ItemPage),
     Route(GET, "/v1/items/{item_id:path}/thumbnail", items.thumbnail, sends=PICTURE),
     Route(GET, "/v1/items/{item_id:path}/media", items.media, sends=ORIGINAL),
     Route(GET, "/v1/items/{item_id:path}", items.get),

@@ -21,21 +21,21 @@ MEDIA = ("image", "video")
 MAX_PARTS = 20
 MAX_PART = 1 << 20
 """Limits of a form, apart from its file: parts, and bytes of each."""
-
-
-MAX_VALUES = 20_000
-"""Values of a body of JSON, more than any that fits may hold: once read, each takes some 100 bytes."""
+LARGE = 100_000
+"""Bytes of a body from which on it is worked on in a thread."""
+DECODED_AT_ONCE = 1 << 20
+"""Characters of base64: while some are decoded, no other thread goes on, nor does the event loop."""
 _OTHERS = bytes(set(range(256)) - set(b'",'))
 
 
-def holds_too_much(content: bytes) -> bool:
-    """Tell if JSON has more than `MAX_VALUES` values, in a few passes and without reading it."""
+def holds_too_much(content: bytes, most: int) -> bool:
+    """Tell if JSON has more than `most` values, in a few passes and without reading it."""
     # Quotes that end no text go first. Commas in texts count for nothing, and those are between quotes.
     signs = content.replace(b"\\\\", b"").replace(b'\\"', b"").translate(None, _OTHERS)
-    if signs.count(b'"') > 4 * MAX_VALUES:
+    if signs.count(b'"') > 4 * most:
         return True
     # One before each value but the first of its list or object. Pydantic bounds how deep those are nested.
-    return b"".join(signs.split(b'"')[::2]).count(b",") > MAX_VALUES
+    return b"".join(signs.split(b'"')[::2]).count(b",") > most
 
 
 class Body(NamedTuple, Generic[Model]):
@@ -51,10 +51,9 @@ async def read(request: Request, model: type[Model]) -> Body[Model]:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type == "application/json":
         content = await request.body()
-        # Asked in a thread: some of its steps pass over the whole body.
-        if len(content) > MAX_VALUES and await in_thread(holds_too_much, content):
-            raise Problem(413, f"The body holds more than {MAX_VALUES:,} values.")
-        return of_json(_validated(model, content))
+        if len(content) < LARGE:
+            return _of_content(model, content)
+        return await in_thread(_of_content, model, content)
     if media_type == "multipart/form-data" and media_fields(model):
         return await _form(request, model)
     raise Problem(
@@ -62,6 +61,12 @@ async def read(request: Request, model: type[Model]) -> Body[Model]:
         "Expected Content-Type: application/json"
         + (" or multipart/form-data." if media_fields(model) else "."),
     )
+
+
+def _of_content(model: type[Model], content: bytes) -> Body[Model]:
+    if holds_too_much(content, model.most_values):
+        raise Problem(413, f"The body holds more than {model.most_values:,} values.")
+    return of_json(_validated(model, content))
 
 
 def of_json(asked: Model) -> Body[Model]:
@@ -78,9 +83,16 @@ def _decoded(name: str, encoded: str | None) -> bytes | None:
     if encoded is None:
         return None
     try:
-        return base64.b64decode(encoded, validate=True)
+        parts = [
+            base64.b64decode(encoded[start : start + DECODED_AT_ONCE], validate=True)
+            for start in range(0, len(encoded), DECODED_AT_ONCE)
+        ]
     except (binascii.Error, ValueError):
         raise Problem(422, f"{name} is not base64.") from None
+    # Only the last part may be padded.
+    if any(len(part) != DECODED_AT_ONCE // 4 * 3 for part in parts[:-1]):
+        raise Problem(422, f"{name} is not base64.")
+    return b"".join(parts)
 
 
 def _validated(model: type[Model], content: bytes | dict[str, Any]) -> Model:
@@ -117,8 +129,8 @@ async def _form(request: Request, model: type[Model]) -> Body[Model]:
 def _from_form(model: type[schemas.Request], name: str, value: str) -> Any:
     if name not in model.json_fields:
         return value
-    if holds_too_much(value.encode("utf-8", "surrogatepass")):
-        raise Problem(413, f"The field {name} of the form holds more than {MAX_VALUES:,} values.")
+    if holds_too_much(value.encode("utf-8", "surrogatepass"), model.most_values):
+        raise Problem(413, f"The field {name} of the form holds more than {model.most_values:,} values.")
     try:
         return from_json(value, allow_inf_nan=False)
     except ValueError:

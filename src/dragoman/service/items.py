@@ -16,6 +16,7 @@ from typing import Annotated
 from fastapi import Query as Parameter
 from fastapi import Request
 from fastapi.responses import FileResponse, JSONResponse, Response
+from pydantic import BaseModel
 
 from dragoman.errors import DamagedError, MissingExtraError, UserError
 from dragoman.index.entries import middle_of
@@ -86,16 +87,22 @@ async def page(
     cursor: Annotated[str | None, Parameter(max_length=1000)] = None,
     limit: Annotated[int, Parameter(ge=1, le=1000)] = 100,
     filter: Annotated[str | None, Parameter(max_length=2000)] = None,
-) -> schemas.ItemPage:
+) -> Response:
     """Items by id, a page at a time; pass `next_cursor` on as `cursor` until it is null."""
     collection = state_of(request).collection(of)
     chosen, after = filter_of(filter), _after(cursor)
-    entries = await in_thread(lambda: collection.searcher.store.scan(after, limit + 1, chosen))
-    shown = entries[:limit]
-    return schemas.ItemPage(
-        items=[_item(request, collection, entry) for entry in shown],
-        next_cursor=_cursor(shown[-1].item_id) if len(entries) > limit else None,
-    )
+
+    def make() -> Response:
+        entries = collection.searcher.store.scan(after, limit + 1, chosen)
+        shown = entries[:limit]
+        return _json(
+            schemas.ItemPage(
+                items=[_item(request, collection, entry) for entry in shown],
+                next_cursor=_cursor(shown[-1].item_id) if len(entries) > limit else None,
+            )
+        )
+
+    return await in_thread(make)
 
 
 async def get(request: Request, item_id: str, of: Of = None) -> schemas.Item:
@@ -319,8 +326,8 @@ def _is_below(request: Request, name: str) -> bool:
     return raw is None or raw.partition(b"?")[0].endswith(f"/{name}".encode())
 
 
-def _json(item: schemas.Item) -> Response:
-    return Response(item.model_dump_json(), media_type="application/json")
+def _json(answer: BaseModel) -> Response:
+    return Response(answer.model_dump_json(), media_type="application/json")
 
 
 def _check_id(item_id: str) -> None:

@@ -17,6 +17,8 @@ MAX_VALUES = 100
 """Values of one field of metadata."""
 MAX_TEXT = 10_000
 """Characters of one text of metadata or one caption."""
+MAX_ASKED = 1_000_000
+"""Characters of a query or filter that are looked at, where the service's own limits were set higher."""
 MAX_ID = 512
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
@@ -44,7 +46,7 @@ def _whole(value: Scalar) -> Scalar:
     return value
 
 
-Text = Annotated[str, AfterValidator(_printable)]
+Text = Annotated[str, Field(max_length=MAX_ASKED), AfterValidator(_printable)]
 Tag = Annotated[str, Field(pattern=LANGUAGE, description="BCP 47")]
 ItemId = Annotated[str, Field(min_length=1, max_length=MAX_ID), AfterValidator(_printable)]
 Name = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_printable)]
@@ -63,12 +65,16 @@ class Request(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
     json_fields: ClassVar[frozenset[str]] = frozenset()
     """Fields that are written as JSON in a form, where everything is a text."""
+    # Once read, a value takes some 100 bytes, and an error at it more.
+    most_values: ClassVar[int] = 20_000
+    """Values that a body is read with, more than any that fits may hold."""
 
 
 class SearchRequest(Request):
     """A text, an image, a video, an item of the collection, or several of them together."""
 
     json_fields = frozenset({"k", "min_score", "moments"})
+    most_values = 100
 
     text: Text = Field("", description="In any language; `+word` and `-word` add and subtract")
     image: str | None = Field(None, description="Base64 of an image file; in a form, the file itself")

@@ -25,6 +25,8 @@ from dragoman.service.problems import Problem, first_sentence, reason_of
 from dragoman.service.schemas import found_of, language_of
 from dragoman.service.threads import Slot, in_thread
 
+FEW = 50
+"""Hits whose answer is made on the event loop; it takes about 10 microseconds each."""
 LOOK_SECONDS = 0.25
 """Seconds between two looks at whether the client still waits."""
 
@@ -77,11 +79,13 @@ async def search_batch(request: Request) -> Response:
     state = state_of(request)
     asked = (await bodies.read(request, schemas.BatchRequest)).asked.queries
     _check_count("queries", len(asked), state.config)
-    each = [bodies.of_json(one) for one in asked]
+    each = await in_thread(lambda: [bodies.of_json(one) for one in asked])
     for one in each:
         _check(one, state)
     answers = await asyncio.gather(*[_answer(request, one) for one in each])
-    return _json(schemas.BatchResponse(answers=list(answers)))
+    # Each in a call of its own: one for thousands of hits would keep all other threads waiting.
+    written = await in_thread(lambda: b",".join(one.model_dump_json().encode() for one in answers))
+    return Response(b'{"answers":[' + written + b"]}", media_type="application/json")
 
 
 async def embeddings(request: Request) -> schemas.EmbeddingsResponse:
@@ -137,7 +141,9 @@ async def _answer(request: Request, body: bodies.Body[schemas.SearchRequest]) ->
         else:
             answer = await _answer_to_video(request, collection, query, slot)
     state.metrics.answered(query, answer, collection.languages)
-    return _response(request, collection, answer)
+    if len(answer.hits) <= FEW:
+        return _response(request, collection, answer)
+    return await in_thread(_response, request, collection, answer)
 
 
 def _response(request: Request, collection: Collection, answer: Answer) -> schemas.SearchResponse:
