@@ -60,6 +60,22 @@ def test_a_quote_that_begins_a_cell_between_tabs_swallows_no_rows(tmp_path: Path
     assert report.captions == 5
 
 
+@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be"])
+def test_a_table_as_spreadsheets_write_it_is_read(encoding: str, name: str, tmp_path: Path) -> None:
+    """Blank columns, two of them with blank headers, blank rows, and the encodings of "Unicode text"."""
+    table = "item_id,,text,\r\na.jpg,,um c\u00e3o,\r\n,,,\r\nb.jpg,x,\u72d7,\r\n,,,\r\n"
+    mark = "\ufeff" if encoding == "utf-16-be" else ""
+    report = built(tmp_path, (mark + table).encode(encoding), name)
+    assert report.corpus.captions["text"].to_pylist() == ["um c\u00e3o", "\u72d7"]
+
+
+def test_a_table_of_utf_16_that_breaks_off_is_named(tmp_path: Path) -> None:
+    content = "item_id,text\na.jpg,a dog\nb.jpg,a cat\n".encode("utf-16")[:-1]
+    with pytest.raises(UserError, match=r"t\.csv begins as UTF-16, but is damaged after line \d.*as UTF-8"):
+        built(tmp_path, content)
+
+
 def test_records_of_several_lines_are_counted(tmp_path: Path) -> None:
     table = 'item_id,text\na,"one\ntwo"\nb,three\nc,"Stop\nd,four\ne,end"\n'
     report = built(tmp_path, table)

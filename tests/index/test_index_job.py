@@ -240,6 +240,21 @@ def test_a_deleted_file_is_removed_and_one_added_by_hand_stays(run: Path, photos
     assert set(entries(run)) == {"b/c.png", "b/d.png", "by hand"}
 
 
+def test_what_is_left_out_is_told_and_what_is_excluded_goes(run: Path, photos: Path) -> None:
+    (photos / "README.txt").write_text("about these")
+    (photos / "b" / "raw.nef").touch()
+    told = (
+        "left out: 1 RAW photos, which are not read: export them as JPEG or TIFF (b/raw.nef)",
+        "left out: 1 texts that belong to no image or video (README.txt)",
+    )
+    report = index(run, photos)
+    assert (counts(report), report.rejected, report.left_out) == ({"added": 3}, (), told)
+    report = index(run, photos, exclude=("b/[d-z]*",))
+    assert counts(report) == {"removed": 1}
+    assert report.left_out == ("left out: 2 by --exclude (b/d.png, b/raw.nef)", told[1])
+    assert set(entries(run)) == {"a.png", "b/c.png"}
+
+
 def test_files_and_folders_of_one_size_and_time_that_change_names_are_seen(run: Path, photos: Path) -> None:
     for name, colour in (("e/x.bmp", "red"), ("f/x.bmp", "blue")):
         save_picture(photos / name, colour)

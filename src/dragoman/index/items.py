@@ -22,7 +22,7 @@ from dragoman.errors import UserError
 from dragoman.folders import MANIFEST
 from dragoman.media.folder import OWN, MediaFolder, NoteError
 from dragoman.media.frames import Frames, frames
-from dragoman.media.listing import kind_of
+from dragoman.media.listing import Listing, kind_of
 from dragoman.metadata import column_values
 from dragoman.records import KINDS, Kind, Value
 
@@ -148,7 +148,11 @@ class FolderItems(Items):
         for file, line, reason in media.faults:
             table = file.relative_to(self.root).as_posix()
             self.faults.append(Rejected(table, table, f"line {line}: {reason}" if line else reason))
-        self.left_out = media.left_out()
+        # No fault here, as for a corpus, whose captions they might be: the pictures are found without them.
+        strays = Listing()
+        for path in media.strays:
+            strays.leave_out(path, "texts that belong to no image or video")
+        self.left_out = [*media.left_out(), *strays.left_out()]
         self._ids = [one for one in media.ids if one not in out]
 
     def __len__(self) -> int:
