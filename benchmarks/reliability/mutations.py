@@ -30,6 +30,8 @@ os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "MPLBAC
 
 SMALL = ("text.width=16", "text.feed_forward=16", "dual.hidden=16", "dual.joint=16", "dual.key_width=16")
 STEPS = ("steps=4", "batch_size=8", "validate_every=2")
+WAYS = ("flip", "replace", "zero", "cut", "empty", "remove", "lengthen", "other")
+OPTIONAL = ("calibration.json", "last.pt")
 TEXTS = ["a red ball on the grass", "uma bola vermelha", "night"]
 
 
@@ -69,7 +71,7 @@ def ask_corpus(folder: Path) -> Any:
     from dragoman.corpus.corpus import Corpus
 
     corpus = Corpus.open(folder)
-    sets = {name: corpus.features(name) for name in corpus.feature_names}
+    sets = {name: corpus.features(name) for name in ("grid",)}
     vectors = {name: (one.ids, one.layout, one.vectors.tobytes()) for name, one in sets.items()}
     return corpus.items.to_pylist(), corpus.captions.to_pylist(), vectors
 
@@ -159,11 +161,10 @@ KINDS: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
 """Of each kind of folder the question, and patterns of files that no question reads."""
 
 
-def damage(path: Path, others: list[Path], draw: random.Random) -> str:
+def damage(path: Path, others: list[Path], draw: random.Random, ways: tuple[str, ...]) -> str:
     """Change a file in one way; returns the name of the way."""
     content = bytearray(path.read_bytes())
-    ways = ("flip", "replace", "zero", "cut", "empty", "remove", "lengthen", "other")
-    way = draw.choice(ways if content else ("remove", "lengthen"))
+    way = draw.choice(ways if content else ("lengthen",))
     at = draw.randrange(len(content)) if content else 0
     if way == "flip":
         content[at] ^= 1 << draw.randrange(8)
@@ -232,8 +233,10 @@ def mutate(
             copy = shutil.copytree(work / kind, Path(place, kind), symlinks=True)
             files = list(files_of(copy, unread))
             path = draw.choice(files)
+            # What is not there, where it may be absent, is no damage.
+            ways = WAYS if path.name not in OPTIONAL else tuple(way for way in WAYS if way != "remove")
             whole = path.read_bytes()
-            way = damage(path, [one for one in files if one != path], draw)
+            way = damage(path, [one for one in files if one != path], draw, ways)
             changed = not path.is_file() or path.read_bytes() != whole
             verdict, said = answer(question, copy, truths[kind]) if changed else ("same", "")
             reported = is_reported(copy) if checks and changed else None

@@ -97,6 +97,15 @@ def test_a_folder_of_nothing_of_ours_is_told(tmp_path: Path) -> None:
         list(check(tmp_path / "none"))
 
 
+def test_a_corpus_or_a_feature_set_without_its_manifest_is_told(copied: Path) -> None:
+    for place in ("corpus", "corpus/features/grid"):
+        (copied / place / "manifest.json").unlink()
+    found = {one.folder: one.damages for one in check(copied / "corpus")}
+    for place in ("corpus", "corpus/features/grid"):
+        assert "has no manifest.json, so it is not whole" in found[copied / place][0]
+    assert found[copied / "corpus/trust"] == ()
+
+
 def test_a_folder_of_before_there_were_checksums_is_said_to_be_so(copied: Path) -> None:
     report = copied / "report"
     without_checksums(report)

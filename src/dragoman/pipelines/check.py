@@ -22,6 +22,9 @@ from dragoman.search.calibration import Calibration
 from dragoman.training.run_folder import RUN
 from dragoman.trust.score import TRUST
 
+_ALWAYS = ("items.parquet", "vectors.npy")
+"""Files that never stand without a manifest beside them."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
@@ -47,13 +50,17 @@ def check(folder: str | Path) -> Iterator[Checked]:
     # A folder before those below it.
     every = sorted(root.rglob(MANIFEST), key=lambda path: path.parent)
     manifests = [path for path in every if _is_ours(path)]
+    torn = sorted(path.parent for name in _ALWAYS for path in root.rglob(name) if _lacks_manifest(path, root))
     models = [] if manifests else [path for path in (root / "config.json",) if path.is_file()]
-    if not (manifests or models):
+    if not (manifests or models or torn):
         raise UserError(
             f"{root} holds no folder that dragoman wrote (no {MANIFEST}), so nothing was checked."
         )
     for path in manifests:
         yield _check(path.parent)
+    for place in torn:
+        said = f"{place} has no {MANIFEST}, so it is not whole. Restore it, or make the folder again."
+        yield Checked(folder=place, kind="folder", damages=(said,), files=0)
     if models and any((root / name).is_dir() for name in ("checkpoints", "model")):
         said = (
             f"{root} has no {MANIFEST}: the run is not finished. The command that began it goes on with it."
@@ -63,6 +70,12 @@ def check(folder: str | Path) -> Iterator[Checked]:
     for path in models:
         found = tuple(_said(partial(_check_model, path.parent)))
         yield Checked(folder=path.parent, kind="model", damages=found, files=0)
+
+
+def _lacks_manifest(path: Path, root: Path) -> bool:
+    # A folder whose name begins with a dot is unfinished work, which goes on.
+    hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
+    return not hidden and not (path.parent / MANIFEST).is_file()
 
 
 def _is_ours(path: Path) -> bool:
