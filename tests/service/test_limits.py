@@ -2,12 +2,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import sqlite3
 import threading
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +24,7 @@ from dragoman.service.config import ServiceSettings
 from dragoman.service.problems import UNTOLD, Problem, first_sentence
 from dragoman.service.schemas import SearchRequest
 from dragoman.service.threads import Slots
+from dragoman.stores.embedded.store import EmbeddedStore
 
 SEARCH = {"text": "a red car"}
 
@@ -280,22 +279,17 @@ def test_who_goes_away_leaves_no_picture_in_the_queue() -> None:
     batcher.close()
 
 
-@pytest.mark.parametrize("way", ["vectors", "pages"])
 def test_a_damaged_index_is_the_fault_of_the_service(
-    service: Callable[..., TestClient], own_shelf: Path, way: str
+    service: Callable[..., TestClient], own_shelf: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = read_info(own_shelf).place
-    with closing(sqlite3.connect(place / "entries.sqlite")) as database:
-        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     client = service(own_shelf)
     assert client.get("/readyz").status_code == 200
-    # Another file in its place, as after a restore of a part of the folder.
-    damaged = place / ("vectors-0.f32" if way == "vectors" else "entries.sqlite")
-    content = damaged.read_bytes()
-    wrong = content[:500] if way == "vectors" else content[:4096] + b"\x5a" * 8192 + content[12288:]
-    (place / "new").write_bytes(wrong)
-    (place / "new").replace(damaged)
-    client = service(own_shelf)
+
+    def damaged(*_: Any, **__: Any) -> Any:
+        raise DamagedError(f"The index {own_shelf} is damaged (malformed).")
+
+    for name in ("search", "scan", "get", "count"):
+        monkeypatch.setattr(EmbeddedStore, name, damaged)
     for answer in (
         client.post("/v1/search", json={"text": "a", "k": 40}),
         client.get("/v1/items"),
