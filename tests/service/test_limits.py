@@ -216,13 +216,13 @@ def test_a_body_of_many_values_is_refused_unread(
     monkeypatch.setattr(bodies, "_validated", lambda *_: pytest.fail("it was read"))
     answer = client.post(path, content=body, headers={"content-type": "application/json"})
     most = "100" if path == "/v1/search" else "20,000"
-    assert (answer.status_code, answer.json()["detail"]) == (413, f"The body holds more than {most} values.")
+    assert (answer.status_code, answer.json()["detail"]) == (422, f"The body holds more than {most} values.")
 
 
 def test_a_form_field_of_many_values_is_refused_unread(service: Callable[..., TestClient]) -> None:
     form = {"metadata": '{"a":[' + ",".join(["0"] * 50_000) + "]}"}
     answer = service(allow_writes=True).put("/v1/items/x", files={"image": b"x"}, data=form)
-    assert (answer.status_code, "more than 20,000 values" in answer.json()["detail"]) == (413, True)
+    assert (answer.status_code, "more than 20,000 values" in answer.json()["detail"]) == (422, True)
 
 
 def test_a_slot_stays_taken_while_work_goes_on_that_nobody_waits_for() -> None:

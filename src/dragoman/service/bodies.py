@@ -65,7 +65,7 @@ async def read(request: Request, model: type[Model]) -> Body[Model]:
 
 def _of_content(model: type[Model], content: bytes) -> Body[Model]:
     if holds_too_much(content, model.most_values):
-        raise Problem(413, f"The body holds more than {model.most_values:,} values.")
+        raise Problem(422, f"The body holds more than {model.most_values:,} values.")
     return of_json(_validated(model, content))
 
 
@@ -130,7 +130,7 @@ def _from_form(model: type[schemas.Request], name: str, value: str) -> Any:
     if name not in model.json_fields:
         return value
     if holds_too_much(value.encode("utf-8", "surrogatepass"), model.most_values):
-        raise Problem(413, f"The field {name} of the form holds more than {model.most_values:,} values.")
+        raise Problem(422, f"The field {name} of the form holds more than {model.most_values:,} values.")
     try:
         return from_json(value, allow_inf_nan=False)
     except ValueError:
