@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from dragoman.corpus import Corpus
 from dragoman.corpus.corpus import CAPTIONS, ITEMS
-from dragoman.errors import UserError
+from dragoman.errors import DamagedError, UserError
 
 ONE = ("a", "train"), ("b", "train"), ("c", "test")
 
@@ -204,3 +204,17 @@ def test_the_join_equals_a_slow_search(
     got = list(zip(found.source_id, found.slot.tolist(), found.mt_text, found.back_text, strict=True))
     assert got == expected
     assert found.dropped == len(sources) - len(expected)
+
+
+@pytest.mark.parametrize("name", ["items", "captions"])
+@pytest.mark.parametrize("damage", ["cut", "zeroed", "gone"])
+def test_a_damaged_table_is_told_without_checksums_too(tmp_path: Path, name: str, damage: str) -> None:
+    pq.write_table(ITEMS.empty_table(), tmp_path / "items.parquet")
+    pq.write_table(CAPTIONS.empty_table(), tmp_path / "captions.parquet")
+    file = tmp_path / f"{name}.parquet"
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) // 2] if damage == "cut" else bytes(len(content)))
+    if damage == "gone":
+        file.unlink()
+    with pytest.raises(DamagedError, match=rf"{name}\.parquet is missing or damaged .* Restore it"):
+        _ = getattr(Corpus(tmp_path, {}), name)

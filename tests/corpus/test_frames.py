@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from checksums import without_checksums
 from dragoman.corpus import FeatureSet
 from dragoman.corpus.features import write_features
-from dragoman.errors import UserError
+from dragoman.errors import DamagedError, UserError
 from dragoman.media.frames import MOST_FRAMES, padded, spread
 
 A = np.array([[1.0, 2], [3, 4], [5, 6]])
@@ -144,3 +144,12 @@ def test_a_writer_that_fails_leaves_no_feature_set(tmp_path: Path) -> None:
     with pytest.raises(AssertionError):
         write_features(tmp_path, ["v0", "v1"], [A, A[:, :1]], layout="frames", inputs={})
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [None, b"v0\n\xff\n"])
+def test_unreadable_ids_are_told_without_checksums_too(tmp_path: Path, content: bytes | None) -> None:
+    stored(tmp_path, A, B)
+    without_checksums(tmp_path)
+    (tmp_path / "ids.txt").unlink() if content is None else (tmp_path / "ids.txt").write_bytes(content)
+    with pytest.raises(DamagedError, match=r"ids\.txt is missing or damaged .* Make the feature set anew"):
+        FeatureSet.open(tmp_path)

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from dragoman.corpus.captions import Captions, Choice, Translations, fits, join, select
 from dragoman.corpus.features import FeatureSet
-from dragoman.errors import UserError
+from dragoman.errors import DamagedError, UserError, reason
 from dragoman.folders import Format, sha256
 from dragoman.languages import comparable
 from dragoman.records import Split
@@ -66,12 +66,20 @@ class Corpus:
     @cached_property
     def items(self) -> pa.Table:
         """`item_id, kind, path, split`, then metadata columns; one row an item, in corpus order."""
-        return pq.read_table(self.folder / "items.parquet")
+        return self._table("items.parquet")
 
     @cached_property
     def captions(self) -> pa.Table:
         """The columns of `CAPTIONS`; one row a caption."""
-        return _canonical(pq.read_table(self.folder / "captions.parquet"))
+        return _canonical(self._table("captions.parquet"))
+
+    def _table(self, name: str) -> pa.Table:
+        try:
+            return pq.read_table(self.folder / name)
+        except (pa.ArrowException, OSError, ValueError) as error:
+            # Only where no checksum told it on opening: in folders of before there were any.
+            said = f"{self.folder / name} is missing or damaged ({reason(error)})."
+            raise DamagedError(f"{said} {CORPUS.mend(self.folder)}") from None
 
     def split(self, name: str) -> pa.Table:
         """Return the items of a split, in corpus order."""

@@ -26,7 +26,7 @@ from typing import Any, BinaryIO, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from dragoman.errors import UserError
+from dragoman.errors import DamagedError, UserError
 from dragoman.folders import Format, atomic_path, write_text
 from dragoman.media.frames import MOST_FRAMES, Sampling, padded
 
@@ -73,7 +73,11 @@ class FeatureSet:
     def ids(self) -> list[str]:
         """Ids in row order."""
         # Not splitlines: an id may hold what Unicode calls a separator of lines.
-        return (self.folder / "ids.txt").read_text(encoding="utf-8").split("\n")[:-1]
+        try:
+            return (self.folder / "ids.txt").read_text(encoding="utf-8").split("\n")[:-1]
+        except (OSError, UnicodeDecodeError) as error:
+            said = f"{self.folder / 'ids.txt'} is missing or damaged ({error})."
+            raise DamagedError(f"{said} Make the feature set anew.") from None
 
     @property
     def width(self) -> int:
