@@ -9,6 +9,7 @@ import random
 import select
 import signal
 import threading
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -268,6 +269,9 @@ def test_a_kill_at_any_step_loses_nothing_that_was_committed(own_shelf: Path) ->
         if pid == 0:
             try:
                 _race_and_die(own_shelf, expected, seed, writing)
+            except BaseException:
+                # What went wrong in a child is seen nowhere else.
+                traceback.print_exc()
             finally:
                 os._exit(1)
         os.close(writing)

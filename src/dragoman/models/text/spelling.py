@@ -276,8 +276,9 @@ class Spelling:
         if plain != word:
             return tuple(known for part in words(plain) for known in self._known_as(part, titled)) or (word,)
         capitals = word.isupper() and len(word) > 1
-        unknown = word.islower() and not self._own_rows(word)
-        if not (capitals or titled or unknown):
+        # Not small words of which no piece is known: training reads them as they are, so that a run goes on
+        # as it was begun.
+        if not (capitals or titled):
             return (word,)
         same = self._by_case.get(word.casefold())
         if same is None and capitals:
