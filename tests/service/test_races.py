@@ -8,6 +8,8 @@ import os
 import random
 import select
 import signal
+import subprocess
+import sys
 import threading
 import traceback
 from collections import Counter
@@ -261,6 +263,14 @@ def test_any_order_of_writes_swaps_and_readings_agrees_with_a_dictionary(own_she
 
 
 def test_a_kill_at_any_step_loses_nothing_that_was_committed(own_shelf: Path) -> None:
+    # From an interpreter of its own: a child must inherit no threads and files that other tests left open.
+    code = "import sys, pathlib, test_races; test_races.kills(pathlib.Path(sys.argv[1]))"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    subprocess.run([sys.executable, "-c", code, str(own_shelf)], check=True, env=environment)
+
+
+def kills(own_shelf: Path) -> None:
+    """Kill a child at a random step, `KILLS` times, and compare what is left with what was committed."""
     expected: dict[str, bytes] = {}
     killed = 0
     for seed in range(KILLS):
