@@ -124,6 +124,39 @@ def test_both_contents_are_sound_while_a_file_is_replaced(
     assert seen == ["manifest.json", "one.txt", "manifest.json"]
 
 
+@pytest.mark.parametrize("before", ["no checksums", "a kill after the file"])
+def test_what_is_there_is_listed_while_a_file_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str
+) -> None:
+    folder = book(tmp_path / "b")
+    if before == "no checksums":
+        without_checksums(folder)
+    else:
+        write = Format._write
+        calls: list[int] = []
+
+        def killed(self: Format, *given: object) -> None:
+            calls.append(1)
+            if len(calls) == 2:
+                raise KeyboardInterrupt
+            write(self, *given)  # type: ignore[arg-type]
+
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(Format, "_write", killed)
+            BOOK.replace(folder, "parts/one.txt", lambda path: path.write_text("second") and None)
+        assert (folder / "parts" / "one.txt").read_text() == "second"
+    replace = Path.replace
+
+    def watched(self: Path, target: Path) -> Path:
+        BOOK.read(folder)
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", watched)
+    BOOK.replace(folder, "parts/one.txt", lambda path: path.write_text("third!") and None)
+    listed = BOOK.read(folder)["files"]
+    assert listed == {"parts/one.txt": {"bytes": 6, "sha256": hashlib.sha256(b"third!").hexdigest()}}
+
+
 def test_the_same_work_is_done_again_where_its_result_is_damaged(tmp_path: Path) -> None:
     out = tmp_path / "b"
     for times in range(3):

@@ -81,11 +81,12 @@ class Format:
         """
         manifest = self.read(folder)
         files: dict[str, Digest] = manifest.get("files", {})
-        details = details_of(manifest) | {"inputs": manifest["inputs"], "seed": manifest["seed"]} | details
+        details = details_of(manifest) | {name: manifest.get(name) for name in ("inputs", "seed")} | details
         with atomic_path(folder / name) as temporary:
             fill(temporary)
             new = digest(temporary)
-            self._write(folder, {**files, name: {**files.get(name, new), "next": new}}, details)
+            # As it is now, not as it was listed: folders of before list nothing, and after a kill two are.
+            self._write(folder, {**files, name: {**digest(folder / name), "next": new}}, details)
         self._write(folder, {**files, name: new}, details)
         return self.read(folder)
 
