@@ -19,7 +19,7 @@ from dragoman.models.identity import CALIBRATION
 from dragoman.reports.evaluation import REPORT
 from dragoman.reports.folds import FOLDS
 from dragoman.search.calibration import Calibration
-from dragoman.training.run_folder import RUN
+from dragoman.training.run_folder import RUN, require_whole
 from dragoman.trust.score import TRUST
 
 _ALWAYS = ("items.parquet", "vectors.npy")
@@ -82,21 +82,18 @@ def _is_ours(path: Path) -> bool:
     """Tell a manifest of ours, also where it is damaged, from that of another program below the folder."""
     try:
         value = json.loads(path.read_bytes().decode())
-    except (ValueError, OSError):
+    except (ValueError, RecursionError, OSError):
         return True
     return isinstance(value, dict) and str(value.get("format", "")) in _CHECKS
 
 
 def _check(folder: Path) -> Checked:
     try:
-        named = str(
-            read_sealed(folder / MANIFEST, "Restore it from a backup, or make the folder anew.")["format"]
-        )
-        format, more = _CHECKS[named]
+        sealed = read_sealed(folder / MANIFEST, "Restore it from a backup, or make the folder anew.")
+        format, more = _CHECKS[str(sealed["format"])]
         manifest = format.peek(folder)
-    except (UserError, KeyError) as error:
-        said = str(error) if isinstance(error, UserError) else f"{folder / MANIFEST} is damaged."
-        return Checked(folder=folder, kind="folder", damages=(said,), files=0)
+    except UserError as error:
+        return Checked(folder=folder, kind="folder", damages=(str(error),), files=0)
     listed = manifest.get("files", {})
     found = [f"{folder / wrong}. {format.mend(folder)}" for wrong in damages(folder, listed, None)]
     # A second sentence about the same file would help nobody.
@@ -124,12 +121,10 @@ def _check_features(folder: Path) -> None:
 def _check_run(folder: Path) -> Iterator[str]:
     for path in sorted(folder.glob("checkpoints/*.pt")):
         try:
-            with zipfile.ZipFile(path) as archive:
-                torn = archive.testzip()
-        except (OSError, zipfile.BadZipFile) as error:
-            torn = reason(error)
-        if torn:
-            yield f"{path} is damaged ({torn}), so the run cannot go on. Its model is not touched by that."
+            require_whole(path)
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            said = f"{path} is damaged ({reason(error)}), so the run cannot go on."
+            yield f"{said} Its model is not touched by that."
     if (folder / "model").is_dir():
         yield from _check_model(folder / "model")
 

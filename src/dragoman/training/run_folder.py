@@ -124,16 +124,21 @@ def save_checkpoint(
         temporary.write_bytes(content.getbuffer())
 
 
+def require_whole(path: Path) -> None:
+    """Read a checkpoint whole. Raises ValueError, BadZipFile or OSError where it is not as it was written."""
+    # The archive holds a CRC-32 of each tensor, which PyTorch does not compare.
+    with zipfile.ZipFile(path) as archive:
+        if torn := archive.testzip():
+            raise ValueError(f"{torn} is not as it was written")
+
+
 def load_checkpoint(path: Path, parts: Mapping[str, Any]) -> tuple[Progress, list[dict[str, Tensor]]]:
     """Restore the `parts` by their names; return the progress, and the random state of every process.
 
     Raises UserError for a damaged file, or one that does not fit the parts.
     """
     try:
-        # The archive holds a CRC-32 of each tensor, which PyTorch does not compare.
-        with zipfile.ZipFile(path) as archive:
-            if torn := archive.testzip():
-                raise ValueError(f"{torn} is not as it was written")
+        require_whole(path)
         # Tensors and plain values only: a checkpoint from elsewhere must not run code.
         stored = torch.load(path, map_location="cpu", weights_only=True)
         # Before anything is taken from it: a part that does not fit must not leave the others changed.
