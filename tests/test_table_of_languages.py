@@ -82,6 +82,30 @@ def test_names_of_one_language_are_the_same_across_conventions() -> None:
         ("sr_RS@latin", "sr-Latn-RS", None),
         ("sr-Cyrl", "sr-Cyrl", "srp_Cyrl"),
         ("ko-Kore", "ko-Kore", "kor_Hang"),
+        # Codes of ISO 639-2, current and former, of languages that have a shorter one.
+        ("nor", "no", "nob_Latn"),
+        ("kur", "ku", "kmr_Latn"),
+        ("kas_Arab", "ks", "kas_Arab"),
+        ("kas-Deva", "ks-Deva", "kas_Deva"),
+        ("scr", "hr", "hrv_Latn"),
+        ("scc-RS", "sr-RS", "srp_Cyrl"),
+        ("mol", "ro", "ron_Latn"),
+        # Tags of before RFC 4646, and names that Microsoft gave to scripts.
+        ("i-lux", "lb", "ltz_Latn"),
+        ("no-nyn", "nn", "nno_Latn"),
+        ("en_GB_oed", "en-GB-oxendict", "eng_Latn"),
+        ("zh-CHS", "zh-Hans", "zho_Hans"),
+        ("zh_CHT", "zh-Hant", "zho_Hant"),
+        ("en_UK", "en-GB", "eng_Latn"),
+        # Further languages are those that the registry knows behind their first one.
+        ("zho-yue-HK", "yue-HK", "yue_Hant"),
+        ("ar-arz", "arz", "arz_Arab"),
+        # Locales of any codeset.
+        ("ja_JP.SJIS", "ja-JP", "jpn_Jpan"),
+        ("zh_HK.BIG5-HKSCS", "zh-HK", "zho_Hant"),
+        ("en_US.ANSI_X3.4-1968", "en-US", "eng_Latn"),
+        ("ca_ES.UTF-8@valencia", "ca-ES-valencia", "cat_Latn"),
+        ("sr_RS@Latn", "sr-Latn-RS", None),
     ],
 )
 def test_every_spelling_of_a_tag_has_one_form(given: str, stored: str, flores: str | None) -> None:
@@ -89,8 +113,17 @@ def test_every_spelling_of_a_tag_has_one_form(given: str, stored: str, flores: s
     assert (canonical_tag(given), found.tag, found.flores) == (stored, stored, flores)
 
 
-@pytest.mark.parametrize("text", ["", "english", "C", "POSIX", "dog.old", "e", "12", "pt BR", "en@pirate"])
+@pytest.mark.parametrize(
+    "text", ["", "english", "C", "C.UTF-8", "POSIX", "dog.old", "e", "12", "pt BR", "en@pirate", "x-klingon"]
+)
 def test_what_is_no_tag_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="a BCP 47 tag such as"):
+        canonical_tag(text)
+
+
+@pytest.mark.parametrize("text", ["pt-BRA", "en_USA", "zh-CHN", "ar-EGY", "es-pt-BRA"])
+def test_a_country_is_not_taken_for_a_language(text: str) -> None:
+    # "bra" is Braj and "chn" Chinook: behind another language both would be what nobody meant.
     with pytest.raises(ValueError, match="a BCP 47 tag such as"):
         canonical_tag(text)
 
@@ -98,10 +131,24 @@ def test_what_is_no_tag_is_refused(text: str) -> None:
 SUBTAGS = st.sampled_from(
     (
         *("en", "pt", "zh", "cmn", "iw", "no", "fil", "eng", "ger", "por", "zho", "mo", "yue", "Latn"),
-        *("Hant", "CYRL", "BR", "tw", "419", "valencia", "1996", "x", "u-co-phonebk"),
+        *(
+            "Hant",
+            "CYRL",
+            "BR",
+            "tw",
+            "419",
+            "valencia",
+            "1996",
+            "x",
+            "u-co-phonebk",
+            "UK",
+            "nor",
+            "kas",
+            "CHS",
+        ),
     )
 )
-ENDS = st.sampled_from(["", ".utf8", "@latin"])
+ENDS = st.sampled_from(["", ".utf8", "@latin", "@valencia"])
 
 
 @given(st.lists(SUBTAGS, min_size=1, max_size=5), st.sampled_from("-_"), ENDS)

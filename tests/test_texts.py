@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dragoman.texts import legible, unformed, visible, worded
+from dragoman.texts import legible, spelled, unformed, visible, worded
 
 
 @pytest.mark.parametrize(
@@ -59,6 +59,10 @@ def test_what_cannot_be_seen_is_taken_away(text: str, seen: str) -> None:
         ("NASA", "NASA"),
         ("TシャツをきたHITO", "TシャツをきたHITO"),
         ("A Black Dog", "A Black Dog"),
+        # What telephones and word processors make of an apostrophe, and Arabic that is stretched.
+        ("the dog’s ball, l´homme", "the dog's ball, l'homme"),
+        ("‘a dog’ 5’", "‘a dog’ 5’"),
+        ("كـــلب", "كلب"),
     ],
 )
 def test_a_model_is_given_plain_letters(text: str, plain: str) -> None:
@@ -69,14 +73,14 @@ def test_a_model_is_given_plain_letters(text: str, plain: str) -> None:
 TYPED = st.text(
     st.characters(codec="utf-8")
     | st.sampled_from(
-        "\u200b\u200c\u200d\u034f\ufe0e\ufe0f\u0301\u3164\u0627\u0645\u0915\u094d👩❤1aAＡｂﬁİ "
+        "’ـةيёßൻשָ٣\u200b\u200c\u200d\u034f\ufe0e\ufe0f\u0301\u3164\u0627\u0645\u0915\u094d👩❤1aAＡｂﬁİ "
     ),
     max_size=12,
 )
 
 
 @given(TYPED)
-@pytest.mark.parametrize("fold", [visible, unformed, legible])
+@pytest.mark.parametrize("fold", [visible, unformed, legible, spelled])
 def test_the_form_of_a_form_is_itself(fold: object, text: str) -> None:
     assert callable(fold)
     assert fold(fold(text)) == fold(text)

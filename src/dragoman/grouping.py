@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from typing import TypeVar
+
+Text = TypeVar("Text", bound=Hashable)
+"""A text, or a text with what tells it from others of the same words."""
 
 
-def unique(texts: Sequence[str]) -> tuple[list[str], list[int]]:
+def unique(texts: Sequence[Text]) -> tuple[list[Text], list[int]]:
     """List the different texts in order of first appearance, and for each text its row among them."""
-    rows: dict[str, int] = {}
+    rows: dict[Text, int] = {}
     row_of_text = [rows.setdefault(text, len(rows)) for text in texts]
     return list(rows), row_of_text
 

@@ -28,22 +28,57 @@ _TAG = re.compile(
     r"(?P<rest>(-([a-z0-9]{5,8}|[0-9][a-z0-9]{3}))*(-[a-wyz0-9](-[a-z0-9]{2,8})+)*(-x(-[a-z0-9]{1,8})+)?)",
     re.ASCII | re.IGNORECASE,
 )
-# A locale of POSIX: pt_BR.UTF-8, sr_RS@latin. A codeset alone would make "dog.old" a language.
+# A locale of POSIX: pt_BR.UTF-8, sr_RS@latin. Any codeset behind a region, but without one only those that
+# are well known: "dog.old" is no language.
 _LOCALE = re.compile(
-    r"(?P<tag>[a-z]{2,3}([_-][a-z0-9]+)*)(\.(utf-?8|iso-?8859-?[0-9]+|cp[0-9]+|koi8-?[a-z]|euc-?[a-z]+|gbk?[0-9]*|big5))?"
-    r"(@(?P<modifier>[a-z]+))?",
+    r"(?P<tag>[a-z]{2,3}([_-][a-z0-9]+)*)((?<=_[a-z]{2})\.[a-z0-9._-]+"
+    r"|\.(utf-?8|iso-?8859-?[0-9]+|cp[0-9]+|koi8-?[a-z]|euc-?[a-z]+|gbk?[0-9]*|big5))?(@(?P<modifier>[a-z]+))?",
     re.ASCII | re.IGNORECASE,
 )
-# What the modifiers of the GNU C library say of a script; "euro" says nothing of the language.
-_MODIFIERS = {"euro": "", "latin": "latn", "cyrillic": "cyrl", "devanagari": "deva", "iqtelif": "latn"}
-# Codes that were withdrawn (IANA registry: Deprecated, Preferred-Value), and the bibliographic ones of
-# ISO 639-2, which libraries still write.
-_WITHDRAWN = {
-    **{"iw": "he", "in": "id", "ji": "yi", "jw": "jv", "mo": "ro"},
-    **{"alb": "sq", "arm": "hy", "baq": "eu", "bur": "my", "chi": "zh", "cze": "cs", "dut": "nl"},
-    **{"fre": "fr", "geo": "ka", "ger": "de", "gre": "el", "ice": "is", "mac": "mk", "mao": "mi"},
-    **{"may": "ms", "per": "fa", "rum": "ro", "slo": "sk", "tib": "bo", "wel": "cy"},
+# What the modifiers of the GNU C library say of the script, or of a variant; "euro" says nothing.
+_SCRIPTS = {
+    **{"latin": "latn", "cyrillic": "cyrl", "devanagari": "deva", "iqtelif": "latn", "euro": "", "": ""},
+    **{script: script for script in ("latn", "cyrl", "deva", "arab", "hans", "hant")},
 }
+_VARIANTS = ("valencia", "tarask")
+# Languages that may stand behind another one (RFC 5646, section 2.2.2). Any other three letters there are a
+# country, as in pt-BRA, or a mistake: taken for a language, they would be one that nobody meant.
+_EXTENDED = {
+    "zh": "cdo cjy cmn cnp cpx csp czh czo gan hak hsn lzh mnp nan wuu yue",
+    "ar": "aao abh abv acm acq acw acx acy adf aeb aec afb ajp apc apd arb arq ars ary arz auz avl ayh "
+    "ayl ayn ayp bbz pga shu ssh",
+    "ms": "bjn btj bve bvu coa dup hji jak jax kvb kvr kxd lce lcf liw max meo mfa mfb min mqg msi mui "
+    "orn ors pel pse tmw urk vkk vkt xmm zlm zmi zsm",
+    "sw": "swc swh",
+    "uz": "uzn uzs",
+    "lv": "ltg lvs",
+    "kok": "gom knn",
+}
+
+
+def _pairs(text: str) -> dict[str, str]:
+    """Read `old=new old=new …`."""
+    return {old: new for old, _, new in (pair.partition("=") for pair in text.split())}
+
+
+# Whole tags that stand for others: those of before RFC 4646 (section 2.2.8 of RFC 5646), and Microsoft's
+# names of the two ways in which Chinese is written.
+_WHOLE = _pairs("""
+art-lojban=jbo en-gb-oed=en-gb-oxendict no-bok=nb no-nyn=nn zh-min-nan=nan zh-guoyu=zh zh-hakka=hak
+zh-xiang=hsn i-ami=ami i-bnn=bnn i-hak=hak i-klingon=tlh i-lux=lb i-navajo=nv i-pwn=pwn i-tao=tao
+i-tay=tay i-tsu=tsu zh-chs=zh-hans zh-cht=zh-hant
+""")
+# Codes that were withdrawn (IANA registry: Deprecated, Preferred-Value), the bibliographic ones of ISO 639-2,
+# which libraries still write, and those of ISO 639-2 and 639-3 for which the table has no row.
+_WITHDRAWN = _pairs("""
+iw=he in=id ji=yi jw=jv mo=ro mol=ro scc=sr scr=hr ekk=et alb=sq arm=hy baq=eu bur=my chi=zh cze=cs
+dut=nl fre=fr geo=ka ger=de gre=el ice=is mac=mk mao=mi may=ms per=fa rum=ro slo=sk tib=bo wel=cy
+aar=aa abk=ab ava=av ave=ae bis=bi cha=ch che=ce chu=cu chv=cv cor=kw cos=co cre=cr div=dv glv=gv
+her=hz hmo=ho ido=io iii=ii iku=iu ile=ie ina=ia ipk=ik kal=kl kau=kr kom=kv kua=kj kur=ku lub=lu
+mah=mh nau=na nav=nv nbl=nr nde=nd ndo=ng nor=no oji=oj oss=os pli=pi tah=ty ton=to ven=ve vol=vo
+wln=wa zha=za
+""")
+_REGIONS = {"uk": "gb", "bu": "mm", "dd": "de", "fx": "fr", "tp": "tl", "yd": "ye", "zr": "cd"}
 
 
 @lru_cache(maxsize=4096)
@@ -52,35 +87,48 @@ def canonical_tag(tag: str) -> str:
 
     Takes BCP 47 in any case and with underscores (`pt_br` gives `pt-BR`), locales of POSIX (`sr_RS@latin`
     gives `sr-Latn-RS`), codes of ISO 639-2 and 639-3 where a shorter one exists (`eng` gives `en`,
-    `cmn-Hant` gives `zh-Hant`), withdrawn codes (`iw` gives `he`), and FLORES codes (`por_Latn` gives `pt`).
-    A language is never changed for a near one: `no`, `fil` and `zh-TW` stay. Raises ValueError for any other
-    text.
+    `cmn-Hant` gives `zh-Hant`), withdrawn codes and tags (`iw` gives `he`, `i-lux` gives `lb`, `en-UK` gives
+    `en-GB`), and FLORES codes (`por_Latn` gives `pt`). A language is never changed for a near one: `no`,
+    `fil` and `zh-TW` stay. Raises ValueError for any other text, also for a country of three letters
+    (`pt-BRA`).
     """
-    locale = _LOCALE.fullmatch(tag.strip())
+    text = tag.strip()
+    text = _WHOLE.get(text.lower().replace("_", "-"), text)
+    locale = _LOCALE.fullmatch(text)
     given = (locale["tag"] if locale else "").lower()
     modifier = ((locale["modifier"] if locale else None) or "").lower()
     # With an underscore only: "por-Latn" is BCP 47, and keeps what its writer said of the script.
     if not modifier and "_" in given and given in _other_codes():
         return _rows()[_other_codes()[given]].tag
     match = _TAG.fullmatch(given.replace("_", "-"))
-    if match is None or modifier not in {"", *_MODIFIERS}:
+    code = "" if match is None else _code(match["language"], match["extended"])
+    if match is None or not code or modifier not in {*_SCRIPTS, *_VARIANTS}:
         raise ValueError(
             f"lang is {tag!r}, but a BCP 47 tag such as 'en', 'pt-BR' or 'zh-Hant' was expected."
         )
-    # RFC 5646, section 4.5: an extended subtag stands for the language, zh-yue for yue.
-    code = match["extended"].rpartition("-")[2] or match["language"]
-    code = _WITHDRAWN.get(code, code)
     language, _, own_script = (
         _rows()[_other_codes()[code]].tag.partition("-") if code in _other_codes() else (code, "", "")
     )
-    script = match["script"] or _MODIFIERS.get(modifier) or own_script
-    region = match["region"]
+    script = match["script"] or _SCRIPTS.get(modifier) or own_script
+    region = match["region"] and _REGIONS.get(match["region"], match["region"])
     return (
         language
         + (f"-{script.title()}" if script else "")
         + (f"-{region.upper()}" if region else "")
+        + (f"-{modifier}" if modifier in _VARIANTS else "")
         + match["rest"]
     )
+
+
+def _code(language: str, extended: str) -> str:
+    """The code that stands for a language, or for the one that follows it; "" where none may follow."""
+    if extended:
+        # RFC 5646, section 4.5: an extended subtag stands for the language, zh-yue for yue.
+        before = canonical_tag(language)
+        language = extended.rpartition("-")[2]
+        if language not in _EXTENDED.get(before, "").split():
+            return ""
+    return _WITHDRAWN.get(language, language)
 
 
 def comparable(tag: str) -> str:
@@ -277,8 +325,8 @@ ka       kat kat_Geor ka  Georgian
 kab      kab kab_Latn -   Kabyle
 kac      kac kac_Latn -   Jingpho
 kam      kam kam_Latn -   Kamba
-kas      kas kas_Arab -   Kashmiri
-kas-Deva kas kas_Deva -   Kashmiri (Deva)
+ks       kas kas_Arab -   Kashmiri
+ks-Deva  kas kas_Deva -   Kashmiri (Deva)
 kbp      kbp kbp_Latn -   Kabiye
 kea      kea kea_Latn -   Kabuverdianu
 kg       kon kon_Latn -   Kikongo

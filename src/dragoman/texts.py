@@ -32,6 +32,35 @@ _FORMS = (
 _WORDS_OF_FORMS = re.compile(f"[{_FORMS}]+")
 _LONE = re.compile("[\uff10-\uff19\uff21-\uff3a\uff41-\uff5a]")
 _WIDE_WORD = re.compile(_LONE.pattern + "{2}")
+# Tabs and line breaks are missing here: in captions they become blanks. Lone surrogates are stray bytes of a
+# file that is not UTF-8, and no Parquet file can hold them.
+_UNSAFE = re.compile("[\x00-\x08\x0e-\x1f\x7f\ud800-\udfff]")
+_BREAKS = re.compile(r"[\t\n\v\f\r]+")
+
+
+def _letters(text: str) -> dict[int, str]:
+    """Read `of=as of=as …`, where several letters before the sign all become what stands behind it."""
+    pairs = (pair.partition("=") for pair in text.split())
+    return {ord(letter): other for letters, _, other in pairs for letter in letters}
+
+
+_APOSTROPHES = _letters("’ʼʹʻ‘‛`´′׳='")
+# Letters that keyboards, fonts and habits put in the place of others of the same word.
+_SPELLED = (
+    _APOSTROPHES
+    # Typed without them where a keyboard has none: German, French, the languages of the North, Russian.
+    | _letters("ß=ss ẞ=SS œ=oe Œ=OE æ=ae Æ=AE ё=е Ё=Е")
+    # Romanian with cedillas, Greek at the end of a word, Arabic and Persian keyboards.
+    | _letters("ş=ș Ş=Ș ţ=ț Ţ=Ț ς=σ أإآٱ=ا يىې=ی ك=ک ة=ه ۀ=ه")
+    # Letters that other encodings wrote with a joiner: Malayalam and Bengali.
+    | _letters("ൺ=ണ് ൻ=ന് ർ=ര് ൽ=ല് ൾ=ള് ൿ=ക് ৎ=ত্")
+)
+_CURLY = re.compile(r"(?<=[^\W\d_])[’ʼ＇´`‘](?=[^\W\d_])")
+# Tatweel, the vowels and signs of Arabic and Hebrew, joiners, and stress on Cyrillic letters.
+_UNWRITTEN = re.compile(
+    "[\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06dc\u06df-\u06e8\u06ea-\u06ed\u07fa\u0591-\u05bd\u05bf"
+    "\u05c1\u05c2\u05c4\u05c5\u05c7\u200c\u200d]|(?<=[\u0400-\u052f])[\u0300\u0301]"
+)
 
 
 def visible(text: str) -> str:
@@ -67,14 +96,53 @@ def unformed(text: str) -> str:
 def legible(text: str) -> str:
     """Return the text as a model with a vocabulary that is not ours reads it; that form is its own.
 
-    Words in forms of letters (full width, mathematical, ligatures) become plain ones. A text in capitals
-    becomes small: most models read it as unknown words, or not at all.
+    Words in forms of letters (full width, mathematical, ligatures) become plain ones, apostrophes of
+    telephones and word processors those of keyboards, and Arabic loses what only stretches it. A text in
+    capitals becomes small: most models read it as unknown words, or not at all.
     """
-    text = unformed(text)
+    text = _CURLY.sub("'", unformed(text).replace("\u0640", ""))
     if _shouted(text):
         # The dot is what Python makes of the Turkish capital I.
         text = unicodedata.normalize("NFC", text.lower().replace("i\u0307", "i"))
     return text
+
+
+def written(word: str) -> str:
+    """Return a word with plain apostrophes, and without what many leave unwritten: the vowels of Arabic and
+    Hebrew, Tatweel, joiners."""
+    if word.isascii():
+        return word
+    return unicodedata.normalize("NFC", _UNWRITTEN.sub("", word)).translate(_APOSTROPHES)
+
+
+def spelled(word: str) -> str:
+    """Return a word in the one spelling that stands for all of it, to be compared and not to be shown.
+
+    Beside what is `written`, it has one letter for those that keyboards put in the place of others, and one
+    digit for those of all scripts. Case and accents are kept.
+    """
+    if word.isascii():
+        return word
+    word = written(unicodedata.normalize("NFC", word)).translate(_SPELLED)
+    word = "".join(str(unicodedata.decimal(one)) if one.isdecimal() else one for one in word)
+    return unicodedata.normalize("NFC", word)
+
+
+def caption(text: str) -> tuple[str, str | None]:
+    """Return a caption as it is stored, tabs and line breaks as blanks, and why it can be none, if so."""
+    shown = repr(text) if len(repr(text)) <= 120 else f"{text[:118]!r}…"
+    if not text.isprintable():
+        if unsafe := _UNSAFE.search(text):
+            return text, (
+                f"text is {shown}: character {unsafe.start() + 1} is the control character or stray "
+                f"byte U+{ord(unsafe.group()):04X}. Remove it, or save the file as UTF-8."
+            )
+        # Translation engines take one text a line.
+        text = _BREAKS.sub(" ", text)
+    # Pasted from web pages, invisible characters stand alone in cells that look empty.
+    if not visible(text).strip():
+        return text, f"text is {shown}, which is empty. Write a caption or remove the record."
+    return text, None
 
 
 def worded(text: str) -> bool:
@@ -92,19 +160,25 @@ def _shouted(text: str) -> bool:
 
 def _step(text: str) -> str:
     text = _INVISIBLE.sub("", text)
-    text = _PRESENTED.sub(lambda found: found[0] if _is_sign(text[: found.start()][-1:]) else "", text)
+    text = _PRESENTED.sub(lambda found: found[0] if _is_sign(_before(found)) else "", text)
     text = _JOINED.sub(lambda found: found[0][0] if _shapes(found) else "", text)
     return unicodedata.normalize("NFC", text)
 
 
 def _shapes(found: re.Match[str]) -> bool:
     """Tell whether the joiners found stand where they shape something."""
-    before, after = found.string[: found.start()][-1:], found.string[found.end() :][:1]
+    before, after = _before(found), found.string[found.end() : found.end() + 1]
     if not before or not after:
         return False
     if _JOINING.match(before):
         return _JOINING.match(after) is not None
     return found[0][0] == "\u200d" and _is_emoji(before) and _is_emoji(after)
+
+
+def _before(found: re.Match[str]) -> str:
+    """The character before a match, if any."""
+    # By its place, not by cutting off what stands before, which a long text would pay for at every match.
+    return found.string[max(found.start() - 1, 0) : found.start()]
 
 
 def _is_sign(character: str) -> bool:
