@@ -60,6 +60,38 @@ def test_a_quote_that_begins_a_cell_between_tabs_swallows_no_rows(tmp_path: Path
     assert report.captions == 5
 
 
+@pytest.mark.parametrize(
+    "rows",
+    [
+        ["item_id,text", 'a.jpg,"Stop sign', "b.jpg,a cat", 'c.jpg,the end"', "d.jpg,last"],
+        ["text,item_id", '"Stop sign,a.jpg', "a cat,b.jpg", 'the end",c.jpg', "last,d.jpg"],
+        ["item_id;text;n", '11;"Stop sign;1', '12;the end";1', "13;last;1"],
+    ],
+)
+def test_a_quote_that_swallows_rows_is_a_fault(tmp_path: Path, rows: list[str]) -> None:
+    with pytest.raises(
+        UserError, match=rf"t\.csv, line 2: a quote opens a cell .*{len(rows) - 1}, with rows"
+    ):
+        built(tmp_path, "\n".join(rows))
+    report = built(tmp_path, "\n".join(rows), reject_file=tmp_path / "bad.jsonl")
+    assert report.corpus.captions["text"].to_pylist() == ["last"]
+    assert report.rejected == 1
+
+
+def test_what_stands_for_no_value_is_none(tmp_path: Path) -> None:
+    table = "item_id,text,trust,lang,place\na,nan,,en,x\nb,N/A,,en,x\nc,a dog,NaN,nan,NA\nd,None here,,en,x\n"
+    report = built(tmp_path, table, metadata=["place"], reject_file=tmp_path / "bad.jsonl")
+    found = report.corpus.captions.select(["item_id", "text", "trust", "lang"]).to_pylist()
+    # "nan" is Southern Min, and what metadata say stays as it is.
+    assert found == [
+        {"item_id": "c", "text": "a dog", "trust": None, "lang": "nan"},
+        {"item_id": "d", "text": "None here", "trust": None, "lang": "en"},
+    ]
+    assert report.corpus.items["place"].to_pylist() == ["NA", "x"]
+    reasons = [json.loads(line)["reason"] for line in (tmp_path / "bad.jsonl").read_text().splitlines()]
+    assert [reason.partition(".")[0] for reason in reasons] == ["text is missing", "text is missing"]
+
+
 @pytest.mark.parametrize("name", ["t.csv", "t.csv.gz"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be"])
 def test_a_table_as_spreadsheets_write_it_is_read(encoding: str, name: str, tmp_path: Path) -> None:
@@ -112,6 +144,13 @@ def test_a_mapped_header_wins_over_one_of_the_same_name(tmp_path: Path) -> None:
         ("t.tsv.gz", "item_id\ttext\ni\ta, b\n", None),
         ("t.csv.gz", 'item_id,text\r\ni,"a, b"\r\n\r\n', None),
         ("t.csv", "\ufeffitem_id;text\ni;a, b", ";"),
+        ("t.csv", "item_id;text\ni;a, b", None),
+        ("t.csv", '"item_id"\t"text"\ni\ta, b', None),
+        ("t.TSV", "item_id\ttext\ni\ta, b\n", None),
+        ("t.csv", "\ufeffsep=;\r\nitem_id;text\r\ni;a, b\r\n", None),
+        ("t.csv", "sep=|\nitem_id|text\ni|a, b", None),
+        ("t.csv", 'item_id,text\ri,"a, b"\r', None),
+        ("t.csv", ' item_id , text\ni,"a, b"\n  ,\n \n', None),
     ],
 )
 def test_delimiters_line_ends_and_gzip(tmp_path: Path, name: str, table: str, delimiter: str | None) -> None:

@@ -64,7 +64,7 @@ def test_items_keep_their_split_when_photos_are_added(tmp_path: Path) -> None:
     names = {f"p{number}_jpg": None for number in range(200)}
     before = built(photos(tmp_path, **names)).corpus.items
     more = {f"q{number}_jpg": None for number in range(200)}
-    after = built(photos(tmp_path, **more), overwrite=True).corpus.items
+    after = built(photos(tmp_path, **more)).corpus.items
     split_of = dict(zip(*(after[name].to_pylist() for name in ("item_id", "split")), strict=True))
     assert all(split_of[row["item_id"]] == row["split"] for row in before.to_pylist())
     # 400 draws: three standard deviations are 24 for train and 18 for the others.
@@ -170,5 +170,7 @@ def test_a_changed_caption_is_noticed(tmp_path: Path) -> None:
     assert not built(root).unchanged
     assert built(root).unchanged
     photos(tmp_path, a_txt="a cat")
-    with pytest.raises(UserError, match="holds another corpus; it differs in inputs"):
-        built(root)
+    report = built(root)
+    assert report.corpus.captions["text"].to_pylist() == ["a cat"]
+    assert report.update is not None
+    assert str(report.update.captions) == "0 added, 1 changed, 0 removed"

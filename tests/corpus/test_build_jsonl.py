@@ -286,9 +286,10 @@ def test_items_get_the_media_file_that_exists(tmp_path: Path) -> None:
     other = HUMAN | {"caption_id": "k", "item_id": "k"}
     corpus = built(tmp_path, HUMAN, other, media_root=tmp_path / "photos", media_pattern="{item_id}.jpg")
     assert corpus.items["path"].to_pylist() == [str(tmp_path / "photos/i.jpg"), None]
-    (tmp_path / "photos" / "i.jpg").unlink()
-    nothing = built(tmp_path, HUMAN, other, media_root=tmp_path / "photos", overwrite=True)
-    assert nothing.items["path"].to_pylist() == [None, None]
+    # A file that comes or goes is a change of the inputs.
+    (tmp_path / "photos" / "i.jpg").rename(tmp_path / "photos" / "k.jpg")
+    moved = built(tmp_path, HUMAN, other, media_root=tmp_path / "photos")
+    assert moved.items["path"].to_pylist() == [None, str(tmp_path / "photos/k.jpg")]
     with pytest.raises(UserError, match="is no folder"):
         built(tmp_path, HUMAN, media_root=tmp_path / "nowhere")
 
@@ -298,12 +299,19 @@ def test_an_existing_corpus_is_replaced_only_on_request(tmp_path: Path) -> None:
     again = build_jsonl(tmp_path / "c.jsonl", tmp_path / "out")
     assert again.unchanged
     before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    (tmp_path / "c.jsonl").rename(tmp_path / "other.jsonl")
     with pytest.raises(
         UserError, match=r"holds another corpus; it differs in inputs\. Give another --out, .*--overwrite"
     ):
-        built(tmp_path, HUMAN, MT)
-    with pytest.raises(UserError, match="which is empty"):
-        built(tmp_path, HUMAN | {"text": ""}, overwrite=True)
+        build_jsonl(tmp_path / "other.jsonl", tmp_path / "out")
+    (tmp_path / "other.jsonl").rename(tmp_path / "c.jsonl")
+    with pytest.raises(UserError, match=r"holds another corpus; it differs in .*'train' now.*--overwrite"):
+        built(tmp_path, HUMAN, MT, split="train")
+    with pytest.raises(UserError, match=r"none of its items is among these\. Give another --out, .*--overw"):
+        built(tmp_path, HUMAN | {"item_id": "k"})
+    for options in ({}, {"overwrite": True}):
+        with pytest.raises(UserError, match="which is empty"):
+            built(tmp_path, HUMAN | {"text": ""}, **options)
     assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()} == before
     assert len(built(tmp_path, HUMAN, MT, overwrite=True).captions) == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["c.jsonl", "out"]

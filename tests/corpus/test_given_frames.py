@@ -92,15 +92,15 @@ def test_videos_may_lie_in_subfolders_and_groups(tmp_path: Path) -> None:
         np.testing.assert_array_equal(corpus.features(name).vectors, VIDEOS["v0"])
 
 
-def test_the_same_frames_leave_a_corpus_as_it_is_and_others_do_not(tmp_path: Path) -> None:
+def test_the_same_frames_leave_a_corpus_as_it_is_and_others_take_their_place(tmp_path: Path) -> None:
     frames = write_npy_folder(tmp_path)
     built(tmp_path, ["v0"], frames)
     options = BuildOptions(features=(GivenFrames(path=frames.path),))
     assert build_jsonl(tmp_path / "c.jsonl", tmp_path / "out", options).unchanged
     np.save(frames.path / "v0.npy", VIDEOS["v0"] + 1)
     options = BuildOptions(features=(GivenFrames(path=frames.path),))
-    with pytest.raises(UserError, match="--overwrite"):
-        build_jsonl(tmp_path / "c.jsonl", tmp_path / "out", options)
+    corpus = build_jsonl(tmp_path / "c.jsonl", tmp_path / "out", options).corpus
+    np.testing.assert_array_equal(corpus.features(options.features[0].name).vectors, VIDEOS["v0"] + 1)
 
 
 def refused(folder: Path, frames: GivenFrames | GivenFeatures, message: str, *items: str) -> None:

@@ -30,7 +30,8 @@ class Counting:
 
 
 def item(name: str) -> ItemFile:
-    return ItemFile(name, "video", name, name)
+    """An image, unless the name begins as that of a video."""
+    return ItemFile(name, "video" if name.startswith("video") else "image", name, name)
 
 
 def run(
@@ -48,6 +49,15 @@ def run(
     items = [item(name) for name in frames]
     done = encoded(tower, items, frames_of, batch_size=2, workers=1, batch_across_items=across)  # type: ignore[arg-type]
     return tower, list(done)
+
+
+def test_frames_of_a_video_are_in_batches_of_their_own_among_images() -> None:
+    tower, done = run(
+        {"a": [1], "video": [2, 3, 4], "b": [5], "c": [6], "d": [7], "video 2": [8]}, across=True
+    )
+    assert tower.batches == [[1], [2, 3], [4], [5, 6], [7], [8]]
+    ends = [["a"], [], ["video"], ["b", "c"], ["d"], ["video 2"]]
+    assert [[one.item.item_id for one in batch] for batch in done] == ends
 
 
 @pytest.mark.parametrize(

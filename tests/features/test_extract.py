@@ -3,24 +3,30 @@ from __future__ import annotations
 import errno
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from mean_colour import MeanColour
 from tiny_towers import picture, save_corpus, save_photo_corpus, save_tower
 
+from checksums import without_checksums
 from dragoman.corpus.corpus import Corpus
 from dragoman.corpus.features import FeatureSet
 from dragoman.errors import UserError
 from dragoman.features import encoding, extract, work
-from dragoman.features.extract import ExtractOptions, clean_name, extract_features
+from dragoman.features.extract import ExtractionReport, ExtractOptions, clean_name, extract_features
 from dragoman.features.work import FeatureWork, Shard
 from dragoman.folders import sole_writer
+from dragoman.media.file_state import FileState
 from dragoman.media.images import Decoding, open_image
 from dragoman.models.vision import VisionTower
+from dragoman.training.extension import made_from
 
 RESULT = ("vectors.npy", "ids.txt", "rejected.jsonl")
 
@@ -263,8 +269,9 @@ def test_a_run_killed_before_any_change_on_the_disk_ends_with_the_same_bits(
     # The corpus has an older, finished feature set, so that replacing it is interrupted as well.
     corpus = save_photo_corpus(tmp_path / "corpus", 5)
     paths: dict[str, str | None] = {f"item{number}": f"{number}.png" for number in range(5)}
-    vectors = np.stack([np.asarray(picture(number), np.float32).mean((0, 1)) for number in range(5)])
-    save_corpus(corpus, {"item3": "3.png"})
+    seeds = [0, 98, 2, 3, 4]
+    vectors = np.stack([np.asarray(picture(seed), np.float32).mean((0, 1)) for seed in seeds])
+    save_corpus(corpus, {"item3": "3.png", "item1": "1.png", "left": "2.png"})
     here = Path(__file__).parent
     seed = "import sys; sys.path.insert(0, sys.argv[1]); from pathlib import Path; import mean_colour as m; "
     first = [
@@ -276,8 +283,9 @@ def test_a_run_killed_before_any_change_on_the_disk_ends_with_the_same_bits(
         tower,
     ]
     subprocess.run(first, check=True)
-    # From here on the old vector cannot be made again: losing it would show.
-    picture(99).save(corpus / "3.png")
+    # From here on one old vector cannot be made again, and one is of another picture.
+    (corpus / "3.png").unlink()
+    picture(98).save(corpus / "1.png")
     save_corpus(corpus, paths | {"gone": "gone.png"})
     arguments = [corpus, tmp_path / "trial", tower, *RESULT]
     done = subprocess.run(
@@ -293,6 +301,155 @@ def test_a_run_killed_before_any_change_on_the_disk_ends_with_the_same_bits(
     assert json.loads(rejected)["reason"] == "no such file"
 
 
+def counted_opens(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the pictures that are opened from now on."""
+    opened: list[str] = []
+    monkeypatch.setattr(
+        encoding, "open_image", lambda path, limit: opened.append(Path(path).name) or open_image(path, limit)
+    )
+    return opened
+
+
+def colours(corpus: Path) -> dict[str, np.ndarray]:
+    found = Corpus.open(corpus).features("eyes")
+    return dict(zip(found.ids, np.array(found.vectors), strict=True))
+
+
+def colour(seed: int) -> np.ndarray:
+    return np.asarray(picture(seed), np.float32).mean((0, 1)).astype(np.float16)
+
+
+@pytest.fixture
+def eyes(tower: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], ExtractionReport]:
+    """Extraction by a tower whose vector is the mean colour."""
+    monkeypatch.setattr(VisionTower, "load", lambda *_: MeanColour())
+    options = ExtractOptions(batch_size=2, decoding=Decoding(workers=1))
+    return lambda corpus: extract_features(corpus, encoder=tower, name="eyes", options=options)
+
+
+def test_a_photo_that_was_replaced_gets_its_own_vector_and_one_that_was_touched_costs_nothing(
+    tmp_path: Path, eyes: Callable[[Path], ExtractionReport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = save_photo_corpus(tmp_path, 5)
+    eyes(corpus)
+    told = made_from(Corpus.open(corpus).features("eyes"))
+    opened = counted_opens(monkeypatch)
+    picture(41).save(tmp_path / "1.png")
+    (tmp_path / "2.png").write_bytes((tmp_path / "2.png").read_bytes())
+    (tmp_path / "3.png").touch()
+    (tmp_path / "4.png").unlink()
+    report = eyes(corpus)
+    assert (opened, report.extracted, report.total, report.rejected) == (["1.png"], 1, 5, ())
+    for number, seed in enumerate((0, 41, 2, 3, 4)):
+        np.testing.assert_array_equal(colours(corpus)[f"item{number}"], colour(seed))
+    assert made_from(Corpus.open(corpus).features("eyes")) != told, "training would go on with other pictures"
+
+
+def test_the_states_of_files_that_were_touched_are_noted(
+    tmp_path: Path, eyes: Callable[[Path], ExtractionReport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = save_photo_corpus(tmp_path, 2)
+    folder = eyes(corpus).folder
+    told, vectors = made_from(Corpus.open(corpus).features("eyes")), content(folder)
+    (tmp_path / "1.png").touch()
+    assert eyes(corpus).extracted == 0
+    assert (made_from(Corpus.open(corpus).features("eyes")), content(folder)) == (told, vectors)
+    monkeypatch.setattr(FileState, "of", lambda *_: pytest.fail("a file was read again"))
+    assert eyes(corpus).extracted == 0
+
+
+def test_two_photos_of_one_size_and_time_that_change_names_change_their_vectors(
+    tmp_path: Path, eyes: Callable[[Path], ExtractionReport]
+) -> None:
+    corpus = save_photo_corpus(tmp_path, 2)
+    for number in range(2):
+        picture(number).save(tmp_path / f"{number}.png", "bmp")
+        os.utime(tmp_path / f"{number}.png", ns=(1, 1))
+    eyes(corpus)
+    for old, new in (("0", "x"), ("1", "0"), ("x", "1")):
+        (tmp_path / f"{old}.png").rename(tmp_path / f"{new}.png")
+    assert eyes(corpus).extracted == 2
+    np.testing.assert_array_equal(colours(corpus)["item0"], colour(1))
+    np.testing.assert_array_equal(colours(corpus)["item1"], colour(0))
+
+
+def test_what_left_the_corpus_or_broke_leaves_the_set(
+    tmp_path: Path, eyes: Callable[[Path], ExtractionReport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = save_photo_corpus(tmp_path, 4)
+    eyes(corpus)
+    opened = counted_opens(monkeypatch)
+    (tmp_path / "2.png").write_bytes(b"no image")
+    # One is gone, one has no file any more, one has that of another.
+    save_corpus(corpus, {"item1": None, "item2": "2.png", "item3": "0.png"})
+    report = eyes(corpus)
+    assert (opened, report.extracted, report.total) == (["2.png", "0.png"], 1, 1)
+    assert [(one.item_id, one.reason[:20]) for one in report.rejected] == [
+        ("item1", "the item has no path"),
+        ("item2", "not an image of a kn"),
+    ]
+    assert list(colours(corpus)) == ["item3"]
+    np.testing.assert_array_equal(colours(corpus)["item3"], colour(0))
+    opened.clear()
+    save_corpus(corpus, {"item1": None})
+    assert (eyes(corpus).total, opened, Corpus.open(corpus).feature_names) == (0, [], [])
+
+
+def test_a_photo_that_is_replaced_or_mended_between_a_kill_and_the_next_run_is_read_again(
+    tmp_path: Path, eyes: Callable[[Path], ExtractionReport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = save_photo_corpus(tmp_path, 5)
+    (tmp_path / "1.png").write_bytes(b"no image")
+    monkeypatch.setattr(extract, "SHARD_SECONDS", 0)
+    with monkeypatch.context() as patch:
+        patch.setattr(FeatureWork, "assemble", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            eyes(corpus)
+    opened = counted_opens(monkeypatch)
+    picture(30).save(tmp_path / "0.png")
+    picture(31).save(tmp_path / "1.png")
+    (tmp_path / "2.png").write_bytes(b"broken")
+    report = eyes(corpus)
+    assert sorted(opened) == ["0.png", "1.png", "2.png"]
+    assert (report.total, [one.item_id for one in report.rejected]) == (4, ["item2"])
+    for number, seed in ((0, 30), (1, 31), (3, 3), (4, 4)):
+        np.testing.assert_array_equal(colours(corpus)[f"item{number}"], colour(seed))
+
+
+def test_of_a_set_that_says_nothing_of_files_the_newer_ones_are_read_again(
+    tmp_path: Path, eyes: Callable[[Path], ExtractionReport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = save_photo_corpus(tmp_path, 3)
+    folder = eyes(corpus).folder
+    (folder / "files.txt").unlink()
+    without_checksums(folder)
+    opened = counted_opens(monkeypatch)
+    (tmp_path / "2.png").unlink()
+    picture(50).save(tmp_path / "1.png")
+    later = (folder / "vectors.npy").stat().st_mtime_ns + 1
+    os.utime(tmp_path / "1.png", ns=(later, later))
+    assert (eyes(corpus).extracted, opened) == (1, ["1.png"])
+    # What was taken for its file is noted from now on.
+    picture(51).save(tmp_path / "0.png")
+    os.utime(tmp_path / "0.png", ns=(1, 1))
+    assert (eyes(corpus).extracted, opened) == (1, ["1.png", "0.png"])
+    for number, seed in enumerate((51, 50, 2)):
+        np.testing.assert_array_equal(colours(corpus)[f"item{number}"], colour(seed))
+
+
+def test_an_old_set_of_which_nothing_changed_gets_the_states_alone(
+    tmp_path: Path, eyes: Callable[[Path], ExtractionReport]
+) -> None:
+    corpus = save_photo_corpus(tmp_path, 2)
+    folder = eyes(corpus).folder
+    before, states = content(folder), (folder / "files.txt").read_text()
+    (folder / "files.txt").unlink()
+    without_checksums(folder)
+    assert eyes(corpus).extracted == 0
+    assert (content(folder), (folder / "files.txt").read_text()) == (before, states)
+    assert Corpus.open(corpus).features("eyes").manifest["format_version"] == 1
+
+
 def test_vectors_of_texts_are_kept_by_the_same_work(tmp_path: Path) -> None:
     """Ids of captions, no files, and a prefix that tells one set from another."""
     final = tmp_path / "features" / "e5"
@@ -300,11 +457,11 @@ def test_vectors_of_texts_are_kept_by_the_same_work(tmp_path: Path) -> None:
     vectors = {"caption2": np.float16([1, 2]), "caption1": np.float16([3, 4])}
     work = FeatureWork(final, "whole", told)
     work.add(Shard(ids=list(vectors), vectors=list(vectors.values())))
-    assert FeatureWork(final, "whole", told).done == set(vectors)
+    assert set(FeatureWork(final, "whole", told).known) == set(vectors)
     assert work.assemble(["caption1", "caption2"], [], inputs={}, encoder=told) == 2
     found = FeatureSet.open(final)
     assert found.ids == ["caption1", "caption2"]
     np.testing.assert_array_equal(found.whole(found.rows(["caption2", "caption1"])), [[1, 2], [3, 4]])
-    assert FeatureWork(final, "whole", told).done == set(vectors)
+    assert set(FeatureWork(final, "whole", told).known) == set(vectors)
     with pytest.raises(UserError, match=r"prefix='query: ' there, 'passage: ' now.*e5_2"):
         FeatureWork(final, "whole", {**told, "prefix": "passage: "})

@@ -15,6 +15,7 @@ from tiny_duals import DETAILS, dual, small_text
 from tiny_towers import picture, save_tower
 from tiny_videos import COLOURS, save_sound, save_video
 
+from command_line import dragoman
 from dragoman.corpus import BuildOptions, Corpus, FeatureSet, build_folder
 from dragoman.corpus.features import write_features
 from dragoman.errors import MissingExtraError, UserError
@@ -288,3 +289,121 @@ def test_a_tower_that_fails_ends_the_run_and_rejects_nothing(
     with pytest.raises(RuntimeError, match="out of memory"):
         extract_features(corpus, encoder=tower)
     assert Corpus.open(corpus).feature_names == []
+
+
+def mixed(folder: Path, photos: int, films: tuple[str, ...] = ("noon",)) -> Path:
+    """A corpus of a few clips among pictures."""
+    media = folder / "media"
+    media.mkdir(parents=True, exist_ok=True)
+    for name in films:
+        # Written twice, it may be another file.
+        if not (media / f"{name}.mp4").is_file():
+            save_video(media / f"{name}.mp4", CLIPS[name])
+    for number in range(photos):
+        picture(number).save(media / f"photo{number}.png")
+    return build_folder(media, folder / "corpus", BuildOptions(lang="en", split="test")).corpus.folder
+
+
+def test_a_video_among_more_images_is_the_mean_of_its_frames(tmp_path: Path, tower: Path) -> None:
+    corpus = mixed(tmp_path, 3, ("dawn",))
+    options = ExtractOptions(batch_size=2, sampling=Sampling(every=0.5))
+    report = extract_features(corpus, encoder=tower, options=options)
+    assert (report.extracted, report.total, report.frames, report.averaged) == (4, 4, 0, 1)
+    found, loaded = Corpus.open(corpus).features("tiny_clip"), VisionTower.load(tower)
+    assert (found.layout, found.averages_videos, found.vectors.shape) == ("whole", True, (4, 8))
+    seen = [image for _, image in sampled_frames(tmp_path / "media" / "dawn.mp4", options.sampling)]
+    assert len(seen) == 5
+    # As the tower gives them, not of unit length: so are those of the images beside it.
+    mean = sum(loaded.encode([image])[0].astype(np.float64) for image in seen) / 5
+    np.testing.assert_allclose(found.whole(found.rows(["dawn.mp4"]))[0], mean, rtol=2e-3, atol=1e-4)
+    photos = [f"photo{number}.png" for number in range(3)]
+    images = [open_image(tmp_path / "media" / name) for name in photos]
+    expected = loaded.encode(images, batch_size=2).astype(np.float16)
+    np.testing.assert_array_equal(found.whole(found.rows(photos)), expected)
+    assert found.sampling == options.sampling
+
+
+@pytest.mark.parametrize(
+    ("photos", "frames", "layout", "averaged"),
+    [(2, False, "whole", 1), (1, False, "frames", 0), (2, True, "frames", 0)],
+)
+def test_the_majority_decides_or_the_option(
+    tmp_path: Path, tower: Path, photos: int, frames: bool, layout: str, averaged: int
+) -> None:
+    corpus = mixed(tmp_path, photos)
+    report = extract_features(corpus, encoder=tower, options=ExtractOptions(frames=frames))
+    found = Corpus.open(corpus).features("tiny_clip")
+    assert (found.layout, report.averaged) == (layout, averaged)
+    assert report.frames == (0 if averaged else 4 + photos)
+
+
+def test_a_later_run_goes_on_with_what_was_decided(tmp_path: Path, tower: Path) -> None:
+    corpus = mixed(tmp_path, 2)
+    extract_features(corpus, encoder=tower, name="mean")
+    extract_features(corpus, encoder=tower, name="frames", options=ExtractOptions(frames=True))
+    kept = np.array(Corpus.open(corpus).features("mean").vectors)
+    # Videos are the majority now, and then there is none.
+    names = ("noon", "dusk", "dawn")
+    corpus = mixed(tmp_path, 2, names)
+    for name, layout in (("mean", "whole"), ("frames", "frames")):
+        assert extract_features(corpus, encoder=tower, name=name).extracted == 2
+        found = Corpus.open(corpus).features(name)
+        assert (found.layout, len(found.ids)) == (layout, 5)
+    found = Corpus.open(corpus).features("mean")
+    np.testing.assert_array_equal(found.whole(found.rows(["noon.mp4", "photo0.png", "photo1.png"])), kept)
+    for name in names:
+        (tmp_path / "media" / f"{name}.mp4").unlink()
+    corpus = mixed(tmp_path, 3, ())
+    for name, layout in (("mean", "whole"), ("frames", "frames")):
+        report = extract_features(corpus, encoder=tower, name=name)
+        assert (report.extracted, report.total, report.averaged) == (1, 3, 0)
+        assert Corpus.open(corpus).features(name).layout == layout
+    with pytest.raises(UserError, match=r"differs in videos='mean' there, None now.*--name mean_2"):
+        extract_features(corpus, encoder=tower, name="mean", options=ExtractOptions(frames=True))
+
+
+def test_a_set_of_images_takes_in_the_first_video(tmp_path: Path, tower: Path) -> None:
+    corpus = mixed(tmp_path, 2, ())
+    extract_features(corpus, encoder=tower)
+    kept = np.array(Corpus.open(corpus).features("tiny_clip").vectors)
+    report = extract_features(mixed(tmp_path, 2), encoder=tower)
+    assert (report.extracted, report.total, report.averaged) == (1, 3, 1)
+    found = Corpus.open(corpus).features("tiny_clip")
+    assert (found.ids, found.averages_videos) == (["noon.mp4", "photo0.png", "photo1.png"], True)
+    np.testing.assert_array_equal(found.vectors[1:], kept)
+    with pytest.raises(UserError, match=r"every=1\.0 there, 2 now"):
+        extract_features(corpus, encoder=tower, options=ExtractOptions(sampling=Sampling(every=2)))
+
+
+def test_means_of_videos_end_with_the_same_bits_wherever_a_run_was_killed(
+    tmp_path: Path, tower: Path
+) -> None:
+    media = tmp_path / "media"
+    media.mkdir()
+    save_video(media / "dawn.mp4", ["red"] * 10 + ["yellow"] * 10 + ["black"] * 10)
+    for number in range(4):
+        picture(number).save(media / f"{'ae'[number % 2]}{number}.png")
+    start = build_folder(media, tmp_path / "corpus", BuildOptions(split="test")).corpus.folder
+    arguments = [start, tmp_path / "trial", tower, "vectors.npy", "ids.txt", "rejected.jsonl"]
+    script = Path(__file__).parent / "mean_colour.py"
+    done = subprocess.run([sys.executable, script, *map(str, arguments)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    results = done.stdout.splitlines()
+    assert len(results) > 15
+    assert len(set(results)) == 1
+    found = FeatureSet.open(tmp_path / "trial" / "features" / "eyes")
+    assert found.layout == "whole"
+    colours = (COLOURS[name] for name in ("red", "yellow", "black"))
+    mean = [sum(channel) / 3 for channel in zip(*colours, strict=True)]
+    np.testing.assert_allclose(found.whole(found.rows(["dawn.mp4"]))[0], mean, atol=6)
+
+
+def test_the_verb_says_what_became_of_the_videos(tmp_path: Path, tower: Path) -> None:
+    corpus = mixed(tmp_path, 2)
+    done = dragoman("features", corpus, "--encoder", tower)
+    assert done.returncode == 0, done.stderr
+    how = "each video is the mean of its frames; --frames keeps the frames"
+    assert f"1 video among 2 images: {how}" in done.stdout
+    kept = dragoman("features", corpus, "--encoder", tower, "--name", "b", "--frames")
+    assert "3 items of 6 frames" in kept.stdout
+    assert "mean" not in kept.stdout

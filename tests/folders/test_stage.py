@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dragoman.errors import UserError
-from dragoman.folders import Format, sole_writer, stage
+from dragoman.folders import Format, life, sole_writer, stage
 
 BOOK = Format("dragoman-book", 1, "dragoman print --out {folder}")
 OLD = {"title": "old"}
@@ -158,14 +158,17 @@ STEPS = """
 import os, signal, sys
 from pathlib import Path
 from dragoman.folders import Format, stage
+import dragoman.folders.life
 import filelock, pathlib, shutil
 
 moment, out = int(sys.argv[1]), Path(sys.argv[2])
+if sys.argv[3] == "renames":
+    dragoman.folders.life.exchange = lambda *_: False
 count = 0
 
 def watch(event, arguments):
     global count
-    if event in ("os.rename", "os.rmdir", "os.remove", "os.mkdir", "open"):
+    if event in ("os.rename", "os.rmdir", "os.remove", "os.mkdir", "open", "ctypes.dlopen", "ctypes.dlsym"):
         count += 1
         if count == moment:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -179,14 +182,21 @@ print(count)
 """
 
 
-def test_a_kill_at_any_step_leaves_the_old_folder_or_the_new_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "by",
+    [
+        pytest.param("exchange", marks=pytest.mark.skipif(sys.platform != "linux", reason="a call of Linux")),
+        "renames",
+    ],
+)
+def test_a_kill_at_any_step_leaves_the_old_folder_or_the_new_one(tmp_path: Path, by: str) -> None:
     new = {"title": "new"}
     moment, killed, seen, mended = 0, True, [], 0
     while killed:
         moment += 1
         place = tmp_path / str(moment)
         out = finished(place / "out")
-        command = [sys.executable, "-c", STEPS, str(moment), str(out)]
+        command = [sys.executable, "-c", STEPS, str(moment), str(out), by]
         killed = subprocess.run(command, capture_output=True).returncode == -signal.SIGKILL
         if not out.exists():
             # Between the two renames; the next start puts the old folder back.
@@ -202,13 +212,14 @@ def test_a_kill_at_any_step_leaves_the_old_folder_or_the_new_one(tmp_path: Path)
     assert seen[0] == "old"
     assert seen[-1] == "new"
     assert moment > 8
-    assert mended
+    assert bool(mended) == (by == "renames")
 
 
 def test_what_an_exception_between_the_renames_left_is_mended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, rename = finished(tmp_path / "out"), Path.rename
+    monkeypatch.setattr(life, "exchange", lambda *_: False)
 
     def refuse(self: Path, target: Path) -> Path:
         if self.name == "new":
@@ -217,6 +228,36 @@ def test_what_an_exception_between_the_renames_left_is_mended(
 
     monkeypatch.setattr(Path, "rename", refuse)
     with pytest.raises(OSError, match="no space"):
+        write(out, "new")
+    assert contents(out) == OLD
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_who_holds_a_folder_clears_what_a_killed_writer_left(tmp_path: Path) -> None:
+    (tmp_path / ".captions.parquet.0a1b2c3d.tmp").write_text("half")
+    (tmp_path / "captions.parquet").write_text("whole")
+    below = tmp_path / "features" / ".vectors.npy.0a1b2c3d.tmp"
+    below.parent.mkdir()
+    below.write_text("of a job that holds the folder below")
+    with sole_writer(tmp_path):
+        assert contents(tmp_path / "features") == {below.name: below.read_text()}
+        assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "captions.parquet", "features"]
+
+
+def test_who_begins_to_write_where_nothing_stands_for_a_moment_costs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, rename = finished(tmp_path / "out"), Path.rename
+    monkeypatch.setattr(life, "exchange", lambda *_: False)
+
+    def intrude(self: Path, target: Path) -> Path:
+        moved = rename(self, target)
+        if target.name == "old":
+            (out / "features").mkdir(parents=True)
+        return moved
+
+    monkeypatch.setattr(Path, "rename", intrude)
+    with pytest.raises(OSError, match="not empty"):
         write(out, "new")
     assert contents(out) == OLD
     assert list(tmp_path.iterdir()) == [out]

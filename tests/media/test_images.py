@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from dragoman.media import images
-from dragoman.media.images import Decoding, ImageError, format_of, open_image
+from dragoman.media.images import Decoding, ImageError, format_of, image_header, open_image, size_as_seen
 
 
 def saved(folder: Path, image: Image.Image, name: str, **options: object) -> Path:
@@ -50,6 +50,21 @@ def test_sixteen_bit_grey_keeps_its_upper_bits(tmp_path: Path) -> None:
     grey = Image.fromarray(np.array([[0, 0x1234, 0xFFFF]], np.uint16))
     opened = open_image(saved(tmp_path, grey, "deep.png"))
     assert list(opened.get_flattened_data()) == [(0, 0, 0), (0x12, 0x12, 0x12), (255, 255, 255)]
+
+
+def test_sixteen_bit_grey_of_pgm_is_that_of_png() -> None:
+    content = b"P5 3 1 65535\n" + np.array([0, 0x1234, 0xFF00], ">u2").tobytes()
+    assert [pixel[0] for pixel in open_image(content).get_flattened_data()] == [0, 0x12, 0xFF]
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tiff"])
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_the_size_that_is_told_is_that_of_the_upright_image(tmp_path: Path, suffix: str, turn: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    path = saved(tmp_path, Image.new("RGB", (40, 30)), f"turned.{suffix}", exif=exif)
+    upright = ImageOps.exif_transpose(Image.open(path)).size
+    assert size_as_seen(image_header(path.read_bytes())) == open_image(path).size == upright
 
 
 def test_floating_point_grey_is_stretched(tmp_path: Path) -> None:
@@ -211,6 +226,56 @@ def test_the_picture_within_an_icon_is_no_larger_than_icons_are() -> None:
     bitmap = struct.pack("<IiiHHIIiiII", 40, 3000, 6000, 1, 32, 0, 0, 0, 0, 0, 0)
     with pytest.raises(ImageError, match=r"an icon with a picture of 3000x6000 in it"):
         open_image(head + bitmap)
+
+
+def progressive(passes: int, size: tuple[int, int] = (16, 16)) -> bytes:
+    """A JPEG that is drawn in so many passes, the last ones empty."""
+    content = io.BytesIO()
+    Image.new("RGB", size, "red").save(content, "JPEG", progressive=True)
+    jpeg = content.getvalue()
+    # SOS of one component, coefficients 1 to 5, without any data.
+    empty = b"\xff\xda" + struct.pack(">HBBBBBB", 8, 1, 1, 0, 1, 5, 0)
+    return jpeg[:-2] + empty * (passes - jpeg.count(b"\xff\xda")) + jpeg[-2:]
+
+
+def test_a_jpeg_of_more_passes_than_any_camera_makes_is_refused(tmp_path: Path) -> None:
+    assert open_image(progressive(100)).getpixel((0, 0)) == (254, 0, 0)
+    (tmp_path / "bomb.jpg").write_bytes(progressive(101))
+    for source in (progressive(101), tmp_path / "bomb.jpg"):
+        with pytest.raises(ImageError, match="it is drawn in 101 passes, more than 100"):
+            open_image(source)
+
+
+def test_what_lies_behind_or_beside_a_jpeg_is_no_pass() -> None:
+    """As the film of a moving photo, which telephones append, and a thumbnail in its tags."""
+    beside = b"\xff\xe5" + struct.pack(">H", 2 + 200) + b"\xff\xda" * 100
+    jpeg = progressive(20)
+    moving = jpeg[:2] + beside + jpeg[2:] + b"\xff\xda" * 500
+    assert moving.count(b"\xff\xda") == 620
+    assert open_image(moving).getpixel((0, 0)) == (254, 0, 0)
+
+
+def test_a_tiff_in_more_pieces_than_rows_of_any_picture_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "_MOST_TILES", 20)
+    for height in (20, 21):
+        content = io.BytesIO()
+        # One row a strip.
+        Image.new("L", (10, height)).save(content, "TIFF", tiffinfo={278: 1}, strip_size=1)
+        with Image.open(io.BytesIO(content.getvalue())) as stored:
+            assert len(stored.tile) == height
+        if height == 20:
+            assert open_image(content.getvalue()).size == (10, 20)
+        else:
+            with pytest.raises(ImageError, match="its pixels lie in 21 pieces, more than 20"):
+                open_image(content.getvalue())
+
+
+def test_rows_of_a_thin_image_count_for_what_they_take() -> None:
+    limit = Decoding(max_megapixels=0.008)
+    assert open_image(Image.new("L", (1, 1000)), limit).size == (1, 1000)
+    assert open_image(Image.new("L", (1000, 8)), limit).size == (1000, 8)
+    with pytest.raises(ImageError, match=r"1x1001 takes the memory of 0\.0 megapixels, more than"):
+        open_image(Image.new("L", (1, 1001)), limit)
 
 
 def test_a_tile_larger_than_the_limit_is_refused() -> None:

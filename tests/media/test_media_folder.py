@@ -100,7 +100,10 @@ def test_tables_hold_captions_in_the_column_text(tmp_path: Path) -> None:
     assert captions(media, "c.jpg") == [("en", "a cat"), ("en", "a grey cat")]
     assert [media.metadata(one) for one in media.ids] == [{"year": 1999}, {"year": 2001}, {"n": 1}]
     faults = [(line.number, line.fault) for texts in media.texts("b.jpg") for line in texts.lines()]
-    assert faults == [(6, "text is not UTF-8. Save the file as UTF-8.")]
+    (fault,) = faults
+    assert fault[0] == 6
+    assert fault[1] is not None
+    assert "U+DCFF. Remove it, or save the file as UTF-8" in fault[1]
 
 
 def test_a_corpus_takes_captions_from_an_image_folder_of_hugging_face(tmp_path: Path) -> None:
@@ -227,6 +230,126 @@ def test_tables_as_spreadsheets_write_them_are_read(tmp_path: Path) -> None:
     assert media.faults == []
     assert captions(media, "a.jpg") == [(None, "um c\u00e3o")]
     assert [media.metadata(one) for one in media.ids] == [{"year": "1950"}, {"year": "12e400"}]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "path;text;year\na.jpg;a dog, wet;1950\n",
+        '"path";"text";"year"\r\n"a.jpg";"a dog, wet";"1950"\r\n',
+        "sep=;\r\npath;text;year\r\na.jpg;a dog, wet;1950\r\n",
+        "path\ttext\tyear\na.jpg\ta dog, wet\t1950\n",
+        'path,text,year\ra.jpg,"a dog, wet",1950\r',
+        ' path , text,year \na.jpg,"a dog, wet",1950\n  ,  \n',
+        'path,text,year\na.jpg,"a dog, wet",1950\nb.jpg,N/A,nan\nb.jpg,None,NULL\n',
+        'path,text,year\na.jpg,"a dog, wet",1950\n'.encode("utf-16-le"),
+        'path,text,year\na.jpg,"a dog, wet",1950\n'.encode("utf-16-be"),
+    ],
+)
+def test_a_table_is_read_however_a_spreadsheet_was_told_to_write_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, content: str | bytes
+) -> None:
+    media = folder(tmp_path, {"a.jpg": "", "b.jpg": "", "metadata.csv": content})
+    assert (media.faults, caplog.messages) == ([], [])
+    assert captions(media, "a.jpg") == [(None, "a dog, wet")]
+    assert captions(media, "b.jpg") == []
+    assert [media.metadata(one) for one in media.ids] == [{"year": 1950}, {}]
+
+
+def test_what_a_table_may_have_lost_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = ['a.jpg,"Stop', "b.jpg,a cat", 'c.jpg,the end"', 'd.jpg,"two', 'lines"']
+    pictures = {f"{name}.jpg": "" for name in "abcd"}
+    media = folder(tmp_path, pictures | {"metadata.csv": "\n".join(["path,text", *rows]) + "\n"})
+    (fault,) = media.faults
+    assert (fault.line, fault.reason[:64]) == (
+        2,
+        "a quote opens a cell that goes on to line 4, with rows in it. Cl",
+    )
+    assert captions(media, "d.jpg") == [(None, "two lines")]
+    (told,) = caplog.messages
+    assert "1 records of several lines (a quote left open makes one, too), the first in line 5." in told
+    caplog.clear()
+    (tmp_path / "metadata.csv").write_text(",path,,n\n0,a.jpg,,99999999999999999999\n1,b.jpg,,12\n")
+    media = MediaFolder(tmp_path)
+    assert (
+        "a column without a name holds values in 2 rows, which are left out, the first in line 2"
+        in (caplog.messages[0])
+    )
+    # Of 64 bits and more it is a name, of which a float would keep a part.
+    assert media.metadata("a.jpg") == {"n": "99999999999999999999"}
+
+
+def test_captions_beside_pictures_are_those_that_a_corpus_takes(tmp_path: Path) -> None:
+    files: dict[str, str | bytes] = {f"{name}.jpg": "" for name in "abcdef"}
+    files |= {"a.txt": "one\rtwo\r", "b.txt": "a\tdog\n", "c.txt": "a d\0og\nsound\n", "d.txt": "\u200b\n"}
+    files |= {"e.txt": "um c\u00e3o\n".encode("utf-16-le"), "f.txt": "caf\u00e9\n".encode("utf-16")}
+    media = folder(tmp_path / "in", files)
+    said = {
+        one: [line.text for t in media.texts(one) for line in t.lines() if not line.fault]
+        for one in media.ids
+    }
+    assert list(said.values()) == [["one", "two"], ["a dog"], ["sound"], [], ["um c\u00e3o"], ["caf\u00e9"]]
+    report = build_folder(tmp_path / "in", tmp_path / "out", BuildOptions(lang="en", split="train"))
+    assert report.corpus.captions["text"].to_pylist() == [text for texts in said.values() for text in texts]
+    assert report.rejected == 2
+
+
+def test_a_key_that_stands_twice_is_no_metadata(tmp_path: Path) -> None:
+    twice = '{"year": 1950, "year": 1960}'
+    table = f'{{"path": "a.jpg", {twice[1:]}'
+    media = folder(tmp_path, {"a.jpg": "", "a.json": twice, "metadata.jsonl": table})
+    with pytest.raises(NoteError, match="the key 'year' stands twice"):
+        media.metadata("a.jpg")
+    assert "the key 'year' stands twice" in media.faults[0].reason
+    (tmp_path / "a.json").write_bytes('{"place": "S\u00e3o"}'.encode("utf-16"))
+    assert MediaFolder(tmp_path).metadata("a.jpg") == {"place": "S\u00e3o"}
+
+
+def test_what_google_takeout_writes_is_metadata(tmp_path: Path) -> None:
+    of = {
+        "a.jpg": "a.jpg.supplemental-metadata.json",
+        "b.jpg": "b.jpg.suppl.json",
+        "b(1).jpg": "b.jpg.supplemental-metadata(1).json",
+        "c.HEIC": "c.HEIC.json",
+        "c(2).HEIC": "c.HEIC(2).json",
+    }
+    notes = {note: json.dumps({"title": name}) for name, note in of.items()}
+    strays = {"d.jpg.other.json": "{}", "metadata.json": "{}", "a.jpg(7).json": "{}"}
+    media = folder(tmp_path, dict.fromkeys([*of, "d.jpg"], "") | notes | strays)
+    assert {name: media.metadata(name) for name in of} == {name: {"title": name} for name in of}
+    assert media.metadata("d.jpg") == {}
+    assert media.left_out() == [
+        "left out: 3 neither images, videos nor what belongs to one (a.jpg(7).json, d.jpg.other.json, "
+        "metadata.json)"
+    ]
+
+
+def test_values_that_are_left_out_of_metadata_are_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    said = '"people": [{"name": "Ana"}], "tags": ["x", null, 1], "id": 123456789012345678901, "none": null}'
+    rows = f'{{"path": "b.jpg", {said}\n{{"path": "c.jpg", "far": 1e999}}\n'
+    files = {"a.json": f"{{{said}", "metadata.jsonl": rows}
+    media = folder(tmp_path, {"a.jpg": "", "b.jpg": "", "c.jpg": ""} | files)
+    kept = {"tags": ("x", "1"), "id": "123456789012345678901"}
+    for _ in range(2):
+        assert [media.metadata(one) for one in media.ids] == [kept, kept, {}]
+    assert media.left_out() == [
+        "left out: 1 values of metadata that no filter can compare, such as lists of objects (a.jpg: people)"
+    ]
+    assert "values of 2 rows that no filter can compare" in caplog.messages[0]
+    assert "the first is people in line 1" in caplog.messages[0]
+
+
+def test_names_of_files_that_may_be_no_language_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = ["a.pt.txt", "a.PT-br.TXT", "a.ocr.txt", "b.ocr.txt"]
+    folder(tmp_path, {"a.jpg": "", "b.jpg": ""} | dict.fromkeys(names, "x"))
+    assert caplog.messages == [
+        f"{tmp_path}: the language 'ocr' of 2 files of captions is not known here; the first is a.ocr.txt. "
+        "Rename them if it is none."
+    ]
 
 
 def test_what_rules_leave_out_is_counted_and_named(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ _OUTCOME = [
         help="Name of the feature set, --features before --frames.  [default: stem of the file]",
     ),
     click.option("--reject-file", type=FILE, help="Collect bad records here, go on, and exit with 3."),
-    click.option("--overwrite", is_flag=True, help="Replace the corpus that --out holds, with all in it."),
+    click.option("--overwrite", is_flag=True, help="Replace another corpus in --out, with all in it."),
 ]
 _STAND_INS = [
     click.option("--lang", help="Language of captions that name none, as BCP 47 tag: en, pt-BR."),
@@ -239,6 +239,12 @@ def _tell(report: BuildReport, given: dict[str, Any]) -> None:
     click.echo(f"{report.corpus.folder}: {report.items:,} items, {report.captions:,} captions{unchanged}")
     for note in report.notes:
         click.echo(f"  {note}")
+    if (update := report.update) is not None:
+        click.echo(f"  items: {update.items}; captions by people: {update.captions}")
+        if update.kept or update.dropped:
+            click.echo(f"  captions by machine: {update.kept:,} kept, {update.dropped:,} removed")
+        if update.follow:
+            click.echo(f"  run again, to follow: {', '.join(update.follow)}")
     if report.rejected:
         where = given["reject_file"] or "an earlier build's reject file"
         click.echo(f"rejected: {report.rejected:,} (see {where})", err=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,14 +20,17 @@ from dragoman.corpus.draft import Draft
 from dragoman.corpus.options import BuildOptions
 from dragoman.corpus.readers.contract import ITEM_KEYS, Row, Source
 from dragoman.corpus.readers.formats.plain import read_csv, read_folder, read_jsonl
-from dragoman.errors import UserError
-from dragoman.folders import atomic_path, stage
+from dragoman.corpus.update import Update, keep_rest, update_of, writers_kept_out
+from dragoman.errors import DamagedError, UserError
+from dragoman.folders import MANIFEST, atomic_path, differences, stage
+from dragoman.media.listing import file_names
 from dragoman.records import Caption, Item
 
 log = logging.getLogger(__name__)
 
 DEFAULTS = BuildOptions()
 REJECTED = "rejected.jsonl"
+TABLES = ("items.parquet", "captions.parquet")
 FOLDER_SHARES = (0.8, 0.1, 0.1)
 REPLACE = "Give another --out, or replace it, with all translations and features in it: --overwrite"
 
@@ -43,6 +47,8 @@ class BuildReport:
     """The folder held this corpus already, from the same inputs and options, and was left as it was."""
     notes: tuple[str, ...] = ()
     """Oddities of a published data set, and what was left out of it."""
+    update: Update | None = None
+    """Changes, where the folder held the corpus before its inputs changed."""
 
 
 def build_jsonl(
@@ -106,18 +112,32 @@ def build(source: Source, out: str | Path, options: BuildOptions, **reader: Any)
     """Check and join what a reader gives, and write the corpus folder `out`.
 
     Nothing appears under `out` before all is checked. A corpus that was built from the same inputs, with the
-    same options, is left as it is. `reader` are the reader's own options, for the manifest.
+    same options, is left as it is. One whose inputs changed is updated: feature sets stay, and translations
+    of captions that did not change (`update_of`). `reader` are the reader's own options, for the manifest.
 
-    Raises UserError at the first bad record (or, with a reject file, only for what no single record causes).
+    Raises UserError at the first bad record (or, with a reject file, only for what no single record causes),
+    and for a folder that holds another corpus.
     """
     target, features = Path(out), (*options.features, *source.features)
     given = {path: digest for one in features for path, digest in one.inputs.items()}
     inputs = dict(source.inputs) | given
     _check_places(target, options, inputs)
+    if source.inputs and options.media_root is not None:
+        # Whether an item has a file may depend on which there are.
+        inputs["media"] = file_names(options.media_root)
     noted = _noted(options) | reader
     # Records in memory have no inputs to compare.
     same = {"inputs": inputs, "options": noted} if inputs and not options.overwrite else None
-    with stage(target, CORPUS, same, replace=options.overwrite, fix=REPLACE) as work:
+
+    def renews(stored: Mapping[str, Any]) -> bool:
+        # By other files it is another corpus.
+        shared = source.inputs.keys() & (stored.get("inputs") or {})
+        return bool(shared) and not differences({"options": stored.get("options")}, {"options": noted})
+
+    with (
+        ExitStack() as until_swapped,
+        stage(target, CORPUS, same, replace=options.overwrite, renews=renews, fix=REPLACE) as work,
+    ):
         if work.done is not None:
             log.info("%s holds this corpus already; build it anew with --overwrite", target)
             return _report(Corpus(target, work.done), unchanged=True)
@@ -135,18 +155,50 @@ def build(source: Source, out: str | Path, options: BuildOptions, **reader: Any)
             raise UserError(
                 f"There is nothing to build from in {', '.join(source.inputs) or 'the input'}.{where}"
             )
-        for name, table in (("items.parquet", items), ("captions.parquet", captions)):
+        machine = len(captions) - captions["role"].to_pylist().count("human")
+        notes = [] if source.findings is None else source.findings(items, captions)
+        update, renewed = None, not options.overwrite and (target / MANIFEST).is_file()
+        if renewed and (old := _before(target)) is not None:
+            _require_shared(old, items)
+            update, captions = update_of(old, items, captions)
+        for name, table in zip(TABLES, (items, captions), strict=True):
             with atomic_path(staging / name) as temporary:
                 pq.write_table(table, temporary, compression="zstd")
         for one in features:
             one.write(staging / "features" / one.name, items["item_id"].to_pylist())
-        notes = [] if source.findings is None else source.findings(items, captions)
+        if renewed:
+            until_swapped.enter_context(writers_kept_out(target))
+            keep_rest(target, staging, (*TABLES, REJECTED))
+        details = {"machine": machine} if machine else {}
         # The manifest is last: a folder without one is an unfinished corpus, which nothing opens.
         CORPUS.write(
-            staging, inputs=inputs, seed=options.seed, options=noted, rejected=len(rejects), notes=notes
+            staging,
+            inputs=inputs,
+            seed=options.seed,
+            options=noted,
+            rejected=len(rejects),
+            notes=notes,
+            **details,
         )
     log.info("%s: %d items, %d captions", target, len(items), len(captions))
-    return _report(Corpus.open(target), unchanged=False)
+    return replace(_report(Corpus.open(target), unchanged=False), update=update)
+
+
+def _before(target: Path) -> Corpus | None:
+    """Open the corpus that is to be updated; None where its tables are damaged, and so nothing of them can be
+    kept."""
+    try:
+        old = Corpus.open(target)
+        _ = old.items, old.captions
+    except DamagedError as error:
+        log.warning("It is built anew, without its machine captions (dragoman translate). %s", error)
+        return None
+    return old
+
+
+def _require_shared(old: Corpus, items: pa.Table) -> None:
+    if not set(old.items["item_id"].to_pylist()) & set(items["item_id"].to_pylist()):
+        raise UserError(f"{old.folder} holds another corpus: none of its items is among these. {REPLACE}")
 
 
 def _check_places(target: Path, options: BuildOptions, inputs: Iterable[str]) -> None:

@@ -18,17 +18,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from dragoman import texts
 from dragoman.errors import UserError
 from dragoman.folders import write_text
 from dragoman.languages import canonical_tag
 from dragoman.records import ROLES
-from dragoman.texts import visible
 
-# Tabs and line breaks are missing here: in texts they become blanks. Lone surrogates are stray bytes of a
-# file that is not UTF-8, and no Parquet file can hold them.
+# Lone surrogates are stray bytes of a file that is not UTF-8, and no Parquet file can hold them.
 _UNSAFE = re.compile("[\x00-\x08\x0e-\x1f\x7f\ud800-\udfff]")
 _UNSAFE_IN_NAMES = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_BREAKS = re.compile(r"[\t\n\v\f\r]+")
 
 
 class RecordError(ValueError):
@@ -186,18 +184,9 @@ def _string(fields: Mapping[str, object], key: str) -> str | None:
 
 
 def _text(fields: Mapping[str, object]) -> str:
-    text = required(_string(fields, "text"), "text")
-    if not text.isprintable():
-        if unsafe := _UNSAFE.search(text):
-            raise RecordError(
-                f"text is {_shown(text)}: character {unsafe.start() + 1} is the control character or stray "
-                f"byte U+{ord(unsafe.group()):04X}. Remove it, or save the file as UTF-8."
-            )
-        # Translation engines take one text a line.
-        text = _BREAKS.sub(" ", text)
-    # Pasted from web pages, invisible characters stand alone in cells that look empty.
-    if not visible(text).strip():
-        raise RecordError(f"text is {_shown(text)}, which is empty. Write a caption or remove the record.")
+    text, fault = texts.caption(required(_string(fields, "text"), "text"))
+    if fault is not None:
+        raise RecordError(fault)
     return text
 
 

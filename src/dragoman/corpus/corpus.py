@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dragoman.corpus.captions import Captions, Choice, Translations, fits, join, select
-from dragoman.corpus.features import FeatureSet
-from dragoman.errors import DamagedError, UserError, reason
+from dragoman.corpus.features import FeatureSet, shown
+from dragoman.errors import DamagedError, UserError, out_of_memory, reason
 from dragoman.folders import Format, sha256
 from dragoman.languages import comparable
 from dragoman.records import Split
+
+log = logging.getLogger(__name__)
 
 CORPUS = Format(
     "dragoman-corpus",
@@ -56,6 +60,8 @@ class Corpus:
     def __init__(self, folder: Path, manifest: Mapping[str, Any]) -> None:
         self.folder = folder
         self.manifest = manifest
+        self.without_vectors: dict[str, list[str]] = {}
+        """By split the items that `with_vectors` left out."""
 
     @classmethod
     def open(cls, folder: str | Path) -> Corpus:
@@ -73,13 +79,24 @@ class Corpus:
         """The columns of `CAPTIONS`; one row a caption."""
         return _canonical(self._table("captions.parquet"))
 
+    def require_current(self) -> None:
+        """Raise UserError where the corpus was built anew since it was opened: two states are never mixed."""
+        if self.manifest and CORPUS.peek(self.folder).get("inputs") != self.manifest.get("inputs"):
+            raise UserError(
+                f"{self.folder} was updated by another process while it was read. Run the same command again."
+            )
+
     def _table(self, name: str) -> pa.Table:
         try:
-            return pq.read_table(self.folder / name)
+            table = pq.read_table(self.folder / name)
         except (pa.ArrowException, OSError, ValueError) as error:
+            if out_of_memory(error):
+                raise
             # Only where no checksum told it on opening: in folders of before there were any.
             said = f"{self.folder / name} is missing or damaged ({reason(error)})."
             raise DamagedError(f"{said} {CORPUS.mend(self.folder)}") from None
+        self.require_current()
+        return table
 
     def split(self, name: str) -> pa.Table:
         """Return the items of a split, in corpus order."""
@@ -91,6 +108,53 @@ class Corpus:
         """Return the captions that fit every choice, in corpus order; none of them is no error."""
         table = select(self.captions, self.items, role=role, lang=lang, split=split, engine=engine)
         return Captions(folder=self.folder, table=table, split=split)
+
+    def part(self, mask: pa.Array | pa.ChunkedArray) -> Corpus:
+        """Return the items for which `mask`, one boolean an item, is true, and their captions.
+
+        For reading: the folder and its hashes are those of the whole corpus.
+        """
+        found = Corpus(self.folder, self.manifest)
+        found.items = self.items.filter(mask)
+        about = pc.is_in(self.captions["item_id"], value_set=found.items["item_id"].combine_chunks())
+        found.captions = self.captions.filter(about)
+        found.without_vectors = self.without_vectors
+        return found
+
+    def with_vectors(self, features: FeatureSet, *splits: str) -> Corpus:
+        """Return the corpus without those items of some splits that have no vector in a feature set.
+
+        Their captions are left out with them, one warning tells how many they are, and `without_vectors`
+        names them. Raises UserError where they are more than half of a split: it is hardly the right set.
+        """
+        if features.of_texts:
+            raise UserError(
+                f"{features.folder} holds vectors of texts, not of pictures. Name another feature set, or "
+                f"make one: dragoman features {self.folder} --encoder TOWER"
+            )
+        lacking: dict[str, list[str]] = {}
+        counts, too_many = [], False
+        for split in splits:
+            ids = self.split(split)["item_id"].to_pylist()
+            if some := features.lacking(ids):
+                lacking[split] = some
+                counts.append(f"{len(some)} of {len(ids)} items in {split}")
+                too_many |= 2 * len(some) > len(ids)
+        if not lacking:
+            return self
+        items = [item_id for some in lacking.values() for item_id in some]
+        said = f"{features.folder} has no vector for {', '.join(counts)}: {shown(items)}."
+        if too_many:
+            raise UserError(
+                f"{said} More than half of a split cannot be left out. Name another feature set, or give "
+                f"them vectors: {features.make_again}"
+            )
+        again = f"Give them vectors: {features.make_again}"
+        log.warning("%s They are left out with their captions. %s", said, again)
+        found = self.part(pc.invert(pc.is_in(self.items["item_id"], pa.array(items, pa.string()))))
+        before = self.without_vectors
+        found.without_vectors = before | {split: before.get(split, []) + lacking[split] for split in lacking}
+        return found
 
     def translations(
         self,

@@ -21,7 +21,7 @@ from dragoman.corpus.options import BuildOptions
 from dragoman.corpus.readers.contract import DataSet, Files, Needed, Published, Row, Wanted
 from dragoman.errors import UserError
 from dragoman.languages import canonical_tag
-from dragoman.media.listing import kind_of
+from dragoman.media.listing import kind_of, walk_files
 from dragoman.records import SPLITS
 
 READERS = "dragoman.corpus.readers"
@@ -264,7 +264,7 @@ class Media:
             return
         if not folder.is_dir():
             raise UserError(f"{folder} is no folder. Give the folder of the media files with --media-root.")
-        for path in _files(folder.absolute()):
+        for path in walk_files(folder.absolute()):
             name = PurePosixPath(path)
             # Captions and vectors often lie beside a picture, under its name.
             same = (name.name, name.stem) if kind_of(path) else (name.name,)
@@ -290,20 +290,6 @@ class Media:
         if self._items.setdefault(found, item_id) != item_id:
             self._note("media file of another item taken as well", item_id)
         return found
-
-
-def _files(folder: Path) -> Iterator[str]:
-    """Yield paths, folder by folder in the order of names; linked folders too, but each folder once."""
-    seen: set[str] = set()
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        if (real := os.path.realpath(parent)) in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            if not name.startswith("."):
-                yield os.path.join(parent, name)  # noqa: PTH118 -- a Path for each of 100,000 files is slow
 
 
 def _alike(one: Sequence[str], other: Sequence[str]) -> int:

@@ -8,6 +8,8 @@ A folder holds `vectors.npy` (float16, the vectors of all ids below one another,
 - `frames`: the frames of a video in their order, any number. `offsets.npy` says where each id begins, and
   where times are known `times.npy` says in seconds when each frame is shown.
 
+Where the vectors were extracted from files, `files.txt` has a line for each id: the state of its file then.
+
 Nothing here asks what an id stands for. A set of texts has the layout `whole`; its ids are those of captions,
 or digests of texts where one vector serves all captions of one wording, and the `encoder` of its manifest
 says how texts were read.
@@ -17,6 +19,7 @@ N ids, T vectors of all ids together, K vectors of one id, R regions, F frames, 
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -26,12 +29,19 @@ from typing import Any, BinaryIO, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from dragoman.errors import DamagedError, UserError
+from dragoman.errors import DamagedError, UserError, out_of_memory
 from dragoman.folders import Format, atomic_path, write_text
+from dragoman.media.file_state import UNKNOWN, FileState
 from dragoman.media.frames import MOST_FRAMES, Sampling, padded
 
 FEATURES = Format("dragoman-features", 2, "dragoman features CORPUS --encoder FOLDER")
+FILES = "files.txt"
 Layout = Literal["whole", "regions", "frames"]
+
+
+def shown(item_ids: Sequence[str], most: int = 3) -> str:
+    """Name the first of some ids."""
+    return ", ".join(item_ids[:most]) + (", …" if len(item_ids) > most else "")
 
 
 class FeatureSet:
@@ -79,6 +89,32 @@ class FeatureSet:
             said = f"{self.folder / 'ids.txt'} is missing or damaged ({error})."
             raise DamagedError(f"{said} Make the feature set anew.") from None
 
+    @cached_property
+    def files(self) -> list[FileState]:
+        """States of the files that the vectors of each id were made of; `UNKNOWN` where that is not noted."""
+        file = self.folder / FILES
+        if not file.is_file():
+            return [UNKNOWN] * len(self.ids)
+        try:
+            found = [FileState.parse(line) for line in file.read_text(encoding="utf-8").split("\n")[:-1]]
+        except (OSError, ValueError) as error:
+            raise DamagedError(f"{file} is damaged ({error}). Make the feature set anew.") from None
+        if len(found) != len(self.ids):
+            said = f"{file} has {len(found)} lines and ids.txt {len(self.ids)}."
+            raise DamagedError(f"{said} Make the feature set anew.")
+        return found
+
+    def note_files(self, files: Sequence[FileState]) -> None:
+        """Replace the states of the files: those of today, of the same content."""
+        if not (self.folder / FILES).is_file():
+            # In sets of before there is none to be replaced; until it is listed it is as good.
+            write_text(self.folder / FILES, _lines(files))
+
+        def fill(temporary: Path) -> None:
+            temporary.write_bytes(_lines(files).encode())
+
+        replace(FEATURES, version=int(self.manifest["format_version"])).replace(self.folder, FILES, fill)
+
     @property
     def width(self) -> int:
         """D."""
@@ -105,6 +141,18 @@ class FeatureSet:
         made_by = self.manifest.get("encoder")
         return Sampling(**(made_by.get("sampling") or {})) if isinstance(made_by, dict) else Sampling()
 
+    @property
+    def averages_videos(self) -> bool:
+        """True where the vector of a video is the mean of its frames, from which no moments can be cut."""
+        made_by = self.manifest.get("encoder")
+        return isinstance(made_by, dict) and made_by.get("videos") == "mean"
+
+    @property
+    def of_texts(self) -> bool:
+        """True where the ids are digests of texts (`features.texts`)."""
+        made_by = self.manifest.get("encoder")
+        return isinstance(made_by, dict) and made_by.get("of") == "texts"
+
     def whole(self, rows: NDArray[np.int64]) -> NDArray[np.floating]:
         """Read of some rows what a dual encoder does: [n, D], or of frames [n, F, D].
 
@@ -126,19 +174,35 @@ class FeatureSet:
         """Read all vectors of an id, [K, D], and their times in seconds, [K], where these are known."""
         return self._of(int(self.rows([item_id])[0]))
 
+    def lacking(self, item_ids: Iterable[str]) -> list[str]:
+        """Find the ids that have no vector here, in their order."""
+        return [item_id for item_id in item_ids if item_id not in self.row_of]
+
+    @property
+    def make_again(self) -> str:
+        """The command that gives vectors to what has none."""
+        corpus, made_by = shlex.quote(str(self.folder.parent.parent)), self.manifest.get("encoder")
+        if not isinstance(made_by, dict) or "path" not in made_by:
+            return f"dragoman corpus … --features FILE.npy --feature-ids FILE --out {corpus}"
+        said = {"encoder": made_by["path"], "name": self.folder.name, "grid": made_by.get("grid")}
+        for field, value in (made_by.get("sampling") or {}).items():
+            usual = getattr(Sampling(), field)
+            said["most-frames" if field == "most" else field] = None if value == usual else value
+        options = [f"--{name} {shlex.quote(str(value))}" for name, value in said.items() if value]
+        return f"dragoman features {corpus} {' '.join(options)}"
+
     def rows(self, item_ids: Sequence[str]) -> NDArray[np.int64]:
         """Find the rows of ids. Raises UserError that names those without a vector."""
-        missing = [item_id for item_id in item_ids if item_id not in self._row_of]
-        if missing:
-            shown = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
+        if missing := self.lacking(item_ids):
             raise UserError(
-                f"{self.folder} has no vector for {len(missing)} of {len(item_ids)} items: {shown}. "
-                "Extract them (dragoman features) or leave these items out of the corpus."
+                f"{self.folder} has no vector for {len(missing)} of {len(item_ids)} items: "
+                f"{shown(missing)}. Extract them: {self.make_again}"
             )
-        return np.fromiter((self._row_of[item_id] for item_id in item_ids), np.int64, len(item_ids))
+        return np.fromiter((self.row_of[item_id] for item_id in item_ids), np.int64, len(item_ids))
 
     @cached_property
-    def _row_of(self) -> dict[str, int]:
+    def row_of(self) -> dict[str, int]:
+        """Row of each id."""
         return {item_id: row for row, item_id in enumerate(self.ids)}
 
     @property
@@ -174,13 +238,14 @@ def write_features(
     *,
     layout: Layout | None = None,
     times: NDArray[np.float64] | None = None,
+    files: Sequence[FileState] | None = None,
     **manifest: Any,
 ) -> None:
     """Write a feature set as float16, the vectors of one id at a time: [D] of `whole`, else [K, D].
 
     `layout` may be left out where `vectors` is an array: it is `whole` of [N, D], `regions` of [N, R, D].
-    `times` [T] are seconds, of frames. `manifest` holds `inputs`, content hashes by path, and what else is to
-    be noted.
+    `times` [T] are seconds, of frames; `files` are the states of the files that the vectors were made of, one
+    for each id. `manifest` holds `inputs`, content hashes by path, and what else is to be noted.
     """
     if layout is None:
         layout = "regions" if np.ndim(vectors) == 3 else "whole"  # type: ignore[arg-type]
@@ -193,10 +258,16 @@ def write_features(
             with atomic_path(folder / f"{name}.npy") as temporary, temporary.open("wb") as file:
                 np.save(file, values, allow_pickle=False)
     write_text(folder / "ids.txt", "".join(f"{item_id}\n" for item_id in ids))
+    if files is not None:
+        write_text(folder / FILES, _lines(files))
     # Versions before 2 know no frames; what they can read is written so that they do.
     version, size = (2, {"frames": int(offsets[-1])}) if layout == "frames" else (1, {})
     details: dict[str, Any] = {**size, **manifest}
     replace(FEATURES, version=version).write(folder, layout=layout, **details)
+
+
+def _lines(files: Iterable[FileState]) -> str:
+    return "".join(f"{file}\n" for file in files)
 
 
 def _write_vectors(
@@ -245,5 +316,7 @@ def _load(file: Path, **options: Any) -> NDArray[Any]:
     try:
         found: NDArray[Any] = np.load(file, allow_pickle=False, **options)
     except (OSError, ValueError) as error:
-        raise UserError(f"{file} is missing or damaged ({error}). Make the feature set anew.") from None
+        if out_of_memory(error):
+            raise
+        raise DamagedError(f"{file} is missing or damaged ({error}). Make the feature set anew.") from None
     return found

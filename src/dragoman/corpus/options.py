@@ -42,7 +42,7 @@ class BuildOptions:
     reject_file: Path | None = None
     """Bad records are collected here, as JSON Lines, instead of ending the build."""
     overwrite: bool = False
-    """Replace a corpus that exists, with all in it."""
+    """Replace another corpus that exists, with all in it, or build this one anew."""
 
     def __post_init__(self) -> None:
         for name in ("media_root", "reject_file"):

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from dragoman.media.file_state import FileState
 from dragoman.media.frames import Sampling, spread
 from dragoman.media.images import DECODING, Decoding, ImageError, open_image
 from dragoman.media.reading import sampled_frames
@@ -50,6 +51,17 @@ class Opener:
 
     sampling: Sampling
     decoding: Decoding
+    states: dict[str, FileState] = field(default_factory=dict)
+    """States of the files that `noted_frames_of` read, by item."""
+
+    def noted_frames_of(self, item: ItemFile) -> Iterator[Frame]:
+        """Yield as `frames_of`, and note the state of the file from before it is opened."""
+        if item.kind == "video":
+            self._note(item)
+            yield from self.frames_of(item)
+            return
+        for time, picture in self.frames_of(item):
+            yield time, partial(self._noted, item, picture)
 
     def frames_of(self, item: ItemFile) -> Iterator[Frame]:
         """Yield 1 to F frames. They and this raise ImageError for what cannot be opened."""
@@ -67,6 +79,14 @@ class Opener:
         except ImageError as error:
             return error.reason
         return None
+
+    def _noted(self, item: ItemFile, picture: Callable[[], Image]) -> Image:
+        # In the thread that opens it: the state of a file that is replaced in between is that of the old one.
+        self._note(item)
+        return picture()
+
+    def _note(self, item: ItemFile) -> None:
+        self.states[item.item_id] = FileState.of(item.kind, item.file)
 
 
 @dataclass
@@ -111,7 +131,8 @@ def encoded(
 
     With `batch_across_items` a batch holds frames of any items, which is fast where each has one frame; what
     is broken takes a place in a batch too, so that it does not move those behind it. Without, a batch never
-    holds frames of two items: the vectors of a video are the same in their last bit whatever else is encoded.
+    holds frames of two items. Frames of a video never share a batch with another item: its vectors are the
+    same in their last bit whatever else is encoded.
     """
     batch: list[_Slot] = []
     pool = ThreadPoolExecutor(workers, thread_name_prefix="frames")
@@ -121,8 +142,12 @@ def encoded(
 
     try:
         for slot in _opened(items, frames_of, prepare, 2 * batch_size):
+            is_alone = not batch_across_items or slot.owner.item.kind == "video"
+            if batch and is_alone and batch[-1].owner is not slot.owner:
+                yield _embedded(tower, batch)
+                batch = []
             batch.append(slot)
-            if len(batch) == batch_size or (slot.last and not batch_across_items):
+            if len(batch) == batch_size or (slot.last and is_alone):
                 yield _embedded(tower, batch)
                 batch = []
         if batch:

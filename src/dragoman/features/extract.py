@@ -5,17 +5,19 @@ batch boundaries and so ends with the same bits. The feature set is assembled fr
 `features/.<name>/new` and takes its name by a rename. Memory: the tower, two batches of prepared frames, the
 vectors of one shard, and per worker one decoded image (`max_megapixels` times 14 MB, measured).
 
-A corpus with videos gets the vectors of their frames; its images are videos of one frame.
+A corpus of which half or more are videos gets the vectors of their frames; its images are videos of one
+frame. Where images are the majority, a video has one vector as they do: the mean of its frames.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -23,8 +25,16 @@ from dragoman.corpus.corpus import Corpus
 from dragoman.corpus.features import Layout
 from dragoman.errors import UserError
 from dragoman.features.encoding import Encoded, ItemFile, Opener, encoded
-from dragoman.features.work import FeatureWork, NoVector, Shard, working_folder, write_rejected
+from dragoman.features.work import (
+    FeatureWork,
+    NoVector,
+    Shard,
+    videos_before,
+    working_folder,
+    write_rejected,
+)
 from dragoman.folders import sole_writer
+from dragoman.media.file_state import UNKNOWN, FileState
 from dragoman.media.frames import Sampling
 from dragoman.media.images import DECODING, Decoding
 from dragoman.media.video import pyav
@@ -52,12 +62,17 @@ class ExtractOptions:
     sampling: Sampling = SAMPLING
     """Frames of a video that are read."""
     decoding: Decoding = DECODING
+    frames: bool = False
+    """Keep the frames of videos where these are less than half of the corpus, too; otherwise a video is the
+    mean of its frames there."""
 
     def __post_init__(self) -> None:
         if self.batch_size is not None and self.batch_size < 1:
             raise UserError(f"batch_size must be at least 1, got {self.batch_size}")
         if self.grid < 0:
             raise UserError(f"grid must be 0 (no regions) or more, got {self.grid}")
+        if self.grid and self.frames:
+            raise UserError("Of frames no regions are kept. Give --grid or --frames, not both.")
 
 
 OPTIONS = ExtractOptions()
@@ -74,7 +89,9 @@ class ExtractionReport:
     """Vectors in the feature set, or items that have frames."""
     rejected: tuple[NoVector, ...]
     frames: int = 0
-    """Frames in the feature set, where the corpus holds videos."""
+    """Frames in the feature set, where it holds those of videos."""
+    averaged: int = 0
+    """Videos in the feature set that have the mean of their frames for a vector."""
 
 
 def extract_features(
@@ -87,55 +104,74 @@ def extract_features(
     """Write `corpus/features/<name>/`: float16 vectors of every item's image through the tower `encoder`.
 
     `encoder` is a folder or hub id, `name` defaults to its last part. With a grid an item has 1 + grid * grid
-    vectors: that of the image, and those of the cells of the tower's map. Where the corpus holds videos, an
-    item has one vector of each sampled frame. Only items that have no vector yet are worked on, those
-    rejected before among them. What is broken ends in `rejected.jsonl`. Raises UserError where the name
-    belongs to the vectors of another encoder, grid or sampling.
+    vectors: that of the image, and those of the cells of the tower's map. Where half of the corpus or more
+    are videos, or with `options.frames`, an item has one vector of each sampled frame; a video among more
+    images has the mean of these. What is broken ends in `rejected.jsonl`.
+
+    A later run goes on with what the feature set has: it works on items without a vector, those rejected
+    before among them, and on those whose file has another content, and drops what left the corpus. A file
+    that is not there keeps its vector.
+
+    Raises UserError where the name belongs to the vectors of another encoder, grid or sampling, or to means
+    of videos and frames are asked for.
     """
     from dragoman.models.vision import VisionTower, checked_device, preprocessing, tower_fingerprint
 
     opened, grid, sampling = Corpus.open(corpus), options.grid, options.sampling
     final = opened.folder / "features" / clean_name(name or Path(encoder).name)
     device = checked_device(options.device)
-    layout = _layout(opened, grid)
     source = model_folder(encoder)
     identity: dict[str, Any] = {"fingerprint": tower_fingerprint(source)} | ({"grid": grid} if grid else {})
-    identity |= {"sampling": asdict(sampling)} if layout == "frames" else {}
     # The path of a local folder, so that a search over images finds the tower again; a hub id as it is.
     place = str(source.resolve()) if Path(encoder).exists() else str(encoder)
     opener = Opener(sampling, options.decoding)
     with sole_writer(working_folder(final)):
+        layout, averages = _layout(opened, options, videos_before(final))
+        identity |= {"sampling": asdict(sampling)} if layout == "frames" or averages else {}
+        identity |= {"videos": "mean"} if averages else {}
         work = FeatureWork(final, layout, identity)
-        todo, rejected = _split(opened, work, opener)
+        todo, rejected, files = _split(opened, work, opener)
         if todo:
             tower = VisionTower.load(source, device, grid)
             batches = encoded(
                 tower,
                 todo,
-                opener.frames_of,
+                opener.noted_frames_of,
                 batch_size=options.batch_size or (4 if device == "cpu" else 64),
                 workers=options.decoding.threads,
                 batch_across_items=layout != "frames",
             )
-            with bar(len(todo), final.name, "items" if layout == "frames" else "images") as progress:
-                for shard in _shards(batches, layout, sampling.most, progress.update):
+            with bar(len(todo), final.name, "items" if "sampling" in identity else "images") as progress:
+                for shard in _shards(batches, opener, layout, progress.update):
                     work.add(shard)
+                    files |= shard.files
         manifest = {"encoder": {"path": place, **identity}, "preprocessing": preprocessing(source)}
-        return _finish(opened, work, rejected, **manifest)
+        return _finish(opened, work, rejected, files, **manifest)
 
 
-def _layout(corpus: Corpus, grid: int) -> Layout:
-    """Choose what is kept of an item. Raises UserError where it cannot be had."""
-    if "video" not in corpus.items["kind"].unique().to_pylist():
-        return "regions" if grid else "whole"
-    if grid:
+def _layout(
+    corpus: Corpus, options: ExtractOptions, before: Literal["frames", "mean"] | None
+) -> tuple[Layout, bool]:
+    """Choose what is kept of an item, and tell if videos become means of their frames.
+
+    Goes on with what was chosen `before`. Raises UserError where it cannot be had.
+    """
+    kinds = corpus.items["kind"].to_pylist()
+    videos = kinds.count("video")
+    if videos and options.grid:
         raise UserError(
             f"{corpus.folder} holds videos, of whose frames no regions are kept. Extract without --grid, or "
             "build a corpus of the images alone."
         )
-    # Before the tower is loaded, which takes longer.
-    pyav()
-    return "frames"
+    if videos:
+        # Before the tower is loaded, which takes longer.
+        pyav()
+    if options.grid:
+        return "regions", False
+    mostly_videos = videos > 0 and 2 * videos >= len(kinds)
+    if options.frames or before == "frames" or (before is None and mostly_videos):
+        return "frames", False
+    return "whole", before == "mean" or videos > 0
 
 
 def clean_name(name: str) -> str:
@@ -149,26 +185,36 @@ def clean_name(name: str) -> str:
     return cleaned
 
 
-def _split(corpus: Corpus, work: FeatureWork, opener: Opener) -> tuple[list[ItemFile], list[NoVector]]:
-    """Split the items: those that need a vector, in corpus order, and those that cannot have one."""
-    done = work.done
-    before = {one.item_id for one in work.rejected_before}
+def _split(
+    corpus: Corpus, work: FeatureWork, opener: Opener
+) -> tuple[list[ItemFile], list[NoVector], dict[str, FileState]]:
+    """Split the items: those that need a vector, in corpus order, and those that cannot have one.
+
+    Of all others, the states of their files today.
+    """
+    known, before = work.known, {one.item_id for one in work.rejected_before}
     todo: list[ItemFile] = []
     rejected: list[NoVector] = []
+    files: dict[str, FileState] = {}
     columns = (corpus.items[name].to_pylist() for name in ("item_id", "kind", "path"))
     for item_id, kind, path in zip(*columns, strict=True):
-        if item_id in done:
-            continue
-        reason = _no_file(path)
-        item = ItemFile(item_id, kind, path or "", corpus.media_path(path or ""))
-        if reason is None and item_id in before:
-            # Rejected by an earlier run: without a look first, each run would load the tower for it in vain.
-            reason = opener.refusal(item)
-        if reason is None:
-            todo.append(item)
-        else:
+        if (reason := _no_file(path)) is not None:
             rejected.append(NoVector(item_id=item_id, path=path, reason=reason))
-    return todo, rejected
+            continue
+        item = ItemFile(item_id, kind, path, corpus.media_path(path))
+        if (made := known.get(item_id)) is not None:
+            now = made.state.now(kind, item.file)
+            if made.is_of(now):
+                files[item_id] = now
+                if made.rejected is not None:
+                    rejected.append(made.rejected)
+                continue
+        elif item_id in before and (reason := opener.refusal(item)) is not None:
+            # Rejected by an earlier run: without a look first, each run would load the tower for it in vain.
+            rejected.append(NoVector(item_id=item_id, path=path, reason=reason))
+            continue
+        todo.append(item)
+    return todo, rejected, files
 
 
 def _no_file(path: str | None) -> str | None:
@@ -180,13 +226,14 @@ def _no_file(path: str | None) -> str | None:
 
 
 def _shards(
-    batches: Iterable[list[Encoded]], layout: Layout, most: int, tell: Callable[[int], object]
+    batches: Iterable[list[Encoded]], opener: Opener, layout: Layout, tell: Callable[[int], object]
 ) -> Iterator[Shard]:
     """Join batches until SHARD_SECONDS have passed or SHARD_FRAMES are reached; `tell` how many came."""
     shard, frames, start = Shard(), 0, monotonic()
     for batch in batches:
         for one in batch:
-            _add(shard, one, layout, most)
+            shard.files[one.item.item_id] = opener.states.pop(one.item.item_id, UNKNOWN)
+            _add(shard, one, layout, opener.sampling.most)
             frames += max(1, len(one.vectors))
         tell(len(batch))
         if batch and (monotonic() - start >= SHARD_SECONDS or frames >= SHARD_FRAMES):
@@ -201,10 +248,12 @@ def _add(shard: Shard, one: Encoded, layout: Layout, most: int) -> None:
     reason = None if one.refusal is None else one.refusal.reason
     if reason is None:
         vectors, times = one.joined(most)
+        if layout != "frames":
+            # An image has one: its mean is itself, to the bit.
+            vectors = vectors.mean(axis=0)
         if np.abs(vectors).max() <= LARGEST:  # false for NaN as well
             shard.ids.append(one.item.item_id)
-            half = vectors.astype(np.float16)
-            shard.vectors.append(half if layout == "frames" else half[0])
+            shard.vectors.append(vectors.astype(np.float16))
             shard.times.append(times)
             return
         whose = "a vector of it" if layout == "frames" else "its vector"
@@ -213,24 +262,55 @@ def _add(shard: Shard, one: Encoded, layout: Layout, most: int) -> None:
 
 
 def _finish(
-    corpus: Corpus, work: FeatureWork, rejected: list[NoVector], **manifest: object
+    corpus: Corpus,
+    work: FeatureWork,
+    rejected: list[NoVector],
+    files: Mapping[str, FileState],
+    **manifest: object,
 ) -> ExtractionReport:
     """Assemble the feature set where there is something new, and report."""
+    corpus.require_current()
     order = corpus.items["item_id"].to_pylist()
-    extracted, now = work.new, work.rejected_now
     place = {item_id: position for position, item_id in enumerate(order)}
-    rejected = rejected + [one for one in now if one.item_id in place]
+    known, told = work.known, {one.item_id for one in rejected}
+    # Those that this run rejected.
+    rejected += [
+        one.rejected
+        for item_id, one in known.items()
+        if one.rejected is not None and item_id in place and item_id not in told
+    ]
     rejected.sort(key=lambda one: place[one.item_id])
-    if extracted or now or work.old is None:
-        inputs = {"items.parquet": corpus.fingerprint()["items.parquet"]}
-        total = work.assemble(order, rejected, inputs=inputs, **manifest)
+    extracted, ids = work.new, work.ids(order, rejected)
+    if work.shards or work.old is None or ids != work.old.ids:
+        inputs = {"media": _contents(ids, files)}
+        total = work.assemble(order, rejected, files, inputs=inputs, **manifest)
     else:
-        total = len(work.old.ids)
+        total = len(ids)
+        if (now := [files[item_id] for item_id in ids]) != work.old.files:
+            work.old.note_files(now)
         if rejected != work.rejected_before:
             write_rejected(work.final, rejected)
-    frames = 0
-    if work.layout == "frames" and total:
-        frames = len(corpus.features(work.final.name).vectors)
+    frames = averaged = 0
+    if total and "sampling" in work.identity:
+        features = corpus.features(work.final.name)
+        if work.layout == "frames":
+            frames = len(features.vectors)
+        else:
+            kind = dict(zip(order, corpus.items["kind"].to_pylist(), strict=True))
+            averaged = sum(kind.get(item_id) == "video" for item_id in features.ids)
     return ExtractionReport(
-        folder=work.final, extracted=extracted, total=total, rejected=tuple(rejected), frames=frames
+        folder=work.final,
+        extracted=extracted,
+        total=total,
+        rejected=tuple(rejected),
+        frames=frames,
+        averaged=averaged,
     )
+
+
+def _contents(ids: Iterable[str], files: Mapping[str, FileState]) -> str:
+    """Hash what the vectors were made of: training on others is another run."""
+    digest = hashlib.sha256()
+    for item_id in ids:
+        digest.update(f"{item_id}\n{files[item_id].digest}\n".encode())
+    return digest.hexdigest()

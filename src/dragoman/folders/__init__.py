@@ -14,8 +14,11 @@ Both lives tell whether the folder holds this very work already, and refuse to m
 """
 
 from dragoman.folders.files import (
+    LOCK,
     atomic_path,
+    can_write,
     remove_torn,
+    require_writable,
     sha256,
     sole_writer,
     sync_folder,
@@ -24,12 +27,14 @@ from dragoman.folders.files import (
 )
 from dragoman.folders.integrity import (
     MANIFEST,
+    SEAL,
     damages,
     digest,
     files_of,
     list_files,
     read_sealed,
     require_sound,
+    require_whole_archive,
     write_sealed,
 )
 from dragoman.folders.life import Work, clear, mend, remove, resume, stage, swap
@@ -42,10 +47,13 @@ from dragoman.folders.manifest import (
 )
 
 __all__ = [
+    "LOCK",
     "MANIFEST",
+    "SEAL",
     "Format",
     "Work",
     "atomic_path",
+    "can_write",
     "clear",
     "damages",
     "details_of",
@@ -59,6 +67,8 @@ __all__ = [
     "remove_torn",
     "require_same",
     "require_sound",
+    "require_whole_archive",
+    "require_writable",
     "resume",
     "sha256",
     "sole_writer",

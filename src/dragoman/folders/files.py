@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dragoman.errors import UserError
+from dragoman.errors import REFUSED, ReadOnlyError, UserError
 
 LOCK = ".lock"
+TORN = ".*.tmp"
+"""Names of files that `atomic_path` has not named yet."""
 WINDOWS = os.name == "nt"
 
 
@@ -20,13 +22,15 @@ WINDOWS = os.name == "nt"
 def atomic_path(target: Path) -> Iterator[Path]:
     """Yield a temporary path beside `target`; on success it is synced and takes the name of `target`.
 
-    On any exception the temporary file is removed and `target` is left as it was.
+    On any exception the temporary file is removed and `target` is left as it was. Raises ReadOnlyError where
+    its folder cannot be written.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
     # In the same folder, so on the same disk: a rename from another one is a copy, which a kill cuts in two.
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
-    try:
+    with _refusal_told(target.parent):
+        target.parent.mkdir(parents=True, exist_ok=True)
         temporary.open("xb").close()
+    try:
         yield temporary
         # First the content, then the name: systems may bring a rename to the disk before what was written,
         # and a power cut would leave an empty file under the final name.
@@ -54,7 +58,7 @@ def write_json(target: Path, value: object) -> None:
 
 def remove_torn(folder: Path) -> None:
     """Remove what a killed writer left of files that had no name yet. Hold the folder for it."""
-    for torn in folder.rglob(".*.tmp"):
+    for torn in folder.rglob(TORN):
         torn.unlink()
 
 
@@ -80,25 +84,62 @@ def sync_file(file: Path) -> None:
         os.fsync(handle.fileno())
 
 
+def can_write(path: Path) -> bool:
+    """Tell if a file, or the names in a folder, may be changed by this process."""
+    effective = os.access in os.supports_effective_ids
+    return os.access(path, os.W_OK, effective_ids=effective)
+
+
+def require_writable(folder: Path) -> None:
+    """Raise ReadOnlyError where a folder cannot be written."""
+    if not can_write(folder):
+        raise _read_only(folder, "permission denied")
+
+
+@contextmanager
+def _refusal_told(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in REFUSED:
+            raise
+        raise _read_only(folder, str(error.strerror)) from None
+
+
+def _read_only(place: Path, reason: str) -> ReadOnlyError:
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    return ReadOnlyError(
+        f"{place} cannot be written by this user ({reason}), so nothing was changed there. "
+        "Write as a user who may, give another folder, or work on a copy."
+    )
+
+
 @contextmanager
 def sole_writer(folder: Path) -> Iterator[None]:
     """Hold the folder for writing; a second writer gets a UserError at once, in this process as well.
 
-    The lock belongs to the open file, so a kill releases it; the lock file itself may stay.
+    Raises ReadOnlyError where the folder cannot be written.
+
+    The lock belongs to the open file, so a kill releases it; the lock file itself may stay. Files without a
+    name that a killed writer left beside it are removed.
     """
     from filelock import FileLock, Timeout  # imported here, as `dragoman --help` needs none of it
 
-    folder.mkdir(parents=True, exist_ok=True)
     # A marker in place of a lock, which filelock would fall back to, would outlive a kill on another host.
     lock = FileLock(folder / LOCK, timeout=0, thread_local=False, fallback_to_soft=False)
     try:
-        lock.acquire()
+        with _refusal_told(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
     except Timeout:
         raise UserError(
             f"{folder} is being written by another dragoman process. "
             "Wait for it to finish, or give another folder."
         ) from None
     try:
+        for torn in folder.glob(TORN):
+            torn.unlink(missing_ok=True)
         yield
     finally:
         lock.release()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zipfile
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -34,8 +35,8 @@ def write_sealed(target: Path, value: Mapping[str, Any]) -> None:
     write_json(target, {**value, SEAL: _checksum(json.loads(json.dumps(value)))})
 
 
-def read_sealed(path: Path, fix: str) -> dict[str, Any]:
-    """Read a JSON object, without its checksum.
+def read_sealed(path: Path, fix: str, *, sealed: bool = False) -> dict[str, Any]:
+    """Read a JSON object, without its checksum, which it must have where it is known to be `sealed`.
 
     Raises DamagedError with the `fix` where the file is missing, no JSON object, or not as it was written.
     """
@@ -47,6 +48,9 @@ def read_sealed(path: Path, fix: str) -> dict[str, Any]:
         raise DamagedError(f"{path} is damaged ({error}). {fix}") from None
     if not isinstance(value, dict):
         raise DamagedError(f"{path} is damaged (a JSON object was expected). {fix}")
+    # Checksums of files came with those of the JSON that lists them: folders of before have neither.
+    if SEAL not in value and (sealed or "files" in value):
+        raise DamagedError(f"{path} is damaged (its own checksum is missing). {fix}")
     if SEAL in value and value.pop(SEAL) != _checksum(value):
         raise DamagedError(f"{path} is damaged (its checksum is that of other content). {fix}")
     return value
@@ -114,11 +118,23 @@ def require_sound(folder: Path, fix: str) -> None:
             raise DamagedError(f"{folder} is damaged: {'; '.join(wrong[:3])}. {fix}")
 
 
+def require_whole_archive(path: Path) -> None:
+    """Read a zip archive, as a checkpoint is one, and compare the checksums that it holds.
+
+    Raises ValueError, BadZipFile or OSError where it is not as it was written.
+    """
+    with zipfile.ZipFile(path) as archive:
+        if torn := archive.testzip():
+            raise ValueError(f"{torn} is not as it was written")
+
+
 def _wrong(path: Path, listed: Digest, most_bytes: int | None) -> str | None:
     try:
         state = path.stat()
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return "is missing"
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
     # A file that is being replaced is listed as it was and as it will be: a kill may come between the two.
     allowed = [one for one in (listed, listed.get("next")) if one and one["bytes"] == state.st_size]
     if not allowed:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,31 +33,35 @@ def stage(
     identity: Mapping[str, Any] | None = None,
     *,
     replace: bool,
+    renews: Callable[[Mapping[str, Any]], bool] = lambda stored: False,
     fix: str = "Give another folder (--out).",
 ) -> Iterator[Work]:
     """Fill a folder beside `out`; when the block ends well it takes that place, otherwise it vanishes.
 
     `identity` are details of the manifest that tell this work from other work. Where `out` holds the same
-    work, finished, it is yielded as `done` and left as it is. Another folder of this format is replaced, or,
-    without `replace`, refused with what differs and the `fix`. Anything else is never replaced: UserError.
+    work, finished, it is yielded as `done` and left as it is. Another folder of this format is replaced where
+    this work `renews` it, by the identity that is stored there, or with `replace`; otherwise it is refused
+    with what differs and the `fix`. Anything else is never replaced: UserError.
 
     Both folders are locked, so that a second builder, or a job that writes into `out`, is told instead of
     overrun. A kill leaves the old folder or the new one; one between the two renames is mended by the next
     call.
     """
+    may_replace = (lambda stored: True) if replace else renews
     out = out.absolute()  # a folder such as `.` has no name to put another beside
-    if (done := _finished(out, format, identity, replace, fix)) is not None:
-        yield Work(folder=out, done=done)
-        return
     # Beside `out`, so on the same disk: only there is a rename one step. The lock is there, too, since a lock
     # in `out` would move with it.
     work = out.with_name(f".{out.name}.building")
     new, old = work / "new", work / "old"
+    # What a kill left beside it is removed, under the lock.
+    if (done := _finished(out, format, identity, may_replace, fix)) is not None and not work.exists():
+        yield Work(folder=out, done=done)
+        return
     with sole_writer(work), ExitStack() as of_out:
         mend(out, old)
         try:
             # Asked again under the lock: another process may have finished the same work since.
-            if (done := _finished(out, format, identity, replace, fix)) is not None:
+            if (done := _finished(out, format, identity, may_replace, fix)) is not None:
                 yield Work(folder=out, done=done)
                 return
             if (out / MANIFEST).is_file():
@@ -103,19 +109,29 @@ def resume(
 
 
 def swap(new: Path, out: Path, old: Path) -> None:
-    """Put `new` in the place of `out`, whose earlier folder lies at `old` for a moment.
+    """Put `new` in the place of `out`: in one step where the system has one, as Linux does.
 
-    A kill between the two renames leaves it there, for `mend`.
+    Elsewhere the earlier folder lies at `old` for a moment; a kill between the two renames leaves it there,
+    for `mend`.
     """
     # All of it is on the disk before it has its name: a manifest that a power cut left without the rest would
     # say that the folder is whole.
     for path in new.rglob("*"):
-        sync_folder(path) if path.is_dir() else sync_file(path)
+        if path.is_symlink():
+            continue
+        if path.is_dir():
+            sync_folder(path)
+        elif path.is_file():
+            sync_file(path)
     sync_folder(new)
     remove(old)
+    if out.exists() and exchange(new, out):
+        sync_folder(out.parent)
+        sync_folder(new.parent)
+        remove(new)
+        return
     try:
-        # Two renames, since none replaces a folder that is not empty, and Python has no call that exchanges
-        # two. Between them nothing stands at `out`.
+        # Two renames, since none replaces a folder that is not empty. Between them nothing stands at `out`.
         if out.exists():
             out.rename(old)
         new.rename(out)
@@ -126,9 +142,24 @@ def swap(new: Path, out: Path, old: Path) -> None:
     remove(old)
 
 
+def exchange(one: Path, other: Path) -> bool:
+    """Let two folders of one disk change names in one step; False where the system or the disk cannot."""
+    try:
+        renameat2 = ctypes.CDLL(None).renameat2
+    except (AttributeError, OSError, TypeError):  # no Linux, or a C library without it
+        return False
+    here, exchanged = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of <linux/fs.h>
+    return bool(renameat2(here, os.fsencode(one), here, os.fsencode(other), exchanged) == 0)
+
+
 def mend(out: Path, old: Path) -> None:
-    """Finish a swap that was interrupted: an old folder returns to its place where nothing stands there."""
-    if old.exists() and not out.exists():
+    """Finish a swap that was interrupted: an old folder returns to its place where no whole one stands there.
+
+    One without a manifest is no whole one where the old one has it: another process may have begun to write
+    where for a moment nothing stood.
+    """
+    if old.exists() and (not out.exists() or ((old / MANIFEST).is_file() and not (out / MANIFEST).is_file())):
+        remove(out)
         old.rename(out)
     remove(old)
 
@@ -153,7 +184,11 @@ def clear(folder: Path, keep: Collection[str] = ()) -> None:
 
 
 def _finished(
-    out: Path, format: Format, identity: Mapping[str, Any] | None, replace: bool, fix: str
+    out: Path,
+    format: Format,
+    identity: Mapping[str, Any] | None,
+    may_replace: Callable[[Mapping[str, Any]], bool],
+    fix: str,
 ) -> dict[str, Any] | None:
     """The manifest at `out`, where it is of the same work; None where `out` may be filled."""
     if not format.is_in(out):
@@ -163,7 +198,7 @@ def _finished(
     if identity is not None and not differences(stored, identity):
         # The same work, but damaged, is made anew: the command that made it mends it.
         return None if damages(out, manifest.get("files", {})) else manifest
-    if replace:
+    if may_replace(stored):
         return None
     if identity is None:
         raise UserError(f"{out} holds a {format.kind} already. {fix}")

@@ -5,7 +5,7 @@ Corpora and indexes read such a folder by these rules alone, so that a picture i
 - The item of `trip/dog.jpg` is called `trip/dog.jpg`. What `listing` leaves out is counted.
 - Its captions are the lines of `trip/dog.txt` that are not blank, and those of `trip/dog.pt.txt` in
   Portuguese. Of several media of one stem, `dog.jpg.txt` is of one alone.
-- Its metadata are `trip/dog.json`, or else `trip/dog.jpg.json`.
+- Its metadata are `trip/dog.json`, or else `trip/dog.jpg.json`, or what Google Takeout calls so.
 - Its rows of `metadata.csv` and `metadata.jsonl` in the folder that was given are further captions, in the
   column `text`, and further metadata.
 
@@ -18,17 +18,27 @@ import hashlib
 import json
 import logging
 import os
+import re
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from dragoman.errors import UserError
-from dragoman.languages import canonical_tag
-from dragoman.media.listing import IMAGE_SUFFIXES, OTHER, VIDEO_SUFFIXES, Unusable, kind_of, list_media
+from dragoman.languages import canonical_tag, language
+from dragoman.media.listing import (
+    IMAGE_SUFFIXES,
+    OTHER,
+    VIDEO_SUFFIXES,
+    Listing,
+    Unusable,
+    kind_of,
+    list_media,
+)
 from dragoman.media.metadata_tables import MediaTables, TableFault
 from dragoman.metadata import metadata_of_json
 from dragoman.records import Kind, Value
-from dragoman.textfiles import TextLine, text_lines
+from dragoman.textfiles import TextLine, text_lines, unique_keys
+from dragoman.texts import caption
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +46,8 @@ OWN = frozenset({"item_id", "kind", "path"})
 """Names for what an item says of itself, and metadata cannot."""
 LONGEST_NOTE = 1_000_000
 """Bytes of a file beside a picture; a larger one was not written by hand."""
+UNREAD = "values of metadata that no filter can compare, such as lists of objects"
+_TAKEOUT = re.compile(r"(?P<name>.+?\.\w+)(\.(?P<rest>[a-z-]*))?(?P<copy>\(\d+\))?", re.IGNORECASE)
 MEND = "Correct it, or move it elsewhere."
 
 
@@ -59,6 +71,11 @@ class CaptionFile(NamedTuple):
 
     def lines(self) -> Iterator[TextLine]:
         """Captions, one a line, without the lines that are blank. Raises NoteError."""
+        for line in self._given():
+            text, fault = (line.text, line.fault) if line.fault else caption(line.text)
+            yield line._replace(text=text, fault=fault)
+
+    def _given(self) -> Iterator[TextLine]:
         if self.listed is not None:
             yield from self.listed
             return
@@ -87,6 +104,8 @@ class MediaFolder:
         """Sorted by code points."""
         self.links: Collection[str] = self._listing.links
         """Ids of files that are links."""
+        # A set, as several threads read metadata, some of them more than once.
+        self._unread: set[str] = set()
         if not self.ids:
             raise UserError(self._nothing())
         self._texts: dict[str, list[CaptionFile]] = {}
@@ -99,12 +118,15 @@ class MediaFolder:
         self._tables = MediaTables(folder, self._listing.tables())
         self.faults: Sequence[TableFault] = self._tables.faults
         """Rows of tables, and whole tables, that cannot be read."""
-        for line in (*self._tables.oddities, *self._tables.unmatched(self.ids)):
+        for line in (*self._unknown_languages(), *self._tables.oddities, *self._tables.unmatched(self.ids)):
             log.warning("%s", line)
 
     def left_out(self) -> list[str]:
-        """Tell what the rules leave out, a line a rule."""
-        return self._listing.left_out()
+        """Tell what the rules leave out, a line a rule; of metadata what was read so far."""
+        values = Listing()
+        for path in sorted(self._unread):
+            values.leave_out(path, UNREAD)
+        return [*self._listing.left_out(), *values.left_out()]
 
     def kind(self, item_id: str) -> Kind:
         """Tell image or video."""
@@ -122,7 +144,10 @@ class MediaFolder:
     def metadata(self, item_id: str) -> dict[str, Value]:
         """Metadata of an item; what lies beside it counts more than the tables. Raises NoteError."""
         file = self._notes.get(_stem(item_id)) or self._notes.get(item_id)
-        found = {**self._tables.metadata.get(item_id, {}), **({} if file is None else _read_note(file))}
+        left: list[str] = []
+        beside = {} if file is None else _read_note(file, left)
+        self._unread.update(f"{item_id}: {name}" for name in left)
+        found = {**self._tables.metadata.get(item_id, {}), **beside}
         return {name: value for name, value in found.items() if name not in OWN}
 
     def fingerprint(self) -> str:
@@ -153,8 +178,8 @@ class MediaFolder:
         owners = {*media, *map(_stem, media)}
         for name in names:
             stem, suffix, path = _stem(name), PurePosixPath(name).suffix.lower(), below + name
-            if suffix == ".json" and stem in owners:
-                self._notes.setdefault(below + stem, self.folder / path)
+            if suffix == ".json" and (noted := stem if stem in owners else _of_takeout(stem, owners)):
+                self._notes.setdefault(below + noted, self.folder / path)
             elif suffix == ".json":
                 self._listing.leave_out(path, OTHER)
             elif suffix == ".txt":
@@ -163,6 +188,32 @@ class MediaFolder:
                     self.strays.append(path)
                 else:
                     self._texts.setdefault(below + owner, []).append(CaptionFile(self.folder / path, lang))
+
+    def _unknown_languages(self) -> Iterator[str]:
+        """Tell of tags in names of files that are no language which is known here: one line a tag."""
+        tagged: dict[str, list[Path]] = {}
+        for one in (one for texts in self._texts.values() for one in texts if one.lang is not None):
+            tagged.setdefault(one.lang or "", []).append(one.file)
+        for lang, files in sorted(tagged.items()):
+            try:
+                language(lang)
+            except UserError:
+                first = files[0].relative_to(self.folder).as_posix()
+                yield (
+                    f"{self.folder}: the language {lang!r} of {len(files)} files of captions is not known "
+                    f"here; the first is {first}. Rename them if it is none."
+                )
+
+
+def _of_takeout(stem: str, owners: set[str]) -> str | None:
+    """Whose metadata a file of Google Takeout holds: `dog.jpg.supplemental-metadata`, of which long names
+    keep only the beginning, and `dog.jpg(1)` of `dog(1).jpg`."""
+    found = _TAKEOUT.fullmatch(stem)
+    if found is None or not "supplemental-metadata".startswith(found["rest"] or ""):
+        return None
+    name, copy = found["name"], found["copy"] or ""
+    owner = f"{_stem(name)}{copy}{PurePosixPath(name).suffix}"
+    return owner if owner in owners else None
 
 
 def _stem(path: str) -> str:
@@ -192,12 +243,13 @@ def _require_note(file: Path) -> None:
         raise NoteError(file, f"is larger than {LONGEST_NOTE:,} bytes. Move it elsewhere.")
 
 
-def _read_note(file: Path) -> dict[str, Value]:
+def _read_note(file: Path, left_out: list[str]) -> dict[str, Value]:
     try:
         _require_note(file)
-        value = json.loads(file.read_bytes().decode("utf-8-sig"))
+        # Of bytes, json tells the encoding itself: UTF-8 with or without a mark, UTF-16.
+        value = json.loads(file.read_bytes(), object_pairs_hook=unique_keys)
         if isinstance(value, dict):
-            return metadata_of_json(value)
+            return metadata_of_json(value, left_out=left_out)
     except OSError as error:
         raise NoteError(file, f"cannot be read ({error.strerror}). {MEND}") from None
     except NoteError:

@@ -7,6 +7,7 @@ import functools
 import importlib
 import io
 import os
+import re
 import struct
 import threading
 import zlib
@@ -61,6 +62,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_ON_ITS_SIDE = (5, 6, 7, 8)
 _PNG = b"\x89PNG\r\n\x1a\n"
 _ICON = b"\0\0\1\0"
 _LARGEST_ICON = 256
@@ -68,6 +70,15 @@ _KEPT = (b"tRNS", b"eXIf")
 """Chunks of a PNG beside the critical ones that change what is seen."""
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"heif")
 _TILE = (322, 323)
+_MOST_TILES = 100_000
+"""Pieces of a TIFF: each takes Pillow some microseconds, however small it is."""
+_MOST_SCANS = 100
+"""Passes of a JPEG over all of its pixels, as libtiff allows; cameras and editors make up to 12."""
+_SCAN = b"\xff\xda"
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+"""Neither an FF of the compressed data, nor a restart within it."""
+_LEAST_WIDTH = 8
+"""Pixels that a row counts for at least: Pillow keeps an address and a whole word for each."""
 _STRIP = 1 << 22
 """Pixels of deep grey that are converted at a time."""
 _header = threading.Lock()
@@ -104,6 +115,8 @@ def open_image(
         reason = "no such file"
     except UnidentifiedImageError:
         reason = f"not an image of a known format ({', '.join(FORMATS)})"
+    except MemoryError:
+        reason = "it takes more memory than there is"
     except Exception as error:
         # Pillow's decoders raise nearly anything on hostile bytes; none of it may end a job of thousands.
         reason = f"damaged or truncated ({errors.reason(error)})"
@@ -148,6 +161,7 @@ def _of_file(source: Path | bytes, decoding: Decoding, at_least: int | None) -> 
     try:
         with _open_header(source) as image:
             _check_size(image, decoding)
+            _check_pieces(image, source)
             if at_least is not None:
                 # The decoder of JPEG leaves out high frequencies; other formats ignore it.
                 image.draft(None, (at_least, at_least))
@@ -236,13 +250,39 @@ def _check_size(image: Image.Image, decoding: Decoding) -> None:
     if all(name in tags for name in _TILE):
         # A tile of TIFF is decoded whole, however little of it is seen.
         width, height = max(width, int(tags[_TILE[0]])), max(height, int(tags[_TILE[1]]))
-    if width * height > decoding.max_megapixels * 1e6:
+    pixels = max(width, _LEAST_WIDTH) * height
+    if pixels > decoding.max_megapixels * 1e6:
+        takes = "is" if width >= _LEAST_WIDTH else "takes the memory of"
         raise _RefusedError(
-            f"{width}x{height} is {width * height / 1e6:.1f} megapixels, more than the limit of "
+            f"{width}x{height} {takes} {pixels / 1e6:.1f} megapixels, more than the limit of "
             f"{decoding.max_megapixels:g} (a decompression bomb, or raise --max-megapixels)"
         )
     if not width or not height:
         raise _RefusedError(f"{width}x{height} holds no pixel")
+
+
+def _check_pieces(image: Image.Image, source: Path | bytes) -> None:
+    """Refuse a small file whose decoding would go on for hours."""
+    tiles = getattr(image, "tile", ())
+    if image.format == "TIFF" and len(tiles) > _MOST_TILES:
+        raise _RefusedError(f"its pixels lie in {len(tiles):,} pieces, more than {_MOST_TILES:,}")
+    if image.format in ("JPEG", "MPO"):
+        content = source if isinstance(source, bytes) else source.read_bytes()
+        # Counted whole first, which is quick, and where it matters without what lies behind the picture: the
+        # films of telephones hold these bytes by chance.
+        if content.count(_SCAN) > _MOST_SCANS and (scans := _scans(content)) > _MOST_SCANS:
+            raise _RefusedError(f"it is drawn in {scans:,} passes, more than {_MOST_SCANS}")
+
+
+def _scans(jpeg: bytes) -> int:
+    """Count the passes of the first picture of a JPEG."""
+    scans, at = 0, 2
+    while (found := _MARKER.search(jpeg, at)) is not None and found[0] != b"\xff\xd9":
+        scans += found[0] == _SCAN
+        # Most have a length, of what follows the marker.
+        bare = found[0] in (b"\xff\x01", b"\xff\xd8")
+        at = found.end() + (0 if bare else int.from_bytes(jpeg[found.end() : found.end() + 2], "big"))
+    return scans
 
 
 def _require_small_icon(source: Path | bytes) -> None:
@@ -280,9 +320,18 @@ def orientation(image: Image.Image) -> int:
         return 1
 
 
+def size_as_seen(image: Image.Image) -> tuple[int, int]:
+    """Width and height of an image of `image_header`, once it is upright."""
+    width, height = image.size
+    # The size of a TIFF is that of the upright image already.
+    on_its_side = image.format != "TIFF" and orientation(image) in _ON_ITS_SIDE
+    return (height, width) if on_its_side else (width, height)
+
+
 def _to_rgb(image: Image.Image) -> Image.Image:
-    # Pillow clips both kinds of deep grey to 255 when it converts them: nearly all of it would be white.
-    if image.mode.startswith("I;16"):
+    # Pillow clips both kinds of deep grey to 255 when it converts them: nearly all of it would be white. Of
+    # PGM it has 16 bits in values of 32.
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
         return _by_strips(image, lambda grey: (grey.astype(np.uint16, copy=False) >> 8).astype(np.uint8))
     if image.mode in ("I", "F"):
         return _stretched(image)

@@ -5,6 +5,7 @@ Every folder is read once, and every name is looked at once, so that the time gr
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -182,6 +183,28 @@ def _take(found: Listing, parent: str, path: str, entry: os.DirEntry[str]) -> No
         found.folders.setdefault(parent, []).append(entry.name)
     else:
         found.leave_out(path, RAW if PurePosixPath(path).suffix.lower() in RAW_SUFFIXES else OTHER)
+
+
+def walk_files(folder: Path) -> Iterator[str]:
+    """Yield paths, folder by folder in the order of names; linked folders too, but each folder once."""
+    seen: set[str] = set()
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        if (real := os.path.realpath(parent)) in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            if not name.startswith("."):
+                yield os.path.join(parent, name)  # noqa: PTH118 -- a Path for each of 100,000 files is slow
+
+
+def file_names(folder: Path) -> str:
+    """Hash the names of all files that `walk_files` yields."""
+    digest = hashlib.sha256()
+    for path in walk_files(folder):
+        digest.update(os.fsencode(os.path.relpath(path, folder)) + b"\0")
+    return digest.hexdigest()
 
 
 def kind_of(name: str) -> Kind | None:

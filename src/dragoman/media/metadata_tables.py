@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from dragoman.errors import UserError
 from dragoman.languages import canonical_tag
-from dragoman.metadata import is_number, metadata_of_json, metadata_of_table
+from dragoman.metadata import is_absent, is_number, metadata_of_json, metadata_of_table
 from dragoman.records import Value
 from dragoman.textfiles import TextLine, json_lines, table
 
@@ -73,13 +73,13 @@ class MediaTables:
 
     def unmatched(self, item_ids: Collection[str]) -> list[str]:
         """Tell of rows that are of none of these items: one line a table that has any."""
-        known = set(item_ids)
+        known, alike = set(item_ids), dict[str, str]()
         lines = []
         for file, rows in self._rows.items():
             strays = [(number, path) for number, path in rows if path not in known]
             if strays:
                 # Names are told apart by capitals and by how accents are written, as the file system does.
-                alike = {_plain(item_id): item_id for item_id in item_ids}
+                alike = alike or {_plain(item_id): item_id for item_id in item_ids}
                 number, path = strays[0]
                 near = f", though {alike[_plain(path)]!r} is" if _plain(path) in alike else ""
                 lines.append(
@@ -106,7 +106,7 @@ class MediaTables:
             ]
             known |= metadata
             captions = (line._replace(text=_BREAKS.sub(" ", text).strip()) for text in texts)
-            found = [TableCaption(file, lang, _sound(caption)) for caption in captions if caption.text]
+            found = [TableCaption(file, lang, caption) for caption in captions if caption.text]
             if found:
                 self.captions.setdefault(item_id, []).extend(found)
         if others:
@@ -119,8 +119,11 @@ def _read_csv(file: Path, oddities: list[str]) -> Iterator[_MediaRow | TableFaul
     key = header.index(_key(header))
     own = {header[key]} | ({"text", "lang"} if "text" in header else set())
     names = [name for name in header if name and name not in own]
-    places = [header.index(name) for name in names]
+    place_of = {name: place for place, name in enumerate(header)}
+    places = [place_of[name] for name in names]
+    nameless = [place for place, name in enumerate(header) if not name]
     found = []
+    long, lost = list[int](), list[int]()
     for number, raw, cells, fault in records:
         # A stray byte in a caption is the fault of that caption alone.
         if not fault and not all(_is_utf8(cells[place]) for place in (key, *places)):
@@ -129,14 +132,26 @@ def _read_csv(file: Path, oddities: list[str]) -> Iterator[_MediaRow | TableFaul
             yield TableFault(file, number, fault)
         else:
             found.append((TextLine(number, raw, "", None), cells))
+            long += [number] if "\n" in raw else []
+            lost += [number] if any(cells[place] for place in nameless) else []
+    if long:
+        oddities.append(
+            f"{file}: {len(long)} records of several lines (a quote left open makes one, too), the first in "
+            f"line {long[0]}."
+        )
+    if lost:
+        oddities.append(
+            f"{file}: a column without a name holds values in {len(lost)} rows, which are left out, the "
+            f"first in line {lost[0]}. Name it in line 1."
+        )
     for name, place in zip(names, places, strict=True):
-        column = [(line.number, cells[place]) for line, cells in found if cells[place]]
+        column = [(line.number, cells[place]) for line, cells in found if not is_absent(cells[place])]
         oddities.extend(_almost_numbers(file, name, column))
     # A column is one of numbers only where all of its cells are, so that the whole table is read first.
     rows = metadata_of_table(names, [[cells[place] for place in places] for _, cells in found])
     for (line, cells), metadata in zip(found, rows, strict=True):
         said = dict(zip(header, cells, strict=True))
-        texts = [said["text"]] if "text" in said else []
+        texts = [said["text"]] if "text" in said and not is_absent(said["text"]) else []
         try:
             lang = canonical_tag(said["lang"]) if texts and said.get("lang") else None
         except ValueError as error:
@@ -158,16 +173,25 @@ def _almost_numbers(file: Path, name: str, column: Sequence[tuple[int, str]]) ->
 
 
 def _read_jsonl(file: Path, oddities: list[str]) -> Iterator[_MediaRow | TableFault]:
+    left_out: list[str] = []
+    lines = set()
     for line, fields in json_lines(file):
+        count = len(left_out)
         try:
             if line.fault:
                 raise UserError(line.fault)
-            yield _row_of(line, fields)
+            yield _row_of(line, fields, left_out)
         except (ValueError, RecursionError) as error:
             yield TableFault(file, line.number, str(error))
+        lines |= {line.number} if len(left_out) > count else set()
+    if left_out:
+        oddities.append(
+            f"{file}: values of {len(lines)} rows that no filter can compare, such as lists of objects, are "
+            f"left out; the first is {left_out[0]} in line {min(lines)}."
+        )
 
 
-def _row_of(line: TextLine, fields: Mapping[str, Any]) -> _MediaRow:
+def _row_of(line: TextLine, fields: Mapping[str, Any], left_out: list[str]) -> _MediaRow:
     """Read a line of JSON. Raises ValueError."""
     key = _key(fields)
     said = fields.get("text")
@@ -175,7 +199,9 @@ def _row_of(line: TextLine, fields: Mapping[str, Any]) -> _MediaRow:
     if not all(isinstance(text, str) for text in texts):
         raise UserError(f"text is {said!r}, but a text or a list of texts was expected.")
     own = {key} | ({"text", "lang"} if "text" in fields else set())
-    more = metadata_of_json({name: value for name, value in fields.items() if name not in own})
+    more = metadata_of_json(
+        {name: value for name, value in fields.items() if name not in own}, left_out=left_out
+    )
     if not all(map(_is_utf8, (str(fields[key]), *map(str, (*more, *more.values()))))):
         raise UserError("half of a surrogate pair (\\ud800 to \\udfff) is no character. Correct it.")
     lang = canonical_tag(str(fields["lang"])) if texts and fields.get("lang") else None
@@ -192,11 +218,6 @@ def _key(names: Collection[str]) -> str:
 def _as_id(path: str) -> str:
     """`./trip/dog.jpg` and Windows' `trip\\dog.jpg` are `trip/dog.jpg`."""
     return PurePosixPath(path.replace("\\", "/")).as_posix() if path else path
-
-
-def _sound(line: TextLine) -> TextLine:
-    fault = None if _is_utf8(line.text) else "text is not UTF-8. Save the file as UTF-8."
-    return line._replace(fault=fault)
 
 
 def _is_utf8(text: str) -> bool:

@@ -160,8 +160,8 @@ def extracted(folder: Path, name: str, data: bytes) -> str:
     path = (folder / name).absolute()
     if not Path(os.path.normpath(path)).is_relative_to(folder.absolute()):
         raise UserError(f"{name!r} would be written outside {folder}. Check where these files are from.")
-    # A second build extracts nothing anew, and a picture that was cut short is mended.
-    if not path.is_file() or path.stat().st_size != len(data):
+    # A second build writes nothing anew, and a picture that is another now, or was cut short, is replaced.
+    if not path.is_file() or path.read_bytes() != data:
         with atomic_path(path) as temporary:
             temporary.write_bytes(data)
     return str(path)

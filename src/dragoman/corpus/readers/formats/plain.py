@@ -11,6 +11,7 @@ from dragoman.corpus.readers.contract import CAPTION_KEYS, ITEM_KEYS, Defects, R
 from dragoman.errors import UserError
 from dragoman.folders import sha256
 from dragoman.media.folder import CaptionFile, MediaFolder, NoteError
+from dragoman.metadata import is_absent
 from dragoman.textfiles import json_object, numbered_lines
 
 log = logging.getLogger(__name__)
@@ -26,15 +27,15 @@ def read_csv(
     """Read one caption a record. `columns` maps a key of a caption or item to the header it has here.
 
     Headers that are keys already need no mapping; other columns are left out, unless `metadata` names them.
-    An empty cell is an absent value. The delimiter is a comma, or a tab in files called `.tsv` or `.tsv.gz`.
+    An empty cell is an absent value, and so is one of what programs write for it (`nan`, `N/A`), but as
+    metadata or as language. The delimiter is that of `textfiles.table`; files called `.tsv` or `.tsv.gz` have
+    tabs.
     """
     unknown = sorted(set(columns) - (CAPTION_KEYS | ITEM_KEYS))
     if unknown:
         known = ", ".join(sorted(CAPTION_KEYS | ITEM_KEYS))
         raise UserError(f"--column {unknown[0]}=…: no such key. Known: {known}. Write --column KEY=HEADER.")
-    if delimiter is None:
-        delimiter = "\t" if table.name.removesuffix(".gz").endswith(".tsv") else ","
-    if len(delimiter) != 1 or delimiter in '\n\r"':
+    if delimiter is not None and (len(delimiter) != 1 or delimiter in '\n\r"'):
         raise UserError(f"--delimiter is {delimiter!r}, but one character was expected, as in ';'.")
     defects = Defects()
     return Source(
@@ -45,9 +46,10 @@ def read_csv(
 
 
 def _records(
-    path: Path, columns: Mapping[str, str], delimiter: str, metadata: frozenset[str], defects: Defects
+    path: Path, columns: Mapping[str, str], delimiter: str | None, metadata: frozenset[str], defects: Defects
 ) -> Iterator[Row]:
-    header, records = textfiles.table(path, delimiter)
+    usual = "\t" if path.name.lower().removesuffix(".gz").endswith(".tsv") else ","
+    header, records = textfiles.table(path, delimiter, usual=usual)
     keys = _places(path, header, columns, metadata)
     for number, raw, cells, fault in records:
         fields: dict[str, object] = {}
@@ -55,7 +57,12 @@ def _records(
             # Most are meant so, which is why they are counted and not refused.
             defects.note("record of several lines (a quote left open makes one, too)", f"line {number}")
         if not fault:
-            fields = {key: cells[place] for key, place in keys.items() if cells[place]}
+            fields = {
+                key: cells[place]
+                for key, place in keys.items()
+                # "nan" is the code of a language: Southern Min.
+                if cells[place] and (key in metadata or key == "lang" or not is_absent(cells[place]))
+            }
             fields["trust"] = _number(fields.get("trust"))
         yield Row(str(path), number, raw, fields, fault)
 
@@ -64,7 +71,8 @@ def _places(
     path: Path, header: list[str], columns: Mapping[str, str], metadata: frozenset[str]
 ) -> dict[str, int]:
     """Find the place of each key that is read."""
-    wanted = {name: name for name in metadata} | dict(columns)
+    columns = {key: name.strip() for key, name in columns.items()}
+    wanted = {name: name for name in metadata} | columns
     for name in wanted.values():
         if name not in header:
             raise UserError(
