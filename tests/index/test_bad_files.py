@@ -114,3 +114,27 @@ def test_sound_pictures_are_taken_whatever_lies_among_them(seed: int, tmp_path: 
     assert corpus.rejected == len(lines)
     told = " ".join(f"{one['file']} {one['reason']}" for one in map(json.loads, lines))
     assert [name for name in beside if Path(name).name not in told] == []
+
+
+def test_what_cannot_be_stored_costs_no_picture(tmp_path: Path) -> None:
+    said = {"z": "a\0b", "year": 1950, "": 1, "long": "x" * 70_000, "half": "\ud800"}
+    photos = tmp_path / "photos"
+    save_picture(photos / "a.png", "red")
+    (photos / "a.json").write_text(json.dumps(said))
+    (photos / "a.txt").write_text("a d\0og\n" + "y" * 70_000 + "\nsound\n")
+    run = save_model(tmp_path / "run")
+    report = index_media(run, photos, tmp_path / "index", IndexOptions(device="cpu"))
+    with open_generation(report.info) as store:
+        (entry,) = walk(store)
+    assert {name: entry.metadata[name] for name in said if name in entry.metadata} == {"year": 1950}
+    assert (entry.captions, entry.more_captions) == ({"en": "sound"}, {})
+    told = [one.reason for one in report.rejected]
+    assert len(told) == 6
+    assert all(reason.startswith("indexed, but without ") for reason in told)
+    # The same from a corpus, which holds longer texts than an index.
+    (photos / "a.json").unlink()
+    build_folder(photos, tmp_path / "corpus", BuildOptions(lang="en", split="train"))
+    report = index_media(run, tmp_path / "corpus", tmp_path / "other", IndexOptions(device="cpu"))
+    with open_generation(report.info) as store:
+        assert [entry.captions for entry in walk(store)] == [{"en": "sound"}]
+    assert ["caption (en) of 70,000 bytes" in one.reason for one in report.rejected] == [True]

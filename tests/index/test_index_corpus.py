@@ -17,6 +17,7 @@ from dragoman.corpus.features import write_features
 from dragoman.index import IndexReport, job
 from dragoman.index.entries import walk
 from dragoman.index.folder import open_generation
+from dragoman.media.file_state import UNKNOWN, FileState
 from dragoman.media.images import Decoding
 from dragoman.records import Entry
 
@@ -115,6 +116,25 @@ def test_a_second_run_embeds_what_changed_alone(corpus: Path) -> None:
     assert sum(sum(model.seen) for model in toy_model.loaded) == 1
     assert entries["b"].captions["pt"] == "o cão"
     np.testing.assert_allclose(vectors[2], unit(np.array([[0.0, 1, 1]]))[0], atol=1e-6)
+
+
+def test_a_picture_that_was_replaced_since_its_vector_was_made_is_told(corpus: Path) -> None:
+    media = corpus / "media" / "d.png"
+    vectors = np.array([*VECTORS.values(), (1, 1, 0)], np.float32)
+    states = [UNKNOWN] * 3 + [FileState.of("image", media)]
+    write_features(corpus / "features" / "toy", [*VECTORS, "d"], vectors, files=states, inputs={})
+    media.touch()
+    report, _, _ = index(corpus)
+    assert (report.done.added, [one.item_id for one in report.rejected]) == (4, ["e"])
+    save_picture(media, "blue")
+    for _ in range(2):
+        report, entries, _ = index(corpus)
+        assert [(one.item_id, one.path) for one in report.rejected] == [("d", "media/d.png"), ("e", None)]
+        assert "by the vector of a file that was replaced since" in report.rejected[0].reason
+        assert report.rejected[0].reason.endswith(f"dragoman features {corpus}")
+        assert set(entries) == set("abcd")
+    media.unlink()
+    assert [one.item_id for one in index(corpus)[0].rejected] == ["e"]
 
 
 def test_a_feature_set_of_another_tower_is_not_used(corpus: Path) -> None:

@@ -343,3 +343,20 @@ def test_what_is_sampled_decides_what_a_frame_stands_for() -> None:
     assert frames(vectors, times, Sampling(every=2)).edges.tolist() == [0, 2, 4]
     assert frames(vectors, times + 1, Sampling(scenes=0.2)).edges.tolist() == [0, 2, 4]
     assert [frames(vectors, times, Sampling(scenes=one)).scenes for one in (None, 0.2)] == [False, True]
+
+
+def test_a_video_kept_as_a_mean_is_decoded_to_be_cut(corpus: Path) -> None:
+    save_video(corpus / "media" / "new.mp4", ["red"] * 30 + ["green"] * 20)
+    save_items(corpus, {"new": "media/new.mp4", "still": None})
+    shutil.rmtree(corpus / "features")
+    mean = np.array([[0.6, 0.4, 0], BLUE], np.float32)
+    made_by = {"path": "eye", "fingerprint": "e", "sampling": {"every": 1.0}, "videos": "mean"}
+    write_features(corpus / "features" / "toy", ["new", "still"], mean, inputs={}, encoder=made_by)
+    assert index(corpus).rejected == ()
+    assert held(corpus) == DECODED | {"still": BLUE}
+    # Whole, it is the vector that a model was trained on.
+    index(corpus, whole_videos=True)
+    with opened(corpus) as backend:
+        np.testing.assert_allclose(backend.vectors(["new"])[0], unit(mean[:1])[0], atol=1e-3)
+    index(corpus)
+    assert held(corpus) == DECODED | {"still": BLUE}

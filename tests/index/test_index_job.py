@@ -116,6 +116,20 @@ def test_year_and_date_are_read_from_the_camera(run: Path, photos: Path) -> None
     assert set(found["undated.jpg"].metadata) == {"file", "width", "height"}
 
 
+def test_pages_of_a_scan_are_counted(run: Path, photos: Path) -> None:
+    pages = [Image.new("RGB", (8, 6), colour) for colour in ("red", "blue", "blue")]
+    pages[0].save(photos / "scan.tiff", save_all=True, append_images=pages[1:])
+    pages[0].save(photos / "page.tiff")
+    pages[0].save(photos / "moves.gif", save_all=True, append_images=pages[1:])
+    index(run, photos)
+    found = entries(run)
+    assert found["scan.tiff"].metadata == {"file": "scan.tiff", "width": 8, "height": 6, "pages": 3}
+    assert "pages" not in {**found["page.tiff"].metadata, **found["moves.gif"].metadata}
+    with opened(run) as backend:
+        red = backend.search(np.eye(3, dtype=np.float32)[:1], 1, parse("pages>1"))[0]
+    assert [match.item_id for match in red] == ["scan.tiff"]
+
+
 def test_metadata_and_captions_beside_the_image(run: Path, photos: Path) -> None:
     (photos / "a.txt").write_text("\na red square\nanother line\n", encoding="utf-8")
     (photos / "a.pt.txt").write_text("um quadrado vermelho", encoding="utf-8")
@@ -135,6 +149,16 @@ def test_metadata_and_captions_beside_the_image(run: Path, photos: Path) -> None
     assert "code" not in found["b/c.png"].metadata
     with opened(run) as backend:
         assert backend.count(parse("year<2000 and tags=y")) == 1
+
+
+def test_the_language_of_captions_has_one_form(run: Path, photos: Path) -> None:
+    (photos / "a.txt").write_text("um quadrado", encoding="utf-8")
+    (photos / "a.pt_BR.txt").write_text("outro", encoding="utf-8")
+    index(run, photos, lang="pt_br.UTF-8")
+    found = entries(run)["a.png"]
+    assert (found.captions, found.more_captions) == ({"pt-BR": "outro"}, {"pt-BR": ("um quadrado",)})
+    with pytest.raises(UserError, match="--lang: lang is 'Portuguese', but a BCP 47 tag"):
+        index(run, photos, lang="Portuguese")
 
 
 def test_a_second_run_embeds_nothing_and_loads_no_model(run: Path, photos: Path) -> None:
@@ -179,7 +203,7 @@ def test_new_words_about_an_image_do_not_embed_it(run: Path, photos: Path) -> No
     assert found.metadata == {"file": "a.png", "width": 8, "height": 6}
 
 
-def test_a_caption_that_no_store_takes_rejects_its_image_alone(run: Path, photos: Path) -> None:
+def test_a_caption_that_no_store_takes_is_left_out_alone(run: Path, photos: Path) -> None:
     index(run, photos)
     (photos / "a.txt").write_text("red\nwith a \0", encoding="utf-8")
     (photos / "b" / "c.png").rename(photos / "moved.png")
@@ -187,9 +211,11 @@ def test_a_caption_that_no_store_takes_rejects_its_image_alone(run: Path, photos
     report = index(run, photos)
     reasons = {one.item_id: one.reason for one in report.rejected}
     assert sorted(reasons) == ["a.png", "moved.png"]
-    assert "a caption (en) with control characters" in reasons["a.png"]
+    assert "line 2 of a.txt: text is 'with a \\x00': character 8 is the control character" in reasons["a.png"]
     assert "a caption (en) of 65,537 bytes; at most 65,536 are stored" in reasons["moved.png"]
-    assert set(entries(run)) == {"b/d.png"}
+    found = entries(run)
+    assert set(found) == {"a.png", "b/d.png", "moved.png"}
+    assert (found["a.png"].captions, found["moved.png"].captions) == ({"en": "red"}, {})
 
 
 def test_a_renamed_file_keeps_its_vector(run: Path, photos: Path) -> None:

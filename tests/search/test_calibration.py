@@ -20,6 +20,7 @@ from dragoman.search.calibrate import Asked, ask, calibrate, fit, growth_of, lea
 from dragoman.search.calibration import Calibration, Judgement, evidence, relevance
 from dragoman.search.query import Query
 from dragoman.search.searcher import Searcher
+from left_out import lacking_items, lacking_vectors
 
 RIGHT = Judgement(weights=(-4.0, 0.5, 1.0), threshold=0.5, queries=100)
 
@@ -141,7 +142,7 @@ def test_a_calibration_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert found.judgement("pt-BR") == written.languages["pt"]
     assert found.judgement("fi") == RIGHT
     (tmp_path / "calibration.json").write_text("{")
-    with pytest.raises(UserError, match=r"cannot be read.*dragoman calibrate RUN CORPUS"):
+    with pytest.raises(UserError, match=r"is damaged.*dragoman calibrate RUN CORPUS"):
         Calibration.read(tmp_path / "calibration.json")
 
 
@@ -262,7 +263,8 @@ def test_calibrating_a_run_writes_what_an_index_takes_along(
     assert {lang: one.queries for lang, one in found.languages.items()} == {"en": 120, "pt": 120}
     # What is further from the others is believed more.
     assert all(one.weights[2] > 0 for one in found.languages.values())
-    assert set(calibrate(run, corpus, languages=("pt",)).languages) == {"pt"}
+    # Under the tag by which a query's language is told, however it was spelt.
+    assert set(calibrate(run, corpus, languages=("POR",)).languages) == {"pt"}
     with pytest.raises(UserError, match=r"0 captions in 'fi'; at least 20"):
         calibrate(run, corpus, languages=("fi",))
     with pytest.raises(UserError, match=r"12 images with vectors in its split 'test'; at least 20"):
@@ -270,3 +272,28 @@ def test_calibrating_a_run_writes_what_an_index_takes_along(
     other = save_model(tmp_path / "other", features="absent")
     with pytest.raises(UserError, match=r"lacks the feature set 'absent'.*dragoman features"):
         calibrate(other, corpus)
+
+
+def test_photos_without_vectors_are_left_out_of_the_calibration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = write_world(tmp_path / "whole", val=60)
+    gone = ("val000", "val031")
+    found = []
+    for make, name in ((lacking_vectors, "lacking"), (lacking_items, "without")):
+        corpus = make(whole, tmp_path / name, *gone)
+        monkeypatch.setattr(learning, "load_encoder", lambda *_: ReadsWords(whole))
+        run = save_model(tmp_path / f"run-{name}")
+        calibration = calibrate(run, corpus)
+        found.append(json.loads((run / "calibration.json").read_text()))
+        read = Calibration.read(run / "calibration.json").without_vectors
+        assert read == calibration.without_vectors == found[-1].pop("without_vectors", {})
+        assert read == ({"val": list(gone)} if name == "lacking" else {})
+        found[-1].pop("checksum")
+    assert found[0] == found[1]
+    assert {lang: one["queries"] for lang, one in found[0]["languages"].items()} == {"en": 116, "pt": 116}
+    (said,) = caplog.messages
+    assert "no vector for 2 of 60 items in val: val000, val031. They are left out" in said
+    most = lacking_vectors(whole, tmp_path / "most", *(f"val{number:03d}" for number in range(31)))
+    with pytest.raises(UserError, match=r"31 of 60 items in val: .* More than half of a split"):
+        calibrate(run, most)

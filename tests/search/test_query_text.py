@@ -13,6 +13,12 @@ from dragoman.errors import UserError
 from dragoman.search.query import MAX_CHARACTERS, MAX_PARTS, QueryText, parse_text
 from dragoman.texts import visible
 
+# As keyboards and word processors of several languages write them.
+QUOTED = [
+    *("„red paint“", "„red paint”", "”red paint”", "« red\u00a0paint »", "»red paint«", "‹red paint›"),
+    *("＂red paint＂", "「red paint」", "‘red paint’", "'red paint'", "‚red paint‘"),
+]
+
 
 @pytest.mark.parametrize(
     ("text", "plain", "added", "subtracted"),
@@ -22,6 +28,10 @@ from dragoman.texts import visible
         ("+sunset beach -people evening", "beach evening", ("sunset",), ("people",)),
         ('car -"red paint" +"old town"', "car", ("old town",), ("red paint",)),
         ("car -“red paint”", "car", (), ("red paint",)),
+        *((f"car -{quoted}", "car", (), ("red paint",)) for quoted in QUOTED),
+        ("car ﹢paint ﹣red ‐dog ‑cat", "car", ("paint",), ("red", "dog", "cat")),
+        ("un perro —grande y negro— corre", "un perro —grande y negro— corre", (), ()),
+        ("-'tis", "-'tis", (), ()),
         ("海滩 +狗 −人", "海滩", ("狗",), ("人",)),
         ("شاطئ -كلب", "شاطئ", (), ("كلب",)),
         ("praia ＋cão －água", "praia", ("cão",), ("água",)),
@@ -74,9 +84,9 @@ def test_control_characters_are_refused(text: str, shown: str) -> None:
 
 
 WORDS = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), min_size=1, max_size=8)
-TYPED = st.lists(st.one_of(WORDS, st.sampled_from(["+", "-", '"', "“", "”", " ", "−狗"])), max_size=12).map(
-    "".join
-)
+TYPED = st.lists(
+    st.one_of(WORDS, st.sampled_from(["+", "-", '"', "“", "”", "„", "«", "»", "'", " ", "−狗"])), max_size=12
+).map("".join)
 
 
 @given(TYPED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,7 @@ from dragoman.media.images import Decoding
 from dragoman.records import Entry
 from dragoman.search.query import MAX_CHARACTERS, Answer, Query
 from dragoman.search.searcher import Searcher
+from dragoman.stores import parse
 
 
 @pytest.fixture(autouse=True)
@@ -154,6 +156,11 @@ def test_filters_and_least_scores_leave_hits_out(searcher: Searcher) -> None:
         searcher.search(Query(text="red", filter="year"))
 
 
+def test_a_least_score_that_is_no_number_is_refused(searcher: Searcher) -> None:
+    with pytest.raises(UserError, match="min_score is not a number"):
+        searcher.search("red", min_score=float("nan"))
+
+
 def test_many_queries_are_answered_as_one_by_one(searcher: Searcher, world: Path) -> None:
     queries = [
         Query(text="red", k=2),
@@ -162,6 +169,13 @@ def test_many_queries_are_answered_as_one_by_one(searcher: Searcher, world: Path
         Query(text="green", image=world / "photos" / "blue.png", k=2),
     ]
     together = searcher.search_many(queries)
+    assert (
+        ids(together[0])
+        == ids(searcher.search("red", k=2))
+        == ids(searcher.search(queries[2], text="red", k=2))
+    )
+    with pytest.raises(TypeError, match="limit"):
+        searcher.search("red", limit=2)
     for query, answer in zip(queries, together, strict=True):
         alone = searcher.search_many([query])[0]
         assert ids(answer) == ids(alone)
@@ -173,8 +187,16 @@ def test_many_queries_are_answered_as_one_by_one(searcher: Searcher, world: Path
 def test_filters_that_can_find_nothing_are_told(world: Path) -> None:
     """Sorts of values: year of numbers, inv of texts, both in mixed, good of truth, several tags."""
     rows = [
-        {"path": "red.png", "year": 1950, "inv": "007", "mixed": 5, "good": True, "tags": ["a", "b"]},
-        {"path": "blue.png", "year": 1960, "inv": "12", "mixed": "c. 1955"},
+        {
+            "path": "red.png",
+            "year": 1950,
+            "inv": "007",
+            "mixed": 5,
+            "good": True,
+            "tags": ["a", "b"],
+            "ok": True,
+        },
+        {"path": "blue.png", "year": 1960, "inv": "12", "mixed": "c. 1955", "ok": "true"},
     ]
     (world / "photos" / "metadata.csv").unlink()
     (world / "photos" / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -190,6 +212,9 @@ def test_filters_that_can_find_nothing_are_told(world: Path) -> None:
         'mixed="5"': "mixed holds numbers as well, such as 5, and '5' is a text.",
         'mixed in ("c. 1955", x)': "",
         "good=yes": "good holds true and false, such as True, and 'yes' is compared with none of them.",
+        "ok=true": "ok holds texts, such as 'true', and true is compared with none of them. "
+        'Quote a text as it is written: ok="true".',
+        'ok="true"': "ok holds true and false as well, and 'true' is a text.",
         "not yeer=1950": "No item has a field 'yeer': what compares it finds nothing, and with not "
         "everything. Did you mean year?",
         "kind=image or item_id=x": "",
@@ -282,6 +307,43 @@ def test_a_new_model_is_swapped_in_under_searches(searcher: Searcher, world: Pat
         before.count()
     # What callers were given goes on with the store that took its place.
     assert live.count() == searcher.store.count() == 4
+
+
+def test_searches_in_an_event_loop_are_those_outside_of_it(searcher: Searcher, world: Path) -> None:
+    queries = [Query(text=text, k=k) for text in ("red", "a green square", "blue -red") for k in (1, 2, 4)]
+    queries += [
+        Query(image=world / "photos" / "red.png", k=3),
+        Query(text="red", k=4, filter=parse("year>2005")),
+    ]
+
+    def found(answer: Answer) -> list[tuple[str, float]]:
+        return [(hit.entry.item_id, hit.score) for hit in answer.hits]
+
+    expected = [found(searcher.search(query)) for query in queries]
+
+    async def ask() -> None:
+        async def one(number: int) -> None:
+            for at in range(number, number + len(queries)):
+                at %= len(queries)
+                # In a thread beside others, and on the loop itself, which is then not free meanwhile.
+                assert found(await asyncio.to_thread(searcher.search, queries[at])) == expected[at]
+                assert found(searcher.search(queries[at])) == expected[at]
+                await asyncio.sleep(0)
+
+        await asyncio.gather(*(one(number) for number in range(8)))
+        # A task that is cancelled leaves the searcher as it was.
+        task = asyncio.create_task(asyncio.to_thread(searcher.search_many, queries))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(asyncio.to_thread(searcher.search_many, queries)) for _ in range(4)]
+        assert [[found(answer) for answer in task.result()] for task in tasks] == [expected] * 4
+
+    asyncio.run(ask())
+    asyncio.run(ask())  # a loop of its own each time
+    assert found(searcher.search(queries[0])) == expected[0]
 
 
 def test_another_model_is_refused_with_the_command_that_helps(world: Path) -> None:

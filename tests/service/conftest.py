@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from shelf import make_shelf, open_shelf
 from starlette.testclient import TestClient
 
@@ -36,6 +38,14 @@ def own_shelf(small_shelf: Path, tmp_path: Path) -> Path:
     info = read_info(small_shelf)
     write_info(replace(info, folder=index, media=str(tmp_path / Path(info.media or "").name)))
     return index
+
+
+@pytest.fixture
+def red() -> bytes:
+    """A small picture to upload."""
+    content = io.BytesIO()
+    Image.new("RGB", (40, 30), "red").save(content, "PNG")
+    return content.getvalue()
 
 
 @pytest.fixture

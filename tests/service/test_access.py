@@ -165,6 +165,12 @@ def test_a_form_on_a_page_of_another_origin_is_refused_before_it_is_read(
     assert ("--cors" in answers[1].json()["detail"]) is (status == 403)
 
 
+@pytest.mark.parametrize("origin", ["null", "http://[", "http://127.0.0.1:8000@evil.example", "//", "a b"])
+def test_an_origin_that_is_none_may_not_ask(client: TestClient, origin: str) -> None:
+    answer = client.post("/v1/search", json={"text": "a car"}, headers={"origin": origin})
+    assert (answer.status_code, answer.headers["content-type"]) == (403, "application/problem+json")
+
+
 def test_a_link_may_come_from_anywhere_a_picture_in_a_page_may_not(
     client: TestClient, service: Callable[..., TestClient]
 ) -> None:

@@ -4,19 +4,23 @@ import base64
 import errno
 import io
 import json
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 from PIL import Image
+from shelf import open_shelf
 from starlette.testclient import TestClient
 
 from dragoman.errors import UserError
 from dragoman.media.images import DECODING
-from dragoman.service import thumbnails
+from dragoman.service import threads, thumbnails
 from dragoman.service.thumbnails import Thumbnails
+from read_only import content, denied
 
 
 def png(colour: str, size: tuple[int, int] = (40, 30)) -> bytes:
@@ -41,9 +45,35 @@ def test_pages_of_items_hold_each_once_in_order(client: TestClient) -> None:
     assert found == [f"{number:03d}.jpg" for number in range(30)]
 
 
-@pytest.mark.parametrize("cursor", ["%", "ä", "AA=A", "//79"])
+@pytest.mark.parametrize("cursor", ["%", "ä", "AA=A", "//79", "AA", "YWFh" * 180])
 def test_a_cursor_that_is_none_is_refused(client: TestClient, cursor: str) -> None:
-    assert client.get("/v1/items", params={"cursor": cursor}).status_code in (404, 422)
+    assert client.get("/v1/items", params={"cursor": cursor}).status_code == 422
+
+
+def test_an_empty_cursor_is_the_beginning(client: TestClient) -> None:
+    assert client.get("/v1/items?cursor=&limit=3").json() == client.get("/v1/items?limit=3").json()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("OPTIONS", "/v1/items/a", "DELETE, GET, HEAD, PUT"),
+        ("POST", "/v1/items/a%2Fmedia", "DELETE, GET, HEAD, PUT"),
+        ("POST", "/v1/items/a%2fb%2Fthumbnail", "DELETE, GET, HEAD, PUT"),
+        ("PUT", "/v1/items/a/media", "GET, HEAD"),
+        ("DELETE", "/v1/items/a%2Fb/thumbnail", "GET, HEAD"),
+        ("POST", "/v1/items/a/thumbnail?size=64", "GET, HEAD"),
+        ("GET", "/v1/search", "POST"),
+        ("PUT", "/v1%2Fitems", "GET, HEAD"),
+        ("PUT", "/", "GET, HEAD"),
+    ],
+)
+def test_a_method_that_an_address_lacks_is_told_those_it_has(
+    service: Callable[..., TestClient], method: str, path: str, allowed: str
+) -> None:
+    answer = service(allow_writes=True).request(method, path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+    assert answer.headers["content-type"] == "application/problem+json"
 
 
 def test_an_item_says_what_it_is_but_not_where(client: TestClient) -> None:
@@ -109,7 +139,7 @@ def test_an_original_is_served_whole_and_in_ranges(client: TestClient, shelf: Pa
 
 @pytest.mark.parametrize(
     ("asked", "status"),
-    [("items=0-1", 400), ("bytes=", 400), ("bytes=99999999-", 416), ("bytes=5-2", 400)],
+    [("bytes=", 400), ("bytes=99999999-", 416), ("bytes=5-2", 400)],
 )
 def test_a_range_that_cannot_be_served_is_a_problem(client: TestClient, asked: str, status: int) -> None:
     answer = client.get("/v1/items/005.jpg/media", headers={"range": asked})
@@ -189,12 +219,78 @@ def test_a_disk_that_takes_no_more_loses_nothing(
     assert len(list((own_shelf / "uploads").iterdir())) == 1
 
 
+def test_an_index_that_cannot_be_written_is_searched_and_takes_no_changes(
+    service: Callable[..., TestClient],
+    own_shelf: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Threads have the rights of who started them; those of tests before may write.
+    monkeypatch.setattr(threads, "_THREADS", ThreadPoolExecutor(2))
+    with open_shelf(own_shelf) as searcher:
+        expected = [hit.entry.item_id for hit in searcher.search("red").hits]
+    before = content(own_shelf)
+    with denied(own_shelf):
+        client = service(own_shelf, allow_writes=True)
+        assert "its folder cannot be written, so it takes no changes" in caplog.text
+        assert client.get("/readyz").status_code == 200
+        for of in ("thumbnail", "media"):
+            assert client.get(f"/v1/items/001.jpg/{of}").status_code == 200
+        for answer in (
+            client.put("/v1/items/001.jpg", files={"image": png("blue")}),
+            client.put("/v1/items/new", files={"image": png("blue")}),
+            client.delete("/v1/items/001.jpg"),
+        ):
+            assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
+            assert "retry-after" not in answer.headers, "waiting mends nothing"
+            said = answer.json()["detail"]
+            assert said == "Not changed: the folder of this collection cannot be written."
+        hits = client.post("/v1/search", json={"text": "red"}).json()["hits"]
+        assert [hit["item_id"] for hit in hits] == expected
+    assert content(own_shelf) == before
+
+
 def test_a_file_that_has_gone_is_a_404(service: Callable[..., TestClient], own_shelf: Path) -> None:
     client = service(own_shelf)
     (own_shelf.parent / "photos" / "001.jpg").unlink()
     for of in ("thumbnail", "media"):
         answer = client.get(f"/v1/items/001.jpg/{of}")
         assert (answer.status_code, answer.json()["detail"]) == (404, "The item's file is not there.")
+
+
+@pytest.mark.parametrize("part", ["thumbnail", "media"])
+def test_a_pipe_or_a_link_to_itself_in_the_place_of_a_file_is_a_404_at_once(
+    service: Callable[..., TestClient], own_shelf: Path, part: str
+) -> None:
+    client, photos = service(own_shelf, limits={"request_seconds": 5}), own_shelf.parent / "photos"
+    for name in ("001.jpg", "002.jpg", "003.jpg"):
+        (photos / name).unlink()
+    os.mkfifo(photos / "001.jpg")
+    (photos / "002.jpg").symlink_to(photos / "002.jpg")
+    (photos / "003.jpg").mkdir()
+    for name in ("001.jpg", "002.jpg", "003.jpg"):
+        answer = client.get(f"/v1/items/{name}/{part}")
+        assert (name, answer.status_code) == (name, 404)
+
+
+@pytest.mark.parametrize("part", ["thumbnail", "media"])
+def test_a_file_that_cannot_be_read_now_is_not_said_to_be_gone(
+    service: Callable[..., TestClient], own_shelf: Path, part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, opens = service(own_shelf), os.open
+
+    def few_files(path: Any, *how: Any, **more: Any) -> int:
+        if str(path).endswith("001.jpg"):
+            raise OSError(errno.EMFILE, "Too many open files")
+        return opens(path, *how, **more)
+
+    monkeypatch.setattr(os, "open", few_files)
+    answer = client.get(f"/v1/items/001.jpg/{part}")
+    assert (answer.status_code, answer.json()["detail"]) == (
+        503,
+        "The item's file cannot be read at the moment.",
+    )
+    assert client.get(f"/v1/items/002.jpg/{part}").status_code == 200
 
 
 def test_a_picture_that_is_broken_is_a_404_that_says_so(
@@ -217,12 +313,12 @@ def test_an_item_is_added_found_replaced_and_deleted(
 
     def put(image: bytes, metadata: dict[str, Any]) -> Any:
         if way == "form":
-            form = {"metadata": json.dumps(metadata), "captions": '{"pt": "um quadrado"}'}
+            form = {"metadata": json.dumps(metadata), "captions": '{"por_BR.UTF-8": "um quadrado"}'}
             return client.put(address, files={"image": ("../../x.php", image)}, data=form)
         body = {
             "image": base64.b64encode(image).decode(),
             "metadata": metadata,
-            "captions": {"pt": "um quadrado"},
+            "captions": {"pt-br": "um quadrado"},
         }
         return client.put(address, json=body)
 
@@ -231,6 +327,7 @@ def test_an_item_is_added_found_replaced_and_deleted(
     assert added.json() == client.get(address).json()
     assert added.json()["item_id"] == "new/photo é.png"
     assert added.json()["metadata"] == {"year": 2026, "tags": ["square", "test"]}
+    assert added.json()["captions"] == {"pt-BR": "um quadrado"}
     found = client.post("/v1/search", json={"text": "a", "filter": "tags=square"}).json()["hits"]
     assert [hit["item_id"] for hit in found] == ["new/photo é.png"]
     assert client.get(f"{address}/media").content == png("red")
@@ -261,10 +358,13 @@ def test_what_cannot_be_an_item_leaves_nothing_behind(
     image = base64.b64encode(png("red")).decode()
     for body, detail in [
         ({}, "Give the image"),
+        ({"image": ""}, "Give the image"),
+        ({"image": None}, "does not fit"),
         ({"image": base64.b64encode(b"GIF89a").decode()}, "The image cannot be used"),
         ({"image": image}, "40x30 is 0.0 megapixels, more than the limit of 0.001."),
         ({"image": image, "metadata": {"a": {"b": 1}}}, "does not fit"),
         ({"image": image, "metadata": {"a": 2**63}}, "does not fit"),
+        ({"image": image, "metadata": {"a": [-1e19]}}, "does not fit"),
         ({"image": image, "metadata": {"a\n\x00": 1}}, "does not fit"),
         ({"image": image, "metadata": {"a\nb": 1}}, "does not fit"),
         ({"image": image, "metadata": {"a\u0085": 1}}, "does not fit"),
@@ -272,6 +372,8 @@ def test_what_cannot_be_an_item_leaves_nothing_behind(
         ({"image": image, "metadata": {"tags": []}}, "does not fit"),
         ({"image": image, "metadata": {"tags": list(range(101))}}, "does not fit"),
         ({"image": image, "captions": {"not a tag": "x"}}, "does not fit"),
+        ({"image": image, "captions": {"english": "x"}}, "does not fit"),
+        ({"image": image, "captions": {"pt-br": "x", "pt-BR": "y"}}, "does not fit"),
     ]:
         answer = client.put("/v1/items/new", json=body)
         assert (answer.status_code, detail in answer.json()["detail"]) == (422, True), answer.json()

@@ -2,21 +2,28 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
+import re
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
 from starlette.testclient import TestClient
 
 from dragoman.errors import DamagedError, UserError
 from dragoman.index.folder import read_info, write_info
 from dragoman.records import Entry
-from dragoman.service import bodies
+from dragoman.service import bodies, schemas
 from dragoman.service.batching import Batcher
 from dragoman.service.bodies import DECODED_AT_ONCE, holds_too_much
 from dragoman.service.collection import Facets
@@ -27,6 +34,7 @@ from dragoman.service.threads import Slots
 from dragoman.stores.embedded.store import EmbeddedStore
 
 SEARCH = {"text": "a red car"}
+JSON = {"content-type": "application/json"}
 
 
 def searcher_of(client: TestClient) -> Any:
@@ -202,6 +210,49 @@ def test_values_of_a_body_are_counted_before_it_is_read(content: bytes, too_much
     assert holds_too_much(content, 20_000) is too_much
 
 
+@given(
+    content=st.lists(st.sampled_from([b"\\", b'"', b",", b"a", b"["])).map(b"".join),
+    most=st.integers(0, 5),
+    at_once=st.integers(1, 8),
+)
+def test_values_are_counted_alike_however_a_body_is_cut(content: bytes, most: int, at_once: int) -> None:
+    plain = re.sub(rb'\\[\\"]', b"", content)
+    outside = re.sub(rb'"[^"]*("|$)', b"", plain)
+    with patch.object(bodies, "SCANNED_AT_ONCE", at_once):
+        found = holds_too_much(content, most)
+    assert found is (plain.count(b'"') > 4 * most or outside.count(b",") > most)
+
+
+def test_large_bodies_are_read_one_after_the_other(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, lock, at_once = bodies._of_content, threading.Lock(), [0]
+
+    def counted(model: type[Any], content: bytes) -> Any:
+        assert lock.acquire(blocking=False)
+        try:
+            time.sleep(0.02)
+            at_once[0] += 1
+            return read(model, content)
+        finally:
+            lock.release()
+
+    monkeypatch.setattr(bodies, "_of_content", counted)
+    body = b'{"text": "' + b"a" * bodies.LARGE + b'"}'
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(
+            pool.map(
+                lambda _: (
+                    client.post(
+                        "/v1/search", content=body, headers={"content-type": "application/json"}
+                    ).status_code
+                ),
+                range(6),
+            )
+        )
+    assert answers == [422] * 6 and at_once == [6]
+
+
 @pytest.mark.parametrize(
     ("path", "body"),
     [
@@ -217,6 +268,24 @@ def test_a_body_of_many_values_is_refused_unread(
     answer = client.post(path, content=body, headers={"content-type": "application/json"})
     most = "100" if path == "/v1/search" else "20,000"
     assert (answer.status_code, answer.json()["detail"]) == (422, f"The body holds more than {most} values.")
+
+
+@pytest.mark.parametrize(
+    ("model", "body"),
+    [
+        (schemas.EmbeddingsRequest, b'{"input":[%s0]}' % (b"0," * 9000)),
+        (schemas.EmbeddingsRequest, b'{"input":[%s""]}' % (rb'"\u0001",' * 9000)),
+        (schemas.BatchRequest, b'{"queries":[%s{}]}' % (b'{"k":"a"},' * 9000)),
+        (schemas.ItemRequest, b'{"metadata":{%s}}' % b",".join(b'"%d":null' % n for n in range(9000))),
+        (schemas.ItemRequest, b'{"metadata":{"a":[%s0]}}' % (b"null," * 90)),
+        (schemas.ItemRequest, b'{"captions":{%s}}' % b",".join(b'"%d":null' % n for n in range(9000))),
+    ],
+)
+def test_of_many_values_that_do_not_fit_the_first_is_told(model: type[schemas.Request], body: bytes) -> None:
+    # What is told of each takes longer than to read them, and nobody else is answered meanwhile.
+    with pytest.raises(ValidationError) as caught:
+        model.model_validate_json(body)
+    assert 0 < caught.value.error_count() < 10
 
 
 def test_a_form_field_of_many_values_is_refused_unread(service: Callable[..., TestClient]) -> None:
@@ -327,10 +396,112 @@ def test_damage_is_remembered_until_an_index_is_made_anew(
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 3, DECODED_AT_ONCE // 4 * 3, 2 * DECODED_AT_ONCE + 1])
-def test_base64_is_decoded_in_parts(size: int) -> None:
-    content = (b"0123456789" * (size // 10 + 1))[:size]
-    encoded = base64.b64encode(content).decode()
-    assert bodies.of_json(SearchRequest(image=encoded)).image == content
-    for wrong in ("*" + encoded, encoded + "A", "AA==" + "A" * DECODED_AT_ONCE):
+@pytest.mark.parametrize("escape", [("/", "/"), ("/", "\\/"), ("+", "\\u002b"), ("+", "\\u002B")])
+def test_base64_is_decoded_in_parts(size: int, escape: tuple[str, str]) -> None:
+    content = (bytes(range(256)) * (size // 256 + 1))[:size]
+    encoded = base64.b64encode(content).decode().replace(*escape)
+
+    def image(encoded: str) -> bytes | None:
+        return bodies._of_content(SearchRequest, b'{"k": 3, "image": "%s"}' % encoded.encode()).image
+
+    assert image(encoded) == content
+    for wrong in (
+        "*" + encoded,
+        encoded + "A",
+        "AA==" + "A" * DECODED_AT_ONCE,
+        encoded + "\\\\/AA",
+        encoded + "====",
+    ):
         with pytest.raises(Problem, match="image is not base64"):
-            bodies.of_json(SearchRequest(image=wrong))
+            image(wrong)
+
+
+SIGNS = ['"', "\\", "/", "+", "=", "AAAA", '{"image":"', ', "video" : "', "雪", "\n", "u002b"]
+TEXTS = st.one_of(
+    st.binary(max_size=30).map(lambda content: base64.b64encode(content).decode()),
+    st.lists(st.sampled_from(SIGNS), max_size=6).map("".join),
+)
+FIELDS = st.sampled_from([*bodies.MEDIA, "text", 'a"image', "image\\"])
+QUERIES = st.dictionaries(FIELDS, TEXTS | st.integers(), max_size=3)
+DOCUMENTS = QUERIES | st.dictionaries(FIELDS, TEXTS | QUERIES | st.lists(QUERIES, max_size=3), max_size=3)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    document=DOCUMENTS,
+    ascii_only=st.booleans(),
+    indent=st.sampled_from([None, 0, 2]),
+    escapes=st.lists(st.sampled_from([("/", "\\/"), ("+", "\\u002b"), ("=", "\\u003D")]), unique=True),
+    at_once=st.integers(1, 40),
+)
+@example(document={'a"image': "AAAAAAAA"}, ascii_only=True, indent=None, escapes=[], at_once=9)
+@example(document={"image": 'AAAAAAAA"image":"AAAAAAAA'}, ascii_only=True, indent=None, escapes=[], at_once=9)
+@example(document={"video": "AAA+" * 9}, ascii_only=True, indent=None, escapes=[("+", "\\u002b")], at_once=4)
+@example(
+    document=[{"text": "AAA", "image": "AAAA" * 20}] * 9, ascii_only=True, indent=2, escapes=[], at_once=1
+)
+def test_files_are_parted_from_json_as_a_parser_finds_them(
+    document: Any, ascii_only: bool, indent: int | None, escapes: list[tuple[str, str]], at_once: int
+) -> None:
+    written = json.dumps(document, ensure_ascii=ascii_only, indent=indent)
+    for sign, escaped in escapes:
+        written = written.replace(sign, escaped)
+    with (
+        patch.object(bodies, "SCANNED_AT_ONCE", at_once),
+        patch.object(bodies, "DECODED_AT_ONCE", at_once + 5),
+        patch.object(schemas, "MAX_TEXT", 4),
+    ):
+        kept, files = bodies._without_files(written.encode())
+
+    def compare(found: Any, right: Any, field: str) -> None:
+        if isinstance(right, dict):
+            assert found.keys() == right.keys()
+            for name in right:
+                compare(found[name], right[name], name)
+        elif isinstance(right, list):
+            assert len(found) == len(right)
+            for one, other in zip(found, right, strict=True):
+                compare(one, other, "")
+        elif found in files:
+            assert field in bodies.MEDIA
+            sound = len(right) % 4 == 0 and re.fullmatch("[A-Za-z0-9+/]*={0,2}", right)
+            assert files[found] == (base64.b64decode(right) if sound else None)
+        else:
+            assert found == right
+            assert not (field in bodies.MEDIA and re.fullmatch(r"[A-Za-z0-9+/=]{50,}", str(right)))
+
+    compare(json.loads(kept), document, "")
+
+
+def test_a_file_is_given_to_the_query_that_holds_it(client: TestClient, shelf: Path) -> None:
+    photos = [(shelf.parent / "photos" / f"{number:03d}.jpg").read_bytes() for number in (7, 3, 7)]
+    queries = [
+        {"image": base64.b64encode(photo + b"\0" * schemas.MAX_TEXT).decode(), "k": 1} for photo in photos
+    ]
+    answers = client.post("/v1/search/batch", json={"queries": [*queries, SEARCH]}).json()["answers"]
+    assert [answer["hits"][0]["item_id"] for answer in answers[:3]] == ["007.jpg", "003.jpg", "007.jpg"]
+
+
+def test_a_file_in_the_place_of_a_text_is_too_long_for_one(
+    service: Callable[..., TestClient], own_shelf: Path
+) -> None:
+    client = service(own_shelf, allow_writes=True)
+    long = "A" * (schemas.MAX_TEXT + 4)
+    answer = client.put("/v1/items/new", json={"image": "AAAA", "metadata": {"image": long}})
+    assert answer.status_code == 422
+    assert f"at most {schemas.MAX_TEXT}" in answer.json()["errors"][0]["message"]
+    twice = client.post("/v1/search", content=f'{{"image": "{long}", "image": "{long}"}}', headers=JSON)
+    assert (twice.status_code, twice.json()["detail"]) == (422, "The body has a field twice.")
+
+
+@pytest.mark.parametrize("part", ["雪", r"\"", r"\u96ea", " ", '"a":0,', "1"])
+def test_much_json_beside_files_is_refused_unread(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    monkeypatch.setattr(bodies, "_validated", lambda *_: pytest.fail("it was read"))
+    body = '{"text": "' + part * (bodies.MAX_BESIDE // len(part.encode())) + '"}'
+    answer = client.post("/v1/search", content=body.encode(), headers=JSON)
+    assert (answer.status_code, answer.json()["detail"]) == (
+        413,
+        "Beside its files, the body holds more than 3 MB of JSON.",
+    )

@@ -7,14 +7,18 @@ import signal
 import socket
 import subprocess
 import sys
-from contextlib import ExitStack
+import threading
+import time
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
 from running import STAND_IN, serving, threaded
 
-from dragoman.service.run import address, listen
+from dragoman.service.config import ServiceSettings
+from dragoman.service.run import address, listen, server
 
 
 def test_sigterm_finishes_what_was_begun_and_takes_no_more(shelf: Path) -> None:
@@ -92,6 +96,61 @@ def test_who_never_ends_the_head_of_a_request_is_closed_and_locks_no_one_out(she
         assert [head(one) for one in held[:6]] == [b""] * 6
         held[-1].sendall(b"\r\n\r\n")
         assert head(held[-1]) == b"HTTP/1.1 200 OK"
+
+
+def test_who_reads_no_answer_is_closed_and_who_reads_slowly_is_not() -> None:
+    parts, ended = 400, set[str]()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        assert scope["type"] == "http"
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for left in reversed(range(parts)):
+            await send({"type": "http.response.body", "body": bytes(100_000), "more_body": left > 0})
+        ended.add(scope["path"])
+
+    def read_all(one: socket.socket, wait: float) -> int:
+        got = 0
+        with suppress(ConnectionResetError):
+            while content := one.recv(400_000):
+                got += content.count(0)
+                time.sleep(wait)
+        return got
+
+    with ExitStack() as held:
+        bound = held.enter_context(listen("127.0.0.1", 0))
+        service = server(app, ServiceSettings(stalled_seconds=0.5), "")  # type: ignore[arg-type]
+        service.config.lifespan = "off"
+        running = threading.Thread(target=service.run, kwargs={"sockets": [bound]}, daemon=True)
+        running.start()
+        slow, deaf = (held.enter_context(socket.create_connection(bound.getsockname())) for _ in range(2))
+        for one, path in ((slow, b"/slow"), (deaf, b"/deaf")):
+            one.sendall(b"GET " + path + b" HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+        assert read_all(slow, 0.01) >= parts * 100_000
+        for _ in range(600):
+            if "/deaf" not in ended:
+                time.sleep(0.05)
+        assert "/deaf" in ended
+        assert read_all(deaf, 0) < parts * 100_000
+        service.should_exit = True
+        running.join()
+
+
+def test_a_process_that_is_ready_to_serve_takes_turns_often_and_collects_little() -> None:
+    code = """
+import gc, sys
+from dragoman.service.run import settle
+settle()
+at_once = gc.get_freeze_count()
+few = [[] for _ in range(100)]
+gc.collect()
+after_few = gc.get_freeze_count()
+many = [[] for _ in range(3_000_000)]
+gc.collect()
+print(at_once, after_few, gc.get_freeze_count() - at_once, sys.getswitchinterval())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    at_once, after_few, after_many, interval = map(float, done.stdout.split())
+    assert (at_once > 1000, after_few, after_many > 2_000_000, interval) == (True, at_once, True, 0.0005)
 
 
 def test_a_port_that_is_taken_is_told(shelf: Path) -> None:

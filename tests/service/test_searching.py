@@ -13,6 +13,7 @@ from shelf import letters, open_shelf
 from starlette.testclient import TestClient
 
 from dragoman.search.query import Query
+from dragoman.service import searching
 from dragoman.stores import parse
 
 PORTUGUESE = "duas casas verdes em um gramado"
@@ -61,12 +62,18 @@ def test_more_like_this_leaves_out_this(client: TestClient) -> None:
     assert sorted(ids(got)) == [f"{number:03d}.jpg" for number in range(36) if number != 3]
 
 
-def test_a_batch_answers_in_order_what_each_query_answers_alone(client: TestClient) -> None:
+@pytest.mark.parametrize("few", [0, 50])
+def test_a_batch_answers_in_order_what_each_query_answers_alone(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    monkeypatch.setattr(searching, "FEW", few)
     queries = [{"text": PORTUGUESE, "k": 3}, {"item_id": "001.jpg"}, {"text": "a red car", "k": 1}]
     together = client.post("/v1/search/batch", json={"queries": queries}).json()["answers"]
     alone = [client.post("/v1/search", json=query).json() for query in queries]
-    assert [ids(answer) for answer in together] == [ids(answer) for answer in alone]
-    assert [answer["hits"] for answer in together] == [answer["hits"] for answer in alone]
+    for answer in (*together, *alone):
+        answer.pop("seconds")
+    assert together == alone
+    assert [len(answer["hits"]) for answer in alone] == [3, 10, 1]
 
 
 def test_queries_of_many_clients_are_worked_on_together_and_answered_apart(
@@ -110,7 +117,13 @@ def test_one_bad_query_spoils_no_other_of_its_batch(service: Callable[..., TestC
     with ThreadPoolExecutor(2) as pool:
         good, bad = pool.map(ask, [{"text": "a red car"}, {"item_id": "nowhere.jpg"}])
     assert good.status_code == 200
-    assert (bad.status_code, bad.json()["detail"]) == (422, "The index holds no item 'nowhere.jpg'.")
+    assert (bad.status_code, bad.json()["detail"]) == (404, "The index holds no item 'nowhere.jpg'.")
+
+
+@pytest.mark.parametrize("lang", ["pt-BR", "pt_br", "por-BR", "pt_BR.UTF-8"])
+def test_a_language_is_taken_in_every_spelling(client: TestClient, lang: str) -> None:
+    told = client.post("/v1/search", json={"text": PORTUGUESE, "lang": lang}).json()["language"]
+    assert told == {"code": "pt-BR", "confidence": 1.0, "given": True, "trained": True}
 
 
 def test_embeddings_have_the_shape_that_openai_clients_read(client: TestClient) -> None:
@@ -131,7 +144,8 @@ def test_embeddings_have_the_shape_that_openai_clients_read(client: TestClient) 
     ("change", "status", "detail"),
     [
         ({"dimensions": 128}, 422, "256 dimensions"),
-        ({"dimensions": 256}, 200, None),
+        ({"dimensions": 256.0}, 200, None),
+        ({"dimensions": 256.5}, 422, "does not fit"),
         ({"model": "text-embedding-3-small"}, 404, "Name a collection, whose model is used: shelf."),
         ({"input": [1, 2, 3]}, 422, "does not fit"),
         ({"input": ["", "a"]}, 422, "empty"),
@@ -196,7 +210,7 @@ def test_a_field_that_does_not_fit_is_named(client: TestClient, body: dict[str, 
         (b"", "application/json", 400),
         (b'{"text": "a"}', "text/plain", 415),
         (b"text=a", "application/x-www-form-urlencoded", 415),
-        (b"--x", "multipart/form-data; boundary=x", 422),
+        (b"--x", "multipart/form-data; boundary=x", 400),
         (b"--x\r\n\r\n\x00--x--", "multipart/form-data; boundary=x", 400),
         (b"x", "multipart/form-data", 400),
     ],

@@ -63,6 +63,50 @@ def test_a_killed_writer_loses_nothing_and_leaves_nothing_by_halves(
     assert witness.writes > 10
 
 
+@pytest.mark.parametrize("lost", ["removed", "emptied"])
+def test_an_index_that_lost_its_files_is_not_found_empty(tmp_path: Path, lost: str) -> None:
+    with open_index(tmp_path / "index") as index:
+        filled(index, 20)
+    for file in (tmp_path / "index").iterdir():
+        file.unlink()
+    if lost == "emptied":
+        (tmp_path / "index" / "entries.sqlite").touch()
+    for _ in range(2):
+        with pytest.raises(DamagedError, match=r"entries\.sqlite is (missing|empty)\. Restore the index"):
+            open_store(tmp_path / "index", Config(), WIDTH, "photos", make=False)
+    assert [file.name for file in (tmp_path / "index").iterdir() if file.stat().st_size] == []
+
+
+def test_files_of_two_indexes_that_changed_places_are_told(tmp_path: Path) -> None:
+    names = ("g0000000a_00000000000a", "g0000000b_00000000000a")
+    for seed, name in enumerate(names):
+        with open_store(tmp_path / name, Config(), WIDTH, name) as index:
+            index.add(make_entries(20), draw_vectors(20, seed=seed))
+    one, other = (tmp_path / name for name in names)
+    one.rename(tmp_path / "kept")
+    other.rename(one)
+    (tmp_path / "kept").rename(other)
+    for name in names:
+        with pytest.raises(DamagedError, match="belongs to another index"):
+            open_store(tmp_path / name, Config(), WIDTH, name)
+        # By a name that says nothing, as people may give it.
+        with open_store(tmp_path / name, Config(), WIDTH, "photos") as index:
+            assert index.count() == 20
+
+
+def test_vectors_that_cannot_be_opened_are_told(tmp_path: Path) -> None:
+    with open_index(tmp_path / "index") as index:
+        filled(index, 20)
+    (vectors,) = (tmp_path / "index").glob("vectors-*")
+    vectors.unlink()
+    vectors.mkdir()
+    for number in range(100):  # until the folder is as long as the rows
+        (vectors / f"{number:0250}").touch()
+    assert vectors.stat().st_size >= 20 * WIDTH * 4
+    with pytest.raises(DamagedError, match=r"vectors-0\.f32 is a folder"):
+        open_index(tmp_path / "index")
+
+
 def test_a_write_that_fails_before_its_commit_leaves_no_trace(index: EmbeddedStore) -> None:
     oracle = filled(index, 20)
 

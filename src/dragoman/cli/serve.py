@@ -108,5 +108,6 @@ def command(
             for name, folder in folders.items()
         }
         app = create_app(searchers, config, access)
+        run.settle()
         click.echo(run.address(bound))
         run.server(app, config, options.root_path).run(sockets=[bound])

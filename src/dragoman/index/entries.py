@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dragoman.index.items import Notes
+from dragoman.media.file_state import place_of
 from dragoman.media.frames import Frames
 from dragoman.records import Entry
 from dragoman.stores import Store
@@ -67,12 +68,6 @@ class State(NamedTuple):
             return None
         kind, digest, size, changed, notes, place = found.groups()
         return cls(kind, digest, int(size), int(changed), notes, place or "")
-
-
-def place_of(stat: os.stat_result) -> str:
-    """Tell which file of a disk it is, and since when it has its name and content."""
-    # Folders that change names leave the times of their files alone, but not what is found under a path.
-    return f"{stat.st_ino:x}.{stat.st_ctime_ns:x}"
 
 
 def notes_digest(notes: Notes, path: str | None) -> str:

@@ -9,16 +9,18 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from types import ModuleType, UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 from dragoman import plugins
-from dragoman.errors import UserError
-from dragoman.folders import MANIFEST, Format, read_sealed, remove, write_sealed
+from dragoman.errors import DamagedError, ReadOnlyError, reason
+from dragoman.folders import MANIFEST, Format, read_sealed, remove, sha256, write_sealed
 from dragoman.settings import make
 from dragoman.stores import STORES, Store
 
@@ -74,6 +76,19 @@ class IndexInfo:
         return self.folder / "generations" / self.generation
 
 
+_HINTS = {name: hint for name, hint in get_type_hints(IndexInfo).items() if name != "folder"}
+
+
+def _fits(value: object, hint: Any) -> bool:
+    """Tell if a value that was read is of the type of its field."""
+    if isinstance(hint, UnionType):
+        return any(_fits(value, one) for one in get_args(hint))
+    kind = get_origin(hint) or hint
+    if kind is tuple:
+        return isinstance(value, tuple) and all(isinstance(one, str) for one in value)
+    return isinstance(value, dict) if kind is Mapping else type(value) is kind
+
+
 def read_info(folder: Path) -> IndexInfo:
     """Read the manifest. Raises UserError where the folder holds no complete index, or a damaged one."""
     manifest, rebuild = INDEX.read(folder), INDEX.make.replace("{folder}", str(folder))
@@ -81,11 +96,27 @@ def read_info(folder: Path) -> IndexInfo:
     try:
         values = {name: manifest[name] for name in names} | {"languages": tuple(manifest["languages"])}
         info = IndexInfo(folder=folder, **values)
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{folder / MANIFEST} is damaged ({error!r}). Rebuild the index: {rebuild}") from None
+        if wrong := [name for name, hint in _HINTS.items() if not _fits(getattr(info, name), hint)]:
+            raise TypeError(f"{wrong[0]} is {values[wrong[0]]!r}")
+        # Of names that lead elsewhere, other files would be read.
+        for name in (info.generation, info.calibration["file"] if info.calibration else info.generation):
+            if not re.fullmatch(r"\w[\w.-]*", str(name)):
+                raise ValueError(f"{name!r} is no name")
+    except (KeyError, TypeError, ValueError) as error:
+        raise DamagedError(
+            f"{folder / MANIFEST} is damaged ({reason(error)}). Rebuild the index: {rebuild}"
+        ) from None
     if not info.place.is_dir():
-        raise UserError(f"{folder} lacks {info.place.relative_to(folder)}. Rebuild the index: {rebuild}")
+        raise DamagedError(f"{folder} lacks {info.place.relative_to(folder)}. Rebuild the index: {rebuild}")
     return info
+
+
+def calibration_name(file: Path) -> str:
+    """Name a calibration in an index by its content.
+
+    So who reads the manifest of before still finds the one that it names, and none is taken for another.
+    """
+    return f"calibration-{sha256(file)[:12]}.json"
 
 
 def write_info(info: IndexInfo) -> None:
@@ -108,13 +139,27 @@ def complete_settings(store: str, given: Mapping[str, object]) -> dict[str, Any]
 
 
 def open_generation(info: IndexInfo) -> Store:
-    """Open the store of the generation that `info` names; what is missing is made."""
+    """Open the store of the generation that `info` names; what is missing of a new one is made.
+
+    Raises DamagedError where the manifest names it, so that it was whole once, and nothing is there.
+    """
     module = store_module(info.backend)
-    config = module.Config(**info.settings)
+    try:
+        config = module.Config(**info.settings)
+    except TypeError as error:
+        said = f"{info.folder / MANIFEST} is damaged (settings: {reason(error)})."
+        raise DamagedError(f"{said} {INDEX.mend(info.folder)}") from None
+    make = not _is_named(info)
     if not (info.place / ABOUT).is_file():
-        write_sealed(info.place / ABOUT, {"backend": info.backend, "settings": info.settings})
-    opened: Store = module.open_store(info.place, config, info.width, info.generation)
+        # It is read only to drop the store, which takes writing as well.
+        with suppress(ReadOnlyError):
+            write_sealed(info.place / ABOUT, {"backend": info.backend, "settings": info.settings})
+    opened: Store = module.open_store(info.place, config, info.width, info.generation, make)
     return opened
+
+
+def _is_named(info: IndexInfo) -> bool:
+    return (info.folder / MANIFEST).is_file() and INDEX.peek(info.folder)["generation"] == info.generation
 
 
 def generation_name(folder: Path, image_fingerprint: str, backend: str, settings: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ Memory holds their ids, their tables of metadata, and of a corpus its captions.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,11 +20,14 @@ from dragoman.corpus.corpus import CORPUS, Corpus
 from dragoman.corpus.features import FeatureSet
 from dragoman.errors import UserError
 from dragoman.folders import MANIFEST
+from dragoman.languages import comparable
+from dragoman.media.file_state import UNKNOWN
 from dragoman.media.folder import OWN, MediaFolder, NoteError
 from dragoman.media.frames import Frames, frames
 from dragoman.media.listing import Listing, kind_of
 from dragoman.metadata import column_values
 from dragoman.records import KINDS, Kind, Value
+from dragoman.stores.checks import check_caption, check_field
 
 BY_PEOPLE = 2.0
 """Worth of a person's caption; the machine's has its trust, 0 to 1."""
@@ -51,10 +54,18 @@ class Notes(NamedTuple):
     def of(
         cls, metadata: Mapping[str, Value], texts: Mapping[str, Sequence[str]], faults: Sequence[str] = ()
     ) -> Notes:
-        """Tell the first caption of each language from the others."""
-        more = {lang: tuple(several[1:]) for lang, several in texts.items() if len(several) > 1}
-        first = {lang: several[0] for lang, several in texts.items()}
-        return cls(metadata, first, more, tuple(faults))
+        """Tell the first caption of each language from the others, without what no store can hold."""
+        # The picture is sound: it is found by its pixels, whatever is said of it.
+        told = list(faults)
+        fields = {name: value for name, value in metadata.items() if _holds(check_field, name, value, told)}
+        kept = {
+            lang: good
+            for lang, several in texts.items()
+            if (good := [text for text in several if _holds(check_caption, lang, text, told)])
+        }
+        more = {lang: tuple(several[1:]) for lang, several in kept.items() if len(several) > 1}
+        first = {lang: several[0] for lang, several in kept.items()}
+        return cls(fields, first, more, tuple(f"indexed, but without {fault}" for fault in told))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,8 +95,11 @@ class Items(ABC):
     """Absolute; the paths of entries are relative to it."""
     faults: Sequence[Rejected]
     """Files that were found and are no items."""
-    left_out: Sequence[str] = ()
-    """Lines on what the rules leave out."""
+
+    @property
+    def left_out(self) -> Sequence[str]:
+        """Lines on what the rules leave out, once the notes of all items are read."""
+        return ()
 
     @abstractmethod
     def __len__(self) -> int:
@@ -130,7 +144,7 @@ def open_items(
         raise UserError(f"{media} is no folder. Give a folder of images, or a corpus.")
     # Entries have paths below the root, which must not change with the way to it.
     found = MediaFolder(media.resolve(), exclude)
-    return FolderItems(found, lang or str(trained.get("source", "en")), whole_videos)
+    return FolderItems(found, lang or comparable(str(trained.get("source", "en"))), whole_videos)
 
 
 class FolderItems(Items):
@@ -149,11 +163,14 @@ class FolderItems(Items):
             table = file.relative_to(self.root).as_posix()
             self.faults.append(Rejected(table, table, f"line {line}: {reason}" if line else reason))
         # No fault here, as for a corpus, whose captions they might be: the pictures are found without them.
-        strays = Listing()
+        self._strays = Listing()
         for path in media.strays:
-            strays.leave_out(path, "texts that belong to no image or video")
-        self.left_out = [*media.left_out(), *strays.left_out()]
+            self._strays.leave_out(path, "texts that belong to no image or video")
         self._ids = [one for one in media.ids if one not in out]
+
+    @property
+    def left_out(self) -> Sequence[str]:
+        return [*self._media.left_out(), *self._strays.left_out()]
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -170,7 +187,6 @@ class FolderItems(Items):
         found: dict[str, list[str]] = {}
         metadata: Mapping[str, Value] = {}
         faults = []
-        # The picture is sound: it is found by its pixels, whatever somebody wrote beside it.
         for texts in self._media.texts(item.item_id):
             try:
                 for line in texts.lines():
@@ -184,7 +200,7 @@ class FolderItems(Items):
             metadata = self._media.metadata(item.item_id)
         except NoteError as error:
             faults.append(f"its metadata: {error}")
-        return Notes.of(metadata, found, [f"indexed, but without {fault}" for fault in faults])
+        return Notes.of(metadata, found, faults)
 
 
 class CorpusItems(Items):
@@ -192,7 +208,7 @@ class CorpusItems(Items):
 
     def __init__(self, corpus: Corpus, trained: Mapping[str, Any], whole: bool) -> None:
         """If `whole`, videos are not cut."""
-        self.root, self.faults = corpus.folder.resolve(), ()
+        self.root, self._corpus = corpus.folder.resolve(), corpus.folder
         # PyArrow compares bytes of UTF-8, whose order is that of code points.
         items = corpus.items.take(pc.sort_indices(corpus.items["item_id"]))
         self._row = {item_id: row for row, item_id in enumerate(items["item_id"].to_pylist())}
@@ -205,6 +221,7 @@ class CorpusItems(Items):
         self._features, self._whole = features_of(corpus, trained), whole
         known = () if self._features is None else self._features.ids
         self._feature_row = {item_id: row for row, item_id in enumerate(known)}
+        self.faults = [] if self._features is None else list(self._outdated(self._features))
 
     def __len__(self) -> int:
         return len(self._row)
@@ -212,9 +229,12 @@ class CorpusItems(Items):
     def walk(self, kind: Kind) -> Iterator[MediaItem]:
         # Frames without times cannot be played from anywhere: such a video stays one entry.
         untimed = self._features is not None and self._features.times is None
+        # The mean of a video is no moment of it: to be cut, it is decoded.
+        is_mean = self._features is not None and self._features.averages_videos
+        is_kept = not (kind == "video" and is_mean and not self._whole)
         for item_id, row in self._row.items():
             if self._kinds[row] == kind:
-                is_frozen = item_id in self._feature_row
+                is_frozen = is_kept and item_id in self._feature_row
                 yield MediaItem(
                     item_id=item_id,
                     kind=kind,
@@ -229,6 +249,17 @@ class CorpusItems(Items):
         found = {name: values[row] for name, values in self._metadata.items()}
         metadata = {name: value for name, value in found.items() if value is not None}
         return Notes.of(metadata, self._captions.get(item.item_id, {}))
+
+    def _outdated(self, features: FeatureSet) -> Iterator[Rejected]:
+        """Tell of items whose file was replaced since their vectors were extracted."""
+        for item_id, made in zip(features.ids, features.files, strict=True):
+            row = self._row.get(item_id)
+            path = None if row is None else self._paths[row]
+            if row is None or path is None or "://" in path or made == UNKNOWN:
+                continue
+            if not made.is_content(made.now(self._kinds[row], self.root / path)):
+                reason = "indexed, but by the vector of a file that was replaced since: dragoman features"
+                yield Rejected(item_id, path, f"{reason} {self._corpus}")
 
     def frozen(self, item: MediaItem) -> NDArray[np.floating] | Frames:
         assert self._features is not None
@@ -251,6 +282,15 @@ def features_of(corpus: Corpus, trained: Mapping[str, Any]) -> FeatureSet | None
     if isinstance(made_by, dict) and isinstance(expected, dict):
         return found if made_by.get("fingerprint") == expected.get("fingerprint") else None
     return found
+
+
+def _holds(check: Callable[[str, Any, str], None], name: str, value: object, told: list[str]) -> bool:
+    try:
+        check(name, value, "it")
+    except UserError as error:
+        told.append(f"what cannot be stored: {error}")
+        return False
+    return True
 
 
 def _leads_out(file: Path, root: Path) -> bool:

@@ -19,11 +19,12 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from dragoman.errors import UserError
-from dragoman.folders import MANIFEST, sha256, sole_writer, write_text
+from dragoman.errors import MissingExtraError, UserError
+from dragoman.folders import MANIFEST, read_sealed, remove_torn, sole_writer, write_text
 from dragoman.index.entries import PAGE, State, walk
 from dragoman.index.folder import (
     IndexInfo,
+    calibration_name,
     complete_settings,
     generation_name,
     open_generation,
@@ -36,6 +37,7 @@ from dragoman.index.plan import make_plan
 from dragoman.index.reading import ItemReader
 from dragoman.index.update import Done, Update
 from dragoman.index.uploads import finish_changes, has_changes
+from dragoman.languages import canonical_tag
 from dragoman.media.images import DECODING, Decoding, ImageError
 from dragoman.models.identity import CALIBRATION, languages_of, model_in
 from dragoman.progress import bar
@@ -76,6 +78,13 @@ class IndexOptions:
     reject_file: str | Path | None = None
     """List what is rejected here as well."""
 
+    def __post_init__(self) -> None:
+        if self.lang is not None:
+            try:
+                object.__setattr__(self, "lang", canonical_tag(self.lang))
+            except ValueError as error:
+                raise UserError(f"--lang: {error}") from None
+
 
 DEFAULTS = IndexOptions()
 
@@ -113,6 +122,7 @@ def index_media(
             with open_generation(before) as store:
                 finish_changes(folder, store)
         info = _next_info(folder, model, items.root, before, options)
+        remove_torn(info.place)
         load = partial(load_encoder, model, options.device, info.vision)
         reader = ItemReader(items, load, options.decoding)
         swapped = before is not None and before.generation != info.generation
@@ -254,8 +264,10 @@ def _batch_size(model: Path, device: str) -> int:
     """Choose as for features: on a CPU, larger batches are slower."""
     if device == "cpu" or model_config(model)["model_type"] == "dragoman-onnx":
         return 4
-    from dragoman.models.vision import checked_device
-
+    try:
+        from dragoman.models.vision import checked_device
+    except MissingExtraError:  # without PyTorch there is the CPU alone
+        return 4
     return 4 if checked_device(device) == "cpu" else 64
 
 
@@ -268,15 +280,13 @@ def _with_calibration(info: IndexInfo, model: Path, before: IndexInfo | None) ->
     if not source.is_file():
         same = before is not None and before.fingerprint == info.fingerprint
         return dataclasses.replace(info, calibration=before.calibration) if before and same else info
-    content = source.read_text(encoding="utf-8")
-    stored = json.loads(content)
+    stored = read_sealed(source, "Make it anew: dragoman calibrate RUN CORPUS")
     if stored.get("fingerprint") != info.fingerprint:
         log.warning("%s is of another model and is left out. Make it anew: dragoman calibrate", source)
         return info
-    # Named by its content: who reads the manifest of before still finds the calibration that it names.
-    file = f"calibration-{sha256(source)[:12]}.json"
-    if not (info.folder / file).is_file():
-        write_text(info.folder / file, content)
+    file = calibration_name(source)
+    if not (info.folder / file).is_file() or calibration_name(info.folder / file) != file:
+        write_text(info.folder / file, source.read_text(encoding="utf-8"))
     summary = {name: stored[name] for name in ("false_accepts", "collection")}
     return dataclasses.replace(
         info, calibration={"file": file, "languages": sorted(stored["languages"]), **summary}

@@ -8,6 +8,7 @@ F frames, X width of what the model sees in a frame, D of the vision tower, J jo
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 import threading
@@ -22,10 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dragoman.errors import UserError
-from dragoman.index.entries import END, START, State, frozen_state, moment_id, notes_digest, place_of
+from dragoman.index.entries import END, START, State, frozen_state, moment_id, notes_digest
 from dragoman.index.items import Items, Notes, Rejected
 from dragoman.index.plan import Task
-from dragoman.media.images import Decoding, ImageError, image_header, open_image, orientation
+from dragoman.media.file_state import place_of
+from dragoman.media.images import Decoding, ImageError, image_header, open_image, size_as_seen
 from dragoman.records import Entry, Value
 from dragoman.retrievers.videos import encode_videos
 
@@ -35,9 +37,10 @@ if TYPE_CHECKING:
     from dragoman.retrievers.base import Encoder
 
 _EXIF, _TAKEN, _STORED = 0x8769, 0x9003, 0x0132
-_ON_ITS_SIDE = (5, 6, 7, 8)
 _DATE = re.compile(r"(1[89]\d\d|20\d\d):(0[1-9]|1[0-2]):(0[1-9]|[12]\d|3[01])\b")
 
+MOST_PAGES = 1000
+"""Pages of a scan that are counted."""
 NO_FILE = "neither a file nor a vector in the feature set of the model"
 NO_DOWNLOADS = "a URI, not a file: download it and give its path"
 
@@ -187,18 +190,30 @@ def _named(path: str | None) -> dict[str, Value]:
 
 
 def _said(content: bytes) -> dict[str, Value]:
-    """Width and height as the picture is seen, and when it was taken, where the camera said so."""
+    """Width and height as the picture is seen, pages of a scan that has several, of which the first is the
+    item, and when it was taken, where the camera said so."""
     try:
         with image_header(content) as image:
-            width, height = image.size
-            if orientation(image) in _ON_ITS_SIDE:
-                width, height = height, width
-            taken = _taken(image)
+            width, height = size_as_seen(image)
+            taken, pages = _taken(image), _pages(image)
     except ImageError:
         return {}
     date = _DATE.match(taken)
     found: dict[str, Value] = {"width": width, "height": height}
+    if pages > 1:
+        found["pages"] = pages
     return found | ({"year": int(date[1]), "date": "-".join(date.groups())} if date else {})
+
+
+def _pages(image: Image) -> int:
+    """Count the pages of a TIFF, up to `MOST_PAGES`; 1 of all other images."""
+    count = 1
+    # Not n_frames, which looks at all of a file that may have millions.
+    with contextlib.suppress(Exception):
+        while image.format == "TIFF" and count < MOST_PAGES:
+            image.seek(count)
+            count += 1
+    return count
 
 
 def _taken(image: Image) -> str:

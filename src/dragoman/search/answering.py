@@ -5,6 +5,7 @@ Q queries, J width of the vectors, P parts of texts, I images, K hits.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
@@ -15,7 +16,7 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from dragoman.errors import UserError
+from dragoman.errors import UnknownError, UserError
 from dragoman.index.entries import video_id, video_of
 from dragoman.media.video import VideoPart
 from dragoman.records import Hit
@@ -94,6 +95,8 @@ def _shows(query: Query) -> bool:
 def _read(query: Query, trained: Sequence[str]) -> _Read:
     if not 1 <= query.k <= MAX_HITS:
         raise UserError(f"k must lie in 1..{MAX_HITS}, got {query.k}.")
+    if query.min_score is not None and math.isnan(query.min_score):
+        raise UserError("min_score is not a number, so no hit could reach it. Leave it out, or give one.")
     text = parse_text(query.text)
     if not text.wanted and not _shows(query):
         only = "only subtracts" if text.subtracted else "is empty"
@@ -188,7 +191,7 @@ def _vectors_of_items(store: Store, item_ids: Sequence[str]) -> Floats:
     except KeyError:
         entries = store.get(item_ids)
         lost = next((i for i, entry in zip(item_ids, entries, strict=True) if entry is None), item_ids[0])
-        raise UserError(
+        raise UnknownError(
             f"The index holds no item {lost!r}. Give the id of an item, as hits show it."
         ) from None
 

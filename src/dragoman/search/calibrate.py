@@ -20,8 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dragoman.corpus.corpus import Corpus
+from dragoman.corpus.features import FeatureSet
 from dragoman.errors import MissingExtraError, UserError
+from dragoman.folders import require_writable, sole_writer
 from dragoman.index.items import features_of
+from dragoman.languages import comparable
 from dragoman.models.identity import CALIBRATION, model_in
 from dragoman.retrievers.loading import load_encoder, model_config, model_fingerprint
 from dragoman.search.calibration import Calibration, Judgement, evidence, odds_of, relevance
@@ -81,9 +84,13 @@ def calibrate(
     if not 0 < false_accepts < 1:
         raise UserError(f"false accepts must lie between 0 and 1, got {false_accepts}")
     folder, opened = Path(run), Corpus.open(corpus)
-    trained = model_config(folder)["trained"]
-    images, vectors_ID = images_of(opened, trained, split)
-    captions = captions_of(opened, images, languages, str(trained.get("source", "")))
+    home, trained = model_in(folder), model_config(folder)["trained"]
+    require_writable(home)  # told before the work
+    seen, features = seen_by(opened, trained, split)
+    images, vectors_ID = images_of(seen, features, split)
+    # Under the form in which queries name their language.
+    wanted, source = tuple(map(comparable, languages)), comparable(str(trained.get("source", "")))
+    captions = captions_of(seen, images, wanted, source)
     encoder = load_encoder(folder, device)
     image_IJ = encoder.encode_features(vectors_ID)
     step = max(len(images) // BACKGROUND, 1)
@@ -103,8 +110,10 @@ def calibrate(
         collection=len(images) // 2,
         growth=growth_of(asked, shared.weights, false_accepts),
         false_accepts=false_accepts,
+        without_vectors=seen.without_vectors,
     )
-    calibration.write(model_in(folder) / CALIBRATION)
+    with sole_writer(home):
+        calibration.write(home / CALIBRATION)
     return calibration
 
 
@@ -245,16 +254,23 @@ def _judgement(weights_F: Floats, odds: float, queries: int) -> Judgement:
     )
 
 
-def images_of(corpus: Corpus, trained: Mapping[str, Any], split: str) -> tuple[list[str], Floats]:
-    """Read ids and frozen vectors of the images of a split, evenly spaced where there are too many."""
+def seen_by(corpus: Corpus, trained: Mapping[str, Any], split: str) -> tuple[Corpus, FeatureSet]:
+    """Return the corpus without what the model cannot see of a split, and its feature set of the corpus.
+
+    Raises UserError where there is no such set, or it lacks more than half of the split.
+    """
     features = features_of(corpus, trained)
     if features is None:
         raise UserError(
             f"{corpus.folder} lacks the feature set {trained.get('features')!r} that the model reads. "
             f"Make it: dragoman features {corpus.folder} --encoder FOLDER --name {trained.get('features')}"
         )
-    have = set(features.ids)
-    ids = [one for one in corpus.split(split)["item_id"].to_pylist() if one in have]
+    return corpus.with_vectors(features, split), features
+
+
+def images_of(corpus: Corpus, features: FeatureSet, split: str) -> tuple[list[str], Floats]:
+    """Read ids and frozen vectors of the images of a split, evenly spaced where there are too many."""
+    ids = corpus.split(split)["item_id"].to_pylist()
     # Rounded up, so that no more than IMAGES are left.
     ids = ids[:: -(-len(ids) // IMAGES)] if ids else []
     if len(ids) < FEWEST:

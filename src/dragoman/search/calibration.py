@@ -11,18 +11,20 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dragoman.errors import UserError
+from dragoman.errors import DamagedError, UserError
 from dragoman.folders import read_sealed, write_sealed
+from dragoman.index.folder import IndexInfo, calibration_name
 from dragoman.records import Hit
 
 FORMAT_VERSION = 1
+MAKE = "Make it anew: dragoman calibrate RUN CORPUS"
 _PLAIN = ("fingerprint", "collection", "growth", "false_accepts")
 Floats = NDArray[np.floating]
 
@@ -56,6 +58,8 @@ class Calibration:
     """Gain of the thresholds, in log odds, as those become e times as many."""
     false_accepts: float
     """Share of queries without an answer that are taken to have one, in every language."""
+    without_vectors: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """By split the images that were left out with their captions, as they have no vectors."""
 
     def judged(self, hits: Sequence[Hit], vector_J: Floats, lang: str, count: int) -> tuple[list[Hit], bool]:
         """Give the hits of a query their relevance, and tell if any is likely to answer it.
@@ -85,15 +89,21 @@ class Calibration:
             "languages": {lang: asdict(one) for lang, one in sorted(self.languages.items())},
             "background": {"shape": half.shape, "float16": base64.b64encode(half.tobytes()).decode()},
         }
+        if self.without_vectors:
+            stored["without_vectors"] = self.without_vectors
         write_sealed(file, stored)
 
     @classmethod
     def read(cls, file: Path) -> Calibration:
-        """Read `calibration.json`. Raises UserError where it is missing, damaged or of a newer format."""
+        """Read `calibration.json`. Raises UserError for a newer format, DamagedError where it is missing or
+        damaged."""
+        stored = read_sealed(file, MAKE)
         try:
-            stored = read_sealed(file, "Make it anew: dragoman calibrate RUN CORPUS")
-            if stored["format_version"] > FORMAT_VERSION:
-                raise ValueError(f"format version {stored['format_version']}")
+            if (version := int(stored["format_version"])) > FORMAT_VERSION:
+                raise UserError(
+                    f"{file} has format version {version}, but this dragoman reads up to {FORMAT_VERSION}. "
+                    "Upgrade it: pip install --upgrade dragoman"
+                )
             content = base64.b64decode(stored["background"]["float16"], validate=True)
             background = np.frombuffer(content, "<f2").reshape(stored["background"]["shape"])
             return cls(
@@ -104,11 +114,29 @@ class Calibration:
                 collection=int(stored["collection"]),
                 growth=float(stored["growth"]),
                 false_accepts=float(stored["false_accepts"]),
+                without_vectors=dict(stored.get("without_vectors", {})),
             )
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UserError(
-                f"{file} cannot be read ({error!r}). Make it anew: dragoman calibrate RUN CORPUS"
-            ) from None
+        except UserError:
+            raise
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DamagedError(f"{file} is damaged ({error!r}). {MAKE}") from None
+
+    @classmethod
+    def of_index(cls, info: IndexInfo) -> Calibration | None:
+        """Read the calibration that an index names, if it names one.
+
+        Raises UserError as `read`, and where it is of another model, or not the one that was named.
+        """
+        if info.calibration is None:
+            return None
+        file = info.folder / str(info.calibration["file"])
+        found = cls.read(file)
+        if found.fingerprint != info.fingerprint or file.name != calibration_name(file):
+            raise DamagedError(
+                f"{file} is another calibration than that of this index. Let the index have its own: "
+                f"dragoman index {info.model} {info.media or 'MEDIA'} --out {info.folder}"
+            )
+        return found
 
 
 def evidence(cosine_K: Floats, background_B: Floats) -> Floats:

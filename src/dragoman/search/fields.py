@@ -56,9 +56,10 @@ class KnownFields:
         if not examples:
             return _unknown(self._store, field)
         sort, text = _sort(value), examples.get(_TEXT)
-        if sort == _NUMBER and text is not None:
+        if sort != _TEXT and text is not None:
+            asked = f"the number {value}" if sort == _NUMBER else str(value).lower()
             return (
-                f"{field} holds texts, such as {_short(text)!r}, and the number {value} is compared with "
+                f"{field} holds texts, such as {_short(text)!r}, and {asked} is compared with "
                 f'none of them. Quote a text as it is written: {field}="{_short(text)}".'
             )
         if sort not in examples:
@@ -69,6 +70,8 @@ class KnownFields:
             )
         if sort == _TEXT and _NUMBER in examples and _reads_as_number(str(value)):
             return f"{field} holds numbers as well, such as {examples[_NUMBER]!r}, and {value!r} is a text."
+        if sort == _TEXT and _TRUTH in examples and str(value).lower() in ("true", "false"):
+            return f"{field} holds true and false as well, and {value!r} is a text."
         return None
 
     def _examples(self, field: str) -> dict[str, Scalar]:

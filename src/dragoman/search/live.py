@@ -200,12 +200,11 @@ class LiveIndex:
             shared = before.shared
         else:
             shared = _Shared(open_generation(info))
-        calibration = info.calibration and Calibration.read(self.folder / str(info.calibration["file"]))
         return Opened(
             info=info,
             model=model,
             videos=videos,
-            calibration=calibration or None,
+            calibration=Calibration.of_index(info),
             shared=shared,
             stamp=stamp,
         )

@@ -29,11 +29,30 @@ MAX_CHARACTERS = 1000
 MAX_PARTS = 20
 """Most parts that are added and subtracted; more is text."""
 
-ADDED, SUBTRACTED = "+＋", "−－-"
-"""With the forms that East Asian and mathematical input methods give."""
+ADDED, SUBTRACTED = "+＋﹢", "−－﹣‐‑-"
+"""With the forms that East Asian and mathematical input methods give, and hyphens of word processors."""
+# As keyboards of telephones and word processors set them, by language.
+_QUOTES = (
+    '""',
+    "“”",
+    "„“",
+    "„”",
+    "””",
+    "«»",
+    "»«",
+    "‹›",
+    "＂＂",
+    "〝〞",
+    "「」",
+    "『』",
+    "''",
+    "‘’",
+    "‚‘",
+    "’’",
+)
+_PHRASE = "|".join(f"{two[0]}([^{two}]*[^{two}\\s][^{two}]*){two[1]}" for two in _QUOTES)
 _PART = re.compile(
-    rf"(?:(?<=\s)|^)(?P<sign>[{ADDED}{SUBTRACTED}])"
-    r"""(?:"(?P<straight>[^"]*[^"\s][^"]*)"|“(?P<curly>[^“”]*[^“”\s][^“”]*)”|(?P<word>[^\W\d_]\S*))(?=\s|$)"""
+    rf"(?:(?<=\s)|^)(?P<sign>[{ADDED}{SUBTRACTED}])(?:{_PHRASE}|(?P<word>[^\W\d_]\S*))(?=\s|$)"
 )
 
 
@@ -124,7 +143,7 @@ def parse_text(text: str) -> QueryText:
     signed: dict[bool, list[str]] = {True: [], False: []}
 
     def take(found: re.Match[str]) -> str:
-        part = next(part for part in found.group("straight", "curly", "word") if part is not None)
+        part = next(part for part in found.groups()[1:] if part is not None)
         if len(signed[True]) + len(signed[False]) == MAX_PARTS:
             return found[0]
         signed[found["sign"] in ADDED].append(_spaced(part))

@@ -8,9 +8,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,9 +69,13 @@ class Searcher:
         """The store of the index as it is at each call, also after a swap. It is not yours to close."""
         return LiveStore(self._live, self.writing)
 
-    def search(self, query: Query | str) -> Answer:
-        """Answer one query, or a text with all options as they are by default. Raises as `search_many`."""
-        return self.search_many([Query(text=query) if isinstance(query, str) else query])[0]
+    def search(self, query: Query | str = "", **options: Any) -> Answer:
+        """Answer one query: a `Query`, or its text and other fields, as in `search("um cão", k=5)`.
+
+        Raises as `search_many`, and TypeError for an option that is no field of `Query`.
+        """
+        asked = Query(text=query, **options) if isinstance(query, str) else replace(query, **options)
+        return self.search_many([asked])[0]
 
     def search_many(self, queries: Sequence[Query]) -> list[Answer]:
         """Answer several queries, encoded together, and searched together where k and filter agree.
@@ -106,8 +111,11 @@ class Searcher:
         if media is None:
             return None
         # Links are followed before the comparison: the service sends these files to strangers.
-        root = Path(media).resolve()
-        file = (root / entry.path).resolve()
+        try:
+            root = Path(media).resolve()
+            file = (root / entry.path).resolve()
+        except (OSError, RuntimeError):  # a link to itself
+            return None
         return file if file.is_relative_to(root) and file != root else None
 
     def add(

@@ -13,6 +13,10 @@ from pathlib import Path
 
 from dragoman.errors import UserError
 
+OPEN = ("/", "/healthz", "/readyz")
+SAFE = ("GET", "HEAD", "OPTIONS")
+READS = (*SAFE, "POST")
+"""Every POST of this service asks; PUT and DELETE change."""
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 PREFIX = "dragoman_"
 _LINE = re.compile(r"([0-9a-f]{64})(?:\s+#.*)?")
@@ -103,3 +107,12 @@ class Access:
     """Origin whose pages may ask. May be repeated."""
     media_root: tuple[str, ...] = ()
     """Folder whose files may be given, beside the one that was indexed. May be repeated."""
+
+    def needs_key(self, method: str, path: str) -> bool:
+        """Tell if a request must bring a key."""
+        if self.keys is None:
+            return False
+        if method not in READS:
+            return True
+        public = path in OPEN or path.startswith("/page/") or (self.public_search and path != "/metrics")
+        return not public

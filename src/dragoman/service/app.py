@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import anyio
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI, Request
 from fastapi.datastructures import Default
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse, Response
@@ -22,11 +23,12 @@ from dragoman.search.query import Query
 from dragoman.search.searcher import Searcher
 from dragoman.service import collection, items, schemas, searching, status
 from dragoman.service.access import Access
+from dragoman.service.bodies import media_fields
 from dragoman.service.collection import State
 from dragoman.service.config import ServiceSettings
 from dragoman.service.layers import Edge, Guard, Limits
 from dragoman.service.metrics import Metrics, Observed
-from dragoman.service.problems import install_handlers
+from dragoman.service.problems import Problem, install_handlers
 from dragoman.service.threads import Slots, in_thread
 from dragoman.service.thumbnails import FORMATS, Thumbnails
 
@@ -69,6 +71,7 @@ ORIGINAL: Answers = {
         "content": _content(*sorted({*items.MEDIA_TYPES.values(), items.BYTES})),
     },
     206: {"description": "A range of it", "content": _content("*/*")},
+    304: UNCHANGED,
 }
 PUT: Answers = {
     200: {"description": "An item was replaced", "model": schemas.Item},
@@ -118,7 +121,14 @@ def create_app(searchers: Mapping[str, Searcher], config: ServiceSettings, acces
             await anyio.to_thread.run_sync(one.close)
 
     app = FastAPI(
-        title="Dragoman", version=version("dragoman"), docs_url=None, redoc_url=None, lifespan=lifespan
+        title="Dragoman",
+        version=version("dragoman"),
+        docs_url=None,
+        redoc_url=None,
+        # To an address made of the Host that was sent, and without the path that a proxy cuts off.
+        redirect_slashes=False,
+        dependencies=[Depends(require_address)],
+        lifespan=lifespan,
     )
     app.state.page = status.files()
     app.state.service = State(
@@ -133,7 +143,7 @@ def create_app(searchers: Mapping[str, Searcher], config: ServiceSettings, acces
     for route in ROUTES:
         _add(app, route)
     install_handlers(app)
-    _describe_bodies(app, config)
+    _describe(app, config, access)
     # The last one that is added is the first one that a request meets.
     app.add_middleware(Limits, config=config)
     app.add_middleware(Guard, access=access)
@@ -158,14 +168,31 @@ async def _warm(state: State) -> None:
             log.warning("collection %s does not answer yet: %s", one.name, error)
 
 
+async def require_address(request: Request) -> None:
+    """Raise Problem 422 for a parameter of the address that counts for nothing: misspelt, or given twice."""
+    route = request.scope["route"]
+    if not route.path.startswith("/v1/"):
+        return  # the page keeps its own state in its address
+    if request.method in ("PUT", "DELETE"):
+        items.check_whole(request)
+    known = {one.alias for one in route.dependant.query_params}
+    for name, count in Counter(name for name, _ in request.query_params.multi_items()).items():
+        if name not in known:
+            takes = f"Those known here are {', '.join(sorted(known))}." if known else "There are none here."
+            raise Problem(422, f"There is no parameter {name[:100]!r}. {takes}")
+        if count > 1:
+            raise Problem(422, f"The parameter {name} is given twice.")
+
+
 def _add(app: FastAPI, route: Route) -> None:
     extra: dict[str, Any] = {}
     if route.body is not None:
-        schema = {"$ref": f"#/components/schemas/{route.body.__name__}"}
-        types = ["application/json"]
-        if "image" in route.body.model_fields:
-            types.append("multipart/form-data")
-        content = {one: {"schema": schema} for one in types}
+        content: dict[str, Any] = {"application/json": {"schema": _reference(route.body.__name__)}}
+        if media := media_fields(route.body):
+            content["multipart/form-data"] = {
+                "schema": _reference(_form_name(route.body)),
+                "encoding": {name: {"contentType": f"{name}/*"} for name in media},
+            }
         extra["requestBody"] = {"required": True, "content": content}
     app.add_api_route(
         route.path,
@@ -176,19 +203,30 @@ def _add(app: FastAPI, route: Route) -> None:
         # Of a class without a type of its own, so that nothing is described as JSON that is none.
         response_class=Default(JSONResponse) if route.sends is None else Response,
         status_code=204 if route.sends is DELETED else 200,
-        responses={**(route.sends or {}), "default": PROBLEM},
+        responses={**(route.sends or {}), "4XX": PROBLEM, "5XX": PROBLEM},
         openapi_extra=extra if route.documented else None,
     )
+    if route.method == GET:
+        # What can be read can be asked for without its content (RFC 9110, section 9.1).
+        app.add_api_route(route.path, route.endpoint, methods=["HEAD"], include_in_schema=False)
+
+
+REFERENCE = "#/components/schemas/{model}"
+
+
+def _reference(model: str) -> dict[str, str]:
+    return {"$ref": REFERENCE.format(model=model)}
 
 
 PROBLEM = {
     "description": "Problem details (RFC 9457)",
-    "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}},
+    "content": {"application/problem+json": {"schema": _reference("ProblemDetails")}},
 }
 
 
-def _describe_bodies(app: FastAPI, config: ServiceSettings) -> None:
-    """Add to OpenAPI the schemas of bodies that routes read by themselves, with the limits that are set."""
+def _describe(app: FastAPI, config: ServiceSettings, access: Access) -> None:
+    """Add to OpenAPI the schemas of bodies that routes read by themselves, with the limits that are set, and
+    which routes need a key."""
     made = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -196,7 +234,7 @@ def _describe_bodies(app: FastAPI, config: ServiceSettings) -> None:
             described = made()
             read = [route.body for route in ROUTES if route.body is not None]
             models = [(model, "validation") for model in (*read, schemas.ProblemDetails)]
-            _, found = models_json_schema(models, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
+            _, found = models_json_schema(models, ref_template=REFERENCE)  # type: ignore[arg-type]
             bodies = found["$defs"]
             search = bodies["SearchRequest"]["properties"]
             search["text"]["maxLength"] = config.max_query_length
@@ -207,8 +245,49 @@ def _describe_bodies(app: FastAPI, config: ServiceSettings) -> None:
             several |= {"minItems": 1, "maxItems": config.max_batch}
             for text in (one, several["items"]):
                 text["maxLength"] = config.max_query_length
+            for model in filter(media_fields, read):
+                bodies[_form_name(model)] = _as_form(bodies[model.__name__], media_fields(model))
             described.setdefault("components", {}).setdefault("schemas", {}).update(bodies)
+            for methods in described["paths"].values():
+                if "get" in methods:
+                    methods["head"] = _as_head(methods["get"])
+            _describe_keys(described, access)
         assert app.openapi_schema is not None
+        # Another model may have come with another generation of an index.
+        asked = app.openapi_schema["components"]["schemas"]["EmbeddingsRequest"]["properties"]
+        widths = {one.width for one in app.state.service.collections.values()}
+        asked["dimensions"]["anyOf"][0]["enum"] = sorted(widths)
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _describe_keys(described: dict[str, Any], access: Access) -> None:
+    """Say which routes need a key."""
+    if access.keys is None:
+        return
+    described["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+    for path, methods in described["paths"].items():
+        for method, one in methods.items():
+            if access.needs_key(method.upper(), path):
+                one["security"] = [{"key": []}]
+
+
+def _as_head(get: dict[str, Any]) -> dict[str, Any]:
+    """The description of HEAD where that of GET is known: the same answers without content."""
+    responses = {code: {"description": one["description"]} for code, one in get["responses"].items()}
+    return {**get, "operationId": f"head_of_{get['operationId']}", "responses": responses}
+
+
+def _form_name(model: type[schemas.Request]) -> str:
+    return model.__name__.replace("Request", "Form")
+
+
+def _as_form(body: dict[str, Any], media: Sequence[str]) -> dict[str, Any]:
+    """The schema of a body as a form: files as they are, and no null, which a form cannot say."""
+    fields = {}
+    for name, field in body["properties"].items():
+        kept = {key: value for key, value in field.items() if (key, value) != ("default", None)}
+        (given,) = [one for one in kept.pop("anyOf", [{}]) if one.get("type") != "null"]
+        fields[name] = given | kept | ({"format": "binary"} if name in media else {})
+    return {**body, "title": body["title"].replace("Request", "Form"), "properties": fields}

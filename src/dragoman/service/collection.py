@@ -16,6 +16,7 @@ from urllib.parse import quote, urlencode
 from fastapi import Request
 
 from dragoman.errors import UserError
+from dragoman.folders import can_write
 from dragoman.index.uploads import finish_changes, has_changes
 from dragoman.records import Entry, Scalar
 from dragoman.search.query import Answer, Query
@@ -53,6 +54,8 @@ class Collection:
         self.folder = searcher.info.folder
         self.languages = tuple(searcher.info.languages)
         """Languages that the model was trained on, as of the last search."""
+        self.width = searcher.info.width
+        """Width of the model's vectors, as of the last search or text."""
         self.facets = Facets(limit=config.facet_items, seconds=config.facet_seconds)
         self._worked = metrics.batched
         wait = config.batch_wait_ms / 1000
@@ -90,15 +93,22 @@ class Collection:
         return found
 
     def _answers(self, queries: list[Query]) -> list[Answer]:
-        self.languages = tuple(self.info.languages)
+        self._note_model()
         return self.searcher.search_many(queries)
 
     def _vectors(self, texts: list[str]) -> list[NDArray[np.float32]]:
-        _ = self.info
+        self._note_model()
         return list(self.searcher.encode_text(texts))
+
+    def _note_model(self) -> None:
+        info = self.info
+        self.languages, self.width = tuple(info.languages), info.width
 
     def finish_changes(self) -> None:
         """Remove uploaded files of changes that a kill cut off: somebody asked for their deletion."""
+        if not can_write(self.folder):
+            log.warning("collection %s: its folder cannot be written, so it takes no changes", self.name)
+            return
         if not has_changes(self.searcher.info.folder):
             return
         try:

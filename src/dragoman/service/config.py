@@ -36,6 +36,8 @@ class ServiceSettings:
     """Held open at once, or half of the files that the system allows; then the longest idle one is closed."""
     head_seconds: float = 10.0
     """For the head of a request to come in; then the connection is closed."""
+    stalled_seconds: float = 60.0
+    """Without a byte of an answer being taken; then the connection is closed."""
     decoding: int = 4
     """Images and videos decoded at once; with their megapixels this bounds their memory."""
     batch_size: int = 32

@@ -1,6 +1,6 @@
-"""Connections: how many there are, how long a request's head may take, and what they are told at the end.
+"""Connections: how many, how long a head may take or an answer that nobody reads, what is told at the end.
 
-uvicorn bounds neither of the first two, and ends a connection that answers after SIGTERM without a word.
+uvicorn bounds none of the first three, and ends a connection that answers after SIGTERM without a word.
 """
 
 from __future__ import annotations
@@ -37,18 +37,26 @@ def most_connections(config: ServiceSettings) -> int:
 
 def protocol(config: ServiceSettings) -> type[H11Protocol]:
     """The protocol of one server, whose connections know of each other."""
-    fields = {"seconds": config.head_seconds, "most": most_connections(config), "waiting": {}}
+    fields = {
+        "seconds": config.head_seconds,
+        "stalled": config.stalled_seconds,
+        "most": most_connections(config),
+        "waiting": {},
+    }
     return type("Connection", (Connection,), fields)
 
 
 class Connection(H11Protocol):
-    """A connection that waits for a head no longer than it may, and makes room when there are too many."""
+    """A connection that waits no longer than it may, and makes room when there are too many."""
 
     seconds: ClassVar[float]
+    stalled: ClassVar[float]
     most: ClassVar[int]
     waiting: ClassVar[dict[Connection, None]]
     """Those that no request came from, or none since their last answer; the longest waiting first."""
     _clock: asyncio.TimerHandle | None = None
+    _look: asyncio.TimerHandle | None = None
+    """At whether the client reads on, while it is behind."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -83,8 +91,17 @@ class Connection(H11Protocol):
             if self.conn.trailing_data[0]:
                 self._start_clock()
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._look_at_reader(None)
+
+    def resume_writing(self) -> None:
+        self._stop_looking()
+        super().resume_writing()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
+        self._stop_looking()
         super().connection_lost(exc)
 
     def send_400_response(self, msg: str) -> None:
@@ -119,6 +136,20 @@ class Connection(H11Protocol):
         if self._clock is not None:
             self._clock.cancel()
             self._clock = None
+
+    def _look_at_reader(self, before: int | None) -> None:
+        # Nothing is added while writing is paused.
+        left = self.transport.get_write_buffer_size()
+        if left == before:
+            # Its answer is in memory, and holds the place of a request.
+            self.transport.abort()
+        else:
+            self._look = self.loop.call_later(self.stalled, self._look_at_reader, left)
+
+    def _stop_looking(self) -> None:
+        if self._look is not None:
+            self._look.cancel()
+            self._look = None
 
     def _late(self) -> None:
         # Without an answer, as by other servers: what it would answer to is no request yet.

@@ -9,7 +9,10 @@ import hashlib
 import logging
 import os
 import re
+import stat
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -17,23 +20,24 @@ from fastapi import Query as Parameter
 from fastapi import Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 from pydantic import BaseModel
+from pydantic.json_schema import SkipJsonSchema
 
-from dragoman.errors import DamagedError, MissingExtraError, UserError
+from dragoman.errors import FULL, DamagedError, MissingExtraError, ReadOnlyError, UserError
 from dragoman.index.entries import middle_of
 from dragoman.index.uploads import UPLOADS, forget_upload, keep_upload, note_change, upload_path
 from dragoman.media.images import ImageError, format_of, open_image
 from dragoman.records import Entry
 from dragoman.service import bodies, schemas, thumbnails
 from dragoman.service.collection import Collection, State, address_of, filter_of, state_of
-from dragoman.service.problems import Problem, reason_of
+from dragoman.service.preconditions import is_unchanged, require_state
+from dragoman.service.problems import Problem, path_sent, reason_of
 from dragoman.service.schemas import item_of
-from dragoman.service.threads import in_thread
+from dragoman.service.threads import in_thread, in_turn
 from dragoman.stores.as_json import metadata_of
-from dragoman.stores.checks import check_entry
+from dragoman.stores.checks import check_entry, is_possible_id
 
 log = logging.getLogger(__name__)
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 SUFFIX = {"JPEG": ".jpg", "MPO": ".jpg", "TIFF": ".tif", "JPEG2000": ".jp2"}
 
 
@@ -42,7 +46,9 @@ def source_of(image: bytes) -> str:
     return "upload:" + hashlib.sha256(image).hexdigest()
 
 
-Of = Annotated[str | None, Parameter(alias="collection", max_length=100)]
+# Null is what a parameter of an address cannot say.
+Given = str | SkipJsonSchema[None]
+Of = Annotated[Given, Parameter(alias="collection", max_length=100)]
 MEDIA_TYPES = {
     ".jpg": "image/jpeg",
     ".jpeg": "image/jpeg",
@@ -84,16 +90,19 @@ PRIVATE = "private, max-age=0, must-revalidate"
 async def page(
     request: Request,
     of: Of = None,
-    cursor: Annotated[str | None, Parameter(max_length=1000)] = None,
+    cursor: Annotated[Given, Parameter(max_length=1000, json_schema_extra={"format": "cursor"})] = None,
     limit: Annotated[int, Parameter(ge=1, le=1000)] = 100,
-    filter: Annotated[str | None, Parameter(max_length=2000)] = None,
+    filter: Annotated[Given, Parameter(max_length=2000, json_schema_extra={"format": "filter"})] = None,
 ) -> Response:
     """Items by id, a page at a time; pass `next_cursor` on as `cursor` until it is null."""
     collection = state_of(request).collection(of)
     chosen, after = filter_of(filter), _after(cursor)
 
-    def make() -> Response:
-        entries = collection.searcher.store.scan(after, limit + 1, chosen)
+    # Reading a page is done in turn as well, but for a filter, which may look through all there is.
+    apart = in_turn if chosen is None else in_thread
+    entries = await apart(collection.searcher.store.scan, after, limit + 1, chosen)
+
+    def written() -> Response:
         shown = entries[:limit]
         return _json(
             schemas.ItemPage(
@@ -102,7 +111,7 @@ async def page(
             )
         )
 
-    return await in_thread(make)
+    return await in_turn(written)
 
 
 async def get(request: Request, item_id: str, of: Of = None) -> schemas.Item:
@@ -116,11 +125,14 @@ async def put(request: Request, item_id: str, of: Of = None) -> JSONResponse:
     state = state_of(request)
     collection = state.collection(of)
     _check_id(item_id)
+    if "content-range" in request.headers:
+        raise Problem(400, "A part of an item cannot be replaced. Send all of it, without Content-Range.")
     body = await bodies.read(request, schemas.ItemRequest)
-    if body.image is None:
+    if not body.image:
         raise Problem(422, "Give the image: base64 in the field image, or a file of that name in a form.")
     async with state.decoding.one() as slot:
-        created, entry = await slot.run(_store, state, collection, item_id, body.asked, body.image)
+        require = partial(require_state, request.headers)
+        created, entry = await slot.run(_store, state, collection, item_id, body.asked, body.image, require)
     collection.facets.forget()
     return JSONResponse(
         _item(request, collection, entry).model_dump(),
@@ -133,6 +145,7 @@ async def delete(request: Request, item_id: str, of: Of = None) -> Response:
     """Take an item out of the index; a file that was uploaded goes with it."""
     collection = state_of(request).collection(of)
     entry = await _entry(collection, item_id)
+    require_state(request.headers, exists=True)
     await in_thread(_remove, collection, entry)
     collection.facets.forget()
     return Response(status_code=204)
@@ -145,7 +158,7 @@ async def thumbnail(
     if not _is_below(request, "thumbnail"):
         return _json(await get(request, f"{item_id}/thumbnail", of))
     state = state_of(request)
-    format = "webp" if "image/webp" in request.headers.get("accept", "") else "jpeg"
+    format = "webp" if _accepts(request, "image/webp") else "jpeg"
     side = thumbnails.size_for(size)
     entry, file = await _media(state, of, item_id)
     try:
@@ -153,10 +166,11 @@ async def thumbnail(
         shown = entry.source if at is None else f"{entry.source} {at}"
         tag = await in_thread(thumbnails.tag, file, shown, side, format)
         headers = {"etag": f'"{tag}"', "cache-control": PRIVATE, "vary": "Accept"}
-        if f'"{tag}"' in request.headers.get("if-none-match", ""):
+        if is_unchanged(request.headers, headers["etag"]):
             return Response(status_code=304, headers=headers)
         content = state.thumbnails.get(tag)
         if content is None:
+            await in_thread(_look, file)
             async with state.decoding.one() as slot:
                 how = state.config.for_images
                 content = await slot.run(thumbnails.render, file, side, format, how, at)
@@ -165,8 +179,8 @@ async def thumbnail(
         raise Problem(404, f"The item's picture cannot be shown: {reason_of(error)}.") from None
     except MissingExtraError:
         raise Problem(404, "Pictures of videos are not shown by this service.") from None
-    except OSError:
-        raise Problem(404, "The item's file is not there.") from None
+    except OSError as error:
+        raise _unread(error, item_id) from None
     return Response(content, media_type=thumbnails.FORMATS[format], headers=headers)
 
 
@@ -174,13 +188,18 @@ async def media(request: Request, item_id: str, of: Of = None) -> Response:
     """The original file; ranges are served."""
     if not _is_below(request, "media"):
         return _json(await get(request, f"{item_id}/media", of))
-    _, file = await _media(state_of(request), of, item_id)
+    entry, file = await _media(state_of(request), of, item_id)
     try:
         state, begin = await in_thread(_look, file)
-    except OSError:
-        raise Problem(404, "The item's file is not there.") from None
+        tag = await in_thread(thumbnails.tag, file, entry.source, 0, "original")
+    except OSError as error:
+        raise _unread(error, item_id) from None
     if not _is_media(begin):
         raise Problem(404, "The item's file is neither a picture nor a video.")
+    headers = {"etag": f'"{tag}"', "cache-control": PRIVATE}
+    if is_unchanged(request.headers, headers["etag"], state.st_mtime):
+        return Response(status_code=304, headers=headers)
+    _drop_unknown_range(request)
     media_type = MEDIA_TYPES.get(file.suffix.lower())
     return FileResponse(
         file,
@@ -188,14 +207,22 @@ async def media(request: Request, item_id: str, of: Of = None) -> Response:
         media_type=media_type or BYTES,
         filename=file.name,
         content_disposition_type="inline" if media_type else "attachment",
-        headers={"cache-control": PRIVATE, "content-security-policy": "default-src 'none'; sandbox"},
+        headers=headers | {"content-security-policy": "default-src 'none'; sandbox"},
     )
 
 
 def _store(
-    state: State, collection: Collection, item_id: str, asked: schemas.ItemRequest, image: bytes
+    state: State,
+    collection: Collection,
+    item_id: str,
+    asked: schemas.ItemRequest,
+    image: bytes,
+    require: Callable[[bool], object] = lambda exists: None,
 ) -> tuple[bool, Entry]:
-    """Store an item; returns True where it is new, and its entry, once searches find it."""
+    """Store an item; returns True where it is new, and its entry, once searches find it.
+
+    `require` is told whether it exists while nobody else writes, and raises where it is not to be stored.
+    """
     try:
         opened = open_image(image, state.config.for_images)
     except ImageError as error:
@@ -215,6 +242,8 @@ def _store(
     notes: list[Path] = []
 
     def begin() -> None:
+        (found,) = collection.searcher.store.get([item_id])
+        require(found is not None)
         notes.append(note_change(folder, item_id))
         keep_upload(file, image)
 
@@ -263,9 +292,9 @@ def _unwritten(collection: Collection, error: UserError | OSError) -> Problem:
     if isinstance(error, DamagedError):
         raise error
     log.error("collection %s: not changed: %s", collection.name, error)
-    if isinstance(error, OSError):
-        if error.errno in FULL:
-            return Problem(507, "Not changed: the disk of this service is full.")
+    if isinstance(error, OSError) and error.errno in FULL:
+        return Problem(507, "Not changed: the disk of this service is full.")
+    if isinstance(error, (OSError, ReadOnlyError)):
         return Problem(503, "Not changed: the folder of this collection cannot be written.")
     if "being written by another" in str(error):
         return Problem(503, "Not changed: another process writes to it now.", headers={"retry-after": "5"})
@@ -301,7 +330,10 @@ def _given(state: State, collection: Collection, entry: Entry) -> Path | None:
     found, info = collection.searcher.media_file(entry), collection.info
     if found is None:
         return None
-    file = found.resolve()
+    try:
+        file = found.resolve()
+    except (OSError, RuntimeError):  # a link to itself
+        return None
     roots = [info.folder / UPLOADS, *state.media_roots, *([Path(info.media)] if info.media else [])]
     if any(file.is_relative_to(root.resolve()) for root in roots):
         return file
@@ -311,8 +343,38 @@ def _given(state: State, collection: Collection, entry: Entry) -> Path | None:
 
 def _look(file: Path) -> tuple[os.stat_result, bytes]:
     """State and first bytes of a file. Raises OSError."""
-    with file.open("rb") as opened:
-        return os.fstat(opened.fileno()), opened.read(BEGIN)
+    # Without waiting: a pipe that lies there now would keep this thread until somebody writes into it.
+    how = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    with os.fdopen(os.open(file, how), "rb") as opened:
+        state = os.fstat(opened.fileno())
+        if not stat.S_ISREG(state.st_mode):
+            raise FileNotFoundError(errno.ENOENT, "no file")
+        return state, opened.read(BEGIN)
+
+
+def _unread(error: OSError, item_id: str) -> Problem:
+    """The error of a file that is not there, or that this service cannot read now."""
+    gone = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
+    if isinstance(error, gone) or error.errno == errno.ELOOP:
+        return Problem(404, "The item's file is not there.")
+    log.error("the file of %s cannot be read: %s", item_id, error)
+    return Problem(503, "The item's file cannot be read at the moment.")
+
+
+def _drop_unknown_range(request: Request) -> None:
+    """Let a range of other units than bytes count for nothing (RFC 9110, section 14.2)."""
+    if request.headers.get("range", "bytes=").partition("=")[0].strip().lower() != "bytes":
+        kept = [(name, value) for name, value in request.scope["headers"] if name != b"range"]
+        request.scope["headers"] = kept
+
+
+def _accepts(request: Request, media_type: str) -> bool:
+    """Tell if a media type is named, and not by a weight of 0."""
+    for one in request.headers.get("accept", "").lower().split(","):
+        name, *parameters = [part.replace(" ", "") for part in one.split(";")]
+        if name == media_type and not any(re.fullmatch(r"q=0(\.0*)?", part) for part in parameters):
+            return True
+    return False
 
 
 def _is_media(begin: bytes) -> bool:
@@ -322,8 +384,16 @@ def _is_media(begin: bytes) -> bool:
 
 def _is_below(request: Request, name: str) -> bool:
     """Tell if `/media` is a part of the address of its own, not the end of an id with an encoded slash."""
-    raw: bytes | None = request.scope.get("raw_path")
-    return raw is None or raw.partition(b"?")[0].endswith(f"/{name}".encode())
+    return path_sent(request).endswith(f"/{name}")
+
+
+def check_whole(request: Request) -> None:
+    """Raise Problem 405 for the address of a picture or an original, which is not changed by itself."""
+    item_id = request.path_params["item_id"]
+    if any(item_id.endswith(f"/{name}") and _is_below(request, name) for name in ("thumbnail", "media")):
+        raise Problem(
+            405, "Not changed: this is the address of an item's picture; / in an id is written as %2F."
+        )
 
 
 def _json(answer: BaseModel) -> Response:
@@ -331,7 +401,9 @@ def _json(answer: BaseModel) -> Response:
 
 
 def _check_id(item_id: str) -> None:
-    """Raise Problem 404 for what no index takes as an id."""
+    """Raise Problem 404 for what no index takes as an id, or no address leads to."""
+    if item_id in (".", ".."):
+        raise Problem(404, "This is no id of an item: clients take it for a step within an address.")
     printable = not any(ord(letter) < 32 or 127 <= ord(letter) < 160 for letter in item_id)
     if not item_id or not printable or len(item_id.encode("utf-8", "replace")) > schemas.MAX_ID:
         raise Problem(404, "This is no id of an item: at most 512 bytes, without control characters.")
@@ -342,12 +414,11 @@ def _cursor(item_id: str) -> str:
 
 
 def _after(cursor: str | None) -> str:
-    if cursor is None:
+    if not cursor:
         return ""
-    try:
+    with suppress(binascii.Error, ValueError):
         padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
         after = base64.b64decode(padded, altchars=b"-_", validate=True).decode()
-    except (binascii.Error, ValueError):
-        raise Problem(422, "This is no cursor: pass next_cursor of the page before.") from None
-    _check_id(after)
-    return after
+        if is_possible_id(after):
+            return after
+    raise Problem(422, "This is no cursor: pass next_cursor of the page before.")

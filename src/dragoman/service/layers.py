@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dragoman.errors import UserError
-from dragoman.service.access import Access
+from dragoman.service.access import READS, SAFE, Access
 from dragoman.service.config import ServiceSettings
 from dragoman.service.problems import MEDIA_TYPE, REQUEST_ID, Problem, problem_response
 
@@ -167,6 +167,17 @@ class Edge:
             if replaced:
                 await send({"type": "http.response.body", "body": body})
 
+        if "transfer-encoding" in headers and "content-length" in headers:
+            # A proxy before us may have counted otherwise: what follows on this connection is anybody's
+            # (RFC 9112, section 6.1).
+            refusal = problem_response(
+                scope,
+                400,
+                "The request states its length in two ways.",
+                headers={"connection": "close"},
+            )
+            await refusal(scope, receive, send_with_headers)
+            return
         if self.hosts is not None and _host(headers) not in self.hosts:
             refusal = problem_response(
                 scope,
@@ -222,10 +233,12 @@ def _host(headers: Headers) -> str:
     return re.sub(r":\d+$", "", headers.get("host", "")).lower()
 
 
-OPEN = ("/", "/healthz", "/readyz")
-SAFE = ("GET", "HEAD", "OPTIONS")
-READS = (*SAFE, "POST")
-"""Every POST of this service asks; PUT and DELETE change."""
+def _place(origin: str) -> str:
+    """Host and port of an origin; empty where it has none, as `null`, or is none at all."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""
 
 
 class Guard:
@@ -247,15 +260,14 @@ class Guard:
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         if self._foreign(scope["method"], Headers(scope=scope)):
             return 403, "Pages of other origins may not ask here; its owner allows one by --cors ORIGIN."
-        reads = scope["method"] in READS
         if self.access.keys is None:
-            if reads or self.access.allow_writes:
+            if scope["method"] in READS or self.access.allow_writes:
                 return None
             return (
                 403,
                 "This service takes no changes: it was started without keys and without --allow-writes.",
             )
-        if self._public(scope["path"], reads):
+        if not self.access.needs_key(scope["method"], scope["path"]):
             return None
         scheme, _, key = Headers(scope=scope).get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and self._known(key.strip()):
@@ -275,12 +287,7 @@ class Guard:
         if site is not None:
             return site not in ("same-origin", "none")
         # Browsers leave Sec-Fetch-Site out where an address is neither https nor this computer.
-        return origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
-
-    def _public(self, path: str, reads: bool) -> bool:
-        if not reads:
-            return False
-        return path in OPEN or path.startswith("/page/") or (self.access.public_search and path != "/metrics")
+        return origin is not None and _place(origin) != headers.get("host", "").lower()
 
     def _known(self, key: str) -> bool:
         assert self.access.keys is not None

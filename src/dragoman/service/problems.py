@@ -7,14 +7,16 @@ import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote, unquote
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 from starlette.types import Scope
 
-from dragoman.errors import DamagedError, UserError
+from dragoman.errors import DamagedError, UnknownError, UserError
 from dragoman.media.images import ImageError
 from dragoman.service.threads import in_thread
 
@@ -95,13 +97,36 @@ def reason_of(error: ImageError) -> str:
 
 async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
+    headers = error.headers
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers = {**(headers or {}), "Allow": _allowed(request)}
     return problem_response(
         request.scope,
         error.status_code,
         str(error.detail),
-        headers=error.headers,
+        headers=headers,
         errors=getattr(error, "errors", ()),
     )
+
+
+def _allowed(request: Request) -> str:
+    """The methods of an address: the framework names those of the first route that it comes to."""
+    # An encoded slash belongs to an id, and parts no address.
+    whole = unquote(re.sub("(?i)%2f", "%252F", path_sent(request)))
+    routes = [
+        one
+        for path in (whole, request.scope["path"])
+        for one in request.app.routes
+        if one.matches({**request.scope, "path": path})[0] != Match.NONE
+    ]
+    methods = {method for one in routes if one.path == routes[0].path for method in one.methods}
+    return ", ".join(sorted(methods))
+
+
+def path_sent(request: Request) -> str:
+    """The path of a request as it was sent, percent-encoded."""
+    raw: bytes | None = request.scope.get("raw_path")
+    return quote(request.scope["path"]) if raw is None else raw.partition(b"?")[0].decode("latin-1")
 
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
@@ -116,7 +141,8 @@ async def _user(request: Request, error: Exception) -> JSONResponse:
     if isinstance(error, DamagedError):
         await in_thread(service.note_damage)
     elif not any(str(one.folder) in str(error) for one in service.collections.values()):
-        return problem_response(request.scope, 422, first_sentence(error))
+        status = 404 if isinstance(error, UnknownError) else 422
+        return problem_response(request.scope, status, first_sentence(error))
     log.error("request %s: %s", request.scope.get(REQUEST_ID), error)
     said = "is damaged" if isinstance(error, DamagedError) else "cannot be read"
     return problem_response(request.scope, 503, f"A collection of this service {said}; its log says more.")

@@ -5,13 +5,18 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic.fields import FieldInfo
 
+from dragoman.languages import canonical_tag
 from dragoman.records import KINDS, Entry, Hit, Kind
 from dragoman.search.query import Answer
 from dragoman.stores.checks import MAX_NAME_BYTES
 
-LANGUAGE = r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,4}$"
+# Language, script, region, variants. Other spellings are taken as well, of which no pattern could list all.
+LANGUAGE = (
+    r"^[A-Za-z]{2,3}(-[A-Za-z]{4})?(-([A-Za-z]{2}|[0-9]{3}))?(-([A-Za-z0-9]{5,8}|[0-9][A-Za-z0-9]{3}))*$"
+)
 MAX_FIELDS = 100
 MAX_VALUES = 100
 """Values of one field of metadata."""
@@ -21,42 +26,116 @@ MAX_ASKED = 1_000_000
 """Characters of a query or filter that are looked at, where the service's own limits were set higher."""
 MAX_ID = 512
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-_LINES = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_CONTROL = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f"
+_LINES = r"\x00-\x1f\x7f-\x9f"
+PRINTABLE = f"^[^{_CONTROL}]*$"
+TYPED = rf"^[^{_CONTROL}\x80-\x84\x86-\x9f]*$"
+"""A text that the parser of queries takes."""
+# `\s` of JSON Schema lacks one of the blanks of `str.strip`.
+SPOKEN = r"[^\s\x85]"
+"""A text that is more than blanks."""
+
+
+def _told(**keywords: Any) -> FieldInfo:
+    """Say in OpenAPI what is checked by other means, whose errors say more clearly what is wrong."""
+    found: FieldInfo = Field(json_schema_extra=keywords)
+    return found
 
 
 def _printable(text: str) -> str:
-    if _CONTROL.search(text):
+    if re.search(f"[{_CONTROL}]", text):
         raise ValueError("control characters are not allowed")
     return text
 
 
 def _plain(name: str) -> str:
     """One line, as every store wants the name of a field."""
-    if _LINES.search(name):
+    if re.search(f"[{_LINES}]", name):
         raise ValueError("control characters are not allowed")
     if len(name.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES:
         raise ValueError(f"at most {MAX_NAME_BYTES} bytes are stored")
     return name
 
 
-def _whole(value: Scalar) -> Scalar:
-    if isinstance(value, int) and abs(value) >= 2**63:
-        raise ValueError("whole numbers must fit into 64 bits")
+def _language(tag: str) -> str:
+    canonical_tag(tag)
+    return tag
+
+
+def _in_one_form(captions: dict[str, str]) -> dict[str, str]:
+    """The texts under the one form of their tags in which an index keeps them."""
+    found = {canonical_tag(tag): text for tag, text in captions.items()}
+    if len(found) < len(captions):
+        raise ValueError("two captions are in the same language")
+    return found
+
+
+def _few(fields: Any) -> Any:
+    # Before each is looked at: what is told of each takes longer than all else.
+    if isinstance(fields, dict) and len(fields) > MAX_FIELDS:
+        raise ValueError(f"at most {MAX_FIELDS} are stored, not {len(fields):,}")
+    return fields
+
+
+def _whole(value: Any) -> Any:
+    """JSON has one kind of numbers: 10.0 is 10."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _bounded(value: Scalar) -> Scalar:
+    # The same for 1e20 and its 21 digits, which JSON takes for one number.
+    if not isinstance(value, str) and not -(2**63) <= value < 2**63:
+        raise ValueError("numbers must fit into 64 bits")
     return value
 
 
-Text = Annotated[str, Field(max_length=MAX_ASKED), AfterValidator(_printable)]
-Tag = Annotated[str, Field(pattern=LANGUAGE, description="BCP 47")]
-ItemId = Annotated[str, Field(min_length=1, max_length=MAX_ID), AfterValidator(_printable)]
-Name = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_printable)]
-FieldName = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_plain)]
-Long = Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(_printable)]
+Printable = Annotated[str, AfterValidator(_printable), _told(pattern=PRINTABLE)]
+Text = Annotated[Printable, Field(max_length=MAX_ASKED)]
+Spoken = Annotated[Text, _told(allOf=[{"pattern": SPOKEN}])]
+QueryText = Annotated[Text, _told(pattern=TYPED)]
+Image = Annotated[str, _told(format="image")]
+Video = Annotated[str, _told(format="video")]
+FilterText = Annotated[str, Field(max_length=MAX_ASKED), AfterValidator(_printable), _told(format="filter")]
+Whole = Annotated[int, BeforeValidator(_whole)]
+Tag = Annotated[
+    str, Field(max_length=100, description="BCP 47"), AfterValidator(_language), _told(pattern=LANGUAGE)
+]
+ItemId = Annotated[Printable, Field(min_length=1, max_length=MAX_ID)]
+Name = Annotated[Printable, Field(min_length=1, max_length=100)]
+FieldName = Annotated[
+    str, Field(min_length=1, max_length=100), AfterValidator(_plain), _told(pattern=f"^[^{_LINES}]*$")
+]
+Long = Annotated[Printable, Field(max_length=MAX_TEXT)]
 Scalar = Long | bool | int | float
-Checked = Annotated[Scalar, AfterValidator(_whole)]
-Values = Annotated[list[Checked], Field(min_length=1, max_length=MAX_VALUES)]
-Metadata = Annotated[dict[FieldName, Checked | Values], Field(max_length=MAX_FIELDS)]
-Captions = Annotated[dict[Tag, Long], Field(max_length=MAX_FIELDS)]
+_SCALAR: dict[str, Any] = {
+    "type": ["string", "boolean", "number"],
+    "maxLength": MAX_TEXT,
+    "pattern": PRINTABLE,
+    "minimum": -(2**63),
+    "exclusiveMaximum": 2**63,
+}
+_VALUE = _SCALAR | {
+    "type": [*_SCALAR["type"], "array"],
+    "items": _SCALAR,
+    "minItems": 1,
+    "maxItems": MAX_VALUES,
+}
+Checked = Annotated[Scalar, AfterValidator(_bounded)]
+Values = Annotated[list[Checked], Field(min_length=1, max_length=MAX_VALUES, fail_fast=True)]
+Value = Annotated[Checked | Values, WithJsonSchema(_VALUE)]
+Metadata = Annotated[
+    dict[FieldName, Value],
+    Field(max_length=MAX_FIELDS),
+    BeforeValidator(_few),
+    _told(additionalProperties=False),
+]
+Captions = Annotated[
+    dict[Tag, Long],
+    Field(max_length=MAX_FIELDS),
+    BeforeValidator(_few),
+    AfterValidator(_in_one_form),
+    _told(additionalProperties=False),
+]
 
 
 class Request(BaseModel):
@@ -70,20 +149,28 @@ class Request(BaseModel):
     """Values that a body is read with, more than any that fits may hold."""
 
 
+_GIVEN: list[Any] = [
+    {"required": [name], "properties": {name: {"type": "string"} | more}}
+    for name, more in {"text": {"pattern": SPOKEN}, "image": {}, "video": {}, "item_id": {}}.items()
+]
+"""Parts of a search, of which it must have one."""
+
+
 class SearchRequest(Request):
     """A text, an image, a video, an item of the collection, or several of them together."""
 
+    model_config = ConfigDict(json_schema_extra={"anyOf": _GIVEN})
     json_fields = frozenset({"k", "min_score", "moments"})
     most_values = 100
 
-    text: Text = Field("", description="In any language; `+word` and `-word` add and subtract")
-    image: str | None = Field(None, description="Base64 of an image file; in a form, the file itself")
-    video: str | None = Field(None, description="Base64 of a video file; in a form, the file itself")
+    text: QueryText = Field("", description="In any language; `+word` and `-word` add and subtract")
+    image: Image | None = Field(None, description="Base64 of an image file; in a form, the file itself")
+    video: Video | None = Field(None, description="Base64 of a video file; in a form, the file itself")
     item_id: ItemId | None = Field(None, description="More like this one")
     collection: Name | None = Field(None, description="Default: the first one")
-    k: int = Field(10, ge=1, description="Hits at most")
+    k: Whole = Field(10, ge=1, description="Hits at most")
     lang: Tag | None = Field(None, description="Language of the text; detected where not given")
-    filter: Text | None = Field(None, description="As in: year>=2010 and place in (Porto, Lisboa)")
+    filter: FilterText | None = Field(None, description="As in: year>=2010 and place in (Porto, Lisboa)")
     min_score: float | None = Field(None, ge=-1, le=1, description="Hits of a lower relevance are left out")
     moments: bool = Field(False, description="Every moment of a video, not its best one alone")
 
@@ -91,25 +178,34 @@ class SearchRequest(Request):
 class BatchRequest(Request):
     """Several queries, answered in their order."""
 
-    queries: list[SearchRequest] = Field(min_length=1)
+    queries: list[SearchRequest] = Field(min_length=1, fail_fast=True)
 
 
 class EmbeddingsRequest(Request):
     """The request of OpenAI's embeddings API."""
 
-    input: Text | list[Text] = Field(description="One text or several; token numbers are not taken")
+    input: Spoken | Annotated[list[Spoken], Field(fail_fast=True)] = Field(
+        description="One text or several; token numbers are not taken"
+    )
     model: Name | None = Field(None, description="A collection, whose model is used. Default: the first one")
     encoding_format: Literal["float", "base64"] = "float"
-    dimensions: int | None = Field(None, ge=1, description="Only the width that the model has")
+    dimensions: Whole | None = Field(None, ge=1, description="Only the width that the model has")
     user: str | None = Field(None, description="Ignored")
+
+
+def _require_image(schema: dict[str, Any]) -> None:
+    # A form gives it beside the fields, so that the model itself does without.
+    schema["required"] = ["image"]
+    del schema["properties"]["image"]["default"]
 
 
 class ItemRequest(Request):
     """An image to add, or to replace, under an id."""
 
+    model_config = ConfigDict(json_schema_extra=_require_image)
     json_fields = frozenset({"metadata", "captions"})
 
-    image: str | None = Field(None, description="Base64 of an image file; in a form, the file itself")
+    image: Image = Field("", description="Base64 of an image file; in a form, the file itself")
     metadata: Metadata = Field(default_factory=dict)
     captions: Captions = Field(default_factory=dict)
 

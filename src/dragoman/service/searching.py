@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 from fastapi import Request
 from fastapi.responses import Response
-from pydantic import BaseModel
 
 from dragoman.errors import MissingExtraError
 from dragoman.media.images import ImageError, open_image
@@ -23,7 +22,8 @@ from dragoman.service.collection import Collection, State, address_of, filter_of
 from dragoman.service.config import ServiceSettings
 from dragoman.service.problems import Problem, first_sentence, reason_of
 from dragoman.service.schemas import found_of, language_of
-from dragoman.service.threads import Slot, in_thread
+from dragoman.service.threads import Slot, in_thread, in_turn
+from dragoman.stores import Filter
 
 FEW = 50
 """Hits whose answer is made on the event loop; it takes about 10 microseconds each."""
@@ -71,21 +71,23 @@ async def _look_for_the_client(request: Request, gone: threading.Event) -> None:
 
 async def search(request: Request) -> Response:
     """Search by text, by image, by video, by an item, or by several of them together."""
-    return _json(await _answer(request, await bodies.read(request, schemas.SearchRequest)))
+    body = await bodies.read(request, schemas.SearchRequest)
+    return _json(await _written_answer(request, body, _check(body, state_of(request))))
 
 
 async def search_batch(request: Request) -> Response:
     """Several searches in one request; one that does not fit refuses all."""
     state = state_of(request)
-    asked = (await bodies.read(request, schemas.BatchRequest)).asked.queries
-    _check_count("queries", len(asked), state.config)
-    each = await in_thread(lambda: [bodies.of_json(one) for one in asked])
-    for one in each:
-        _check(one, state)
-    answers = await asyncio.gather(*[_answer(request, one) for one in each])
-    # Each in a call of its own: one for thousands of hits would keep all other threads waiting.
-    written = await in_thread(lambda: b",".join(one.model_dump_json().encode() for one in answers))
-    return Response(b'{"answers":[' + written + b"]}", media_type="application/json")
+    batch = await bodies.read(request, schemas.BatchRequest)
+    _check_count("queries", len(batch.asked.queries), state.config)
+
+    def each_checked() -> list[tuple[bodies.Body[schemas.SearchRequest], Filter | None]]:
+        queries = [bodies.of_json(query, batch.files) for query in batch.asked.queries]
+        return [(body, _check(body, state)) for body in queries]
+
+    each = await in_thread(each_checked)
+    answers = await asyncio.gather(*[_written_answer(request, *one) for one in each])
+    return _json(b'{"answers":[' + b",".join(answers) + b"]}")
 
 
 async def embeddings(request: Request) -> schemas.EmbeddingsResponse:
@@ -106,7 +108,7 @@ async def embeddings(request: Request) -> schemas.EmbeddingsResponse:
     words = sum(len(text.split()) for text in texts)
     return schemas.EmbeddingsResponse(
         data=[
-            schemas.Embedding(index=row, embedding=_written(vector, asked.encoding_format))
+            schemas.Embedding(index=row, embedding=_coded(vector, asked.encoding_format))
             for row, vector in enumerate(vectors)
         ],
         model=Path(info.model).name,
@@ -114,9 +116,21 @@ async def embeddings(request: Request) -> schemas.EmbeddingsResponse:
     )
 
 
-async def _answer(request: Request, body: bodies.Body[schemas.SearchRequest]) -> schemas.SearchResponse:
+async def _written_answer(
+    request: Request, body: bodies.Body[schemas.SearchRequest], chosen: Filter | None
+) -> bytes:
+    """The answer in JSON. It is written at once: as an object it is thousands of others, and FastAPI would
+    check them a second time, which takes longer than a search."""
+    collection, answer = await _answer(request, body, chosen)
+    if len(answer.hits) <= FEW:
+        return _written(request, collection, answer)
+    return await in_turn(_written, request, collection, answer)
+
+
+async def _answer(
+    request: Request, body: bodies.Body[schemas.SearchRequest], chosen: Filter | None
+) -> tuple[Collection, Answer]:
     state, asked = state_of(request), body.asked
-    _check(body, state)
     collection = state.collection(asked.collection)
     async with AsyncExitStack() as held:
         opened, slot = None, Slot()
@@ -132,7 +146,7 @@ async def _answer(request: Request, body: bodies.Body[schemas.SearchRequest]) ->
             item_id=asked.item_id,
             lang=asked.lang,
             k=asked.k,
-            filter=filter_of(asked.filter),
+            filter=chosen,
             moments=asked.moments,
             min_score=asked.min_score,
         )
@@ -141,14 +155,12 @@ async def _answer(request: Request, body: bodies.Body[schemas.SearchRequest]) ->
         else:
             answer = await _answer_to_video(request, collection, query, slot)
     state.metrics.answered(query, answer, collection.languages)
-    if len(answer.hits) <= FEW:
-        return _response(request, collection, answer)
-    return await in_thread(_response, request, collection, answer)
+    return collection, answer
 
 
-def _response(request: Request, collection: Collection, answer: Answer) -> schemas.SearchResponse:
+def _written(request: Request, collection: Collection, answer: Answer) -> bytes:
     hits = [found_of(hit, *address_of(request, collection, hit.entry.item_id)) for hit in answer.hits]
-    return schemas.SearchResponse(
+    response = schemas.SearchResponse(
         collection=collection.name,
         hits=[schemas.Found(**hit) for hit in hits],
         language=language_of(answer),
@@ -156,15 +168,15 @@ def _response(request: Request, collection: Collection, answer: Answer) -> schem
         warnings=list(answer.warnings),
         seconds=answer.seconds,
     )
+    return response.model_dump_json().encode()
 
 
-def _json(answer: BaseModel) -> Response:
-    """Written at once: FastAPI would check what was made a second time, which takes longer than a search."""
-    return Response(answer.model_dump_json(), media_type="application/json")
+def _json(content: bytes) -> Response:
+    return Response(content, media_type="application/json")
 
 
-def _check(body: bodies.Body[schemas.SearchRequest], state: State) -> None:
-    """Raise Problem for what the limits do not allow, before anything is decoded or encoded."""
+def _check(body: bodies.Body[schemas.SearchRequest], state: State) -> Filter | None:
+    """The filter of a query. Raises Problem for what the limits do not allow, before anything is decoded."""
     asked, config = body.asked, state.config
     _check_text(asked.text, config)
     if asked.k > config.max_k:
@@ -175,7 +187,7 @@ def _check(body: bodies.Body[schemas.SearchRequest], state: State) -> None:
     if not (asked.text.strip() or shown):
         raise Problem(422, "Give a text, an image, a video or an item_id.")
     state.collection(asked.collection)
-    filter_of(asked.filter)
+    return filter_of(asked.filter)
 
 
 def _check_text(text: str, config: ServiceSettings) -> None:
@@ -199,7 +211,7 @@ async def _by_model(name: str | None, state: State) -> Collection:
     raise Problem(404, f"There is no such model. Name a collection, whose model is used: {known}.")
 
 
-def _written(vector: np.ndarray, encoding: str) -> list[float] | str:
+def _coded(vector: np.ndarray, encoding: str) -> list[float] | str:
     if encoding == "base64":
         return base64.b64encode(vector.astype("<f4").tobytes()).decode()
     return [float(number) for number in vector]

@@ -12,6 +12,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from dragoman.service import schemas
 from dragoman.service.collection import Collection, State, Summary, state_of
+from dragoman.service.preconditions import is_unchanged
 from dragoman.service.problems import Problem
 from dragoman.service.threads import in_thread
 
@@ -49,7 +50,7 @@ def _fresh(request: Request, name: str) -> Response:
     found: Response | None = request.app.state.page.get(name)
     if found is None:
         raise Problem(404, "There is no such page.")
-    if found.headers["etag"] in request.headers.get("if-none-match", ""):
+    if is_unchanged(request.headers, found.headers["etag"]):
         return Response(status_code=304, headers={"etag": found.headers["etag"]})
     return found
 

@@ -13,6 +13,9 @@ T = TypeVar("T")
 # A thread cannot be stopped: work whose caller has gone ends for itself. So there are that many threads and
 # no more, where a thread for each request would let callers who do not wait pile up work without end.
 _THREADS = ThreadPoolExecutor(40, "dragoman-work")
+# Each step of such work keeps all other threads from going on for a while, and the event loop would wait for
+# as many steps as there are threads with one.
+_IN_TURN = ThreadPoolExecutor(1, "dragoman-in-turn")
 
 
 async def in_thread(work: Callable[..., T], *arguments: Any, **named: Any) -> T:
@@ -21,6 +24,11 @@ async def in_thread(work: Callable[..., T], *arguments: Any, **named: Any) -> T:
     A caller that is cancelled stops waiting for it; what has not begun by then is not done.
     """
     return await asyncio.wrap_future(_THREADS.submit(partial(work, *arguments, **named)))
+
+
+async def in_turn(work: Callable[..., T], *arguments: Any, **named: Any) -> T:
+    """Return the result of `work` that holds the interpreter's lock for long, after all such work before."""
+    return await asyncio.wrap_future(_IN_TURN.submit(partial(work, *arguments, **named)))
 
 
 class Slot:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,15 +45,31 @@ def check_entry(entry: Entry) -> None:
     if entry.path is not None:
         _check_text(entry.path, f"{whose} has a path", MAX_TEXT_BYTES, plain=True)
     _check_text(entry.source, f"{whose} has a source", MAX_TEXT_BYTES, plain=True, empty=True)
-    _check_metadata(entry.metadata, whose)
+    for name, value in entry.metadata.items():
+        check_field(name, value, whose)
     for lang, text in entry.captions.items():
-        _check_text(lang, f"{whose} has a caption whose language", MAX_NAME_BYTES, plain=True)
-        _check_text(text, f"{whose} has a caption ({lang})", MAX_TEXT_BYTES, empty=True)
+        check_caption(lang, text, whose)
     for lang, texts in entry.more_captions.items():
         if lang not in entry.captions:
             raise UserError(f"{whose} has further captions ({lang}), but no first one. Put it into captions.")
         for text in texts:
-            _check_text(text, f"{whose} has a caption ({lang})", MAX_TEXT_BYTES, empty=True)
+            check_caption(lang, text, whose)
+
+
+def check_field(name: str, value: object, whose: str) -> None:
+    """Raise UserError, that `whose` item has it, for a field of metadata that cannot be stored."""
+    _check_text(name, f"{whose} has a field of metadata whose name", MAX_NAME_BYTES, plain=True)
+    values = value if isinstance(value, tuple) else (value,)
+    if not values:
+        raise UserError(f"{whose} has no value in the field {name!r}. Leave the field out.")
+    for one in values:
+        _check_value(one, f"{whose}, field {name!r},")
+
+
+def check_caption(lang: str, text: str, whose: str) -> None:
+    """Raise UserError, that `whose` item has it, for a caption that cannot be stored."""
+    _check_text(lang, f"{whose} has a caption whose language", MAX_NAME_BYTES, plain=True)
+    _check_text(text, f"{whose} has a caption ({lang})", MAX_TEXT_BYTES, empty=True)
 
 
 def checked_vectors(
@@ -126,16 +142,6 @@ def _matrix(vectors: NDArray[np.float32], width: int) -> NDArray[np.float32]:
             "Encode with the model that the index was built with."
         )
     return np.ascontiguousarray(given, dtype=np.float32)
-
-
-def _check_metadata(metadata: Mapping[str, object], whose: str) -> None:
-    for name, value in metadata.items():
-        _check_text(name, f"{whose} has a field of metadata whose name", MAX_NAME_BYTES, plain=True)
-        values = value if isinstance(value, tuple) else (value,)
-        if not values:
-            raise UserError(f"{whose} has no value in the field {name!r}. Leave the field out.")
-        for one in values:
-            _check_value(one, f"{whose}, field {name!r},")
 
 
 def _check_value(value: object, where: str) -> None:

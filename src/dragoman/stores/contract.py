@@ -35,8 +35,9 @@ class Store(ABC):
     A store is a module of this package with a frozen dataclass `Config` (its settings, all with defaults) and
     two functions:
 
-    - `open_store(folder, config, width, name) -> Store` makes what is missing. `folder` is its own; `name` is
-      for stores on a server, which many indexes share.
+    - `open_store(folder, config, width, name, make=True) -> Store` makes what is missing; without `make` it
+      raises DamagedError, as an index that was filled would be found empty. `folder` is its own; `name` tells
+      it from other indexes, which share the server of a store.
     - `drop_store(folder, config, name) -> None` removes all that the store keeps outside `folder`; the folder
       itself is removed by the caller. What is not there is passed over.
 

@@ -28,9 +28,9 @@ class Config:
             raise UserError(f"wait must be 0 or more seconds, got {self.wait}")
 
 
-def open_store(folder: Path, config: Config, width: int, name: str) -> Store:
-    """Open the index in a folder of its own, or make one; `name` is for stores that share a server."""
-    return EmbeddedStore(folder, width, config.wait)
+def open_store(folder: Path, config: Config, width: int, name: str, make: bool = True) -> Store:
+    """Open the index in a folder of its own, or `make` one; another index has another `name`."""
+    return EmbeddedStore(folder, width, config.wait, name, make)
 
 
 def drop_store(folder: Path, config: Config, name: str) -> None:

@@ -23,12 +23,13 @@ from numpy.typing import NDArray
 
 from dragoman import forks
 from dragoman.errors import UserError
-from dragoman.folders import sole_writer
+from dragoman.folders import remove_torn, sole_writer
 from dragoman.records import Entry
 from dragoman.stores import best as exactly
 from dragoman.stores.checks import checked_queries
 from dragoman.stores.contract import Store
 from dragoman.stores.embedded import ivf as ivf_index
+from dragoman.stores.embedded.connections import read_again
 from dragoman.stores.embedded.store import EmbeddedStore
 from dragoman.stores.embedded.transactions import Snapshot, View
 
@@ -61,13 +62,13 @@ class Config:
             raise UserError(f"recall must lie in (0, 1], got {self.recall}")
 
 
-def open_store(folder: Path, config: Config, width: int, name: str) -> Store:
-    """Open the index in a folder of its own, or make one; `name` is for stores that share a server.
+def open_store(folder: Path, config: Config, width: int, name: str, make: bool = True) -> Store:
+    """Open the index in a folder of its own, or `make` one; another index has another `name`.
 
     Raises MissingExtraError without faiss.
     """
     ivf_index.import_faiss()
-    return Approximate(folder, config, width)
+    return Approximate(folder, config, width, name, make)
 
 
 def drop_store(folder: Path, config: Config, name: str) -> None:
@@ -77,8 +78,8 @@ def drop_store(folder: Path, config: Config, name: str) -> None:
 class Approximate(EmbeddedStore):
     """The embedded index, searched by faiss where it is large enough."""
 
-    def __init__(self, folder: Path, config: Config, width: int) -> None:
-        super().__init__(folder, width, config.wait)
+    def __init__(self, folder: Path, config: Config, width: int, name: str, make: bool) -> None:
+        super().__init__(folder, width, config.wait, name, make)
         self.config = config
         self.renew_in_child()
         forks.watch(self)
@@ -113,6 +114,7 @@ class Approximate(EmbeddedStore):
         if np.count_nonzero(~state.dead) < self.config.least:
             return
         with sole_writer(self._store.folder / "building"):
+            remove_torn(self._store.folder)
             config = self.config
             ivf_index.build(
                 self._store.folder,
@@ -123,6 +125,7 @@ class Approximate(EmbeddedStore):
                 queries=given,
             )
 
+    @read_again
     def describe(self) -> Mapping[str, object]:
         with self._store.reading() as view:
             ivf = self._current(view.state)

@@ -11,9 +11,10 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
+from unicodedata import normalize
 
 from dragoman.errors import UserError
 from dragoman.records import Entry, Scalar
@@ -91,7 +92,8 @@ _ORDER: Mapping[str, Callable[[Any, Any], bool]] = {
 _TOKEN = re.compile(
     r"""\s*(?:
         (?P<mark><=|>=|!=|=|<|>|\(|\)|,)
-      | "(?P<quoted>(?:[^"\\]|\\.)*)"
+      | (?P<quoted>"(?:[^"\\]|\\.)*"
+          | (?:'(?:[^'\\]|\\.)+'|“[^“”]+”|„[^„“”]+[“”]|«[^«»]+»|‘[^‘’]+’)(?![^\s<>=!(),"]))
       | (?P<word>[^\s<>=!(),"]+)
     )""",
     re.VERBOSE,
@@ -167,7 +169,8 @@ def parse(text: str) -> Filter:
     """The filter that a text describes.
 
     Words are `and`, `or`, `not`, `in`, `true`, `false`; a value that reads as a number is one, unless it is
-    quoted. Raises UserError that shows where the text stops making sense.
+    quoted. A text is equal to its other normal form (NFC, NFD). Raises UserError that shows where the text
+    stops making sense.
     """
     if len(text) > MAX_LENGTH:
         raise UserError(f"The filter has {len(text)} characters; at most {MAX_LENGTH} are read.")
@@ -246,10 +249,10 @@ class _Parser:
             while self._accept(","):
                 values.append(self._value())
             self._expect(")")
-            return In(_unescaped(field), tuple(values))
+            return In(_unescaped(field), _in_each_form(values))
         for relation in ("=", "!=", "<=", ">=", "<", ">"):
             if self._accept(relation):
-                return Compare(_unescaped(field), relation, self._value())
+                return _compared(_unescaped(field), relation, self._value())
         raise self._error("expected =, !=, <, <=, >, >= or in")
 
     def _value(self) -> Scalar:
@@ -302,4 +305,20 @@ class _Parser:
 
 
 def _unescaped(token: _Token) -> str:
-    return re.sub(r"\\(.)", r"\1", token.text) if token.kind == "quoted" else token.text
+    return re.sub(r"\\(.)", r"\1", token.text[1:-1]) if token.kind == "quoted" else token.text
+
+
+def _compared(field: str, relation: Relation, value: Scalar) -> Filter:
+    forms = _in_each_form([value])
+    if len(forms) == 1 or relation not in ("=", "!="):
+        return Compare(field, relation, value)
+    return In(field, forms) if relation == "=" else Not(In(field, forms))
+
+
+def _in_each_form(values: Sequence[Scalar]) -> tuple[Scalar, ...]:
+    """Texts as they were typed and in both normal forms, as names of files and tables may hold another."""
+    found: list[Scalar] = []
+    for value in values:
+        forms = [normalize(form, value) for form in ("NFC", "NFD")] if isinstance(value, str) else []
+        found += [value, *(form for form in dict.fromkeys(forms) if form != value)]
+    return tuple(found)

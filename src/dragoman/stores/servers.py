@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dragoman.errors import UserError
+from dragoman.errors import DamagedError, UserError
 from dragoman.records import Entry, Scalar
 from dragoman.stores.best import scores
 from dragoman.stores.checks import is_possible_id
@@ -70,6 +70,14 @@ def require_no_password(url: str, instead: str) -> None:
             "The setting url holds a password, which would be written into the index. Leave the password out "
             f"and {instead}"
         )
+
+
+def gone(what: str) -> DamagedError:
+    """The error for a table or collection that an index names and the server does not have."""
+    return DamagedError(
+        f"The server no longer has {what} of this index. Restore it from a backup, or remove the index and "
+        "make it again: dragoman index"
+    )
 
 
 class Candidate(NamedTuple):

@@ -1,4 +1,4 @@
-"""The SQLite side of the embedded store: tables, connections, entries as rows, and filters looked up there.
+"""The SQLite side of the embedded store: tables, entries as rows, and filters looked up there.
 
 N slots.
 """
@@ -6,6 +6,7 @@ N slots.
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import zlib
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,7 @@ from dragoman.errors import DamagedError, UserError
 from dragoman.records import Entry, Scalar
 from dragoman.stores.as_json import entry_of, record_of
 from dragoman.stores.checks import is_possible_id
+from dragoman.stores.embedded.connections import Connection
 from dragoman.stores.filters import OWN_FIELDS, And, Compare, Filter, In, Not, Or
 
 FORMAT_VERSION = 1
@@ -49,20 +51,41 @@ CREATE TABLE state (width INTEGER, sequence INTEGER, generation INTEGER, slots I
 """
 
 
-def connect(path: Path, wait: float) -> sqlite3.Connection:
-    """A connection in which transactions begin and end as the code says, for one thread at a time."""
-    # Without isolation level: with one, Python begins transactions by itself, and as readers that become
-    # writers, which SQLite refuses at once where another wrote meanwhile.
-    database = sqlite3.connect(path, timeout=wait, isolation_level=None, check_same_thread=False)
-    # With NORMAL, what was committed to the write-ahead log may be lost with the power.
-    database.execute("PRAGMA synchronous = FULL")
-    database.execute("PRAGMA cache_size = -32768")  # KiB, where negative
-    database.execute("PRAGMA temp_store = MEMORY")
-    return database
+def make_tables(database: Connection, path: Path, width: int, name: str, make: bool) -> None:
+    """Make what is missing. Raises UserError where the index is of another width or a newer format, and
+    DamagedError where it is another one, or empty and not to be made."""
+    if not database.read_only:
+        _make_missing(database, path, width, name, make)
+    version = _version(database)
+    if version > FORMAT_VERSION:
+        raise UserError(
+            f"{path} has format version {version}, but this dragoman reads up to {FORMAT_VERSION}. "
+            "Upgrade it: pip install --upgrade dragoman"
+        )
+    # Files of two indexes may have changed places, whole and sound.
+    numbers = {database.execute("PRAGMA application_id").fetchone()[0], _number_of(name)}
+    if len(numbers - {0}) > 1:
+        raise DamagedError(f"{path} belongs to another index. {MEND}")
+    found = database.execute("SELECT width FROM state").fetchone()[0]
+    if found != width:
+        raise UserError(
+            f"{path.parent} holds vectors of width {found}, but {width} was asked for. "
+            "Open it with the model that it was built with, or build another index."
+        )
 
 
-def make_tables(database: sqlite3.Connection, path: Path, width: int) -> None:
-    """Make what is missing. Raises UserError where the index is of another width or a newer format."""
+def _number_of(name: str) -> int:
+    """The number by which a database knows its index; 0 where it cannot be told from others.
+
+    Only names that an index gave itself are unlike all others; people may open one under any name.
+    """
+    given = re.fullmatch(r"g[0-9a-f]{8}_[0-9a-f]{12}", name)
+    return (zlib.crc32(name.encode()) & 0x7FFFFFFF) or 1 if given else 0
+
+
+def _make_missing(database: sqlite3.Connection, path: Path, width: int, name: str, make: bool) -> None:
+    if not make and _version(database) == 0:
+        raise DamagedError(f"{path} is empty. {MEND}")
     # A write-ahead log, so that readers keep their state of the database while a writer goes on. Asked first:
     # a change of the mode needs the database for itself.
     if database.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
@@ -73,24 +96,14 @@ def make_tables(database: sqlite3.Connection, path: Path, width: int) -> None:
         if _version(database) == 0:
             if any(path.parent.glob("vectors-*.f32")):
                 # An empty database beside vectors was never written by us: tables are made before vectors.
+                database.execute("ROLLBACK")
                 raise DamagedError(f"{path} is empty, but its vectors are there. {MEND}")
             for statement in _TABLES.split(";\n"):
                 database.execute(statement)
             database.execute("INSERT INTO state VALUES (?, 0, 0, 0)", (width,))
+            database.execute(f"PRAGMA application_id = {_number_of(name)}")
             database.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
         database.execute("COMMIT")
-    version = _version(database)
-    if version > FORMAT_VERSION:
-        raise UserError(
-            f"{path} has format version {version}, but this dragoman reads up to {FORMAT_VERSION}. "
-            "Upgrade it: pip install --upgrade dragoman"
-        )
-    found = database.execute("SELECT width FROM state").fetchone()[0]
-    if found != width:
-        raise UserError(
-            f"{path.parent} holds vectors of width {found}, but {width} was asked for. "
-            "Open it with the model that it was built with, or build another index."
-        )
 
 
 def explained(path: Path) -> AbstractContextManager[None]:
@@ -98,7 +111,7 @@ def explained(path: Path) -> AbstractContextManager[None]:
     return databases.explained(
         path,
         "The index",
-        unusable="Check that the folder can be written by this user.",
+        unusable="Check that the folder is whole, and that this user may read it.",
         damaged=MEND,
     )
 

@@ -92,7 +92,7 @@ class Ivf:
 def import_faiss() -> Any:
     try:
         import faiss
-    except ModuleNotFoundError:
+    except ImportError:
         raise MissingExtraError("faiss-cpu", "faiss", "The store 'faiss'") from None
     return faiss
 

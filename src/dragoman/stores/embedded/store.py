@@ -26,6 +26,7 @@ from dragoman.stores.checks import (
     not_there,
 )
 from dragoman.stores.contract import Match, Store
+from dragoman.stores.embedded.connections import read_again
 from dragoman.stores.embedded.database import (
     COLUMNS,
     MEND,
@@ -41,7 +42,7 @@ from dragoman.stores.embedded.database import (
 from dragoman.stores.embedded.transactions import Transactions, View, read_state
 from dragoman.stores.filters import Filter
 
-# LanceDB, or usearch beside SQLite, could take the place of these four modules. Both score in single
+# LanceDB, or usearch beside SQLite, could take the place of these five modules. Both score in single
 # precision and leave ties in any order, and an index of usearch is saved apart from its entries, so that a
 # kill between the two leaves one without the other. The contract of stores allows neither.
 
@@ -56,12 +57,10 @@ IDS_KEPT = 200_000
 class EmbeddedStore(Store):
     """Entries in SQLite, vectors in a mapped file, exact search; `_store` holds them together."""
 
-    def __init__(self, folder: Path, width: int, wait: float) -> None:
+    def __init__(self, folder: Path, width: int, wait: float, name: str, make: bool) -> None:
         self.width = width
-        self._store = Transactions(folder, width, wait)
-        with self._store.reading() as view:
-            small = len(view.state.dead) <= CHECKED_WHOLE
-        if small and (wrong := self.check()):
+        self._store = Transactions(folder, width, wait, name, make)
+        if self._is_small() and (wrong := self.check()):
             self.close()
             raise DamagedError(f"{'; '.join(wrong[:3])}. {MEND}")
 
@@ -98,6 +97,7 @@ class EmbeddedStore(Store):
         self._store.remove_old_files()
         return removed
 
+    @read_again
     def search(self, vectors: NDArray[np.float32], k: int, filter: Filter | None = None) -> list[list[Match]]:
         query_QD = checked_queries(vectors, self.width)
         with self._store.reading() as view:
@@ -106,11 +106,13 @@ class EmbeddedStore(Store):
             allowed_N = None if filter is None else view.mask_of(filter)
             return matches(view, self._best(view, query_QD, k, allowed_N), len(query_QD), k)
 
+    @read_again
     def get(self, item_ids: Sequence[str]) -> list[Entry | None]:
         with self._store.reading() as view:
             slots = [slot_of(view.database, item_id) for item_id in item_ids]
             return [None if slot is None else entry_at(view.database, slot) for slot in slots]
 
+    @read_again
     def vectors(self, item_ids: Sequence[str]) -> NDArray[np.float32]:
         with self._store.reading() as view:
             slots = [slot_of(view.database, item_id) for item_id in item_ids]
@@ -122,6 +124,7 @@ class EmbeddedStore(Store):
                 require_sound(view.row(cast(int, slot)), vector_D)
             return found_ND
 
+    @read_again
     def scan(self, after: str = "", limit: int = 1000, filter: Filter | None = None) -> list[Entry]:
         check_after(after)
         found: list[Entry] = []
@@ -135,6 +138,7 @@ class EmbeddedStore(Store):
                     found.append(entry_at(view.database, slot))
         return found
 
+    @read_again
     def count(self, filter: Filter | None = None) -> int:
         with self._store.reading() as view:
             living_N = ~view.state.dead
@@ -146,6 +150,7 @@ class EmbeddedStore(Store):
         # Windows does not tell of blocks; there such a hole is filled.
         return sum(file.st_blocks * 512 if hasattr(file, "st_blocks") else file.st_size for file in files)
 
+    @read_again
     def check(self) -> list[str]:
         """List what is wrong with the store, one line each; nothing where it is sound.
 
@@ -178,6 +183,11 @@ class EmbeddedStore(Store):
 
     def close(self) -> None:
         self._store.close()
+
+    @read_again
+    def _is_small(self) -> bool:
+        with self._store.reading() as view:
+            return len(view.state.dead) <= CHECKED_WHOLE
 
     def _best(
         self, view: View, query_QD: NDArray[np.float32], k: int, allowed_N: NDArray[np.bool_] | None

@@ -25,20 +25,12 @@ from numpy.typing import NDArray
 
 from dragoman import forks
 from dragoman.errors import DamagedError, UserError
-from dragoman.folders import sync_folder
-from dragoman.stores.embedded.database import (
-    COLUMNS,
-    MEND,
-    connect,
-    explained,
-    make_tables,
-    passing,
-    slots_of,
-)
+from dragoman.folders import require_writable, sync_folder
+from dragoman.stores.embedded.connections import READ_ATTEMPTS, Connection, connect, read_again
+from dragoman.stores.embedded.database import COLUMNS, MEND, explained, make_tables, passing, slots_of
 from dragoman.stores.filters import Filter
 
 DATABASE = "entries.sqlite"
-READ_ATTEMPTS = 10
 MASKS_KEPT = 8
 """In a snapshot: the same filter comes with every letter that a person types."""
 GROWTH = 1.25
@@ -103,19 +95,24 @@ class StateRow(NamedTuple):
 class Transactions:
     """One folder with entries and vectors; see the module."""
 
-    def __init__(self, folder: Path, width: int, wait: float) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+    def __init__(self, folder: Path, width: int, wait: float, name: str, make: bool) -> None:
         self.folder, self.width, self.wait = folder, width, wait
         self.path = folder / DATABASE
+        if make:
+            folder.mkdir(parents=True, exist_ok=True)
+        elif not self.path.exists():
+            raise DamagedError(f"{self.path} is missing. {MEND}")
+        self._name, self._make = name, make
         self._closed = threading.Event()
-        self._idle: list[sqlite3.Connection] = []
+        self._idle: list[Connection] = []
         self._last: Snapshot | None = None
         self.renew_in_child()
         forks.watch(self)
-        with explained(self.path), self._connection() as database:
-            make_tables(database, self.path, width)
-            generation = read_state(database).generation
-        self._remove_old(generation)
+        try:
+            self._prepare()
+        except BaseException:
+            self.close()  # a transaction that is open would keep others out
+            raise
 
     def before_fork(self) -> None:
         """Close connections: SQLite allows none to be carried into a child, whose locks would not count."""
@@ -129,8 +126,8 @@ class Transactions:
 
     @contextmanager
     def reading(self) -> Iterator[View]:
-        """A consistent view; writers go on meanwhile."""
-        with explained(self.path), self._connection() as database:
+        """A consistent view; writers go on meanwhile. Raises ChangedError, to read again (`read_again`)."""
+        with explained(self.path), self._connection() as database, _steady(database):
             state = self._begin(database)
             try:
                 yield View(database, state)
@@ -141,8 +138,11 @@ class Transactions:
     def writing(self) -> Iterator[sqlite3.Connection]:
         """One transaction of the only writer, committed at the end, or rolled back at an exception.
 
-        Raises UserError where another writer does not finish within `wait` seconds.
+        Raises UserError where another writer does not finish within `wait` seconds, ReadOnlyError where this
+        process cannot write.
         """
+        for place in (self.folder, self.path):
+            require_writable(place)
         # A thread goes on as soon as a lock is free; SQLite only asks again, after longer and longer pauses.
         if not self._writing.acquire(timeout=self.wait):
             raise busy(self.folder, self.wait)
@@ -212,13 +212,16 @@ class Transactions:
             self._idle.pop().close()
 
     @contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
+    def _connection(self) -> Iterator[Connection]:
         if self._closed.is_set():
             raise RuntimeError(f"the index in {self.folder} was closed")
         # No fork copies a connection that is in use, nor a lock that SQLite holds inside.
         with forks.section():
             try:
                 database = self._idle.pop()
+                while not database.fits():
+                    database.close()
+                    database = self._idle.pop()
             except IndexError:
                 database = connect(self.path, self.wait)
             try:
@@ -229,7 +232,14 @@ class Transactions:
                 else:
                     self._idle.append(database)
 
-    def _begin(self, database: sqlite3.Connection) -> Snapshot:
+    @read_again
+    def _prepare(self) -> None:
+        with explained(self.path), self._connection() as database, _steady(database):
+            make_tables(database, self.path, self.width, self._name, self._make)
+            if not database.read_only:
+                self._remove_old(read_state(database).generation)
+
+    def _begin(self, database: Connection) -> Snapshot:
         # The file of a generation may go between the look at the state and the mapping, when a writer has
         # compacted: the next look finds the next one.
         for _ in range(READ_ATTEMPTS):
@@ -244,7 +254,7 @@ class Transactions:
             database.execute("ROLLBACK")
         raise DamagedError(f"{self.folder} lacks its file of vectors. {MEND}")
 
-    def _snapshot(self, database: sqlite3.Connection) -> Snapshot | None:
+    def _snapshot(self, database: Connection) -> Snapshot | None:
         """The state that the transaction sees; None where it is older than what is known already."""
         now, last = read_state(database), self._last
         if last is not None and last.sequence == now.sequence:
@@ -253,9 +263,11 @@ class Transactions:
             last = self._last
             if last is None or last.sequence < now.sequence:
                 try:
-                    self._last = last = self._renewed(database, now, last)
+                    last = self._renewed(database, now, last)
                 except FileNotFoundError:
                     return None
+                database.require_steady()
+                self._last = last
         return last if last.sequence == now.sequence else None
 
     def _renewed(self, database: sqlite3.Connection, now: StateRow, last: Snapshot | None) -> Snapshot:
@@ -284,6 +296,17 @@ class Transactions:
                 with suppress(PermissionError):
                     path.unlink(missing_ok=True)
                 sync_folder(self.folder)
+
+
+@contextmanager
+def _steady(database: Connection) -> Iterator[None]:
+    """Raise ChangedError in place of any result of the block, errors included, where it does not count."""
+    try:
+        yield
+    except Exception:
+        database.require_steady()
+        raise
+    database.require_steady()
 
 
 def read_state(database: sqlite3.Connection) -> StateRow:
@@ -330,7 +353,10 @@ def mapped(path: Path, slots: int, width: int) -> NDArray[np.float32]:
     rows = path.stat().st_size // (4 * width)
     if rows < slots:
         raise DamagedError(f"{path} is shorter than the {slots:,} vectors it should hold. {MEND}")
-    return np.asarray(np.memmap(path, dtype="<f4", mode="r", shape=(rows, width)))
+    try:
+        return np.asarray(np.memmap(path, dtype="<f4", mode="r", shape=(rows, width)))
+    except IsADirectoryError:
+        raise DamagedError(f"{path} is a folder. {MEND}") from None
 
 
 def copy_rows(source_ND: NDArray[np.float32], slots: NDArray[np.int64], target: Path) -> None:

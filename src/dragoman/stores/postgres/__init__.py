@@ -20,8 +20,8 @@ from dragoman.stores.servers import table_name
 __all__ = ["Config", "drop_store", "open_store"]
 
 
-def open_store(folder: Path, config: Config, width: int, name: str) -> Store:
-    """The table of generation `name`, made where it is missing; `folder` stays empty.
+def open_store(folder: Path, config: Config, width: int, name: str, make: bool = True) -> Store:
+    """The table of generation `name`, which is made where it is missing; `folder` stays empty.
 
     Raises UserError where the server is out of reach, lacks pgvector or holds vectors of another width.
     """
@@ -37,7 +37,7 @@ def open_store(folder: Path, config: Config, width: int, name: str) -> Store:
     url, table = _address(config), table_name(name)
     # Its connection was opened before the type of vectors was there, perhaps.
     with closing(Pool(url, 1)) as making, making.transaction() as connection:
-        prepare(connection, config, width, table)
+        prepare(connection, config, width, table, make)
     return PostgresStore(Pool(url, config.connections), config, width, table)
 
 

@@ -33,7 +33,7 @@ from dragoman.stores.postgres.config import Config
 from dragoman.stores.postgres.filters import condition_of
 from dragoman.stores.postgres.pool import Connection, Pool
 from dragoman.stores.postgres.search import Graph, look_at, search_exactly, search_nearby
-from dragoman.stores.servers import fields_of, possible
+from dragoman.stores.servers import fields_of, gone, possible
 
 log = logging.getLogger(__name__)
 
@@ -189,9 +189,9 @@ def _number(connection: Connection, query: sql.Composed | str, *parameters: obje
     return found
 
 
-def prepare(connection: Connection, config: Config, width: int, table: str) -> None:
+def prepare(connection: Connection, config: Config, width: int, table: str, make: bool) -> None:
     """Make pgvector, the schema and the table where they are missing. Raises UserError where that cannot be
-    done or the table holds vectors of another width."""
+    done or the table holds vectors of another width, DamagedError where it is missing and not to be made."""
     lock(connection)
     _require_pgvector(connection)
     place = sql.Identifier(config.schema, table)
@@ -201,6 +201,8 @@ def prepare(connection: Connection, config: Config, width: int, table: str) -> N
         place.as_string(connection),
     )
     if found is None:
+        if not make:
+            raise gone(f"the table {config.schema}.{table}")
         _make_table(connection, config.schema, place, width)
     elif found != width:
         raise UserError(

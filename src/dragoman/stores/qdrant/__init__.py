@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Config", "drop_store", "open_store"]
 
 
-def open_store(folder: Path, config: Config, width: int, name: str) -> Store:
+def open_store(folder: Path, config: Config, width: int, name: str, make: bool = True) -> Store:
     """The collection of generation `name`, made where it is missing; `folder` is used for `:folder:` only.
 
     Raises UserError where the server is out of reach, refuses the key or holds vectors of another width.
@@ -37,7 +37,7 @@ def open_store(folder: Path, config: Config, width: int, name: str) -> Store:
     from dragoman.stores.qdrant.store import QdrantStore
 
     try:
-        return QdrantStore(client, config, width, table_name(name))
+        return QdrantStore(client, config, width, table_name(name), make)
     except BaseException:
         client.close()
         raise

@@ -23,6 +23,7 @@ from dragoman.stores.filters import Filter, satisfies
 from dragoman.stores.qdrant.client import Client
 from dragoman.stores.qdrant.config import Config
 from dragoman.stores.qdrant.filters import NUMBERS, TOKENS, condition_of, is_exact, numbers_of, tokens_of
+from dragoman.stores.servers import gone
 
 REQUEST_BYTES = 8_000_000
 """Size of a request, about; servers take 32 MB."""
@@ -110,11 +111,14 @@ class Requests:
         self._read: dict[str, Any] = {"consistency": models.ReadConsistencyType.MAJORITY} if several else {}
         self._write: dict[str, Any] = {"ordering": models.WriteOrdering.STRONG} if several else {}
 
-    def prepare(self) -> None:
+    def prepare(self, make: bool) -> None:
         """Make the collection and its indexes where they are missing; where none is, a key that only reads
-        will do. Raises UserError where the collection holds vectors of another width."""
+        will do. Raises UserError where the collection holds vectors of another width, and DamagedError where
+        it is missing and not to be made."""
         with self._client.calling() as client:
             if not client.collection_exists(self._name):
+                if not make:
+                    raise gone(f"the collection {self._name}")
                 client.create_collection(self._name, **_settings(self._config, self._width))
             info = client.get_collection(self._name)
             found = info.config.params.vectors

@@ -40,12 +40,12 @@ WALKS = 8
 class QdrantStore(Store):
     """One collection; each entry is a point."""
 
-    def __init__(self, client: Client, config: Config, width: int, name: str) -> None:
+    def __init__(self, client: Client, config: Config, width: int, name: str, make: bool) -> None:
         self.width = width
         self._config = config
         self._place = {"place": client.place, "collection": name}
         self._server = Requests(client, config, width, name)
-        self._server.prepare()
+        self._server.prepare(make)
         self._writing = threading.Lock()
         self._clean = False
         self._walks: dict[tuple[str, str], list[str]] = {}
