@@ -35,8 +35,9 @@ def test_it_prints_a_table_a_row(place: Path, monkeypatch: pytest.MonkeyPatch) -
     assert done.exit_code == 0, done.output
     lines = done.stdout.splitlines()
     assert lines[0] == "direct of b (b) against a (a1)"
-    assert lines[1].split()[:3] == ["language", "direction", "metric"]
-    assert [line.split()[2] for line in lines[2:11]] == [
+    assert lines[1].startswith("intervals and p over images alone")
+    assert lines[2].split()[:3] == ["language", "direction", "metric"]
+    assert [line.split()[2] for line in lines[3:12]] == [
         "recall@1", "recall@5", "recall@10", "map", "recall@1", "recall@5", "recall@10", "map", "sum_r",
     ]  # fmt: skip
     assert "translate_test of b (b) against a (a1)" in lines
@@ -50,8 +51,8 @@ def test_json_holds_every_field(place: Path, monkeypatch: pytest.MonkeyPatch) ->
         "a": "a1,a2", "b": "b", "language": "pt", "row": "direct", "baseline_row": "translate_test",
     }  # fmt: skip
     assert set(lines[0]) == {
-        "pair", "direction", "metric", "a", "b", "difference", "interval", "p", "p_holm", "mcnemar",
-        "mcnemar_holm", "seeds_a", "seeds_b", "spread_a", "spread_b",
+        "pair", "direction", "metric", "a", "b", "difference", "interval", "over", "paired", "p", "p_holm",
+        "primary", "mcnemar", "mcnemar_holm", "seeds_a", "seeds_b", "spread_a", "spread_b",
     }  # fmt: skip
     assert len(lines[0]["seeds_a"]) == 2
 
@@ -60,3 +61,10 @@ def test_a_missing_report_says_how_to_make_one(place: Path, monkeypatch: pytest.
     done = run(place, monkeypatch, "a1", "none")
     assert "none does not exist" in str(done.exception)
     assert "Make one: dragoman evaluate" in str(done.exception)
+
+
+def test_the_primary_figure_is_printed_first(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = run(place, monkeypatch, "a1", "b", "--primary", "pt:sum_r")
+    assert done.stdout.startswith(
+        "Primary figure: sum_r of pt, both directions, named with this comparison\n"
+    )

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from dragoman.errors import UserError
 from dragoman.evaluation import DotScores, MatrixScores, Positives, rank_queries, rank_scores, summarise
-from dragoman.evaluation.ranks import blocks
+from dragoman.evaluation import ranks as ranking
+from dragoman.evaluation.ranks import CACHED_ENTRIES, blocks
 
 
 def unit(rows: int, width: int, seed: int) -> np.ndarray:
@@ -22,6 +23,79 @@ def captions_and_images() -> tuple[np.ndarray, np.ndarray, Positives, Positives]
     owner = [str(i % 37) for i in range(150)]
     names = [str(i) for i in range(37)]
     return captions, images, Positives.from_items(owner, names), Positives.from_items(names, owner)
+
+
+def slow_ranks(scores: np.ndarray, relevant: np.ndarray) -> list[float]:
+    """One comparison of two numbers at a time, by the definition."""
+    found = []
+    for row, wanted in zip(scores.tolist(), relevant.tolist(), strict=True):
+        own = sorted((s for s, is_wanted in zip(row, wanted, strict=True) if is_wanted), reverse=True)
+        others = [s for s, is_wanted in zip(row, wanted, strict=True) if not is_wanted]
+        for place, score in enumerate(own, 1):
+            found.append(place + sum(s > score for s in others) + sum(s == score for s in others) / 2)
+    return found
+
+
+@given(
+    seed=st.integers(0, 10_000),
+    shape=st.tuples(st.integers(1, 30), st.integers(1, 30)),
+    levels=st.sampled_from([1, 2, 5, 1000]),
+    positives=st.sampled_from(["one", "some", "most"]),
+    transposed=st.booleans(),
+    block=st.integers(1, 31),
+    few=st.sampled_from([0, 4, 16, 1_000_000]),
+    cached=st.sampled_from([1, 40, 1000]),
+)
+@settings(deadline=None, max_examples=300)
+def test_ranks_are_those_of_the_slow_way(
+    seed: int,
+    shape: tuple[int, int],
+    levels: int,
+    positives: str,
+    transposed: bool,
+    block: int,
+    few: int,
+    cached: int,
+) -> None:
+    random = np.random.default_rng(seed)
+    scores = (random.integers(0, levels, shape) / 8).astype(np.float32)
+    relevant = random.random(shape) < {"one": 0, "some": 0.2, "most": 0.9}[positives]
+    relevant[np.arange(len(relevant)), random.integers(0, shape[1], len(relevant))] = True
+    # A transposed matrix lies in memory by columns, and so does what is relevant.
+    laid_out = (np.asfortranarray(one) if transposed else one for one in (scores, relevant))
+    given_scores, given_relevant = laid_out
+    with pytest.MonkeyPatch.context() as patch:
+        # Few scores reach a positive, or all of them, or too many after some parts.
+        patch.setattr(ranking, "FEW", few)
+        patch.setattr(ranking, "CACHED_ENTRIES", cached)
+        ranks = rank_scores(MatrixScores(given_scores), Positives.from_matrix(given_relevant), block=block)
+    assert ranks.rho.tolist() == slow_ranks(scores, relevant)
+
+
+@pytest.mark.parametrize("gallery", [255 * 8, 255 * 8 + 1, 2 * 255 * 8 + 7])
+def test_a_byte_that_counts_never_runs_over(gallery: int) -> None:
+    # All tie, all are above, none is above; and more queries than are compared at a time.
+    queries = 3 * (CACHED_ENTRIES // gallery) + 2
+    scores = np.zeros((queries, gallery), np.float32)
+    scores[1:, 0], scores[2:, 0] = -1, 1
+    relevant = np.zeros((queries, gallery), bool)
+    relevant[:, 0] = True
+    for order in (np.ascontiguousarray, np.asfortranarray):
+        ranks = rank_scores(MatrixScores(order(scores)), Positives.from_matrix(relevant))
+        assert ranks.rho.tolist() == [(gallery + 1) / 2, gallery] + [1] * (queries - 2)
+
+
+def test_queries_with_few_and_many_positives_are_ranked_side_by_side() -> None:
+    scores = np.array([[3, 1, 2, 2], [1, 1, 1, 1], [4, 3, 2, 1]], np.float32)
+    relevant = np.array([[0, 1, 0, 0], [1, 1, 1, 1], [0, 1, 0, 1]], bool)
+    ranks = rank_scores(MatrixScores(scores), Positives.from_matrix(relevant))
+    assert ranks.rho.tolist() == [4, 1, 2, 3, 4, 2, 4]
+
+
+def test_float32_scores_are_not_copied_and_not_changed() -> None:
+    scores = np.array([[0.5, 0.25]], np.float32)
+    assert MatrixScores(scores).rows(0, 1).base is scores
+    assert scores.tolist() == [[0.5, 0.25]]
 
 
 @pytest.mark.parametrize("block", [1, 7, 64, 1000])
@@ -128,9 +202,16 @@ def test_a_block_of_a_large_gallery_holds_a_query_at_least() -> None:
 
 
 @pytest.mark.parametrize("block", [1, 2, 5])
-def test_a_score_that_is_no_number_is_told_by_its_query_in_any_block(block: int) -> None:
-    scores = np.zeros((5, 3), np.float32)
-    scores[3, 1] = scores[4, 0] = np.nan
+@pytest.mark.parametrize("few", [0, 1_000_000])
+@pytest.mark.parametrize("place", [1, 2])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_score_that_is_no_number_is_told_by_its_query_in_any_block(
+    block: int, few: int, place: int, order: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ranking, "FEW", few)
+    scores = np.zeros((5, 3), np.float32, order)
+    scores[:, 2] = 1
+    scores[3, place] = scores[4, 0] = np.nan
     positives = Positives.from_items(["c"] * 5, ["a", "b", "c"])
     with pytest.raises(UserError, match=r"scores of query 3 \(counted from 0\) hold NaN"):
         rank_scores(MatrixScores(scores), positives, block=block)

@@ -146,8 +146,9 @@ def test_the_section_says_in_words_and_in_figures_how_far_languages_agree(world:
     assert f"of 23, the system ranks it {there['mrv_std']:.1f} places apart" in page
     assert "Asked in Portuguese, English and Arabic" in page
     assert f"two languages share {10 * there['overlap@10']:.1f} (by chance 4.3)" in page
-    low, high = block["image_to_text"]["intervals"]["mrv_var"]
-    assert f"<td>{block['image_to_text']['mrv_var']:.2f}<small>{low:.2f} – {high:.2f}</small></td>" in page
+    for name in ("mrv_std", "mrv_std_clipped", "mrv_std_log"):
+        low, high = block["image_to_text"]["intervals"][name]
+        assert f"<td>{block['image_to_text'][name]:.2f}<small>{low:.2f} – {high:.2f}</small></td>" in page
     worst = block["spread"]["mean_recall"]
     names = {"pt": "Portuguese", "en": "English", "ar": "Arabic"}
     assert f"<tr class='worst'><th scope='row'>{names[worst['min_language']]}</th>" in page

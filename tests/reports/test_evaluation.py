@@ -266,6 +266,17 @@ def test_translations_by_several_engines_must_be_chosen_from(tmp_path: Path) -> 
         )
 
 
+def test_languages_are_those_of_the_captions_however_they_are_spelt() -> None:
+    settings = EvaluationSettings(
+        languages=["POR", "pt_br", "iw"], match={"pt_BR.UTF-8": ["*"]}, consistency=["por_Latn", "he"]
+    )
+    assert settings == EvaluationSettings(
+        languages=("pt", "pt-BR", "he"), match={"pt-BR": ["*"]}, consistency=("pt", "he")
+    )
+    with pytest.raises(UserError, match="languages must name each language once"):
+        EvaluationSettings(languages=["pt", "PT"])
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -434,9 +434,12 @@ def test_all_captions_stay_in_a_draw_where_languages_have_equally_many(corpus: P
 def test_the_terminal_shows_consistency_with_recall_beside_it(report: dict) -> None:
     lines = list(result_lines(report))
     block = report["consistency"]["direct"]
-    (line,) = [one for one in lines if one.startswith("consistency of direct over pt, en, ar: mrv_std ")]
-    low, high = block["text_to_image"]["intervals"]["mrv_std"]
-    assert f"{block['text_to_image']['mrv_std']:.2f} ({low:.2f} to {high:.2f}) text to image" in line
+    (line,) = [
+        one for one in lines if one.startswith("consistency of direct over pt, en, ar: text to image ")
+    ]
+    for name in ("mrv_std", "mrv_std_clipped", "mrv_std_log"):
+        low, high = block["text_to_image"]["intervals"][name]
+        assert f"{name} {block['text_to_image'][name]:.2f} ({low:.2f} to {high:.2f})" in line
     assert f"mean recall {block['spread']['mean_recall']['mean']:.1f}, lowest" in line
     assert "no consistency of fused: only pt has the row fused" in lines
     (basis,) = [

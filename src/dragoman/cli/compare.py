@@ -11,14 +11,21 @@ import click
     "--baseline-row",
     help="Compare every row with this row of the first report, such as translate_test.",
 )
+@click.option(
+    "--primary",
+    metavar="LANGS:METRIC",
+    help="The figure that decides, such as pt,zh:sum_r; what the reports recorded where not given.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the bootstrap and the permutations.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(reports: tuple[str, ...], baseline_row: str | None, seed: int, as_json: bool) -> None:
+def command(
+    reports: tuple[str, ...], baseline_row: str | None, primary: str | None, seed: int, as_json: bool
+) -> None:
     """Paired differences of REPORTS to the first of them, over the same queries.
 
-    Intervals come from a bootstrap over images, p values from sign flips over images (and McNemar's test
-    over queries for recall@1), corrected over the languages by Holm's method. Reports of one system with
-    several seeds are given together, with commas.
+    Reports of one system with several seeds are given together, with commas. Intervals and p values come from
+    a bootstrap over images and seeds, or over images alone where a system has one seed. The primary figure
+    comes first; p values of all others are corrected over the languages by Holm's method.
 
     \b
     dragoman compare report_a report_b
@@ -32,7 +39,7 @@ def command(reports: tuple[str, ...], baseline_row: str | None, seed: int, as_js
     from dragoman.reports.terminal import difference_lines
 
     systems = [[folder for folder in one.split(",") if folder] for one in reports]
-    differences = compare(*systems, baseline_row=baseline_row, seed=seed)
+    differences = compare(*systems, baseline_row=baseline_row, primary=primary, seed=seed)
     if as_json:
         click.echo(json.dumps([asdict(one) for one in differences], ensure_ascii=False, indent=2))
         return

@@ -46,6 +46,7 @@ def _globs(ctx: click.Context, param: click.Parameter, match: tuple[str, ...]) -
     match=spelled(multiple=True, default=(), metavar="LANG=GLOB", callback=_globs),
     consistency=LISTED,
     untranslated=spelled("--drop-untranslated", flag_value="drop", show_default=False, help=DROP),
+    primary=spelled(metavar="LANGS:METRIC"),
     rerank=spelled(type=click.IntRange(min=0), metavar="K"),
     run_depth=click.IntRange(min=10),
 )

@@ -5,9 +5,11 @@ from dragoman.evaluation.metrics import Metric, mean_recall, retrieval_metrics, 
 from dragoman.evaluation.ranks import Positives, Ranks, rank_queries, rank_scores
 from dragoman.evaluation.reranking import rerank
 from dragoman.evaluation.scores import DotScores, MatrixScores
+from dragoman.evaluation.significance import Estimate, hierarchical_interval, t_interval
 
 __all__ = [
     "DotScores",
+    "Estimate",
     "Joined",
     "MatrixScores",
     "Metric",
@@ -15,6 +17,7 @@ __all__ = [
     "Ranked",
     "Ranks",
     "common_ids",
+    "hierarchical_interval",
     "join_ranks",
     "mean_rank_variance",
     "mean_recall",
@@ -24,4 +27,5 @@ __all__ = [
     "retrieval_metrics",
     "sum_r",
     "summarise",
+    "t_interval",
 ]

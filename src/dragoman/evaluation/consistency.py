@@ -35,6 +35,9 @@ from dragoman.errors import UserError
 # One rank more than users look at: all places beyond the first ten count as equal.
 CLIP = 11
 CUTOFFS = (1, 10)
+MRV = ("mrv_std", "mrv_std_clipped", "mrv_std_log")
+"""Told together, always: the first falls and the second rises with recall, and the last favours models that
+rank everything badly."""
 VARIANCES = tuple(f"mrv_{form}{scale}" for scale in ("", "_clipped", "_log") for form in ("std", "var"))
 OVERLAPS = tuple(f"{name}@{cutoff}" for name in ("overlap", "jaccard") for cutoff in CUTOFFS)
 SHOWN = 3

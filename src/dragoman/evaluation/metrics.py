@@ -9,6 +9,9 @@ Q queries, G gallery entries, P positives of all queries together.
 | map | 100 x mean over queries of the mean over their positives of i / rank of the i-th positive |
 | ndcg@10 | 100 x mean of sum over ranks <= 10 of 1 / log2(rank + 1), over its value for perfect ranking |
 | sum_r, mean_recall | recall@1 + @5 + @10 of both directions (at most 600); that / 6 |
+
+Equal scores get the middle rank, which is no expectation: recall@1 is never above that of ties broken at
+random, and below it where the best positive ties with a negative; at larger K the rule errs both ways.
 """
 
 from __future__ import annotations

@@ -37,10 +37,13 @@ class MatrixScores:
             raise UserError(
                 f"Scores of shape {given.shape} given; expected [queries, gallery], both above 0."
             )
-        with np.errstate(over="ignore"):
-            self._scores_QG = given.astype(np.float32)
-        if np.isinf(self._scores_QG).sum() > np.isinf(given).sum():
-            raise UserError("Some scores are too large for float32. Scale them down before ranking.")
+        try:
+            with np.errstate(over="raise"):
+                self._scores_QG = given.astype(np.float32, copy=False)
+        except FloatingPointError as error:
+            raise UserError(
+                "Some scores are too large for float32. Scale them down before ranking."
+            ) from error
         self.shape = (given.shape[0], given.shape[1])
 
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:

@@ -23,7 +23,7 @@ from dragoman.reports.evaluation import Evaluation
 from dragoman.reports.evaluator import digest
 from dragoman.reports.examples import FAR, draw_examples, find_disagreements
 from dragoman.reports.measure import part
-from dragoman.reports.terminal import consistency_notes, notes
+from dragoman.reports.terminal import consistency_notes, left_out_notes, notes
 
 COLUMNS = {metric: metric.short for metric in (*RECALLS, Metric("medr"), Metric("map"))}
 LANGUAGES_WITH_EXAMPLES = 12
@@ -43,6 +43,7 @@ def write_report_page(path: Path, evaluation: Evaluation) -> None:
         title=f"Retrieval report: {report['system']['name']}",
         report=report,
         names=names,
+        left_out=list(left_out_notes(report)),
         targets=", ".join(map(str, report["system"]["config"].get("targets") or [])) or "no other language",
         columns=COLUMNS,
         rows_shown=list(dict.fromkeys(row for rows in report["results"].values() for row in rows)),

@@ -93,6 +93,8 @@ def measure_run(evaluator: Evaluator, folder: Path) -> Evaluation:
         "system": {"name": evaluator.name, "seed": evaluator.seed, "config": evaluator.model.config},
         "provenance": evaluator.provenance,
     }
+    if evaluator.corpus.without_vectors:
+        report["without_vectors"] = evaluator.corpus.without_vectors
     write_json(folder / "report.json", report)
     return Evaluation(report=report, queries=table, common=common_table, corpus=evaluator.corpus, texts=texts)
 
@@ -164,28 +166,39 @@ def _choose_weight(evaluator: Evaluator, texts: QueryTexts) -> dict[str, Any] | 
     """Choose the weight of the highest SumR on validation captions; on human ones if they are translated."""
     if texts.translations is None:
         return None
-    # Figures need every query, a weight only enough of them.
-    settings = replace(evaluator.settings, untranslated="drop")
-    validation = queries.human_texts(evaluator.corpus, texts.language, "val", evaluator.source, settings)
-    kind = "human"
-    if validation is None or validation.translations is None:
-        validation = queries.machine_texts(evaluator.corpus, texts.language, "val", evaluator.source)
-        kind = "machine"
-    if validation is None:
+    # What val lacks is told only where it is read.
+    if _validation_texts(evaluator, texts.language) is None:
         return None
-    # Neither a second model nor the order of the fusion encoder takes part in the fused row.
-    alone = evaluator.alone()
+    alone = evaluator.on_validation
+    if (found := _validation_texts(alone, texts.language)) is None:
+        return None
+    kind, validation = found
     vectors = alone.encode(validation, alone.encode_images("val"))
-    swept = sum_r_by_weight(vectors, settings.fusion_normalisation)
+    normalisation = evaluator.settings.fusion_normalisation
+    swept = sum_r_by_weight(vectors, normalisation)
+    chosen_on = f"{len(validation)} {kind} {texts.language} captions of the validation split"
+    if left_out := alone.corpus.without_vectors.get("val"):
+        chosen_on += f" (images left out for want of vectors: {len(left_out)})"
     return {
         "weight": best_weight(swept),
-        "chosen_on": f"{len(validation)} {kind} {texts.language} captions of the validation split",
+        "chosen_on": chosen_on,
         "captions": kind,
         "criterion": "sum_r",
         "sum_r_by_weight": {str(weight): value for weight, value in swept.items()},
         "translation_engine": validation.engine,
-        "normalisation": settings.fusion_normalisation,
+        "normalisation": normalisation,
     }
+
+
+def _validation_texts(evaluator: Evaluator, language: str) -> tuple[str, QueryTexts] | None:
+    """Find validation captions with translations: human ones, else machine ones with their ways back."""
+    # Figures need every query, a weight only enough of them.
+    settings = replace(evaluator.settings, untranslated="drop")
+    found = queries.human_texts(evaluator.corpus, language, "val", evaluator.source, settings)
+    if found is not None and found.translations is not None:
+        return "human", found
+    found = queries.machine_texts(evaluator.corpus, language, "val", evaluator.source)
+    return None if found is None else ("machine", found)
 
 
 def _missing_rows(evaluator: Evaluator, texts: QueryTexts, fusion: dict[str, Any] | None) -> dict[str, str]:

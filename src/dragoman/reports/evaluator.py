@@ -10,6 +10,7 @@ import hashlib
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from dragoman.reports import queries
 from dragoman.reports.queries import QueryTexts
 from dragoman.reports.rows import Matched, Matcher, Vectors
 from dragoman.reports.settings import EvaluationSettings
-from dragoman.retrievers.base import Model
+from dragoman.retrievers.base import Encoder, Model
 from dragoman.retrievers.loading import load_encoder, model_fingerprint
 
 CHUNK = 4096
@@ -45,6 +46,14 @@ class Images:
     """Vectors of the second model, which need not share the width D."""
 
 
+@dataclass(frozen=True, eq=False)
+class Other:
+    """The second model, and the vectors that it reads."""
+
+    model: Model
+    features: FeatureSet
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Evaluator:
     """A model and the corpus that it is asked about."""
@@ -52,7 +61,9 @@ class Evaluator:
     model: Model
     corpus: Corpus
     settings: EvaluationSettings
-    other: Model | None
+    features: FeatureSet
+    """Vectors of the images, which all items of the evaluated split of `corpus` have."""
+    other: Other | None
     """Scores the machine-translated queries for the row `translate_test_source_only`."""
     matcher: Matcher | None
     provenance: dict[str, Any]
@@ -69,18 +80,26 @@ class Evaluator:
         if isinstance(run, str | Path) and not Path(run).is_dir():
             raise UserError(f"{run} does not exist. Train a model: dragoman train CORPUS --out {run}")
         model = load(run)
-        other = None if translate_test_run is None else load(translate_test_run)
         # Named here once, so that the report tells them.
         if settings.languages is None:
             trained_on = [*model.config.get("targets", []), model.config["source"]]
             settings = replace(settings, languages=trained_on)
         opened = corpus if isinstance(corpus, Corpus) else Corpus.open(corpus)
+        if isinstance(model, Encoder):
+            model.look_up(opened)
+        features = feature_set(model, opened, settings.features)
+        seen, other = opened.with_vectors(features, settings.split), None
+        if translate_test_run is not None:
+            second = load(translate_test_run)
+            other = Other(second, feature_set(second, opened, None))
+            seen = seen.with_vectors(other.features, settings.split)
         return cls(
             model=model,
-            corpus=opened,
+            corpus=seen,
             settings=settings,
+            features=features,
             other=other,
-            matcher=_matcher(model, opened, settings),
+            matcher=Matcher(model, features) if settings.rerank else None,
             provenance=describe_provenance(run, opened, translate_test_run, settings.seed),
         )
 
@@ -113,9 +132,11 @@ class Evaluator:
     def encode_images(self, split: str) -> Images:
         """Encode all images of a split."""
         ids = queries.item_ids(self.corpus, split)
-        vectors = encode_images(self.model, self.corpus, ids, self.settings.features)
+        vectors = encode_images(self.model, self.features, ids)
         other = self.other
-        return Images(ids, vectors, None if other is None else encode_images(other, self.corpus, ids, None))
+        return Images(
+            ids, vectors, None if other is None else encode_images(other.model, other.features, ids)
+        )
 
     def encode(self, texts: QueryTexts, images: Images) -> Vectors:
         """Encode captions, and their translations where there are any, beside the images."""
@@ -126,7 +147,7 @@ class Evaluator:
             translations = encode_texts(self.model, translated, label + ", translated")
             if self.other is not None:
                 label_other = label + ", translated, second model"
-                other_translations = encode_texts(self.other, translated, label_other)
+                other_translations = encode_texts(self.other.model, translated, label_other)
         if self.matcher is not None:
             matched = Matched(texts=texts.texts, matcher=self.matcher, depth=self.settings.rerank)
         return Vectors(
@@ -140,15 +161,10 @@ class Evaluator:
             matched=matched,
         )
 
-    def alone(self) -> Evaluator:
-        """Give the same model without the second one and without re-ranking."""
-        return replace(self, other=None, matcher=None)
-
-
-def _matcher(model: Model, corpus: Corpus, settings: EvaluationSettings) -> Matcher | None:
-    if not settings.rerank:
-        return None
-    return Matcher(model, feature_set(model, corpus, settings.features))
+    @cached_property
+    def on_validation(self) -> Evaluator:
+        """The model alone, without the second one and without re-ranking, beside what it sees of val."""
+        return replace(self, corpus=self.corpus.with_vectors(self.features, "val"), other=None, matcher=None)
 
 
 def load(run: str | Path | Model) -> Model:
@@ -185,11 +201,8 @@ def feature_set(model: Model, corpus: Corpus, features: str | None) -> FeatureSe
     return corpus.features(name)
 
 
-def encode_images(
-    model: Model, corpus: Corpus, items: Sequence[str], features: str | None
-) -> NDArray[np.float32]:
-    """Encode items as [N, D], from the named feature set or the one that the model was trained on."""
-    stored = feature_set(model, corpus, features)
+def encode_images(model: Model, stored: FeatureSet, items: Sequence[str]) -> NDArray[np.float32]:
+    """Encode items as [N, D], by their stored vectors."""
     row_N, size = stored.rows(items), max(1, CHUNK // stored.per_item)
     parts = []
     with bar(len(row_N), "Encoding images", "images") as progress:
@@ -224,11 +237,10 @@ def fingerprint(run: str | Path | Model) -> dict[str, str]:
         return {"model": f"object of class {type(run).__name__}"}
     if read_config(Path(run)).get("model_type") == PAIR:
         return {"model": model_fingerprint(Path(run))}
-    # What `dragoman calibrate` learns of the finished model changes no vector.
-    files = (
-        path for path in sorted(model_in(Path(run)).iterdir()) if path.is_file() and path.name != CALIBRATION
-    )
-    return {f"model/{path.name}": sha256(path) for path in files}
+    # What `dragoman calibrate` learns of the finished model changes no vector, nor does its lock.
+    files = (path for path in sorted(model_in(Path(run)).iterdir()) if path.is_file())
+    kept = (path for path in files if path.name != CALIBRATION and not path.name.startswith("."))
+    return {f"model/{path.name}": sha256(path) for path in kept}
 
 
 def digest(hashes: dict[str, str]) -> str:

@@ -6,7 +6,6 @@ R resamples.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -28,7 +27,10 @@ def open_folds(corpus: Corpus, split: str) -> dict[str, Corpus]:
 
     The metadata column `fold` of the items tells. Raises UserError where an item of the split has none.
     """
-    return {str(fold): _Fold(corpus, split, fold) for fold in _folds(corpus, split)}
+    folds, others = _folds(corpus, split), pc.not_equal(corpus.items["split"], split)
+    return {
+        str(fold): corpus.part(pc.or_kleene(others, pc.equal(corpus.items[COLUMN], fold))) for fold in folds
+    }
 
 
 def mean_of_folds(reports: Mapping[str, dict[str, Any]], tables: Sequence[pa.Table]) -> dict[str, Any]:
@@ -43,6 +45,7 @@ def mean_of_folds(reports: Mapping[str, dict[str, Any]], tables: Sequence[pa.Tab
         "results": results,
         "intervals": intervals,
         "folds": {name: _images(one) for name, one in reports.items()},
+        **_without_vectors(reports),
         "consistency": {},
         "definitions": DEFINITIONS | {"fold": "every metric is the mean of its values on the folds"},
         **{name: first[name] for name in ("settings", "system", "provenance")},
@@ -54,20 +57,13 @@ def _images(report: dict[str, Any]) -> int:
     return int(next(iter(report["languages"].values()))["gallery"]["text_to_image"])
 
 
-class _Fold(Corpus):
-    """A corpus whose split holds the items of one fold."""
-
-    def __init__(self, whole: Corpus, split: str, fold: object) -> None:
-        super().__init__(whole.folder, whole.manifest)
-        self._whole, self._split, self._fold = whole, split, fold
-
-    @cached_property
-    def items(self) -> pa.Table:
-        return self._whole.items.filter((pc.field("split") != self._split) | (pc.field(COLUMN) == self._fold))
-
-    @cached_property
-    def captions(self) -> pa.Table:
-        return self._whole.captions
+def _without_vectors(reports: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, list[str]]]:
+    """Join what the folds left out, where they left out anything."""
+    found: dict[str, list[str]] = {}
+    for one in reports.values():
+        for split, items in one.get("without_vectors", {}).items():
+            found.setdefault(split, []).extend(items)
+    return {"without_vectors": found} if found else {}
 
 
 def _folds(corpus: Corpus, split: str) -> list[Any]:

@@ -104,7 +104,8 @@ def _rectangle(shape_of: NDArray[np.int64], values: pa.Array) -> pa.Array:
 
 
 DEFINITIONS = {
-    "recall@K": "100 x share of queries whose best positive ranks K or better (hit, not fraction)",
+    "recall@K": "100 x share of queries whose best positive ranks K or better (hit, not fraction); of equal "
+    "scores the middle rank counts, so recall@1 is at most what ties broken at random would give",
     "medr": "median rank of the best positive, the mean of the two middle values where Q is even",
     "meanr": "mean rank of the best positive",
     "map": "100 x mean over queries of the mean over positives of i / rank of the i-th positive",
@@ -114,7 +115,8 @@ DEFINITIONS = {
     "rank": "of the i-th best positive: i + (negatives scored higher) + half of those scored equal",
     "text_to_image": "every caption is a query, its image the positive; gallery: all images of the split",
     "image_to_text": "every captioned image is a query, its captions the positives; gallery: the captions",
-    "interval": "95 % percentile bootstrap over images, all captions of an image together",
+    "interval": "95 % percentile bootstrap over images, all captions of an image together; of this one "
+    "training: what other seeds would bring is not in it",
 }
 
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from dragoman.errors import UserError
+from dragoman.evaluation.consistency import MRV
 from dragoman.evaluation.score_fusion import NORMALISATIONS, Normalisation
+from dragoman.languages import comparable
 from dragoman.records import SPLITS, Split
 
 Untranslated = Literal["error", "drop"]
@@ -43,12 +45,25 @@ class EvaluationSettings:
     their own; 0 does without."""
     run_depth: int = 100
     """Hits per query in the TREC runs."""
+    primary: str | None = None
+    """The one figure that systems will be judged by: `pt,zh:sum_r`, the mean over these languages, asked
+    directly, or their `mrv_std_log`. The report keeps it, so that it was named before any comparison."""
     seed: int = 0
     """Seed of the bootstrap and of the choice of examples."""
 
     def __post_init__(self) -> None:
+        # In the form in which captions bear them.
+        for name in ("languages", "consistency"):
+            if (tags := getattr(self, name)) is not None:
+                object.__setattr__(self, name, tuple(map(comparable, tags)))
+        object.__setattr__(self, "match", {comparable(tag): globs for tag, globs in self.match.items()})
+        primary = None if self.primary is None else Primary.parse(self.primary)
+        if primary is not None:
+            object.__setattr__(self, "primary", str(primary))
         if self.languages is not None:
             _require_distinct("languages", self.languages)
+            if primary is not None:
+                _require_evaluated("primary", primary.languages, self.languages)
             _require_evaluated("match", self.match, self.languages)
             _require_evaluated("consistency", self.consistency or (), self.languages)
         if self.consistency is not None:
@@ -61,6 +76,34 @@ class EvaluationSettings:
             raise UserError(f"rerank must be 0 or more, got {self.rerank}")
         if self.run_depth < 10:
             raise UserError(f"run_depth must be at least 10, got {self.run_depth}")
+
+
+PRIMARY_METRICS = ("sum_r", *MRV)
+
+
+@dataclass(frozen=True)
+class Primary:
+    """A figure that is named before the test is looked at: languages asked directly, both directions."""
+
+    languages: tuple[str, ...]
+    metric: str
+    """`sum_r`, the mean over the languages, or one of `MRV` of their ranks of the same picture."""
+
+    @classmethod
+    def parse(cls, text: str) -> Primary:
+        """Read "pt,zh:sum_r". Raises UserError for another metric, and for languages named badly."""
+        named, _, metric = text.partition(":")
+        languages = tuple(comparable(tag) for tag in named.split(",") if tag)
+        enough = len(languages) > 1 if metric in MRV else bool(languages)
+        if metric not in PRIMARY_METRICS or not enough or len(set(languages)) < len(languages):
+            raise UserError(
+                f"The primary figure is {text!r}; expected languages, each once, and a metric: sum_r, or of "
+                f"two languages or more {', '.join(MRV)}. Write: --primary pt,zh:sum_r"
+            )
+        return cls(languages, metric)
+
+    def __str__(self) -> str:
+        return f"{','.join(self.languages)}:{self.metric}"
 
 
 def _require_distinct(name: str, languages: Sequence[str]) -> None:

@@ -5,6 +5,7 @@ Q queries, S seeds, M metrics.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,18 +15,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from dragoman.corpus.features import shown
 from dragoman.errors import UserError
-from dragoman.evaluation.consistency import rank_values
+from dragoman.evaluation.consistency import MRV, rank_values
 from dragoman.evaluation.metrics import RECALLS, Metric
 from dragoman.reports.consistency import items_of, joined_part
 from dragoman.reports.evaluation import REPORT
 from dragoman.reports.measure import COMMON_QUERIES, QUERIES, part, ranks_of
 
 COMPARED = (*RECALLS, Metric("map"))
-CONSISTENCY = ("mrv_std", "mrv_var")
+CONSISTENCY = (*MRV, "mrv_var")
 BOTH: dict[tuple[str, ...], dict[str, list[float]]] = {
     COMPARED: {"sum_r": [1, 1, 1, 0]},
-    CONSISTENCY: {"mrv_std": [0.5, 0], "mrv_var": [0, 0.5]},
+    CONSISTENCY: {metric: [0.5 * (metric == other) for other in CONSISTENCY] for metric in CONSISTENCY},
 }
 """Metrics over both directions: the weight of each metric of one, the same in either direction."""
 AMONG = "+"
@@ -69,6 +71,12 @@ class Report:
     queries: pa.Table
     common: pa.Table | None
     """Lines of `consistency.parquet`; null where the languages have nothing in common."""
+    left_out: list[str]
+    """Images of the split that take no part, as they have no vectors."""
+    seed: int | None
+    """Seed of the training; null for a model that was not trained here."""
+    primary: str | None
+    """The primary figure that was named when the report was made."""
 
     def cells(self) -> set[tuple[str, str]]:
         """List languages and rows, and languages together that a row compares."""
@@ -103,7 +111,18 @@ class System:
             REPORT.read(Path(folder))
             queries, common = Path(folder) / QUERIES, Path(folder) / COMMON_QUERIES
             common_table = pq.read_table(common) if common.is_file() else None
-            reports.append(Report(folder=str(folder), queries=pq.read_table(queries), common=common_table))
+            report = json.loads((Path(folder) / "report.json").read_text(encoding="utf-8"))
+            left_out = report.get("without_vectors", {}).get(report["settings"]["split"], [])
+            reports.append(
+                Report(
+                    folder=str(folder),
+                    queries=pq.read_table(queries),
+                    common=common_table,
+                    left_out=sorted(left_out),
+                    seed=report["system"]["seed"],
+                    primary=report["settings"].get("primary"),
+                )
+            )
         return cls(",".join(map(str, folders)), reports)
 
     def cells(self) -> set[tuple[str, str]]:
@@ -117,6 +136,22 @@ class System:
         for other in seeds[1:]:
             require_same_queries(seeds[0], other, f"{language} {direction}")
         return replace(seeds[0], values=np.concatenate([one.values for one in seeds]))
+
+
+def require_same_images(reports: Sequence[Report]) -> None:
+    """Raise UserError where reports left out different images for want of vectors."""
+    # Images without captions are in the gallery alone: that they are others, no query tells.
+    first = reports[0]
+    for other in reports[1:]:
+        if other.left_out != first.left_out:
+            said = (
+                f"{one.folder} {len(one.left_out)} ({shown(one.left_out) or 'none'})"
+                for one in (first, other)
+            )
+            raise UserError(
+                f"The reports left out different images for want of vectors: {', '.join(said)}. Give all "
+                "images vectors (dragoman features), and evaluate again."
+            )
 
 
 def require_same_queries(a: Answers, b: Answers, where: str) -> None:
