@@ -43,9 +43,13 @@ def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def arguments(**changes: str) -> list[str]:
+def arguments(**changes: str | None) -> list[str]:
     options = {"lang": "pt", "words": "words.txt", "engine": "recorded:recorded.jsonl"} | changes
-    return ["lexicon", "corpus", *(part for name, value in options.items() for part in (f"--{name}", value))]
+    return [
+        "lexicon",
+        "corpus",
+        *(part for name, value in options.items() if value for part in (f"--{name}", value)),
+    ]
 
 
 def test_the_lexicon_is_written_and_its_place_printed(corpus: Path) -> None:
@@ -89,6 +93,7 @@ def test_counts_are_grouped_by_thousands(corpus: Path) -> None:
         ({"lang": "ptx"}, "Unknown language 'ptx'. Did you mean pt"),
         ({"engine": "apertim:pt-es"}, "No translation engine 'apertim'. Known: apertium"),
         ({"engine": "recorded:no.jsonl"}, "The file of recorded translations no.jsonl"),
+        ({"words": None}, "recorded:recorded.jsonl lists no words of its own. Give a list of words: --words"),
         ({"words": "no.txt"}, "no.txt: No such file or directory. Give a text file with one word a line."),
         (
             {"words": "latin1.txt"},
@@ -104,7 +109,9 @@ def test_counts_are_grouped_by_thousands(corpus: Path) -> None:
         ),
     ],
 )
-def test_a_mistake_is_one_line_and_exit_status_2(corpus: Path, changes: dict[str, str], message: str) -> None:
+def test_a_mistake_is_one_line_and_exit_status_2(
+    corpus: Path, changes: dict[str, str | None], message: str
+) -> None:
     assert CliRunner().invoke(dragoman, arguments()).exit_code == 0
     before = (corpus / "lexicon" / "pt.tsv").read_bytes()
     Path("latin1.txt").write_bytes(b"c\xe3o\n")
@@ -119,7 +126,7 @@ def test_a_mistake_is_one_line_and_exit_status_2(corpus: Path, changes: dict[str
 
 def test_options_that_are_missing_or_wrong_are_named(corpus: Path) -> None:
     for wrong, message in [
-        (["lexicon", "corpus", "--lang", "pt"], "Missing option '--words'"),
+        (["lexicon", "corpus", "--lang", "pt"], "Missing option '--engine'"),
         (["lexicon", "nowhere", *arguments()[2:]], "Directory 'nowhere' does not exist"),
         ([*arguments(), "--batch-size", "0"], "0 is not in the range x>=1"),
     ]:

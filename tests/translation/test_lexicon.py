@@ -260,6 +260,7 @@ def test_lines_added_by_hand_count_and_the_last_one_wins(corpus: Path) -> None:
         ("\tdog\n", 1, "\\tdog"),
         ("cão\t\n", 1, "cão\\t"),
         ("cão\tdog\ngato\tcat\tkitten", 2, "gato\\tcat\\tkitten"),
+        ("cão\tdog\nga\0o\tcat\n", 2, "ga\\x00o\\tcat"),
     ],
 )
 def test_a_line_that_is_no_entry_is_named_with_its_file(

@@ -114,6 +114,31 @@ def test_the_usual_ways_of_numbering_are_read() -> None:
         '["um", "dois"]',
         '```json\n{"translations": ["um", "dois"]}\n```',
         '{"1": "um", "2": "dois"}',
+        "# Português\n1. um\n2. dois",
+        "**Translations**\n1. um\n2. dois",
+        "---\n1. um\n2. dois\n---",
+        "<answer>1. um\n2. dois</answer>",
+        "[THINK]1. one = um[/THINK]\n1. um\n2. dois",
+        "| # | Português |\n|---|---|\n| 1 | um |\n| 2 | dois |",
+        "| # | en | pt |\n|:-:|---|---|\n| 1 | a | um |\n| 2 | b | dois |",
+        "Line 1: um\nLine 2: dois",
+        "#1 um\n#2 dois",
+        "1- um\n2- dois",
+        "1\tum\n2\tdois",
+        "1\ufe0f\u20e3 um\n2\ufe0f\u20e3 dois",
+        "> 1. um\n> 2. dois",
+        "1. um\\n2. dois",
+        "1. **um**\n2. **dois**",
+        "1. `um`\n2. `dois`",
+        "1. um (a)\n2. dois (b)",
+        '1. "a" → "um"\n2. "b" → "dois"',
+        "1. **a**: um\n2. **b**: dois",
+        '["1. um", "2. dois"]',
+        '{"a": "um", "b": "dois"}',
+        '{"translations": {"1": "um", "2": "dois"}}',
+        '[{"id": 1, "translation": "um"}, {"id": 2, "translation": "dois"}]',
+        '[{"source": "a", "target": "um"}, {"source": "b", "target": "dois"}]',
+        'Here they are:\n["um", "dois"]\n\nAnything else?',
     ],
 )
 def test_what_models_say_around_their_lines_is_passed_over(answer: str) -> None:
@@ -135,6 +160,11 @@ def test_what_models_say_around_their_lines_is_passed_over(answer: str) -> None:
         '{"2": "dois", "1": "um"}',
         "```\n1. um\n2. dois\n```\nor\n```\n1. uma\n2. duas\n```",
         "```\n1. um\n2. dois",
+        "1.º um\n2.º dois",
+        "a) um\nb) dois",
+        '{"1": "um", "1": "uma", "2": "dois"}',
+        '[{"id": 1, "pt": "um"}, {"id": 3, "pt": "dois"}]',
+        '[{"pt": "um"}, {"gl": "dous"}]',
     ],
 )
 def test_an_answer_with_a_doubt_is_an_error(answer: str) -> None:
@@ -157,21 +187,68 @@ def test_thoughts_without_an_end_are_no_answer() -> None:
         ('"um cão"', "um cão"),
         ("Here is the translation:\n\num cão", "um cão"),
         ("```\num cão\n```", "um cão"),
+        ("**um cão**", "um cão"),
+        ("- um cão", "um cão"),
+        ("um cão\\n", "um cão"),
+        ('{"translation": "um cão"}', "um cão"),
+        ("| 1 | um cão |", "um cão"),
+        ("a dog -> um cão", "um cão"),
     ],
 )
 def test_a_line_alone_needs_no_number(answer: str, expected: str) -> None:
     assert read_answer(answer, ["a dog"]) == [expected]
 
 
-@pytest.mark.parametrize("answer", ["2. um cão", "um cão\numa cadela", "um cão\n\n1. uma nota", ""])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *("2. um cão", "um cão\numa cadela", "um cão\n\n1. uma nota", "", "[]", '{"1": 2}'),
+        *("Translation: um cão", "Sure! Here you go: um cão", "a) um cão", "1 um cão", "1º um cão"),
+        *("<pt>um cão</pt>", "# um cão", "① um cão", '"1. um cão"', '"1": "um cão"'),
+    ],
+)
 def test_a_line_alone_that_cannot_be_told_is_an_error(answer: str) -> None:
     with pytest.raises(EngineError, match="1 lines went in"):
         read_answer(answer, ["a dog"])
 
 
-def test_an_answer_that_was_cut_off_is_no_answer() -> None:
-    body = '{"choices": [{"message": {"content": "1. um c"}, "finish_reason": "length"}]}'
-    with chat_server(in_turn((201, body))) as (url, _), pytest.raises(EngineError, match="cut off"):
+@pytest.mark.parametrize(
+    ("answer", "doubt"),
+    [
+        ("I'm sorry, but I can't help with that.", "a refusal"),
+        ("1. I cannot translate this line.", "a refusal"),
+        ("I apologize, but this is not something to translate.", "a refusal"),
+        ("Lo siento, no puedo ayudar con eso.", "a refusal"),
+        ("很抱歉，我无法翻译。", "a refusal"),
+        ("عذرًا، لا أستطيع المساعدة.", "a refusal"),
+        ("1. …", "empty"),
+        ("N/A", "empty"),
+        ("1. null", "empty"),
+    ],
+)
+def test_what_is_no_translation_is_refused(answer: str, doubt: str) -> None:
+    with pytest.raises(EngineError, match=f"the answer to line 1 is {doubt}"):
+        read_answer(answer, ["a dog"])
+
+
+def test_signs_that_the_line_has_itself_are_no_doubt() -> None:
+    assert read_answer("um sinal: PARE", ["a sign: STOP"]) == ["um sinal: PARE"]
+    assert read_answer("🐶 cão", ["🐶 dog"]) == ["🐶 cão"]
+    assert read_answer("1. Desculpe, mas…", ["Desculpe, mas…"]) == ["Desculpe, mas…"]
+    # Words that only begin so: a Virgin, a city, a lament.
+    for title in ("عذراء وطفل", "آسفي", "Lamento sobre Cristo", "Désolation"):
+        assert read_answer(f"1. {title}", ["a painting"]) == [title]
+    assert read_answer("1. 1. Platz\n2. 2. Platz", ["1. place", "2. place"]) == ["1. Platz", "2. Platz"]
+    with pytest.raises(EngineError, match="without its number"):
+        read_answer("1. Platz", ["1. place"])
+
+
+@pytest.mark.parametrize(
+    ("reason", "message"), [("length", "cut off"), ("max_tokens", "cut off"), ("content_filter", "withheld")]
+)
+def test_an_answer_that_was_cut_off_is_no_answer(reason: str, message: str) -> None:
+    body = json.dumps({"choices": [{"message": {"content": "1. um c"}, "finish_reason": reason}]})
+    with chat_server(in_turn((201, body))) as (url, _), pytest.raises(EngineError, match=message):
         at(url).translate(["a dog"], 10)
 
 

@@ -39,6 +39,34 @@ def test_a_line_that_was_not_recorded_is_rejected(tmp_path: Path) -> None:
     assert engine.translate(["a dog", "a cat"], 1) == ["um cão", reason]
 
 
+def test_the_script_and_the_region_that_were_asked_for_count(tmp_path: Path) -> None:
+    tags = {"pt": "cão", "pt_BR": "cachorro", "zh-Hans": "狗（简）", "zh-Hant": "狗（繁）", "tlh": "targh"}
+    rows = [{"target_lang": tag, "text": "a dog", "translation": text} for tag, text in tags.items()]
+    for order in (rows, rows[::-1]):
+        file = record(tmp_path / "t.jsonl", order)
+        for tag, text in [("pt", "cão"), ("pt-BR", "cachorro"), ("zh-TW", "狗（繁）"), ("zh-CN", "狗（简）")]:
+            assert open_engine(f"recorded:{file}", "en", tag).translate(["a dog"], 1) == [text]
+        with pytest.raises(UserError, match="no translation from en to sr-Latn"):
+            open_engine(f"recorded:{file}", "en", "sr-Latn")
+
+
+def test_other_translations_of_a_text_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = [{"text": "a dog", "translation": text} for text in ("cão", "cão", "cachorro")]
+    assert open_engine(f"recorded:{record(tmp_path / 't.jsonl', rows)}", "en", "pt").translate(
+        ["a dog"], 1
+    ) == ["cachorro"]
+    assert [record.getMessage().partition(" has ")[2] for record in caplog.records] == [
+        "other translations of 1 texts further down; the last of each counts"
+    ]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_file_of_windows_is_read(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "t.jsonl"
+    path.write_text('{"text": "a dog", "translation": "um cão"}\r\n', encoding=encoding)
+    assert open_engine(f"recorded:{path}", "en", "pt").translate(["a dog"], 1) == ["um cão"]
+
+
 def test_the_version_is_the_content(tmp_path: Path) -> None:
     first = open_engine(f"recorded:{record(tmp_path / 't.jsonl', ROWS)}", "en", "pt").version
     second = open_engine(f"recorded:{record(tmp_path / 't.jsonl', ROWS[:3])}", "en", "pt").version
@@ -76,7 +104,10 @@ def test_a_missing_file_is_told() -> None:
     ("spec", "message"),
     [
         ("recorded", r"needs an argument, for example 'recorded:translations\.jsonl'"),
-        ("record:t.jsonl", "No translation engine 'record'. Known: apertium, ctranslate2, openai, recorded"),
+        (
+            "record:t.jsonl",
+            "No translation engine 'record'. Known: apertium, ctranslate2, dictionary, openai, recorded",
+        ),
         ("recorded:t.jsonl?beams=3", "The engine 'recorded' has no setting 'beams'. Known here: none"),
         ("transformers:x?beams=many", "The engine 'transformers': beams must be a whole number, got 'many'"),
         ("transformers:x?beams=0", "beams must be at least 1, got 0"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
 
@@ -75,6 +76,49 @@ def test_a_full_disk_is_reported_as_one_and_keeps_what_was_stored(tmp_path: Path
         assert dict(opened.find(["a", "line 0"])) == {"a": "A"}
 
 
+@pytest.mark.skipif(os.name == "nt", reason="limits of files are of Unix")
+def test_a_disk_on_which_not_even_the_cache_can_be_made_is_full(tmp_path: Path) -> None:
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        # SQLite says of it that there was an error of the disk.
+        with pytest.raises(OSError, match="no space left"):
+            cache(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    with cache(tmp_path) as opened:
+        opened.store({"a": "A"})
+
+
+@pytest.mark.parametrize(
+    "change", ["translation = 'um gato'", "reason = 'late', translation = NULL", "text = 'a dig'", "crc = 1"]
+)
+def test_a_line_that_is_not_as_it_was_stored_is_not_known(
+    tmp_path: Path, change: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with cache(tmp_path) as opened:
+        opened.store({"a dog": "um cão", "a cat": "um gato"})
+        opened._database.execute(f"UPDATE lines SET {change} WHERE text = 'a dog'")
+        assert dict(opened.find(["a dog", "a cat"])) == {"a cat": "um gato"}
+        assert "1 damaged translations are made anew" in caplog.text
+        opened.store({"a dog": "um cão"})
+        assert dict(opened.find(["a dog"])) == {"a dog": "um cão"}
+
+
+def test_a_cache_of_before_there_were_checksums_is_read_and_gets_them(tmp_path: Path) -> None:
+    with cache(tmp_path) as opened:
+        opened.store({"a dog": "um cão"})
+        opened._database.execute("ALTER TABLE lines DROP COLUMN crc")
+        opened._database.execute("PRAGMA user_version = 1")
+    with cache(tmp_path) as opened, cache(tmp_path) as other:
+        assert dict(other.find(["a dog"])) == {"a dog": "um cão"}
+        opened.store({"a cat": "um gato"})
+        crcs = dict(other._database.execute("SELECT text, crc IS NULL FROM lines").fetchall())
+        assert crcs == {"a dog": 1, "a cat": 0}
+
+
 def test_a_file_that_is_no_cache_names_the_fix(tmp_path: Path) -> None:
     (tmp_path / "translations.sqlite").write_bytes(b"no database at all " * 100)
     with pytest.raises(UserError, match=r"translations\.sqlite is damaged .* --cache DIR"):
@@ -87,7 +131,7 @@ def test_a_cache_of_a_newer_format_is_left_alone(tmp_path: Path) -> None:
     database.execute("PRAGMA user_version = 99")
     database.close()
     before = path.read_bytes()
-    with pytest.raises(UserError, match="format version 99, but this dragoman reads up to 1"):
+    with pytest.raises(UserError, match="format version 99, but this dragoman reads up to 2"):
         cache(tmp_path)
     assert path.read_bytes() == before
 

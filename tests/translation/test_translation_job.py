@@ -115,8 +115,28 @@ def test_a_new_version_replaces_the_old_rows_and_what_was_made_of_them(corpus: P
     run(corpus, UpperEngine(), Reverse())
     run(corpus, Better(version="2"))
     rows = captions(corpus)
-    assert [row["text"] for row in rows if row["role"] == "mt"] == ["A CAT", "A BIRD", "UM CÃO", "UM CÃO"]
+    assert [row["text"] for row in rows if row["role"] == "mt"] == ["UM CÃO", "A CAT", "UM CÃO", "A BIRD"]
     assert [row["text"] for row in rows if row["role"] == "back"] == ["a cat", "a bird"]
+
+
+def test_what_was_made_of_captions_that_are_gone_goes_and_the_rest_is_as_if_made_at_once(
+    corpus: Path, tmp_path: Path
+) -> None:
+    run(corpus, UpperEngine(), Reverse())
+    opened = Corpus.open(corpus)
+    rows = opened.captions.to_pylist()
+    # One is gone, and one has come before the others.
+    new = rows[0] | {"caption_id": "c", "text": "a fox"}
+    kept = [new, rows[0], *rows[2:]]
+    opened.replace_captions(pa.Table.from_pylist(kept, CAPTIONS))
+    engine = UpperEngine()
+    run(corpus, engine, Reverse())
+    assert engine.worked == ["a fox"]
+    human = [row for row in kept if row["role"] == "human"]
+    whole = make_corpus(tmp_path / "whole", human)
+    run(whole, UpperEngine(), Reverse())
+    assert captions(corpus) == captions(whole)
+    assert len(captions(whole)) == 12
 
 
 def test_the_same_back_translation_of_a_new_translation_is_kept(corpus: Path) -> None:

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 @click.command(cls=Verb, short_help="Translate a word list, for training with words the engine never writes.")
 @click.argument("corpus", type=click.Path(exists=True, file_okay=False))
 @click.option("--lang", required=True, help="Language of the words, such as pt.")
-@click.option("--words", required=True, type=click.Path(dir_okay=False), help="Text file, one word a line.")
+@click.option(
+    "--words",
+    type=click.Path(dir_okay=False),
+    help="Text file, one word a line; by default what the engine lists, if it can (dictionary).",
+)
 @click.option("--engine", required=True, help="Engine from that language into the source language.")
 @click.option("--source", default="en", show_default=True, help="Source language of the corpus.")
 @options(
@@ -27,7 +31,9 @@ if TYPE_CHECKING:
     cache=click.Path(file_okay=False),
     retry_rejected=None,
 )
-def command(corpus: str, lang: str, words: str, engine: str, source: str, settings: JobSettings) -> None:
+def command(
+    corpus: str, lang: str, words: str | None, engine: str, source: str, settings: JobSettings
+) -> None:
     """Translate a list of words into the source language and keep the result in CORPUS/lexicon/.
 
     A translation engine picks one word for a meaning, people use many. In the opposite direction the engine
@@ -35,7 +41,8 @@ def command(corpus: str, lang: str, words: str, engine: str, source: str, settin
 
     \b
     dragoman lexicon corpus/ --lang pt --words /usr/share/dict/brazilian --engine "apertium:pt-es|spa-eng"
-    dragoman train corpus/ --targets pt … --set synonyms=0.3 --set renderings=0.3
+    dragoman lexicon corpus/ --lang cs --engine "dictionary:eng-ces?texts=corpus/"
+    dragoman train corpus/ --recipe nrccr --targets pt … --set synonyms=0.3 --set renderings=0.3
 
     Word lists are packaged for many languages: apt-get install wbrazilian (or wspanish, wfrench, wngerman …).
     """

@@ -71,6 +71,10 @@ class Engine(ABC):
         EngineUnavailableError where no lines could ever succeed.
         """
 
+    def words(self) -> list[str]:
+        """The words of the source language that it knows, where it can list them; else none."""
+        return []
+
 
 def open_engine(spec: str, source: str, target: str, *, device: str | None = None) -> Engine:
     """The engine of `spec`, from language `source` to `target` (BCP 47 tags).

@@ -11,12 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from dragoman.corpus.corpus import CAPTIONS, Corpus
 from dragoman.errors import UserError
-from dragoman.folders import sole_writer, write_text
+from dragoman.folders import remove_torn, sole_writer, write_text
 from dragoman.languages import comparable, language
 from dragoman.records import ROLES, SPLITS
 from dragoman.translation.engine import Engine, Rejected, open_engine, short_tag
@@ -111,6 +112,7 @@ def translate(
 
     # Translating may take days, and holds no lock: the captions are read again, and compared, by `_merge`.
     with sole_writer(folder):
+        remove_torn(folder / "rejected")
         _merge(Corpus.open(folder), chosen, parts)
         rejected = [row for part in parts for row in part.rejected]
         reject_file = _write_rejects(folder / "rejected" / f"translate-{source}-{to}.jsonl", rejected)
@@ -169,11 +171,11 @@ def _translated(
 
 
 def _merge(corpus: Corpus, sources: pa.Table, parts: Sequence[Derived]) -> None:
-    """Write `parts` into the corpus: rows that are there already keep their place and their trust.
+    """Write `parts` into the corpus, each in the order of its sources; rows that are there keep their trust.
 
-    Rows of an earlier version of the engine, and all that was made of them, are replaced or removed. Where
-    nothing changes nothing is written. Hold `sole_writer`. Raises UserError where the corpus' captions are
-    no longer the `sources`.
+    Rows of an earlier version of the engine, of a caption that is gone, and all that was made of them, are
+    replaced or removed. Where nothing changes nothing is written. Hold `sole_writer`. Raises UserError where
+    the corpus' captions are no longer the `sources`.
     """
     captions = corpus.captions
     texts = dict(zip(captions["caption_id"].to_pylist(), captions["text"].to_pylist(), strict=True))
@@ -186,16 +188,30 @@ def _merge(corpus: Corpus, sources: pa.Table, parts: Sequence[Derived]) -> None:
     # A caption with the text that it had keeps its row, and with it the trust that was paid for.
     same = {caption_id for caption_id, text in _id_and_text(rows) if texts.get(caption_id) == text}
     outdated = {i for part in parts for i in part.planned if i in texts and i not in same}
+    named = zip(captions["caption_id"].to_pylist(), captions["source_id"].to_pylist(), strict=True)
+    orphans = {caption_id for caption_id, origin in named if origin is not None and origin not in texts}
     # The back-translation of a text that is gone would vouch for another one.
-    stale = set(_with_offspring(outdated, captions))
+    stale = set(_with_offspring(outdated | orphans, captions))
     new = rows.filter(pc.invert(_is_in(rows["caption_id"], same - stale)))
     if not len(new) and not stale:
         log.info("%s holds all these translations already", corpus.folder)
         return
     kept = captions.filter(pc.invert(_is_in(captions["caption_id"], stale)))
     # Columns that others added stay, null for the new rows.
-    corpus.replace_captions(pa.concat_tables([kept, new], promote_options="default"))
+    joined = pa.concat_tables([kept, new], promote_options="default")
+    corpus.replace_captions(_in_order(joined, [part.planned for part in parts]))
     log.info("%s: %d captions added, %d replaced or removed", corpus.folder, len(new), len(stale))
+
+
+def _in_order(captions: pa.Table, blocks: Sequence[Sequence[str]]) -> pa.Table:
+    """Put the captions of each block together and in its order, as if they had all come at once."""
+    ids = captions["caption_id"].to_pylist()
+    row_of = {caption_id: row for row, caption_id in enumerate(ids)}
+    block_N, place_N = np.arange(len(ids)), np.zeros(len(ids), np.int64)
+    for block in blocks:
+        if rows := [row_of[caption_id] for caption_id in block if caption_id in row_of]:
+            block_N[rows], place_N[rows] = min(rows), range(len(rows))
+    return captions.take(pa.array(np.lexsort((place_N, block_N))))
 
 
 def _id_and_text(table: pa.Table) -> Iterator[tuple[str, str]]:

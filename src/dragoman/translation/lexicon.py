@@ -79,7 +79,7 @@ class Lexicon:
         entries = []
         for number, line in enumerate(_read_lines(path), start=1):
             target, _, source = line.partition("\t")
-            if not target or not source or "\t" in source:
+            if not target or not source or any(ord(sign) < 32 for sign in target + source):
                 raise UserError(f"{path}, line {number}: expected WORD, TAB, TRANSLATION, got {line!r}")
             entries.append((target, source))
         return cls(entries)
@@ -107,30 +107,33 @@ def build_lexicon(
     corpus: str | Path,
     *,
     lang: str,
-    words: str | Path,
     engine: str | Engine,
+    words: str | Path | None = None,
     source: str = "en",
     settings: JobSettings | None = None,
 ) -> LexiconReport:
     """Translate a list of words of `lang`, one a line, into `source`, and keep what gives something else.
 
-    It is cached as captions are, and goes on where it was stopped. Raises UserError for an unreadable or
-    empty list, and where no word gives anything else.
+    Without a list they are the words that the engine itself knows, where it can list them. It is cached as
+    captions are, and goes on where it was stopped. Raises UserError for an unreadable or empty list, none
+    where it is needed, and where no word gives anything else.
     """
-    opened, listed, lang = Corpus.open(corpus), _lower_case(Path(words)), language(lang).tag
+    opened, lang = Corpus.open(corpus), language(lang).tag
+    listed = _lower_case(read_words(Path(words)), words) if words else []
     settings = settings or JobSettings()
     settings = replace(settings, batch_size=settings.batch_size or BATCH_SIZE)
-    # As one-word sentences, so that no neighbour in the batch decides what a word means.
-    asked = {word: f"{word} ." for word in listed}
     if isinstance(engine, str):
         engine = open_engine(engine, lang, source, device=settings.device)
+    listed = listed or _own_words(engine)
+    # As one-word sentences, so that no neighbour in the batch decides what a word means.
+    asked = {word: f"{word} ." for word in listed}
     outcomes, _ = translate_texts(asked.values(), engine, lang, source, settings)
     answers = {word: _answer(outcomes[line]) for word, line in asked.items()}
     # A word that comes back as it went in was not understood.
     entries = [f"{word}\t{answer}\n" for word, answer in answers.items() if answer and answer != word]
     if not entries:
         raise UserError(
-            f"{engine.name} knows none of the {len(listed):,} words of {words}. "
+            f"{engine.name} knows none of the {len(listed):,} words of {words or engine.name}. "
             f"Give a list of {lang} words (--words) and an engine from {lang} into {source} (--engine)."
         )
     path = lexicon_path(opened, lang)
@@ -159,12 +162,19 @@ def _is_word(text: str) -> bool:
     return bool(_WORD.fullmatch("".join(letters)))
 
 
-def _lower_case(path: Path) -> list[str]:
+def _lower_case(words: Iterable[str], place: object) -> list[str]:
     # A name is not a word that captions vary, and most lists hold many.
-    kept = [word for word in read_words(path) if word == word.lower()]
+    kept = [word for word in words if word == word.lower()]
     if not kept:
-        raise UserError(f"{path} holds no lower-case word. Give a text file with one word a line.")
+        raise UserError(f"{place} holds no lower-case word. Give a text file with one word a line.")
     return kept
+
+
+def _own_words(engine: Engine) -> list[str]:
+    words = list(filter(_is_word, engine.words()))
+    if not words:
+        raise UserError(f"{engine.name} lists no words of its own. Give a list of words: --words LIST")
+    return _lower_case(words, engine.name)
 
 
 def read_words(path: Path) -> list[str]:

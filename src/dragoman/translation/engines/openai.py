@@ -161,8 +161,10 @@ def _content(response: bytes) -> str:
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise EngineError(f"the answer is no chat completion ({error!r})") from None
     # The last line of an answer that was cut off looks whole.
-    if reason == "length":
+    if str(reason).lower() in ("length", "max_tokens", "model_length"):
         raise EngineError("the answer was cut off at the longest that the endpoint gives")
+    if str(reason).lower() in ("content_filter", "safety", "refusal"):
+        raise EngineError(f"the endpoint withheld the answer, or a part of it ({reason})")
     if not isinstance(answer, str):
         raise EngineError("the answer holds no text")
     return answer
