@@ -91,7 +91,7 @@ def test_the_teacher_sees_the_target_from_the_source_beside_the_target() -> None
     model = dual()
     source, target = encode(model, [SOURCE]), encode(model, [TARGET])
     assert source.projected is not None and target.projected is not None and target.mask is not None
-    crossed = model.attention.cross(source.projected, target.projected, target.mask)
+    crossed = model.attention.cross(source.projected, target.projected, target.mask, source.mask)
     pooled = torch.cat([crossed[0], target.projected[0]]).mean(0)
     close(model.teach(source, target)[0].detach(), model.text_head(pooled).detach())
     only = dual(teacher_pool="cross_only")
@@ -121,6 +121,29 @@ def test_all_vectors_have_unit_length() -> None:
     torch.testing.assert_close(encode(model, TEXTS).vector.norm(dim=1), torch.ones(len(TEXTS)))
     images = model.encode_image(5 * torch.randn(4, FEATURES))
     torch.testing.assert_close(images.norm(dim=1), torch.ones(4))
+
+
+def test_the_hidden_layer_of_the_released_code_is_as_wide_as_the_vision_vectors() -> None:
+    model = dual(image_head="released")
+    hidden, relu = model.image_trunk
+    assert (hidden.in_features, hidden.out_features, type(relu)) == (FEATURES, FEATURES, torch.nn.ReLU)
+    features = torch.randn(4, FEATURES)
+    seen = (features @ hidden.weight.T + hidden.bias).clamp(min=0)
+    close(model.encode_image(features).detach(), F.normalize(model.image_head.linear(seen), dim=1))  # type: ignore[union-attr]
+    # The image side of the released code: 1280 to 1280, then to 1536 with BatchNorm.
+    wide = dual(image_head="released", joint=1536, head_batch_norm=True)
+    hidden, head = torch.nn.Linear(1280, 1280), torch.nn.Linear(1280, 1536)
+    published = sum(weight.numel() for part in (hidden, head) for weight in part.parameters()) + 2 * 1536
+    assert published == 3_610_368
+    own = [*wide.image_trunk.parameters(), *wide.image_head.parameters()]  # type: ignore[union-attr]
+    assert sum(weight.numel() for weight in own) == FEATURES * (FEATURES + 1) + (FEATURES + 1 + 2) * 1536
+
+
+def test_positions_begin_at_their_scale() -> None:
+    for scale in (0.02, 1.0):
+        table = dual(position_scale=scale).positions.weight
+        # 250 x 16 numbers: their deviation is known to a hundredth.
+        assert abs(float(table.detach().std()) / scale - 1) < 0.05
 
 
 def test_features_are_standardised_by_the_training_set() -> None:
@@ -168,8 +191,41 @@ def test_equal_texts_stand_once() -> None:
         ({"hidden": 10}, "hidden 10 and key_width 256 must be multiples of heads 4"),
         ({"head_dropout": 1.0}, r"head_dropout must lie in \[0, 1\), got 1.0"),
         ({"joint": 0}, "joint must be at least 1, got 0"),
+        ({"position_scale": -1.0}, "position_scale must be 0 or more, got -1.0"),
     ],
 )
 def test_impossible_settings_are_named(setting: dict[str, float], message: str) -> None:
     with pytest.raises(UserError, match=message):
         DualConfig(**setting)  # type: ignore[arg-type]
+
+
+def batch_norm(states: Tensor) -> Tensor:
+    """BatchNorm of fresh weights in training, by its definition."""
+    return (states - states.mean(0)) / (states.var(0, correction=0) + 1e-5).sqrt()
+
+
+@pytest.mark.parametrize("text_head", ["attention", "linear"])
+def test_batch_norm_sees_the_texts_of_all_lengths(text_head: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    still = {"dropout": 0.0, "piece_dropout": 0.0, "whole_dropout": 0.0}
+    model = dual(still, head_batch_norm=True, dropout=0.0, text_head=text_head)
+    # Each text in a bucket of its own.
+    monkeypatch.setattr(dual_module, "TOKENS_PER_BATCH", 1)
+    head = model.text_head.linear if text_head == "attention" else model.text_head.head.linear
+    seen: list[Tensor] = []
+    head.register_forward_hook(lambda part, given, found: seen.append(found))  # type: ignore[operator]
+    found = encode(model.train(), TEXTS).vector
+    assert len(seen) == 1
+    close(found, F.normalize(batch_norm(seen[0].detach()), dim=1))
+
+
+def test_batch_norm_of_one_row_takes_the_running_statistics() -> None:
+    model = dual(head_batch_norm=True)
+    norm = model.image_head.norm  # type: ignore[union-attr]
+    norm.running_mean.copy_(torch.arange(16.0))
+    norm.running_var.fill_(4.0)
+    features = torch.randn(1, FEATURES)
+    expected = (model.image_head.linear(features) - torch.arange(16.0)) / (4 + 1e-5) ** 0.5  # type: ignore[union-attr]
+    model.image_dropout.p = 0.0
+    close(model.train().encode_image(features).detach(), F.normalize(expected, dim=1).detach())
+    assert norm.num_batches_tracked.item() == 0
+    assert encode(model, [SOURCE]).vector.isfinite().all()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 from pathlib import Path
@@ -189,6 +190,37 @@ def test_a_tokenizer_that_folds_spelling_is_reported(
         "lower-cases",
         "strips accents",
     ]
+
+
+FOLDS = {"lowercase": True, "strip_accents": True, "strip_punctuation": True}
+
+
+def test_what_the_authors_throw_away_never_reaches_the_model(tmp_path: Path) -> None:
+    folder = save_encoder(tmp_path / "original", "bert")
+    plain, encoder = load(folder), load(folder, **FOLDS)
+    encoder.save_assets(tmp_path / "run")
+    rebuilt = HuggingFaceText.from_assets(tmp_path / "run")
+    # An export reads with a copy of the tokenizer.
+    copy = encoder.tokenizer.backend_tokenizer.to_str()
+    assert rebuilt.tokenizer.backend_tokenizer.to_str() == copy
+    for found in (encoder, rebuilt):
+        assert found.prepare(["DOG, cão; runs!"])["input_ids"].tolist() == (
+            plain.prepare(["dog cao runs"])["input_ids"].tolist()
+        )
+    assert rebuilt.config == encoder.config
+    plain.save_assets(tmp_path / "plain")
+    stored = json.loads((tmp_path / "plain" / "hf_text" / "dragoman.json").read_text("utf-8"))
+    assert not FOLDS.keys() & stored.keys()
+
+
+def test_one_thing_alone_can_be_thrown_away(tmp_path: Path) -> None:
+    folder = save_encoder(tmp_path, "bert")
+    plain = load(folder)
+    for name, text in (("lowercase", "cão"), ("strip_accents", "Cao"), ("strip_punctuation", "Cão")):
+        # "Cao" alone is in no vocabulary.
+        found = load(folder, **{name: True}).prepare(["Cão,"])["input_ids"].tolist()
+        wanted = text if name == "strip_punctuation" else f"{text} ,"
+        assert found == plain.prepare([wanted])["input_ids"].tolist()
 
 
 @pytest.mark.parametrize("layers", ["", "last", "last:0", "3-1", "1", "-1", "first:2"])

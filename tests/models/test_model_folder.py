@@ -13,6 +13,7 @@ from tiny_duals import DETAILS, TEXTS, dual
 
 from checksums import without_checksums
 from dragoman.errors import DamagedError, UserError
+from dragoman.folders import write_sealed
 from dragoman.models import folder as model_folder
 from dragoman.models.folder import load_model, save_model
 
@@ -31,11 +32,19 @@ def folder(saved: Path, tmp_path: Path) -> Path:
 
 
 def edit_config(folder: Path, **changes: Any) -> None:
-    without_checksums(folder / "config.json", **changes)
+    kept = json.loads((folder / "config.json").read_text("utf-8")) | changes
+    write_sealed(folder / "config.json", {name: one for name, one in kept.items() if name != "checksum"})
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"image_head": "mlp"}, {"image_head": "none"}, {"pool": "all", "head_batch_norm": True}]
+    "settings",
+    [
+        {},
+        {"image_head": "mlp"},
+        {"image_head": "none"},
+        {"pool": "all", "head_batch_norm": True},
+        {"pool": "all", "released_padding": True, "image_head": "released", "position_scale": 1.0},
+    ],
 )
 def test_a_loaded_model_is_the_saved_one(tmp_path: Path, settings: dict[str, Any]) -> None:
     model = dual(**settings)
@@ -50,6 +59,17 @@ def test_a_loaded_model_is_the_saved_one(tmp_path: Path, settings: dict[str, Any
     with torch.no_grad():
         assert torch.equal(model.encode_text(inputs).vector, loaded.encode_text(inputs).vector)
         assert torch.equal(model.encode_image(features), loaded.encode_image(features))
+
+
+@pytest.mark.parametrize("settings", [{"released_padding": True}, {"image_head": "released"}])
+def test_older_versions_are_told_what_they_do_not_know(saved: Path, tmp_path: Path, settings: Any) -> None:
+    stored = json.loads((saved / "config.json").read_text("utf-8"))
+    assert stored["format_version"] == 1
+    assert not {"released_padding", "position_scale"} & stored["dual"].keys()
+    save_model(tmp_path, dual(**settings), DETAILS)
+    stored = json.loads((tmp_path / "config.json").read_text("utf-8"))
+    assert stored["format_version"] == 5
+    assert settings.items() <= stored["dual"].items()
 
 
 def test_the_folder_holds_safetensors_json_and_a_card(saved: Path) -> None:
@@ -77,7 +97,7 @@ def test_a_swapped_vocabulary_is_refused(folder: Path, monkeypatch: pytest.Monke
     with pytest.raises(DamagedError, match=r"ngrams\.json has [\d,]+ bytes, but [\d,]+ were written"):
         load_model(folder)
     # As in a model of before there were checksums.
-    monkeypatch.setattr(model_folder, "damages", lambda folder, listed: [])
+    monkeypatch.setattr("dragoman.models.stored.damages", lambda folder, listed: [])
     with pytest.raises(UserError, match=r"does not reproduce its golden vectors .* do not belong together"):
         load_model(folder)
 
@@ -95,8 +115,8 @@ def test_weights_that_are_not_numbers_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_newer_format_asks_for_a_newer_dragoman(folder: Path) -> None:
-    edit_config(folder, format_version=4)
-    with pytest.raises(UserError, match=r"has format version 4, but this dragoman reads up to 3. Upgrade it"):
+    edit_config(folder, format_version=6)
+    with pytest.raises(UserError, match=r"has format version 6, but this dragoman reads up to 5. Upgrade it"):
         load_model(folder)
 
 

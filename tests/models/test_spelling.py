@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 import unicodedata
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -119,6 +121,7 @@ def spelling() -> Spelling:
         ("cat", ["cat"]),
         ("Blackish", ["Blackish"]),
         ("BLACKISH", ["blackish"]),
+        ("BLACKİSH", ["blackish"]),
         ("Skylos", ["Skylos"]),
         ("", [""]),
     ],
@@ -134,6 +137,92 @@ def test_a_word_is_read_as_the_known_one_in_other_letters(
     assert [read_rows[word] for word in found["words"][0]] == rows
 
 
+# Each as a vocabulary may hold it, and as others type it.
+SPELLINGS = [
+    *[("the dog's ball", f"the dog{sign}s ball") for sign in "’ʼ‘´`′＇"],
+    *[("l’homme court", "l'homme court"), ("the dog's ball", "THE DOG’S BALL"), ("צ'יפס", "צ׳יפס")],
+    *[('a "black" dog', "a “black” dog"), ('a "black" dog', "a «black» dog"), ('צה"ל בשדה', "צה״ל בשדה")],
+    *[("a well-known dog", f"a well{sign}known dog") for sign in "‐‑–−"],
+    *[("the black dog", "the 'black' dog"), ("the black dog", "the ‘black’ dog"), ("black dog", "black_dog")],
+    *[("black dog", "ⓑⓛⓐⓒⓚ ⓓⓞⓖ"), ("👍 dog", "👍🏽 dog"), ("❤ dog", "❤\ufe0e dog"), ("route 66", "route ٦٦")],
+    # Arabic that is stretched, with vowels, and of other keyboards; Persian with and without joiners.
+    *[
+        ("كلب أسود", "كـــلب أسـود"),
+        ("كلب أسود", "كَلْبٌ أَسْوَدُ"),
+        ("كلب أسود", "كلب اسود"),
+        ("یک سگ سیاه", "يك سگ سياه"),
+    ],
+    *[
+        ("می\u200cرود خانه", "میرود خانه"),
+        ("क्षमा", "क्\u200dषमा"),
+        ("അവൻ", "അവന്\u200d"),
+        ("כלב שחור", "כֶּלֶב שָׁחוֹר"),
+    ],
+    *[("น้ำตก", "น้\u0e4d\u0e32ตก"), ("น้ำตก", "น\u0e4d้\u0e32ตก"), ("ນ້ຳ", "ນ້\u0ecd\u0eb2")],
+    *[("ο σκύλος", "ο σκύλοσ"), ("iki kız ışık", "İki Kız Işık"), ("ljeto", "ǈeto"), ("și ține", "şi ţine")],
+    *[
+        ("ein großer Hund", "ein grosser Hund"),
+        ("un cœur", "un coeur"),
+        ("чёрный щенок", "черный щено\u0301к"),
+    ],
+]
+
+
+@pytest.mark.parametrize(("held", "typed"), SPELLINGS)
+def test_a_word_in_another_spelling_is_read_as_the_known_one(held: str, typed: str) -> None:
+    config = SmallTextConfig()
+    spelling = Spelling(config, fit_pieces([held] * 2, config))
+    expected, found = spelling.prepare([held]), spelling.prepare([typed])
+    assert {name: value.tolist() for name, value in found.items()} == {
+        name: value.tolist() for name, value in expected.items()
+    }
+
+
+def test_a_spelling_that_a_vocabulary_holds_is_read_as_itself() -> None:
+    config = SmallTextConfig()
+    texts = ["dog’s dog's", "كلب كـلب", '“ "', "grosser großer"]
+    spelling = Spelling(config, fit_pieces(texts * 2, config))
+    for one, other in map(str.split, texts):
+        assert spelling.prepare([one])["pieces"].tolist() != spelling.prepare([other])["pieces"].tolist()
+
+
+def test_what_is_stretched_is_read_by_the_pieces_of_what_is_written() -> None:
+    config = SmallTextConfig()
+    spelling = Spelling(config, fit_pieces(["كلبها الكبير"] * 2, config))
+    assert (
+        spelling.prepare(["الكبــيرة"])["pieces"].tolist() == spelling.prepare(["الكبيرة"])["pieces"].tolist()
+    )
+
+
 def test_a_text_is_read_where_a_piece_of_it_is_known(spelling: Spelling) -> None:
     texts = ["a dog", "a 🐶", "🐶", "12", "⠀", "дом", "сабачка", "狗", "?!", "", "BLACK"]
     assert spelling.reads(texts) == [True, True, *[False] * 4, True, True, False, False, True]
+
+
+def test_what_the_authors_throw_away_is_thrown_away() -> None:
+    text = "Um cão, À-praia: “não?” (2) sol/mar Йога"
+    cases: list[tuple[dict[str, bool], str]] = [
+        ({"strip_accents": True}, "Um cao , A - praia : “ nao ? ” ( 2 ) sol / mar Иога"),
+        ({"strip_punctuation": True}, "Um cão À praia “ não ” 2 sol mar Йога"),
+        ({"lowercase": True, "strip_accents": True}, "um cao , a - praia : “ nao ? ” ( 2 ) sol / mar иога"),
+    ]
+    for settings, expected in cases:
+        for form in ("NFC", "NFD"):
+            found = read(unicodedata.normalize(form, text), SmallTextConfig(**settings))  # type: ignore[arg-type]
+            assert " ".join(found) == expected
+    assert read("?!", SmallTextConfig(strip_punctuation=True)) == []
+
+
+def test_a_vocabulary_says_what_it_throws_away_where_it_does(tmp_path: Path) -> None:
+    for settings in ({}, {"lowercase": True, "strip_accents": True, "strip_punctuation": True}):
+        config = small_config(**settings)
+        spelling = Spelling(config, fit_pieces(["Um cão!"], config))
+        spelling.save(tmp_path)
+        stored = json.loads((tmp_path / "ngrams.json").read_text("utf-8"))["config"]
+        assert ("strip_accents" in stored, "strip_punctuation" in stored) == (bool(settings), bool(settings))
+        assert Spelling.load(tmp_path).config == config
+        same = spelling.rows("cão") == Spelling.load(tmp_path).rows("cão")
+        assert same
+    # The same words for the model, however they are written.
+    rows = [spelling.prepare([text])["pieces"].tolist() for text in ("um cao", "UM, CÃO!")]
+    assert rows[0] == rows[1] and 0 not in rows[0]

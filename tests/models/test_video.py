@@ -241,3 +241,11 @@ def test_pairs_are_re_ranked_as_if_each_video_stood_alone_and_unpadded() -> None
         alone = retriever.rerank(TEXTS[:2], videos()[row : row + 1, :length].numpy())
         np.testing.assert_allclose(scores[:, row : row + 1], alone, rtol=1e-4, atol=1e-5)
     assert np.ptp(scores, axis=1).min() > 1e-3
+
+
+def test_the_hidden_layer_of_the_released_code_is_for_images_alone() -> None:
+    shape = {"joint": 16, "hidden": 16, "heads": 2, "key_width": 8}
+    dual_config = DualConfig(image_head="released", **shape)  # type: ignore[arg-type]
+    model = DualEncoder(dual_config, small_text(), FEATURES, video=config("nrccr"))
+    assert isinstance(model.image_trunk, nn.Identity)
+    assert model.image_head is not None and model.image_head.linear.in_features == 8

@@ -1,7 +1,8 @@
-"""`dragoman features`: frozen vision vectors of every image and video of a corpus."""
+"""`dragoman features`: frozen vectors of every image and video of a corpus, or of its texts."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -11,13 +12,18 @@ from dragoman.errors import Exit
 
 if TYPE_CHECKING:
     from dragoman.features.extract import ExtractOptions
+    from dragoman.features.texts import TextOptions
 
 SHOWN = 5
 
 
 @click.command(cls=Verb)
 @click.argument("corpus")
-@click.option("--encoder", required=True, help="Vision tower: a Hugging Face folder or hub id.")
+@click.option(
+    "--encoder",
+    required=True,
+    help="Vision tower: a Hugging Face folder or hub id. For texts a sentence encoder: one, or `use`.",
+)
 @click.option("--name", help="Name of the feature set; by default the last part of the encoder's name.")
 @options(
     "dragoman.features.extract:ExtractOptions",
@@ -26,8 +32,17 @@ SHOWN = 5
     workers=AT_LEAST_1,
     most=spelled("--most-frames", type=AT_LEAST_1),
 )
-def command(corpus: str, encoder: str, name: str | None, options: ExtractOptions) -> None:
-    """Write the vectors of a vision tower to CORPUS/features/NAME/.
+@click.option("--texts", is_flag=True, help="Vectors of the captions, one for each distinct text.")
+@options("dragoman.features.texts:TextOptions", "reading", batch_size=None, device=None)
+def command(
+    corpus: str,
+    encoder: str,
+    name: str | None,
+    options: ExtractOptions,
+    texts: bool,
+    reading: TextOptions,
+) -> None:
+    """Write the vectors of a vision tower to CORPUS/features/NAME/, or with --texts of a sentence encoder.
 
     Only items without a vector are worked on, so a second run goes on where the first one was stopped.
     Broken images and videos are listed in rejected.jsonl with their reasons; the exit status is then 3.
@@ -37,7 +52,11 @@ def command(corpus: str, encoder: str, name: str | None, options: ExtractOptions
     dragoman features corpus/ --encoder models/mobilenet_v2_imagenet --name mobilenet_v2
     dragoman features corpus/ --encoder models/mobilenet_v2_imagenet --name mobilenet_3x3 --grid 3
     dragoman features clips/ --encoder openai/clip-vit-base-patch32 --every 0.5
+    dragoman features corpus/ --texts --encoder use
     """
+    if texts:
+        _texts(corpus, encoder, name, options, reading)
+        return
     import warnings
 
     from dragoman.features.extract import extract_features
@@ -50,6 +69,30 @@ def command(corpus: str, encoder: str, name: str | None, options: ExtractOptions
     rejected = f", {len(report.rejected)} items rejected" if report.rejected else ""
     made = f"{report.total} items of {report.frames:,} frames" if report.frames else f"{report.total} vectors"
     click.echo(f"{report.folder}: {made}, {report.extracted} of them new{rejected}")
+    if report.averaged:
+        videos = counted(report.averaged, "video")
+        images = counted(report.total - report.averaged, "image")
+        how = "each video is the mean of its frames; --frames keeps the frames"
+        click.echo(f"{videos} among {images}: {how}")
     if report.rejected:
         click.echo(f"All rejected items: {report.folder / 'rejected.jsonl'}", err=True)
         click.get_current_context().exit(Exit.REJECTED)
+
+
+def _texts(
+    corpus: str, encoder: str, name: str | None, options: ExtractOptions, reading: TextOptions
+) -> None:
+    from dragoman.features.texts import extract_texts
+
+    if options.batch_size is not None:
+        reading = replace(reading, batch_size=options.batch_size)
+    report = extract_texts(
+        corpus, encoder=encoder, name=name, options=replace(reading, device=options.device)
+    )
+    texts = counted(report.total, "text")
+    click.echo(f"{report.folder}: {texts} of {report.captions:,} captions, {report.extracted:,} of them new")
+
+
+def counted(count: int, noun: str) -> str:
+    """Say "1 image", "2 images"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -36,12 +36,19 @@ class SharedAttention(nn.Module):
     Self mode keeps the query as residual; cross mode has none, so the source only decides which target
     content survives.
 
-    `scale_width` is the width whose square root divides the logits: the key width of a head. The released
-    code divides by the square root of the value width of a head instead.
+    Logits are divided by the square root of the key width of a head, in the released code by that of the
+    value width. There, padded rows attend to everything, padding included; here, to real tokens.
     """
 
     def __init__(
-        self, width: int, *, heads: int, key_width: int, dropout: float, released_scale: bool = False
+        self,
+        width: int,
+        *,
+        heads: int,
+        key_width: int,
+        dropout: float,
+        released_scale: bool = False,
+        released_padding: bool = False,
     ) -> None:
         super().__init__()
         self.heads = heads
@@ -51,17 +58,23 @@ class SharedAttention(nn.Module):
         self.out = nn.Linear(width, width)
         self.norm = nn.LayerNorm(width)
         self.dropout = dropout
+        self.released_padding = released_padding
         self.scale = 1 / math.sqrt((width if released_scale else key_width) / heads)
 
-    def attend(self, query_NLH: Tensor, memory_NMH: Tensor, memory_mask_NM: Tensor) -> Tensor:
+    def attend(
+        self, query_NLH: Tensor, memory_NMH: Tensor, memory_mask_NM: Tensor, query_mask_NL: Tensor
+    ) -> Tensor:
         """The output before residual and norm, (N, L, H)."""
+        # Boolean, and of keys alone: a row whose keys were all masked would be NaN, and every text has a
+        # token. Garbage at padded queries is cheaper than a second mask; pooling leaves it out.
+        mask = memory_mask_NM[:, None, None, :]
+        if self.released_padding:
+            mask = mask | ~query_mask_NL[:, None, :, None]
         attended = F.scaled_dot_product_attention(
             self._split(self.query(query_NLH)),
             self._split(self.key(memory_NMH)),
             self._split(self.value(memory_NMH)),
-            # Boolean, and of keys alone: a row whose keys were all masked would be NaN, and every text has a
-            # token. Garbage at padded queries is cheaper than a second mask; pooling leaves it out.
-            attn_mask=memory_mask_NM[:, None, None, :],
+            attn_mask=mask,
             dropout_p=self.dropout if self.training else 0.0,
             scale=self.scale,
         )
@@ -69,12 +82,14 @@ class SharedAttention(nn.Module):
 
     def forward(self, states_NLH: Tensor, mask_NL: Tensor) -> Tensor:
         """Self mode, (N, L, H)."""
-        normed: Tensor = self.norm(self.attend(states_NLH, states_NLH, mask_NL) + states_NLH)
+        normed: Tensor = self.norm(self.attend(states_NLH, states_NLH, mask_NL, mask_NL) + states_NLH)
         return normed
 
-    def cross(self, query_NLH: Tensor, memory_NMH: Tensor, memory_mask_NM: Tensor) -> Tensor:
+    def cross(
+        self, query_NLH: Tensor, memory_NMH: Tensor, memory_mask_NM: Tensor, query_mask_NL: Tensor
+    ) -> Tensor:
         """Cross mode: memory content at query positions, (N, L, H)."""
-        normed: Tensor = self.norm(self.attend(query_NLH, memory_NMH, memory_mask_NM))
+        normed: Tensor = self.norm(self.attend(query_NLH, memory_NMH, memory_mask_NM, query_mask_NL))
         return normed
 
     def _split(self, states: Tensor) -> Tensor:

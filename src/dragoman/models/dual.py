@@ -25,8 +25,12 @@ from dragoman.models.attention import (
     run_by_length,
 )
 from dragoman.models.fusion import Fusion, FusionConfig, WordHead
+from dragoman.models.hubness import MORE, Hubness
 from dragoman.models.temporal import FrameEncoder, VideoConfig, present
 from dragoman.models.text.contract import TextEncoder
+from dragoman.models.text.frozen import FrozenText
+from dragoman.models.text.glossed import GlossedText
+from dragoman.models.text.vectors import FrozenVectors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,23 +45,53 @@ class DualConfig:
     key_width: int = 256
     """Width of queries and keys over all heads."""
     positions: int = 250
+    position_scale: float = 0.02
+    """Deviation of the position table before training; 1 in the released NRCCR code."""
     dropout: float = 0.1
+    text_head: Literal["attention", "linear", "mlp", "residual"] = "attention"
+    """Way from the trunk's states to the joint space: through the shared attention, or directly from their
+    mean, as a sentence encoder is used: by a linear map, by two with a ReLU between them, or by both (their
+    sum)."""
+    sentence_head: Literal["linear", "mlp", "residual"] = "mlp"
+    """Head of the sentence side, where one stands beside the words."""
+    word_weight: float = 0.6
+    """Weight of the word side beside a sentence side, times the square of the share of known words."""
+    hubness: float = 0.0
+    """Part of the nearness of a text or an image to all training images or captions that is taken from its
+    scores (CSLS), from 0 to 1; it adds five components to the vectors."""
+    hubness_neighbours: int = 10
+    """Nearest ones that this nearness is the mean cosine of."""
     head_dropout: float = 0.0
-    image_head: Literal["linear", "mlp", "none"] = "linear"
-    """`none` keeps the space of the vision vectors: J is then their width, and an index stays valid."""
+    image_head: Literal["linear", "mlp", "released", "none"] = "linear"
+    """`mlp` has a hidden ReLU layer of width 2 J, `released` one as wide as the vision vectors, as the NRCCR
+    code has for images, but not for videos. `none` keeps the space of the vision vectors: J is then their
+    width, and an index stays valid."""
     image_dropout: float = 0.2
     pool: Literal["masked", "all"] = "masked"
     """`all` counts padding, as the released NRCCR code does."""
     teacher_pool: Literal["cat", "cross_only"] = "cat"
     released_scale: bool = False
     """Divide attention logits as the released code does (`attention.py`)."""
+    released_padding: bool = False
+    """Let padded rows of a text attend to everything, padding included, as the released code does; they count
+    with `pool=all`."""
     head_batch_norm: bool = False
     """BatchNorm in the heads, as in the released code; it makes a vector depend on its batch in training."""
 
     def __post_init__(self) -> None:
-        for name in ("joint", "hidden", "heads", "key_width", "positions"):
+        for name in ("joint", "hidden", "heads", "key_width", "positions", "hubness_neighbours"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not 0 <= self.hubness <= 1:
+            raise UserError(f"hubness must lie in [0, 1], got {self.hubness}")
+        if self.hubness and self.image_head == "none":
+            raise UserError(
+                "dual.image_head=none keeps the space of the vision vectors, which dual.hubness leaves: "
+                "--set dual.hubness=0"
+            )
+        for name in ("word_weight", "position_scale"):
+            if not getattr(self, name) >= 0:
+                raise UserError(f"{name} must be 0 or more, got {getattr(self, name)}")
         for name in ("dropout", "head_dropout", "image_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise UserError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
@@ -88,6 +122,10 @@ class TextViews:
     """[T, L, H] states after the shared attention, what the fusion encoder reads."""
     mask: Tensor | None = None
     """[T, L] true at real tokens."""
+    sentence: Tensor | None = None
+    """[T, J] the sentence side alone."""
+    words: Tensor | None = None
+    """[T, J] the word side alone."""
 
     def __getitem__(self, rows: Tensor) -> TextViews:
         """The views of some texts; rows may repeat."""
@@ -102,7 +140,18 @@ class TextViews:
             trunk=take(self.trunk),
             states=take(self.states),
             mask=take(self.mask),
+            sentence=take(self.sentence),
+            words=take(self.words),
         )
+
+
+class BatchNorm(nn.BatchNorm1d):
+    """BatchNorm over the rows of a batch; a single one, which has no deviation, passes as in eval mode."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not self.training or len(input) > 1:
+            return super().forward(input)
+        return F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
 
 
 class Head(nn.Module):
@@ -113,11 +162,47 @@ class Head(nn.Module):
         self.linear = nn.Linear(width, joint)
         nn.init.xavier_uniform_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
-        self.norm = nn.BatchNorm1d(joint) if config.head_batch_norm else nn.Identity()
+        self.norm = BatchNorm(joint) if config.head_batch_norm else nn.Identity()
         self.dropout = nn.Dropout(config.head_dropout)
 
     def forward(self, states_NH: Tensor) -> Tensor:
         return F.normalize(self.dropout(self.norm(self.linear(states_NH))), dim=-1)
+
+
+class DirectHead(nn.Module):
+    """A head that stands directly on the vector of a text: linear, mlp or residual."""
+
+    def __init__(self, kind: str, width: int, joint: int, config: DualConfig) -> None:
+        super().__init__()
+        self.dropout, self.hidden, read = nn.Dropout(config.dropout), None, width
+        if kind != "linear":
+            self.hidden = nn.Sequential(nn.Linear(width, 2 * joint), nn.ReLU(), nn.Dropout(config.dropout))
+            read = 2 * joint
+        # Of both side by side, one matrix makes the sum of a linear map and an MLP.
+        self.residual = kind == "residual"
+        self.head = Head(read + width * self.residual, joint, config)
+
+    def forward(self, vectors_NH: Tensor) -> Tensor:
+        seen_NH = read_NH = self.dropout(vectors_NH)
+        if self.hidden is not None:
+            read_NH = self.hidden(seen_NH)
+        if self.residual:
+            read_NH = torch.cat([seen_NH, read_NH], dim=1)
+        found: Tensor = self.head(read_NH)
+        return found
+
+
+class SentenceSide(nn.Module):
+    """The vector of a frozen sentence encoder, through a direct head."""
+
+    def __init__(self, trunk: FrozenText, joint: int, config: DualConfig) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.head = DirectHead(config.sentence_head, trunk.width, joint, config)
+
+    def forward(self, vectors_TH: Tensor, mask_T1: Tensor) -> Tensor:
+        found: Tensor = self.head(self.trunk(vectors_TH.unsqueeze(1), mask_T1).squeeze(1))
+        return found
 
 
 class DualEncoder(nn.Module):
@@ -135,17 +220,29 @@ class DualEncoder(nn.Module):
         fusion: FusionConfig | None = None,
         regions: int = 1,
         video: VideoConfig | None = None,
+        sentence: FrozenText | None = None,
+        hubs: tuple[int, int] = (0, 0),
     ) -> None:
         """With `fusion`, texts can be fused with `regions` vision vectors of an image. With `video`, items
-        are frames of videos, and an image is a video of one frame."""
+        are frames of videos, and an image is a video of one frame. With `sentence`, a text has two sides: its
+        frozen vector and its words, each with a head. `hubs` are the numbers of captions and images that are
+        remembered where `hubness` is taken out."""
         super().__init__()
         self._still: tuple[nn.Module, ...] = ()
         self.config, self.trunk, self.feature_width = config, trunk, feature_width
-        self.joint = feature_width if config.image_head == "none" else config.joint
+        self.space = feature_width if config.image_head == "none" else config.joint
+        self.hubness: Hubness | None = None
         # The order of the parts decides which random numbers each begins with, and how the state of the
         # optimizer lies in checkpoints.
         self._build_text_side()
         self._build_image_side(video)
+        self.sentence = None if sentence is None else SentenceSide(sentence, self.space, config)
+        if config.hubness:
+            self.hubness = Hubness(
+                self.space, *hubs, part=config.hubness, neighbours=config.hubness_neighbours
+            )
+        if sentence is not None and isinstance(trunk, GlossedText):
+            trunk.frozen.share(sentence.frozen)
         # Last, so that the dual encoder begins with the same weights with and without it.
         self.fusion: Fusion | None = None
         if fusion is not None:
@@ -156,9 +253,12 @@ class DualEncoder(nn.Module):
 
     def _build_text_side(self) -> None:
         config = self.config
+        if config.text_head != "attention":
+            self.text_head: nn.Module = DirectHead(config.text_head, self.trunk.width, self.space, config)
+            return
         self.project = projection(self.trunk.width, config.hidden, config.dropout)
         self.positions = nn.Embedding(config.positions, config.hidden)
-        nn.init.normal_(self.positions.weight, std=0.02)
+        nn.init.normal_(self.positions.weight, std=config.position_scale)
         self.position_norm = nn.LayerNorm(config.hidden)
         self.attention = SharedAttention(
             config.hidden,
@@ -166,8 +266,9 @@ class DualEncoder(nn.Module):
             key_width=config.key_width,
             dropout=config.dropout,
             released_scale=config.released_scale,
+            released_padding=config.released_padding,
         )
-        self.text_head = Head(config.hidden, self.joint, config)
+        self.text_head = Head(config.hidden, self.space, config)
 
     def _build_image_side(self, video: VideoConfig | None) -> None:
         config, width = self.config, self.feature_width
@@ -183,11 +284,17 @@ class DualEncoder(nn.Module):
             self.image_frames = FrameEncoder(video, width, released_scale=config.released_scale)
             width = self.image_frames.width
         self.image_trunk: nn.Module = nn.Identity()
-        if config.image_head == "mlp":
-            self.image_trunk = nn.Sequential(nn.Linear(width, 2 * self.joint), nn.ReLU())
-            width = 2 * self.joint
+        hidden = {"mlp": 2 * self.space, "released": 0 if video is not None else width}
+        if wide := hidden.get(config.image_head):
+            self.image_trunk = nn.Sequential(nn.Linear(width, wide), nn.ReLU())
+            width = wide
         self.image_dropout = nn.Dropout(config.image_dropout)
-        self.image_head = None if config.image_head == "none" else Head(width, self.joint, config)
+        self.image_head = None if config.image_head == "none" else Head(width, self.space, config)
+
+    @property
+    def joint(self) -> int:
+        """J, width of the vectors."""
+        return self.space + (MORE if self.hubness is not None and self.hubness.used else 0)
 
     @torch.no_grad()
     def fit_features(self, mean_D: Tensor, deviation_D: Tensor) -> None:
@@ -218,6 +325,12 @@ class DualEncoder(nn.Module):
 
     def encode_image(self, features: Tensor) -> Tensor:
         """Unit vectors [B, J] of frozen vision vectors [B, D]; of videos [B, F, D], absent frames NaN."""
+        vector_BJ = self._see(features)
+        if self.hubness is not None and self.hubness.used:
+            return self.hubness.pictures(vector_BJ)
+        return vector_BJ
+
+    def _see(self, features: Tensor) -> Tensor:
         if self.image_frames is None:
             seen_BD = self._standard(features)
         else:
@@ -237,31 +350,77 @@ class DualEncoder(nn.Module):
         """Inputs of `encode_image` from images with their regions, or from videos."""
         return regions_BRD[:, 0] if self.image_frames is None else regions_BRD
 
+    def prepare(self, texts: Sequence[str], whole: Sequence[str] | None = None) -> dict[str, Tensor]:
+        """Make the input of `encode_text`, on the CPU; `whole` are the same texts with all their words, for
+        the sentence side, where `texts` lack some."""
+        inputs = self.trunk.prepare(texts)
+        if self.sentence is not None:
+            inputs["sentence"] = self.sentence.trunk.prepare(whole or texts)["vectors"].squeeze(1)
+            inputs["known"] = torch.tensor(self.trunk.known_shares(texts))
+            inputs["sure"] = torch.tensor(self.trunk.encoder_shares(texts))
+        return inputs
+
+    @property
+    def frozen(self) -> list[FrozenVectors]:
+        """Vectors that its sides read, by frozen sentence encoders."""
+        sides = (self.trunk, None if self.sentence is None else self.sentence.trunk)
+        return [side.frozen for side in sides if isinstance(side, FrozenText | GlossedText)]
+
+    def reads(self, texts: Sequence[str]) -> list[bool]:
+        """Tell of each text whether anything of it is known, to either side."""
+        found = self.trunk.reads(texts)
+        if self.sentence is not None:
+            found = [one or other for one, other in zip(found, self.sentence.trunk.reads(texts), strict=True)]
+        return found
+
     def encode_text(self, inputs: dict[str, Tensor], *, tokens: bool = False) -> TextViews:
         """One length-bucketed pass over all texts of a step, whatever their role.
 
-        `inputs` is what `trunk.prepare` returned, `mask` still on the CPU or moved. With `tokens` the token
+        `inputs` is what `prepare` returned, `mask` still on the CPU or moved. With `tokens` the token
         states are kept as well.
         """
-        lengths_T = inputs["mask"].sum(1).cpu()
         device = self.feature_mean.device
         moved = {name: value.to(device, non_blocking=True) for name, value in inputs.items()}
-        # Pooling over padding is only defined for one length: that of the longest text of the batch.
-        budget = TOKENS_PER_BATCH if self.config.pool == "masked" else 1 << 62
-        found = run_by_length(
-            self._run_texts(tokens), self.trunk.embed(moved), moved["mask"], lengths_T, budget
-        )
+        run, embedded = self._run_texts(tokens), self.trunk.embed(moved)
+        if self.config.pool == "all":
+            # Pooling over padding is only defined for one length: that of the longest text of the batch.
+            found = run(embedded, moved["mask"])
+        else:
+            lengths_T = inputs["mask"].sum(1).cpu()
+            apart = self.trunk.by_length or self.config.text_head == "attention"
+            budget = TOKENS_PER_BATCH if apart else 1 << 62
+            found = run_by_length(run, embedded, moved["mask"], lengths_T, budget)
+        found = self._headed(found)
+        if self.sentence is not None:
+            found |= self._both(found["vector"], moved)
+        if self.hubness is not None and self.hubness.used:
+            found["vector"] = self.hubness.texts(found["vector"])
         return TextViews(**found, mask=moved["mask"] if tokens else None)
+
+    def _both(self, words_TJ: Tensor, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        assert self.sentence is not None
+        sentence_TJ = self.sentence(inputs["sentence"], inputs["mask"][:, :1])
+        # Words are trusted by how many of a text the training captions held: of a language without captions
+        # none, and the sentence side stands alone.
+        share_T1 = inputs["known"].unsqueeze(1).square()
+        # Of what is known the encoder itself may know but a part, where a lexicon knows the others.
+        left_T1 = inputs["sure"].unsqueeze(1).square() / share_T1.clamp(min=1e-9)
+        left_T1 = torch.where(share_T1 > 0, left_T1, 1.0)
+        vector_TJ = F.normalize(left_T1 * sentence_TJ + self.config.word_weight * share_T1 * words_TJ, dim=-1)
+        return {"vector": vector_TJ, "sentence": sentence_TJ, "words": words_TJ}
 
     def read(self, embedded_TL: Tensor, mask_TL: Tensor) -> Tensor:
         """Unit vectors [T, J] of what `trunk.embed` gave, in one piece instead of buckets."""
-        return self._run_texts(False)(embedded_TL, mask_TL)["vector"]
+        vector_TJ = self._headed(self._run_texts(False)(embedded_TL, mask_TL))["vector"]
+        if self.hubness is not None and self.hubness.used:
+            return self.hubness.texts(vector_TJ)
+        return vector_TJ
 
     def teach(self, source: TextViews, target: TextViews) -> Tensor:
         """Teacher vectors [N, J]: target content seen from the source, beside the target itself (3.2)."""
         assert source.projected is not None and target.projected is not None
         assert source.mask is not None and target.mask is not None
-        crossed_NLH = self.attention.cross(source.projected, target.projected, target.mask)
+        crossed_NLH = self.attention.cross(source.projected, target.projected, target.mask, source.mask)
         if self.config.teacher_pool == "cross_only":
             return self._head(crossed_NLH, source.mask)
         both_NLH = torch.cat([crossed_NLH, target.projected], dim=1)
@@ -273,15 +432,31 @@ class DualEncoder(nn.Module):
     def _run_texts(self, tokens: bool) -> Callable[[Tensor, Tensor], dict[str, Tensor]]:
         def run(embedded: Tensor, mask_TL: Tensor) -> dict[str, Tensor]:
             trunk_TLH = self.trunk(embedded, mask_TL)
+            if self.config.text_head != "attention":
+                pooled_TH = self._pool(trunk_TLH, mask_TL)
+                found = {**self._vector(pooled_TH), "pooled": pooled_TH}
+                return found | ({"trunk": trunk_TLH} if tokens else {})
             positions_LH = self.positions.weight[: mask_TL.shape[1]]
             projected_TLH = self.position_norm(self.project(trunk_TLH) + positions_LH)
             projected_TLH = F.dropout(projected_TLH, self.config.dropout, self.training)
             states_TLH = self.attention(projected_TLH, mask_TL)
-            found = {"vector": self._head(states_TLH, mask_TL), "pooled": self._pool(trunk_TLH, mask_TL)}
+            found = {
+                **self._vector(self._pool(states_TLH, mask_TL)),
+                "pooled": self._pool(trunk_TLH, mask_TL),
+            }
             kept = {"projected": projected_TLH, "trunk": trunk_TLH, "states": states_TLH}
             return found | (kept if tokens else {})
 
         return run
+
+    def _vector(self, pooled_TH: Tensor) -> dict[str, Tensor]:
+        # BatchNorm must see all texts, so it waits for those of other lengths; other heads need not.
+        return {"mean": pooled_TH} if self.config.head_batch_norm else {"vector": self.text_head(pooled_TH)}
+
+    def _headed(self, found: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Pass what waits through the head."""
+        mean_TH = found.pop("mean", None)
+        return found if mean_TH is None else {"vector": self.text_head(mean_TH), **found}
 
     def _pool(self, states_NLH: Tensor, mask_NL: Tensor) -> Tensor:
         return masked_mean(states_NLH, mask_NL) if self.config.pool == "masked" else states_NLH.mean(1)

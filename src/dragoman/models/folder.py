@@ -7,7 +7,6 @@ the old model or the new one.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -19,21 +18,27 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from dragoman.errors import DamagedError, UserError
-from dragoman.folders import atomic_path, damages, list_files, write_sealed, write_text
+from dragoman.folders import atomic_path, list_files, write_sealed, write_text
 from dragoman.models import text
 from dragoman.models.dual import DualConfig, DualEncoder
 from dragoman.models.fusion import FusionConfig
-from dragoman.models.identity import CALIBRATION, read_config, require_readable
+from dragoman.models.identity import CALIBRATION, WEIGHTS
+from dragoman.models.sentences import GOLDEN_TEXTS
+from dragoman.models.stored import (
+    FORMAT_VERSION,
+    MODEL_TYPE,
+    Tensors,
+    content_of,
+    damage_told,
+    golden_features,
+    read_model_config,
+    require_golden,
+    require_written,
+)
 from dragoman.models.temporal import VideoConfig
+from dragoman.models.text.frozen import FrozenText
 
-MODEL_TYPE = "dragoman-dual"
-FORMAT_VERSION = 3
-"""2 may hold a fusion encoder, 3 an encoder of frames; models without are still written, and read elsewhere,
-as 1."""
-GOLDEN_TEXTS = ("a dog runs on the beach", "Um cão corre na praia", "一只狗在海滩上奔跑")
-GOLDEN_TOLERANCE = 1e-3
-_NO_ASSETS = ("model.safetensors", "config.json", "README.md", CALIBRATION)
+_NO_ASSETS = (WEIGHTS, "config.json", "README.md", CALIBRATION)
 """Files that come later, or change nothing."""
 
 
@@ -44,19 +49,21 @@ def save_model(folder: Path, model: DualEncoder, details: Mapping[str, Any]) -> 
     """
     folder.mkdir(parents=True, exist_ok=True)
     model.trunk.save_assets(folder)
+    if model.sentence is not None:
+        model.sentence.trunk.save_assets(folder)
     weights = {name: value.contiguous() for name, value in model.state_dict().items()}
     assets = list_files(folder, ("*",), _NO_ASSETS)
     golden = {
         "texts": GOLDEN_TEXTS,
         "vectors": _golden(model, GOLDEN_TEXTS).tolist(),
         "image_vectors": _golden_images(model).tolist(),
-        "content": _content(weights),
+        "content": content_of(_tensors(weights)),
         "assets": assets,
     }
     # In the one file that changes while a run improves its model, so that all of it changes at once; under
     # one name, since safetensors writes several in any order, and equal models would have unequal files.
     metadata = {"golden": json.dumps(golden)}
-    with atomic_path(folder / "model.safetensors") as temporary:
+    with atomic_path(folder / WEIGHTS) as temporary:
         # Not save_file: on a full disk it raises an error of its own instead of OSError.
         temporary.write_bytes(save(weights, metadata=metadata))
     write_text(folder / "README.md", _card(details))
@@ -65,12 +72,16 @@ def save_model(folder: Path, model: DualEncoder, details: Mapping[str, Any]) -> 
         "architectures": ["DualEncoder"],
         # The lowest that can hold it, so that older versions go on reading what they understand.
         "format_version": _version(model),
-        "dual": asdict(model.config),
+        "dual": _shape(model),
         "text": text.name_of(model.trunk),
         "feature_width": model.feature_width,
         "joint": model.joint,
         "trained": dict(details),
     }
+    if model.sentence is not None:
+        config["sentence"] = True
+    if model.hubness is not None:
+        config["hubs"] = [len(model.hubness.captions), len(model.hubness.images)]
     if model.fusion is not None:
         config["fusion"] = asdict(model.fusion.config)
         config["regions"] = model.fusion.regions
@@ -85,9 +96,8 @@ def load_model(folder: Path) -> tuple[DualEncoder, dict[str, Any]]:
     Raises UserError for a folder of another kind, of a newer format, damaged, or whose golden vectors are
     not met.
     """
-    config = read_config(folder)
-    require_readable(folder, config, MODEL_TYPE, FORMAT_VERSION, "Give the folder that dragoman train wrote.")
-    try:
+    config = read_model_config(folder)
+    with damage_told(folder, SafetensorError):
         trained = dict(config["trained"])
         trunk = text.load(config["text"]).Encoder.from_assets(folder)
         fusion = FusionConfig(**config["fusion"]) if "fusion" in config else None
@@ -98,47 +108,26 @@ def load_model(folder: Path) -> tuple[DualEncoder, dict[str, Any]]:
             fusion=fusion,
             regions=config.get("regions", 1),
             video=VideoConfig(**config["video"]) if "video" in config else None,
+            sentence=FrozenText.from_assets(folder) if config.get("sentence") else None,
+            hubs=tuple(config.get("hubs", (0, 0))),
         )
-        with safe_open(folder / "model.safetensors", "pt") as stored:
+        with safe_open(folder / WEIGHTS, "pt") as stored:
             golden = json.loads(stored.metadata()["golden"])
             weights = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-        # Models of before there were checksums have none.
-        if wrong := damages(folder, golden.get("assets", {})):
-            raise ValueError("; ".join(wrong))
-        if "content" in golden and golden["content"] != _content(weights):
-            raise ValueError("the checksum of its weights is that of others")
+        require_written(folder, golden, _tensors(weights))
         model.load_state_dict(weights)
-        gaps = [_golden(model.eval(), golden["texts"]) - torch.tensor(golden["vectors"])]
-        if "image_vectors" in golden:
-            gaps.append(_golden_images(model) - torch.tensor(golden["image_vectors"]))
-        # As one tensor: the largest of all is NaN where one is.
-        gap = torch.cat([one.flatten() for one in gaps]).abs().max().item()
-    except UserError:
-        raise
-    except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
-        # PyTorch names the tensors that do not fit on the lines after the first.
-        reason = " ".join(line.strip() for line in str(error).splitlines()[:2])
-        raise DamagedError(
-            f"{folder} is incomplete or damaged ({type(error).__name__}: {reason}). "
-            "Copy the whole folder again, or train it again: dragoman train"
-        ) from None
-    # Not `gap > …`, which is false for NaN.
-    if not gap <= GOLDEN_TOLERANCE:
-        raise DamagedError(
-            f"{folder} does not reproduce its golden vectors (largest difference {gap:.2g}, allowed "
-            f"{GOLDEN_TOLERANCE}): weights and vocabulary do not belong together. "
-            "Copy the whole folder again."
-        )
+        if model.hubness is not None:
+            model.hubness.used = True
+        texts = _golden(model.eval(), golden["texts"])
+        require_golden(folder, golden, texts.numpy(), _golden_images(model).numpy())
     return model, trained
 
 
-def _content(weights: Mapping[str, Tensor]) -> str:
-    """Hash names, shapes and bytes of tensors: their file has no checksum of its own."""
-    found = hashlib.sha256()
+def _tensors(weights: Mapping[str, Tensor]) -> Tensors:
+    """Name, type, shape and bytes of each tensor, by name."""
     for name, value in sorted(weights.items()):
-        found.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
-        found.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
-    return found.hexdigest()
+        content = value.detach().cpu().reshape(-1).view(torch.uint8).numpy()
+        yield name, str(value.dtype), tuple(value.shape), content.data
 
 
 @torch.no_grad()
@@ -147,8 +136,7 @@ def _golden_images(model: DualEncoder) -> Tensor:
     training = model.training
     model.eval()
     device = next(model.parameters()).device
-    # A sine and no random numbers, which another version of PyTorch may draw otherwise.
-    features = torch.sin(torch.arange(4 * model.feature_width, device=device)).reshape(2, 2, -1)
+    features = torch.from_numpy(golden_features(model.feature_width)).to(device)
     vectors = model.encode_image(features if model.image_frames is not None else features[:, 0]).cpu()
     model.train(training)
     return vectors
@@ -158,14 +146,34 @@ def _golden_images(model: DualEncoder) -> Tensor:
 def _golden(model: DualEncoder, texts: Sequence[str]) -> Tensor:
     training = model.training
     model.eval()
-    vectors = model.encode_text(model.trunk.prepare(list(texts))).vector.cpu()
+    vectors = model.encode_text(model.prepare(list(texts))).vector.cpu()
     model.train(training)
     return vectors
 
 
+def _shape(model: DualEncoder) -> dict[str, Any]:
+    shape = asdict(model.config)
+    # What a model does not have, older versions do not know by name.
+    if model.config.text_head == "attention":
+        del shape["text_head"]
+    if model.sentence is None:
+        del shape["sentence_head"], shape["word_weight"]
+    if model.hubness is None:
+        del shape["hubness"], shape["hubness_neighbours"]
+    if not model.config.released_padding:
+        del shape["released_padding"]
+    # It says how training began, not what came of it.
+    del shape["position_scale"]
+    return shape
+
+
 def _version(model: DualEncoder) -> int:
-    if model.image_frames is not None:
+    if model.config.released_padding or model.config.image_head == "released":
         return FORMAT_VERSION
+    if model.config.text_head != "attention" or model.sentence is not None or model.hubness is not None:
+        return 4
+    if model.image_frames is not None:
+        return 3
     return 1 if model.fusion is None else 2
 
 

@@ -9,21 +9,30 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from dragoman.errors import UserError
-from dragoman.folders import read_sealed
+from dragoman.errors import DamagedError, UserError
+from dragoman.folders import Format, read_sealed
 
+RUN = Format(
+    "dragoman-run",
+    1,
+    "dragoman train CORPUS --out {folder}",
+    # A checkpoint has checksums of its own; the calibration comes later, and is sealed.
+    apart=("checkpoints/*", "model/calibration.json"),
+)
 DECIDING = ("model_type", "dual", "text", "feature_width", "joint")
 """Keys of `config.json` that decide vectors."""
-OF_IMAGES = ("feature_mean", "feature_scale", "image_")
+OF_IMAGES = ("feature_mean", "feature_scale", "image_", "hubness.")
 """Beginnings of the names of tensors that decide the vectors of images."""
 ORIGIN = ("_name_or_path", "name_or_path", "transformers_version", "path", "layers", "embeddings")
 """Keys of a text encoder's assets that say where it came from and what of it was trained."""
 CALIBRATION = "calibration.json"
 """File of what `dragoman calibrate` learns of a finished model, and writes into its folder."""
+WEIGHTS = "model.safetensors"
 BLOCK = 1 << 20
 
 
@@ -51,9 +60,11 @@ def model_in(folder: Path) -> Path:
 
 
 def languages_of(trained: Mapping[str, Any]) -> tuple[str, ...]:
-    """Languages a model was trained on, by the `trained` of its `config.json`; () where it is not known."""
+    """Languages a model was trained on, by the `trained` of its `config.json`, those that its frozen sentence
+    encoder knows (`reads`) among them; () where it is not known."""
     known = trained.get("languages")
-    return tuple(dict.fromkeys([trained["source"], *trained["targets"]] if known is None else known))
+    learned = [trained["source"], *trained["targets"], *trained.get("reads", ())]
+    return tuple(dict.fromkeys(learned if known is None else known))
 
 
 def own_config(folder: Path) -> dict[str, Any]:
@@ -82,7 +93,7 @@ def require_readable(folder: Path, config: Mapping[str, Any], kind: str, newest:
     former."""
     found, version = config.get("model_type"), config.get("format_version", 0)
     if not isinstance(version, int):
-        raise UserError(
+        raise DamagedError(
             f"{folder / 'config.json'} is damaged (format_version {version!r}). Copy the whole folder again."
         )
     if found != kind:
@@ -94,6 +105,19 @@ def require_readable(folder: Path, config: Mapping[str, Any], kind: str, newest:
         )
 
 
+def read_header(stored: BinaryIO) -> tuple[dict[str, Any], int]:
+    """Read the header of a file of safetensors, and where its tensors begin; there the file stands then.
+
+    The size of the header stands first, in 8 bytes, then the header in JSON: of each tensor its type, its
+    shape, and where it lies behind the header. Raises ValueError where it is torn.
+    """
+    size = int.from_bytes(stored.read(8), "little")
+    if size > os.fstat(stored.fileno()).st_size:
+        raise ValueError(f"the header of {WEIGHTS} is torn")
+    header: dict[str, Any] = json.loads(stored.read(size))
+    return header, 8 + size
+
+
 def _fingerprint(folder: Path, config: dict[str, Any], beginnings: str | tuple[str, ...]) -> str:
     digest = hashlib.sha256()
     try:
@@ -101,7 +125,7 @@ def _fingerprint(folder: Path, config: dict[str, Any], beginnings: str | tuple[s
         for part in (_settings(config, beginnings), *assets, *_tensors(folder, beginnings)):
             digest.update(hashlib.sha256(part).digest())
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(
+        raise DamagedError(
             f"{folder} is incomplete or damaged ({error!r}). Copy the whole folder again."
         ) from None
     return digest.hexdigest()
@@ -116,6 +140,7 @@ def _settings(config: dict[str, Any], beginnings: str | tuple[str, ...]) -> byte
     if beginnings:
         kept = {"feature_width": kept["feature_width"], "joint": kept["joint"]}
         kept |= {name: config["dual"].get(name) for name in ("image_head", "head_batch_norm")}
+        kept |= {name: value for name, value in config["dual"].items() if name.startswith("hubness")}
     if "video" in config:
         kept["video"] = config["video"]
     return _canonical(kept | {"vision": eye})
@@ -140,24 +165,19 @@ def _assets(folder: Path) -> Iterator[bytes]:
 
 def _tensors(folder: Path, beginnings: str | tuple[str, ...]) -> Iterator[bytes]:
     """Name, type, shape and hash of every tensor that begins so, by name; the file's metadata is no part."""
-    file = folder / "model.safetensors"
-    with file.open("rb") as stored:
-        # safetensors: the size of a header, and the header in JSON, which says where each tensor lies. They
-        # are read by name, as their order differs from one writer to another.
-        size = int.from_bytes(stored.read(8), "little")
-        if size > file.stat().st_size:
-            raise ValueError("the header of model.safetensors is torn")
-        header = json.loads(stored.read(size))
+    with (folder / WEIGHTS).open("rb") as stored:
+        header, first = read_header(stored)
+        # By name, as their order differs from one writer to another.
         for name, tensor in sorted(header.items()):
             if name == "__metadata__" or not name.startswith(beginnings):
                 continue
             start, end = tensor["data_offsets"]
-            stored.seek(8 + size + start)
+            stored.seek(first + start)
             digest, left = hashlib.sha256(), end - start
             while left:
                 block = stored.read(min(left, BLOCK))
                 if not block:
-                    raise ValueError("model.safetensors is torn")
+                    raise ValueError(f"{WEIGHTS} is torn")
                 digest.update(block)
                 left -= len(block)
             yield _canonical([name, tensor["dtype"], tensor["shape"], digest.hexdigest()])

@@ -8,6 +8,8 @@ frozen encoder is a module of this package with
     width(folder)          J, as the folder says, without its weights
     fingerprint(folder)    sha256 over every file that may decide a vector
     load(folder, device)   its `TextSide`; raises UserError for what is damaged or not known
+    LANGUAGES = (…)        those that it was trained on, where that is known
+    NUMPY = True           where it needs no PyTorch, and runs on the CPU whatever the device
 
 At most one kind reads a folder. Where an encoder comes as a package, `folder` is the bare name that a user
 gives. Importing a module of this package brings neither PyTorch nor transformers.
@@ -28,9 +30,13 @@ from numpy.typing import NDArray
 
 from dragoman import plugins
 from dragoman.errors import UserError
-from dragoman.texts import legible
+from dragoman.models.hub import model_folder
+from dragoman.models.text.spelling import words
+from dragoman.texts import legible, worded
 
 SHARED = ("towers",)
+GOLDEN_TEXTS = ("a dog runs on the beach", "Um cão corre na praia", "一只狗在海滩上奔跑")
+"""Texts whose vectors are kept with a set or a model, to know its encoder again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +52,7 @@ class Reading:
     longest: int | None = None
     """Tokens of a text; longer ones are cut. None where the encoder itself knows."""
     pool: str = "own"
-    """`mean`, `first` or `max` of the token states; `own` where the encoder gives vectors by itself."""
+    """`mean`, `first`, `last` or `max` of the token states; `own` where the encoder gives the vector."""
 
     def given(self, texts: Sequence[str]) -> list[str]:
         """Return the texts as a tokenizer gets them."""
@@ -83,6 +89,13 @@ class TextSide(ABC):
         """[N, J] of one batch of at least one text, in one pass; an empty text is a text."""
         return self._vectors(self.reading.given(texts))
 
+    def words(self, texts: Sequence[str]) -> list[list[str]]:
+        """Cut texts into words in small letters, without punctuation.
+
+        Scripts without spaces are cut into characters, unless an encoder knows better.
+        """
+        return [[word for word in words(text.lower()) if worded(word)] for text in self.reading.bare(texts)]
+
     @abstractmethod
     def _vectors(self, given: list[str]) -> NDArray[np.float32]:
         """[N, J] of texts that stand as the tokenizer gets them."""
@@ -107,3 +120,9 @@ def load_text_side(folder: Path, device: str = "cpu") -> TextSide:
         raise UserError(f"{folder} holds no sentence encoder that is known: {'; '.join(known)}.")
     side: TextSide = kind.load(folder, device)
     return side
+
+
+def encoder_folder(encoder: str | Path) -> Path:
+    """Find an encoder: a folder, a bare name that some kind knows, or a hub id, which is fetched."""
+    path = Path(encoder)
+    return path if path.exists() or kind_of(path) is not None else model_folder(encoder)

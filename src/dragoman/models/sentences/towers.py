@@ -65,9 +65,16 @@ def _largest(states_NLH: Tensor, mask_NL: Tensor) -> Tensor:
     return states_NLH.masked_fill(mask_NL.unsqueeze(2) == 0, -torch.inf).amax(1)
 
 
+def _last(states_NLH: Tensor, mask_NL: Tensor) -> Tensor:
+    # The last real token, whichever side is padded.
+    last_N = mask_NL.shape[1] - 1 - mask_NL.flip(1).argmax(1)
+    return states_NLH[torch.arange(len(states_NLH), device=mask_NL.device), last_N]
+
+
 POOLINGS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
     "mean": _mean,
     "first": _first,
+    "last": _last,
     "max": _largest,
 }
 """States [N, L, H] and mask [N, L] to [N, H]."""

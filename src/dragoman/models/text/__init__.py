@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from dragoman import plugins
 
-SHARED = ("contract", "spelling")
+SHARED = ("contract", "glosses", "spelling", "vectors")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,12 @@ from torch import Tensor, nn
 
 from dragoman.errors import UserError
 from dragoman.models.text import TextConfig
+from dragoman.models.text.vectors import KeptVectors
+
+
+def no_vectors(name: str) -> KeptVectors:
+    """Raise UserError: there is no corpus whose texts have any."""
+    raise UserError(f"There is no corpus to look {name!r} up in.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,10 +33,14 @@ class Material:
 
     texts: Callable[[], Iterable[str]]
     """The training captions."""
+    source_texts: Callable[[], Iterable[str]] = list
+    """Those in the source language, by people."""
     known: Mapping[str, tuple[str, ...]]
     """Words that a vocabulary shall hold however often they occur, with source words that they render."""
     links: Callable[[Any], Mapping[str, Sequence[str]]]
     """Source words of words of other languages, as the settings of an encoder ask for them."""
+    kept: Callable[[str], KeptVectors] = no_vectors
+    """A set of vectors of the corpus's texts, by its name."""
 
 
 class TextEncoder(nn.Module, ABC):
@@ -44,6 +54,9 @@ class TextEncoder(nn.Module, ABC):
     """H."""
     tokenizer: Any
     """Cuts texts into tokens; of whatever class."""
+    by_length = True
+    """True where little is computed on padding if texts of similar length go together; False where padding
+    costs less than the batches do."""
     pretrained = False
     """True for weights that were learned elsewhere: they have a learning rate of their own."""
 
@@ -78,6 +91,17 @@ class TextEncoder(nn.Module, ABC):
     def reads(self, texts: Sequence[str]) -> list[bool]:
         """Tell of each text whether anything of it is known; of an empty one, nothing is."""
         return [bool(text.strip()) for text in texts]
+
+    def known_shares(self, texts: Sequence[str]) -> list[float]:
+        """Tell of each text which share of its words is known whole, 0 to 1; 1 where there are no words."""
+        return [1.0] * len(texts)
+
+    def encoder_shares(self, texts: Sequence[str]) -> list[float]:
+        """Tell of each text how surely a frozen encoder beside this one reads it, as far as its words tell.
+
+        From 0 to its share of known words.
+        """
+        return self.known_shares(texts)
 
     @abstractmethod
     def prepare(self, texts: Sequence[str]) -> dict[str, Tensor]:

@@ -30,12 +30,14 @@ from dragoman.models.hub import (
 )
 from dragoman.models.text import TextConfig, pad
 from dragoman.models.text.contract import Material, TextEncoder
+from dragoman.models.text.spelling import BLANKS
 from dragoman.texts import legible
 
 log = logging.getLogger(__name__)
 
 ASSETS = "hf_text"
 _CONFIG = "dragoman.json"
+_FOLDS = ("lowercase", "strip_accents", "strip_punctuation")
 _LAYERS = re.compile(r"all|none|last:[1-9]\d*|(\d+)-(\d+)")
 
 
@@ -52,6 +54,13 @@ class HuggingFaceTextConfig(TextConfig):
     """Let word, position and type embeddings learn as well: in multilingual models most of the weights."""
     max_length: int = 64
     """Tokens of a text, special ones included; longer texts are cut. The model's own limit also holds."""
+    lowercase: bool = False
+    """Throw case away before the tokenizer cuts; only for comparison with code that does, like the two that
+    follow."""
+    strip_accents: bool = False
+    """Throw accents away, and all other marks that stand over or under letters."""
+    strip_punctuation: bool = False
+    """Read ASCII punctuation as blanks."""
 
     @property
     def max_tokens(self) -> int:
@@ -87,6 +96,7 @@ class HuggingFaceText(TextEncoder):
         self.config = config
         self.trunk: Any = trunk
         self.tokenizer = tokenizer
+        _fold(tokenizer, config)
         self.width = int(trunk.config.hidden_size)
         self.max_length = min(
             config.max_length, tokenizer.model_max_length, longest_input(trunk.config, otherwise=1 << 20)
@@ -162,7 +172,9 @@ class HuggingFaceText(TextEncoder):
         assets = folder / ASSETS
         self.trunk.config.save_pretrained(assets)
         self.tokenizer.save_pretrained(assets)
-        write_json(assets / _CONFIG, asdict(self.config))
+        # Older versions, and the name of a model, know nothing of what is not thrown away.
+        stored = {name: value for name, value in asdict(self.config).items() if value or name not in _FOLDS}
+        write_json(assets / _CONFIG, stored)
 
     @classmethod
     def from_assets(cls, folder: Path) -> HuggingFaceText:
@@ -188,6 +200,37 @@ class HuggingFaceText(TextEncoder):
         ]
         # Tokenizers without special tokens give nothing for an empty text.
         return [list(ids) or [self.end_id] for ids in rows]
+
+
+def _fold(tokenizer: Any, config: HuggingFaceTextConfig) -> None:
+    """Let a tokenizer throw away what the settings say, where it does not yet.
+
+    In the tokenizer and not before it: so an export, which holds a copy, reads texts in the same way.
+    """
+    wanted = [name for name in _FOLDS if getattr(config, name)]
+    if not wanted:
+        return
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        raise UserError(
+            f"The tokenizer of {config.path} has no fast form (tokenizer.json), which "
+            f"text.{wanted[0]} needs: --set text.{wanted[0]}=false"
+        )
+    from tokenizers import Regex, normalizers
+
+    own = backend.normalizer
+    seen = "É ," if own is None else unicodedata.normalize("NFC", own.normalize_str("É ,"))
+    found: list[Any] = []
+    if config.lowercase and seen != seen.lower():
+        found.append(normalizers.Lowercase())
+    if config.strip_accents and "é" in seen.lower():
+        # Composed again: most vocabularies hold letters whole, such as those of Korean.
+        found += [normalizers.NFD(), normalizers.StripAccents(), normalizers.NFC()]
+    if config.strip_punctuation and "," in seen:
+        signs = re.escape("".join(map(chr, BLANKS)))
+        found += [normalizers.Replace(Regex(f"[{signs}]"), " "), normalizers.Replace(Regex(" {2,}"), " ")]
+    if found:
+        backend.normalizer = normalizers.Sequence(found if own is None else [*found, own])
 
 
 def folded(tokenizer: Any) -> list[str]:

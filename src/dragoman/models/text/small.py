@@ -103,6 +103,9 @@ class SmallText(TextEncoder):
     def reads(self, texts: Sequence[str]) -> list[bool]:
         return self.spelling.reads(texts)
 
+    def known_shares(self, texts: Sequence[str]) -> list[float]:
+        return self.spelling.known_shares(texts)
+
     def prepare(self, texts: Sequence[str]) -> dict[str, Tensor]:
         """Tensors of `Spelling.prepare`."""
         return {name: torch.from_numpy(value) for name, value in self.spelling.prepare(texts).items()}

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from dragoman.errors import UserError
 from dragoman.folders import write_text
 from dragoman.models.text import TextConfig
-from dragoman.texts import unformed, visible, worded
+from dragoman.texts import spelled, unformed, visible, worded, written
 
 VOCABULARY = "ngrams.json"
 # Scripts without spaces between words are read character by character: kana, Han, Thai, Lao, Burmese, Khmer.
@@ -35,6 +35,25 @@ _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u
 _MARKS = "".join(chr(code) for code in range(0x300, 0xFE70) if category(chr(code))[0] == "M") + "\u200c\u200d"
 _ALONE = re.compile(rf"[{_UNSPACED}]")
 _WORDS = re.compile(rf"[{_UNSPACED}]|(?:(?![{_UNSPACED}])[\w'’{_MARKS}])+|[^\w\s]")
+# Signs that stand for others, where a vocabulary does not hold them: apostrophes and quotes, dashes, what
+# gives an emoji its style and colour, letters in circles and squares.
+_SIGNS = {
+    **dict.fromkeys("`´′‘‛‚＇׳", "'"),
+    **dict.fromkeys("“”„‟«»‹›〝〞＂״", '"'),
+    **dict.fromkeys("‐‑‒–—―−﹘﹣", "-"),
+    **dict.fromkeys("\ufe0e\ufe0f🏻🏼🏽🏾🏿", ""),
+    **{
+        chr(code): normalize("NFKC", chr(code)) for code in (*range(0x24B6, 0x24EA), *range(0x1F130, 0x1F14A))
+    },
+}
+# Thai and Lao vowels in two pieces, with a tone mark anywhere: น + ํ + ้ + า.
+_PIECES_OF_AM = re.compile(
+    "\u0e4d([\u0e48-\u0e4b]?)\u0e32|([\u0e48-\u0e4b])\u0e4d\u0e32|\u0ecd([\u0ec8-\u0ecb]?)\u0eb2|([\u0ec8-\u0ecb])\u0ecd\u0eb2"
+)
+
+
+BLANKS = dict.fromkeys(map(ord, ",.'!?\"()*#:;~-/"), " ")
+"""Signs that the released code of 1-to-K strips, as blanks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +76,11 @@ class SmallTextConfig(TextConfig):
     max_words: int = 64
     """Longer texts are cut."""
     lowercase: bool = False
-    """Throw case away; only for comparison with code that does."""
+    """Throw case away; only for comparison with code that does, like the two that follow."""
+    strip_accents: bool = False
+    """Throw accents away, and all other marks that stand over or under letters."""
+    strip_punctuation: bool = False
+    """Read ASCII punctuation as blanks."""
     piece_dropout: float = 0.2
     """Share of the n-grams of a word that a training step leaves out, so that no single piece decides."""
     links: int = 0
@@ -92,6 +115,15 @@ def words(text: str) -> list[str]:
     return _WORDS.findall(normalize("NFC", text))
 
 
+def folded(text: str, config: SmallTextConfig) -> str:
+    """Return the text without what the settings throw away."""
+    if config.lowercase:
+        text = text.lower()
+    if config.strip_accents:
+        text = "".join(letter for letter in normalize("NFD", text) if category(letter) != "Mn")
+    return text.translate(BLANKS) if config.strip_punctuation else text
+
+
 def read(
     text: str, config: SmallTextConfig, known: Callable[[list[str]], list[str]] | None = None
 ) -> list[str]:
@@ -101,7 +133,7 @@ def read(
     words those that are read in their place.
     """
     text = visible(text)
-    found = words(text.lower() if config.lowercase else text)[: config.max_words]
+    found = words(folded(text, config))[: config.max_words]
     if known is not None:
         found = known(found)[: config.max_words]
     alone = [_ALONE.match(word) is not None for word in found]
@@ -156,12 +188,17 @@ def _titled(found: Sequence[str]) -> bool:
     # Short words stay small in English titles.
     cased = [word for word in found if word.lower() != word.upper()]
     long = [word for word in cased if len(word) > 3]
-    return all(word[0].isupper() for word in long or cased)
+    return all(word[0].istitle() for word in long or cased)
 
 
 def _bare(word: str) -> str:
     """The letters of a word without case and accents; both Turkish letters i are one."""
     return "".join(c for c in normalize("NFD", word.casefold()) if category(c) != "Mn").replace("ı", "i")
+
+
+def _turkish(word: str) -> str:
+    """The word in small letters as Turkish has them."""
+    return word.replace("İ", "i").replace("I", "ı").lower()
 
 
 class Spelling:
@@ -185,6 +222,9 @@ class Spelling:
         self.row = {piece: row for row, piece in enumerate(vocabulary, start=1)}
         self._rows_of_word: dict[str, list[int]] = {}
         self._known_words: dict[tuple[str, bool], tuple[str, ...]] = {}
+        held = {sign for sign in (*_SIGNS, "ํ", "ໍ") if f"<{sign}>" in self.row}
+        self._signs = str.maketrans({sign: other for sign, other in _SIGNS.items() if sign not in held})
+        self._held_signs = frozenset(held)
 
     def lengths(self, texts: Sequence[str]) -> list[int]:
         """Number of words of each text that are read; at least one."""
@@ -193,6 +233,17 @@ class Spelling:
     def reads(self, texts: Sequence[str]) -> list[bool]:
         """Tell of each text whether a piece of it is known; punctuation says nothing."""
         return [any(self.rows(word) != [0] for word in self._read(text) if worded(word)) for text in texts]
+
+    def known_shares(self, texts: Sequence[str]) -> list[float]:
+        """Tell of each text which share of its words the vocabulary holds whole; of one without words, 0."""
+        found = []
+        for text in texts:
+            known = [self._holds(word) for word in self._read(text) if worded(word)]
+            found.append(sum(known) / len(known) if known else 0.0)
+        return found
+
+    def _holds(self, word: str) -> bool:
+        return f"<{word[0] if unspaced(word) else word}>" in self.row
 
     def prepare(self, texts: Sequence[str]) -> dict[str, NDArray[Any]]:
         """`words` [T, L] rows of the word list; `mask` [T, L]; `pieces` [P] flat ids; `sizes` [U] of words.
@@ -230,8 +281,8 @@ class Spelling:
         """The words that are read in place of those found in a text; themselves where they are known.
 
         A word that is not known is read as the same word in other letters: of another form (full width,
-        mathematical, ligatures), or of another case in CAPITALS (which may lack their accents, as they do in
-        Greek) and where the whole text is in Title Case.
+        mathematical, ligatures), in another spelling (`texts.spelled`), or of another case in CAPITALS (which
+        may lack their accents, as they do in Greek) and where the whole text is in Title Case.
         """
         # Here and not before the vocabulary: what it holds is read as it always was, and only it can tell
         # that "Hund" has a capital and "US" is no pronoun. The first word of an ordinary sentence is left to
@@ -241,8 +292,13 @@ class Spelling:
 
     def save(self, folder: Path) -> None:
         """Write `folder/ngrams.json`."""
+        config = asdict(self.config)
+        # Older versions, and the name of a model, know nothing of what is not thrown away.
+        for name in ("strip_accents", "strip_punctuation"):
+            if not config[name]:
+                del config[name]
         stored = {
-            "config": asdict(self.config),
+            "config": config,
             "pieces": self.vocabulary,
             "added": self.added,
             "links": self.links,
@@ -257,7 +313,18 @@ class Spelling:
         return cls(config, stored["pieces"], stored.get("added", ()), stored.get("links"))
 
     def _read(self, text: str) -> list[str]:
-        return read(text, self.config, self.known)
+        return read(self._with_known_signs(text), self.config, self.known)
+
+    def _with_known_signs(self, text: str) -> str:
+        """Write signs that the vocabulary does not hold as those which they stand for."""
+        if text.isascii() and "`" not in text:
+            return text
+
+        def vowel(found: re.Match[str]) -> str:
+            sign, whole = ("ํ", "\u0e33") if "ํ" in found[0] else ("ໍ", "\u0eb3")
+            return found[0] if sign in self._held_signs else "".join(filter(None, found.groups())) + whole
+
+        return _PIECES_OF_AM.sub(vowel, visible(text).translate(self._signs))
 
     def _known_as(self, word: str, titled: bool) -> tuple[str, ...]:
         if f"<{word}>" in self.row or unspaced(word):
@@ -270,31 +337,50 @@ class Spelling:
         return found
 
     def _known_otherwise(self, word: str, titled: bool) -> tuple[str, ...]:
-        plain = normalize("NFKC", word)
-        if self.config.lowercase:
-            plain = plain.lower()
+        plain = folded(normalize("NFKC", word).replace("_", " "), self.config)
         if plain != word:
             return tuple(known for part in words(plain) for known in self._known_as(part, titled)) or (word,)
+        same = self._same(self._by_spelling, word)
+        if same is not None:
+            return (same,)
         capitals = word.isupper() and len(word) > 1
         # Not small words of which no piece is known: training reads them as they are, so that a run goes on
         # as it was begun.
-        if not (capitals or titled):
-            return (word,)
-        same = self._by_case.get(word.casefold())
-        if same is None and capitals:
-            same = self._by_letters.get(_bare(word))
-            # "BLACKISH", of which no case is known whole: pieces were learnt in small letters.
-            if same is None and len(self._own_rows(word.lower())) > len(self._own_rows(word)):
-                same = word.lower()
-        return (word,) if same is None else (same,)
+        if capitals or titled:
+            same = self._same(self._by_case, word.casefold(), _turkish(word))
+            if same is None and capitals:
+                same = self._by_letters.get(_bare(word))
+            if same is not None:
+                return (same,)
+        # "BLACKISH", "كـــلبي", of which no spelling is known whole: pieces were learnt in small letters, and
+        # of what is written.
+        small = word.lower().replace("i\u0307", "i")  # the dot is what Python makes of the Turkish İ
+        usual = written(small if capitals else word)
+        return (usual,) if len(self._own_rows(usual)) > len(self._own_rows(word)) else (word,)
+
+    def _same(self, known: Mapping[str, str], *others: str) -> str | None:
+        """The known word that one of these is by its spelling, or within quotes."""
+        for word in map(spelled, others):
+            same = known.get(word) or known.get(word[1:].rstrip("'") if word.startswith("'") else word)
+            if same is not None:
+                return same
+        return None
+
+    @cached_property
+    def _by_spelling(self) -> dict[str, str]:
+        """Known words by their spelling; the most frequent one, which stands first."""
+        found: dict[str, str] = {}
+        for piece in self.vocabulary:
+            if len(piece) > 2 and piece[0] == "<" and piece[-1] == ">":
+                found.setdefault(spelled(piece[1:-1]), piece[1:-1])
+        return found
 
     @cached_property
     def _by_case(self) -> dict[str, str]:
         """Known words by what they are in any case; the most frequent one, which stands first."""
         found: dict[str, str] = {}
-        for piece in self.vocabulary:
-            if len(piece) > 2 and piece[0] == "<" and piece[-1] == ">":
-                found.setdefault(piece[1:-1].casefold(), piece[1:-1])
+        for spelling, word in self._by_spelling.items():
+            found.setdefault(spelling.casefold(), word)
         return found
 
     @cached_property
