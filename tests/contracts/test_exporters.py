@@ -26,7 +26,7 @@ from dragoman import errors, plugins
 from dragoman.errors import CheckFailedError, UserError
 from dragoman.export import ExportConfig, config_of, export, parity, targets
 from dragoman.folders import sha256
-from dragoman.models.folder import GOLDEN_TEXTS
+from dragoman.models.sentences import GOLDEN_TEXTS
 from dragoman.retrievers.trained import Retriever
 
 pytestmark = pytest.mark.usefixtures("traced_once")

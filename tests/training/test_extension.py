@@ -208,7 +208,7 @@ def test_a_recipe_may_replace_all_but_the_model(run: Path) -> None:
 
 def test_a_configuration_is_read_back_as_it_was(run: Path) -> None:
     config = tiny("translate_train", **SHORT)
-    again = extended_config(run, ("de",))
+    again = extended_config(run, ("DEU",))
     known = {name: value for name, value in vars(again).items() if name not in ("targets", "extension")}
     assert known == {name: vars(config)[name] for name in known}
     assert again.targets == ("pt", "de")

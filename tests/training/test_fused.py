@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,25 @@ def test_both_terms_teach_the_text_encoder_but_sampling_does_not(corpus: Path) -
     assert model.trunk.pieces.weight.grad.abs().sum() > 0
     assert model.image_head.linear.weight.grad.abs().sum() == 0
     assert model.text_head.linear.weight.grad.abs().sum() == 0
+
+
+@pytest.mark.parametrize("learned", [False, True])
+def test_draws_follow_the_learned_temperature_as_released(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch, learned: bool
+) -> None:
+    given: list[Any] = []
+    monkeypatch.setattr(fused, "draw", lambda *a: given.append(a[4]) or draw(*a))
+    settings = {"loss.learned_sampling": str(learned), "loss.temperature": "0.2", "learning_rate": "0.05"}
+    state, step = prepared(corpus, config_of(**settings))
+    for _ in range(2):
+        state.take_step(step, 1.0)
+    if not learned:
+        assert given == [None, None]
+        return
+    first, second = given
+    assert float(first) == pytest.approx(0.2) and not first.requires_grad
+    # The step between has moved its logarithm by the learning rate.
+    assert abs(math.log(float(second)) - math.log(0.2)) == pytest.approx(0.05, rel=0.01)
 
 
 def test_without_weights_there_is_no_fusion_encoder(corpus: Path) -> None:

@@ -74,6 +74,14 @@ def test_the_other_ways_to_choose_a_caption(weights: list[torch.Tensor]) -> None
     torch.testing.assert_close(weights[0], torch.tensor(expected), atol=1e-6, rtol=0)
 
 
+def test_a_temperature_that_was_learned_stands_in_the_place_of_the_fixed_one(
+    weights: list[torch.Tensor],
+) -> None:
+    draw(TOY, ITEM, ALL, config(sampling_temperature=0.07), torch.tensor(0.5))
+    texts = weights[2]
+    assert texts[0].tolist() == pytest.approx([0, 0, ROW_1[2] + FLOOR, ROW_1[3] + FLOOR], abs=1e-6)
+
+
 def test_texts_that_are_left_out_hold_no_share_and_are_never_drawn(weights: list[torch.Tensor]) -> None:
     usable = torch.tensor([True, False, True, True])
     draw(TOY, ITEM, usable, config())

@@ -22,8 +22,10 @@ from dragoman.evaluation import retrieval_metrics
 from dragoman.folders import sole_writer
 from dragoman.training import TrainReport, train
 from dragoman.training.loop import _Run
+from dragoman.training.model import new_model
 from dragoman.training.processes import Alone
 from dragoman.training.run_folder import Progress
+from dragoman.training.samples import load_samples
 from dragoman.training.step import TrainState, rate_factor
 
 
@@ -251,6 +253,20 @@ def test_a_torn_checkpoint_is_one_clear_error(corpus: Path, tmp_path: Path, shar
         train(corpus, short(), tmp_path, device="cpu")
 
 
+def test_a_checkpoint_of_another_run_is_told_though_it_fits(corpus: Path, tmp_path: Path) -> None:
+    for seed in ("1", "2"):
+        with pytest.raises(KeyboardInterrupt):
+            config = short().with_settings({"seed": seed})
+            train(corpus, config, tmp_path / seed, device="cpu", on_step=stopping(1))
+    one, other = (tmp_path / seed / "checkpoints" / "last.pt" for seed in ("1", "2"))
+    kept = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    with pytest.raises(UserError, match=r"last\.pt is damaged \(it is of another run\)"):
+        train(corpus, short().with_settings({"seed": "1"}), tmp_path / "1", device="cpu")
+    one.write_bytes(kept)
+    assert train(corpus, short().with_settings({"seed": "1"}), tmp_path / "1", device="cpu").steps == 4
+
+
 def test_features_of_another_width_train_a_model_of_that_width(tmp_path: Path) -> None:
     corpus = write_world(tmp_path / "corpus", train=8, val=4)
     features = Corpus.open(corpus).features("toy")
@@ -300,3 +316,30 @@ def test_the_released_schedule_decays_by_epoch_and_halves_on_stalls(
             rates.append(built.state.progress.rate)
     # No new best, and three validations since the last halving.
     assert rates == [1, 1, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25]
+
+
+def test_the_released_run_stops_at_the_eleventh_validation_without_a_new_best(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = _Run(Corpus.open(corpus), tiny("nrccr_released"), tmp_path, {}, Alone())
+    values = iter([5.0, *[1.0] * 11])
+    monkeypatch.setattr("dragoman.training.validation.Validation.score", lambda *_: {"mean": next(values)})
+    stopped = []
+    with (tmp_path / "history").open("w") as history:
+        for _ in range(12):
+            built._validate(history)
+            stopped.append(built.state.progress.stopped)
+    assert stopped == [False] * 11 + [True]
+
+
+@pytest.mark.parametrize("standardise", ["true", "false"])
+def test_vision_vectors_are_standardised_unless_they_shall_not(corpus: Path, standardise: str) -> None:
+    config = short(standardise=standardise)
+    opened = Corpus.open(corpus)
+    samples = load_samples(opened, config, back="back" in config.loss.needs)
+    model = new_model(config, opened, samples, {})
+    vectors = opened.features("toy").whole(opened.features("toy").rows(samples.items)).astype(np.float64)
+    wanted = vectors.mean(0) if standardise == "true" else np.zeros(vectors.shape[1])
+    scale = 1 / vectors.std(0) if standardise == "true" else np.ones(vectors.shape[1])
+    np.testing.assert_allclose(model.feature_mean.numpy(), wanted, atol=1e-6)
+    np.testing.assert_allclose(model.feature_scale.numpy(), scale, rtol=1e-5)

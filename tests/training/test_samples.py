@@ -18,6 +18,7 @@ from dragoman.training import train
 from dragoman.training.augment import Augmentation
 from dragoman.training.batches import BACK, HUMAN, MT, Step, StepPlan
 from dragoman.training.samples import Choice, Samples, load_samples
+from left_out import lacking_vectors
 
 
 @pytest.fixture(scope="module")
@@ -249,14 +250,11 @@ def test_several_engines_must_be_told_apart(corpus: Path) -> None:
     assert "by engine 'third'" in failure(corpus, engines="third")
 
 
-def test_items_without_features_are_named(corpus: Path) -> None:
-    folder = corpus / "features" / "toy"
-    kept = (folder / "ids.txt").read_text().splitlines()[1:]
-    np.save(folder / "vectors.npy", np.load(folder / "vectors.npy")[1:])
-    (folder / "ids.txt").write_text("".join(f"{one}\n" for one in kept))
-    without_checksums(folder)
-    message = failure(corpus)
-    assert "has no vector for 1 of" in message and "train000" in message and "dragoman features" in message
+def test_without_most_vectors_nothing_is_trained(corpus: Path, tmp_path: Path) -> None:
+    lacking = lacking_vectors(corpus, tmp_path / "other" / "corpus", *(f"train00{n}" for n in range(4)))
+    message = failure(lacking)
+    assert "has no vector for 4 of 6 items in train: train000, train001, train002, …." in message
+    assert "Name another feature set, or give them vectors: dragoman corpus" in message
 
 
 def test_an_unknown_feature_set_lists_the_known_ones(corpus: Path) -> None:

@@ -100,7 +100,7 @@ def test_a_finished_run_knows_its_video_settings_and_is_evaluated(corpus: Path, 
     retriever, opened = Retriever.load(tmp_path), Corpus.open(corpus)
     features = opened.features("toy")
     items = [item_id for item_id in features.ids if item_id.startswith("test")]
-    found = encode_images(retriever, opened, items, None)
+    found = encode_images(retriever, features, items)
     for row, item_id in enumerate(items[:5]):
         assert features.layout == "frames"
         alone = retriever.encode_features(features.frames(item_id)[0][None])

@@ -12,6 +12,7 @@ from dragoman import settings as settings_of
 from dragoman.models.dual import DualConfig
 from dragoman.models.fusion import FusionConfig
 from dragoman.models.temporal import VideoConfig
+from dragoman.models.text.glosses import GlossedTextConfig
 from dragoman.models.text.huggingface import HuggingFaceTextConfig
 from dragoman.models.text.spelling import SmallTextConfig
 from dragoman.objectives import load_objective
@@ -22,6 +23,7 @@ GROUPS: dict[str, Any] = {
     "run": TrainConfig,
     "small": SmallTextConfig,
     "huggingface": HuggingFaceTextConfig,
+    "glossed": GlossedTextConfig,
     "dual": DualConfig,
     "fusion": FusionConfig,
     "video": VideoConfig,

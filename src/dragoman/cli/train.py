@@ -20,7 +20,8 @@ class ConfigOptions:
     """Choices that a configuration is made of."""
 
     recipe: str | None = None
-    """Name of the recipe; by default nrccr, or with --init that of the run."""
+    """Name of the recipe; by default glossed where a sentence encoder is installed that knows the languages,
+    else nrccr; with --init that of the run."""
     source: str | None = None
     """Language of the human captions; by default en."""
     targets: tuple[str, ...] = ()
@@ -40,7 +41,7 @@ class ConfigOptions:
 
     def config(self) -> TrainConfig:
         """Make the configuration. Raises UserError where choices do not go together."""
-        from dragoman.recipes import load_recipe
+        from dragoman.recipes import default_recipe, load_recipe
         from dragoman.training import extended_config
 
         if self.init is not None:
@@ -53,8 +54,9 @@ class ConfigOptions:
         elif self.features is None:
             raise UserError("A feature set of the corpus is needed: --features NAME")
         else:
-            recipe = load_recipe(self.recipe or "nrccr")
-            config = recipe(self.source or "en", self.targets, self.features)
+            source = self.source or "en"
+            recipe = load_recipe(self.recipe or default_recipe((source, *self.targets)))
+            config = recipe(source, self.targets, self.features)
         changes = dict(self.settings)
         if self.seed is not None:
             changes["seed"] = str(self.seed)
@@ -81,7 +83,7 @@ def command(corpus: Path, out: Path, chosen: ConfigOptions, device: str, show_co
 
     \b
     dragoman train corpus/ --recipe nrccr --source en --targets pt --features mobilenet_v2 --out run/
-    dragoman train corpus/ --targets pt --features mobilenet_v2 --out run2/ --set loss.sim_weight=0.2
+    dragoman train corpus/ --features mobilenet_v2 --out run2/ --set steps=1000
     dragoman train corpus/ --init run/ --add gl --out run3/
 
     With --init and --add, further languages join a finished run; what its image side says stays as it is.

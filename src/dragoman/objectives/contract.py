@@ -80,6 +80,8 @@ class MatchingConfig(ObjectiveConfig):
     image's softmax over all texts, `similarity` those less like the image than its other captions."""
     sampling_temperature: float = 0.07
     """Divisor of the similarities that captions and negatives are drawn by."""
+    learned_sampling: bool = False
+    """Draw by the temperature that the contrast learns in place of it, as released."""
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -176,6 +178,10 @@ class Views:
     """[B, J], unit length."""
     text: Tensor
     """[T, J], unit length."""
+    sentence: Tensor | None = None
+    """[T, J] where the sentence side alone puts a text, of a model with two sides."""
+    words: Tensor | None = None
+    """[T, J] where the word side alone puts it."""
     teacher: Tensor | None = None
     """[P, J] teacher vectors of the target captions, in the order of `batch.rows(1)`."""
     pooled: Tensor | None = None
@@ -203,6 +209,12 @@ class Objective(nn.Module):
     @property
     def opponent(self) -> nn.Module | None:
         """The module that the second optimizer trains."""
+        return None
+
+    @property
+    def learned_temperature(self) -> Tensor | None:
+        """The divisor of similarities that the contrast has learned so far, without gradient; None where it
+        has none."""
         return None
 
     def opponent_loss(self, views: Views, batch: Batch) -> Tensor:

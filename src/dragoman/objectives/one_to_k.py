@@ -48,6 +48,11 @@ class OneToK(Objective):
         weights = {"image_to_text": 0.5, "text_to_image": 0.5, "floor": 0.0}
         self.weights = weights | config.fused_weights
 
+    @property
+    def learned_temperature(self) -> Tensor:
+        learned: Tensor = self.temperature().detach()
+        return learned
+
     def forward(self, views: Views, batch: Batch) -> dict[str, Tensor]:
         if self.config.rows == "caption":
             views, batch = row_per_caption(views, batch)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 
 from dragoman import plugins
+from dragoman.languages import comparable
+from dragoman.models.sentences import use
 from dragoman.training.config import TrainConfig, objective_config
 
 Recipe = Callable[[str, tuple[str, ...], str], TrainConfig]
@@ -33,3 +36,10 @@ def load_recipe(name: str) -> Recipe:
         )
 
     return recipe
+
+
+def default_recipe(languages: Sequence[str]) -> str:
+    """Name the recipe to take where none is named: `glossed` where the package of the sentence encoder `use`
+    is installed and was trained on all of these languages, else `nrccr`."""
+    known = all(comparable(lang) in use.LANGUAGES for lang in languages)
+    return "glossed" if known and find_spec(use.MODULE) is not None else "nrccr"

@@ -66,6 +66,13 @@ class Augmentation:
         return " ".join(kept) if kept else text
 
 
+def glosses(corpus: Corpus, config: TrainConfig, source_texts: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Return the words of the lexicons that a glossed encoder reads by them, with the source words that they
+    render. Raises UserError for a lexicon that is wanted and missing."""
+    lexicons = tuple(Lexicon.open(corpus, lang) for lang in _lexical_languages(corpus, config))
+    return Augmentation(word_dropout=0, synonyms=0, renderings=0, lexicons=lexicons).words_for(source_texts)
+
+
 def load_augmentation(corpus: Corpus, config: TrainConfig) -> Augmentation:
     """Return the augmentation of a configuration. Raises UserError for a lexicon that is wanted and
     missing."""
@@ -75,7 +82,9 @@ def load_augmentation(corpus: Corpus, config: TrainConfig) -> Augmentation:
         synonyms=config.synonyms,
         renderings=config.renderings,
         lexicons=tuple(
-            Lexicon.open(corpus, lang) if lang in chosen else None for lang in config.step_targets if chosen
+            Lexicon.open(corpus, lang) if lang in chosen else None
+            for lang in config.step_targets
+            if chosen and not config.reads_words
         ),
     )
 
@@ -87,6 +96,10 @@ def lexicon_hashes(corpus: Corpus, config: TrainConfig) -> dict[str, str]:
 
 
 def _lexical_languages(corpus: Corpus, config: TrainConfig) -> tuple[str, ...]:
+    if config.reads_words:
+        folder = lexicon_path(corpus, "any").parent
+        there = sorted(path.stem for path in folder.glob("*.tsv")) if "*" in config.lexicons else []
+        return tuple(dict.fromkeys([*(lang for lang in config.lexicons if lang != "*"), *there]))
     if config.target_captions != "mt" or not (config.synonyms or config.renderings):
         return ()
     if config.lexicons == ("*",):

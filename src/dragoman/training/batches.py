@@ -24,7 +24,7 @@ from torch import Tensor
 
 from dragoman.corpus.features import FeatureSet
 from dragoman.errors import UserError
-from dragoman.models.dual import unique_texts
+from dragoman.grouping import unique
 from dragoman.objectives.contract import Batch
 from dragoman.records import ROLES
 from dragoman.training.augment import Augmentation
@@ -50,6 +50,9 @@ class Step:
     """B item ids, those with captions first."""
     source_of_pair: list[str]
     """The source caption of each pair, with all its words."""
+    whole: list[str] | None = None
+    """The captions of `texts` with all their words, where a sentence side reads them; texts of different
+    captions then count as different."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,10 +155,14 @@ class StepPlan:
         row_of_item = {item_id: row for row, item_id in enumerate(items)}
         pair_of = {caption: number for number, caption in enumerate(captions)}
         texts: list[str] = []
+        wholes: list[str] = []
         columns: list[tuple[int, int, int, int, float]] = []
 
-        def add(caption: int, lang: int, role: int, text: str, trust: float) -> None:
+        def add(
+            caption: int, lang: int, role: int, text: str, trust: float, whole: str | None = None
+        ) -> None:
             texts.append(self.augmentation.drop_words(text, draws))
+            wholes.append(text if whole is None else whole)
             pair = pair_of.setdefault(caption, len(pair_of))
             columns.append((row_of_item[samples.item_id[caption]], pair, lang, role, trust))
 
@@ -176,7 +183,7 @@ class StepPlan:
                 text = choice.text
                 if role == MT:
                     text = self.augmentation.vary_target(text, samples.source_text[caption], lang - 1, draws)
-                add(caption, lang, role, text, choice.trust)
+                add(caption, lang, role, text, choice.trust, choice.text)
                 if number < with_back:
                     drawn.append((caption, choice))
             for caption, choice in drawn:
@@ -184,11 +191,12 @@ class StepPlan:
                     add(caption, 0, BACK, choice.back, choice.trust)
         items += self._draw_items(set(items), draws)
         item, pair, lang_, role_, trust = (list(column) for column in zip(*columns, strict=True))
-        different, row_of_text = unique_texts(texts)
+        pairs, row_of_pair = unique(list(zip(texts, wholes if config.sentence else texts, strict=True)))
         scores = torch.tensor(trust, dtype=torch.float32)
         return Step(
-            texts=different,
-            row_of_text=row_of_text,
+            texts=[text for text, _ in pairs],
+            row_of_text=torch.tensor(row_of_pair, dtype=torch.long),
+            whole=[whole for _, whole in pairs] if config.sentence else None,
             batch=Batch(
                 item=torch.tensor(item),
                 pair=torch.tensor(pair),

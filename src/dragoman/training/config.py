@@ -16,6 +16,8 @@ from dragoman.models.dual import DualConfig
 from dragoman.models.fusion import FusionConfig
 from dragoman.models.temporal import VideoConfig
 from dragoman.models.text import TextConfig, name_of
+from dragoman.models.text.frozen import FrozenTextConfig
+from dragoman.models.text.glosses import GlossedTextConfig
 from dragoman.models.text.spelling import SmallTextConfig
 from dragoman.objectives import load_objective
 from dragoman.objectives.contract import ObjectiveConfig
@@ -98,6 +100,9 @@ class TrainConfig:
     loss: ObjectiveConfig
     """That file's `Config`."""
     text: TextConfig = field(default_factory=SmallTextConfig)
+    sentence: FrozenTextConfig | None = None
+    """A frozen sentence encoder beside `text`, which then reads the words: `frozen:NAME` of a set of vectors
+    of texts. Each side has the loss of the recipe, and so has their sum."""
     dual: DualConfig = field(default_factory=DualConfig)
     fusion: FusionConfig = field(default_factory=FusionConfig)
     video: VideoConfig = field(default_factory=VideoConfig)
@@ -143,6 +148,8 @@ class TrainConfig:
     """Second moment's decay of the optimizer."""
     clip: float = 2.0
     """Largest gradient norm; 0 does not clip."""
+    standardise: bool = True
+    """Give the vision vectors mean 0 and deviation 1 in each component, over the training items."""
     word_dropout: float = 0.1
     """Share of the space-separated words of every training text left out, anew in each step."""
     extra_images: int = 0
@@ -163,7 +170,8 @@ class TrainConfig:
     from the lexicon."""
     lexicons: tuple[str, ...] = ()
     """Languages whose lexicon is read for `synonyms` and `renderings`: without any all targets, with `*`
-    those that have one."""
+    those that have one. With text=glossed, languages whose words are read by their lexicon, targets or not:
+    those that the encoder does not know."""
     opponent_learning_rate: float = 1e-3
     """Learning rate of the language discriminator, with plain Adam."""
     validation: Literal["mt", "human"] = "mt"
@@ -215,12 +223,14 @@ class TrainConfig:
             )
         if self.source in self.targets or len(set(self.targets)) < len(self.targets):
             raise UserError(f"Targets {self.targets} must differ from each other and from {self.source!r}")
-        if unknown := [lang for lang in self.lexicons if lang not in (*self.targets, "*")]:
+        known = (*self.targets, "*")
+        if unknown := [lang for lang in self.lexicons if lang not in known and not self.reads_words]:
             raise UserError(f"lexicons names {', '.join(unknown)}, which is no target: {self.targets}")
         self._check_objective()
         self._check_chunk()
+        self._check_text_head()
         longest = self.text.max_tokens
-        if longest > self.dual.positions:
+        if self.dual.text_head == "attention" and longest > self.dual.positions:
             raise UserError(
                 f"Texts of up to {longest} tokens need as many positions, but dual.positions is "
                 f"{self.dual.positions}: --set dual.positions={longest}"
@@ -246,6 +256,26 @@ class TrainConfig:
                 "number: --recipe translate_train"
             )
 
+    def _check_text_head(self) -> None:
+        if "fused" in self.loss.needs or self.extension is not None:
+            for name, there in (
+                ("sentence", self.sentence is not None),
+                ("dual.hubness", self.dual.hubness > 0),
+            ):
+                if there:
+                    raise UserError(
+                        f"{name} goes neither with a fusion encoder nor with adding languages: "
+                        f"--set {name}={'none' if name == 'sentence' else 0}"
+                    )
+        if self.dual.text_head == "attention":
+            return
+        if read := {"teacher", "fused"} & set(self.loss.needs):
+            raise UserError(
+                f"dual.text_head={self.dual.text_head} has no attention over tokens, which the objective "
+                f"{self.objective!r} reads ({', '.join(sorted(read))}): --set dual.text_head=attention, or "
+                "a recipe without: --recipe translate_train"
+            )
+
     def _check_chunk(self) -> None:
         if self.chunk is None:
             return
@@ -257,6 +287,18 @@ class TrainConfig:
                 "so a step cannot be cut: --set chunk=none, or "
                 "--set dual.head_batch_norm=false --set dual.pool=masked"
             )
+
+    @property
+    def kept_texts(self) -> tuple[str, ...]:
+        """Sets of vectors of texts that the run reads, by name."""
+        sides = (self.text, self.sentence)
+        kinds = (FrozenTextConfig, GlossedTextConfig)
+        return tuple(dict.fromkeys(side.features for side in sides if isinstance(side, kinds)))
+
+    @property
+    def reads_words(self) -> bool:
+        """True where the vectors of single words are wanted as well."""
+        return isinstance(self.text, GlossedTextConfig)
 
     @property
     def learned_targets(self) -> tuple[str, ...]:

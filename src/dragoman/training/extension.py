@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from dragoman.corpus import FeatureSet
 from dragoman.errors import UserError
+from dragoman.languages import comparable
 from dragoman.models.dual import DualEncoder, unique_texts
 from dragoman.models.folder import load_model
 from dragoman.objectives.contract import Batch, Objective, Views
@@ -35,6 +36,7 @@ def extended_config(run: str | Path, add: Sequence[str], recipe: TrainConfig | N
     """
     before = read_config(Path(run))
     languages = (before.source, *before.targets)
+    add = tuple(map(comparable, add))
     known = [lang for lang in add if lang in languages]
     if known or not add:
         raise UserError(
@@ -51,7 +53,7 @@ def extended_config(run: str | Path, add: Sequence[str], recipe: TrainConfig | N
         dual=before.dual,
         fusion=before.fusion,
         video=before.video,
-        extension=ExtensionConfig(added=tuple(add), learn="vocabulary" if before.text.grows else "text"),
+        extension=ExtensionConfig(added=add, learn="vocabulary" if before.text.grows else "text"),
     )
 
 
@@ -135,7 +137,7 @@ class Extension:
         pieces = model.trunk.table
         assert pieces is not None
         model.requires_grad_(False)
-        model.freeze(model.text_head.norm)
+        model.freeze(*(part for part in model.text_head.modules() if isinstance(part, nn.BatchNorm1d)))
         pieces.requires_grad_(True)
         # Rows of one table cannot be frozen alone: the others get no gradient, and such runs no weight decay.
         new_V1 = (torch.arange(len(pieces)) >= known).unsqueeze(1)
@@ -156,6 +158,10 @@ class Anchored(Objective):
     @property
     def opponent(self) -> nn.Module | None:
         return self.inner.opponent
+
+    @property
+    def learned_temperature(self) -> Tensor | None:
+        return self.inner.learned_temperature
 
     def opponent_loss(self, views: Views, batch: Batch) -> Tensor:
         return self.inner.opponent_loss(views, batch)

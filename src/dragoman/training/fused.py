@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dragoman.models.dual import unique_texts
-from dragoman.objectives.contract import Batch, Fused, MatchingConfig, Views
+from dragoman.objectives.contract import Batch, Fused, MatchingConfig, Objective, Views
 from dragoman.training.batches import Step
 from dragoman.training.views import StepEncoder, recomputed
 
@@ -32,11 +32,14 @@ HIDE, SWAP = 0.8, 0.1
 """Shares of the chosen words that are hidden, and swapped for another; the others stay."""
 
 
+@dataclass(frozen=True, kw_only=True)
 class FusingEncoder(StepEncoder):
     """A `StepEncoder` that adds the view `fused`: it draws and fuses what the terms of the objective read.
 
     With `chunk`, memory holds the graph of so many pairs only. Each process fuses its share.
     """
+
+    objective: Objective
 
     def encode(self, step: Step) -> tuple[Views, Batch]:
         """Return the views that the objective reads, and the metadata of the texts, on the model's device."""
@@ -58,7 +61,8 @@ class FusingEncoder(StepEncoder):
         usable[batch.captions()] = True
         # Draws choose what is learned from; nothing is learned through them.
         similarity_BT = views.image.detach() @ views.text.detach().T
-        drawn = vars(draw(similarity_BT, batch.item, usable, loss))
+        temperature = self.objective.learned_temperature if loss.learned_sampling else None
+        drawn = vars(draw(similarity_BT, batch.item, usable, loss, temperature))
         # The first process draws for all: they must fuse parts of one draw.
         draws = FusedDraws(**{name: processes.of_first(value) for name, value in drawn.items()})
         match_logits = match_labels = word_logits = word_labels = None
@@ -174,15 +178,22 @@ class FusedDraws:
 
 
 @torch.no_grad()
-def draw(similarity_BT: Tensor, item_T: Tensor, usable_T: Tensor, config: MatchingConfig) -> FusedDraws:
+def draw(
+    similarity_BT: Tensor,
+    item_T: Tensor,
+    usable_T: Tensor,
+    config: MatchingConfig,
+    temperature: Tensor | None = None,
+) -> FusedDraws:
     """Draw one own text, one negative image and one negative text for every image that has a usable text.
 
     Over P, the softmax of an image over all texts, and Q, that of a text over all images: an own text by
     `positive_language`, a negative image by Q of that text, a negative text by P. Own items are never
     negatives, whatever they score. `similarity_BT` are cosines; `usable_T` is false at texts that are left
-    out. No gradient flows.
+    out; a `temperature` stands in the place of `sampling_temperature`. No gradient flows.
     """
-    logits_BT = similarity_BT.float() / config.sampling_temperature
+    divisor = config.sampling_temperature if temperature is None else temperature
+    logits_BT = similarity_BT.float() / divisor
     usable_BT = usable_T.expand_as(logits_BT)
     own_BT = (torch.arange(len(logits_BT), device=item_T.device)[:, None] == item_T) & usable_BT
     share_BT = logits_BT.masked_fill(~usable_BT, -torch.inf).softmax(1) + FLOOR

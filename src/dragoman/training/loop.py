@@ -6,6 +6,7 @@ finished, `manifest.json`.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -21,15 +22,18 @@ from typing import Any
 
 from dragoman.corpus import Corpus
 from dragoman.errors import UserError
-from dragoman.folders import remove_torn, resume, write_sealed, write_text
+from dragoman.features.texts import TextOptions, extract_texts
+from dragoman.folders import read_sealed, remove_torn, resume, write_sealed, write_text
 from dragoman.models.folder import save_model
+from dragoman.models.identity import RUN
+from dragoman.models.sentences import kind_of
 from dragoman.progress import bar
-from dragoman.training.augment import lexicon_hashes, load_augmentation
+from dragoman.training.augment import glosses, lexicon_hashes, load_augmentation
 from dragoman.training.batches import StepPlan, nearest_items
 from dragoman.training.config import TrainConfig
 from dragoman.training.extension import Extension, made_from
 from dragoman.training.processes import Processes, join_processes
-from dragoman.training.run_folder import CONFIG, RUN, Progress
+from dragoman.training.run_folder import CONFIG, Progress
 from dragoman.training.samples import load_samples
 from dragoman.training.step import TrainState, rate_factor
 from dragoman.training.validation import Validation, load_validation
@@ -64,6 +68,7 @@ def train(
     """Train by `config` and write the run folder `out`.
 
     `init` is the run that a configuration with an `extension` starts from (`extended_config`).
+    Items of train and val that have no vector in the feature set are left out with their captions, and told.
     A run that was stopped goes on from its last checkpoint, on a CPU with the result, bit for bit, of a run
     that was not; a finished one returns at once. `on_step` is told the number of steps done. Raises
     UserError for a folder that holds another run, a corpus that lacks what the recipe needs, and a loss that
@@ -74,27 +79,73 @@ def train(
     """
     processes = join_processes(device)
     folder, opened = Path(out), Corpus.open(corpus)
-    identity = {
-        "config": config.as_dict(),
+    features = opened.features(config.features)
+    seen = opened.with_vectors(features, "train", "val")
+    processes.on_first(lambda: _make_texts(opened, config))
+    identity: dict[str, Any] = {
+        "config": _as_begun(config, folder),
         "corpus": opened.fingerprint(),
-        "features": made_from(opened.features(config.features)),
+        "features": made_from(features),
         "lexicons": lexicon_hashes(opened, config),
     }
+    if config.kept_texts:
+        identity["texts"] = {name: made_from(opened.features(name)) for name in config.kept_texts}
+    if seen.without_vectors:
+        # Not every set notes what it was made of: one that was completed since must be told in any case.
+        named = json.dumps(seen.without_vectors)
+        identity["without_vectors"] = hashlib.sha256(named.encode()).hexdigest()
     extension = None
     if init is not None:
         extension = Extension(Path(init), config)
-        extension.require_same_features(opened.features(config.features))
+        extension.require_same_features(features)
         identity["init"] = extension.identity()
     elif config.extension is not None:
         raise UserError("This configuration adds languages to a finished run: name it, --init RUN")
-    fix = "Give another folder (--out), or the settings of that run to go on with it."
+    fix = "Give another folder (--out). A run goes on with its own settings, corpus and features alone."
     with ExitStack() as held:
         work = resume(folder, RUN, identity, note=CONFIG, fix=fix)
         if processes.on_first(lambda: held.enter_context(work).done) is None:
-            _Run(opened, config, folder, identity, processes, extension).go(on_step)
+            _Run(seen, config, folder, identity, processes, extension).go(on_step)
     manifest = RUN.read(folder)
     kept = ("steps", "best", "best_step", "criterion")
     return TrainReport(folder=folder, **{name: manifest[name] for name in kept})
+
+
+def _as_begun(config: TrainConfig, folder: Path) -> dict[str, Any]:
+    """The configuration, less the settings that came after the run in `folder` was begun and are as if they
+    had not come."""
+    plain = config.as_dict()
+    if not (folder / CONFIG).is_file():
+        return plain
+    try:
+        begun = read_sealed(folder / CONFIG, "Train in another folder (--out).").get("config")
+    except UserError:
+        # Damaged: whoever compares the two says so, or begins anew.
+        return plain
+    first = ("recipe", "source", "targets", "features", "objective", "loss")
+    default = TrainConfig(**{name: getattr(config, name) for name in first}).as_dict()
+    return _less_new(plain, begun, default)
+
+
+def _less_new(plain: dict[str, Any], begun: Any, default: dict[str, Any]) -> dict[str, Any]:
+    if not isinstance(begun, dict):
+        return plain
+    found = {}
+    for name, value in plain.items():
+        usual = default.get(name)
+        if isinstance(value, dict) and isinstance(usual, dict):
+            found[name] = _less_new(value, begun.get(name), usual)
+        elif name in begun or value != usual:
+            found[name] = value
+    return found
+
+
+def _make_texts(corpus: Corpus, config: TrainConfig) -> None:
+    """Make sets of vectors of texts that are named after an encoder which comes as a package."""
+    for name in config.kept_texts:
+        if name not in corpus.feature_names and kind_of(Path(name)) is not None:
+            log.info("%s has no vectors of its texts by %s yet: they are made now", corpus.folder, name)
+            extract_texts(corpus.folder, encoder=name, options=TextOptions(words=config.reads_words))
 
 
 class _Run:
@@ -117,7 +168,11 @@ class _Run:
             log.warning("%d translations are left out, as their trust is too low", samples.distrusted)
         self.validation: Validation = load_validation(corpus, config)
         augmentation = load_augmentation(corpus, config)
-        known = augmentation.words_for(samples.source_text)
+        known = (
+            glosses(corpus, config, samples.source_text)
+            if config.reads_words
+            else augmentation.words_for(samples.source_text)
+        )
         self.state = TrainState(config, corpus, samples, known, extension, processes)
         self.val_vectors = self.state.encoder.vectors(self.validation.items)
         nearest = None
@@ -201,7 +256,8 @@ class _Run:
         if found["mean"] > progress.best or config.select == "last":
             progress.best, progress.best_step, progress.stale = found["mean"], progress.step, 0
             # Before the checkpoint: a kill between the two repeats this validation, with the same result.
-            save_model(self.folder / "model", self.state.model, self._details())
+            with self.state.remembered(self.plan.samples):
+                save_model(self.folder / "model", self.state.model, self._details())
             progress.since_halving += 1
         else:
             progress.stale += 1
@@ -226,6 +282,7 @@ class _Run:
 
     def _details(self) -> dict[str, Any]:
         config, encoder = self.config, self.state.features.manifest.get("encoder")
+        reads = sorted({lang for frozen in self.state.model.frozen for lang in frozen.languages})
         return {
             "recipe": config.recipe,
             "source": config.source,
@@ -236,6 +293,7 @@ class _Run:
             "seed": config.seed,
             "criterion": self.validation.described,
             "engines": list(dict.fromkeys(self._engines())),
+            **({"reads": reads} if reads else {}),
         } | ({} if self.extension is None else {"extends": self.extension.identity()})
 
     def _engines(self) -> Iterator[str]:
@@ -245,7 +303,8 @@ class _Run:
             yield from target.engines
 
     def _finish(self) -> None:
-        progress = self.state.progress
+        progress, without = self.state.progress, self.corpus.without_vectors
+        left_out = {"without_vectors": without} if without else {}
         RUN.write(
             self.folder,
             inputs=self.identity["corpus"],
@@ -258,6 +317,7 @@ class _Run:
             parameters=sum(weight.numel() for weight in self.state.trained),
             captions=len(self.plan.samples),
             dropped=self.plan.samples.dropped,
+            **left_out,
         )
 
 

@@ -16,10 +16,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dragoman.corpus import FeatureSet
+from dragoman.corpus import Corpus, FeatureSet
+from dragoman.features.texts import KeptTexts
 from dragoman.models import text
 from dragoman.models.dual import DualEncoder
+from dragoman.models.hubness import MOST
 from dragoman.models.text.contract import Material
+from dragoman.models.text.frozen import FrozenText
 from dragoman.models.text.spelling import SmallTextConfig, read, unspaced
 from dragoman.training.config import TrainConfig
 from dragoman.training.samples import Samples
@@ -36,16 +39,19 @@ Table = dict[tuple[int, int], float]
 
 
 def new_model(
-    config: TrainConfig, features: FeatureSet, samples: Samples, known_words: Mapping[str, tuple[str, ...]]
+    config: TrainConfig, corpus: Corpus, samples: Samples, known_words: Mapping[str, tuple[str, ...]]
 ) -> DualEncoder:
     """Return an untrained model; its weights are drawn from the random state.
 
     `known_words` join the vocabulary, where one is fitted, and are linked to the source words they render.
     """
+    features = corpus.features(config.features)
     material = Material(
         texts=samples.all_texts,
+        source_texts=lambda: samples.source_text,
         known=known_words,
         links=lambda settings: word_links(samples, settings, known_words),
+        kept=lambda name: KeptTexts(corpus.features(name)),
     )
     model = DualEncoder(
         config.dual,
@@ -54,8 +60,11 @@ def new_model(
         fusion=config.fusion if "fused" in config.loss.needs else None,
         regions=features.most_parts,
         video=config.video if features.layout == "frames" else None,
+        hubs=(min(MOST, len(samples)), min(MOST, len(samples.items))) if config.dual.hubness else (0, 0),
+        sentence=None if config.sentence is None else FrozenText.fresh(config.sentence, material),
     )
-    model.fit_features(*_moments(features, samples.item_id))
+    if config.standardise:
+        model.fit_features(*_moments(features, samples.item_id))
     return model
 
 

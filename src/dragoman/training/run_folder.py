@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import pickle
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -18,20 +19,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dragoman.errors import DamagedError, UserError
-from dragoman.folders import Format, atomic_path, read_sealed, sha256
-from dragoman.models.identity import CALIBRATION
+from dragoman.errors import DamagedError, UserError, out_of_memory
+from dragoman.folders import SEAL, atomic_path, read_sealed, require_whole_archive, sha256
+from dragoman.models.identity import CALIBRATION, RUN
 from dragoman.models.text import load as load_text_kind
 from dragoman.settings import restore
 from dragoman.training.config import TrainConfig, objective_config
 
-RUN = Format(
-    "dragoman-run",
-    1,
-    "dragoman train CORPUS --out {folder}",
-    # A checkpoint has checksums of its own; the calibration comes later, and is sealed.
-    apart=("checkpoints/*", "model/calibration.json"),
-)
 CONFIG = "config.json"
 """Identity of a run, written before its first step: configuration, and hashes of what it learns from."""
 
@@ -116,37 +110,42 @@ def set_random_state(state: Mapping[str, Tensor], device: torch.device) -> None:
 def save_checkpoint(
     path: Path, progress: Progress, states: dict[str, Any], random: Sequence[Mapping[str, Tensor]]
 ) -> None:
-    """Store progress, the state dicts of `states`, and the random state of every process."""
+    """Store progress, the state dicts of `states`, the random state of every process, and whose they are."""
     # Through memory: where the disk is full, torch.save hides the OSError behind one of its own.
     content = io.BytesIO()
-    torch.save({"progress": asdict(progress), "random": list(random), "states": states}, content)
+    stored = {"progress": asdict(progress), "random": list(random), "states": states, "run": _run_of(path)}
+    torch.save(stored, content)
     with atomic_path(path) as temporary:
         temporary.write_bytes(content.getbuffer())
 
 
-def require_whole(path: Path) -> None:
-    """Read a checkpoint whole. Raises ValueError, BadZipFile or OSError where it is not as it was written."""
-    # The archive holds a CRC-32 of each tensor, which PyTorch does not compare.
-    with zipfile.ZipFile(path) as archive:
-        if torn := archive.testzip():
-            raise ValueError(f"{torn} is not as it was written")
+def _run_of(checkpoint: Path) -> str | None:
+    """The checksum of the identity of the run that a checkpoint lies in; None where it lies elsewhere."""
+    file = checkpoint.parent.parent / CONFIG
+    return json.loads(file.read_text("utf-8")).get(SEAL) if file.is_file() else None
 
 
 def load_checkpoint(path: Path, parts: Mapping[str, Any]) -> tuple[Progress, list[dict[str, Tensor]]]:
     """Restore the `parts` by their names; return the progress, and the random state of every process.
 
-    Raises UserError for a damaged file, or one that does not fit the parts.
+    Raises UserError for a damaged file, one of another run, or one that does not fit the parts.
     """
     try:
-        require_whole(path)
+        # PyTorch compares no checksum.
+        require_whole_archive(path)
         # Tensors and plain values only: a checkpoint from elsewhere must not run code.
         stored = torch.load(path, map_location="cpu", weights_only=True)
         # Before anything is taken from it: a part that does not fit must not leave the others changed.
+        # A sound one of another run may fit: it would go on with weights that it never learnt.
+        if stored.get("run") not in (None, _run_of(path)):
+            raise ValueError("it is of another run")
         progress, random = Progress(**stored["progress"]), list(stored["random"])
         for name, part in parts.items():
             part.load_state_dict(stored["states"][name])
         return progress, random
     except (*_DAMAGED, OSError) as error:
+        if out_of_memory(error):
+            raise
         reason = " ".join(line.strip() for line in str(error).splitlines()[:2])
         raise DamagedError(
             f"{path} is damaged ({reason}). Remove the run's folder and train again."

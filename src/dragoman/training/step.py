@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from dragoman.errors import UserError
 from dragoman.models.dual import DualEncoder
 from dragoman.objectives import load_objective
 from dragoman.objectives.contract import Batch, Objective, Views
+from dragoman.retrievers.trained import Retriever
 from dragoman.training.batches import Step
 from dragoman.training.config import TrainConfig
 from dragoman.training.extension import Extension
@@ -59,7 +61,7 @@ class TrainState:
         # Model, objective, then all that steps draw: another order would be another run of the same seed.
         torch.manual_seed(config.seed)
         if extension is None:
-            model = new_model(config, self.features, samples, known_words)
+            model = new_model(config, corpus, samples, known_words)
         else:
             model = extension.student(samples.all_texts(), known_words)
         objective = load_objective(config.objective).build(config.loss, model.trunk.width)
@@ -68,8 +70,11 @@ class TrainState:
         device = self.processes.device
         self.model: DualEncoder = model.to(device)
         self.objective: Objective = objective.to(device)
-        encoder = FusingEncoder if "fused" in config.loss.needs else StepEncoder
-        self.encoder = encoder(model=model, features=self.features, config=config, processes=self.processes)
+        self.encoder = StepEncoder(
+            model=model, features=self.features, config=config, processes=self.processes
+        )
+        if "fused" in config.loss.needs:
+            self.encoder = FusingEncoder(**vars(self.encoder), objective=objective)
         self._share_out()
         pretrained = model.trunk.parameters() if model.trunk.pretrained else ()
         # Decay would move the rows of a vocabulary that must stay as well.
@@ -118,6 +123,13 @@ class TrainState:
         with self._autocast():
             terms = self.objective(views, batch)
             total = self.objective.total(terms)
+            # Where one loss is shared, the words carry it, and the sentence side stays untrained.
+            for name in ("sentence", "words"):
+                side = getattr(views, name)
+                if side is not None:
+                    own = self.objective(replace(views, text=side), batch)
+                    total = total + self.objective.total(own)
+                    terms |= {f"{name} {term}": value for term, value in own.items()}
         # What no term learns from, such as a teacher that is only looked at, needs no memory any more.
         del views
         set_rate(self.optimizer, rate_factor)
@@ -142,6 +154,25 @@ class TrainState:
         opposing.backward()  # type: ignore[no-untyped-call]
         self.processes.add_gradients([], list(self.objective.opponent.parameters()))
         optimizer.step()
+
+    @contextmanager
+    def remembered(self, samples: Samples) -> Iterator[None]:
+        """Let the model take hubness out as long as it is saved: it then knows what it was trained on."""
+        hubness = self.model.hubness
+        if hubness is None:
+            yield
+            return
+        retriever = Retriever(self.model.eval(), {}, None)
+        captions = _spread(samples.source_text, len(hubness.captions))
+        images = _spread(samples.items, len(hubness.images))
+        hubness.captions.copy_(torch.from_numpy(retriever.encode_text(captions)))
+        hubness.images.copy_(torch.from_numpy(retriever.encode_features(self.encoder.vectors(images))))
+        hubness.used = True
+        try:
+            yield
+        finally:
+            hubness.used = False
+            self.model.train()
 
     def require_finite(self) -> None:
         """Raise UserError that names the terms of the last step if one of them is NaN or infinite."""
@@ -179,6 +210,11 @@ class TrainState:
         if self.opponent_optimizer is not None:
             parts["opponent_optimizer"] = self.opponent_optimizer
         return parts
+
+
+def _spread(all_: Sequence[str], count: int) -> list[str]:
+    """Take `count` at equal distances."""
+    return [all_[row * len(all_) // count] for row in range(count)]
 
 
 def make_optimizer(

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from dragoman.corpus import FeatureSet
-from dragoman.models.dual import DualEncoder
+from dragoman.models.dual import DualEncoder, TextViews
 from dragoman.objectives.contract import Batch, Views
 from dragoman.training.batches import Step
 from dragoman.training.config import TrainConfig
@@ -33,7 +33,7 @@ Found = TypeVar("Found")
 @dataclass(frozen=True, kw_only=True)
 class StepEncoder:
     """Encodes every different text of a step once, and hands out its vector to each caption that has this
-    text.
+    text; where a vector depends on the texts beside it, one language after the other.
 
     About `config.chunk` texts and images are encoded at a time, and memory holds the graph of so many only;
     without a number it holds all. Each process encodes its share and gets the views of the whole step.
@@ -55,20 +55,57 @@ class StepEncoder:
 
     def encode_beside(self, step: Step, vectors_N: Tensor) -> tuple[Views, Batch]:
         """Do the same with the vision vectors [N, D] of the images that fall to this process."""
+        apart = self.config.dual.depends_on_batch
+        handed_out: dict[str, Any] = self._encode_apart(step) if apart else self._encode_once(step)
+        images = self.processes.gather(self._encode_images(vectors_N))
+        return Views(image=images, **handed_out), _moved(step.batch, self.model.feature_mean.device)
+
+    def _encode_once(self, step: Step) -> dict[str, Tensor]:
+        """Return the views of all captions, each different text encoded once."""
         processes, device = self.processes, self.model.feature_mean.device
         taught = _taught(step) if "teacher" in self.config.loss.needs else []
         chunks = cut(len(step.texts), taught, processes.count * self._parts(len(step.texts)))
         found = self._encode_texts(step, chunks[processes.share(len(chunks))])
-        images = self._encode_images(vectors_N)
         # Chunks hand out their texts in an order of their own.
         place_of_text = torch.argsort(torch.cat([here.texts[: here.own] for here in chunks]))
         place_of_pair = torch.argsort(torch.cat([here.pairs for here in chunks])).to(device)
         row_of_text = place_of_text[step.row_of_text].to(device)
-        handed_out: dict[str, Any] = {
+        return {
             name: processes.gather(_joined(parts))[place_of_pair if name == "teacher" else row_of_text]
             for name, parts in found.items()
         }
-        return Views(image=processes.gather(images), **handed_out), _moved(step.batch, device)
+
+    def _encode_apart(self, step: Step) -> dict[str, Tensor]:
+        """Return the views of all captions, the captions of one language at a time, equal ones again and
+        again, and back-translations by themselves, as the code of NRCCR does.
+
+        Padding reaches to the longest text of a language, and BatchNorm has the statistics of a language.
+        """
+        model, needs, batch = self.model, self.config.loss.needs, step.batch
+        tokens = bool({"teacher", "tokens"} & set(needs))
+        found: list[dict[str, Tensor]] = []
+        places: list[Tensor] = []
+        teacher: dict[str, Tensor] = {}
+        source: TextViews | None = None
+        # The order is that of the released code, whose last pass counts most in running statistics.
+        for back, lang in ((back, lang) for back in (False, True) for lang in range(len(batch.languages))):
+            rows = batch.rows(lang, back=back)
+            if not len(rows):
+                continue
+            here = model.encode_text(self._prepare(step, step.row_of_text[rows].tolist()), tokens=tokens)
+            found.append(self._wanted(here, len(rows)))
+            places.append(rows)
+            source = here if lang == 0 and not back else source
+            if "teacher" in needs and lang == 1:
+                assert source is not None
+                taught = batch.pair[rows]
+                # Most steps translate every source caption, whose states then need not be copied.
+                whole = torch.equal(taught, torch.arange(len(source.vector)))
+                paired = source if whole else source[taught.to(source.vector.device)]
+                teacher["teacher"] = model.teach(paired, here)
+        place_of_row = torch.argsort(torch.cat(places)).to(model.feature_mean.device)
+        joined = {name: _joined([part[name] for part in found])[place_of_row] for name in found[0]}
+        return joined | teacher
 
     def on_device(self, vectors: NDArray[np.floating]) -> Tensor:
         """Return stored vectors as float32, where the model is."""
@@ -89,27 +126,38 @@ class StepEncoder:
         """Return the views of the texts that the chunks own, and their teacher vectors, each a list of
         parts."""
         model = self.model
-        inputs = [model.trunk.prepare([step.texts[row] for row in here.texts.tolist()]) for here in chunks]
+        inputs = [self._prepare(step, here.texts.tolist()) for here in chunks]
         found = [
             recomputed(partial(self._encode_chunk, given, here), model.feature_mean, len(chunks))
             for given, here in zip(inputs, chunks, strict=True)
         ]
         return {name: [part[name] for part in found] for name in found[0]}
 
+    def _prepare(self, step: Step, rows: list[int]) -> dict[str, Tensor]:
+        whole = None if step.whole is None else [step.whole[row] for row in rows]
+        return self.model.prepare([step.texts[row] for row in rows], whole)
+
     def _encode_chunk(self, inputs: dict[str, Tensor], here: Chunk) -> dict[str, Tensor]:
-        # Only what is needed: nothing else keeps memory.
         model, needs = self.model, self.config.loss.needs
         found = model.encode_text(inputs, tokens=bool({"teacher", "tokens"} & set(needs)))
-        views = {"text": found.vector[: here.own]}
-        if "pooled" in needs:
-            views["pooled"] = found.pooled[: here.own]
-        if "tokens" in needs:
-            assert found.trunk is not None and found.mask is not None
-            views |= {"tokens": found.trunk[: here.own], "mask": found.mask[: here.own]}
+        views = self._wanted(found, here.own)
         if "teacher" in needs:
             source, target = here.source.to(found.vector.device), here.target.to(found.vector.device)
             taught = model.teach(found[source], found[target]) if len(source) else found.vector[:0]
             views["teacher"] = taught
+        return views
+
+    def _wanted(self, found: TextViews, count: int) -> dict[str, Tensor]:
+        """Return what the objective reads of the first `count` texts, but for the teacher."""
+        # Only what is needed: nothing else keeps memory.
+        needs, views = self.config.loss.needs, {"text": found.vector[:count]}
+        if found.sentence is not None and found.words is not None:
+            views |= {"sentence": found.sentence[:count], "words": found.words[:count]}
+        if "pooled" in needs:
+            views["pooled"] = found.pooled[:count]
+        if "tokens" in needs:
+            assert found.trunk is not None and found.mask is not None
+            views |= {"tokens": found.trunk[:count], "mask": found.mask[:count]}
         return views
 
 
