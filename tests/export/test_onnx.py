@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from export_world import save_hugging_run, save_run, save_seeing_run
 from tiny_duals import DETAILS, FEATURES, TEXTS, dual
 from tiny_towers import picture
@@ -122,6 +123,13 @@ def test_an_export_says_which_model_it_is(seeing: Path) -> None:
         assert (seeing / "onnx" / name).read_text() == (seeing / "run" / "model" / name).read_text()
 
 
+def test_an_export_names_no_folder_of_this_computer(seeing: Path, hugging: Path) -> None:
+    places = [str(Path(module.__file__).parent) for module in (graphs, torch, np)]
+    for graph in [*(seeing / "onnx").glob("*.onnx"), *(hugging / "onnx").glob("*.onnx")]:
+        content = graph.read_bytes()
+        assert [place for place in [*places, "stack_trace", ".py"] if place.encode() in content] == []
+
+
 def test_search_loads_either_kind_of_folder(seeing: Path) -> None:
     assert isinstance(load_encoder(seeing / "onnx", "auto"), OnnxRetriever)
     assert isinstance(load_encoder(seeing / "run"), Retriever)
@@ -182,7 +190,8 @@ def test_a_run_that_is_indexed_without_torch_is_refused_with_the_way_out(
         [sys.executable, "-c", SEARCHED_WITHOUT_TORCH, *folders], capture_output=True, text=True
     )
     said = done.stderr.splitlines()[-1]
-    assert "Loading a trained model needs the package 'torch', which is not installed." in said
+    assert "A model with Transformer layers needs the package 'torch', which is not installed." in said
+    assert "An export of the model needs none: dragoman export RUN --to onnx" in said
     assert said.endswith("Install it: pip install 'dragoman[train]'")
     assert not (tmp_path / "index" / "manifest.json").exists()
 
@@ -192,6 +201,19 @@ def test_texts_alone_load_one_graph(copied: Path) -> None:
     for name in ("image.onnx", "head.onnx", "preprocess.json"):
         (copied / name).unlink()
     np.testing.assert_array_equal(OnnxRetriever.load(copied).encode_text(TEXTS), expected)
+
+
+def test_a_part_that_is_loaded_late_is_of_the_model_that_was_opened(copied: Path) -> None:
+    opened = OnnxRetriever.load(copied)
+    vectors = np.zeros((1, opened.feature_width), np.float32)
+    file = copied / "config.json"
+    whole = file.read_text("utf-8")
+    # As another export that took the place of this one.
+    file.write_text(whole.replace(opened.fingerprint, "0" * 64), "utf-8")
+    with pytest.raises(UserError, match=r"Another model lies in .* than was opened there"):
+        opened.encode_features(vectors)
+    file.write_text(whole, "utf-8")
+    assert opened.encode_features(vectors).shape == (1, opened.width)
 
 
 def test_graph_and_vocabulary_of_two_models_are_told_apart(copied: Path) -> None:

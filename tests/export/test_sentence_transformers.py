@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from importlib import import_module
 from pathlib import Path
 
@@ -61,6 +62,28 @@ def test_sentence_transformers_loads_it(exported: Path, tmp_path: Path) -> None:
     model.save_pretrained(str(tmp_path / "again"))
     again = package.SentenceTransformer(str(tmp_path / "again"), device="cpu", trust_remote_code=True)
     np.testing.assert_allclose(again.encode(TEXTS), -expected, atol=1e-5)
+
+
+def test_what_the_package_reads_by_itself_is_compared_as_well(exported: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(exported / "st", tmp_path / "st"))
+    (copy / "README.md").write_text("A card of one's own.")
+    DragomanText.load(str(copy))
+    file = copy / "config_sentence_transformers.json"
+    file.write_text(file.read_text().replace('"cosine"', '"dotted"'))
+    with pytest.raises(UserError, match=r"config_sentence_transformers\.json is damaged .* dragoman export"):
+        DragomanText.load(str(copy))
+
+
+def test_a_model_that_is_saved_over_its_export_is_no_damaged_export(exported: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(exported / "st", tmp_path / "st"))
+    loaded = DragomanText.load(str(copy))
+    with torch.no_grad():
+        loaded.model.text_head.linear.weight.neg_()
+    loaded.save(str(copy))
+    again = DragomanText.load(str(copy)).eval()
+    with torch.inference_mode():
+        found = again(again.preprocess(TEXTS))["sentence_embedding"]
+    np.testing.assert_allclose(found, -Retriever.load(exported / "run").encode_text(TEXTS), atol=1e-5)
 
 
 def test_a_folder_that_names_the_module_as_it_was_once_called_still_loads(exported: Path) -> None:

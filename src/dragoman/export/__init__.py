@@ -28,8 +28,8 @@ EXPORT = Format(
     "dragoman-export",
     1,
     "dragoman export RUN --to onnx --out {folder}",
-    # It may be made anew later, and is sealed.
-    apart=(CALIBRATION,),
+    # The one may be made anew later, and is sealed; people edit the card.
+    apart=(CALIBRATION, "README.md"),
 )
 PARITY = "parity.json"
 SHARED = ("parity",)

@@ -18,6 +18,7 @@ from PIL import Image
 from dragoman.corpus.corpus import Corpus
 from dragoman.errors import CheckFailedError
 from dragoman.media.images import ImageError, open_image
+from dragoman.models.sentences import GOLDEN_TEXTS
 
 log = logging.getLogger(__name__)
 
@@ -139,8 +140,6 @@ def samples(
     `config` is what the model was trained with; `made_up` [N, D] stands in where the corpus does not have
     the feature set, and made-up pictures where it has no images.
     """
-    from dragoman.models.folder import GOLDEN_TEXTS  # brings PyTorch, which `export` must do without
-
     texts: dict[str, list[str]] = {"golden": list(GOLDEN_TEXTS)}
     if corpus is None:
         return SampleInputs(texts=texts, features=made_up, images=pictures())

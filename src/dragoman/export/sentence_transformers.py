@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from dragoman.export import ExportConfig
 from dragoman.export.parity import Agreement, SampleVectors, agreements, samples
-from dragoman.folders import versions, write_json
+from dragoman.folders import MANIFEST, require_sound, versions, write_json
 from dragoman.models.dual import DualEncoder
 from dragoman.models.folder import load_model, save_model
 from dragoman.retrievers.trained import Retriever
@@ -73,7 +73,7 @@ def write(model: Path, folder: Path, config: Config) -> list[Agreement]:
     return [row for row in rows if row.what.startswith("texts")]
 
 
-INPUTS = ("input_ids", "words", "mask", "pieces", "sizes")
+INPUTS = ("input_ids", "words", "mask", "pieces", "sizes", "vectors", "sentence", "known", "sure")
 
 
 class DragomanText(nn.Module):
@@ -101,6 +101,8 @@ class DragomanText(nn.Module):
                 f"{folder} is no folder on this computer. Download the model first: "
                 f"hf download {model_name_or_path} --local-dir FOLDER"
             )
+        # The package reads its own files before: prompts and the similarity decide answers as well.
+        require_sound(folder, "Copy the whole folder again, or export the model again: dragoman export RUN")
         return cls(*load_model(folder))
 
     @property
@@ -123,7 +125,7 @@ class DragomanText(nn.Module):
         self, inputs: Sequence[str], prompt: str | None = None, **settings: Any
     ) -> dict[str, Tensor]:
         """Make the input of `forward`, of texts that `prompt` is put before."""
-        features = self.model.trunk.prepare([(prompt or "") + text for text in inputs])
+        features = self.model.prepare([(prompt or "") + text for text in inputs])
         return features | {"attention_mask": features["mask"]}
 
     tokenize = preprocess
@@ -135,4 +137,6 @@ class DragomanText(nn.Module):
 
     def save(self, output_path: str, *arguments: Any, **settings: Any) -> None:
         """Write the model folder, with what was learned since it was loaded."""
+        # Of an export that lies there, its manifest would tell of other weights.
+        (Path(output_path) / MANIFEST).unlink(missing_ok=True)
         save_model(Path(output_path), self.model, self._details)

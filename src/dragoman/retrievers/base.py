@@ -26,6 +26,8 @@ from dragoman.models.sentences import TextSide
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from dragoman.corpus import Corpus
+
 
 NO_FUSION = (
     "This model has no fusion encoder, so it cannot re-rank. Train one: dragoman train CORPUS "
@@ -101,6 +103,10 @@ class Encoder(ABC):
     @abstractmethod
     def encode_image(self, images: Sequence[str | Path | Image]) -> NDArray[np.float32]:
         """[N, J] unit vectors of image files or PIL images."""
+
+    def look_up(self, corpus: Corpus) -> None:
+        """Look texts of a corpus up where it keeps their frozen vectors; nothing unless overridden."""
+        return
 
     def reads(self, texts: Sequence[str]) -> list[bool]:
         """Tell of each text whether anything of it is known; the vector of another one says nothing."""

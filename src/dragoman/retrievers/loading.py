@@ -1,10 +1,11 @@
-"""The model of a folder: a run in PyTorch, an export in ONNX, or a public dual encoder."""
+"""The model of a folder: a run in PyTorch or without, an export in ONNX, or a public dual encoder."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+from dragoman.errors import MissingExtraError
 from dragoman.models.hub import PAIR
 from dragoman.models.identity import own_config, own_fingerprint, own_image_fingerprint, read_config
 from dragoman.retrievers.base import Encoder
@@ -45,9 +46,10 @@ def load_encoder(folder: str | Path, device: str = "cpu", vision: str | Path | N
     """Load the model of a run folder, an export, or a public one. Raises UserError where there is none.
 
     `device` may be "auto": cuda where there is one. `vision` is where the vision tower of a run is, if the
-    run does not know it or it has moved; an export brings its own.
+    run does not know it or it has moved; an export brings its own. Where there is no PyTorch, a run can be
+    loaded whose text side needs none.
     """
-    kind = model_config(Path(folder))["model_type"]
+    kind = model_config(Path(folder)).get("model_type")
     if kind == "dragoman-onnx":
         from dragoman.retrievers.onnx import OnnxRetriever
 
@@ -56,9 +58,12 @@ def load_encoder(folder: str | Path, device: str = "cpu", vision: str | Path | N
         from dragoman.retrievers.public import PublicDual
 
         return PublicDual.load(folder, device)
-    # First, as it says what is missing where PyTorch is.
-    from dragoman.retrievers.trained import Retriever  # isort: split
+    try:
+        from dragoman.retrievers.trained import Retriever
+    except MissingExtraError:
+        from dragoman.retrievers.light import LightRetriever
 
+        return LightRetriever.load(folder, device)
     from dragoman.models.vision import checked_device
 
     return Retriever.load(folder, checked_device(device), vision=vision)

@@ -212,6 +212,12 @@ class OnnxRetriever(BatchedEncoder):
         return tower
 
     def _graph(self, name: str) -> OnnxGraph:
+        # Graphs are loaded when they are first needed: by then another export may have taken the place.
+        if read_config(self._folder).get("fingerprint") != self.fingerprint:
+            raise UserError(
+                f"Another model lies in {self._folder} than was opened there. Open it anew: restart what "
+                "uses it."
+            )
         return OnnxGraph(self._folder / name, self._providers, self._threads)
 
     def _check_golden(self, name: str, encode: Any) -> None:

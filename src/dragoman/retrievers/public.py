@@ -26,7 +26,14 @@ try:
 except ImportError:
     raise MissingExtraError("torch", "train", "Loading a public model") from None
 
-from dragoman.models.sentences import TextSide, dual, kind_of, load_text_side
+from dragoman.models.sentences import (
+    TextSide,
+    dual,
+    kind_of,
+    load_text_side,
+    mclip,
+    sentence_transformers,
+)
 from dragoman.models.vision import VisionTower, checked_device, tower_fingerprint
 from dragoman.retrievers.base import BatchedEncoder, require_width, unit
 
@@ -35,6 +42,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MODEL_TYPE = "public"
+TOWERS = (mclip, sentence_transformers)
+"""Kinds of text encoders that were trained into the space of some vision tower; others only by chance."""
 
 
 class PublicDual(BatchedEncoder):
@@ -79,6 +88,7 @@ class PublicDual(BatchedEncoder):
     def text_side(self) -> TextSide:
         with self._locks["text"]:
             if self._text is None:
+                self._require_same()
                 apart = self._description.get("text")
                 if apart is None:
                     self._text = dual.load(self._folder, self._device)
@@ -102,8 +112,17 @@ class PublicDual(BatchedEncoder):
         """The image half, loaded once."""
         with self._locks["vision"]:
             if self._tower is None:
+                self._require_same()
                 self._tower = VisionTower.load(self.vision["path"], self._device)
             return self._tower
+
+    def _require_same(self) -> None:
+        # Its halves are loaded when they are first needed: by then another model may have taken the place.
+        if describe(self._folder)["fingerprint"] != self.fingerprint:
+            raise UserError(
+                f"Another model lies in {self._folder} than was opened there. Open it anew: restart what "
+                "uses it."
+            )
 
 
 def describe(folder: Path) -> dict[str, Any]:
@@ -128,7 +147,7 @@ def _stamps(folder: Path) -> Stamps:
 @cache
 def _describe_pair(text: Path, vision: Path, text_files: Stamps, vision_files: Stamps) -> dict[str, Any]:
     kind = kind_of(text)
-    if kind is None or kind is dual:
+    if kind not in TOWERS:
         raise UserError(
             f"{text} is no text tower that is known: M-CLIP's folders (model_type M-CLIP) and those of "
             "sentence-transformers (modules.json) are. A folder with both sides stands for itself."
@@ -151,7 +170,7 @@ def _describe_pair(text: Path, vision: Path, text_files: Stamps, vision_files: S
 @cache
 def _describe(folder: Path, files: Stamps) -> dict[str, Any]:
     if not dual.holds_both_sides(folder):
-        if kind_of(folder) is not None:
+        if kind_of(folder) in TOWERS:
             raise _half(folder)
         with loading(folder, "dual encoder"):
             kind = config_in(folder).model_type

@@ -22,6 +22,7 @@ try:
 except ImportError:
     raise MissingExtraError("torch", "train", "Loading a trained model") from None
 
+from dragoman.features.texts import KeptTexts
 from dragoman.media.frames import MOST_FRAMES, padded
 from dragoman.models.dual import DualEncoder, unique_texts
 from dragoman.models.folder import load_model
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
+    from dragoman.corpus import Corpus
     from dragoman.models.vision import VisionTower
 
 
@@ -51,11 +53,11 @@ class TrainedTexts(TextSide):
         return self._model.trunk.lengths(texts)
 
     def reads(self, texts: Sequence[str]) -> list[bool]:
-        return self._model.trunk.reads(texts)
+        return self._model.reads(texts)
 
     @torch.inference_mode()
     def _vectors(self, given: list[str]) -> NDArray[np.float32]:
-        return _array(self._model.encode_text(self._model.trunk.prepare(given)).vector)
+        return _array(self._model.encode_text(self._model.prepare(given)).vector)
 
 
 class Retriever(BatchedEncoder):
@@ -114,6 +116,11 @@ class Retriever(BatchedEncoder):
 
     def text_side(self) -> TextSide:
         return TrainedTexts(self.model)
+
+    def look_up(self, corpus: Corpus) -> None:
+        for frozen in self.model.frozen:
+            if (kept := KeptTexts.made_like(corpus, frozen.made_by)) is not None:
+                frozen.look_up(kept)
 
     def prepare_image(self, image: Image) -> dict[str, Tensor]:
         return self.tower().prepare(image)
@@ -184,7 +191,7 @@ class Retriever(BatchedEncoder):
         scores = np.empty(len(pairs), np.float32)
         if not len(pairs):
             return scores
-        views = model.encode_text(model.trunk.prepare(different), tokens=True)
+        views = model.encode_text(model.prepare(different), tokens=True)
         assert views.states is not None and views.mask is not None
         for start in range(0, len(pairs), batch_size):
             text_P, image_P = pairs[start : start + batch_size].T

@@ -26,8 +26,8 @@ from dragoman.export.onnx import graphs
 from dragoman.export.onnx.inputs import preprocessing_of, save_tokenizer
 from dragoman.export.parity import Agreement, Precision, SampleInputs, SampleVectors, agreements, samples
 from dragoman.folders import write_json
-from dragoman.models.folder import GOLDEN_TEXTS
 from dragoman.models.identity import own_fingerprint, own_image_fingerprint
+from dragoman.models.sentences import GOLDEN_TEXTS
 from dragoman.models.text.huggingface import HuggingFaceText
 from dragoman.models.text.small import SmallText
 from dragoman.models.vision import VisionTower

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from dragoman.errors import MissingExtraError, UserError
 from dragoman.models.dual import DualEncoder
-from dragoman.models.folder import GOLDEN_TEXTS
+from dragoman.models.sentences import GOLDEN_TEXTS
 from dragoman.models.text import name_of
 from dragoman.models.text.huggingface import HuggingFaceText
 from dragoman.models.text.small import SmallText
@@ -84,6 +84,11 @@ class TowerGraph(nn.Module):
 
 def save_text(model: DualEncoder, path: Path) -> None:
     """Write the text side: texts and tokens are dynamic."""
+    if model.sentence is not None:
+        raise UserError(
+            "There is no graph for a model with a sentence side beside its words. Serve the run itself: it "
+            "needs no PyTorch where the sentence encoder needs none."
+        )
     inputs = model.trunk.prepare(GOLDEN_TEXTS)
     if isinstance(model.trunk, SmallText):
         sizes = inputs["sizes"]
@@ -94,7 +99,8 @@ def save_text(model: DualEncoder, path: Path) -> None:
     else:
         raise UserError(
             f"There is no graph for the text encoder {name_of(model.trunk)!r}. Export it to "
-            "sentence-transformers, or serve the run with PyTorch."
+            "sentence-transformers, or serve the run itself: it needs no PyTorch where its sentence encoder "
+            "needs none."
         )
 
 
@@ -128,6 +134,13 @@ def _save(module: nn.Module, inputs: dict[str, Tensor], path: Path, dynamic: int
             external_data=weight_bytes(module) > LARGE,
             verbose=False,
         )
+        # It notes at each operation the line of code, in a folder of this computer.
+        import onnx_ir
+        from onnx_ir.passes.common import ClearMetadataAndDocStringPass
+
+        graph = onnx_ir.load(path)
+        ClearMetadataAndDocStringPass()(graph)
+        onnx_ir.save(graph, path)
 
 
 def weight_bytes(module: nn.Module) -> int:
