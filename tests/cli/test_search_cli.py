@@ -28,7 +28,7 @@ def toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     save_model(tmp_path / "run")
     for colour in ("red", "green", "blue"):
         save_picture(tmp_path / "photos" / f"{colour}.png", colour)
-    (tmp_path / "photos" / "red.pt.txt").write_text("um quadrado vermelho\x1b[2J", encoding="utf-8")
+    (tmp_path / "photos" / "red.pt.txt").write_text("um quadrado vermelho\x9b2J", encoding="utf-8")
     (tmp_path / "photos" / "metadata.csv").write_text("path,year\nred.png,2001\nblue.png,2012\n")
     monkeypatch.chdir(tmp_path)
 
@@ -68,7 +68,7 @@ def test_hits_are_lines_with_rank_score_path_and_caption() -> None:
     assert done.exit_code == 0
     first, second = done.stdout.splitlines()
     root = Path("photos").resolve()
-    assert first == f"  1   1.000  {root}/red.png  um quadrado vermelho\\x1b[2J"
+    assert first == f"  1   1.000  {root}/red.png  um quadrado vermelho\\x9b2J"
     assert second.split()[0] == "2"
     assert done.stderr.startswith("Language: Portuguese (pt), 9")
 

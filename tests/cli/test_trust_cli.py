@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from dragoman.cli import dragoman
 from dragoman.corpus.corpus import CAPTIONS, CORPUS, ITEMS, Corpus
 from dragoman.errors import UserError
+from dragoman.pipelines.check import check
 
 PAIRS = [
     ("A dog runs .", "Um cão corre ."),
@@ -73,6 +74,19 @@ def test_the_report_is_one_escaped_page_that_is_the_same_again(corpus: Path) -> 
     assert not re.findall(r'(?:src|href)="(?!#)', text.replace("xlink:href", "")), "it loads nothing"
     assert CliRunner().invoke(dragoman, ["trust", str(corpus)]).exit_code == 0
     assert (corpus / "trust/report.html").read_bytes() == page
+
+
+def test_the_folder_is_sound_after_captions_changed(corpus: Path) -> None:
+    pages = []
+    for text in ("Um cão corre .", "Um cão corre muito depressa ."):
+        opened = Corpus.open(corpus)
+        rows = opened.captions.to_pylist()
+        rows[1]["text"] = text
+        opened.replace_captions(pa.Table.from_pylist(rows, CAPTIONS))
+        assert CliRunner().invoke(dragoman, ["trust", str(corpus)]).exit_code == 0
+        pages.append((corpus / "trust/report.html").read_bytes())
+        assert [one.damages for one in check(corpus)] == [(), ()]
+    assert pages[0] != pages[1]
 
 
 def test_the_report_needs_no_matplotlib_for_its_histograms(

@@ -148,6 +148,12 @@ def test_a_dataclass_is_imported_only_when_its_verb_is_asked() -> None:
         command.get_params(click.Context(command))
 
 
+def test_a_package_that_cannot_be_loaded_is_told_with_the_reason() -> None:
+    said = r"Reading needs the package 'reader', which cannot be loaded \(libread\.so: cannot be mapped\)\.$"
+    with pytest.raises(MissingExtraError, match=said), needs("train", "Reading"):
+        raise ImportError("libread.so: cannot be mapped", name="reader")
+
+
 def test_a_missing_package_is_named_with_its_extra() -> None:
     with (
         pytest.raises(

@@ -22,8 +22,11 @@ from dragoman.corpus.given import GivenFeatures
 from dragoman.errors import UserError
 from dragoman.pages.benchmark import BenchmarkPage
 from dragoman.pipelines.benchmark import BenchmarkSettings, run_benchmark
-from dragoman.pipelines.benchmark_row import BenchmarkResult, tables_of
+from dragoman.pipelines.benchmark_row import BenchmarkResult, benchmark_result, tables_of
+from dragoman.pipelines.evaluate import evaluate
 from dragoman.pipelines.literature import AR, CIRCUMSTANCES, PROTOCOLS, R1_THERE, protocol_of, published_rows
+from dragoman.reports.settings import EvaluationSettings
+from left_out import lacking_vectors
 
 SIZES = {"train": 24, "val": 8, "test_2016_flickr": 8}
 
@@ -79,11 +82,13 @@ def test_a_row_holds_what_the_reports_say(done: tuple[Path, BenchmarkResult]) ->
     assert result.figures["AR"]["de"] == pytest.approx([one["sum_r"] / 6 for one in found])
     assert set(result.figures["SumR"]) == {"de", "en"}
     assert reports[0]["system"]["seed"] == 1 and reports[1]["system"]["seed"] == 2
-    ways = [
-        [one["consistency"]["direct"][way]["mrv_std"] for one in reports]
-        for way in ("text_to_image", "image_to_text")
-    ]
-    assert result.consistency == pytest.approx([statistics.mean(pair) for pair in zip(*ways, strict=True)])
+    assert list(result.consistency) == ["mrv_std", "mrv_std_clipped", "mrv_std_log"]
+    for form, values in result.consistency.items():
+        ways = [
+            [one["consistency"]["direct"][way][form] for one in reports]
+            for way in ("text_to_image", "image_to_text")
+        ]
+        assert values == pytest.approx([statistics.mean(pair) for pair in zip(*ways, strict=True)])
     assert result.circumstances["training text"] == "human, of each language"
     assert result.circumstances["selection"] == "val (human captions)"
     assert result.circumstances["seeds"] == "2"
@@ -101,6 +106,17 @@ def test_the_command_prints_the_row_and_names_its_folder_itself(
     assert found.exit_code == 0
     page_of = (tmp_path / "multi30k-task1-translate_train" / "benchmark.md").read_text()
     assert found.stdout.endswith(page_of) and page_of == "\n".join(done[1].lines) + "\n"
+
+
+def test_a_row_over_fewer_images_says_so(
+    published: Path, done: tuple[Path, BenchmarkResult], tmp_path: Path
+) -> None:
+    lacking = lacking_vectors(done[0] / "corpus", tmp_path / "corpus", "test_2016_flickr3")
+    settings = EvaluationSettings(languages=["de"])
+    evaluate(done[0] / "run-1", lacking, settings, out=tmp_path / "report")
+    page = benchmark_result("ours", "multi30k-task1", "2016", [[tmp_path / "report"]], {}).lines
+    said = "Images left out of test for want of vectors, with their captions: 1 (test_2016_flickr3)."
+    assert said in page and said not in done[1].lines
 
 
 def test_the_page_has_published_rows_and_what_differs(done: tuple[Path, BenchmarkResult]) -> None:

@@ -98,7 +98,7 @@ def test_human_captions_are_the_queries(in_chinese: tuple[Path, BenchmarkResult]
 def test_ranks_of_captions_written_apart_are_not_compared(in_chinese: tuple[Path, BenchmarkResult]) -> None:
     out, result = in_chinese
     assert "mrv_std" in json.dumps(json.loads((out / "report-1" / "report.json").read_text())["consistency"])
-    assert result.consistency == []
+    assert result.consistency == {}
     assert not any("mrv_std" in line for line in result.lines)
 
 
@@ -172,7 +172,7 @@ def test_nrccr_gets_a_model_for_each_language(tmp_path: Path) -> None:
         assert result.figures["SumR"][lang] == [one["results"][lang]["direct"]["sum_r"] for one in found]
         assert list(found[0]["results"]) == [lang]
     assert set(result.figures["SumR"]) == {"de", "fr"}
-    assert result.consistency == [] and result.circumstances["models"] == "one a language"
+    assert result.consistency == {} and result.circumstances["models"] == "one a language"
     (nrccr,) = [line for line in result.lines if line.startswith("| NRCCR |") and "450.7" in line]
     assert "queries: fused with their machine translation" in nrccr
 

@@ -16,9 +16,10 @@ from dragoman.errors import UserError
 pytest.importorskip("torch", reason="the demo trains")
 
 from dragoman.cli import dragoman
-from dragoman.pipelines.demo import SMALLEST, DemoResult, comparison_lines, run_demo
+from dragoman.pipelines.demo import SMALLEST, DemoResult, comparison_lines, find_examples, run_demo
 from dragoman.search.query import Query
 from dragoman.search.searcher import Searcher
+from left_out import lacking_items, lacking_vectors
 
 IMAGES = 60
 CHANCE = 100 * 10 / IMAGES
@@ -116,6 +117,15 @@ def test_the_index_of_the_demonstration_finds_pictures(shown: tuple[Path, DemoRe
             assert hit.entry.metadata["split"] == "test"
             assert hit.relevance is not None
             assert searcher.media_file(hit.entry).is_file()  # type: ignore[union-attr]
+
+
+def test_examples_leave_out_a_picture_without_vector(shown: tuple[Path, DemoResult], tmp_path: Path) -> None:
+    run, world = shown[0] / "nrccr" / "run", Corpus.open(shown[0] / "world")
+    asked = find_examples(run, world, ("en",))[0].item_id
+    lacking = Corpus.open(lacking_vectors(world.folder, tmp_path / "lacking", asked, features="grid"))
+    without = Corpus.open(lacking_items(world.folder, tmp_path / "without", asked, features="grid"))
+    found, expected = (find_examples(run, corpus, ("en", "pt")) for corpus in (lacking, without))
+    assert found == expected and asked not in {item for one in found for item in (one.item_id, *one.found)}
 
 
 def test_a_folder_of_another_demonstration_is_refused(shown: tuple[Path, DemoResult]) -> None:

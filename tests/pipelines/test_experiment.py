@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from dragoman.errors import DamagedError
 from dragoman.folders import MANIFEST
 from dragoman.pipelines import computer, experiment
-from dragoman.pipelines.experiment import SECONDS, Arm, Trial, perform, spread, table
+from dragoman.pipelines.experiment import SECONDS, Arm, Trial, perform, read_report, spread, table
+from dragoman.reports.evaluation import REPORT
 from dragoman.reports.settings import EvaluationSettings
 
 ASKED = EvaluationSettings(languages=("pt",))
@@ -39,7 +41,8 @@ class Stages:
         self.calls.append(f"evaluate {out.name}")
         out.mkdir(parents=True, exist_ok=True)
         inputs = {"model": (run / "model").read_text(), "corpus": "c"}
-        (out / MANIFEST).write_text(json.dumps({"inputs": inputs}))
+        (out / "report.json").write_text('{"results": {}}')
+        REPORT.write(out, inputs=inputs)
 
 
 @pytest.fixture
@@ -78,6 +81,21 @@ def test_a_report_of_another_model_is_made_anew_and_one_without_a_run_stands(
     assert trial(tmp_path).missing == [tmp_path / "one", tmp_path / "two"]
     (tmp_path / "run" / MANIFEST).unlink()
     assert trial(tmp_path).missing == []
+
+
+def test_a_damaged_report_is_made_anew_and_never_read(tmp_path: Path, stages: Stages) -> None:
+    trial(tmp_path).perform()
+    assert read_report(tmp_path / "one") == {"results": {}}
+    for damaged in (b"", b'{"results": 1}', b'{"results": []}'):
+        (tmp_path / "one" / "report.json").write_bytes(damaged)
+        with pytest.raises(DamagedError, match=r"report\.json .* run the same command again"):
+            read_report(tmp_path / "one")
+        assert trial(tmp_path).missing == [tmp_path / "one"]
+    manifest = tmp_path / "two" / MANIFEST
+    manifest.write_bytes(manifest.read_bytes()[:40])
+    trial(tmp_path).perform()
+    assert trial(tmp_path).missing == []
+    assert read_report(tmp_path / "one") == {"results": {}}
 
 
 def test_what_else_is_measured_is_kept_and_not_measured_again(tmp_path: Path, stages: Stages) -> None:

@@ -122,7 +122,7 @@ def test_an_engine_back_translates_the_damaged_texts(tmp_path: Path, monkeypatch
 def test_wrong_language_takes_another_translation_of_the_same_source(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "c")
     config = NoiseSettings(rate=0.5, kinds=("wrong_language",))
-    noise = plant_noise(corpus, tmp_path / "n", languages=["pt"], config=config)
+    noise = plant_noise(corpus, tmp_path / "n", languages=["por_Latn"], config=config)
     before, after = texts_of(corpus), texts_of(tmp_path / "n")
     for caption_id in noise["caption_id"].to_pylist():
         assert after[caption_id] == before[caption_id.replace("pt", "es")]

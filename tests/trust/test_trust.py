@@ -20,7 +20,7 @@ from dragoman.trust import signals
 from dragoman.trust.aids import Aids
 from dragoman.trust.calibration import FAILED, GOOD, trust_of
 from dragoman.trust.evidence import Translation, independent
-from dragoman.trust.score import score_trust
+from dragoman.trust.score import TRUST, score_trust
 
 THINGS = ["dog", "cat", "bird", "horse", "boy", "girl"]
 COISAS = ["cão", "gato", "pássaro", "cavalo", "menino", "menina"]
@@ -217,6 +217,40 @@ def test_a_killed_run_goes_on_with_the_next_batch(tmp_path: Path, monkeypatch: p
     assert score_trust(folder).equals(expected)
     assert asked == [["pt0", "pt1"], ["pt2", "pt3"], ["pt4", "pt5"], ["pt4", "pt5"]]
     assert not (folder / "trust/parts").exists()
+
+
+@pytest.mark.parametrize("name", ["signals.parquet", "manifest.json"])
+def test_a_damaged_table_is_made_anew_by_the_same_command(tmp_path: Path, name: str) -> None:
+    folder = write_corpus(tmp_path / "c")
+    expected = score_trust(folder)
+    file = folder / "trust" / name
+    whole = file.read_bytes()
+    for damaged in (b"", whole[:-9], whole[:40] + b"\xff" + whole[41:]):
+        file.write_bytes(damaged)
+        assert score_trust(folder).equals(expected)
+        assert file.stat().st_size == len(whole)
+        assert TRUST.read(file.parent)
+
+
+def test_a_damaged_part_of_a_killed_run_is_scored_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trust, "BATCH", 2)
+    expected = score_trust(write_corpus(tmp_path / "whole"))
+    folder = write_corpus(tmp_path / "killed")
+
+    def dies(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trust, "_lexical", dies)
+        with pytest.raises(KeyboardInterrupt):
+            score_trust(folder)
+    first, second, third = sorted((folder / "trust/parts").iterdir())
+    first.write_text(first.read_text("utf-8").replace("0.", "1."), "utf-8")
+    second.write_bytes(second.read_bytes()[:50])
+    third.write_text(json.dumps({**json.loads(third.read_text()), "checksum": None}), "utf-8")
+    assert score_trust(folder).equals(expected)
 
 
 def test_a_kill_leaves_a_corpus_that_can_be_scored_to_the_same_end(tmp_path: Path) -> None:

@@ -13,10 +13,16 @@ from typing import NoReturn
 import click
 
 from dragoman import plugins
-from dragoman.errors import Exit, UserError
+from dragoman.errors import FULL, REFUSED, Exit, UserError, out_of_memory
 from dragoman.progress import is_first_process
 
 SHARED = ("verb",)
+LEAST_MEMORY = {"torch": 2_000_000_000, "faiss": 600_000_000}
+"""Bytes of address space that large libraries are loaded with."""
+NO_MEMORY = (
+    "The memory does not suffice. Earlier results are untouched; free some, or take less at once "
+    "(--batch-size, --workers), and run the same command again."
+)
 
 
 class Verbs(click.Group):
@@ -59,6 +65,7 @@ def dragoman(verbose: bool, quiet: bool) -> None:
 def main() -> NoReturn:
     """Run the command line; every failure a user can act on is one line on stderr and an exit status."""
     signal.signal(signal.SIGTERM, _terminated)
+    _limit_memory()
     try:
         # Without standalone mode, click returns the status that a verb gave to `Context.exit`.
         status = dragoman.main(standalone_mode=False) or Exit.OK
@@ -75,16 +82,45 @@ def main() -> NoReturn:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = Exit.OK
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.ENOENT):
+    except (OSError, MemoryError, RuntimeError, ImportError) as error:
+        if out_of_memory(error):
+            status = _say(NO_MEMORY, Exit.FAILURE)
+        elif isinstance(error, OSError) and error.errno in (*FULL, *REFUSED, errno.ENOENT):
+            status = _say(_describe(error), Exit.FAILURE)
+        else:
             raise
-        status = _say(_describe(error), Exit.FAILURE)
     sys.exit(status)
+
+
+class _TooLarge:
+    """A finder of modules that refuses those for which this process may not have the memory that they need.
+
+    Their libraries raise no errors where they get too little, but end the process or crash.
+    """
+
+    def __init__(self, allowed: int) -> None:
+        self.allowed = allowed
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        if self.allowed < (need := LEAST_MEMORY.get(name, 0)):
+            have, need = self.allowed // 1_000_000, need // 1_000_000
+            said = f"it needs {need:,} MB of address space, and this process may have {have:,}: ulimit -v"
+            raise ImportError(said, name=name)
+
+
+def _limit_memory() -> None:
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows has no such limits
+        return
+    allowed, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if allowed != resource.RLIM_INFINITY:
+        sys.meta_path.insert(0, _TooLarge(allowed))
 
 
 def _describe(error: OSError) -> str:
     where = f" while writing {error.filename}" if error.filename else ""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in FULL:
         return f"The disk is full{where}. Earlier results are untouched; free some space and run again."
     return f"{error.filename}: {error.strerror}"
 

@@ -270,5 +270,5 @@ def needs(extra: str, purpose: str) -> Iterator[None]:
     """Say which extra of the package to install where an import fails: "Training needs the package …"."""
     try:
         yield
-    except ModuleNotFoundError as error:
+    except ImportError as error:
         raise MissingExtraError(str(error.name), extra, purpose) from None

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dragoman.corpus import Corpus
+from dragoman.evaluation.consistency import MRV
 from dragoman.pages.benchmark import BenchmarkPage, SystemLine
 from dragoman.pipelines.experiment import spread
 from dragoman.pipelines.literature import (
@@ -23,6 +24,7 @@ from dragoman.pipelines.literature import (
     read_figures,
 )
 from dragoman.reports.rows import DIRECTIONS
+from dragoman.reports.terminal import left_out_notes
 from dragoman.training.config import TrainConfig
 
 Reports = list[list[Path]]
@@ -35,8 +37,8 @@ class BenchmarkResult:
 
     figures: dict[str, dict[str, list[float]]]
     """Figure to language to one value a seed."""
-    consistency: list[float]
-    """mrv_std of both directions, one a seed; empty where ranks of languages do not compare."""
+    consistency: dict[str, list[float]]
+    """Forms of `MRV`, means of both directions, one a seed; empty where languages do not compare."""
     circumstances: dict[str, str]
     page: BenchmarkPage
 
@@ -52,16 +54,20 @@ def benchmark_result(
     """Read the figures of a data set, or of its test set `test`, from the reports of our system."""
     protocol = protocol_of(name)
     figures: dict[str, dict[str, list[float]]] = {}
-    consistency = []
+    consistency: dict[str, list[float]] = {}
+    left_out: set[str] = set()
     for of_seed in folders:
         reports = [json.loads((one / "report.json").read_text(encoding="utf-8")) for one in of_seed]
+        left_out |= {note for one in reports for note in left_out_notes(one)}
         merged = {"results": {lang: row for one in reports for lang, row in one["results"].items()}}
         for figure, values in read_figures(protocol.figures, merged).items():
             for lang, value in values.items():
                 figures.setdefault(figure, {}).setdefault(lang, []).append(value)
         if len(reports) == 1 and _one_caption_each(reports[0]):
             found = reports[0]["consistency"]["direct"]
-            consistency.append(statistics.mean(found[way]["mrv_std"] for way in DIRECTIONS))
+            for form in MRV:
+                both = statistics.mean(found[way][form] for way in DIRECTIONS)
+                consistency.setdefault(form, []).append(both)
     if protocol.folds:
         made_by["gallery"] = protocol.gallery(test)
     return BenchmarkResult(
@@ -70,7 +76,7 @@ def benchmark_result(
         circumstances=made_by,
         page=BenchmarkPage(
             title=f"{name}{f', test {test}' if test else ''}",
-            about=list(_about(protocol.note, consistency, made_by)),
+            about=[*_about(protocol.note, consistency, made_by), *(f"{note}." for note in sorted(left_out))],
             tables=tables_of(ours, figures, made_by, published_rows(name, test)),
         ),
     )
@@ -103,14 +109,17 @@ def tables_of(
     }
 
 
-def _about(note: str, consistency: Sequence[float], made_by: Mapping[str, str]) -> Iterator[str]:
+def _about(
+    note: str, consistency: Mapping[str, Sequence[float]], made_by: Mapping[str, str]
+) -> Iterator[str]:
     shown = (*CIRCUMSTANCES, "models")
     made = "; ".join(f"{name}: {made_by[name]}" for name in shown if name in made_by)
     yield f"{note[:1].upper()}{note[1:]}. {made}."
     if "settings" in made_by:
         yield f"Settings that are not the recipe's: {made_by['settings']}."
     if consistency:
-        yield f"Consistency over the languages: mrv_std {spread(consistency)}, mean of both directions."
+        forms = ", ".join(f"{form} {spread(values, 2)}" for form, values in consistency.items())
+        yield f"Consistency over the languages, which compares at equal recall only: {forms}."
 
 
 def _otherwise(row: PublishedRow, made_by: Mapping[str, str]) -> str:

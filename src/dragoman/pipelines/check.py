@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,19 +12,21 @@ from pathlib import Path
 
 from dragoman.corpus.corpus import CORPUS, Corpus
 from dragoman.corpus.features import FEATURES, FeatureSet
-from dragoman.errors import UserError, reason
+from dragoman.errors import DamagedError, UserError, reason
 from dragoman.export import EXPORT
-from dragoman.folders import MANIFEST, Format, damages, read_sealed
+from dragoman.folders import MANIFEST, SEAL, Format, damages, read_sealed, require_whole_archive
 from dragoman.index.folder import ABOUT, INDEX, open_generation, read_info
-from dragoman.models.identity import CALIBRATION
+from dragoman.models.identity import CALIBRATION, RUN
 from dragoman.reports.evaluation import REPORT
 from dragoman.reports.folds import FOLDS
 from dragoman.search.calibration import Calibration
-from dragoman.training.run_folder import RUN, require_whole
 from dragoman.trust.score import TRUST
 
-_ALWAYS = ("items.parquet", "vectors.npy")
-"""Files that never stand without a manifest beside them."""
+_SIGNS = (
+    *("items.parquet", "vectors.npy", "signals.parquet", "queries.parquet", "parity.json"),
+    *("generations/*/entries.sqlite", "checkpoints/last.pt"),
+)
+"""Files of a folder that has a manifest, unless it is lost or the folder is not finished."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +40,8 @@ class Checked:
     """Sentences, each with what mends it; none where the folder is sound."""
     files: int
     """Files that its manifest lists with checksums; folders of older versions list none."""
+    unread: str | None = None
+    """Reason why a part of it could not be read, which says nothing of damage; None where all was."""
 
 
 def check(folder: str | Path) -> Iterator[Checked]:
@@ -47,35 +52,63 @@ def check(folder: str | Path) -> Iterator[Checked]:
     root = Path(folder)
     if not root.is_dir():
         raise UserError(f"{root} does not exist, or is no folder. Give one that dragoman wrote.")
-    # A folder before those below it.
-    every = sorted(root.rglob(MANIFEST), key=lambda path: path.parent)
-    manifests = [path for path in every if _is_ours(path)]
-    torn = sorted(path.parent for name in _ALWAYS for path in root.rglob(name) if _lacks_manifest(path, root))
-    models = [] if manifests else [path for path in (root / "config.json",) if path.is_file()]
-    if not (manifests or models or torn):
+    found = False
+    for one in _folders(root):
+        checked = one if isinstance(one, Checked) else _checked(one, root)
+        if checked is not None:
+            found = True
+            yield checked
+    if not found:
         raise UserError(
             f"{root} holds no folder that dragoman wrote (no {MANIFEST}), so nothing was checked."
         )
-    for path in manifests:
-        yield _check(path.parent)
-    for place in torn:
-        said = f"{place} has no {MANIFEST}, so it is not whole. Restore it, or make the folder again."
-        yield Checked(folder=place, kind="folder", damages=(said,), files=0)
-    if models and any((root / name).is_dir() for name in ("checkpoints", "model")):
-        said = (
-            f"{root} has no {MANIFEST}: the run is not finished. The command that began it goes on with it."
-        )
-        yield Checked(folder=root, kind=RUN.kind, damages=(said, *_said(partial(_check_run, root))), files=0)
-        return
-    for path in models:
-        found = tuple(_said(partial(_check_model, path.parent)))
-        yield Checked(folder=path.parent, kind="model", damages=found, files=0)
 
 
-def _lacks_manifest(path: Path, root: Path) -> bool:
+def _folders(root: Path) -> Iterator[Path | Checked]:
+    """Yield a folder and all below it, also behind links, each before those within; or that it is unread."""
+    unread: list[OSError] = []
+    seen: set[tuple[int, int]] = set()
+    for name, folders, _ in os.walk(root, followlinks=True, onerror=unread.append):
+        while unread:
+            yield _unreadable(unread.pop())
+        place = Path(name)
+        state = place.stat()
+        if (state.st_dev, state.st_ino) in seen:
+            folders.clear()  # a link to a folder that was read, perhaps one around itself
+            continue
+        seen.add((state.st_dev, state.st_ino))
+        folders.sort()
+        yield place
+    while unread:
+        yield _unreadable(unread.pop())
+
+
+def _unreadable(error: OSError) -> Checked:
+    place = Path(str(error.filename))
+    said = f"{place} cannot be read ({error.strerror}). Run the same check as a user who may read it."
+    return Checked(folder=place, kind="folder", damages=(), files=0, unread=said)
+
+
+def _checked(place: Path, root: Path) -> Checked | None:
+    """Check one folder alone; None where it is none of ours."""
     # A folder whose name begins with a dot is unfinished work, which goes on.
-    hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
-    return not hidden and not (path.parent / MANIFEST).is_file()
+    if any(part.startswith(".") for part in place.relative_to(root).parts):
+        return None
+    if (place / MANIFEST).is_file():
+        return _check(place) if _is_ours(place / MANIFEST) else None
+    is_model = place == root and (place / "config.json").is_file()
+    said = f"{place} has no {MANIFEST}"
+    if is_model and any((place / name).is_dir() for name in ("checkpoints", "model")):
+        said += ": the run is not finished. The command that began it goes on with it."
+        found, unread = _looked(partial(_check_run, place))
+        return Checked(folder=place, kind=RUN.kind, damages=(said, *found), files=0, unread=unread)
+    if any(True for sign in _SIGNS for _ in place.glob(sign)):
+        said += ", so it is not whole. Restore it, or run the command that made it again."
+        return Checked(folder=place, kind="folder", damages=(said,), files=0)
+    if is_model:
+        found, unread = _looked(partial(_check_model, place))
+        return Checked(folder=place, kind="model", damages=found, files=0, unread=unread)
+    return None
 
 
 def _is_ours(path: Path) -> bool:
@@ -84,28 +117,49 @@ def _is_ours(path: Path) -> bool:
         value = json.loads(path.read_bytes().decode())
     except (ValueError, RecursionError, OSError):
         return True
-    return isinstance(value, dict) and str(value.get("format", "")) in _CHECKS
+    if not isinstance(value, dict):
+        return False
+    # By its seal as well: the name of the format itself may be what is damaged.
+    return str(value.get("format", "")) in _CHECKS or {SEAL, "format_version"} <= value.keys()
 
 
 def _check(folder: Path) -> Checked:
     try:
         sealed = read_sealed(folder / MANIFEST, "Restore it from a backup, or make the folder anew.")
-        format, more = _CHECKS[str(sealed["format"])]
+        format, more = _CHECKS.get(str(sealed.get("format")), (None, _nothing))
+        if "inputs" not in sealed:
+            raise DamagedError(
+                f"{folder / MANIFEST} is another file than a manifest. Restore it from a backup."
+            )
+        if format is None:
+            raise UserError(
+                f"{folder} holds a {sealed.get('format')}, which this dragoman does not know. "
+                "Upgrade it: pip install --upgrade dragoman"
+            )
         manifest = format.peek(folder)
-    except UserError as error:
+    except DamagedError as error:
         return Checked(folder=folder, kind="folder", damages=(str(error),), files=0)
-    listed = manifest.get("files", {})
-    found = [f"{folder / wrong}. {format.mend(folder)}" for wrong in damages(folder, listed, None)]
-    # A second sentence about the same file would help nobody.
-    found = found or list(_said(partial(more, folder)))
-    return Checked(folder=folder, kind=format.kind, damages=tuple(found), files=len(listed))
-
-
-def _said(look: Callable[[], Iterator[str] | None]) -> Iterator[str]:
-    try:
-        yield from look() or ()
     except UserError as error:
-        yield str(error)
+        return Checked(folder=folder, kind="folder", damages=(), files=0, unread=str(error))
+    listed = manifest.get("files", {})
+    found = tuple(f"{folder / wrong}. {format.mend(folder)}" for wrong in damages(folder, listed, None))
+    unread = None
+    if not found:  # a second sentence about the same file would help nobody
+        found, unread = _looked(partial(more, folder))
+    return Checked(folder=folder, kind=format.kind, damages=found, files=len(listed), unread=unread)
+
+
+def _looked(look: Callable[[], Iterator[str] | None]) -> tuple[tuple[str, ...], str | None]:
+    """Collect what is damaged, and why a part could not be read."""
+    found: list[str] = []
+    try:
+        found.extend(look() or ())
+    except DamagedError as error:
+        found.append(str(error))
+    except UserError as error:
+        # A package that is missing, or a server that does not answer.
+        return tuple(found), str(error)
+    return tuple(found), None
 
 
 def _check_corpus(folder: Path) -> None:
@@ -115,13 +169,13 @@ def _check_corpus(folder: Path) -> None:
 
 
 def _check_features(folder: Path) -> None:
-    _ = FeatureSet.open(folder).ids
+    _ = FeatureSet.open(folder).files
 
 
 def _check_run(folder: Path) -> Iterator[str]:
     for path in sorted(folder.glob("checkpoints/*.pt")):
         try:
-            require_whole(path)
+            require_whole_archive(path)
         except (OSError, ValueError, zipfile.BadZipFile) as error:
             said = f"{path} is damaged ({reason(error)}), so the run cannot go on."
             yield f"{said} Its model is not touched by that."
@@ -130,12 +184,12 @@ def _check_run(folder: Path) -> Iterator[str]:
 
 
 def _check_model(folder: Path) -> Iterator[str]:
-    from dragoman.retrievers.loading import load_encoder
+    from dragoman.retrievers.loading import load_encoder, model_fingerprint
 
     load_encoder(folder)
-    if (folder / CALIBRATION).is_file():
-        Calibration.read(folder / CALIBRATION)
-    yield from ()
+    file = folder / CALIBRATION
+    if file.is_file() and Calibration.read(file).fingerprint != model_fingerprint(folder):
+        yield f"{file} is of another model. Make it anew: dragoman calibrate RUN CORPUS"
 
 
 def _check_index(folder: Path) -> Iterator[str]:
@@ -144,8 +198,7 @@ def _check_index(folder: Path) -> Iterator[str]:
     with open_generation(info) as store:
         for wrong in store.check():
             yield f"{wrong}. {INDEX.mend(folder)}"
-    if info.calibration:
-        Calibration.read(folder / str(info.calibration["file"]))
+    Calibration.of_index(info)
 
 
 def _nothing(folder: Path) -> None:

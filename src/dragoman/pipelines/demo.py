@@ -161,8 +161,9 @@ def find_examples(run: str | Path, corpus: Corpus, languages: Sequence[str]) -> 
     Q queries, N pictures of the gallery, D width.
     """
     retriever = Retriever.load(run)
-    gallery = corpus.split("test")["item_id"].to_pylist()
     features = corpus.features(str(retriever.config["features"]))
+    corpus = corpus.with_vectors(features, "test")
+    gallery = corpus.split("test")["item_id"].to_pylist()
     images_ND = retriever.encode_features(np.asarray(features.whole(features.rows(gallery))))
     examples = []
     for number, lang in enumerate(languages):

@@ -22,7 +22,9 @@ from typing import Any
 
 from dragoman.corpus import BuildOptions, Corpus, build_jsonl
 from dragoman.corpus.given import GivenFeatures
-from dragoman.folders import MANIFEST, remove, write_text
+from dragoman.errors import DamagedError
+from dragoman.evaluation.significance import OVER_IMAGES, t_interval
+from dragoman.folders import MANIFEST, damages, read_sealed, remove, require_sound, write_text
 from dragoman.pipelines.computer import commit, computer
 from dragoman.pipelines.evaluate import evaluate, evaluate_folds
 from dragoman.recipes import load_recipe
@@ -80,8 +82,8 @@ class Trial:
 
     @property
     def missing(self) -> list[Path]:
-        """Reports that are not finished, or are about another model or corpus than lies here now, and
-        measures without a file."""
+        """Reports that are not finished, damaged, or about another model or corpus than lies here now,
+        and measures without a file."""
         reports = [report for report in self.reports if not self._stands(report)]
         return reports + [file for file in self.measures if not file.is_file()]
 
@@ -118,11 +120,16 @@ class Trial:
     def _stands(self, report: Path) -> bool:
         if not (report / MANIFEST).is_file():
             return False
+        try:
+            manifest = read_sealed(report / MANIFEST, "")
+        except DamagedError:
+            return False
+        if damages(report, manifest.get("files", {})):
+            return False
         if not (self.run / MANIFEST).is_file():
             # A finished report stands whatever became of its run, or of the version that trained it.
             return True
-        made_of = json.loads((report / MANIFEST).read_text(encoding="utf-8"))["inputs"]
-        return bool(made_of == fingerprint(self.run) | Corpus.open(self.corpus).fingerprint())
+        return bool(manifest["inputs"] == fingerprint(self.run) | Corpus.open(self.corpus).fingerprint())
 
 
 def perform(trials: Sequence[Trial], *, workers: int = 1, threads: int = 1) -> None:
@@ -165,7 +172,8 @@ def captions_corpus(
 
 
 def read_report(folder: Path) -> dict[str, Any]:
-    """`report.json` of a report folder."""
+    """`report.json` of a report folder. Raises DamagedError where the folder is not as it was written."""
+    require_sound(folder, "Remove it, and run the same command again.")
     found: dict[str, Any] = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     return found
 
@@ -183,16 +191,34 @@ def finished(reports: Sequence[Path]) -> list[Path]:
 def difference(
     baseline: Sequence[Path], other: Sequence[Path], *, language: str, baseline_row: str | None = None
 ) -> dict[str, Any]:
-    """Paired difference of SumR, asked directly: `difference`, `interval` (95 %) and `p`.
+    """Paired difference of SumR, asked directly: `difference`, `interval` (95 %), `p`, and `over` what.
 
-    Report folders stand for the seeds of a system. The interval is by bootstrap over images, p by sign flips.
+    Report folders stand for the seeds of a system. Interval and p are over images and seeds, or over images
+    alone where a system has one seed.
     """
     (one,) = (
         one
         for one in compare(baseline, other, baseline_row=baseline_row)
         if (one.metric, one.pair.language, one.pair.row) == ("sum_r", language, "direct")
     )
-    return {"difference": one.difference, "interval": list(one.interval), "p": one.p}
+    return {"difference": one.difference, "interval": list(one.interval), "p": one.p, "over": one.over}
+
+
+def told_over(differences: Sequence[Mapping[str, Any]]) -> str:
+    """Tell in words what the intervals and p values of `difference` let vary."""
+    over = sorted({one.get("over", OVER_IMAGES) for one in differences})
+    known = {OVER_IMAGES: "over images alone, which leaves other seeds out"}
+    return f"Intervals and p: {'; '.join(known.get(one, f'over {one}') for one in over)}"
+
+
+def by_seed(baseline: Sequence[float], other: Sequence[float], digits: int = 1) -> tuple[str, str]:
+    """Print the difference of each seed, and the t interval (95 %) of their mean, which needs no ranks."""
+    gains = [after - before for before, after in zip(baseline, other, strict=True)]
+    each = ", ".join(f"{gain:+.{digits}f}" for gain in gains)
+    if len(gains) < 2:
+        return each, "–"
+    low, high = t_interval(gains)
+    return each, f"{low:+.{digits}f} to {high:+.{digits}f}"
 
 
 def circumstances(command: str, **more: object) -> dict[str, object]:

@@ -1,11 +1,13 @@
 """Aids of the signals beside the captions: a language identifier, lists of words, a trained model.
 
-N captions, J joint width. A model is handed in by the caller; this package trains and loads none.
+N captions, S of them with a picture that has a vector, J joint width. A model is handed in by the caller;
+this package trains and loads none.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -13,11 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dragoman.corpus.corpus import Corpus
-from dragoman.corpus.features import FeatureSet
+from dragoman.corpus.features import FeatureSet, shown
 from dragoman.errors import MissingExtraError, UserError
 from dragoman.retrievers.base import Model
 from dragoman.translation.lexicon import read_words
 from dragoman.trust.evidence import Translation
+
+log = logging.getLogger(__name__)
 
 PROBES = 32
 """Captions by whose vectors a model is known again."""
@@ -84,7 +88,11 @@ def language_identifier(languages: Iterable[str]) -> Callable[[str, Sequence[str
 
 
 class ModelSignals:
-    """The signals `image` and `meaning` of captions in the languages that a model was trained on."""
+    """The signals `image` and `meaning` of captions in the languages that a model was trained on.
+
+    A picture that has no vector gives no signal `image`; how many have none is told. Raises UserError where
+    they are more than half.
+    """
 
     def __init__(self, model: Model, corpus: Corpus) -> None:
         self._model = model
@@ -93,6 +101,15 @@ class ModelSignals:
         if not name:
             raise UserError("The model names no feature set, so it cannot see the pictures. Train it again.")
         self._features: FeatureSet = corpus.features(name)
+        items = list(dict.fromkeys(corpus.select(role="mt").item_ids))
+        self._lacking = self._features.lacking(items)
+        if self._lacking:
+            counted = f"{len(self._lacking)} of {len(items)} items with machine captions"
+            said = f"{self._features.folder} has no vector for {counted}: {shown(self._lacking)}."
+            again = f"Give them vectors: {self._features.make_again}"
+            if 2 * len(self._lacking) > len(items):
+                raise UserError(f"{said} The signal image needs most of them. {again}")
+            log.warning("%s Their captions are judged without the signal image. %s", said, again)
 
     def of(self, judged: Sequence[Translation]) -> Mapping[str, list[float | None]]:
         """`image` in -2..2 and `meaning` in -1..1, high is good; None for languages the model does not know.
@@ -102,23 +119,35 @@ class ModelSignals:
         found: dict[str, list[float | None]] = {name: [None] * len(judged) for name in ("image", "meaning")}
         rows = [row for row, t in enumerate(judged) if {t.lang, t.source_lang} <= self._languages]
         if rows:
-            source_NJ, text_NJ, image_NJ = self._vectors([judged[row] for row in rows])
+            source_NJ, text_NJ, seen_N, image_SJ = self._vectors([judged[row] for row in rows])
             meaning_N = np.sum(source_NJ * text_NJ, axis=1)
-            image_N = np.sum((text_NJ - source_NJ) * image_NJ, axis=1)
-            for row, image, meaning in zip(rows, image_N, meaning_N, strict=True):
-                found["image"][row], found["meaning"][row] = float(image), float(meaning)
+            image_S = np.sum((text_NJ - source_NJ)[seen_N] * image_SJ, axis=1)
+            for row, meaning in zip(rows, meaning_N, strict=True):
+                found["meaning"][row] = float(meaning)
+            for row, image in zip(np.array(rows)[seen_N].tolist(), image_S, strict=True):
+                found["image"][row] = float(image)
         return found
 
     def fingerprint(self, judged: Sequence[Translation]) -> str:
-        """Another one for another model: a hash of what it makes of some captions and pictures."""
-        vectors = np.concatenate(self._vectors(judged[:PROBES]))
+        """Another one for another model, or where a picture was replaced or got its vector."""
+        source_NJ, text_NJ, _, image_SJ = self._vectors(judged[:PROBES])
+        vectors = np.concatenate([source_NJ, text_NJ, image_SJ])
         # Rounded: the last digits depend on the machine and on the number of its threads.
-        return hashlib.sha256(vectors.round(4).tobytes()).hexdigest()
+        digest = hashlib.sha256(vectors.round(4).tobytes())
+        stored = self._features.manifest.get("files", {}).get("vectors.npy", {})
+        digest.update(str(stored.get("sha256")).encode())
+        return digest.hexdigest()
 
-    def _vectors(self, judged: Sequence[Translation]) -> tuple[NDArray[np.float32], ...]:
-        rows = self._features.rows([t.item_id for t in judged])
-        return (
-            self._model.encode_text([t.source for t in judged]),
-            self._model.encode_text([t.text for t in judged]),
-            self._model.encode_features(np.asarray(self._features.whole(rows))),
-        )
+    def _vectors(
+        self, judged: Sequence[Translation]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], NDArray[np.float32]]:
+        """Encode sources and texts [N, J], and the pictures [S, J] of those that are marked [N]."""
+        lacking = set(self._lacking)
+        seen = [t.item_id for t in judged if t.item_id not in lacking]
+        source_NJ = self._model.encode_text([t.source for t in judged])
+        text_NJ = self._model.encode_text([t.text for t in judged])
+        seen_N = np.array([t.item_id not in lacking for t in judged], bool)
+        if not seen:
+            return source_NJ, text_NJ, seen_N, text_NJ[:0]
+        vectors = np.asarray(self._features.whole(self._features.rows(seen)))
+        return source_NJ, text_NJ, seen_N, self._model.encode_features(vectors)

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from dragoman.corpus.corpus import CAPTIONS, CORPUS, Corpus
 from dragoman.errors import UserError
 from dragoman.folders import MANIFEST, atomic_path, details_of, stage
+from dragoman.languages import comparable
 from dragoman.records import SPLITS
 from dragoman.translation.engine import open_engine
 from dragoman.translation.texts import JobSettings, translate_texts
@@ -51,6 +52,7 @@ def plant_noise(
     if unknown := [split for split in splits if split not in SPLITS]:
         raise UserError(f"No split {', '.join(unknown)}. Known: {', '.join(SPLITS)}.")
     corpus, target = Corpus.open(folder), Path(out)
+    languages = tuple(map(comparable, languages))
     settings = asdict(config) | {"kinds": list(config.kinds), "languages": list(languages)}
     settings |= {"splits": list(splits), "back": back}
     inputs = corpus.fingerprint()

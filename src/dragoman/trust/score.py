@@ -10,6 +10,7 @@ import hashlib
 import shutil
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import astuple
 from pathlib import Path
 from typing import TypeVar
@@ -21,8 +22,16 @@ from numpy.typing import NDArray
 
 from dragoman import progress
 from dragoman.corpus.corpus import Corpus
-from dragoman.errors import UserError
-from dragoman.folders import MANIFEST, Format, atomic_path, sole_writer
+from dragoman.errors import DamagedError, UserError
+from dragoman.folders import (
+    MANIFEST,
+    Format,
+    atomic_path,
+    read_sealed,
+    remove_torn,
+    sole_writer,
+    write_sealed,
+)
 from dragoman.retrievers.base import Model
 from dragoman.trust import signals
 from dragoman.trust.aids import Aids, ModelSignals
@@ -30,7 +39,8 @@ from dragoman.trust.calibration import FAILED, GOOD, LEARNT, failure, trust_of
 from dragoman.trust.evidence import Bridge, Translation, translations
 from dragoman.trust.signals_learnt import expected, explained, order
 
-TRUST = Format("dragoman-trust", 1, "dragoman trust CORPUS", apart=("parts/*",))
+# The page is written after the manifest, from the table.
+TRUST = Format("dragoman-trust", 1, "dragoman trust CORPUS", apart=("parts/*", "report.html"))
 METHOD = 6
 """Raised whenever the same texts would get other scores."""
 BATCH = 5_000
@@ -95,6 +105,7 @@ def score_trust(
             )
         aids = Aids(found, langid, words or {}, ModelSignals(model, corpus) if model else None)
         home = corpus.folder / "trust"
+        remove_torn(home)
         key = _key(found, aids.settings)
         table = _finished(home, key)
         if table is None:
@@ -111,7 +122,7 @@ def _score(judged: Sequence[Translation], parts: Path, aids: Aids) -> pa.Table:
     with progress.bar(len(judged), "Scoring", "captions") as shown:
         for start in range(0, len(judged), BATCH):
             batch = judged[start : start + BATCH]
-            part = _kept(parts / f"{_key(batch, aids.settings)}.parquet", batch, aids)
+            part = _kept(parts / f"{_key(batch, aids.settings)}.json", batch, aids)
             for name in PAIRWISE:
                 columns[name] += part[name].to_pylist()
             shown.update(len(batch))
@@ -121,12 +132,17 @@ def _score(judged: Sequence[Translation], parts: Path, aids: Aids) -> pa.Table:
 
 
 def _kept(path: Path, batch: Sequence[Translation], aids: Aids) -> pa.Table:
-    """The pairwise signals of a batch, read from `path` if an earlier run got that far."""
-    if not path.is_file():
-        part = pa.table({name: pa.array(v, pa.float32()) for name, v in _pairwise(batch, aids).items()})
-        with atomic_path(path) as temporary:
-            pq.write_table(part, temporary)
-    return pq.read_table(path)
+    """The pairwise signals of a batch, read from `path` if an earlier run got that far, sound."""
+    if path.is_file():
+        with suppress(UserError):
+            return _part(read_sealed(path, "", sealed=True))
+    part = _part(_pairwise(batch, aids))
+    write_sealed(path, part.to_pydict())
+    return part
+
+
+def _part(values: Mapping[str, list[float | None]]) -> pa.Table:
+    return pa.table({name: pa.array(values[name], pa.float32()) for name in PAIRWISE})
 
 
 def _pairwise(batch: Sequence[Translation], aids: Aids) -> dict[str, list[float | None]]:
@@ -226,6 +242,10 @@ def _finished(home: Path, key: str) -> pa.Table | None:
     path = home / "signals.parquet"
     if not path.is_file() or not (home / MANIFEST).is_file():
         return None
+    try:
+        TRUST.read(home)
+    except DamagedError:
+        return None  # the same command makes it anew
     # The key is in the table, since a kill between table and manifest must not pair a new one with an old.
     if (pq.read_schema(path).metadata or {}).get(b"dragoman.key") != key.encode():
         return None
