@@ -23,9 +23,9 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from dragoman.evaluation import mean_rank_variance
+from dragoman.evaluation.consistency import MRV, rank_values
 from dragoman.pipelines import experiment
-from dragoman.pipelines.experiment import Arm, Trial, spread, table
+from dragoman.pipelines.experiment import Arm, Trial, by_seed, spread, table, told_over
 from dragoman.reports.compare import compare
 from dragoman.reports.settings import EvaluationSettings
 from dragoman.translation import build_lexicon
@@ -49,7 +49,7 @@ CAPTIONS_PER_STEP = 384
 STEPS = 400
 IMAGES_PER_STEP = 58
 """As many as 1-to-K has: 384 captions over 6.6 languages an image."""
-SPREADS = ("mrv_std", "mrv_var", "mrv_std_log")
+SPREADS = (*MRV, "mrv_var")
 
 
 def arm(
@@ -123,8 +123,9 @@ ARMS = {
 def main() -> None:
     """Train, evaluate, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--page", action="store_true", help="write the page anew from results.json alone")
     parser.add_argument("--words", type=Path, default=Path("/usr/share/dict/brazilian"))
     parser.add_argument("--seeds", default="1,2,3")
     parser.add_argument("--arms", default=";".join(ARMS), help="by semicolons")
@@ -133,6 +134,12 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--results", action="store_true", help="train nothing, write what is there")
     options = parser.parse_args()
+    if options.page:
+        everything = json.loads((HERE / "results.json").read_text(encoding="utf-8"))
+        experiment.write_results(HERE, everything, page(everything))
+        return
+    if options.data is None or options.out is None:
+        parser.error("--data and --out are needed, but for --page")
     seeds = options.seeds.split(",")
     if not options.results:
         corpus = prepare(options.data, options.out, options.words)
@@ -212,7 +219,7 @@ def measured(out: Path, seeds: Sequence[str], options: Mapping[str, Any]) -> dic
     }
 
 
-def by_seed(out: Path, name: str, seeds: Sequence[str]) -> dict[str, Path]:
+def reports_by_seed(out: Path, name: str, seeds: Sequence[str]) -> dict[str, Path]:
     """The complete reports of an arm, by seed."""
     reports = {seed: report_of(out, name, seed) for seed in seeds}
     return {seed: report for seed, report in reports.items() if experiment.finished([report])}
@@ -221,14 +228,14 @@ def by_seed(out: Path, name: str, seeds: Sequence[str]) -> dict[str, Path]:
 def gather(out: Path, name: str, seeds: Sequence[str]) -> Measured:
     """Read the finished reports of an arm."""
     found: Measured = {}
-    for seed, folder in by_seed(out, name, seeds).items():
+    for seed, folder in reports_by_seed(out, name, seeds).items():
         report = experiment.read_report(folder)
         sums = {lang: report["results"][lang]["direct"]["sum_r"] for lang in (*TESTED, *UNSEEN)}
         consistency = report["consistency"]["direct"]
         found[seed] = recalls(sums) | {
             f"{direction} {metric}": consistency[direction][metric]
             for direction in ("text_to_image", "image_to_text", "mean")
-            for metric in (*SPREADS, "mrv_std_clipped", "overlap@1", "overlap@10")
+            for metric in (*SPREADS, "overlap@1", "overlap@10")
         }
         found[seed]["minutes"] = experiment.minutes(folder)
     return found
@@ -246,7 +253,7 @@ JOINED = {"/3": "nrccr, three models, a third each", "": "nrccr, three models, a
 
 def joined_nrccr(out: Path, seeds: Sequence[str], share: str) -> Measured:
     """A model for each language: what its users get, and how far the models' ranks agree."""
-    of = {lang: by_seed(out, f"nrccr_{lang}{share}", seeds) for lang in GOAL}
+    of = {lang: reports_by_seed(out, f"nrccr_{lang}{share}", seeds) for lang in GOAL}
     found: Measured = {}
     for seed in (seed for seed in seeds if all(seed in reports for reports in of.values())):
         folders = {lang: reports[seed] for lang, reports in of.items()}
@@ -260,8 +267,8 @@ def joined_nrccr(out: Path, seeds: Sequence[str], share: str) -> Measured:
         )
         for direction in ("text_to_image", "image_to_text"):
             ranks = np.stack([ranks_of(folders[lang], lang, direction) for lang in TESTED], axis=1)
-            spreads = mean_rank_variance(ranks) | {"mrv_std_log": float(np.log(ranks).std(axis=1).mean())}
-            values |= {f"{direction} {metric}": value for metric, value in spreads.items()}
+            spreads = rank_values(ranks)
+            values |= {f"{direction} {metric}": float(spreads[metric].mean()) for metric in SPREADS}
         for metric in SPREADS:
             both = [values[f"{direction} {metric}"] for direction in ("text_to_image", "image_to_text")]
             values[f"mean {metric}"] = statistics.mean(both)
@@ -289,14 +296,14 @@ RIVALS = (
 def differences(out: Path, seeds: Sequence[str]) -> list[dict[str, object]]:
     """Paired differences of `dragoman` and each rival: SumR of each language, and consistency."""
     found: list[dict[str, object]] = []
-    ours = by_seed(out, "dragoman", seeds)
+    ours = reports_by_seed(out, "dragoman", seeds)
     for rival in RIVALS:
-        theirs = by_seed(out, rival, seeds)
+        theirs = reports_by_seed(out, rival, seeds)
         both = [seed for seed in theirs if seed in ours]
         if not both:
             continue
         for one in compare([theirs[seed] for seed in both], [ours[seed] for seed in both]):
-            whole = one.metric == "sum_r" or (one.metric == "mrv_std" and one.direction == "both")
+            whole = one.metric == "sum_r" or (one.metric in MRV and one.direction == "both")
             if whole and one.pair.row == "direct" and one.pair.language not in UNSEEN:
                 found.append(
                     {
@@ -307,6 +314,7 @@ def differences(out: Path, seeds: Sequence[str]) -> list[dict[str, object]]:
                         "difference": one.difference,
                         "interval": list(one.interval),
                         "p": one.p,
+                        "over": one.over,
                     }
                 )
     return found
@@ -344,10 +352,20 @@ def page(everything: Mapping[str, Any]) -> Iterator[str]:
     yield "\n## Consistency over en, pt, zh, ar\n"
     yield (
         "Ranks of the common test images, mean of both directions (docs/evaluation.md); mrv_std and mrv_var "
-        "as in the literature, mrv_std_log over logarithms of ranks. Low is consistent. Where a language has "
-        "more captions of an image than another, the common ones are drawn.\n"
+        "as in the literature, mrv_std_clipped of min(rank, 11), mrv_std_log over logarithms of ranks. Low "
+        "is consistent **at equal recall** only, and no column ranks these arms: mrv_std falls and "
+        "mrv_std_clipped rises with recall, mrv_std_log favours arms that are bad everywhere. Captions were "
+        "written apart, so that a perfect model would not score 0. Where a language has more captions of an "
+        "image than another, the common ones are drawn.\n"
     )
-    digits = {"mrv_std": 1, "mrv_var": 1, "mrv_std_log": 3, "overlap@1": 3, "overlap@10": 3}
+    digits = {
+        "mrv_std": 1,
+        "mrv_std_clipped": 2,
+        "mrv_std_log": 3,
+        "mrv_var": 1,
+        "overlap@1": 3,
+        "overlap@10": 3,
+    }
     yield from table(
         ("arm", *digits),
         [
@@ -355,20 +373,72 @@ def page(everything: Mapping[str, Any]) -> Iterator[str]:
             for name, values in results.items()
         ],
     )
+    yield from beside_recall(results)
     yield "\n## dragoman against its rivals\n"
-    yield "Over the mean of the seeds; intervals by bootstrap over images, p by sign flips over images.\n"
+    yield (
+        f"Of the mean of the seeds. {told_over(everything['differences'])}. The last columns are of the "
+        "seeds alone, paired: each difference, and the t interval of their mean. None is corrected for the "
+        "number of lines; no primary figure was named beforehand.\n"
+    )
     yield from table(
-        ("against", "seeds", "language", "metric", "difference", "95 % interval", "p"),
+        (
+            *("against", "seeds", "language", "metric", "difference", "95 % interval", "p"),
+            *("each seed", "95 % over seeds"),
+        ),
         [
             (
                 *(one[name] for name in ("against", "seeds", "language", "metric")),
                 f"{one['difference']:+.1f}",
                 "{:+.1f} to {:+.1f}".format(*one["interval"]),
                 f"{one['p']:.4f}",
+                *by_seed(*seeds_of(results, one)),
             )
             for one in everything["differences"]
         ],
     )
+
+
+def beside_recall(results: Mapping[str, Measured]) -> Iterator[str]:
+    """Tell how much of each form of MRV is recall: arms by recall, and how far they are off its line."""
+    recall = {
+        name: statistics.mean(one[f"{lang} sum_r"] for one in values.values() for lang in TESTED)
+        for name, values in results.items()
+    }
+    forms = {}
+    for form in MRV:
+        means = {
+            name: statistics.mean(one[f"mean {form}"] for one in values.values())
+            for name, values in results.items()
+            if all(f"mean {form}" in one for one in values.values())
+        }
+        x, y = (np.log([of[name] for name in means]) for of in (recall, means))
+        slope, start = np.polyfit(x, y, 1)
+        off = y - (start + slope * x)
+        told = {name: (means[name], 100 * (np.exp(one) - 1)) for name, one in zip(means, off, strict=True)}
+        forms[form] = (1 - off.var() / y.var(), told)
+    shares = ", ".join(f"{form} {100 * share:.0f} %" for form, (share, _) in forms.items())
+    yield "\n## Consistency beside recall\n"
+    yield (
+        f"By the mean SumR of {', '.join(TESTED)}. So much of the variation over the arms is recall (R² of a "
+        f"line through the logarithms): {shares}. In percent, how far an arm is off that line, which is no "
+        "more than a hint: arms at one recall each cannot tell what another recall would bring.\n"
+    )
+    rows = []
+    for name in sorted(recall, key=lambda one: recall[one]):
+        cells = [
+            f"{told[name][0]:.{digits}f} ({told[name][1]:+.0f} %)" if name in told else "–"
+            for (_, told), digits in zip(forms.values(), (1, 2, 3), strict=True)
+        ]
+        rows.append((name, f"{recall[name]:.1f}", *cells))
+    yield from table(("arm", "mean SumR", *forms), rows)
+
+
+def seeds_of(results: Mapping[str, Measured], one: Mapping[str, Any]) -> list[list[float]]:
+    """The figure of a difference under the seeds that `dragoman` and its rival have in common."""
+    name = f"{one['language']} sum_r" if one["metric"] == "sum_r" else f"mean {one['metric']}"
+    theirs, ours = results[one["against"]], results["dragoman"]
+    both = [seed for seed in theirs if seed in ours]
+    return [[of[seed][name] for seed in both] for of in (theirs, ours)]
 
 
 def over_seeds(values: Mapping[str, Mapping[str, float]], metric: str, digits: int = 1) -> str:

@@ -21,9 +21,10 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "MPLBACKEND": "agg"}
@@ -51,11 +52,25 @@ def make_folders(work: Path) -> None:
     call(work, "export", "run", "--to", "onnx", "--out", "export")
 
 
+def make_further_folders(work: Path) -> None:
+    """What is asked by running a command again, and an export that another package loads."""
+    call(work, "export", "run", "--to", "sentence-transformers", "--out", "sentences")
+    call(work, "scenes", "--out", "untranslated", "--items", "12", "--languages", "pt")
+    shutil.copytree(work / "corpus", work / "trusted", symlinks=True)
+    # Of this corpus alone.
+    shutil.rmtree(work / "cache")
+    engine = ("--engine", "recorded:untranslated/apertium.jsonl.gz", "--cache", "cache")
+    with untouched(work, "untranslated") as copies:
+        call(copies, "translate", "untranslated", "--to", "pt", *engine)
+        shutil.copytree(copies / "cache", work / "cache")
+
+
 def call(work: Path, *arguments: str) -> None:
-    """Run one command in this process. RuntimeError with its output where it fails."""
+    """Run one command in this process. UserError or RuntimeError with its output where it fails."""
     from click.testing import CliRunner
 
     from dragoman.cli import dragoman
+    from dragoman.errors import UserError
 
     before = Path.cwd()
     os.chdir(work)
@@ -63,6 +78,8 @@ def call(work: Path, *arguments: str) -> None:
         result = CliRunner().invoke(dragoman, list(arguments))
     finally:
         os.chdir(before)
+    if isinstance(result.exception, UserError):
+        raise result.exception
     if result.exit_code:
         raise RuntimeError(f"dragoman {' '.join(arguments)}: {result.output}") from result.exception
 
@@ -130,35 +147,74 @@ def ask_index(folder: Path) -> Any:
         query = np.random.default_rng(0).normal(size=(3, info.width)).astype(np.float32)
         query /= np.linalg.norm(query, axis=1, keepdims=True)
         found = store.search(query, 5)
-        assert info.calibration is not None
-        judged = Calibration.read(folder / str(info.calibration["file"])).judgement("en")
+        calibration = Calibration.of_index(info)
+        judged = calibration and calibration.judgement("en")
         return entries, found, store.count(), info.languages, info.model, judged
     finally:
         store.close()
 
 
+def ask_sentences(folder: Path) -> Any:
+    from dragoman.export.sentence_transformers import DragomanText
+
+    model = DragomanText.load(str(folder))
+    return model(model.tokenize(TEXTS))["sentence_embedding"].detach().numpy().tobytes()
+
+
 def ask_cache(folder: Path) -> Any:
-    """The words that a translation would take from the cache."""
-    work = folder.parent
-    call(work, "scenes", "--out", "fresh", "--items", "12", "--languages", "pt")
-    engine = ("--engine", "recorded:corpus/apertium.jsonl.gz", "--cache", folder.name)
-    call(work, "translate", "fresh", "--to", "pt", *engine)
+    """What a corpus becomes whose translations are in the cache, where the engine is at hand as well."""
     from dragoman.corpus.corpus import Corpus
 
-    found = Corpus.open(work / "fresh").captions.to_pylist()
-    shutil.rmtree(work / "fresh")
-    return found
+    with untouched(folder.parent, "cache", "untranslated") as work:
+        engine = ("--engine", "recorded:untranslated/apertium.jsonl.gz", "--cache", "cache")
+        call(work, "translate", "untranslated", "--to", "pt", *engine)
+        return Corpus.open(work / "untranslated").captions.to_pylist()
 
 
-KINDS: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
-    "corpus": (ask_corpus, ("media/*", "*.jsonl.gz", "trust/*", "*.html")),
-    "run": (ask_run, ()),
-    "report": (ask_report, ()),
-    "index": (ask_index, ("rejected.jsonl",)),
-    "approximate": (ask_index, ("rejected.jsonl",)),
-    "export": (ask_model, ()),
+def ask_trust(folder: Path) -> Any:
+    """What trust is when the command is given again."""
+    from dragoman.corpus.corpus import Corpus
+
+    with untouched(folder.parent, "trusted") as work:
+        call(work, "trust", "trusted")
+        return Corpus.open(work / "trusted").captions.to_pylist()
+
+
+@contextmanager
+def untouched(work: Path, *names: str) -> Iterator[Path]:
+    """Copies of folders that a command may change."""
+    with tempfile.TemporaryDirectory() as place:
+        for name in names:
+            shutil.copytree(work / name, Path(place, name), symlinks=True)
+        yield Path(place)
+
+
+class Kind(NamedTuple):
+    """A kind of folder."""
+
+    question: Callable[[Path], Any]
+    unread: tuple[str, ...] = ()
+    """Patterns of files that the question does not read."""
+    below: str = "."
+    """Folder of the files that are damaged."""
+    beside: tuple[str, ...] = ()
+    """Folders that the question needs beside this one."""
+
+
+QUICK = {
+    "corpus": Kind(ask_corpus, ("media/*", "*.jsonl.gz", "trust/*", "*.html")),
+    "run": Kind(ask_run),
+    "report": Kind(ask_report),
+    "index": Kind(ask_index, ("rejected.jsonl",)),
+    "approximate": Kind(ask_index, ("rejected.jsonl",)),
+    "export": Kind(ask_model),
 }
-"""Of each kind of folder the question, and patterns of files that no question reads."""
+KINDS = QUICK | {
+    # Two of its files are read by the package sentence-transformers alone.
+    "sentences": Kind(ask_sentences, ("modules.json", "config_sentence_transformers.json")),
+    "cache": Kind(ask_cache, beside=("untranslated",)),
+    "trusted": Kind(ask_trust, ("*.html",), below="trust"),
+}
 
 
 def damage(path: Path, others: list[Path], draw: random.Random, ways: tuple[str, ...]) -> str:
@@ -186,8 +242,8 @@ def damage(path: Path, others: list[Path], draw: random.Random, ways: tuple[str,
     return way
 
 
-def files_of(folder: Path, unread: tuple[str, ...]) -> Iterator[Path]:
-    for path in sorted(folder.rglob("*")):
+def files_of(folder: Path, unread: tuple[str, ...], below: str) -> Iterator[Path]:
+    for path in sorted((folder / below).rglob("*")):
         name = path.relative_to(folder)
         hidden = any(part.startswith(".") for part in name.parts)
         if path.is_file() and not hidden and not any(name.match(pattern) for pattern in unread):
@@ -219,19 +275,20 @@ def is_reported(folder: Path) -> bool:
 
 
 def mutate(
-    work: Path, count: int, seed: int, only: str | None = None, checks: bool = True
+    work: Path, count: int, seed: int, kinds: Sequence[str], checks: bool = True
 ) -> Iterator[dict[str, Any]]:
     """Damage the folders below `work` in turn, `count` times in all."""
     draw = random.Random(seed)
-    kinds = [only] if only else list(KINDS)
-    truths = {kind: repr(KINDS[kind][0](work / kind)) for kind in kinds}
+    truths = {kind: repr(KINDS[kind].question(work / kind)) for kind in kinds}
     for number in range(count):
         kind = kinds[number % len(kinds)]
-        question, unread = KINDS[kind]
+        question, unread, below, beside = KINDS[kind]
         # Under the same name, as the folder may name itself in what it says.
         with tempfile.TemporaryDirectory() as place:
             copy = shutil.copytree(work / kind, Path(place, kind), symlinks=True)
-            files = list(files_of(copy, unread))
+            for other in beside:
+                shutil.copytree(work / other, Path(place, other), symlinks=True)
+            files = list(files_of(copy, unread, below))
             path = draw.choice(files)
             # What is not there, where it may be absent, is no damage.
             ways = WAYS if path.name not in OPTIONAL else tuple(way for way in WAYS if way != "remove")
@@ -254,13 +311,15 @@ def main() -> int:
     parser.add_argument("--folders", type=Path, help="Keep the folders here, or take them from here.")
     parser.add_argument("--verbose", action="store_true", help="Print every round.")
     given = parser.parse_args()
+    kinds = [given.only] if given.only else list(KINDS)
     with tempfile.TemporaryDirectory() as temporary:
         work = given.folders or Path(temporary)
-        if not (work / "export").is_dir():
+        if not (work / "trusted").is_dir():
             work.mkdir(parents=True, exist_ok=True)
             make_folders(work)
+            make_further_folders(work)
         verdicts, reported, bad = Counter[tuple[str, str]](), Counter[tuple[str, str]](), 0
-        for row in mutate(work, given.count, given.seed, given.only):
+        for row in mutate(work, given.count, given.seed, kinds):
             missed = row["verdict"] == "told" and not row["checked"]
             verdicts[row["kind"], row["verdict"]] += 1
             reported[row["kind"], "missed" if missed else "told" if row["checked"] else "no need"] += 1
@@ -270,7 +329,7 @@ def main() -> int:
                 print(json.dumps(row)[:400], file=sys.stderr, flush=True)
         print("| folder | same | told | silent | traceback | check told | check missed |")
         print("|---|---|---|---|---|---|---|")
-        for kind in [given.only] if given.only else KINDS:
+        for kind in kinds:
             cells = [verdicts[kind, one] for one in ("same", "told", "silent", "traceback")]
             print(
                 f"| {kind} | "

@@ -29,6 +29,7 @@ from dragoman.search.calibrate import (
     growth_of,
     images_of,
     learn,
+    seen_by,
     unlike,
 )
 from dragoman.search.calibration import Judgement, evidence, odds_of, relevance
@@ -46,7 +47,7 @@ def asked_of(
     encoder: Encoder, corpus: Corpus, split: str, background: np.ndarray | None
 ) -> tuple[dict[str, Asked], np.ndarray]:
     """Queries of a split by language, and the background that they were measured against."""
-    images, vectors = images_of(corpus, encoder.config, split)
+    images, vectors = images_of(*seen_by(corpus, encoder.config, split), split)
     image_IJ = encoder.encode_features(vectors)
     if background is None:
         background = image_IJ[:: max(len(images) // BACKGROUND, 1)][:BACKGROUND]
@@ -89,7 +90,7 @@ def by_size(
     language: with the same threshold, and with one that grows."""
     features = features_of(corpus, encoder.config)
     assert features is not None
-    images, own_vectors = images_of(corpus, encoder.config, "test")
+    images, own_vectors = images_of(*seen_by(corpus, encoder.config, "test"), "test")
     source = str(encoder.config["source"])
     texts, own = captions_of(corpus, images, (), source)[source]
     ids = corpus.split("train")["item_id"].to_pylist()
@@ -116,7 +117,7 @@ def by_length(
 ) -> Iterator[tuple[int, float, float, float]]:
     """Of queries of few words: whether the best image has a caption with all of them, true accepts, and false
     ones among images without such a caption that look least like the one they were taken from."""
-    images, vectors = images_of(corpus, encoder.config, "test")
+    images, vectors = images_of(*seen_by(corpus, encoder.config, "test"), "test")
     texts, own = captions_of(corpus, images, (lang,), lang)[lang]
     image_IJ, unlike_II = encoder.encode_features(vectors), unlike(vectors)
     said: dict[str, list[set[str]]] = {item_id: [] for item_id in images}

@@ -1,0 +1,197 @@
+"""Recipes on a frozen sentence encoder: what they find in languages of human captions that they never saw.
+
+    python benchmarks/pretrained/run.py --data DIR --out WORK [--seeds 1,2,3] [--arms linear,mlp]
+
+DIR is the folder `flickr8k_multilingual` (captions.jsonl.gz, features/). All models stand on the vectors
+`use` of the texts (`pip install 'dragoman[use]'`), made once, and on MobileNetV2 vectors of the photos. They
+are chosen on machine-translated captions of val, or English ones where they learn English alone, and asked by
+captions of test that people wrote. Runs that are finished are not repeated. Writes results.json and
+results.md beside this file. The Czech dictionary is that of Debian's package dict-freedict-eng-ces.
+
+The primary figure of an arm, named before the test is looked at, is its mean SumR over Portuguese (written),
+Chinese and Arabic.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dragoman.features.texts import TextOptions, extract_texts
+from dragoman.pipelines import experiment
+from dragoman.pipelines.experiment import Arm, Trial, spread, table
+from dragoman.reports.settings import EvaluationSettings
+from dragoman.translation import build_lexicon
+
+HERE = Path(__file__).parent
+FEATURES = "mobilenet_v2"
+ENGINES = {
+    "pt": ("apertium:eng-spa|es-pt", "apertium:pt-es|spa-eng"),
+    "zh": ("google-2015",),
+    "ar": ("nllb-200-3.3B",),
+}
+"""Engines whose captions are learned from, by language, and those of the ways back."""
+ASKED = {
+    "written": {"pt": ("*#pt#*",), "de": ("*#de#*",)},
+    "translated": {"pt": ("*#pt-trans#*",), "de": ("*#de-trans#*",)},
+}
+"""Captions written from the photo, and captions translated by people from English."""
+LANGUAGES = ("en", "pt", "zh", "ar", "de", "cs")
+COLUMNS = {
+    "en": ("en", "written"),
+    "pt written": ("pt", "written"),
+    "pt translated": ("pt", "translated"),
+    "zh": ("zh", "written"),
+    "ar": ("ar", "written"),
+    "de written": ("de", "written"),
+    "de translated": ("de", "translated"),
+    "cs": ("cs", "written"),
+}
+PRIMARY = ("pt written", "zh", "ar")
+ALL = ("pt", "zh", "ar")
+
+
+def arm(recipe: str, about: str, targets: tuple[str, ...] = (), **settings: str) -> Arm:
+    """A row of the table; names of settings hold `__` for a dot."""
+    changes = {name.replace("__", "."): value for name, value in settings.items()}
+    engines = ",".join(f"{lang}={ENGINES[lang][0]}" for lang in targets if lang in ENGINES)
+    if engines and settings.get("target_captions") != "human":
+        changes["engines"] = engines
+    return Arm(recipe=recipe, about=about, targets=targets, features=FEATURES, settings=changes)
+
+
+PLAIN = {
+    "loss__learn_temperature": "false",
+    "weight_decay": "0.2",
+    "steps": "500",
+    "dual__joint": "256",
+    "dual__hubness": "0.5",
+}
+"""Settings of `glossed` that are not of its parts."""
+ARMS = {
+    "linear": arm("linear", "English captions alone"),
+    "mlp": arm("mlp", "English captions alone"),
+    "linear+pt": arm("linear", "and machine Portuguese", ("pt",)),
+    "mlp+pt": arm("mlp", "and machine Portuguese", ("pt",)),
+    "linear+all": arm("linear", "and machine Portuguese, Chinese, Arabic", ALL, incomplete="keep"),
+    "mlp+all": arm("mlp", "and machine Portuguese, Chinese, Arabic", ALL, incomplete="keep"),
+    "glossed": arm("glossed", "English captions alone"),
+    "glossed+pt": arm("glossed", "and machine Portuguese", ("pt",)),
+    "glossed+all": arm("glossed", "and machine Portuguese, Chinese, Arabic", ALL),
+    "glossed+lexicon": arm("glossed", "English captions, and a Czech dictionary", lexicons="cs"),
+    "mlp+cs": arm("mlp", "and human Czech", ("cs",), target_captions="human", incomplete="keep"),
+    "glossed-hubness": arm("glossed", "the same, hubness left in", ALL, dual__hubness="0"),
+    "glossed-words": arm(
+        "mlp", "the same without the words: `mlp`, tuned as hard", ALL, incomplete="keep", **PLAIN
+    ),
+    "glossed+oracle": arm("glossed", "and human Portuguese", ("pt",), target_captions="human"),
+    "linear+oracle": arm("linear", "and human Portuguese", ("pt",), target_captions="human"),
+    "mlp+oracle": arm("mlp", "and human Portuguese", ("pt",), target_captions="human"),
+}
+
+
+def main() -> None:
+    """Train, evaluate, and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seeds", default="1,2,3")
+    parser.add_argument("--arms", default=",".join(ARMS))
+    parser.add_argument("--workers", type=int, default=2, help="runs at a time")
+    parser.add_argument("--device", default="cpu")
+    options = parser.parse_args()
+    corpus = experiment.captions_corpus(options.data, options.out / "corpus", wanted, features=FEATURES)
+    extract_texts(corpus, encoder="use", options=TextOptions(words=True))
+    if not (corpus / "lexicon" / "cs.tsv").is_file() and "glossed+lexicon" in options.arms.split(","):
+        build_lexicon(corpus, lang="cs", engine="dictionary:eng-ces")
+    arms, seeds = options.arms.split(","), options.seeds.split(",")
+    trials = [trial(corpus, options.out, name, seed, options.device) for seed in seeds for name in arms]
+    experiment.perform(trials, workers=options.workers)
+    everything = measured(options.out, arms, seeds, options.workers)
+    experiment.write_results(HERE, everything, page(everything))
+
+
+def wanted(caption: Mapping[str, str]) -> bool:
+    """True for captions by people, for the translations that are learned from, and for their ways back."""
+    if caption["role"] == "human":
+        return caption["lang"] in LANGUAGES
+    return caption["engine"] in {engine for engines in ENGINES.values() for engine in engines} and (
+        caption["lang"] in ("en", *ENGINES)
+    )
+
+
+def trial(corpus: Path, out: Path, name: str, seed: str, device: str) -> Trial:
+    """One arm with one seed, asked with both kinds of captions."""
+    return Trial(
+        corpus=corpus,
+        arm=ARMS[name],
+        seed=int(seed),
+        run=out / "runs" / f"{name}-{seed}",
+        reports={
+            report_of(out, name, seed, kind): EvaluationSettings(languages=languages_of(kind), match=match)
+            for kind, match in ASKED.items()
+        },
+        device=device,
+    )
+
+
+def languages_of(kind: str) -> tuple[str, ...]:
+    """Languages that are asked with a kind of captions."""
+    return LANGUAGES if kind == "written" else ("pt", "de")
+
+
+def report_of(out: Path, name: str, seed: str, kind: str) -> Path:
+    """The report of one trial and kind of captions."""
+    return out / "reports" / f"{name}-{seed}-{kind}"
+
+
+def measured(out: Path, arms: Sequence[str], seeds: Sequence[str], workers: int) -> dict[str, Any]:
+    """Gather what is finished: SumR by column, one figure a seed, and minutes of training."""
+    found: dict[str, Any] = {}
+    for name in arms:
+        figures = {
+            column: [
+                experiment.read_report(report)["results"][lang]["direct"]["sum_r"]
+                for report in experiment.finished([report_of(out, name, seed, kind) for seed in seeds])
+            ]
+            for column, (lang, kind) in COLUMNS.items()
+        }
+        reports = experiment.finished([report_of(out, name, seed, "written") for seed in seeds])
+        figures["primary"] = [
+            statistics.mean(values) for values in zip(*(figures[one] for one in PRIMARY), strict=True)
+        ]
+        found[name] = {"sum_r": figures, "minutes": [experiment.minutes(one) for one in reports]}
+    command = f"python benchmarks/pretrained/run.py --seeds {','.join(seeds)} --arms {','.join(arms)}"
+    return {"circumstances": experiment.circumstances(command, workers=workers), "results": found}
+
+
+def page(everything: Mapping[str, Any]) -> Iterator[str]:
+    """The Markdown page."""
+    circumstances = everything["circumstances"]
+    yield "# On a frozen sentence encoder\n"
+    yield (
+        "Flickr8k, MobileNetV2 vectors, Universal Sentence Encoder multilingual v3. SumR = R@1 + R@5 + "
+        "R@10 in both directions, at most 600, of test captions by people; no human caption of a target "
+        "language in training, but for the oracle. Mean ± sample standard deviation over seeds. *Primary*, "
+        f"named beforehand: the mean of {', '.join(PRIMARY)}. Minutes: median of the trainings.\n"
+    )
+    yield f"Command: `{circumstances['command']}`. Commit {circumstances['commit']}. "
+    yield f"Computer: {circumstances['computer']}, {circumstances['workers']} runs at a time.\n"
+    rows = [
+        (
+            name,
+            ARMS[name].about,
+            *(spread(found["sum_r"][column]) for column in ("primary", *COLUMNS)),
+            f"{statistics.median(found['minutes']):.1f}",
+        )
+        for name, found in everything["results"].items()
+        if found["minutes"]
+    ]
+    yield from table(("arm", "trained on", "primary", *COLUMNS, "minutes"), rows)
+
+
+if __name__ == "__main__":
+    main()
