@@ -68,6 +68,16 @@ def without_extras(folder: Path, *arguments: str) -> subprocess.CompletedProcess
     )
 
 
+def with_memory(folder: Path, megabytes: int, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `dragoman` in a process that may have so much address space."""
+    code = (
+        "import resource, sys; from dragoman.cli import main\n"
+        f"resource.setrlimit(resource.RLIMIT_AS, ({megabytes} * 10**6,) * 2); main()"
+    )
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+
+
 def test_every_data_file_is_in_the_wheel_and_every_folder_is_a_package() -> None:
     patterns = PROJECT["tool"]["setuptools"]["package-data"]["dragoman"]
     shipped = {file for pattern in patterns for file in SOURCE.glob(pattern)}
@@ -106,7 +116,8 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a translated corpus and the beginning of a run, made without any extra."""
     folder = tmp_path_factory.mktemp("core")
     (folder / "run").mkdir()
-    (folder / "run" / "config.json").write_text('{"model_type": "dragoman-dual", "trained": {}}')
+    said = {"model_type": "dragoman-dual", "trained": {}, "text": "huggingface", "dual": {}}
+    (folder / "run" / "config.json").write_text(json.dumps(said))
     (folder / "c.jsonl").write_text('{"item_id": "1", "lang": "en", "text": "a dog", "split": "train"}\n')
     for name, text, translation in (("pt", "a dog", "um cão"), ("en", "um cão", "one dog")):
         line = json.dumps({"text": text, "translation": translation})
@@ -130,6 +141,33 @@ def test_the_core_builds_and_translates_a_corpus(core: Path) -> None:
         ["gl", "mt", "recorded:pt.jsonl", "1"],
         ["pt", "mt", "recorded:pt.jsonl", "1"],
     ]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not limit the address space")
+@pytest.mark.parametrize(
+    "line",
+    [
+        "features corpus --encoder tower",
+        "train corpus --recipe nrccr --targets pt --features f --out new",
+        "export run --to onnx --out new",
+        "check run",
+    ],
+)
+def test_a_verb_without_the_memory_for_pytorch_says_so(core: Path, line: str) -> None:
+    done = with_memory(core, 900, *line.split())
+    assert "Traceback" not in done.stdout + done.stderr
+    assert done.returncode == (1 if line.startswith("check") else 2)
+    said = (
+        "'torch', which cannot be loaded (it needs 2,000 MB of address space, and this process may have 900"
+    )
+    assert (done.stdout + done.stderr).splitlines()[-1].count(said) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not limit the address space")
+def test_verbs_that_need_no_pytorch_work_in_little_memory(core: Path) -> None:
+    for line in ("translate corpus --to pt --engine recorded:pt.jsonl --cache cache", "corpus show corpus"):
+        done = with_memory(core, 900, *line.split())
+        assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(
