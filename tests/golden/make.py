@@ -27,6 +27,14 @@ from typing import Any
 
 # Before NumPy and PyTorch are imported: sums in another order are other floats.
 os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+# So are those of another processor's instructions, and forty steps of training make them large: on every x86
+# the same, old ones are used.
+os.environ |= {
+    "ATEN_CPU_CAPABILITY": "default",
+    "DNNL_MAX_CPU_ISA": "SSE41",
+    "MKL_CBWR": "COMPATIBLE",
+    "OPENBLAS_CORETYPE": "Nehalem",
+}
 os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "MPLBACKEND": "agg"}
 
 HERE = Path(__file__).resolve().parent
