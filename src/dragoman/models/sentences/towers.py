@@ -23,6 +23,7 @@ from dragoman.models.sentences import Reading, TextSide
 class TextTower(TextSide):
     """A frozen transformer whose states are pooled and go through a head."""
 
+    pools = ("mean", "first", "last", "max")
     width: int
     reading: Reading
     tokenizer: Any

