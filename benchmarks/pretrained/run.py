@@ -23,17 +23,20 @@ from typing import Any
 from dragoman.features.texts import TextOptions, extract_texts
 from dragoman.pipelines import experiment
 from dragoman.pipelines.experiment import Arm, Trial, spread, table
+from dragoman.reports.compare import compare
 from dragoman.reports.settings import EvaluationSettings
 from dragoman.translation import build_lexicon
 
 HERE = Path(__file__).parent
 FEATURES = "mobilenet_v2"
 ENGINES = {
-    "pt": ("apertium:eng-spa|es-pt", "apertium:pt-es|spa-eng"),
-    "zh": ("google-2015",),
+    "pt": ("apertium:eng-spa|es-pt",),
+    "zh": ("google-2015", "baidu-2015"),
     "ar": ("nllb-200-3.3B",),
 }
-"""Engines whose captions are learned from, by language, and those of the ways back."""
+"""Engines whose captions are learned from, by language."""
+BACK = ("apertium:pt-es|spa-eng",)
+"""Engines of the ways back to English, and of the captions that are asked through a translation."""
 ASKED = {
     "written": {"pt": ("*#pt#*",), "de": ("*#de#*",)},
     "translated": {"pt": ("*#pt-trans#*",), "de": ("*#de-trans#*",)},
@@ -52,12 +55,18 @@ COLUMNS = {
 }
 PRIMARY = ("pt written", "zh", "ar")
 ALL = ("pt", "zh", "ar")
+RIVALS = {
+    "glossed": ("linear", "mlp"),
+    "glossed+pt": ("linear+pt", "mlp+pt"),
+    "glossed+all": ("linear+all", "mlp+all", "glossed-words"),
+}
+"""Arms, and those on the same captions that they must beat."""
 
 
 def arm(recipe: str, about: str, targets: tuple[str, ...] = (), **settings: str) -> Arm:
     """A row of the table; names of settings hold `__` for a dot."""
     changes = {name.replace("__", "."): value for name, value in settings.items()}
-    engines = ",".join(f"{lang}={ENGINES[lang][0]}" for lang in targets if lang in ENGINES)
+    engines = ",".join(f"{lang}={engine}" for lang in targets for engine in ENGINES.get(lang, ()))
     if engines and settings.get("target_captions") != "human":
         changes["engines"] = engines
     return Arm(recipe=recipe, about=about, targets=targets, features=FEATURES, settings=changes)
@@ -80,6 +89,8 @@ ARMS = {
     "mlp+all": arm("mlp", "and machine Portuguese, Chinese, Arabic", ALL, incomplete="keep"),
     "glossed": arm("glossed", "English captions alone"),
     "glossed+pt": arm("glossed", "and machine Portuguese", ("pt",)),
+    "glossed+zh": arm("glossed", "and machine Chinese", ("zh",)),
+    "glossed+ar": arm("glossed", "and machine Arabic", ("ar",)),
     "glossed+all": arm("glossed", "and machine Portuguese, Chinese, Arabic", ALL),
     "glossed+lexicon": arm("glossed", "English captions, and a Czech dictionary", lexicons="cs"),
     "mlp+cs": arm("mlp", "and human Czech", ("cs",), target_captions="human", incomplete="keep"),
@@ -118,9 +129,8 @@ def wanted(caption: Mapping[str, str]) -> bool:
     """True for captions by people, for the translations that are learned from, and for their ways back."""
     if caption["role"] == "human":
         return caption["lang"] in LANGUAGES
-    return caption["engine"] in {engine for engines in ENGINES.values() for engine in engines} and (
-        caption["lang"] in ("en", *ENGINES)
-    )
+    engines = BACK if caption["lang"] == "en" else ENGINES.get(caption["lang"], ())
+    return caption["engine"] in engines
 
 
 def trial(corpus: Path, out: Path, name: str, seed: str, device: str) -> Trial:
@@ -165,7 +175,40 @@ def measured(out: Path, arms: Sequence[str], seeds: Sequence[str], workers: int)
         ]
         found[name] = {"sum_r": figures, "minutes": [experiment.minutes(one) for one in reports]}
     command = f"python benchmarks/pretrained/run.py --seeds {','.join(seeds)} --arms {','.join(arms)}"
-    return {"circumstances": experiment.circumstances(command, workers=workers), "results": found}
+    return {
+        "circumstances": experiment.circumstances(command, workers=workers),
+        "results": found,
+        "gains": list(gains(out, arms, seeds)),
+    }
+
+
+def gains(out: Path, arms: Sequence[str], seeds: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Differences of SumR to each rival, by column."""
+    for name, rivals in RIVALS.items():
+        for rival in rivals:
+            if not {name, rival} <= set(arms):
+                continue
+            line: dict[str, Any] = {"arm": name, "rival": rival, "columns": {}}
+            for kind in ASKED:
+                ours, theirs = (
+                    experiment.finished([report_of(out, one, seed, kind) for seed in seeds])
+                    for one in (name, rival)
+                )
+                if len(ours) == len(theirs) == len(seeds):
+                    line["over"], found = sum_r_differences(theirs, ours)
+                    line["columns"] |= {
+                        column: found[lang] for column, (lang, asked) in COLUMNS.items() if asked == kind
+                    }
+            if line["columns"]:
+                yield line
+
+
+def sum_r_differences(
+    baseline: Sequence[Path], other: Sequence[Path]
+) -> tuple[str, dict[str, tuple[float, float, float]]]:
+    """What intervals are over; and by language the difference of SumR with the ends of its interval."""
+    lines = [one for one in compare(baseline, other) if (one.metric, one.pair.row) == ("sum_r", "direct")]
+    return lines[0].over, {one.pair.language: (one.difference, *one.interval) for one in lines}
 
 
 def page(everything: Mapping[str, Any]) -> Iterator[str]:
@@ -191,6 +234,23 @@ def page(everything: Mapping[str, Any]) -> Iterator[str]:
         if found["minutes"]
     ]
     yield from table(("arm", "trained on", "primary", *COLUMNS, "minutes"), rows)
+    if everything["gains"]:
+        over = " or ".join(sorted({one["over"] for one in everything["gains"]}))
+        yield f"\nGains over rivals on the same captions, with 95 % intervals by bootstrap over {over}:\n"
+        rows = [
+            (
+                one["arm"],
+                one["rival"],
+                *(
+                    "{:+.1f} ({:+.1f} to {:+.1f})".format(*one["columns"][column])
+                    if column in one["columns"]
+                    else "–"
+                    for column in COLUMNS
+                ),
+            )
+            for one in everything["gains"]
+        ]
+        yield from table(("arm", "over", *COLUMNS), rows)
 
 
 if __name__ == "__main__":
