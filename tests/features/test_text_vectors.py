@@ -11,7 +11,10 @@ from typing import Any
 import mclip_sentences_setup
 import numpy as np
 import pytest
+import torch
+import transformers
 from click.testing import CliRunner
+from tiny_encoders import save_encoder
 
 from dragoman.cli import dragoman
 from dragoman.corpus import BuildOptions, build_jsonl
@@ -19,9 +22,10 @@ from dragoman.corpus.corpus import Corpus
 from dragoman.corpus.features import write_features
 from dragoman.errors import CheckFailedError, UserError
 from dragoman.features import texts as module
-from dragoman.features.texts import KeptTexts, TextOptions, digest, extract_texts
+from dragoman.features.texts import KeptTexts, KeptTokens, TextOptions, digest, extract_texts
 from dragoman.folders import read_sealed, write_sealed
 from dragoman.models.sentences import load_text_side
+from dragoman.pipelines.check import check
 
 CAPTIONS = ["a dog", "a casa", "A DOG", "dog", "casa a dog", "a dog", "a dog a dog a casa", "casa casa", "a"]
 
@@ -65,11 +69,13 @@ def test_each_caption_has_the_vector_that_the_encoder_gives_to_it_alone(corpus: 
     np.testing.assert_array_equal(found[0], found[5])
 
 
+@pytest.mark.parametrize("below_last", [None, 2])
 def test_a_stopped_run_goes_on_to_the_same_bytes(
-    corpus: Path, encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    corpus: Path, encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, below_last: int | None
 ) -> None:
+    options = TextOptions(batch_size=2, below_last=below_last)
     whole = shutil.copytree(corpus, tmp_path / "whole")
-    extract_texts(whole, encoder=encoder, options=TextOptions(batch_size=2))
+    extract_texts(whole, encoder=encoder, options=options)
     monkeypatch.setattr(module, "SHARD_TEXTS", 2)
     shards = module._shards
 
@@ -81,10 +87,12 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(
 
     monkeypatch.setattr(module, "_shards", stopped)
     with pytest.raises(KeyboardInterrupt):
-        extract_texts(corpus, encoder=encoder, options=TextOptions(batch_size=2))
+        extract_texts(corpus, encoder=encoder, options=options)
     monkeypatch.setattr(module, "_shards", shards)
-    extract_texts(corpus, encoder=encoder, options=TextOptions(batch_size=2))
-    for name in ("vectors.npy", "ids.txt"):
+    extract_texts(corpus, encoder=encoder, options=options)
+    for name in (
+        ("vectors.npy", "ids.txt") if below_last is None else ("vectors.npy", "ids.txt", "offsets.npy")
+    ):
         assert (corpus / "features/text" / name).read_bytes() == (whole / "features/text" / name).read_bytes()
 
 
@@ -127,7 +135,7 @@ def test_vectors_of_pictures_are_no_texts_nor_the_other_way(corpus: Path, encode
     write_features(corpus / "features/pictures", ["i0", "i1"], np.eye(2, dtype=np.float32), inputs={})
     extract_texts(corpus, encoder=encoder)
     opened = Corpus.open(corpus)
-    with pytest.raises(UserError, match=r"vectors of pictures, not of texts.*--texts"):
+    with pytest.raises(UserError, match=r"vectors of pictures, not vectors of texts.*--texts"):
         KeptTexts(opened.features("pictures"))
     with pytest.raises(UserError, match=r"vectors of texts, not of pictures"):
         opened.with_vectors(opened.features("text"), "train")
@@ -164,3 +172,82 @@ def test_words_of_captions_are_kept_where_asked_for_and_stay(corpus: Path, encod
     np.testing.assert_allclose(found.vectors(["casa"]), side.encode(["casa"]), atol=2e-3)
     again = extract_texts(corpus, encoder=encoder)
     assert again.extracted == 0 and kept(corpus).holds(["casa"]) == [True]
+
+
+def tokens(corpus: Path) -> KeptTokens:
+    return KeptTokens(Corpus.open(corpus).features("states"))
+
+
+def keep(corpus: Path, encoder: Path, below_last: int | None, **options: Any) -> None:
+    made = TextOptions(below_last=below_last, batch_size=3, **options)
+    extract_texts(corpus, encoder=encoder, name="states", options=made)
+
+
+def test_states_are_those_that_the_first_of_the_last_layers_reads(corpus: Path, tmp_path: Path) -> None:
+    folder = save_encoder(tmp_path / "bert", "bert")
+    keep(corpus, folder, 2, prefix="the ")
+    kept = tokens(corpus)
+    assert kept.first == 1 and kept.features.layout == "tokens"
+    model = transformers.BertModel.from_pretrained(folder).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    for text, found in zip(CAPTIONS, kept.states(CAPTIONS), strict=True):
+        given = tokenizer(["the " + text.lower() if text == "A DOG" else "the " + text], return_tensors="pt")
+        with torch.no_grad():
+            expected = model(**given, output_hidden_states=True).hidden_states[1][0].numpy()
+        assert found is not None and found.dtype == np.float16
+        np.testing.assert_allclose(found, expected, atol=2e-3)
+    # Nothing is read before it is asked for.
+    assert isinstance(kept.features.vectors, np.memmap)
+    assert kept.states(["a text of nobody"]) == [None]
+
+
+def test_states_of_test_captions_are_not_kept(tmp_path: Path) -> None:
+    folder = save_encoder(tmp_path / "bert", "bert")
+    rows = [
+        {"item_id": split, "text": f"a {split}", "lang": "en", "split": split}
+        for split in ("train", "val", "test")
+    ]
+    lines = tmp_path / "corpus.jsonl"
+    lines.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    build_jsonl(lines, tmp_path / "corpus", BuildOptions())
+    keep(tmp_path / "corpus", folder, 1)
+    found = tokens(tmp_path / "corpus").states(["a train", "a val", "a test"])
+    assert [one is not None for one in found] == [True, True, False]
+
+
+def test_states_are_not_mixed_with_those_of_another_layer_nor_with_vectors(
+    corpus: Path, encoder: Path, tmp_path: Path
+) -> None:
+    keep(corpus, encoder, 1)
+    with pytest.raises(UserError, match=r"layer=1 there, 0 now"):
+        keep(corpus, encoder, 2)
+    with pytest.raises(UserError, match=r"layer=. there, None now"):
+        keep(corpus, encoder, None)
+    with pytest.raises(UserError, match=r"holds states of tokens, not vectors of texts"):
+        KeptTexts(Corpus.open(corpus).features("states"))
+    extract_texts(corpus, encoder=encoder)
+    with pytest.raises(UserError, match=r"holds vectors of texts, not states of tokens.*--below-last"):
+        KeptTokens(Corpus.open(corpus).features("text"))
+    # A set of states is no set of vectors of the same encoder.
+    made_by = KeptTexts(Corpus.open(corpus).features("text")).made_by
+    shutil.rmtree(corpus / "features/text")
+    assert KeptTexts.made_like(Corpus.open(corpus), made_by) is None
+
+
+def test_layers_that_are_not_there_are_refused(corpus: Path, encoder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"--below-last 4 was asked for, but .* has 3 layers"):
+        keep(corpus, save_encoder(tmp_path / "bert", "bert"), 4)
+    with pytest.raises(UserError, match="neither pooled nor those of words"):
+        keep(corpus, encoder, 1, words=True)
+
+
+def test_a_check_finds_a_changed_byte_of_a_state(corpus: Path, encoder: Path) -> None:
+    keep(corpus, encoder, 1)
+    assert [one.damages for one in check(corpus)] == [(), ()]
+    for name in ("vectors.npy", "offsets.npy"):
+        file = corpus / "features/states" / name
+        content = file.read_bytes()
+        file.write_bytes(content[:-3] + bytes([content[-3] ^ 1]) + content[-2:])
+        (damaged,) = [one for one in check(corpus) if one.damages]
+        assert damaged.kind == "features" and name in damaged.damages[0]
+        file.write_bytes(content)

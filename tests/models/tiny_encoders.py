@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ WORDS = ["a", "dog", "runs", "over", "the", "green", "grass", "Um", "cão", "Cã
 BODY = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 32}
 
 
-def save_encoder(folder: Path, kind: str, lower_case: bool = False) -> Path:
+def save_encoder(
+    folder: Path, kind: str, lower_case: bool = False, words: Sequence[str] = tuple(WORDS)
+) -> Path:
     """A BERT, XLM-R, CLIP, T5, DistilBERT or ALBERT folder with three layers of width 16, 20 positions."""
     torch.manual_seed(0)
     # XLM-R pads with 1 and counts positions from there; the others pad with 0.
@@ -22,7 +25,7 @@ def save_encoder(folder: Path, kind: str, lower_case: bool = False) -> Path:
         if kind == "xlm-roberta"
         else ["[PAD]", "[CLS]", "[SEP]", "[UNK]"]
     )
-    vocabulary = {token: number for number, token in enumerate([*special, *WORDS])}
+    vocabulary = {token: number for number, token in enumerate([*special, *words])}
     _model(kind, vocabulary).save_pretrained(folder)
     _tokenizer(vocabulary, lower_case).save_pretrained(folder)
     return folder

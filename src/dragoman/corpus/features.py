@@ -7,12 +7,13 @@ A folder holds `vectors.npy` (float16, the vectors of all ids below one another,
 - `regions`: the vector of the whole image, then those of its regions, as many for each id.
 - `frames`: the frames of a video in their order, any number. `offsets.npy` says where each id begins, and
   where times are known `times.npy` says in seconds when each frame is shown.
+- `tokens`: the states of the tokens of a text in their order, any number, with `offsets.npy`.
 
 Where the vectors were extracted from files, `files.txt` has a line for each id: the state of its file then.
 
-Nothing here asks what an id stands for. A set of texts has the layout `whole`; its ids are those of captions,
-or digests of texts where one vector serves all captions of one wording, and the `encoder` of its manifest
-says how texts were read.
+Nothing here asks what an id stands for. A set of texts has the layout `whole` or `tokens`; its ids are those
+of captions, or digests of texts where one vector serves all captions of one wording, and the `encoder` of its
+manifest says how texts were read.
 
 N ids, T vectors of all ids together, K vectors of one id, R regions, F frames, D width.
 """
@@ -34,9 +35,11 @@ from dragoman.folders import Format, atomic_path, write_text
 from dragoman.media.file_state import UNKNOWN, FileState
 from dragoman.media.frames import MOST_FRAMES, Sampling, padded
 
-FEATURES = Format("dragoman-features", 2, "dragoman features CORPUS --encoder FOLDER")
+FEATURES = Format("dragoman-features", 3, "dragoman features CORPUS --encoder FOLDER")
 FILES = "files.txt"
-Layout = Literal["whole", "regions", "frames"]
+Layout = Literal["whole", "regions", "frames", "tokens"]
+RAGGED: tuple[Layout, ...] = ("frames", "tokens")
+"""Layouts with any number of vectors for an id."""
 
 
 def shown(item_ids: Sequence[str], most: int = 3) -> str:
@@ -58,7 +61,7 @@ class FeatureSet:
         """[N + 1]."""
         self.times: NDArray[np.float64] | None = None
         """[T] seconds from the beginning of each video, where they are known."""
-        if self.layout == "frames":
+        if self.layout in RAGGED:
             self.vectors, self.offsets = stored, _load(folder / "offsets.npy")
             if (folder / "times.npy").is_file():
                 self.times = _load(folder / "times.npy", mmap_mode="r")
@@ -131,9 +134,11 @@ class FeatureSet:
     def most_parts(self) -> int:
         """Vectors of an id that `parts` gives at most: 1, R, or MOST_FRAMES however short these videos are.
 
-        A fusion encoder makes room for so many.
+        A fusion encoder makes room for so many; it reads no states of tokens.
         """
-        return MOST_FRAMES if self.layout == "frames" else int(self._dense.shape[1])
+        if self.layout in RAGGED:
+            return MOST_FRAMES if self.layout == "frames" else 1
+        return int(self._dense.shape[1])
 
     @property
     def sampling(self) -> Sampling:
@@ -252,7 +257,7 @@ def write_features(
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_path(folder / "vectors.npy") as temporary, temporary.open("wb") as file:
         offsets = _write_vectors(file, vectors, layout)
-    ragged = {"offsets": offsets, "times": times} if layout == "frames" else {}
+    ragged = {"offsets": offsets, "times": times} if layout in RAGGED else {}
     for name, values in ragged.items():
         if values is not None:
             with atomic_path(folder / f"{name}.npy") as temporary, temporary.open("wb") as file:
@@ -260,9 +265,9 @@ def write_features(
     write_text(folder / "ids.txt", "".join(f"{item_id}\n" for item_id in ids))
     if files is not None:
         write_text(folder / FILES, _lines(files))
-    # Versions before 2 know no frames; what they can read is written so that they do.
-    version, size = (2, {"frames": int(offsets[-1])}) if layout == "frames" else (1, {})
-    details: dict[str, Any] = {**size, **manifest}
+    # Versions before 2 know no frames, before 3 no tokens; what they can read is written so that they do.
+    version = {"frames": 2, "tokens": 3}.get(layout, 1)
+    details: dict[str, Any] = {layout: int(offsets[-1]), **manifest} if layout in RAGGED else manifest
     replace(FEATURES, version=version).write(folder, layout=layout, **details)
 
 
@@ -274,7 +279,7 @@ def _write_vectors(
     file: BinaryIO, vectors: Iterable[NDArray[np.floating]], layout: Layout
 ) -> NDArray[np.int64]:
     """Return where the vectors of each id begin, and where the last ones end, [N + 1]."""
-    begin = 1 if layout == "frames" else 0
+    begin = 1 if layout in RAGGED else 0
     ends = [0]
     # Of an empty array alone the shape is known without its rows.
     shape = np.shape(vectors)[1 + begin :] if isinstance(vectors, np.ndarray) else (0,)
@@ -290,7 +295,7 @@ def _write_vectors(
         ends.append(ends[-1] + (len(each) if each.ndim == 2 else 1))
     # NumPy leaves room in a header for a number of rows that is known last.
     file.seek(0)
-    _write_header(file, ends[-1] if layout == "frames" else len(ends) - 1, shape)
+    _write_header(file, ends[-1] if layout in RAGGED else len(ends) - 1, shape)
     return np.array(ends, np.int64)
 
 

@@ -2,9 +2,10 @@
 
 A text encoder that is not trained gives the same vector in every step, so it is asked once. The set has the
 layout `whole`; an id is the digest of a text as the encoder gets it, so that captions of one wording share a
-vector, and the `encoder` of its manifest says how texts are read.
+vector, and the `encoder` of its manifest says how texts are read. Of an encoder whose last layers learn, the
+states that the first of these reads are kept in the same way, in the layout `tokens`.
 
-N texts, J width of the vectors.
+N texts, J width of the vectors; L tokens of a text, H width of their states.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dragoman.corpus.corpus import Corpus
-from dragoman.corpus.features import FeatureSet
+from dragoman.corpus.features import FeatureSet, Layout
 from dragoman.errors import CheckFailedError, UserError
 from dragoman.features.extract import LARGEST, SHARD_SECONDS, clean_name
 from dragoman.features.work import FeatureWork, Shard, working_folder
@@ -43,6 +44,9 @@ class TextOptions:
     """Prefix of every text, as `query: ` for e5."""
     pool: str | None = None
     """Vector of the states of a text: `mean`, `first`, `last` or `max`; of `use`: `own+mean` or `own`."""
+    below_last: int | None = None
+    """In the place of vectors, states of the tokens below the last N layers, of the captions of train and
+    val: what a training of these layers begins with."""
     words: bool = False
     """Vectors of the single words of the captions as well, for models that read words by them."""
     batch_size: int = 64
@@ -53,6 +57,8 @@ class TextOptions:
     def __post_init__(self) -> None:
         if self.batch_size < 1:
             raise UserError(f"batch_size must be at least 1, got {self.batch_size}")
+        if self.below_last is not None and (self.words or self.pool is not None):
+            raise UserError("States of tokens are neither pooled nor those of words: --below-last alone.")
 
 
 OPTIONS = TextOptions()
@@ -73,7 +79,8 @@ class TextReport:
 def extract_texts(
     corpus: str | Path, *, encoder: str | Path, name: str | None = None, options: TextOptions = OPTIONS
 ) -> TextReport:
-    """Write `corpus/features/<name>/`: float16 vectors of every distinct caption, in any language and role.
+    """Write `corpus/features/<name>/`: float16 vectors of every distinct caption, in any language and role,
+    or with `below_last` states of its tokens.
 
     `encoder` is the name, folder or hub id of a sentence encoder; `name` defaults to its last part. A later
     run makes what is missing, and leaves out what no caption says any more.
@@ -90,15 +97,19 @@ def extract_texts(
     assert kind is not None
     side.reading = _reading(side, options, source)
     place = str(source.resolve()) if source.exists() else str(encoder)
-    identity = {"fingerprint": kind.fingerprint(source), "reading": asdict(side.reading)}
-    captions = opened.captions["text"].to_pylist()
+    first = None if options.below_last is None else _first(side, options.below_last, source)
+    make = _Maker(side, first)
+    identity = {"fingerprint": kind.fingerprint(source), "reading": asdict(side.reading), **make.identity}
+    # A finished model reads texts itself: states are for training and the validations within it.
+    splits = None if first is None else ("train", "val")
+    captions = opened.select(split=splits).texts
     text_of = {digest(text): text for text in side.reading.given(captions)}
     total = len(text_of)
     with sole_writer(working_folder(final)):
-        work = FeatureWork(final, "whole", identity)
+        work = FeatureWork(final, make.layout, identity)
         with_words = options.words
         if work.old is not None:
-            _require_same_vectors(work.old, side)
+            _require_same_vectors(work.old, make.golden())
             with_words |= bool(dict(work.old.manifest["encoder"]).get("words"))
         if with_words:
             words = sorted({word for line in side.words(captions) for word in line})
@@ -106,13 +117,13 @@ def extract_texts(
         known = work.known
         todo = {one: text for one, text in sorted(text_of.items()) if one not in known}
         with bar(len(todo), final.name, "texts") as progress:
-            for shard in _shards(side, todo, options.batch_size):
+            for shard in _shards(make, todo, options.batch_size):
                 work.add(shard)
                 progress.update(len(shard.ids))
         extracted = work.new
         if work.shards or work.old is None or set(work.old.ids) != set(text_of):
-            golden = base64.b64encode(side.encode(list(GOLDEN_TEXTS)).astype("<f2").tobytes()).decode()
-            made_by = {"path": place, "of": "texts", "width": side.width, **identity, "golden": golden}
+            golden = base64.b64encode(make.golden().astype("<f2").tobytes()).decode()
+            made_by = {"path": place, "of": "texts", "width": make.width, **identity, "golden": golden}
             if with_words:
                 made_by["words"] = True
             inputs = {"captions.parquet": opened.fingerprint()["captions.parquet"]}
@@ -120,21 +131,75 @@ def extract_texts(
     return TextReport(folder=final, extracted=extracted, total=total, captions=len(captions))
 
 
+@dataclass(frozen=True)
+class _Maker:
+    """Vectors of an encoder, or states that one of its layers reads."""
+
+    side: TextSide
+    first: int | None
+    """That layer, from 0."""
+
+    @property
+    def layout(self) -> Layout:
+        return "whole" if self.first is None else "tokens"
+
+    @property
+    def identity(self) -> dict[str, int]:
+        return {} if self.first is None else {"layer": self.first}
+
+    @property
+    def width(self) -> int:
+        """J, or H, which may be another."""
+        return self.side.width if self.first is None else int(self.golden().shape[1])
+
+    def make(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
+        """[J] or [L, H] of each text of a batch."""
+        return list(self.side.encode(texts)) if self.first is None else self.side.states(texts, self.first)
+
+    def golden(self) -> NDArray[np.float32]:
+        """[3, J] vectors of the golden texts, or [3, H] means of their states."""
+        return np.stack([one.reshape(-1, one.shape[-1]).mean(0) for one in self.make(GOLDEN_TEXTS)])
+
+
+def _first(side: TextSide, last: int, source: Path) -> int:
+    """The first of the last N layers, from 0."""
+    if not 1 <= last <= side.layers:
+        known = f"{side.layers} layers" if side.layers else "no layers whose states can be kept"
+        raise UserError(f"--below-last {last} was asked for, but {source} has {known}.")
+    return side.layers - last
+
+
 def digest(given: str) -> str:
     """Name a text, as the encoder gets it, by its content."""
     return hashlib.sha256(given.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+class KeptTokens:
+    """States of the tokens of texts, looked up by what the texts say; no encoder is loaded."""
+
+    def __init__(self, features: FeatureSet) -> None:
+        """Look up in a feature set. Raises UserError for one of anything else."""
+        _require(features, "tokens", "states of tokens", "--below-last N --encoder FOLDER")
+        self.features = features
+        self.made_by: Any = features.manifest["encoder"]
+        self.first = int(self.made_by["layer"])
+        self._reading = Reading(**self.made_by["reading"])
+
+    def states(self, texts: Sequence[str]) -> list[NDArray[np.float16] | None]:
+        """[L, H] of each text, which stay on the disk until they are read; None where there are none."""
+        features = self.features
+        rows = [features.row_of.get(digest(one)) for one in self._reading.given(texts)]
+        return [
+            None if row is None else features.vectors[slice(*features.offsets[row : row + 2])] for row in rows
+        ]
 
 
 class KeptTexts:
     """Vectors of texts, looked up by what the texts say; no encoder is loaded."""
 
     def __init__(self, features: FeatureSet) -> None:
-        """Look up in a feature set. Raises UserError for one of pictures."""
-        if not features.of_texts:
-            raise UserError(
-                f"{features.folder} holds vectors of pictures, not of texts. Make some: "
-                f"dragoman features {features.folder.parent.parent} --texts --encoder use"
-            )
+        """Look up in a feature set. Raises UserError for one of anything else."""
+        _require(features, "whole", "vectors of texts", "--encoder use")
         self.features = features
         made_by: Any = features.manifest["encoder"]
         self.made_by = {name: value for name, value in made_by.items() if name not in ("golden", "words")}
@@ -150,7 +215,7 @@ class KeptTexts:
         """Find the set of a corpus whose vectors this encoder, reading so, has made."""
         for name in corpus.feature_names:
             features = corpus.features(name)
-            if features.of_texts:
+            if features.of_texts and features.layout == "whole":
                 kept = cls(features)
                 if all(kept.made_by[key] == made_by[key] for key in ("fingerprint", "reading")):
                     return kept
@@ -195,6 +260,19 @@ class KeptTexts:
         return vectors
 
 
+def _require(features: FeatureSet, layout: Layout, wanted: str, make: str) -> None:
+    """Raise UserError for a set of anything else than `wanted`, which `make` makes."""
+    if features.of_texts and features.layout == layout:
+        return
+    found = "vectors of pictures" if not features.of_texts else "states of tokens"
+    if features.of_texts and features.layout == "whole":
+        found = "vectors of texts"
+    raise UserError(
+        f"{features.folder} holds {found}, not {wanted}. Make some: "
+        f"dragoman features {features.folder.parent.parent} --texts {make}"
+    )
+
+
 def _reading(side: TextSide, options: TextOptions, source: Path) -> Reading:
     if options.pool not in (None, *side.pools):
         raise UserError(f"{source} pools by {', '.join(side.pools)}; pool {options.pool!r} cannot be had.")
@@ -202,20 +280,21 @@ def _reading(side: TextSide, options: TextOptions, source: Path) -> Reading:
     return replace(side.reading, **{name: value for name, value in chosen.items() if value is not None})
 
 
-def _shards(side: TextSide, todo: dict[str, str], batch_size: int) -> Iterator[Shard]:
+def _shards(make: _Maker, todo: dict[str, str], batch_size: int) -> Iterator[Shard]:
     """Encode texts, short ones first, in whole batches that do not depend on where a run was stopped."""
     ids, texts = list(todo), list(todo.values())
     # As the texts are given already, they are encoded as they stand.
+    side = make.side
     plain = replace(side.reading, prefix="", lowercase=False, folded=False)
     shard, start, before = Shard(), monotonic(), side.reading
     side.reading = plain
     try:
         for batch in by_length(side.lengths(texts), rows=batch_size):
-            vectors = side.encode([texts[row] for row in batch])
-            if not np.abs(vectors).max() <= LARGEST:  # true for NaN as well
+            vectors = make.make([texts[row] for row in batch])
+            if not all(np.abs(one).max() <= LARGEST for one in vectors):  # true for NaN as well
                 raise UserError(f"A vector does not fit into float16 (-{LARGEST:.0f} to {LARGEST:.0f}).")
             shard.ids += [ids[row] for row in batch]
-            shard.vectors += list(vectors.astype(np.float16))
+            shard.vectors += [one.astype(np.float16) for one in vectors]
             if len(shard.ids) >= SHARD_TEXTS or monotonic() - start >= SHARD_SECONDS:
                 yield shard
                 shard, start = Shard(), monotonic()
@@ -225,9 +304,8 @@ def _shards(side: TextSide, todo: dict[str, str], batch_size: int) -> Iterator[S
         yield shard
 
 
-def _require_same_vectors(features: FeatureSet, side: TextSide) -> None:
+def _require_same_vectors(features: FeatureSet, found: NDArray[np.float32]) -> None:
     made_by: Any = features.manifest.get("encoder")
-    found = side.encode(list(GOLDEN_TEXTS))
     stored = np.frombuffer(base64.b64decode(made_by["golden"]), "<f2").reshape(found.shape)
     if np.abs(stored - found).max() > TOLERANCE * max(1.0, float(np.linalg.norm(found, axis=1).max())):
         raise CheckFailedError(

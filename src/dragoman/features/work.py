@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dragoman.corpus.features import FEATURES, FeatureSet, Layout, write_features
+from dragoman.corpus.features import FEATURES, RAGGED, FeatureSet, Layout, write_features
 from dragoman.errors import DamagedError
 from dragoman.folders import (
     MANIFEST,
@@ -49,7 +49,7 @@ class Shard:
 
     ids: list[str] = field(default_factory=list)
     vectors: list[NDArray[np.float16]] = field(default_factory=list)
-    """[D] each, with regions [R, D], of a video [F, D]."""
+    """[D] each, with regions [R, D], of a video [F, D], of the tokens of a text [L, D]."""
     times: list[NDArray[np.float64]] = field(default_factory=list)
     """[F] each, in seconds."""
     rejected: list[NoVector] = field(default_factory=list)
@@ -96,7 +96,7 @@ class FeatureWork:
 
     def __init__(self, final: Path, layout: Layout, identity: Mapping[str, Any]) -> None:
         """`identity` is what must be the same for vectors to be mixed: fingerprint, grid, sampling, whether
-        videos are means of their frames, and of texts how they are read."""
+        videos are means of their frames, and of texts how they are read, and the layer of the states."""
         self.final, self.layout, self.identity = final, layout, {"grid": 0, **identity}
         self.folder = working_folder(final)
         self._shards = self.folder / "shards"
@@ -120,12 +120,13 @@ class FeatureWork:
         listed: dict[str, Any] = {"ids": shard.ids, "rejected": [asdict(one) for one in shard.rejected]}
         listed["states"] = {item_id: str(state) for item_id, state in shard.files.items()}
         if shard.ids:
-            ragged = self.layout == "frames"
+            ragged = self.layout in RAGGED
             with atomic_path(file.with_suffix(".npy")) as temporary, temporary.open("wb") as handle:
                 joined = np.concatenate(shard.vectors) if ragged else np.stack(shard.vectors)
                 np.save(handle, joined, allow_pickle=False)
             if ragged:
                 listed["counts"] = [len(one) for one in shard.vectors]
+            if shard.times:
                 listed["times"] = np.concatenate(shard.times).tolist()
             listed["files"] = {file.with_suffix(".npy").name: digest(file.with_suffix(".npy"))}
         # Written after its vectors: where this file is, the shard is complete.
@@ -291,7 +292,8 @@ def _read_shard(file: Path) -> _Stored:
     vectors = np.load(file.with_suffix(".npy"), mmap_mode="r", allow_pickle=False)
     if "counts" in listed:
         offsets = np.cumsum([0, *listed["counts"]])
-        return found._replace(vectors=vectors, offsets=offsets, times=np.array(listed["times"]))
+        times = np.array(listed["times"]) if "times" in listed else None
+        return found._replace(vectors=vectors, offsets=offsets, times=times)
     # With regions [N, R, D]: as many rows an item.
     each = vectors.shape[1] if vectors.ndim == 3 else 1
     return found._replace(
@@ -321,6 +323,6 @@ def _of(values: NDArray[Any] | None, source: _Stored, row: int) -> NDArray[Any]:
 def _told(encoder: object, names: Iterable[str]) -> dict[str, object]:
     """Return what must be the same; sets of before say nothing of a grid, given ones nothing at all."""
     found = encoder if isinstance(encoder, dict) else {}
-    known = {"fingerprint": None, "grid": 0, "sampling": None, "videos": None}
+    known = {"fingerprint": None, "grid": 0, "sampling": None, "videos": None, "layer": None}
     same = {name: found.get(name, known.get(name)) for name in (*known, *names)}
     return {"encoder": same.pop("fingerprint"), **same}

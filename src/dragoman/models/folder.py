@@ -51,7 +51,9 @@ def save_model(folder: Path, model: DualEncoder, details: Mapping[str, Any]) -> 
     model.trunk.save_assets(folder)
     if model.sentence is not None:
         model.sentence.trunk.save_assets(folder)
-    weights = {name: value.contiguous() for name, value in model.state_dict().items()}
+    found = {name: value for name, value in model.state_dict().items() if not name.startswith("trunk.")}
+    found |= {f"trunk.{name}": value for name, value in model.trunk.finished().items()}
+    weights = {name: value.contiguous() for name, value in found.items()}
     assets = list_files(folder, ("*",), _NO_ASSETS)
     golden = {
         "texts": GOLDEN_TEXTS,
@@ -168,8 +170,11 @@ def _shape(model: DualEncoder) -> dict[str, Any]:
 
 
 def _version(model: DualEncoder) -> int:
-    if model.config.released_padding or model.config.image_head == "released":
+    read = model.trunk.config
+    if getattr(read, "prefix", "") or getattr(read, "standardise", False):
         return FORMAT_VERSION
+    if model.config.released_padding or model.config.image_head == "released":
+        return 5
     if model.config.text_head != "attention" or model.sentence is not None or model.hubness is not None:
         return 4
     if model.image_frames is not None:

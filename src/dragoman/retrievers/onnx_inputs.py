@@ -68,6 +68,7 @@ class Tokens:
         special = self._tokenizer.get_added_tokens_decoder()
         self._special = {number for number, token in special.items() if token.special}
         self._pad, self._end = int(config["pad_id"]), int(config["end_id"])
+        self._prefix = str(config.get("prefix", ""))
 
     def lengths(self, texts: Sequence[str]) -> list[int]:
         return [len(ids) for ids in self._ids(texts)]
@@ -80,7 +81,7 @@ class Tokens:
                 for number, token in zip(one.ids, one.tokens, strict=True)
                 if number not in self._special
             )
-            for one in self._encoded(texts)
+            for one in self._encoded([legible(text) for text in texts])
         ]
 
     def prepare(self, texts: Sequence[str]) -> dict[str, NDArray[Any]]:
@@ -89,10 +90,11 @@ class Tokens:
 
     def _ids(self, texts: Sequence[str]) -> list[list[int]]:
         # Tokenizers without special tokens give nothing for an empty text.
-        return [one.ids or [self._end] for one in self._encoded(texts)]
+        given = [self._prefix + legible(text) for text in texts]
+        return [one.ids or [self._end] for one in self._encoded(given)]
 
-    def _encoded(self, texts: Sequence[str]) -> list[Any]:
-        found: list[Any] = self._tokenizer.encode_batch([legible(text) for text in texts])
+    def _encoded(self, given: list[str]) -> list[Any]:
+        found: list[Any] = self._tokenizer.encode_batch(given)
         return found
 
 

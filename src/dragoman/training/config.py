@@ -136,7 +136,8 @@ class TrainConfig:
     optimizer: Literal["adamw", "adam"] = "adamw"
     learning_rate: float = 3e-3
     pretrained_learning_rate: float = 5e-5
-    """Learning rate of the trained layers of a Hugging Face text encoder."""
+    """Learning rate of the trained layers of a Hugging Face text encoder; of low-rank differences (LoRA),
+    which do not decay, 1e-4 to 2e-4 is usual."""
     weight_decay: float = 0.01
     """Decay of matrices; biases, norms and temperatures have none."""
     schedule: Literal["cosine", "linear", "nrccr"] = "cosine"
@@ -290,10 +291,12 @@ class TrainConfig:
 
     @property
     def kept_texts(self) -> tuple[str, ...]:
-        """Sets of vectors of texts that the run reads, by name."""
+        """Sets of vectors of texts, or of states of their tokens, that the run reads, by name."""
         sides = (self.text, self.sentence)
         kinds = (FrozenTextConfig, GlossedTextConfig)
-        return tuple(dict.fromkeys(side.features for side in sides if isinstance(side, kinds)))
+        names = [side.features for side in sides if isinstance(side, kinds)]
+        states = getattr(self.text, "states", None)
+        return tuple(dict.fromkeys(names if states is None else [*names, states]))
 
     @property
     def reads_words(self) -> bool:

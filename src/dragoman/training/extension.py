@@ -194,4 +194,5 @@ def made_from(features: FeatureSet) -> dict[str, Any]:
         "inputs": features.manifest.get("inputs", {}),
         "encoder": encoder.get("fingerprint") if isinstance(encoder, dict) else encoder,
         **({"regions": features.most_parts} if features.most_parts > 1 else {}),
+        **({"layer": encoder["layer"]} if isinstance(encoder, dict) and "layer" in encoder else {}),
     }

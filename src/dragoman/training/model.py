@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dragoman.corpus import Corpus, FeatureSet
-from dragoman.features.texts import KeptTexts
+from dragoman.features.texts import KeptTexts, KeptTokens
 from dragoman.models import text
 from dragoman.models.dual import DualEncoder
 from dragoman.models.hubness import MOST
@@ -52,6 +52,7 @@ def new_model(
         known=known_words,
         links=lambda settings: word_links(samples, settings, known_words),
         kept=lambda name: KeptTexts(corpus.features(name)),
+        states=lambda name: KeptTokens(corpus.features(name)),
     )
     model = DualEncoder(
         config.dual,

@@ -17,6 +17,7 @@ from torch import Tensor
 from dragoman.corpus import Corpus
 from dragoman.errors import UserError
 from dragoman.models.dual import DualEncoder
+from dragoman.models.layers import LowRank
 from dragoman.objectives import load_objective
 from dragoman.objectives.contract import Batch, Objective, Views
 from dragoman.retrievers.trained import Retriever
@@ -79,7 +80,9 @@ class TrainState:
         pretrained = model.trunk.parameters() if model.trunk.pretrained else ()
         # Decay would move the rows of a vocabulary that must stay as well.
         decay = replace(config, weight_decay=0.0) if config.learns_pieces_only else config
-        self.optimizer = make_optimizer(self.trained, pretrained, decay)
+        low_rank = (part for part in model.modules() if isinstance(part, LowRank))
+        lasting = [weight for part in low_rank for weight in (part.down, part.up)]
+        self.optimizer = make_optimizer(self.trained, pretrained, decay, lasting)
         self.opponent_optimizer = None
         if objective.opponent is not None:
             rate = config.opponent_learning_rate
@@ -218,17 +221,24 @@ def _spread(all_: Sequence[str], count: int) -> list[str]:
 
 
 def make_optimizer(
-    trained: Sequence[Tensor], pretrained: Iterable[Tensor], config: TrainConfig
+    trained: Sequence[Tensor],
+    pretrained: Iterable[Tensor],
+    config: TrainConfig,
+    lasting: Iterable[Tensor] = (),
 ) -> torch.optim.Optimizer:
-    """Make one optimizer over the trained parameters; only matrices decay, and `pretrained` ones learn
-    slowly."""
+    """Make one optimizer over the trained parameters; only matrices decay, but for `lasting` ones, and
+    `pretrained` ones learn slowly."""
     if not trained:
         raise UserError("Every parameter is frozen, so there is nothing to train: --set text.layers=last:4")
-    known = set(map(id, pretrained))
+    known, kept = set(map(id, pretrained)), set(map(id, lasting))
     groups = [
         {
             # Biases, norms and temperatures do not decay: 0 is nothing simpler for them.
-            "params": [w for w in trained if (w.dim() > 1) == matrices and (id(w) in known) == old],
+            "params": [
+                w
+                for w in trained
+                if (w.dim() > 1 and id(w) not in kept) == matrices and (id(w) in known) == old
+            ],
             "weight_decay": config.weight_decay if matrices else 0.0,
             "full_rate": config.pretrained_learning_rate if old else config.learning_rate,
         }

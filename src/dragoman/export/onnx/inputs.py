@@ -76,8 +76,9 @@ def _refusal(name: str, reason: str) -> UserError:
     )
 
 
-def save_tokenizer(trunk: HuggingFaceText, folder: Path) -> dict[str, int]:
-    """Write `tokenizer.json`, which cuts as the trunk does and pads nothing; the ids to pad and to end with.
+def save_tokenizer(trunk: HuggingFaceText, folder: Path) -> dict[str, Any]:
+    """Write `tokenizer.json`, which cuts as the trunk does and pads nothing; the ids to pad and to end with,
+    and the prefix of every text, if any.
 
     Raises UserError for a tokenizer that exists in Python only.
     """
@@ -95,4 +96,5 @@ def save_tokenizer(trunk: HuggingFaceText, folder: Path) -> dict[str, int]:
     written.no_padding()
     written.enable_truncation(trunk.max_length, direction=trunk.tokenizer.truncation_side)
     written.save(str(folder / TOKENIZER))
-    return {"pad_id": trunk.pad_id, "end_id": trunk.end_id}
+    prefix = {"prefix": trunk.config.prefix} if trunk.config.prefix else {}
+    return {"pad_id": trunk.pad_id, "end_id": trunk.end_id, **prefix}

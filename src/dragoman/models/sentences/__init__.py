@@ -99,6 +99,15 @@ class TextSide(ABC):
         """
         return [[word for word in words(text.lower()) if worded(word)] for text in self.reading.bare(texts)]
 
+    @property
+    def layers(self) -> int:
+        """Number of layers whose `states` can be had; 0 where none can."""
+        return 0
+
+    def states(self, texts: Sequence[str], first: int) -> list[NDArray[np.float32]]:
+        """[L, H] of each text of one batch: the states of its tokens that layer `first` reads, from 0."""
+        raise NotImplementedError
+
     @abstractmethod
     def _vectors(self, given: list[str]) -> NDArray[np.float32]:
         """[N, J] of texts that stand as the tokenizer gets them."""

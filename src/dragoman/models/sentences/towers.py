@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from dragoman.models.hub import longest_input
 from dragoman.models.hub import reads as reads_tokens
+from dragoman.models.layers import layers_of, states_below
 from dragoman.models.sentences import Reading, TextSide
 
 
@@ -34,15 +35,31 @@ class TextTower(TextSide):
     def reads(self, texts: Sequence[str]) -> list[bool]:
         return reads_tokens(self.tokenizer, self.reading.bare(texts))
 
+    @property
+    def layers(self) -> int:
+        return len(layers_of(self.trunk)[1])
+
     @torch.inference_mode()
-    def _vectors(self, given: list[str]) -> NDArray[np.float32]:
-        inputs = self.tokenizer(
+    def states(self, texts: Sequence[str], first: int) -> list[NDArray[np.float32]]:
+        inputs = self._inputs(self.reading.given(texts))
+        mask_NL = inputs["attention_mask"].bool()
+        states_NLH = states_below(self.trunk, first, inputs["input_ids"], mask_NL).float()
+        return [
+            states_LH[mask_L].cpu().numpy() for states_LH, mask_L in zip(states_NLH, mask_NL, strict=True)
+        ]
+
+    def _inputs(self, given: list[str]) -> Any:
+        return self.tokenizer(
             given,
             padding=True,
             truncation=True,
             max_length=self.reading.longest,
             return_tensors="pt",
         ).to(self.device)
+
+    @torch.inference_mode()
+    def _vectors(self, given: list[str]) -> NDArray[np.float32]:
+        inputs = self._inputs(given)
         states_NLH = self.trunk(**inputs).last_hidden_state
         vectors = POOLINGS[self.reading.pool](states_NLH, inputs["attention_mask"])
         for layer in self.head:

@@ -19,10 +19,10 @@ from torch import Tensor, nn
 
 from dragoman.errors import UserError
 from dragoman.models.text import TextConfig
-from dragoman.models.text.vectors import KeptVectors
+from dragoman.models.text.vectors import KeptStates, KeptVectors
 
 
-def no_vectors(name: str) -> KeptVectors:
+def no_vectors(name: str) -> Any:
     """Raise UserError: there is no corpus whose texts have any."""
     raise UserError(f"There is no corpus to look {name!r} up in.")
 
@@ -41,6 +41,8 @@ class Material:
     """Source words of words of other languages, as the settings of an encoder ask for them."""
     kept: Callable[[str], KeptVectors] = no_vectors
     """A set of vectors of the corpus's texts, by its name."""
+    states: Callable[[str], KeptStates] = no_vectors
+    """A set of states of their tokens, by its name."""
 
 
 class TextEncoder(nn.Module, ABC):
@@ -118,6 +120,10 @@ class TextEncoder(nn.Module, ABC):
     @abstractmethod
     def forward(self, embedded: Tensor, mask: Tensor) -> Tensor:
         """Token states [T, L, H] of some rows of `embed`'s result, cut to the longest, and their mask."""
+
+    def finished(self) -> dict[str, Tensor]:
+        """Weights that a model folder holds: those of the module that `from_assets` makes."""
+        return self.state_dict()
 
     @abstractmethod
     def save_assets(self, folder: Path) -> None:

@@ -14,11 +14,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from dragoman.errors import UserError
 from dragoman.folders import write_json
+from dragoman.grouping import by_length
+from dragoman.models.attention import TOKENS_PER_BATCH, masked_mean
 from dragoman.models.hub import (
     config_in,
     loading,
@@ -28,9 +31,12 @@ from dragoman.models.hub import (
     reads,
     tokenizer_in,
 )
+from dragoman.models.layers import layers_of, learn_low_rank, merged, require_cut, run_from
+from dragoman.models.sentences import GOLDEN_TEXTS, kind_of
 from dragoman.models.text import TextConfig, pad
 from dragoman.models.text.contract import Material, TextEncoder
 from dragoman.models.text.spelling import BLANKS
+from dragoman.models.text.vectors import KeptStates
 from dragoman.texts import legible
 
 log = logging.getLogger(__name__)
@@ -38,6 +44,11 @@ log = logging.getLogger(__name__)
 ASSETS = "hf_text"
 _CONFIG = "dragoman.json"
 _FOLDS = ("lowercase", "strip_accents", "strip_punctuation")
+_NEW = ("prefix", "standardise")
+_OF_TRAINING = ("states", "lora", "lora_alpha", "lora_dropout")
+"""Settings that a finished model does not know of."""
+STANDARD = 4096
+"""About so many texts are measured to standardise states."""
 _LAYERS = re.compile(r"all|none|last:[1-9]\d*|(\d+)-(\d+)")
 
 
@@ -61,6 +72,20 @@ class HuggingFaceTextConfig(TextConfig):
     """Throw accents away, and all other marks that stand over or under letters."""
     strip_punctuation: bool = False
     """Read ASCII punctuation as blanks."""
+    prefix: str = ""
+    """Stands before every text, as `query: ` of e5."""
+    states: str | None = None
+    """Name of a set of the states that the first trained layer reads (`dragoman features --texts
+    --below-last`): the layers below it are then not run in training, and the saved model holds all."""
+    lora: int = 0
+    """Rank r of differences W x + (lora_alpha / r) B A x that learn in the queries and values of `layers`, in
+    the place of these layers (LoRA). The saved model holds W + (lora_alpha / r) B A."""
+    lora_alpha: float = 16.0
+    lora_dropout: float = 0.05
+    """Share of the components of x that B A does not see in a step."""
+    standardise: bool = False
+    """Give the states the mean and the deviation that make those of the vectors of training texts 0 and 1, in
+    each component, before training; for a head directly on them."""
 
     @property
     def max_tokens(self) -> int:
@@ -77,6 +102,16 @@ class HuggingFaceTextConfig(TextConfig):
             raise UserError(f"layers must be all, none, last:N or A-B (such as 8-11), got {self.layers!r}")
         if self.max_length < 3:
             raise UserError(f"max_length must be at least 3 tokens, got {self.max_length}")
+        if self.lora < 0 or not 0 <= self.lora_dropout < 1:
+            raise UserError(
+                "lora must be 0 or a rank, and lora_dropout lie in [0, 1), got "
+                f"{self.lora} and {self.lora_dropout}"
+            )
+        if self.states is not None and self.embeddings:
+            raise UserError(
+                "Kept states are those above the embeddings, which then cannot learn: "
+                "--set text.embeddings=false, or --set text.states=none"
+            )
 
 
 class HuggingFaceText(TextEncoder):
@@ -87,6 +122,8 @@ class HuggingFaceText(TextEncoder):
     """
 
     config: HuggingFaceTextConfig
+    state_mean: Tensor
+    state_scale: Tensor
     max_length: int
     """Tokens of a text at most, special ones included, by the settings and by the model's own limit."""
     pretrained = True
@@ -106,14 +143,29 @@ class HuggingFaceText(TextEncoder):
         known = tokenizer.pad_token_id
         self.pad_id = self.end_id if known is None else int(known)
         _train_only(trunk, config)
+        self._kept: KeptStates | None = None
+        if config.standardise:
+            self.register_buffer("state_mean", torch.zeros(self.width))
+            self.register_buffer("state_scale", torch.ones(self.width))
 
     @property
     def max_tokens(self) -> int:
         return int(self.max_length)
 
+    @property
+    def _first(self) -> int:
+        """The first layer that learns."""
+        count = len(layers_of(self.trunk)[1])
+        return min(_chosen_layers(self.config.layers, count), default=count)
+
     @classmethod
     def fresh(cls, config: HuggingFaceTextConfig, material: Material) -> HuggingFaceText:
-        return cls.load(config)
+        found = cls.load(config)
+        if config.states is not None:
+            found.read_from(material.states(config.states))
+        if config.standardise:
+            found.fit_states(sorted(set(material.texts())))
+        return found
 
     @classmethod
     def load(cls, config: HuggingFaceTextConfig) -> HuggingFaceText:
@@ -125,6 +177,52 @@ class HuggingFaceText(TextEncoder):
             log.warning("The tokenizer of %s %s; texts that differ in nothing else are one.", folder, change)
         return cls(config, trunk, tokenizer)
 
+    def read_from(self, kept: KeptStates) -> None:
+        """Begin above kept states, wherever a text has some. Raises UserError where they are of another
+        encoder, reading or layer than this one's."""
+        config, reading = self.config, kept.made_by["reading"]
+        fixes = {
+            f"another encoder, {kept.made_by['path']}": kept.made_by["fingerprint"] == _fingerprint(config),
+            f"text.prefix={reading['prefix']!r}": reading["prefix"] == config.prefix,
+            "texts with other letters": not reading["lowercase"]
+            and not any(getattr(config, name) for name in _FOLDS),
+            f"layers from {kept.first} on": self._first >= kept.first,
+        }
+        if wrong := [said for said, holds in fixes.items() if not holds]:
+            raise UserError(
+                f"The states {config.states!r} are those of {', '.join(wrong)}, not of text.path="
+                f"{config.path}, text.prefix={config.prefix!r}, text.layers={config.layers}. Change these "
+                "settings, or make others: dragoman features CORPUS --texts --below-last N"
+            )
+        golden = self.prepare(GOLDEN_TEXTS)
+        require_cut(self.trunk, kept.first, golden["input_ids"], golden["mask"])
+        self._kept = kept
+        self.train(self.training)
+
+    @torch.no_grad()
+    def fit_states(self, texts: Sequence[str]) -> None:
+        """Standardise by the vectors of texts, or of some at equal distances."""
+        chosen = texts[:: max(1, len(texts) // STANDARD)]
+        training, vectors = self.training, []
+        self.eval()
+        for rows in by_length(self.lengths(chosen), tokens=TOKENS_PER_BATCH):
+            inputs = self.prepare([chosen[row] for row in rows])
+            vectors.append(masked_mean(self(self.embed(inputs), inputs["mask"]), inputs["mask"]))
+        self.train(training)
+        vectors_TH = torch.cat(vectors).double()
+        self.state_mean.copy_(vectors_TH.mean(0))
+        # A constant component has deviation 0, and its rounding must not become a signal.
+        self.state_scale.copy_(1 / vectors_TH.std(0, correction=0).clamp(min=1e-4))
+
+    def train(self, mode: bool = True) -> HuggingFaceText:
+        super().train(mode)
+        if self._kept is not None:
+            # Kept states were made without dropout; so is the rest of what does not learn.
+            self.trunk.eval()
+            for layer in layers_of(self.trunk)[1][self._first :]:
+                layer.train(mode)
+        return self
+
     def lengths(self, texts: Sequence[str]) -> list[int]:
         return [len(ids) for ids in self._token_ids(texts)]
 
@@ -132,13 +230,46 @@ class HuggingFaceText(TextEncoder):
         return reads(self.tokenizer, [legible(text) for text in texts])
 
     def prepare(self, texts: Sequence[str]) -> dict[str, Tensor]:
-        """`input_ids` and `mask`, both [T, L]."""
+        """`input_ids` and `mask`, both [T, L], and where every text has kept states `states` [T, L, H].
+
+        In training, raises UserError that names the first text without.
+        """
         ids, mask = pad(self._token_ids(texts), self.pad_id)
-        return {"input_ids": torch.from_numpy(ids), "mask": torch.from_numpy(mask)}
+        found = {"input_ids": torch.from_numpy(ids), "mask": torch.from_numpy(mask)}
+        if self._kept is None or not texts:
+            return found
+        # Of a text that was cut elsewhere, every state is another.
+        kept = [
+            one if one is not None and len(one) == length else None
+            for one, length in zip(self._kept.states(texts), mask.sum(1), strict=True)
+        ]
+        held = [one for one in kept if one is not None]
+        if len(held) == len(kept):
+            states = np.zeros((*mask.shape, self.width), np.float16)
+            states[mask] = np.concatenate(held)
+            found["states"] = torch.from_numpy(states)
+        elif self.training:
+            first = next(text for text, one in zip(texts, kept, strict=True) if one is None)
+            raise UserError(
+                f"{self.config.states} has no states for {len(texts) - len(held)} of {len(texts)} texts of a "
+                f"step, the first {first!r}. Make them: dragoman features CORPUS --texts --below-last N. "
+                "Texts that change in training have none (--set word_dropout=0), nor have those of more "
+                f"than {self.max_length} tokens (--set text.max_length=N)."
+            )
+        return found
+
+    def embed(self, inputs: dict[str, Tensor]) -> Tensor:
+        return inputs.get("states", inputs["input_ids"])
 
     def forward(self, embedded: Tensor, mask: Tensor) -> Tensor:
-        states_TLH: Tensor = self.trunk(input_ids=embedded, attention_mask=mask.long()).last_hidden_state
-        return states_TLH
+        if self._kept is not None and embedded.is_floating_point():
+            states_TLH = run_from(self.trunk, self._kept.first, embedded.float(), mask)
+        else:
+            states_TLH = self.trunk(input_ids=embedded, attention_mask=mask.long()).last_hidden_state
+        return (states_TLH - self.state_mean) * self.state_scale if self.config.standardise else states_TLH
+
+    def finished(self) -> dict[str, Tensor]:
+        return merged(self)
 
     def labels(self, inputs: dict[str, Tensor], limit: int) -> Tensor:
         """Ids of tokens; every token of the vocabulary can be predicted but the special ones."""
@@ -173,7 +304,8 @@ class HuggingFaceText(TextEncoder):
         self.trunk.config.save_pretrained(assets)
         self.tokenizer.save_pretrained(assets)
         # Older versions, and the name of a model, know nothing of what is not thrown away.
-        stored = {name: value for name, value in asdict(self.config).items() if value or name not in _FOLDS}
+        told = {name: value for name, value in asdict(self.config).items() if name not in _OF_TRAINING}
+        stored = {name: value for name, value in told.items() if value or name not in (*_FOLDS, *_NEW)}
         write_json(assets / _CONFIG, stored)
 
     @classmethod
@@ -195,9 +327,8 @@ class HuggingFaceText(TextEncoder):
             return []
         # The same options in every call, and padding done elsewhere: fast tokenizers store the options, and
         # changing them while another thread tokenizes fails.
-        rows = self.tokenizer([legible(text) for text in texts], truncation=True, max_length=self.max_length)[
-            "input_ids"
-        ]
+        given = [self.config.prefix + legible(text) for text in texts]
+        rows = self.tokenizer(given, truncation=True, max_length=self.max_length)["input_ids"]
         # Tokenizers without special tokens give nothing for an empty text.
         return [list(ids) or [self.end_id] for ids in rows]
 
@@ -250,30 +381,21 @@ def folded(tokenizer: Any) -> list[str]:
 
 def _train_only(trunk: nn.Module, config: HuggingFaceTextConfig) -> None:
     """Set `requires_grad` of every parameter of the trunk."""
-    prefix, count = _layer_list(trunk)
+    prefix, layers = layers_of(trunk)
+    count = len(layers)
     chosen = _chosen_layers(config.layers, count)
     for name, parameter in trunk.named_parameters():
         if name.startswith(prefix + "."):
-            trained = int(name[len(prefix) + 1 :].split(".")[0]) in chosen
+            trained = int(name[len(prefix) + 1 :].split(".")[0]) in chosen and not config.lora
         elif name.startswith(("pooler.", "head.")):
             trained = False  # never called: only token states are read
         elif "embed" in name:
             trained = config.embeddings
         else:
-            trained = count - 1 in chosen
+            trained = count - 1 in chosen and not config.lora
         parameter.requires_grad_(trained)
-
-
-def _layer_list(trunk: Any) -> tuple[str, int]:
-    """Name of the list of layers, and its length."""
-    count = int(trunk.config.num_hidden_layers)
-    for name, module in trunk.named_modules():
-        if isinstance(module, nn.ModuleList) and len(module) == count:
-            return name, count
-    raise UserError(
-        f"A {trunk.config.model_type} model keeps no list of {count} layers (ALBERT shares one), so layers "
-        "cannot be trained by index. Choose another encoder, such as xlm-roberta-base."
-    )
+    if config.lora:
+        learn_low_rank([layers[row] for row in chosen], config.lora, config.lora_alpha, config.lora_dropout)
 
 
 def _chosen_layers(layers: str, count: int) -> range:
@@ -287,6 +409,12 @@ def _chosen_layers(layers: str, count: int) -> range:
     if last >= count:
         raise UserError(f"layers {layers!r} were asked for, but the encoder has {count}: 0-{count - 1}.")
     return range(first, last + 1)
+
+
+def _fingerprint(config: HuggingFaceTextConfig) -> str | None:
+    folder = model_folder(config.path)
+    kind = kind_of(folder)
+    return None if kind is None else str(kind.fingerprint(folder))
 
 
 def _load_trunk(folder: Path) -> nn.Module:

@@ -35,6 +35,20 @@ class KeptVectors(Protocol):
         """Tell of each text whether it has a vector."""
 
 
+class KeptStates(Protocol):
+    """States of the tokens of texts, that one layer of a transformer reads, made once."""
+
+    first: int
+    """That layer, from 0."""
+
+    @property
+    def made_by(self) -> Mapping[str, Any]:
+        """`path`, `fingerprint` and `reading` of the encoder."""
+
+    def states(self, texts: Sequence[str]) -> list[NDArray[np.float16] | None]:
+        """[L, H] of each text, which stay on the disk until they are read; None where there are none."""
+
+
 class FrozenVectors:
     """Vectors of texts by a frozen encoder, which is loaded when it is first needed."""
 
