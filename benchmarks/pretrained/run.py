@@ -81,7 +81,7 @@ def arm(recipe: str, about: str, targets: tuple[str, ...] = (), **settings: str)
 PLAIN = {
     "loss__learn_temperature": "false",
     "weight_decay": "0.2",
-    "steps": "500",
+    "steps": "1000",
     "dual__joint": "256",
     "dual__hubness": "0.5",
 }
@@ -100,6 +100,9 @@ ARMS = {
     "glossed+all": arm("glossed", "and machine Portuguese, Chinese, Arabic", ALL),
     "glossed+lexicon": arm("glossed", "English captions, and a Czech dictionary", lexicons="cs"),
     "mlp+cs": arm("mlp", "and human Czech", ("cs",), target_captions="human", incomplete="keep"),
+    "glossed-own": arm(
+        "glossed", "the same, the own vectors of `use` alone", ALL, text="glossed:own", sentence="frozen:own"
+    ),
     "glossed-hubness": arm("glossed", "the same, hubness left in", ALL, dual__hubness="0"),
     "glossed-words": arm(
         "mlp", "the same without the words: `mlp`, tuned as hard", ALL, incomplete="keep", **PLAIN
@@ -162,6 +165,8 @@ def use_corpus(options: argparse.Namespace, arms: Sequence[str]) -> Path:
     """Corpus of all arms on `use`, with its vectors."""
     corpus = experiment.captions_corpus(options.data, options.out / "corpus", wanted, features=FEATURES)
     extract_texts(corpus, encoder="use", options=TextOptions(words=True))
+    if "glossed-own" in arms:
+        extract_texts(corpus, encoder="use", name="own", options=TextOptions(words=True, pool="own"))
     if not (corpus / "lexicon" / "cs.tsv").is_file() and "glossed+lexicon" in arms:
         build_lexicon(corpus, lang="cs", engine="dictionary:eng-ces")
     return corpus
