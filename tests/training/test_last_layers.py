@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from dragoman.recipes import load_recipe
 from dragoman.retrievers.onnx import OnnxRetriever
 from dragoman.retrievers.trained import Retriever
 from dragoman.training import TrainConfig, train
+from dragoman.training.extension import extended_config
 from dragoman.training.step import TrainState, make_optimizer
 
 PREFIX = "query: "
@@ -218,6 +220,24 @@ def test_low_rank_differences_alone_learn_and_are_merged(world: Path, encoder: P
         f"trunk.encoder.layer.{n}.attention.self.{part}.weight" for n in (1, 2) for part in ("query", "value")
     }
     assert moved == places
+
+
+def test_a_further_language_is_learned_by_low_rank_differences_too(
+    encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = write_world(tmp_path / "corpus", ("pt", "de"))
+    options = TextOptions(prefix=PREFIX, below_last=2)
+    extract_texts(world, encoder=encoder, name="states", options=options)
+    train(world, config(encoder, text__lora="2", text__states="states"), tmp_path / "run")
+    before = trunk_of(tmp_path / "run").state_dict()
+    # The set is not needed any more.
+    shutil.rmtree(world / "features/states")
+    further = extended_config(tmp_path / "run", ("de",)).with_settings({"steps": "2", "select": "last"})
+    train(world, further, tmp_path / "more", init=tmp_path / "run")
+    after = trunk_of(tmp_path / "more").state_dict()
+    moved = {name for name, value in before.items() if not torch.equal(value, after[name])}
+    places = {"query.weight", "value.weight"}
+    assert {name.split(".self.")[1] for name in moved} == places and len(moved) == 4
 
 
 def test_low_rank_matrices_do_not_decay(encoder: Path) -> None:

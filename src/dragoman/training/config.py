@@ -295,7 +295,8 @@ class TrainConfig:
         sides = (self.text, self.sentence)
         kinds = (FrozenTextConfig, GlossedTextConfig)
         names = [side.features for side in sides if isinstance(side, kinds)]
-        states = getattr(self.text, "states", None)
+        # A model that learns a further language reads its texts itself.
+        states = None if self.extension is not None else getattr(self.text, "states", None)
         return tuple(dict.fromkeys(names if states is None else [*names, states]))
 
     @property

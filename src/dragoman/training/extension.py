@@ -70,7 +70,7 @@ class Extension:
             )
         if "fused" in config.loss.needs and "fused" not in before.loss.needs:
             raise UserError(f"The model of {run} has no fusion encoder, which this objective reads.")
-        self.run, self.config = run, config.extension
+        self.run, self.config, self.text = run, config.extension, config.text
         self.teacher, self.trained = load_model(run / "model")
         self.teacher.requires_grad_(False)
 
@@ -100,6 +100,7 @@ class Extension:
             self._learn_new_pieces(model, texts, known_words)
         else:
             model.trunk = model.trunk.extended(texts, known_words)
+            model.trunk.learn_on(self.text)
         model.freeze_images()
         return model
 

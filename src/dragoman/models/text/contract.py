@@ -86,6 +86,9 @@ class TextEncoder(nn.Module, ABC):
         """Return a copy that reads further languages, and known texts as before; itself where it is fixed."""
         return self
 
+    def learn_on(self, config: Any) -> None:
+        """Let a finished encoder learn on as `config` says, the settings that it was begun with."""
+
     @abstractmethod
     def lengths(self, texts: Sequence[str]) -> list[int]:
         """Number of tokens of each text, for length bucketing."""

@@ -10,7 +10,7 @@ import logging
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +176,11 @@ class HuggingFaceText(TextEncoder):
         for change in folded(tokenizer):
             log.warning("The tokenizer of %s %s; texts that differ in nothing else are one.", folder, change)
         return cls(config, trunk, tokenizer)
+
+    def learn_on(self, config: HuggingFaceTextConfig) -> None:
+        # No states: those of texts in a further language are hardly there.
+        self.config = replace(config, states=None)
+        _train_only(self.trunk, self.config)
 
     def read_from(self, kept: KeptStates) -> None:
         """Begin above kept states, wherever a text has some. Raises UserError where they are of another
