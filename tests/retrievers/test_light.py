@@ -56,7 +56,8 @@ def loaded_once() -> Iterator[None]:
 
 
 def encoder() -> FrozenVectors:
-    said = {"path": "use", "fingerprint": "known", "reading": asdict(Reading()), "width": use.WIDTH}
+    said = {"path": "use", "reading": asdict(Reading()), "width": use.WIDTH}
+    said["fingerprint"] = use.fingerprint(Path("use"))
     return FrozenVectors(said)
 
 

@@ -47,7 +47,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("without")
     write_world(folder / "corpus")
     torch.manual_seed(0)
-    said = {"path": "use", "fingerprint": "known", "reading": asdict(Reading()), "width": use.WIDTH}
+    said = {"path": "use", "reading": asdict(Reading()), "width": use.WIDTH}
+    said["fingerprint"] = use.fingerprint(Path("use"))
     model = DualEncoder(
         DualConfig(joint=16, hidden=16, heads=2, key_width=8),
         small_text(layers=0).extended([" ".join(EN), " ".join(PT)]),

@@ -14,14 +14,16 @@ from tiny_duals import FEATURES, TEXTS, small_text
 from training_world import DE, EN, TINY, WIDTH, edit_captions, tiny, write_world
 
 from dragoman.corpus import Corpus
-from dragoman.errors import UserError
+from dragoman.errors import DamagedError, UserError
 from dragoman.features.texts import KeptTexts, TextOptions, extract_texts
 from dragoman.folders import read_sealed, write_sealed
 from dragoman.models.dual import DualConfig, DualEncoder
 from dragoman.models.identity import languages_of
+from dragoman.models.sentences import GOLDEN_TEXTS, use
 from dragoman.models.text import vectors as module
 from dragoman.models.text.frozen import FrozenText
 from dragoman.models.text.small import SmallText
+from dragoman.pipelines.check import check
 from dragoman.recipes import load_recipe
 from dragoman.retrievers.trained import Retriever
 from dragoman.training import TrainConfig, train
@@ -163,6 +165,33 @@ def test_a_model_whose_encoder_is_gone_says_which_it_was(
         UserError, match=r"reads texts by the encoder use, which cannot be had\. It is not there\."
     ):
         Retriever.load(run).encode_text(["a dog"])
+
+
+def test_a_model_whose_encoder_has_other_weights_says_so(world: Path, tmp_path: Path) -> None:
+    corpus = Path(shutil.copytree(world, tmp_path / "corpus", ignore=shutil.ignore_patterns("use", ".use")))
+    encoder = tmp_path / "encoder"
+    encoder.mkdir()
+    for file in use._files(Path("use")):
+        shutil.copy(file, encoder)
+    extract_texts(corpus, encoder=encoder, name="use")
+    train(corpus, english("linear", steps="2"), tmp_path / "run")
+    assert Retriever.load(tmp_path / "run").encode_text(["zebra"]).shape == (1, 64)
+    # The vector of a piece that no golden text holds: nothing but the checksum can tell.
+    side = use.load(encoder, "cpu")
+    asked = [*GOLDEN_TEXTS, "zebra"]
+    whole = side.encode(asked)
+    with np.load(encoder / "weights.npz") as stored:
+        weights = dict(stored)
+    parts = sum(name.startswith("q") for name in weights)
+    _, piece, _ = side._tokenizer.encode("zebra", out_type=int)  # type: ignore[attr-defined]
+    weights[f"q{piece % parts + 1}"][piece // parts] = 0
+    np.savez(encoder / "weights.npz", **weights)
+    moved = np.abs(use.load(encoder, "cpu").encode(asked) - whole).max(1)
+    assert moved[:3].max() == 0 < moved[3]
+    with pytest.raises(DamagedError, match="encoder has other files than the one that the model was trained"):
+        Retriever.load(tmp_path / "run")
+    found = next(check(tmp_path / "run"))
+    assert len(found.damages) == 1 and f"The encoder {encoder} has other files" in found.damages[0]
 
 
 def two_sides(**settings: str) -> TrainConfig:

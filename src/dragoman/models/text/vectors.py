@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dragoman.errors import UserError
+from dragoman.errors import DamagedError, UserError
 from dragoman.folders import write_json
 from dragoman.models.sentences import Reading, TextSide, encoder_folder, kind_of, load_text_side
 
@@ -94,15 +94,24 @@ class FrozenVectors:
 
     @cached_property
     def side(self) -> TextSide:
-        """The encoder. Raises UserError where it is not there any more."""
+        """The encoder. Raises UserError where it is not there any more, DamagedError for another one."""
         if self._other is not None:
             return self._other.side
         path = self.made_by["path"]
         try:
-            side = load_text_side(encoder_folder(path))
+            folder = encoder_folder(path)
+            kind = kind_of(folder)
+            found = None if kind is None else kind.fingerprint(folder)
+            side = load_text_side(folder)
         except UserError as error:
             said = f"The model reads texts by the encoder {path}, which cannot be had."
             raise UserError(f"{said} {error}") from None
+        # Golden texts tell other weights, but not those of a word that none of them holds.
+        if found != self.made_by["fingerprint"]:
+            raise DamagedError(
+                f"The encoder {path} has other files than the one that the model was trained on: they are "
+                "damaged, or of another version. Restore them, or train the model again: dragoman train"
+            )
         side.reading = Reading(**self.made_by["reading"])
         return side
 
