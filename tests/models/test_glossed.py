@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +17,7 @@ from numpy.typing import NDArray
 
 from dragoman.errors import UserError
 from dragoman.models.sentences import Reading, TextSide
+from dragoman.models.text import glosses
 from dragoman.models.text.contract import Material
 from dragoman.models.text.glossed import GlossedText
 from dragoman.models.text.glosses import GlossedTextConfig, nearest
@@ -56,6 +61,8 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Callable[..., GlossedText]:
     side.reading = Reading()
     monkeypatch.setattr("dragoman.models.text.vectors.load_text_side", lambda folder: side)
     monkeypatch.setattr("dragoman.models.text.vectors.encoder_folder", lambda path: path)
+    kind = SimpleNamespace(fingerprint=lambda folder: Kept.made_by["fingerprint"])
+    monkeypatch.setattr("dragoman.models.text.vectors.kind_of", lambda folder: kind)
 
     def make(
         source: Sequence[str] = SOURCE, known: Mapping[str, tuple[str, ...]] = {}, **settings: Any
@@ -120,6 +127,21 @@ def test_a_word_is_its_own_embedding_and_its_glosses(made: Callable[..., Glossed
             np.testing.assert_allclose(found[row, place], by_hand(encoder, word)[0], atol=2e-3)
     # Of a text without words there is nothing to say.
     assert found[2, 0].abs().max() == 0
+
+
+def test_what_one_thread_forgets_another_still_reads(
+    made: Callable[..., GlossedText], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = made()
+    texts = [f"{one} {other}" for one in DIRECTIONS for other in (*DIRECTIONS, "…")] * 20
+    expected = [encoder.known_shares([text]) for text in texts]
+    monkeypatch.setattr(glosses, "KNOWN_WORDS", 3)
+    monkeypatch.setattr(glosses, "KNOWN_CHARACTERS", 20)
+    # What is remembered is dropped at almost every text; between two steps any other thread may do so.
+    monkeypatch.setattr(sys, "intern", lambda word: time.sleep(0) or word)
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(lambda text: encoder.known_shares([text]), texts)) == expected
+    assert len(encoder.reader._words_of) < 20 and len(encoder.reader._gloss_of) < 20
 
 
 def test_a_text_is_known_as_surely_as_its_words(made: Callable[..., GlossedText]) -> None:

@@ -30,8 +30,9 @@ STEM, ALIKE = 3, 0.6
 """Letters, and share of the longer word, in which a form of a word of the lexicon begins as it does."""
 BATCH = 256
 """Words that the encoder reads at a time."""
-KNOWN_WORDS = KNOWN_TEXTS = 200_000
-"""Words and texts that are remembered at most: it bounds the memory of a service that reads anything."""
+KNOWN_WORDS, KNOWN_CHARACTERS = 200_000, 12_000_000
+"""Words, and characters of texts, that are remembered at most: a service reads anything for ever. Of captions
+these are some 200,000, which a training reads again and again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,32 +131,35 @@ class Glosses:
         self._own_row = {word: row for row, word in enumerate(source_words, start=1)}
         self._gloss_of: dict[str, Gloss] = {}
         self._words_of: dict[str, list[str]] = {}
+        self._characters = 0
 
     def words(self, texts: Sequence[str]) -> list[list[str]]:
         """Cut texts into words, one at least."""
         # Training gives the same texts again and again; cutting them takes longer than learning from them.
-        if len(self._words_of) > KNOWN_TEXTS:
-            self._words_of.clear()
-        longest = self.config.max_words
-        if new := list({text for text in texts if text not in self._words_of}):
+        if self._characters > KNOWN_CHARACTERS:
+            # Another table, as other threads read in this one.
+            self._words_of, self._characters = {}, 0
+        words_of, longest = self._words_of, self.config.max_words
+        if new := list({text for text in texts if text not in words_of}):
             for text, words in zip(new, self.frozen.side.words(new), strict=True):
-                self._words_of[text] = [sys.intern(word) for word in words[:longest]] or [NOTHING]
-        return [self._words_of[text] for text in texts]
+                words_of[text] = [sys.intern(word) for word in words[:longest]] or [NOTHING]
+                self._characters += len(text)
+        return [words_of[text] for text in texts]
 
     def known_shares(self, texts: Sequence[str], known_GD: NDArray[np.float32]) -> list[float]:
         """Tell of each text how surely its glosses say what it means, 0 to 1."""
         words_T = self.words(texts)
-        self.remember({word for words in words_T for word in words}, known_GD)
+        gloss_of = self.remember({word for words in words_T for word in words}, known_GD)
         return [
-            0.0 if words == [NOTHING] else sum(self._gloss(word).known for word in words) / len(words)
+            0.0 if words == [NOTHING] else sum(gloss_of[word].known for word in words) / len(words)
             for words in words_T
         ]
 
     def encoder_shares(self, texts: Sequence[str], known_GD: NDArray[np.float32]) -> list[float]:
         """Tell of each text how surely the encoder reads it, from 0 to its known share."""
         words_T = self.words(texts)
-        self.remember({word for words in words_T for word in words}, known_GD)
-        return [sum(self._gloss(word).sure for word in words) / len(words) for words in words_T]
+        gloss_of = self.remember({word for words in words_T for word in words}, known_GD)
+        return [sum(gloss_of[word].sure for word in words) / len(words) for words in words_T]
 
     def prepare(self, texts: Sequence[str], known_GD: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
         """`words` [T, L] places among the U different words, `mask` [T, L]; `own` [U], `rows` and `shares`
@@ -167,8 +171,8 @@ class Glosses:
         for row, words in enumerate(words_T):
             table[row, : len(words)] = [place.setdefault(word, len(place)) for word in words]
             mask[row, : len(words)] = True
-        self.remember(set(place), known_GD)
-        glosses = [self._gloss(word) for word in place]
+        gloss_of = self.remember(set(place), known_GD)
+        glosses = [gloss_of[word] for word in place]
         return {
             "words": table,
             "mask": mask,
@@ -177,11 +181,15 @@ class Glosses:
             "shares": np.array([one.shares for one in glosses]),
         }
 
-    def remember(self, words: set[str], known_GD: NDArray[np.float32]) -> None:
-        """Find the glosses of words, many at a time."""
+    def remember(self, words: set[str], known_GD: NDArray[np.float32]) -> Mapping[str, Gloss]:
+        """Find the glosses of words, many at a time; what is returned has them all."""
         if len(self._gloss_of) > KNOWN_WORDS:
-            self._gloss_of.clear()
-        new, config = sorted(words - self._gloss_of.keys() - {NOTHING}), self.config
+            self._gloss_of = {}
+        gloss_of, config = self._gloss_of, self.config
+        if NOTHING in words and NOTHING not in gloss_of:
+            count = min(config.glosses, len(self.gloss_words))
+            gloss_of[NOTHING] = Gloss(0, np.zeros(count, np.int64), np.zeros(count, np.float32), 0.0, 0.0)
+        new = sorted(word for word in words if word not in gloss_of)
         for start in range(0, len(new), BATCH):
             some = new[start : start + BATCH]
             rows_NK, shares_NK, nearest_N = nearest(
@@ -195,7 +203,8 @@ class Glosses:
                     found = self._of_lexicon(*listed, len(rows))
                 else:
                     found = Gloss(0, rows, shares, sure, sure)
-                self._gloss_of[word] = found
+                gloss_of[word] = found
+        return gloss_of
 
     def unit(self, words: Sequence[str]) -> NDArray[np.float32]:
         """[N, D] vectors of unit length; their rounding makes glosses in training and in use the same."""
@@ -220,12 +229,6 @@ class Glosses:
         config, words, glosses = (said.pop(name) for name in ("config", "words", "glosses"))
         lexicon = said.pop("lexicon", {})
         return cls(GlossedTextConfig(**config), FrozenVectors(said), words, words[:glosses], lexicon)
-
-    def _gloss(self, word: str) -> Gloss:
-        if word == NOTHING:
-            count = min(self.config.glosses, len(self.gloss_words))
-            return Gloss(0, np.zeros(count, np.int64), np.zeros(count, np.float32), 0.0, 0.0)
-        return self._gloss_of[word]
 
     def _find(self, word: str) -> tuple[str, float] | None:
         """The word of the lexicon that this one is, or a form of, and the share of its letters that agree."""
