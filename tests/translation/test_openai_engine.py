@@ -124,6 +124,16 @@ def test_the_usual_ways_of_numbering_are_read() -> None:
         "Line 1: um\nLine 2: dois",
         "#1 um\n#2 dois",
         "1- um\n2- dois",
+        "1.) um\n2.) dois",
+        "1.- um\n2.- dois",
+        "1\\. um\n2\\. dois",
+        "1。um\n2。dois",
+        "***1.*** um\n***2.*** dois",
+        "1. um\n2. dois<|im_end|>",
+        "1. um\n2. dois</s>",
+        "1. 'um'\n2. 'dois'",
+        "1. A -> um\n2. B -> dois",
+        "1. um [a]\n2. dois [b]",
         "1\tum\n2\tdois",
         "1\ufe0f\u20e3 um\n2\ufe0f\u20e3 dois",
         "> 1. um\n> 2. dois",
@@ -193,6 +203,12 @@ def test_thoughts_without_an_end_are_no_answer() -> None:
         ('{"translation": "um cão"}', "um cão"),
         ("| 1 | um cão |", "um cão"),
         ("a dog -> um cão", "um cão"),
+        ("A dog = um cão", "um cão"),
+        ("um cão [a dog]", "um cão"),
+        ("a dog (um cão)", "um cão"),
+        ("um cão<|eot_id|>", "um cão"),
+        ("```um cão```", "um cão"),
+        ("'um cão'", "um cão"),
     ],
 )
 def test_a_line_alone_needs_no_number(answer: str, expected: str) -> None:
@@ -224,11 +240,29 @@ def test_a_line_alone_that_cannot_be_told_is_an_error(answer: str) -> None:
         ("1. …", "empty"),
         ("N/A", "empty"),
         ("1. null", "empty"),
+        ("None.", "empty"),
+        ("1. <unk>", "what stands for something"),
+        ("1. [untranslatable]", "what stands for something"),
+        ("Please provide the text to translate.", "a refusal"),
+        ("Could you please provide the text?", "a refusal"),
+        ("I don't have enough context.", "a refusal"),
+        ("It seems the line is missing.", "a refusal"),
+        ("すみません、翻訳できません。", "a refusal"),
+        ("Sure! um cão", "more than a translation"),
+        ("The translation is um cão", "more than a translation"),
+        ("um cão / um cachorro", "more than a translation"),
+        ("1. **um cão** - masculine", "more than a translation"),
+        ('1: "um cão",', "more than a translation"),
     ],
 )
 def test_what_is_no_translation_is_refused(answer: str, doubt: str) -> None:
     with pytest.raises(EngineError, match=f"the answer to line 1 is {doubt}"):
         read_answer(answer, ["a dog"])
+
+
+def test_one_label_before_every_line_is_a_doubt() -> None:
+    with pytest.raises(EngineError, match="calls every line 'pt'"):
+        read_answer("1. pt: um\n2. pt: dois", ["a", "b"])
 
 
 def test_signs_that_the_line_has_itself_are_no_doubt() -> None:
@@ -238,6 +272,10 @@ def test_signs_that_the_line_has_itself_are_no_doubt() -> None:
     # Words that only begin so: a Virgin, a city, a lament.
     for title in ("عذراء وطفل", "آسفي", "Lamento sobre Cristo", "Désolation"):
         assert read_answer(f"1. {title}", ["a painting"]) == [title]
+    assert read_answer("Translation bureau", ["Translation office"]) == ["Translation bureau"]
+    assert read_answer("1. cães / gatos", ["dogs / cats"]) == ["cães / gatos"]
+    assert read_answer("1. sinal: PARE\n2. sinal: SIGA", ["sign: STOP", "sign: GO"])[1] == "sinal: SIGA"
+    assert read_answer("1. [uma foto]", ["[a photo]"]) == ["[uma foto]"]
     assert read_answer("1. 1. Platz\n2. 2. Platz", ["1. place", "2. place"]) == ["1. Platz", "2. Platz"]
     with pytest.raises(EngineError, match="without its number"):
         read_answer("1. Platz", ["1. place"])

@@ -19,13 +19,16 @@ _THOUGHT = re.compile(
 )
 _FENCED = re.compile(r"^[ \t]*(```+|~~~+)[^\n`]*\n(.*?)^[ \t]*\1[ \t]*$", re.DOTALL | re.MULTILINE)
 _TAGGED = re.compile(r"<(/?)(?:answer|translations?|output|result|response|final)>", re.IGNORECASE)
+# Marks of templates that some servers leave at the end.
+_ENDS = re.compile(r"(?:\s*(?:<\|[\w-]+\|>|</s>|<eos>|<end_of_turn>))+\s*\Z", re.IGNORECASE)
 # Digits of any script. Not "1.5 m", "1:30 h" and "1.º", which are text.
 _NUMBERED = re.compile(
-    r"(?:[-*•>]\s+)*(?P<bold>\*\*|__)?(?:(?:line|no\.)\s*)?"
-    r"(?:(?P<plain>\d+)(?:\s*[.．:：](?![\dºª°])|\s*[.．]?[)）]|\s*、|\s*[-–—](?=\s)|\t|\ufe0f?\u20e3)"
+    r"(?:[-*•>]\s+)*(?P<bold>\*{2,3}|__)?(?:(?:line|no\.)\s*)?"
+    r"(?:(?P<plain>\d+)(?:\s*\\?[.．]?[)）]|\s*[.．]?[-–—](?=\s)|\s*\\?[.．:：。](?![\dºª°])|\s*、|\t"
+    r"|\ufe0f?\u20e3)"
     r"|[#№]\s*(?P<hash>\d+)(?:[.:：)）]|(?=\s))"
     r"|[(（\[【]\s*(?P<bracketed>\d+)\s*[)）\]】][.:、：]?)"
-    r"(?P<closed>\*\*|__)?\s*(?P<text>.*)",
+    r"(?P<closed>\*{2,3}|__)?\s*(?P<text>.*)",
     re.DOTALL | re.IGNORECASE,
 )
 _HEADING = re.compile(r"#{1,6}\s|(\*\*|__)[^*_]+\1$")
@@ -35,8 +38,8 @@ _BULLET = re.compile(r"[-*•]\s+")
 _LABEL = re.compile(r"\w{1,3}[)、]|[A-Za-z]\.\s|1[\s_ºª°]")
 # Beside white space, what editors and right-to-left scripts put at the edge of a line.
 _EDGE = " \t\v\f\u00a0\u3000\ufeff\u200b\u200e\u200f\u061c"
-_QUOTES = (('"', '"'), ("“", "”"), ("„", "“"), ("«", "»"), ("「", "」"), ("『", "』"), ("‘", "’"))
-_EMPHASIS = (("**", "**"), ("__", "__"), ("*", "*"), ("_", "_"), ("`", "`"))
+_QUOTES = (('"', '"'), ("“", "”"), ("„", "“"), ("«", "»"), ("「", "」"), ("『", "』"), ("‘", "’"), ("'", "'"))
+_EMPHASIS = (("```", "```"), ("**", "**"), ("__", "__"), ("*", "*"), ("_", "_"), ("`", "`"))
 _OPENING = tuple(opening for opening, _ in _QUOTES + _EMPHASIS)
 _AROUND = "".join({*"".join(map("".join, _QUOTES + _EMPHASIS)), *".!?。"})
 _OPENS = re.compile(rf"^[{_EDGE}]*[\[{{]", re.MULTILINE)
@@ -52,8 +55,19 @@ _REFUSAL = re.compile(
     r"|(?:Je suis )?[Dd]ésolée?,|Je ne peux pas (?:vous aid|aid|tradui|fourni)"
     r"|(?:Es t|T)ut mir leid|Entschuldigung,|Ich kann (?:\w+ )?(?:leider )?nicht (?:helf|übersetz)"
     r"|Извините,|К сожалению, я|Я не могу (?:помо|перев)|(?:عذرا|عذرًا|آسف|أعتذر)[،, ]|لا (?:أستطيع|يمكنني)"
-    r"|(?:非常|很)?抱歉|[对對]不起|我(?:无法|無法|不能)|申し訳|죄송"
+    r"|(?:非常|很)?抱歉|[对對]不起|我(?:无法|無法|不能)|申し訳|すみません|죄송"
+    r"|Please (?:provide|share|send)\b|(?:Could|Can) you (?:please )?(?:provide|share|send|clarif)"
+    r"|I (?:don['’]t|do not) (?:know\b|understand\b|have (?:enough|the)\b|see (?:any|the) (?:text|line))"
+    r"|There is no (?:text|translation) (?:to|provided|given)\b|No translation\b"
+    r"|It (?:seems|looks like|appears)(?: that)? (?:you|the (?:text|line|sentence|input))\b"
 )
+# What stands before a translation, or around it, where it should stand alone.
+_TALK = re.compile(
+    r"(?:Sure|Certainly|Of course|Absolutely|¡?Claro|Natürlich|Bien sûr)\s?[!,.:]\s|I would translate"
+    r"|Here(?:['’]s| is| are) (?:the|your|my) transl|(?:The )?[Tt]ranslat(?:ion|ed)\b"
+)
+_HELD = re.compile(r"\[[^\[\]]*\]|<[^<>]*>")
+_LABELLED = re.compile(r"([^:：]{1,20})[:：]\s")
 
 
 def read_answer(answer: str, lines: Sequence[str]) -> list[str]:
@@ -71,18 +85,34 @@ def read_answer(answer: str, lines: Sequence[str]) -> list[str]:
             said = said.replace("\\r", "").replace("\\n", "\n")
         found = _from_lines(said, lines)
     found = _bare(found, lines)
+    if label := _shared_label(found, lines):
+        raise EngineError(f"the answer calls every line {label!r}")
     for number, (text, line) in enumerate(zip(found, lines, strict=True), 1):
         if doubt := _doubt(text, line):
             raise EngineError(f"the answer to line {number} is {doubt}: {text[:60]!r}")
     return found
 
 
+def _shared_label(found: Sequence[str], lines: Sequence[str]) -> str | None:
+    """Find what stands with a colon before each of several translations, but not before their lines."""
+    labels = {label[1] if (label := _LABELLED.match(text)) else None for text in found}
+    own = all(map(_LABELLED.match, lines))
+    return labels.pop() if len(found) > 1 and len(labels) == 1 and not own else None
+
+
 def _doubt(text: str, line: str) -> str | None:
     """Say why a text is hardly a translation of a line; empty ones are for the job to judge."""
     if not text or not worded(line):
         return None
-    if not worded(text) or (text.lower() in _NOTHING and text.lower() != line.lower()):
+    if not worded(text) or (text.lower().strip(".") in _NOTHING and text.lower() != line.lower()):
         return "empty"
+    if _HELD.fullmatch(text) and not _HELD.fullmatch(line):
+        return "what stands for something"
+    if _TALK.match(text) and not _TALK.match(line):
+        return "more than a translation"
+    # Two translations, or one with a remark: nobody could tell which to keep.
+    if any(sign in text and sign not in line for sign in (" / ", "**", '",')):
+        return "more than a translation"
     if _REFUSAL.match(text) and not _REFUSAL.match(line):
         return "a refusal"
     # The number of the answer was that of the line itself: "1. place" became "1. Platz".
@@ -93,7 +123,7 @@ def _doubt(text: str, line: str) -> str | None:
 
 def _said(answer: str) -> str:
     """Cut away thoughts, and a code fence or a tag around the answer."""
-    text = _without_thoughts("\n".join(answer.splitlines()))
+    text = _ENDS.sub("", _without_thoughts("\n".join(answer.splitlines())))
     fenced = _FENCED.findall(text)
     # Of two blocks either may be the answer.
     if len(fenced) == 1:
@@ -241,7 +271,7 @@ def _alone(stripped: Sequence[str], places: Sequence[int], line: str) -> str | N
         text = _BULLET.sub("", text, count=1)
     # Something that the line does not have stands for a form which nobody can tell from the translation: a
     # label ("Translation: …"), a letter ("a) …"), a row of a table, a tag.
-    if text.startswith(line) and _ECHO.match(text, len(line)):
+    if _same(text[: len(line)], line) and _ECHO.match(text, len(line)):
         return text
     odd = text[:1] != line[:1] and not (
         text[:1].isalpha() or text[:1].isdecimal() or text[:1] in "(¿¡" + _AROUND
@@ -270,8 +300,16 @@ def _bare(found: list[str], lines: Sequence[str]) -> list[str]:
 def _without_echo(text: str, line: str) -> str:
     """Take away the line before an arrow, or in brackets behind."""
     start = len(text) - len(text.lstrip(_AROUND))
-    if text.startswith(line, start) and (echo := _ECHO.match(text, start + len(line))):
+    end = start + len(line)
+    if _same(text[start:end], line) and (echo := _ECHO.match(text, end)):
         return text[echo.end() :]
-    if text.endswith((")", "）")) and (at := max(text.rfind("("), text.rfind("（"))) > 0:
-        return text[:at].rstrip() if text[at + 1 : -1].strip(_AROUND) == line.strip(_AROUND) else text
+    if text.endswith((")", "）", "]")) and (at := max(map(text.rfind, "(（["))) > 0:
+        before, within = text[:at].rstrip(), text[at + 1 : -1]
+        for one, other in ((before, within), (within, before)):
+            if _same(other, line):
+                return one
     return text
+
+
+def _same(text: str, line: str) -> bool:
+    return text.strip(_AROUND).casefold() == line.strip(_AROUND).casefold()
