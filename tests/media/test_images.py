@@ -287,6 +287,58 @@ def test_a_tile_larger_than_the_limit_is_refused() -> None:
         open_image(image)
 
 
+def jpeg2000(size: tuple[int, int], mode: str = "RGB", tile: int | None = None, box: bool = True) -> bytes:
+    """A picture in one tile; with `tile`, its header says that it is cut into tiles so wide and high."""
+    content = io.BytesIO()
+    Image.new(mode, size).save(content, "JPEG2000", num_resolutions=1, no_jp2=not box)
+    found = bytearray(content.getvalue())
+    if tile is not None:
+        struct.pack_into(">II", found, found.index(b"\xff\x51") + 22, tile, tile)
+    return bytes(found)
+
+
+@pytest.mark.parametrize("box", [True, False])
+def test_a_jpeg_2000_in_more_tiles_than_any_picture_is_refused(tmp_path: Path, box: bool) -> None:
+    """Such a file of 700 bytes took 770 MB and three seconds."""
+    assert open_image(jpeg2000((80, 80), tile=1, box=box)).size == (80, 80)
+    bomb = jpeg2000((255, 255), tile=1, box=box)
+    (tmp_path / "bomb.jp2").write_bytes(bomb)
+    for source in (bomb, tmp_path / "bomb.jp2"):
+        with pytest.raises(ImageError, match=r"it has 195,075 tiles of components, more than 20,000"):
+            open_image(source)
+
+
+def test_what_takes_more_memory_to_decode_counts_for_more_pixels() -> None:
+    def opens(content: bytes, megapixels: float) -> bool:
+        try:
+            open_image(content, Decoding(max_megapixels=megapixels))
+        except ImageError as error:
+            assert "200x100 takes the memory of 0.0 megapixels" in str(error)
+            return False
+        return True
+
+    transparent = io.BytesIO()
+    Image.new("RGBA", (200, 100), (1, 2, 3, 4)).save(transparent, "WEBP", lossless=True)
+    # Of OpenJPEG five bytes a sample, and four of Pillow: 19 and 24 of 16 a pixel.
+    for content, weight in (
+        (jpeg2000((200, 100)), 19 / 16),
+        (jpeg2000((200, 100), "RGBA"), 24 / 16),
+        (jpeg2000((200, 100), "L"), 1.0),
+        (transparent.getvalue(), 21 / 16),
+    ):
+        assert opens(content, 0.02 * weight + 1e-4)
+        assert weight == 1.0 or not opens(content, 0.02 * weight - 1e-4)
+
+
+def test_transparency_is_laid_on_white_by_strips_as_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(0).integers(0, 256, (7, 5, 4), np.uint8)
+    image = Image.fromarray(values, "RGBA")
+    white = Image.new("RGB", image.size, "white")
+    white.paste(image, mask=image.getchannel("A"))
+    monkeypatch.setattr(images, "_STRIP", 10)
+    np.testing.assert_array_equal(np.asarray(open_image(image)), np.asarray(white))
+
+
 @pytest.mark.parametrize(("size", "left"), [((1, 6000), (1, 32)), ((6001, 2), (65, 2)), ((64, 2), (64, 2))])
 def test_the_ends_of_a_thin_image_are_cut_off(size: tuple[int, int], left: tuple[int, int]) -> None:
     image = Image.new("L", size)

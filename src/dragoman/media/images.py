@@ -33,7 +33,7 @@ class Decoding:
     """Limits and threads with which media of others are opened."""
 
     max_megapixels: float = 100.0
-    """Largest image, or frame of a video; larger ones are rejected. One of 100 takes 300 MB as RGB."""
+    """Largest image, or frame of a video; larger ones are rejected. One of 100 takes up to 1.6 GB."""
     workers: int | None = None
     """Threads that open and prepare images; by default one per core, at most 8."""
 
@@ -77,10 +77,16 @@ _MOST_SCANS = 100
 _SCAN = b"\xff\xda"
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 """Neither an FF of the compressed data, nor a restart within it."""
+_CODESTREAM = re.compile(b"\xff\x4f\xff\x51.{4}(.{34})", re.DOTALL)
+"""Beginning of JPEG 2000 (ISO 15444-1, A.5.1): size and origin of picture and tiles, and components."""
+_MOST_PARTS = 20_000
+"""Tiles of a JPEG 2000, times its components: each takes its decoder 4 kB before anything is decoded."""
+_TAKEN = 16
+"""Bytes a pixel that decoding takes at most, all copies together; what takes more counts for more pixels."""
 _LEAST_WIDTH = 8
 """Pixels that a row counts for at least: Pillow keeps an address and a whole word for each."""
 _STRIP = 1 << 22
-"""Pixels of deep grey that are converted at a time."""
+"""Pixels of deep grey, and of transparency, that are converted at a time."""
 _header = threading.Lock()
 
 
@@ -250,9 +256,9 @@ def _check_size(image: Image.Image, decoding: Decoding) -> None:
     if all(name in tags for name in _TILE):
         # A tile of TIFF is decoded whole, however little of it is seen.
         width, height = max(width, int(tags[_TILE[0]])), max(height, int(tags[_TILE[1]]))
-    pixels = max(width, _LEAST_WIDTH) * height
+    pixels = max(width, _LEAST_WIDTH) * height * max(1.0, _bytes(image) / _TAKEN)
     if pixels > decoding.max_megapixels * 1e6:
-        takes = "is" if width >= _LEAST_WIDTH else "takes the memory of"
+        takes = "is" if pixels == width * height else "takes the memory of"
         raise _RefusedError(
             f"{width}x{height} {takes} {pixels / 1e6:.1f} megapixels, more than the limit of "
             f"{decoding.max_megapixels:g} (a decompression bomb, or raise --max-megapixels)"
@@ -261,17 +267,41 @@ def _check_size(image: Image.Image, decoding: Decoding) -> None:
         raise _RefusedError(f"{width}x{height} holds no pixel")
 
 
+def _bytes(image: Image.Image) -> int:
+    """Bytes a pixel that the decoder of a format holds at once, with what Pillow makes of them."""
+    bands = len(image.getbands())
+    if image.format == "JPEG2000":
+        # Samples in words of four bytes, the same as they are in the file, and a word of Pillow's.
+        return bands * (6 if image.mode.startswith("I") else 5) + 4
+    # With transparency, copies that are turned and laid on white come while the canvases of these decoders
+    # are there.
+    return {"WEBP": 21, "AVIF": 17}.get(image.format or "", _TAKEN) if bands == 4 else _TAKEN
+
+
 def _check_pieces(image: Image.Image, source: Path | bytes) -> None:
     """Refuse a small file whose decoding would go on for hours."""
     tiles = getattr(image, "tile", ())
     if image.format == "TIFF" and len(tiles) > _MOST_TILES:
         raise _RefusedError(f"its pixels lie in {len(tiles):,} pieces, more than {_MOST_TILES:,}")
+    if image.format == "JPEG2000":
+        content = source if isinstance(source, bytes) else source.read_bytes()
+        if (parts := max(map(_parts, _CODESTREAM.findall(content)), default=0)) > _MOST_PARTS:
+            raise _RefusedError(f"it has {parts:,} tiles of components, more than {_MOST_PARTS:,}")
     if image.format in ("JPEG", "MPO"):
         content = source if isinstance(source, bytes) else source.read_bytes()
         # Counted whole first, which is quick, and where it matters without what lies behind the picture: the
         # films of telephones hold these bytes by chance.
         if content.count(_SCAN) > _MOST_SCANS and (scans := _scans(content)) > _MOST_SCANS:
             raise _RefusedError(f"it is drawn in {scans:,} passes, more than {_MOST_SCANS}")
+
+
+def _parts(sizes: bytes) -> int:
+    """Count the tiles of a JPEG 2000, each component apart."""
+    found: tuple[int, ...] = struct.unpack(">8IH", sizes)
+    right, bottom, _, _, width, height, left, top, components = found
+    if not width or not height:
+        return 0
+    return max(0, -(-(right - left) // width)) * max(0, -(-(bottom - top) // height)) * components
 
 
 def _scans(jpeg: bytes) -> int:
@@ -337,26 +367,30 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         return _stretched(image)
     # What lies under transparent pixels is anything, often black; on white it looks as on a page.
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGB", rgba.size, "white")
-        white.paste(rgba, mask=rgba.getchannel("A"))
-        return white
+        return _on_white(image)
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _strips(image: Image.Image) -> Iterator[tuple[int, NDArray[Any]]]:
-    """Yield the first row of each strip of an image, and its values."""
+def _strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """Yield the first row of each strip of an image, and the strip."""
     rows = max(_STRIP // image.width, 1)
     for top in range(0, image.height, rows):
-        bottom = min(top + rows, image.height)
-        yield top, np.asarray(image.crop((0, top, image.width, bottom)))
+        yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    found = Image.new("RGB", image.size, "white")
+    for top, strip in _strips(image):
+        rgba = strip.convert("RGBA")
+        found.paste(rgba, (0, top), mask=rgba.getchannel("A"))
+    return found
 
 
 def _by_strips(image: Image.Image, convert: Callable[[NDArray[Any]], NDArray[np.uint8]]) -> Image.Image:
     # Whole, a picture of floats would take eight bytes a pixel in each of several copies.
     found = Image.new("RGB", image.size)
-    for top, values in _strips(image):
-        found.paste(Image.fromarray(convert(values)).convert("RGB"), (0, top))
+    for top, strip in _strips(image):
+        found.paste(Image.fromarray(convert(np.asarray(strip))).convert("RGB"), (0, top))
     return found
 
 
@@ -364,7 +398,9 @@ def _stretched(image: Image.Image) -> Image.Image:
     def finite(values: NDArray[Any]) -> NDArray[np.float64]:
         return np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)
 
-    bounds = [(values.min(), values.max()) for values in (finite(strip) for _, strip in _strips(image))]
+    bounds = [
+        (values.min(), values.max()) for values in (finite(np.asarray(strip)) for _, strip in _strips(image))
+    ]
     low, high = min(low for low, _ in bounds), max(high for _, high in bounds)
     scale = 255 / (high - low) if high > low else 0.0
     return _by_strips(image, lambda strip: ((finite(strip) - low) * scale).round().astype(np.uint8))
