@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import stat
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from starlette.testclient import TestClient
 
 from dragoman.cli import dragoman
 from dragoman.errors import UserError
-from dragoman.index.folder import open_generation, read_info
+from dragoman.index.folder import open_generation, read_info, write_info
 from dragoman.records import Entry
 from dragoman.service.access import KeyFile, new_key
 from dragoman.service.run import is_loopback
@@ -224,6 +225,30 @@ def test_an_index_of_others_gives_nothing_outside_its_media_folder(
     allowed = given(service(own_shelf, media_root=(str(elsewhere),)))
     # Searcher.media_file follows neither `..` nor links out of the folder of the index.
     assert allowed == ["absolute", "beside", "own", "own, absolute"]
+
+
+@pytest.mark.parametrize("media", ["/", "//", "/tmp/..", ".", "", ".."])
+def test_an_index_that_calls_the_whole_disk_its_media_folder_gives_nothing_of_it(
+    service: Callable[..., TestClient],
+    own_shelf: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    media: str,
+) -> None:
+    photo = tmp_path / "photos" / "000.jpg"
+    monkeypatch.chdir(photo.parent)
+    info = dataclasses.replace(read_info(own_shelf), media=media)
+    write_info(info)
+    paths = {"absolute": str(photo), "relative": str(photo.relative_to("/")), "own": "000.jpg"}
+    with open_generation(info) as store:
+        entries = [Entry(item_id=name, path=path) for name, path in paths.items()]
+        store.add(entries, np.tile(np.eye(1, WIDTH, dtype=np.float32), (len(entries), 1)))
+    client = service(own_shelf)
+    for name in (*paths, "000.jpg"):
+        for of in ("media", "thumbnail"):
+            assert client.get(f"/v1/items/{name}/{of}").status_code == 404
+    allowed = service(own_shelf, media_root=(str(photo.parent),))
+    assert allowed.get("/v1/items/absolute/media").status_code == 200
 
 
 def test_every_answer_carries_its_id_and_the_headers_of_a_careful_page(client: TestClient) -> None:

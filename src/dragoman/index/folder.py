@@ -75,6 +75,18 @@ class IndexInfo:
         """Folder of the files of the store."""
         return self.folder / "generations" / self.generation
 
+    @property
+    def media_root(self) -> Path | None:
+        """Folder of the media, from which files may be given; None where the index names none, or none that
+        this computer could have indexed.
+
+        An index of others may name a relative one, which would be another wherever a program is started, or
+        the whole disk.
+        """
+        root = Path(self.media or "")
+        whole = root.resolve()
+        return root if root.is_absolute() and whole != whole.parent else None
+
 
 _HINTS = {name: hint for name, hint in get_type_hints(IndexInfo).items() if name != "folder"}
 

@@ -107,12 +107,11 @@ class Searcher:
             return None
         if Path(entry.path).is_absolute():
             return Path(entry.path)
-        media = self.info.media
-        if media is None:
-            return None
         # Links are followed before the comparison: the service sends these files to strangers.
         try:
-            root = Path(media).resolve()
+            if (media := self.info.media_root) is None:
+                return None
+            root = media.resolve()
             file = (root / entry.path).resolve()
         except (OSError, RuntimeError):  # a link to itself
             return None

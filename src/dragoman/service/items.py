@@ -331,10 +331,10 @@ def _given(state: State, collection: Collection, entry: Entry) -> Path | None:
     if found is None:
         return None
     try:
-        file = found.resolve()
+        file, media = found.resolve(), info.media_root
     except (OSError, RuntimeError):  # a link to itself
         return None
-    roots = [info.folder / UPLOADS, *state.media_roots, *([Path(info.media)] if info.media else [])]
+    roots = [info.folder / UPLOADS, *state.media_roots, *([media] if media else [])]
     if any(file.is_relative_to(root.resolve()) for root in roots):
         return file
     log.warning("%s of %s lies in no folder of --media-root: not given", entry.item_id, collection.name)
