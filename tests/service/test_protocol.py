@@ -130,6 +130,43 @@ def test_a_length_that_is_stated_in_two_ways_is_refused_and_the_connection_close
     assert b"The request states its length in two ways." in answer.content
 
 
+def test_an_address_may_be_written_whole_and_then_names_the_host(tmp_path: Path) -> None:
+    def asked(target: str, host: str) -> int:
+        head = f"GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+        return send("127.0.0.1", port, head.encode()).status
+
+    with threaded(shelf=make_shelf(tmp_path, items=12)) as start:
+        url, _ = start()
+        port = int(url.rstrip("/").rpartition(":")[2])
+        assert asked("http://localhost/v1/items/004.jpg/media?collection=shelf", "evil.example") == 200
+        assert asked(f"HTTP://127.0.0.1:{port}", "127.0.0.1") == 200
+        assert asked("http://evil.example/healthz", "127.0.0.1") == 421
+        assert asked("http://localhost/nothing", "127.0.0.1") == 404
+
+
+def test_an_address_whose_bytes_are_no_text_is_refused(
+    service: Callable[..., TestClient], shelf: Path
+) -> None:
+    client, photo = service(allow_writes=True), shelf.parent / "photos" / "000.jpg"
+    for one in ("%FF", "a%C3/media"):
+        answer = client.get(f"/v1/items/{one}")
+        said = "There is no such address: its bytes are not UTF-8."
+        assert (answer.status_code, answer.json()["detail"]) == (404, said)
+    # Under this id all of these were one item.
+    assert client.put("/v1/items/%FF", files={"image": photo.read_bytes()}).status_code == 404
+    assert client.get("/v1/items/%EF%BF%BD").json()["detail"] == "There is no such item."
+    answer = client.get("/v1/items?filter=a%3D%FE")
+    said = "The parameters of the address are not UTF-8."
+    assert (answer.status_code, answer.json()["detail"]) == (422, said)
+
+
+@pytest.mark.parametrize(("coding", "status"), [("gzip", 415), ("br", 415), ("x, y", 415), ("Identity", 200)])
+def test_a_body_that_is_packed_is_refused(client: TestClient, coding: str, status: int) -> None:
+    answer = client.post("/v1/search", json={"text": "a car"}, headers={"content-encoding": coding})
+    assert answer.status_code == status
+    assert status == 200 or answer.headers["accept-encoding"] == "identity"
+
+
 @pytest.mark.parametrize(
     ("query", "name"),
     [

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import unquote_to_bytes
 
 import anyio
 from fastapi import Depends, FastAPI, Request
@@ -28,7 +29,7 @@ from dragoman.service.collection import State
 from dragoman.service.config import ServiceSettings
 from dragoman.service.layers import Edge, Guard, Limits
 from dragoman.service.metrics import Metrics, Observed
-from dragoman.service.problems import Problem, install_handlers
+from dragoman.service.problems import Problem, install_handlers, path_sent
 from dragoman.service.threads import Slots, in_thread
 from dragoman.service.thumbnails import FORMATS, Thumbnails
 
@@ -169,10 +170,16 @@ async def _warm(state: State) -> None:
 
 
 async def require_address(request: Request) -> None:
-    """Raise Problem 422 for a parameter of the address that counts for nothing: misspelt, or given twice."""
+    """Raise Problem 422 for a parameter of the address that counts for nothing: misspelt, given twice, or no
+    text; and 404 for a path that is none."""
     route = request.scope["route"]
     if not route.path.startswith("/v1/"):
         return  # the page keeps its own state in its address
+    # The framework puts one sign in the place of all stray bytes, so that two ids would become one.
+    if not _is_text(path_sent(request).encode("latin-1")):
+        raise Problem(404, "There is no such address: its bytes are not UTF-8.")
+    if not _is_text(request.scope["query_string"]):
+        raise Problem(422, "The parameters of the address are not UTF-8.")
     if request.method in ("PUT", "DELETE"):
         items.check_whole(request)
     known = {one.alias for one in route.dependant.query_params}
@@ -182,6 +189,14 @@ async def require_address(request: Request) -> None:
             raise Problem(422, f"There is no parameter {name[:100]!r}. {takes}")
         if count > 1:
             raise Problem(422, f"The parameter {name} is given twice.")
+
+
+def _is_text(encoded: bytes) -> bool:
+    try:
+        unquote_to_bytes(encoded).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _add(app: FastAPI, route: Route) -> None:

@@ -146,6 +146,11 @@ class Body(NamedTuple, Generic[Model]):
 
 async def read(request: Request, model: type[Model]) -> Body[Model]:
     """The body as `model`. Raises Problem: 400 for what cannot be read, 415, 422 for what does not fit."""
+    # Unpacked, a small body could be of any size.
+    coding = request.headers.get("content-encoding", "identity").strip().lower()
+    if coding not in ("", "identity"):
+        said = f"The body is packed as {coding[:40]!r}. Send it as it is, without Content-Encoding."
+        raise Problem(415, said, headers={"accept-encoding": "identity"})
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type == "application/json":
         content = await request.body()

@@ -8,7 +8,7 @@ import re
 import uuid
 from collections.abc import Collection
 from http import HTTPStatus
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from h11 import LocalProtocolError
 from starlette.datastructures import Headers, MutableHeaders
@@ -110,6 +110,7 @@ class Limits:
 
 log = logging.getLogger(__name__)
 
+_WHOLE = re.compile(rb"https?://(?P<host>[^/@]+)(?P<path>/.*)?", re.IGNORECASE | re.DOTALL)
 _SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # The page loads nothing from another host and has no inline script; an original that was uploaded is
 # shown in a sandbox, so that a script in it cannot act for the page's origin.
@@ -145,6 +146,7 @@ class Edge:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        scope = _in_origin_form(scope)
         headers = Headers(scope=scope)
         scope[REQUEST_ID] = _request_id(headers)
         begun, replaced = False, False
@@ -220,6 +222,18 @@ DETAILS = {
     400: "The request is not understood.",
     416: "The range lies outside of the file, whose size Content-Range tells.",
 }
+
+
+def _in_origin_form(scope: Scope) -> Scope:
+    """Read an address that is written whole, with scheme and host, as proxies send it: what it says of the
+    host counts more than the header (RFC 9112, section 3.2.2)."""
+    found = _WHOLE.fullmatch(scope.get("raw_path") or b"")
+    if found is None:
+        return scope
+    path = found["path"] or b"/"
+    headers = [(name, value) for name, value in scope["headers"] if name != b"host"]
+    headers.append((b"host", found["host"]))
+    return {**scope, "raw_path": path, "path": unquote(path.decode("ascii")), "headers": headers}
 
 
 def _request_id(headers: Headers) -> str:
