@@ -47,6 +47,8 @@ def test_what_cannot_be_seen_is_taken_away(text: str, seen: str) -> None:
         ("ｲﾇ ｶﾞ", "イヌ ガ"),
         ("ﻛﻠﺐ", "كلب"),
         ("ⓓⓞⓖ", "dog"),
+        ("ᵈᵒᵍ", "dog"),
+        ("Waſſer, le 1ᵉʳ mai", "Wasser, le 1er mai"),
         # Ordinary in their languages, and known to models.
         ("Ｔシャツを着た人", "Ｔシャツを着た人"),
         ("，你好！", "，你好！"),

@@ -23,8 +23,10 @@ _SOME = re.compile(f"{_INVISIBLE.pattern}|{_PRESENTED.pattern}|{_JOINED.pattern}
 # to Myanmar, Khmer and Mongolian, and the Indic ones beyond.
 _JOINING = re.compile("[\u0600-\u109f\u1780-\u18af\ua800-\uabff\U00011000-\U00011fff]")
 # Forms of letters, digits and kana that stand for others: letterlike and Roman ones, circled letters,
-# radicals, ligatures, Arabic in its shapes, full and half width, mathematical alphabets, enclosed letters.
+# radicals, ligatures, Arabic in its shapes, full and half width, mathematical alphabets, enclosed letters;
+# the long s of old prints, and raised letters (1ᵉʳ).
 _FORMS = (
+    "\u017f\u02b0-\u02b8\u1d2c-\u1d6a\u1d78\u1d9b-\u1dbf\u2071\u207f\u2090-\u209c"
     "\u210a-\u2115\u2119-\u211d\u2124\u2128\u212c-\u2134\u2139\u213c-\u213f\u2145-\u2149\u2160-\u217f"
     "\u24b6-\u24e9\u2f00-\u2fd5\ufb00-\ufb4f\ufb50-\ufdfb\ufe70-\ufefc\uff10-\uff19\uff21-\uff3a\uff41-\uff5a"
     "\uff66-\uff9f\uffa1-\uffdc\U0001d400-\U0001d7ff\U0001ee00-\U0001eeff\U0001f130-\U0001f149\U0001fbf0-\U0001fbf9"
