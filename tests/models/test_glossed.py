@@ -21,6 +21,7 @@ from dragoman.models.text import glosses
 from dragoman.models.text.contract import Material
 from dragoman.models.text.glossed import GlossedText
 from dragoman.models.text.glosses import GlossedTextConfig, nearest
+from dragoman.models.text.vectors import FrozenVectors
 
 DIRECTIONS = {
     "dog": (1.0, 0.0, 0.0),
@@ -292,3 +293,20 @@ def test_the_real_encoder_glosses_words_of_other_languages() -> None:
         ["两个", "孩子", "踢", "足球"],
         ["a", "dog", "running"],
     ]
+
+
+def test_words_are_read_by_the_encoders_own_half_of_a_vector() -> None:
+    said = {"path": "table", "fingerprint": "1", "width": 6, "reading": {"pool": "own+mean"}}
+    frozen = FrozenVectors(said)
+    assert (frozen.own_width, FrozenVectors({**said, "reading": {"pool": "own"}}).own_width) == (3, 6)
+    # The second half of every vector says the contrary, and louder.
+    table = {word: (*own, *(-9 * np.array(own))) for word, own in DIRECTIONS.items()}
+    frozen.vectors = lambda texts: np.array([table[text] for text in texts], np.float32)  # type: ignore[method-assign]
+    frozen.side = Side()
+    config = GlossedTextConfig(features="use", glosses=1)
+    reader = glosses.Glosses(config, frozen, ["dog", "cat"], ["dog", "cat"])
+    known_GD = reader.unit(["dog", "cat"])
+    assert known_GD.shape == (2, 3)
+    reader.remember({"cão", "gato"}, known_GD)
+    found = reader.prepare(["cão gato"], known_GD)
+    assert found["rows"].ravel().tolist() == [0, 1]

@@ -7,7 +7,7 @@ the words that a translation engine writes leave no trace of their own. Words of
 does not know are read by a lexicon, or by that of its words which begins alike.
 
 T texts, L words of the longest text, U different words of the batch, K glosses of a word, V source words,
-G source words that are glosses, H width, D width of the encoder's vectors. How words are read is in
+G source words that are glosses, H width, D width of the encoder's own vectors. How words are read is in
 `glosses.py`.
 """
 
@@ -47,7 +47,7 @@ class GlossedText(TextEncoder):
         )
         self.source_words, self.gloss_words = reader.source_words, reader.gloss_words
         self.register_buffer(
-            "gloss_vectors", torch.zeros(len(self.gloss_words), reader.frozen.width, dtype=torch.float16)
+            "gloss_vectors", torch.zeros(len(self.gloss_words), reader.frozen.own_width, dtype=torch.float16)
         )
         self.own = nn.Embedding(len(self.source_words) + 1, self.width, padding_idx=0)
         self.glosses = nn.Embedding(len(self.gloss_words), self.width)

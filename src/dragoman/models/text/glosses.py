@@ -4,7 +4,7 @@ Words of languages that the sentence encoder does not know are read by a lexicon
 which begins alike.
 
 T texts, L words of the longest text, U different words of the batch, K glosses of a word, V source words,
-G source words that are glosses, D width of the encoder's vectors.
+G source words that are glosses, D width of the encoder's own vectors.
 """
 
 from __future__ import annotations
@@ -209,7 +209,7 @@ class Glosses:
     def unit(self, words: Sequence[str]) -> NDArray[np.float32]:
         """[N, D] vectors of unit length; their rounding makes glosses in training and in use the same."""
         found = [self.frozen.vectors(words[start : start + BATCH]) for start in range(0, len(words), BATCH)]
-        vectors = np.concatenate(found)
+        vectors = np.concatenate(found)[:, : self.frozen.own_width]
         unit: NDArray[np.float32] = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
         return unit.astype(np.float16).astype(np.float32)
 

@@ -57,6 +57,9 @@ class FrozenVectors:
         without a vector there are errors."""
         self.made_by = dict(made_by)
         self.width = int(made_by["width"])
+        # The second half knows more of a text, and less of which texts of two languages mean the same.
+        self.own_width = self.width // 2 if made_by["reading"].get("pool") == "own+mean" else self.width
+        """Width of the encoder's own vector, with which these vectors begin."""
         self._kept, self._asked = kept, kept is None
         self._other: FrozenVectors | None = None
 
