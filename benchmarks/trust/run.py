@@ -6,8 +6,8 @@ DATA is a folder with `captions.jsonl.gz` (en captions, machine translations and
 `translation_pairs.jsonl.gz` (which human Portuguese caption translates which English one) and `features/`.
 The human translations judge only: nothing is fitted to them. Back-translations of damaged captions and the
 bridge from Spanish are made by Apertium (apt-get install apertium apertium-eng-spa apertium-es-pt), the list
-of words is Debian's wbrazilian. `--model` names a run of `dragoman train` on the same captions, for the
-signals of a model.
+of words is Debian's wbrazilian, the sentence encoder is `use` (pip install 'dragoman[use]'). `--model` names
+a run of `dragoman train` on the same captions, for the signals of a model.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from scipy.stats import ConstantInputWarning, rankdata, spearmanr
 
 from dragoman.corpus.corpus import Corpus
+from dragoman.features.texts import KeptTexts, extract_texts
 from dragoman.folders import versions, write_text
 from dragoman.pipelines.computer import commit, computer
 from dragoman.trust import Bridge, score_trust
@@ -47,17 +47,21 @@ from dragoman.trust.signals import round_trip
 ENGINE = "apertium:eng-spa|es-pt"
 BACK = "apertium:pt-es|spa-eng"
 OTHER = "nllb-200-3.3B"
+ENCODER = "use"
 BRIDGE = Bridge(source="es", target="pt", engine="apertium:es-pt")
 MIX = NoiseSettings().kinds
 RATES = (0.1, 0.2, 0.4, 0.6)
 
 AGREE, WORDS, MODEL = {"agreement", "expected"}, {"known"}, {"image", "meaning"}
+SENTENCES = {"sem", "margin", "geometry"}
 VARIANTS: dict[str, set[str]] = {
-    "trust": AGREE | WORDS | MODEL,
-    "trust, with words": AGREE | MODEL,
-    "trust, with a bridge": WORDS | MODEL,
-    "trust, with both": MODEL,
-    "trust, with both and a model": set(),
+    "trust": AGREE | WORDS | MODEL | SENTENCES,
+    "trust, with words": AGREE | MODEL | SENTENCES,
+    "trust, with a bridge": WORDS | MODEL | SENTENCES,
+    "trust, with both": MODEL | SENTENCES,
+    "trust, with both and a model": SENTENCES,
+    "trust, with sentences": AGREE | WORDS | MODEL,
+    "trust, with both and sentences": MODEL,
 }
 """Signals that each form of trust does without."""
 
@@ -143,23 +147,27 @@ def build(data: Path, home: Path) -> Path:
             other = (row["role"], row["lang"], row.get("engine")) == ("mt", "es", OTHER)
             if forth or back or other or (row["role"], row["lang"]) == ("human", "en"):
                 kept.write(line)
-    corpus = home / "corpus"
+    return built(home / "captions.jsonl", data, home / "corpus")
+
+
+def built(captions: Path, data: Path, corpus: Path) -> Path:
+    """The corpus of a file of captions, with the vectors of the photos."""
     features = ["--features", str(data / "features" / "mobilenet_v2.npy"), "--feature-ids"]
-    command = ["dragoman", "corpus", "jsonl", str(home / "captions.jsonl"), "--out", str(corpus)]
+    command = ["dragoman", "corpus", "jsonl", str(captions), "--out", str(corpus)]
     command += [*features, str(data / "features" / "ids.txt")]
     subprocess.run(command, check=True, stdout=sys.stderr)
     return corpus
 
 
-def some_items(folder: Path, count: int, out: Path) -> Path:
-    """A copy that holds the captions of `count` items, drawn by a hash of their ids."""
-    plant_noise(folder, out, languages=["pt"], config=NoiseSettings(rate=0), back="keep")
-    corpus = Corpus.open(out)
-    drawn = sorted(corpus.items["item_id"].to_pylist(), key=lambda i: hashlib.sha256(i.encode()).digest())
-    chosen = pa.array(drawn[:count])
-    pq.write_table(corpus.items.filter(pc.is_in(corpus.items["item_id"], chosen)), out / "items.parquet")
-    corpus.replace_captions(corpus.captions.filter(pc.is_in(corpus.captions["item_id"], chosen)))
-    return out
+def some_items(home: Path, data: Path, count: int) -> Path:
+    """A corpus of the captions of `count` items, drawn by a hash of their ids."""
+    with (home / "captions.jsonl").open(encoding="utf-8", newline="\n") as lines:
+        rows = list(lines)
+    item_of = {row: json.loads(row)["item_id"] for row in rows}
+    drawn = sorted(set(item_of.values()), key=lambda i: hashlib.sha256(i.encode()).digest())
+    chosen = set(drawn[:count])
+    (home / "fewer.jsonl").write_text("".join(row for row in rows if item_of[row] in chosen), "utf-8")
+    return built(home / "fewer.jsonl", data, home / "fewer")
 
 
 def for_scoring(folder: Path) -> None:
@@ -170,6 +178,12 @@ def for_scoring(folder: Path) -> None:
     corpus.replace_captions(corpus.captions.filter(pc.invert(pc.fill_null(served, False))))
 
 
+def kept(corpus: Path) -> KeptTexts:
+    """Vectors of all captions of a corpus."""
+    extract_texts(corpus, encoder=ENCODER)
+    return KeptTexts(Corpus.open(corpus).features(ENCODER))
+
+
 def detection(
     corpus: Path, home: Path, seed: int, rates: Sequence[float], model: Any, **aids: Any
 ) -> Iterator[Result]:
@@ -178,7 +192,8 @@ def detection(
         config = NoiseSettings(rate=run.rate, kinds=run.kinds, seed=seed)
         noise = plant_noise(corpus, noisy, languages=["pt"], config=config, back=run.back)
         for_scoring(noisy)
-        table = portuguese(score_trust(noisy, langid=run.langid, model=model if run.model else None, **aids))
+        judge = model if run.model else None
+        table = portuguese(score_trust(noisy, langid=run.langid, model=judge, kept=kept(noisy), **aids))
         damaged = pc.is_in(table["caption_id"], noise["caption_id"].combine_chunks()).to_numpy()
         print(f"{run.title} {run.rate}: {len(noise)} of {len(table)} damaged", file=sys.stderr)
         scores = {name: auc(score, damaged) for name, score in judges(table).items()}
@@ -312,14 +327,15 @@ def main() -> None:
         from dragoman import Retriever
 
         model = Retriever.load(arguments.model)
-    aids: dict[str, Any] = {"words": {"pt": arguments.words}, "bridges": [BRIDGE], "model": model}
+    aids: dict[str, Any] = {"words": {"pt": arguments.words}, "bridges": [BRIDGE]}
     with tempfile.TemporaryDirectory() as home:
         corpus = build(arguments.data, Path(home))
-        fewer = some_items(corpus, arguments.items, Path(home) / "fewer")
-        results = list(detection(fewer, Path(home), arguments.seed, RATES, **aids))
+        fewer = some_items(Path(home), arguments.data, arguments.items)
+        results = list(detection(fewer, Path(home), arguments.seed, RATES, model, **aids))
         for_scoring(corpus)
+        vectors = kept(corpus)
         start = time.process_time()
-        table = portuguese(score_trust(corpus, **aids))
+        table = portuguese(score_trust(corpus, model=model, kept=vectors, **aids))
         speed = len(table) / (time.process_time() - start)
         rows, true, held = true_quality(arguments.data, corpus, table)
         scores = judges(table)

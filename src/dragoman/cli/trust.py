@@ -32,6 +32,12 @@ if TYPE_CHECKING:
 @click.option(
     "--model", metavar="RUN", help="Also ask a trained model (dragoman train) whether text and picture fit."
 )
+@click.option(
+    "--sentences",
+    metavar="NAME",
+    help="Also ask a sentence encoder, by the vectors it made (dragoman features --texts), whether both mean "
+    "the same.",
+)
 @click.option("--worst", type=click.IntRange(min=0), default=0, help="Print the N worst lines per language.")
 def command(
     corpus: Path,
@@ -39,6 +45,7 @@ def command(
     words: tuple[str, ...],
     bridges: tuple[str, ...],
     model: str | None,
+    sentences: str | None,
     worst: int,
 ) -> None:
     """Score every machine caption in 0..1 and report the worst.
@@ -50,12 +57,19 @@ def command(
     dragoman trust corpus/ --langid --worst 5
     dragoman trust corpus/ --words pt=/usr/share/dict/brazilian --bridge es,pt=apertium:es-pt
     dragoman trust corpus/ --model run/
+    dragoman trust corpus/ --sentences use
     """
     from dragoman.pages.trust import write_trust_page
     from dragoman.settings import pairs
     from dragoman.trust.report import summary_lines, worst_lines
     from dragoman.trust.score import score_trust
 
+    kept = None
+    if sentences is not None:
+        from dragoman.corpus.corpus import Corpus
+        from dragoman.features.texts import KeptTexts
+
+        kept = KeptTexts(Corpus.open(corpus).features(sentences))
     retriever = None
     if model is not None:
         from dragoman import Retriever
@@ -67,6 +81,7 @@ def command(
         words=dict(pairs(words, "--words", "LANG=FILE", "pt=words.txt", empty=False)),
         bridges=[_bridge(option) for option in bridges],
         model=retriever,
+        kept=kept,
     )
     report = write_trust_page(corpus / "trust" / "report.html", table)
     for line in summary_lines(table):

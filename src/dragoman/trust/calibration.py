@@ -28,6 +28,9 @@ GOOD: dict[str, Good] = {
     "order": "high",
     "image": "high",
     "meaning": "high",
+    "sem": "high",
+    "margin": "high",
+    "geometry": "high",
 }
 """The signals in column order, and which values speak for a caption."""
 
@@ -35,12 +38,13 @@ LEARNT = ("explained", "supported", "order")
 """Signals learnt from the captions of one engine: their level depends on how much it wrote, so they are
 compared within the engine only."""
 
-QUALITY = {"agreement": 2.0, "expected": 1.0, "recovered": 1.0, "known": 1.0}
+QUALITY = {"agreement": 2.0, "expected": 1.0, "recovered": 1.0, "known": 1.0, "margin": 0.5}
 """Signals that say how well a sound caption is translated, and how often each counts. Agreement counts twice:
-it alone has seen another translation."""
-NO_ALARM = ("recovered", "expected")
-"""Signals that never raise an alarm: `recovered` would repeat that of `round_trip`, and `expected` knows
-words only."""
+it alone has seen another translation; `margin` by half, as it knows what is meant and not which word people
+choose."""
+NO_ALARM = ("recovered", "expected", "sem", "geometry")
+"""Signals that never raise an alarm: `recovered` would repeat that of `round_trip`, `sem` and `geometry` that
+of `margin`, and `expected` knows words only."""
 
 WEIGHT = 5.0
 """Worth of one standard deviation of a quality signal, in squared deviations of alarm."""

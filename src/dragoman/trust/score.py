@@ -32,16 +32,17 @@ from dragoman.folders import (
     sole_writer,
     write_sealed,
 )
+from dragoman.models.text.vectors import KeptVectors
 from dragoman.retrievers.base import Model
 from dragoman.trust import signals
 from dragoman.trust.aids import Aids, ModelSignals
 from dragoman.trust.calibration import FAILED, GOOD, LEARNT, failure, trust_of
 from dragoman.trust.evidence import Bridge, Translation, translations
-from dragoman.trust.signals_learnt import expected, explained, order
+from dragoman.trust.signals_learnt import expected, explained, order, sentences
 
 # The page is written after the manifest, from the table.
 TRUST = Format("dragoman-trust", 1, "dragoman trust CORPUS", apart=("parts/*", "report.html"))
-METHOD = 6
+METHOD = 7
 """Raised whenever the same texts would get other scores."""
 BATCH = 5_000
 """Captions after which the work is kept: a kill loses at most this many."""
@@ -61,6 +62,7 @@ PAIRWISE = (
     "image",
     "meaning",
 )
+SENTENCES = ("sem", "margin", "geometry")
 SIGNALS = tuple(GOOD)
 DESCRIBED = ("caption_id", "lang", "engine", "source", "text", "back")
 TABLE = pa.schema(
@@ -83,6 +85,7 @@ def score_trust(
     words: Mapping[str, str | Path] | None = None,
     bridges: Sequence[Bridge] = (),
     model: Model | None = None,
+    kept: KeptVectors | None = None,
     cache: str | Path | None = None,
 ) -> pa.Table:
     """Score the machine captions of a corpus and return the table of `trust/signals.parquet`.
@@ -92,8 +95,9 @@ def score_trust(
     language gets the higher trust (`calibration.trust_of`). `langid` adds the signal `language`
     (extra langid), `words` (language to a file with one word a line) the signal `known`; `bridges` bring
     captions of related languages into `agreement`, through the translation cache; a trained `model`
-    (`dragoman.Retriever`) adds `image` and `meaning`. A run that was killed goes on where it was; the result
-    is the same. Raises UserError where nothing is to score.
+    (`dragoman.Retriever`) adds `image` and `meaning`, and the vectors that a sentence encoder made of the
+    captions and that were `kept` (`features.texts.KeptTexts`) add `sem`, `margin` and `geometry`. A run that
+    was killed goes on where it was; the result is the same. Raises UserError where nothing is to score.
     """
     corpus = Corpus.open(folder)
     with sole_writer(corpus.folder):
@@ -106,10 +110,10 @@ def score_trust(
         aids = Aids(found, langid, words or {}, ModelSignals(model, corpus) if model else None)
         home = corpus.folder / "trust"
         remove_torn(home)
-        key = _key(found, aids.settings)
+        key = _key(found, aids.settings if kept is None else f"{aids.settings} {kept.made_by}")
         table = _finished(home, key)
         if table is None:
-            table = _score(found, home / "parts", aids)
+            table = _score(found, home / "parts", aids, kept)
             _write(home, table, key)
         # In this order: a kill after the table is there loses nothing, and the column is set by the next run.
         shutil.rmtree(home / "parts", ignore_errors=True)
@@ -117,7 +121,7 @@ def score_trust(
     return table
 
 
-def _score(judged: Sequence[Translation], parts: Path, aids: Aids) -> pa.Table:
+def _score(judged: Sequence[Translation], parts: Path, aids: Aids, kept: KeptVectors | None) -> pa.Table:
     columns: dict[str, list[float | None]] = {name: [] for name in SIGNALS}
     with progress.bar(len(judged), "Scoring", "captions") as shown:
         for start in range(0, len(judged), BATCH):
@@ -128,6 +132,7 @@ def _score(judged: Sequence[Translation], parts: Path, aids: Aids) -> pa.Table:
             shown.update(len(batch))
     columns |= _lexical(judged)
     columns["expected"] = _expected(judged, columns["agreement"])
+    columns |= _sentences(judged, kept)
     return _calibrate(judged, columns)
 
 
@@ -182,6 +187,22 @@ def _lexical(judged: Sequence[Translation]) -> dict[str, list[float | None]]:
             values["explained"][block] = explained(sources, texts)
             values["supported"][block] = explained(texts, sources)
             values["order"][block] = order(texts)
+    return {name: _nullable(array) for name, array in values.items()}
+
+
+def _sentences(judged: Sequence[Translation], kept: KeptVectors | None) -> dict[str, list[float | None]]:
+    """The signals of sentence vectors, for each engine and pair of languages by itself."""
+    values: dict[str, Floats] = {name: np.full(len(judged), np.nan) for name in SENTENCES}
+    for rows in _groups((t.source_lang, t.lang, t.engine) for t in judged).values():
+        if kept is None:
+            break
+        # In blocks, for the vectors of all captions stand in memory at once.
+        for start in range(0, len(rows), LEXICON):
+            block = rows[start : start + LEXICON]
+            source_CJ = kept.vectors([judged[row].source for row in block])
+            text_CJ = kept.vectors([judged[row].text for row in block])
+            for name, found in sentences(source_CJ, text_CJ).items():
+                values[name][block] = found
     return {name: _nullable(array) for name, array in values.items()}
 
 

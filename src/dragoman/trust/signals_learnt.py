@@ -1,10 +1,11 @@
-"""Signals learnt from all captions: are the words explained, is their order usual, what do they promise?
+"""Signals learnt from all captions: are the words explained, is their order usual, what do they promise, and
+where do the sentences lie?
 
 All are learnt from the machine translations themselves and leave the judged caption out, so that a caption
 cannot vouch for itself.
 
 C captions, W words of all captions in a row, P pairs of a word with each word that may explain it, F features
-(words of the source and words of the translation).
+(words of the source and words of the translation), B captions of a block, J width of vectors.
 """
 
 from __future__ import annotations
@@ -41,6 +42,10 @@ RIDGE = 3.0
 """Penalty of the squared weights: a word seen three times is believed by half."""
 STEPS = 60
 """Steps of the solver."""
+NEAREST = 10
+"""Nearest others that a margin is taken from."""
+BLOCK = 4096
+"""Captions that are neighbours of one another; more would find nearer ones, in time that grows with them."""
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -123,6 +128,52 @@ def _order(texts: Sequence[str]) -> Floats:
     gain = _mean_per_caption(gain_W + np.where(free_W, loss_W, 0), caption_W, len(texts))
     gain[[not text for text in folded]] = np.nan
     return gain
+
+
+def sentences(source_CJ: NDArray[np.float32], text_CJ: NDArray[np.float32]) -> dict[str, Floats]:
+    """Signals of the vectors that a sentence encoder gives to sources and translations, [C] each, in -1..1
+    but for `margin` (-2..2), high is good.
+
+    `sem` is the cosine of both, each less the mean of its side. `margin` is `sem` less the mean cosine of the
+    source with the `NEAREST` other translations and of the translation with the `NEAREST` other sources, a
+    half each (Artetxe and Schwenk 2019, arXiv 1811.01136, as a difference). `geometry` asks whether a
+    translation lies among the other sources as its source does: the cosine of both rows of cosines, as in
+    geometrical structure consistency (Zhao et al. 2024, arXiv 2405.16996), without pictures. Others are those
+    of the same block of `BLOCK` captions; without any, `margin` and `geometry` are NaN. An untranslated copy
+    looks perfect.
+    """
+    source_CJ, text_CJ = _centred(source_CJ), _centred(text_CJ)
+    sem = np.sum(source_CJ * text_CJ, axis=1)
+    margin, geometry = np.full(len(sem), np.nan), np.full(len(sem), np.nan)
+    for start in range(0, len(sem), BLOCK):
+        block = slice(start, start + BLOCK)
+        source_BJ, text_BJ = source_CJ[block], text_CJ[block]
+        if len(source_BJ) < 2:
+            continue
+        across_BB = text_BJ @ source_BJ.T
+        np.fill_diagonal(across_BB, -np.inf)
+        near = [np.mean(_largest(one_BB, NEAREST), axis=1) for one_BB in (across_BB, across_BB.T)]
+        margin[block] = sem[block] - (near[0] + near[1]) / 2
+        within_BB = source_BJ @ source_BJ.T
+        for square_BB in (across_BB, within_BB):
+            np.fill_diagonal(square_BB, 0)
+        lengths = np.linalg.norm(across_BB, axis=1) * np.linalg.norm(within_BB, axis=1)
+        geometry[block] = np.einsum("bc,bc->b", across_BB, within_BB) / np.maximum(lengths, 1e-12)
+    return {"sem": sem.astype(np.float64), "margin": margin, "geometry": geometry}
+
+
+def _centred(vectors_CJ: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Unit vectors around the mean of all."""
+    centred_CJ = vectors_CJ - vectors_CJ.mean(axis=0, dtype=np.float64)
+    length_C1 = np.linalg.norm(centred_CJ, axis=1, keepdims=True)
+    found: NDArray[np.float32] = (centred_CJ / np.maximum(length_C1, 1e-9)).astype(np.float32)
+    return found
+
+
+def _largest(rows: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    """The largest values of each row; -inf, which stands for the caption itself, is never among them."""
+    count = min(count, rows.shape[1] - 1)
+    return np.partition(rows, rows.shape[1] - count, axis=1)[:, rows.shape[1] - count :]
 
 
 def _alone(word_W: Ints) -> Floats:
