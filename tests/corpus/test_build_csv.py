@@ -33,14 +33,14 @@ def built(
 
 def test_columns_are_mapped_and_ids_made(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    table = 'image,caption,mood\na.jpg,"a dog, wet",good\nb.jpg,a boat,\na.jpg,"a ""big"" dog",bad\n'
+    table = 'image,caption,mood,\na.jpg,"a dog, wet",good,\nb.jpg,a boat,,\na.jpg,"a ""big"" dog",bad,\n'
     report = built(tmp_path, table, columns={"item_id": "image", "text": "caption"})
     assert report.corpus.captions.select(["caption_id", "item_id", "lang", "role", "text"]).to_pylist() == [
         {"caption_id": f"{item}#en#{k}", "item_id": item, "lang": "en", "role": "human", "text": text}
         for item, k, text in [("a.jpg", 0, "a dog, wet"), ("b.jpg", 0, "a boat"), ("a.jpg", 1, 'a "big" dog')]
     ]
     assert report.corpus.items["item_id"].to_pylist() == ["a.jpg", "b.jpg"]
-    assert "columns left out: mood" in caplog.text
+    assert "columns left out: mood, one without a name" in caplog.text
 
 
 def test_a_quote_that_begins_a_cell_between_tabs_swallows_no_rows(tmp_path: Path) -> None:

@@ -83,7 +83,9 @@ def _places(
     # A header that is a key counts as that key, unless it is mapped to another.
     same = {name: name for name in header if name in CAPTION_KEYS | ITEM_KEYS and name not in mapped}
     keys = {key: header.index(name) for key, name in (same | wanted).items()}
-    left_out = [name for place, name in enumerate(header) if place not in keys.values()]
+    left_out = [
+        name or "one without a name" for place, name in enumerate(header) if place not in keys.values()
+    ]
     if left_out:
         log.info("%s: columns left out: %s", path, ", ".join(left_out))
     return keys
