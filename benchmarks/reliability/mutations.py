@@ -33,6 +33,7 @@ SMALL = ("text.width=16", "text.feed_forward=16", "dual.hidden=16", "dual.joint=
 STEPS = ("steps=4", "batch_size=8", "validate_every=2")
 WAYS = ("flip", "replace", "zero", "cut", "empty", "remove", "lengthen", "other")
 OPTIONAL = ("calibration.json", "last.pt")
+GOLDEN_TEXTS = ("a dog runs on the beach", "Um cão corre na praia")
 TEXTS = ["a red ball on the grass", "uma bola vermelha", "night"]
 
 
@@ -53,8 +54,18 @@ def make_folders(work: Path) -> None:
 
 
 def make_further_folders(work: Path) -> None:
-    """What is asked by running a command again, and an export that another package loads."""
+    """What is asked by running a command again, what other packages load, and the newest kinds of models."""
     call(work, "export", "run", "--to", "sentence-transformers", "--out", "sentences")
+    shutil.copytree(work / "corpus", work / "texts", symlinks=True)
+    call(work, "features", "texts", "--texts", "--words", "--encoder", "use")
+    few = [word for setting in STEPS for word in ("--set", setting)]
+    train = ("train", "texts", "--source", "en", "--features", "grid", *few)
+    call(work, *train, "--recipe", "linear", "--out", "linear")
+    call(work, *train, "--recipe", "glossed", "--targets", "pt", "--out", "glossed")
+    settings = [word for setting in (*SMALL, *STEPS) for word in ("--set", setting)]
+    train = ("train", "corpus", "--source", "en", "--targets", "pt", "--features", "grid", *settings)
+    call(work, *train, "--recipe", "nrccr_released", "--set", "loss.cycle=false", "--out", "released")
+    call(work, "scenes", "--out", "clips", "--items", "24", "--languages", "pt", "--motion")
     call(work, "scenes", "--out", "untranslated", "--items", "12", "--languages", "pt")
     shutil.copytree(work / "corpus", work / "trusted", symlinks=True)
     # Of this corpus alone.
@@ -154,6 +165,27 @@ def ask_index(folder: Path) -> Any:
         store.close()
 
 
+def ask_texts(folder: Path) -> Any:
+    from dragoman.corpus.corpus import Corpus
+    from dragoman.features.texts import KeptTexts
+
+    corpus = Corpus.open(folder)
+    kept = KeptTexts(corpus.features("use"))
+    texts = corpus.captions["text"].to_pylist()
+    vectors = kept.vectors([*texts, *GOLDEN_TEXTS])
+    return kept.made_by, kept.holds(["ball", "bola", "xyzzy"]), texts, vectors.tobytes()
+
+
+def ask_frames(folder: Path) -> Any:
+    from dragoman.corpus.corpus import Corpus
+
+    corpus = Corpus.open(folder)
+    features = corpus.features("grid")
+    times = None if features.times is None else features.times.tobytes()
+    vectors = features.vectors.tobytes(), features.offsets.tobytes(), times
+    return corpus.items.to_pylist(), corpus.captions.to_pylist(), features.ids, features.layout, vectors
+
+
 def ask_sentences(folder: Path) -> Any:
     from dragoman.export.sentence_transformers import DragomanText
 
@@ -214,6 +246,11 @@ KINDS = QUICK | {
     "sentences": Kind(ask_sentences, ("modules.json", "config_sentence_transformers.json")),
     "cache": Kind(ask_cache, beside=("untranslated",)),
     "trusted": Kind(ask_trust, ("*.html",), below="trust"),
+    "texts": Kind(ask_texts, below="features/use"),
+    "clips": Kind(ask_frames, ("media/*", "*.jsonl.gz", "*.html")),
+    "linear": Kind(ask_run),
+    "glossed": Kind(ask_run),
+    "released": Kind(ask_run),
 }
 
 
