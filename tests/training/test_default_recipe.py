@@ -12,6 +12,7 @@ from dragoman.recipes import default_recipe
     [
         (("en", "pt", "zh"), True, "glossed"),
         (("en",), True, "glossed"),
+        (("en-GB", "pt_BR", "zh-Hant"), True, "glossed"),
         (("en", "pt"), False, "nrccr"),
         (("en", "cs"), True, "nrccr"),
         (("cs", "pt"), True, "nrccr"),

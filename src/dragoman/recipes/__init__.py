@@ -41,5 +41,6 @@ def load_recipe(name: str) -> Recipe:
 def default_recipe(languages: Sequence[str]) -> str:
     """Name the recipe to take where none is named: `glossed` where the package of the sentence encoder `use`
     is installed and was trained on all of these languages, else `nrccr`."""
-    known = all(comparable(lang) in use.LANGUAGES for lang in languages)
+    # A region is a part of the language: pt-BR is read as pt.
+    known = all(comparable(lang).partition("-")[0] in use.LANGUAGES for lang in languages)
     return "glossed" if known and find_spec(use.MODULE) is not None else "nrccr"
