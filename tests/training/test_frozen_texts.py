@@ -188,7 +188,7 @@ def test_a_model_whose_encoder_has_other_weights_says_so(world: Path, tmp_path: 
     np.savez(encoder / "weights.npz", **weights)
     moved = np.abs(use.load(encoder, "cpu").encode(asked) - whole).max(1)
     assert moved[:3].max() == 0 < moved[3]
-    with pytest.raises(DamagedError, match="encoder has other files than the one that the model was trained"):
+    with pytest.raises(DamagedError, match="encoder has other files than the one whose vectors the model"):
         Retriever.load(tmp_path / "run")
     found = next(check(tmp_path / "run"))
     assert len(found.damages) == 1 and f"The encoder {encoder} has other files" in found.damages[0]

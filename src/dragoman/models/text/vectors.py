@@ -112,8 +112,9 @@ class FrozenVectors:
         # Golden texts tell other weights, but not those of a word that none of them holds.
         if found != self.made_by["fingerprint"]:
             raise DamagedError(
-                f"The encoder {path} has other files than the one that the model was trained on: they are "
-                "damaged, or of another version. Restore them, or train the model again: dragoman train"
+                f"The encoder {path} has other files than the one whose vectors the model learned from: they "
+                "are damaged, or of another version. Restore them, or make the vectors and the model anew: "
+                "dragoman features CORPUS --texts, dragoman train"
             )
         side.reading = Reading(**self.made_by["reading"])
         return side
