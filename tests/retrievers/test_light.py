@@ -55,14 +55,19 @@ def loaded_once() -> Iterator[None]:
         yield
 
 
-def encoder() -> FrozenVectors:
-    said = {"path": "use", "reading": asdict(Reading()), "width": use.WIDTH}
+def encoder(pool: str = "own", width: int = use.WIDTH) -> FrozenVectors:
+    said = {"path": "use", "reading": asdict(Reading(pool=pool)), "width": width}
     said["fingerprint"] = use.fingerprint(Path("use"))
     return FrozenVectors(said)
 
 
 def frozen_text() -> FrozenText:
     return FrozenText(FrozenTextConfig(features="use"), encoder())
+
+
+def half_text() -> FrozenText:
+    """The encoder's own vector, of a set that has more beside it."""
+    return FrozenText(FrozenTextConfig(features="use", own=True), encoder("own+mean", 2 * use.WIDTH))
 
 
 def glossed_text() -> GlossedText:
@@ -74,7 +79,12 @@ def glossed_text() -> GlossedText:
     return trunk
 
 
-TRUNKS = {"words": lambda: small_text(layers=0), "glossed": glossed_text, "vectors": frozen_text}
+TRUNKS = {
+    "words": lambda: small_text(layers=0),
+    "glossed": glossed_text,
+    "vectors": frozen_text,
+    "half": half_text,
+}
 
 
 def dual(trunk: str, sentence: bool = False, **shape: Any) -> DualEncoder:
@@ -103,11 +113,16 @@ def save(folder: Path, model: DualEncoder) -> Path:
 HEADS: dict[str, dict[str, Any]] = {head: {"text_head": head} for head in ("attention", *DIRECT)}
 RELEASED = {"released_scale": True, "head_batch_norm": True}
 SIDES: dict[str, tuple[str, bool, dict[str, Any]]] = {
-    **{f"{trunk}, {head}": (trunk, False, shape) for trunk in TRUNKS for head, shape in HEADS.items()},
+    **{
+        f"{trunk}, {head}": (trunk, False, shape)
+        for trunk in ("words", "glossed", "vectors")
+        for head, shape in HEADS.items()
+    },
     "words, as released": ("words", False, RELEASED),
     "vectors, with a norm": ("vectors", False, {"text_head": "residual", "head_batch_norm": True}),
     **{f"words and {head}": ("words", True, {"sentence_head": head, "word_weight": 0.7}) for head in DIRECT},
     "glossed and vectors": ("glossed", True, {"text_head": "linear", "hubness": 0.4}),
+    "half of the vectors": ("half", False, {"text_head": "mlp"}),
     "vectors, less hubs": ("vectors", False, {"text_head": "mlp", "hubness": 1.0, "hubness_neighbours": 3}),
 }
 

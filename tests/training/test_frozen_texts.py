@@ -276,6 +276,17 @@ def test_a_model_looks_up_what_the_corpus_keeps_and_asks_the_encoder_for_the_res
     assert KeptTexts.made_like(corpus, frozen.made_by | {"reading": {}}) is None
 
 
+def test_the_own_vectors_alone_are_learned_as_if_no_others_were_kept(world: Path, tmp_path: Path) -> None:
+    extract_texts(world, encoder="use", name="own", options=TextOptions(pool="own"))
+    plain = {"steps": "4", "dual.text_head": "mlp", "word_dropout": "0"}
+    for name, settings in (("half", {"text.own": "true"}), ("own", {"text": "frozen:own"})):
+        train(world, english("linear", **plain | settings), tmp_path / name)
+    half, own = (Retriever.load(tmp_path / name).encode_text(GOLDEN_TEXTS) for name in ("half", "own"))
+    assert Retriever.load(tmp_path / "half").model.trunk.width == 512
+    # One set is stored shorter, and rounded there; standardised, both are the same.
+    np.testing.assert_allclose(half, own, atol=5e-3)
+
+
 def test_a_run_remembers_what_it_was_trained_on(world: Path, tmp_path: Path) -> None:
     settings = {"steps": "6", "dual.hubness": "0.5", "dual.joint": "8"}
     train(world, english("linear", **settings), tmp_path / "run")

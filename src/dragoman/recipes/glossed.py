@@ -19,7 +19,8 @@ def recipe(base: TrainConfig) -> TrainConfig:
     return replace(
         config,
         text=GlossedTextConfig(features="use"),
-        sentence=FrozenTextConfig(features="use"),
+        # The mean of the token states is another thing in each language: it serves those that are learned.
+        sentence=FrozenTextConfig(features="use", own=not config.targets),
         dual=DualConfig(joint=256, text_head="linear", image_dropout=0.3, hubness=0.5),
         incomplete="keep",
         weight_decay=0.2,

@@ -137,7 +137,7 @@ class Vectors:
 
     def states(self, texts: Sequence[str]) -> tuple[Floats, Mask]:
         """[T, 1, H], and a mask [T, 1] of ones."""
-        vectors_TH = (self.frozen.vectors(texts) - self._mean) * self._scale
+        vectors_TH = (self.frozen.vectors(texts)[:, : len(self._mean)] - self._mean) * self._scale
         return vectors_TH[:, None], np.ones((len(texts), 1), bool)
 
 

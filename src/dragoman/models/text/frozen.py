@@ -9,12 +9,13 @@ T texts, H width of the vectors.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dragoman.models.text import TextConfig
@@ -31,6 +32,8 @@ class FrozenTextConfig(TextConfig):
 
     features: str
     """Name of a set of vectors of the corpus's texts (`dragoman features --texts`)."""
+    own: bool = False
+    """Take the encoder's own vector alone, where the set has the mean of its token states beside it."""
 
     @property
     def max_tokens(self) -> int:
@@ -52,7 +55,8 @@ class FrozenText(TextEncoder):
 
     def __init__(self, config: FrozenTextConfig, frozen: FrozenVectors) -> None:
         super().__init__()
-        self.config, self.frozen, self.width, self.tokenizer = config, frozen, frozen.width, None
+        self.config, self.frozen, self.tokenizer = config, frozen, None
+        self.width = frozen.own_width if config.own else frozen.width
         self.register_buffer("vector_mean", torch.zeros(self.width))
         self.register_buffer("vector_scale", torch.ones(self.width))
 
@@ -67,7 +71,7 @@ class FrozenText(TextEncoder):
         """Let the vectors of `texts` have mean 0 and deviation 1 in each component."""
         total, squares, count = np.zeros(self.width), np.zeros(self.width), 0
         while block := list(islice(texts, BLOCK)):
-            vectors = self.frozen.vectors(block).astype(np.float64)
+            vectors = self._vectors(block).astype(np.float64)
             total, squares = total + vectors.sum(0), squares + np.square(vectors).sum(0)
             count += len(block)
         mean = total / count
@@ -84,8 +88,12 @@ class FrozenText(TextEncoder):
 
     def prepare(self, texts: Sequence[str]) -> dict[str, Tensor]:
         """`vectors` [T, 1, H] as they are stored, and `mask` [T, 1]."""
-        vectors = torch.from_numpy(self.frozen.vectors(texts)).unsqueeze(1)
+        vectors = torch.from_numpy(self._vectors(texts)).unsqueeze(1)
         return {"vectors": vectors, "mask": torch.ones(len(vectors), 1, dtype=torch.bool)}
+
+    def _vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """[T, H]"""
+        return self.frozen.vectors(texts)[:, : self.width]
 
     def embed(self, inputs: dict[str, Tensor]) -> Tensor:
         return inputs["vectors"]
@@ -94,12 +102,12 @@ class FrozenText(TextEncoder):
         return (embedded - self.vector_mean) * self.vector_scale
 
     def save_assets(self, folder: Path) -> None:
-        write_encoder(folder, self.config.features, self.frozen)
+        write_encoder(folder, asdict(self.config), self.frozen)
 
     @classmethod
     def from_assets(cls, folder: Path) -> FrozenText:
-        features, frozen = read_encoder(folder)
-        return cls(FrozenTextConfig(features=features), frozen)
+        settings, frozen = read_encoder(folder)
+        return cls(FrozenTextConfig(**settings), frozen)
 
 
 Config = FrozenTextConfig

@@ -120,13 +120,14 @@ class FrozenVectors:
         return side
 
 
-def write_encoder(folder: Path, features: str, frozen: FrozenVectors) -> None:
-    """Write into a model folder which encoder it is, and of which set; its weights stay where they are."""
+def write_encoder(folder: Path, settings: Mapping[str, Any], frozen: FrozenVectors) -> None:
+    """Write into a model folder which encoder it is, and how it is used; its weights stay where they are."""
     (folder / ASSETS).parent.mkdir(parents=True, exist_ok=True)
-    write_json(folder / ASSETS, {"features": features, **frozen.made_by})
+    write_json(folder / ASSETS, {**settings, **frozen.made_by})
 
 
-def read_encoder(folder: Path) -> tuple[str, FrozenVectors]:
-    """Read what `write_encoder` wrote: the name of the set, and the encoder."""
+def read_encoder(folder: Path) -> tuple[dict[str, Any], FrozenVectors]:
+    """Read what `write_encoder` wrote: the settings, and the encoder."""
     said = json.loads((folder / ASSETS).read_text(encoding="utf-8"))
-    return said.pop("features"), FrozenVectors(said)
+    settings = {name: said.pop(name) for name in ("features", "own") if name in said}
+    return settings, FrozenVectors(said)
