@@ -59,6 +59,22 @@ def test_a_cycle_that_only_pulls_knows_no_other_caption() -> None:
     torch.testing.assert_close(terms["source"], made()(views, batch)["source"])
 
 
+def test_a_temperature_that_is_not_learned_is_no_weight() -> None:
+    batch, names = make_batch(ITEMS), []
+    for learn in (True, False):
+        objective = made(contrast="info_nce", learn_temperature=learn)
+        names.append([name for name, _ in objective.named_parameters() if "temperature" in name])
+        views = make_views(batch)
+        log_image, log_text = (
+            (views.image @ views.text[:4].T / 0.07).log_softmax(dim)[ITEMS, range(4)] for dim in (0, 1)
+        )
+        # Captions two and three are of one image, whose term is their mean.
+        of_images = (log_text[0] + log_text[1:3].mean() + log_text[3]) / 3
+        if not learn:
+            torch.testing.assert_close(objective(views, batch)["source"], -(log_image.mean() + of_images) / 2)
+    assert names == [["contrast_temperature.log"], []]
+
+
 def test_the_total_is_the_weighted_sum() -> None:
     objective = made()
     values = {name: torch.tensor(float(n)) for n, name in enumerate(objective.weights, start=1)}

@@ -39,6 +39,8 @@ CASES: list[tuple[str, tuple[str, ...], dict[str, str]]] = [
     ("dragoman", ("pt", "de"), UNSCORED | {"loss.contrast": "sigmoid"}),
     ("nrccr", ("pt",), {}),
     ("nrccr", ("pt",), {"loss.discriminator": "strong", "loss.feat_detach_teacher": "false"}),
+    ("nrccr", ("pt",), {"loss.teacher": "shuffled"}),
+    ("nrccr", ("pt",), {"loss.teacher": "itself", "loss.feat_detach_teacher": "false"}),
     ("nrccr", ("pt",), {"loss.sim_loss": "off", "loss.feat_loss": "off", "loss.adversary": "off"}),
 ]
 

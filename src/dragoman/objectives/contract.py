@@ -30,6 +30,9 @@ NEEDS = ("image", "text", "back", "teacher", "pooled", "tokens", "fused")
 "fused" is drawn by the settings of a `MatchingConfig`, so only a subclass of that asks for it.
 """
 BACK = ROLES.index("back")
+Teacher = Literal["source", "shuffled", "itself"]
+"""Texts that the teacher of a target caption reads beside it: its source caption, that of another pair of the
+step, or none, which makes the teacher a second pass over the caption with other dropout."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +52,11 @@ class ObjectiveConfig:
     def needs(self) -> tuple[str, ...]:
         """The part of `NEEDS` that this configuration reads; nothing else is computed."""
         return ("image", "text")
+
+    @property
+    def taught_by(self) -> Teacher:
+        """Reading of the teacher, where it is among the needs."""
+        return "source"
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -12,7 +12,7 @@ from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
-from dragoman.objectives.contract import Batch, Objective, ObjectiveConfig, Views
+from dragoman.objectives.contract import Batch, Objective, ObjectiveConfig, Teacher, Views
 from dragoman.objectives.losses.adversary import LanguageDiscriminator, Strength, binary
 from dragoman.objectives.losses.contrast import (
     Temperature,
@@ -43,12 +43,18 @@ class Config(ObjectiveConfig):
     """Loss of the source and target terms."""
     margin: float = 0.2
     temperature: float = 0.07
-    """Divisor of similarities in `info_nce`, where it is learned, and in distillation, where it is not."""
+    """Divisor of similarities in `info_nce` and in distillation."""
+    learn_temperature: bool = True
+    """Learn that of `info_nce`; that of distillation stays."""
     reduction: Reduction = "mean"
     """Reduction of the triplet terms; all others are means."""
     negatives: Literal["by_visual_id", "diagonal"] = "by_visual_id"
     source_weight: float = 1.0
     target_weight: float = 0.6
+    teacher: Teacher = "source"
+    """Reading of the teacher. `shuffled` is a control that gives it the source caption of another pair;
+    `itself` is another: a second pass over the target caption with other dropout, as in R-Drop (Liang et al.,
+    2021, arXiv 2106.14448), under the losses of the teacher."""
     sim_loss: Literal["ce", "kl", "off"] = "ce"
     sim_weight: float = 0.4
     detach_visual_teacher: bool = True
@@ -76,6 +82,11 @@ class Config(ObjectiveConfig):
         }
         return (*super().needs, *(name for name, wanted in asked.items() if wanted))
 
+    @property
+    def taught_by(self) -> Teacher:
+        """Reading of the teacher."""
+        return self.teacher
+
 
 class NRCCR(Objective):
     """Terms `source`, `target`, `sim`, `feat`, `cycle`, `adversary`; those switched off are absent."""
@@ -83,7 +94,7 @@ class NRCCR(Objective):
     def __init__(self, config: Config, width: int) -> None:
         super().__init__()
         self.config = config
-        self.contrast_temperature = Temperature(config.temperature, learned=True)
+        self.contrast_temperature = Temperature(config.temperature, learned=config.learn_temperature)
         self.weights = {
             "source": config.source_weight,
             "target": config.target_weight,

@@ -270,7 +270,8 @@ class TrainConfig:
                     )
         if self.dual.text_head == "attention":
             return
-        if read := {"teacher", "fused"} & set(self.loss.needs):
+        over_tokens = {"fused"} if self.loss.taught_by == "itself" else {"fused", "teacher"}
+        if read := over_tokens & set(self.loss.needs):
             raise UserError(
                 f"dual.text_head={self.dual.text_head} has no attention over tokens, which the objective "
                 f"{self.objective!r} reads ({', '.join(sorted(read))}): --set dual.text_head=attention, or "

@@ -22,7 +22,7 @@ from torch.utils.checkpoint import checkpoint
 
 from dragoman.corpus import FeatureSet
 from dragoman.models.dual import DualEncoder, TextViews
-from dragoman.objectives.contract import Batch, Views
+from dragoman.objectives.contract import Batch, Teacher, Views
 from dragoman.training.batches import Step
 from dragoman.training.config import TrainConfig
 from dragoman.training.processes import Processes
@@ -63,7 +63,8 @@ class StepEncoder:
     def _encode_once(self, step: Step) -> dict[str, Tensor]:
         """Return the views of all captions, each different text encoded once."""
         processes, device = self.processes, self.model.feature_mean.device
-        taught = _taught(step) if "teacher" in self.config.loss.needs else []
+        loss = self.config.loss
+        taught = _taught(step, loss.taught_by) if "teacher" in loss.needs else []
         chunks = cut(len(step.texts), taught, processes.count * self._parts(len(step.texts)))
         found = self._encode_texts(step, chunks[processes.share(len(chunks))])
         # Chunks hand out their texts in an order of their own.
@@ -82,7 +83,7 @@ class StepEncoder:
         Padding reaches to the longest text of a language, and BatchNorm has the statistics of a language.
         """
         model, needs, batch = self.model, self.config.loss.needs, step.batch
-        tokens = bool({"teacher", "tokens"} & set(needs))
+        taught_by = self.config.loss.taught_by
         found: list[dict[str, Tensor]] = []
         places: list[Tensor] = []
         teacher: dict[str, Tensor] = {}
@@ -92,13 +93,16 @@ class StepEncoder:
             rows = batch.rows(lang, back=back)
             if not len(rows):
                 continue
-            here = model.encode_text(self._prepare(step, step.row_of_text[rows].tolist()), tokens=tokens)
+            inputs = self._prepare(step, step.row_of_text[rows].tolist())
+            here = model.encode_text(inputs, tokens=self._keeps_tokens)
             found.append(self._wanted(here, len(rows)))
             places.append(rows)
             source = here if lang == 0 and not back else source
-            if "teacher" in needs and lang == 1:
+            if "teacher" in needs and lang == 1 and taught_by == "itself":
+                teacher["teacher"] = model.encode_text(inputs).vector
+            elif "teacher" in needs and lang == 1:
                 assert source is not None
-                taught = batch.pair[rows]
+                taught = batch.pair[rows] if taught_by == "source" else batch.pair[rows].roll(1)
                 # Most steps translate every source caption, whose states then need not be copied.
                 whole = torch.equal(taught, torch.arange(len(source.vector)))
                 paired = source if whole else source[taught.to(source.vector.device)]
@@ -127,9 +131,15 @@ class StepEncoder:
         parts."""
         model = self.model
         inputs = [self._prepare(step, here.texts.tolist()) for here in chunks]
+        again: list[dict[str, Tensor] | None] = [None] * len(chunks)
+        if self.config.loss.taught_by == "itself":
+            again = [
+                self._prepare(step, here.texts[here.target].tolist()) if len(here.target) else None
+                for here in chunks
+            ]
         found = [
-            recomputed(partial(self._encode_chunk, given, here), model.feature_mean, len(chunks))
-            for given, here in zip(inputs, chunks, strict=True)
+            recomputed(partial(self._encode_chunk, given, second, here), model.feature_mean, len(chunks))
+            for given, second, here in zip(inputs, again, chunks, strict=True)
         ]
         return {name: [part[name] for part in found] for name in found[0]}
 
@@ -137,14 +147,26 @@ class StepEncoder:
         whole = None if step.whole is None else [step.whole[row] for row in rows]
         return self.model.prepare([step.texts[row] for row in rows], whole)
 
-    def _encode_chunk(self, inputs: dict[str, Tensor], here: Chunk) -> dict[str, Tensor]:
-        model, needs = self.model, self.config.loss.needs
-        found = model.encode_text(inputs, tokens=bool({"teacher", "tokens"} & set(needs)))
+    @property
+    def _keeps_tokens(self) -> bool:
+        loss = self.config.loss
+        return "tokens" in loss.needs or ("teacher" in loss.needs and loss.taught_by != "itself")
+
+    def _encode_chunk(
+        self, inputs: dict[str, Tensor], again: dict[str, Tensor] | None, here: Chunk
+    ) -> dict[str, Tensor]:
+        """Return the views of a chunk; `again` are the texts that a second pass teaches."""
+        model = self.model
+        found = model.encode_text(inputs, tokens=self._keeps_tokens)
         views = self._wanted(found, here.own)
-        if "teacher" in needs:
+        if "teacher" in self.config.loss.needs:
             source, target = here.source.to(found.vector.device), here.target.to(found.vector.device)
-            taught = model.teach(found[source], found[target]) if len(source) else found.vector[:0]
-            views["teacher"] = taught
+            if again is not None:
+                views["teacher"] = model.encode_text(again).vector
+            else:
+                views["teacher"] = (
+                    model.teach(found[source], found[target]) if len(source) else found.vector[:0]
+                )
         return views
 
     def _wanted(self, found: TextViews, count: int) -> dict[str, Tensor]:
@@ -161,11 +183,14 @@ class StepEncoder:
         return views
 
 
-def _taught(step: Step) -> list[tuple[int, int]]:
+def _taught(step: Step, taught_by: Teacher) -> list[tuple[int, int]]:
     """Return source and target of each teacher vector, as rows of the different texts."""
     batch = step.batch
     target = batch.rows(1)
-    source = batch.rows(0)[batch.pair[target]]
+    source = target if taught_by == "itself" else batch.rows(0)[batch.pair[target]]
+    if taught_by == "shuffled":
+        # Pairs stand in random order, so the next one is any other.
+        source = source.roll(1)
     rows = torch.stack([step.row_of_text[source], step.row_of_text[target]], dim=1)
     return [(first, second) for first, second in rows.tolist()]
 
