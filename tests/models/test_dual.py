@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import torch
@@ -96,6 +97,20 @@ def test_the_teacher_sees_the_target_from_the_source_beside_the_target() -> None
     close(model.teach(source, target)[0].detach(), model.text_head(pooled).detach())
     only = dual(teacher_pool="cross_only")
     close(only.teach(source, target)[0].detach(), only.text_head(crossed[0].mean(0)).detach())
+
+
+def test_the_teacher_of_two_sides_keeps_the_sentence_of_the_target() -> None:
+    model = dual()
+    with torch.no_grad():
+        source, target = encode(model, [SOURCE] * 2), encode(model, [TARGET, TEXTS[3]])
+        words = model.teach(source, target)
+        weights, sentence = (
+            torch.tensor([[0.2, 0.6], [1.0, 0.0]]),
+            F.normalize(torch.rand(words.shape), dim=1),
+        )
+        found = model.teach(source, replace(target, weights=weights, sentence=sentence))
+    close(found[0], F.normalize(0.2 * sentence[0] + 0.6 * words[0], dim=0))
+    close(found[1], sentence[1])
 
 
 def test_the_source_decides_which_target_content_survives() -> None:

@@ -126,6 +126,8 @@ class TextViews:
     """[T, J] the sentence side alone."""
     words: Tensor | None = None
     """[T, J] the word side alone."""
+    weights: Tensor | None = None
+    """[T, 2] weights of sentence and word side in the vector."""
 
     def __getitem__(self, rows: Tensor) -> TextViews:
         """The views of some texts; rows may repeat."""
@@ -142,6 +144,7 @@ class TextViews:
             mask=take(self.mask),
             sentence=take(self.sentence),
             words=take(self.words),
+            weights=take(self.weights),
         )
 
 
@@ -406,8 +409,13 @@ class DualEncoder(nn.Module):
         # Of what is known the encoder itself may know but a part, where a lexicon knows the others.
         left_T1 = inputs["sure"].unsqueeze(1).square() / share_T1.clamp(min=1e-9)
         left_T1 = torch.where(share_T1 > 0, left_T1, 1.0)
-        vector_TJ = F.normalize(left_T1 * sentence_TJ + self.config.word_weight * share_T1 * words_TJ, dim=-1)
-        return {"vector": vector_TJ, "sentence": sentence_TJ, "words": words_TJ}
+        weights_T2 = torch.cat([left_T1, self.config.word_weight * share_T1], dim=1)
+        return {
+            "vector": weighted(weights_T2, sentence_TJ, words_TJ),
+            "sentence": sentence_TJ,
+            "words": words_TJ,
+            "weights": weights_T2,
+        }
 
     def read(self, embedded_TL: Tensor, mask_TL: Tensor) -> Tensor:
         """Unit vectors [T, J] of what `trunk.embed` gave, in one piece instead of buckets."""
@@ -417,14 +425,22 @@ class DualEncoder(nn.Module):
         return vector_TJ
 
     def teach(self, source: TextViews, target: TextViews) -> Tensor:
-        """Teacher vectors [N, J]: target content seen from the source, beside the target itself (3.2)."""
+        """Teacher vectors [N, J]: target content seen from the source, beside the target itself (3.2).
+
+        Where a sentence side stands beside the words, these are the words of the teacher, and the sentence is
+        that of the target.
+        """
         assert source.projected is not None and target.projected is not None
         assert source.mask is not None and target.mask is not None
         crossed_NLH = self.attention.cross(source.projected, target.projected, target.mask, source.mask)
         if self.config.teacher_pool == "cross_only":
-            return self._head(crossed_NLH, source.mask)
-        both_NLH = torch.cat([crossed_NLH, target.projected], dim=1)
-        return self._head(both_NLH, torch.cat([source.mask, target.mask], dim=1))
+            words_NJ = self._head(crossed_NLH, source.mask)
+        else:
+            both_NLH = torch.cat([crossed_NLH, target.projected], dim=1)
+            words_NJ = self._head(both_NLH, torch.cat([source.mask, target.mask], dim=1))
+        if target.weights is None or target.sentence is None:
+            return words_NJ
+        return weighted(target.weights, target.sentence, words_NJ)
 
     def _standard(self, features: Tensor) -> Tensor:
         return (features - self.feature_mean) * self.feature_scale
@@ -464,6 +480,11 @@ class DualEncoder(nn.Module):
     def _head(self, states_NLH: Tensor, mask_NL: Tensor) -> Tensor:
         vector: Tensor = self.text_head(self._pool(states_NLH, mask_NL))
         return vector
+
+
+def weighted(weights_N2: Tensor, sentence_NJ: Tensor, words_NJ: Tensor) -> Tensor:
+    """Join both sides of texts, [N, J], unit length."""
+    return F.normalize(weights_N2[:, :1] * sentence_NJ + weights_N2[:, 1:] * words_NJ, dim=-1)
 
 
 def unique_texts(texts: Sequence[str]) -> tuple[list[str], Tensor]:
