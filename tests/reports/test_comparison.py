@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from reporting_world import FakeModel, edit_captions, write_world
@@ -14,7 +16,7 @@ from dragoman.errors import UserError
 from dragoman.evaluation import hierarchical_interval
 from dragoman.evaluation.significance import holm, mcnemar, sign_flip
 from dragoman.pipelines.evaluate import evaluate
-from dragoman.reports.compare import Difference, compare
+from dragoman.reports.compare import Difference, compare, compare_mean
 from dragoman.reports.settings import EvaluationSettings
 from dragoman.reports.terminal import difference_lines
 
@@ -418,6 +420,38 @@ def test_the_mean_over_languages_moves_all_their_images_together(place: Path) ->
             figure += sum(some) / (len(some) / 2) / 2
         drawn.append(figure)
     assert first.interval == pytest.approx(tuple(np.percentile(drawn, [2.5, 97.5])))
+
+
+def test_the_mean_over_kinds_of_captions_is_that_over_languages(place: Path, others: Path) -> None:
+    a, b = [place / "a1", place / "a2"], [place / "b1", place / "b2"]
+    same = compare_mean([(a, b)], "pt")
+    plain = find(compare(a, b), "pt", "direct", "both", "sum_r")
+    assert (same.difference, same.interval, same.p) == (plain.difference, plain.interval, plain.p)
+    # The same captions twice are no more certain than once.
+    twice = compare_mean([(a, b), (a, b)], "pt")
+    assert (twice.difference, twice.p) == (pytest.approx(plain.difference), plain.p)
+    assert twice.interval == pytest.approx(plain.interval)
+    # Portuguese named Arabic in other reports: the mean of both is that over the languages.
+    over = compare(a, b, primary="pt,ar:sum_r")[0]
+    kinds = [tuple([renamed(one, language) for one in some] for some in (a, b)) for language in ("pt", "ar")]
+    found = compare_mean(kinds, "xx")  # type: ignore[arg-type]
+    assert found.difference == pytest.approx(over.difference)
+    assert found.interval == pytest.approx(over.interval)
+    assert (found.p, found.over, found.paired) == (over.p, "images and seeds", True)
+    with pytest.raises(UserError, match="are of different seeds"):
+        compare_mean([(a, b), ([others / "c3", others / "c4"], b)], "pt")
+
+
+def renamed(report: Path, language: str) -> Path:
+    """The report, its queries of this language being in "xx" and the others left out."""
+    copy = report.with_name(f"{report.name}-{language}")
+    shutil.copytree(report, copy)
+    table = pq.read_table(copy / "queries.parquet").to_pylist()
+    rows = [row | {"language": "xx"} for row in table if row["language"] == language]
+    schema = pq.read_schema(copy / "queries.parquet")
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), copy / "queries.parquet")
+    without_checksums(copy)
+    return copy
 
 
 def test_a_recorded_primary_figure_needs_no_naming_and_gives_way_to_none(place: Path, others: Path) -> None:

@@ -28,7 +28,7 @@ from dragoman.folders import MANIFEST, damages, read_sealed, remove, require_sou
 from dragoman.pipelines.computer import commit, computer
 from dragoman.pipelines.evaluate import evaluate, evaluate_folds
 from dragoman.recipes import load_recipe
-from dragoman.reports.compare import compare
+from dragoman.reports.compare import Difference, compare, compare_mean
 from dragoman.reports.evaluator import fingerprint
 from dragoman.reports.settings import EvaluationSettings
 from dragoman.training import train
@@ -201,6 +201,18 @@ def difference(
         for one in compare(baseline, other, baseline_row=baseline_row)
         if (one.metric, one.pair.language, one.pair.row) == ("sum_r", language, "direct")
     )
+    return _told(one)
+
+
+def mean_difference(
+    kinds: Sequence[tuple[Sequence[Path], Sequence[Path]]], *, language: str, baseline_row: str | None = None
+) -> dict[str, Any]:
+    """Paired difference as `difference` gives it, in the mean of several kinds of captions: for each the
+    reports of the baseline and of the other."""
+    return _told(compare_mean(kinds, language, baseline_row=baseline_row))
+
+
+def _told(one: Difference) -> dict[str, Any]:
     return {"difference": one.difference, "interval": list(one.interval), "p": one.p, "over": one.over}
 
 

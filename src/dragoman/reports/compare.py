@@ -127,6 +127,34 @@ def compare(
     return [*firsts, *(one for lines in others_ for one in lines)]
 
 
+def compare_mean(
+    kinds: Sequence[tuple[Sequence[str | Path], Sequence[str | Path]]],
+    language: str,
+    *,
+    baseline_row: str | None = None,
+    seed: int = 0,
+) -> Difference:
+    """Measure the difference in SumR of two systems in the mean of several kinds of captions of a language.
+
+    Each kind is the report folders of the baseline and of the other system, whose models are the same in all
+    kinds. Images move together, as do seeds. Raises UserError as `compare` does, and where a kind has other
+    seeds.
+    """
+    systems = [(System.open(a), System.open(b)) for a, b in kinds]
+    for both in zip(*systems, strict=True):
+        require_same_images([report for system in both for report in system.reports])
+        if len({tuple(report.seed for report in system.reports) for system in both}) > 1:
+            raise UserError(
+                f"{' and '.join(system.name for system in both)} are of different seeds. Give for each kind "
+                "of captions the reports of the same models, in one order."
+            )
+    row = ROWS[0]
+    (a, b), metric = systems[0], "sum_r"
+    pair = Pair(a=a.name, b=b.name, language=language, row=row, baseline_row=baseline_row or row)
+    answers = [_answers(*both, pair, way) for both in systems for way in DIRECTIONS]
+    return _of_mean((pair, "both", metric), answers, len(systems), Seeds.of(a, b), seed)
+
+
 def _asked(one: Difference) -> tuple[Pair, str, str]:
     return one.pair, one.direction, one.metric
 
@@ -257,14 +285,23 @@ def _of_primary(
                 f"{', '.join(missing)}; it has {_listed(system.cells())}. Evaluate these languages as well."
             )
     answers = [_answers(a, b, pair, way) for pair in pairs for way in DIRECTIONS]
-    # Languages may have different images, and all of them move together.
+    of_all = (replace(pairs[0], language=language), "both", primary.metric)
+    return replace(_of_mean(of_all, answers, len(pairs), Seeds.of(a, b), seed), primary=named)
+
+
+def _of_mean(
+    asked: tuple[Pair, str, str],
+    answers: Sequence[tuple[Answers, Answers]],
+    parts: int,
+    seeds: Seeds,
+    seed: int,
+) -> Difference:
+    """Tell the difference in the mean of several parts, each of which has answers in both directions."""
+    # Parts may have different images, and all of them move together.
     images = sorted({item for one, _ in answers for item in one.items})
-    weights = [weight / len(pairs) for weight in BOTH[answers[0][0].metrics][primary.metric]]
+    weights = [weight / parts for weight in BOTH[answers[0][0].metrics][asked[2]]]
     found = Sampled.sum([Sampled.of(*both, images, seed) for both in answers], weights)
-    one = found.difference(
-        (replace(pairs[0], language=language), "both", primary.metric), 0, Seeds.of(a, b), seed
-    )
-    return replace(one, primary=named)
+    return found.difference(asked, 0, seeds, seed)
 
 
 def _differences(a: System, b: System, baseline_row: str | None, seed: int) -> Iterator[Difference]:
