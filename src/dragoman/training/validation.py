@@ -38,7 +38,7 @@ class Validation:
         retriever = Retriever(model, {}, None)
         images_BJ = retriever.encode_features(features)
         found = {
-            lang: _sum_r(retriever.encode_text(texts), images_BJ, item_ids, self.items)
+            lang: caption_sum_r(retriever.encode_text(texts), images_BJ, item_ids, self.items)
             for lang, (texts, item_ids) in self.queries.items()
         }
         model.train(training)
@@ -85,9 +85,10 @@ def _spread(queries: tuple[list[str], list[str]], count: int | None) -> tuple[li
     return [texts[row] for row in rows], [item_ids[row] for row in rows]
 
 
-def _sum_r(
+def caption_sum_r(
     texts_QJ: NDArray[np.float32], images_BJ: NDArray[np.float32], item_ids: list[str], items: list[str]
 ) -> float:
+    """SumR, 0 to 600, of captions [Q, J] of the items `item_ids` among the images [B, J] of `items`."""
     row_of_item = {item_id: row for row, item_id in enumerate(items)}
     # Images without a caption in this language are in the gallery, but ask nothing.
     captioned = set(item_ids)
