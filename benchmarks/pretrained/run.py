@@ -259,11 +259,11 @@ def gains(out: Path, arms: Sequence[str], seeds: Sequence[str]) -> Iterator[dict
                 continue
             line: dict[str, Any] = {"arm": name, "rival": rival, "columns": {}}
             for kind in ASKED:
-                ours, theirs = (
-                    experiment.finished([report_of(out, one, seed, kind) for seed in seeds])
-                    for one in (name, rival)
-                )
-                if len(ours) == len(theirs) == len(seeds):
+                pairs = [[report_of(out, one, seed, kind) for one in (name, rival)] for seed in seeds]
+                both = [pair for pair in pairs if experiment.finished(pair) == pair]
+                if both:
+                    ours, theirs = map(list, zip(*both, strict=True))
+                    line["seeds"] = len(both)
                     line["over"], found = sum_r_differences(theirs, ours)
                     line["columns"] |= {
                         column: found[lang] for column, (lang, asked) in COLUMNS.items() if asked == kind
@@ -310,6 +310,7 @@ def page(everything: Mapping[str, Any], known: Mapping[str, Arm], encoder: str) 
             (
                 one["arm"],
                 one["rival"],
+                one["seeds"],
                 *(
                     "{:+.1f} ({:+.1f} to {:+.1f})".format(*one["columns"][column])
                     if column in one["columns"]
@@ -319,7 +320,7 @@ def page(everything: Mapping[str, Any], known: Mapping[str, Arm], encoder: str) 
             )
             for one in everything["gains"]
         ]
-        yield from table(("arm", "over", *COLUMNS), rows)
+        yield from table(("arm", "over", "seeds", *COLUMNS), rows)
 
 
 if __name__ == "__main__":
