@@ -191,6 +191,18 @@ def test_the_lexicon_knows_more_than_the_encoder(made: Callable[..., GlossedText
     assert encoder.known_shares(["kočkax"]) == pytest.approx([5 / 6])
 
 
+def test_words_that_the_encoder_knows_more_surely_are_not_read_by_a_lexicon(
+    made: Callable[..., GlossedText],
+) -> None:
+    encoder = made(known={"gato": ("dog",), "cãoss": ("cat",)})
+    # "gato" stands at .96 to cat, beyond all doubt; "cão" at .75 of it, "cãoss" is like it in three of five.
+    found, _ = states(encoder, ["gato", "cão", "cãoss"])
+    for row, word in enumerate(("gato", "cão")):
+        np.testing.assert_allclose(found[row, 0], by_hand(encoder, word)[0], atol=2e-3)
+    table = dict(zip(encoder.gloss_words, encoder.glosses.weight.detach(), strict=True))
+    torch.testing.assert_close(found[2, 0], table["cat"])
+
+
 def test_a_lexicon_comes_back_from_the_folder(made: Callable[..., GlossedText], tmp_path: Path) -> None:
     encoder = made(known={"pejsek": ("dog", "cat"), "kočka": ("cat",)})
     encoder.save_assets(tmp_path)

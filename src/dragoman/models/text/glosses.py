@@ -199,7 +199,8 @@ class Glosses:
             for word, rows, shares, sure in zip(some, rows_NK, shares_NK, sure_N.tolist(), strict=True):
                 if own := self._own_row.get(word, 0):
                     found = Gloss(own, rows, shares, 1.0, 1.0)
-                elif listed := self._find(word):
+                # A lexicon of one language must not read the words of those that the encoder knows.
+                elif (listed := self._find(word)) and listed[1] > sure:
                     found = self._of_lexicon(*listed, len(rows))
                 else:
                     found = Gloss(0, rows, shares, sure, sure)
