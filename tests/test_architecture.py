@@ -28,6 +28,7 @@ LAYERS = [
         "textfiles",
         "languages",
         "metadata",
+        "endpoints",
     },
     {"media"},
     {"corpus"},
@@ -52,6 +53,7 @@ NEIGHBOURS = {
     ("settings", "errors"),
     ("languages", "errors"),
     ("textfiles", "errors"),
+    ("endpoints", "errors"),
     ("metadata", "records"),
 }
 LIGHT = {"evaluation": {"numpy"}, "records.py": set()}

@@ -75,6 +75,12 @@ class CheckFailedError(UserError):
     exit_code = Exit.CHECK_FAILED
 
 
+class UnavailableError(UserError):
+    """A server that is asked is out of reach, overloaded for too long, or refuses whatever it is asked."""
+
+    exit_code = Exit.FAILURE
+
+
 class MissingExtraError(UserError):
     """An optional dependency cannot be imported; the message holds the command that installs it.
 

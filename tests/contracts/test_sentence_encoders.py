@@ -5,6 +5,7 @@ A kind brings `tests/models/<name>_sentences_setup.py` with
     save(folder)    writes a tiny encoder there, with the same weights each time; returns the folder. It knows
                     at least the words "a", "dog" and "casa"
     change(folder)  changes its weights there; without it, a tensor of its first safetensors file is changed
+    ready(patch)    yields while what it needs is there, such as a server (optional)
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import importlib
 import importlib.util
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import FrozenInstanceError
 from pathlib import Path
 from types import ModuleType
@@ -59,6 +62,16 @@ def change_tensor(folder: Path) -> None:
     save_file({**weights, first: weights[first] + 1}, file, metadata={"format": "pt"})
 
 
+@pytest.fixture(scope="module", autouse=True)
+def all_ready() -> Iterator[None]:
+    with ExitStack() as held:
+        patch = held.enter_context(pytest.MonkeyPatch.context())
+        for name in kinds():
+            if hasattr(set_up(name), "ready"):
+                held.enter_context(contextmanager(set_up(name).ready)(patch))
+        yield
+
+
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: set_up(name).save(tmp_path_factory.mktemp(name) / "text") for name in kinds()}
@@ -92,7 +105,8 @@ def test_the_fingerprint_follows_what_decides_vectors(name: str, tmp_path: Path)
     one, again = save(tmp_path / "one" / "text"), save(tmp_path / "again" / "text")
     before = kind.fingerprint(one)
     assert kind.fingerprint(again) == before
-    (one / "README.md").write_text("A card decides nothing.")
+    if one.is_dir():
+        (one / "README.md").write_text("A card decides nothing.")
     assert kind.fingerprint(one) == before
     getattr(set_up(name), "change", change_tensor)(one)
     assert kind.fingerprint(one) != before

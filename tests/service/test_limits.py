@@ -7,7 +7,7 @@ import re
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -18,9 +18,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from shelf import Spelling
 from starlette.testclient import TestClient
 
-from dragoman.errors import DamagedError, UserError
+from dragoman.errors import DamagedError, UnavailableError, UserError
 from dragoman.index.folder import read_info, write_info
 from dragoman.records import Entry
 from dragoman.service import bodies, schemas
@@ -28,7 +29,7 @@ from dragoman.service.batching import Batcher
 from dragoman.service.bodies import DECODED_AT_ONCE, holds_too_much
 from dragoman.service.collection import Facets
 from dragoman.service.config import ServiceSettings
-from dragoman.service.problems import UNTOLD, Problem, first_sentence
+from dragoman.service.problems import UNANSWERED, UNTOLD, Problem, first_sentence
 from dragoman.service.schemas import SearchRequest
 from dragoman.service.threads import Slots
 from dragoman.stores.embedded.store import EmbeddedStore
@@ -136,6 +137,18 @@ def test_an_index_that_cannot_be_opened_any_more_is_a_503_that_tells_nothing(
             "The collection shelf cannot be searched at the moment.",
         )
         assert str(own_shelf) not in answer.text
+
+
+def test_a_server_of_texts_that_does_not_answer_is_a_503(
+    service: Callable[..., TestClient], shelf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unanswered(self: Spelling, texts: Sequence[str]) -> None:
+        raise UnavailableError("http://10.0.0.1/v1/embeddings failed 5 times.")
+
+    monkeypatch.setattr(Spelling, "encode_text", unanswered)
+    answer = service(shelf).post("/v1/search", json=SEARCH)
+    assert (answer.status_code, answer.json()["detail"]) == (503, UNANSWERED)
+    assert "10.0.0.1" not in answer.text
 
 
 @pytest.mark.parametrize(

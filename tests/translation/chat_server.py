@@ -1,16 +1,22 @@
-"""A chat endpoint on 127.0.0.1 whose answers a test decides."""
+"""Endpoints on 127.0.0.1 whose answers a test decides: of chats, and of vectors of texts."""
 
 from __future__ import annotations
 
 import json
 import threading
+import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import numpy as np
+
 Answer = tuple[int, str]
-"""Status and content: the text of the assistant for 200, the whole body for anything else."""
+"""Status and content: of a chat the text of the assistant for 200, and the whole body for anything else."""
+Requests = list[dict[str, Any]]
+"""Body, path and headers of each request."""
+WIDTH = 12
 
 
 def capitals(request: dict[str, Any]) -> Answer:
@@ -18,18 +24,42 @@ def capitals(request: dict[str, Any]) -> Answer:
     return 200, request["messages"][-1]["content"].upper()
 
 
+def vector(text: str) -> list[float]:
+    """A bag of words, each a draw of its own, and one component that is never 0."""
+    words = [np.random.default_rng(zlib.crc32(word.encode())).standard_normal(WIDTH) for word in text.split()]
+    return np.append(sum(words, np.zeros(WIDTH)), 1.0).tolist()
+
+
+def embeddings(request: dict[str, Any]) -> Answer:
+    """The vectors, in an order of the server's own, as the protocol leaves it free."""
+    data = [{"index": at, "embedding": vector(text)} for at, text in enumerate(request["input"])]
+    return 200, json.dumps({"object": "list", "data": data[::-1], "model": request["model"]})
+
+
+def chat_server(
+    answer: Callable[[dict[str, Any]], Answer],
+) -> AbstractContextManager[tuple[str, Requests]]:
+    """Yield the base URL and the requests so far; an answer is what the assistant says."""
+
+    def said(request: dict[str, Any]) -> Answer:
+        status, content = answer(request)
+        if status == 200:
+            content = json.dumps({"choices": [{"message": {"content": content}}]})
+        return status, content
+
+    return post_server(said)
+
+
 @contextmanager
-def chat_server(answer: Callable[[dict[str, Any]], Answer]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+def post_server(answer: Callable[[dict[str, Any]], Answer]) -> Iterator[tuple[str, Requests]]:
     """Yield the base URL and the list of requests, to which each adds its body, path and headers."""
-    requests: list[dict[str, Any]] = []
+    requests: Requests = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             requests.append({"body": body, "path": self.path, "headers": dict(self.headers)})
             status, content = answer(body)
-            if status == 200:
-                content = json.dumps({"choices": [{"message": {"content": content}}]})
             data = content.encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(data)))

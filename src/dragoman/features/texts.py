@@ -89,7 +89,7 @@ def extract_texts(
     where this encoder gives other vectors than the one that made the set.
     """
     opened = Corpus.open(corpus)
-    final = opened.folder / "features" / clean_name(name or Path(encoder).name)
+    final = opened.folder / "features" / clean_name(name or Path(encoder).name.rpartition(":")[2])
     source = encoder_folder(encoder)
     kind = kind_of(source)
     numpy = getattr(kind, "NUMPY", False)
@@ -100,6 +100,8 @@ def extract_texts(
     first = None if options.below_last is None else _first(side, options.below_last, source)
     make = _Maker(side, first)
     identity = {"fingerprint": kind.fingerprint(source), "reading": asdict(side.reading), **make.identity}
+    if hasattr(kind, "address"):
+        identity["address"] = kind.address(source)
     # A finished model reads texts itself: states are for training and the validations within it.
     splits = None if first is None else ("train", "val")
     captions = opened.select(split=splits).texts
@@ -203,7 +205,7 @@ class KeptTexts:
         self.features = features
         made_by: Any = features.manifest["encoder"]
         self.made_by = {name: value for name, value in made_by.items() if name not in ("golden", "words")}
-        """`path`, `fingerprint`, `reading` and `width` of the encoder."""
+        """`path`, `fingerprint`, `reading` and `width` of the encoder; of one behind a server `address`."""
         self.reading = Reading(**made_by["reading"])
         golden = np.frombuffer(base64.b64decode(made_by["golden"]), "<f2").reshape(-1, self.width)
         # In the place after the last row: a model that learns from the set is known again by these texts.
@@ -309,8 +311,9 @@ def _require_same_vectors(features: FeatureSet, found: NDArray[np.float32]) -> N
     stored = np.frombuffer(base64.b64decode(made_by["golden"]), "<f2").reshape(found.shape)
     if np.abs(stored - found).max() > TOLERANCE * max(1.0, float(np.linalg.norm(found, axis=1).max())):
         raise CheckFailedError(
-            f"{features.folder} was made by an encoder of the same files that gave other vectors. Has its "
-            "package another version? Give this set a name of its own: --name"
+            f"{features.folder} was made by an encoder of the same name or files that gave other vectors. "
+            "Has its package another version, or its server another model? Give this set a name of its own: "
+            "--name"
         )
 
 

@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 from starlette.types import Scope
 
-from dragoman.errors import DamagedError, UnknownError, UserError
+from dragoman.errors import DamagedError, UnavailableError, UnknownError, UserError
 from dragoman.media.images import ImageError
 from dragoman.service.threads import in_thread
 
@@ -26,6 +26,7 @@ REQUEST_ID = "dragoman.request_id"
 """Key of the scope under which the id of a request is kept."""
 MEDIA_TYPE = "application/problem+json"
 UNTOLD = "The service cannot do this; its log has the reason."
+UNANSWERED = "A server that this service asks does not answer; its log says more."
 SHOWN = 10
 """Validation errors that one answer lists."""
 # From the first path on nothing is shown: folders have blanks, commas and full stops in their names, so that
@@ -138,6 +139,9 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
 async def _user(request: Request, error: Exception) -> JSONResponse:
     """A UserError of a part below is about what was asked, unless it is about a folder of the service."""
     service = request.app.state.service
+    if isinstance(error, UnavailableError):
+        log.error("request %s: %s", request.scope.get(REQUEST_ID), error)
+        return problem_response(request.scope, 503, UNANSWERED)
     if isinstance(error, DamagedError):
         await in_thread(service.note_damage)
     elif not any(str(one.folder) in str(error) for one in service.collections.values()):

@@ -21,7 +21,7 @@ from typing import NamedTuple, TypeVar
 from urllib.parse import parse_qsl
 
 from dragoman import plugins
-from dragoman.errors import Exit, UserError
+from dragoman.errors import UnavailableError, UserError
 from dragoman.languages import language
 from dragoman.settings import make
 
@@ -35,10 +35,8 @@ class EngineError(Exception):
     """The engine failed on these lines, perhaps because of one of them: the job looks for it."""
 
 
-class EngineUnavailableError(UserError):
+class EngineUnavailableError(UnavailableError):
     """The engine fails whatever the lines are: the job stops, and what was translated stays cached."""
-
-    exit_code = Exit.FAILURE
 
 
 @dataclass(frozen=True, slots=True)

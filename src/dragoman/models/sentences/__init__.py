@@ -10,9 +10,10 @@ frozen encoder is a module of this package with
     load(folder, device)   its `TextSide`; raises UserError for what is damaged or not known
     LANGUAGES = (…)        those that it was trained on, where that is known
     NUMPY = True           where it needs no PyTorch, and runs on the CPU whatever the device
+    address(folder)        the server that it asks, where it asks one
 
-At most one kind reads a folder. Where an encoder comes as a package, `folder` is the bare name that a user
-gives. Importing a module of this package brings neither PyTorch nor transformers.
+At most one kind reads a folder. Where an encoder comes as a package or from a server, `folder` is the bare
+name that a user gives. Importing a module of this package brings neither PyTorch nor transformers.
 
 N texts, J width of the vectors.
 """

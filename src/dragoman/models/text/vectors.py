@@ -26,7 +26,7 @@ class KeptVectors(Protocol):
 
     @property
     def made_by(self) -> Mapping[str, Any]:
-        """`path`, `fingerprint`, `reading` and `width` of the encoder."""
+        """`path`, `fingerprint`, `reading` and `width` of the encoder; of one behind a server `address`."""
 
     def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """[T, H]; raises UserError for a text without one."""
@@ -100,10 +100,17 @@ class FrozenVectors:
         """The encoder. Raises UserError where it is not there any more, DamagedError for another one."""
         if self._other is not None:
             return self._other.side
-        path = self.made_by["path"]
+        path, made_at = self.made_by["path"], self.made_by.get("address")
         try:
             folder = encoder_folder(path)
             kind = kind_of(folder)
+            # Queries must not go wherever a folder of others says, nor be read by another model of this name.
+            ask = getattr(kind, "address", None)
+            if ask is not None and (asked := ask(folder)) != made_at:
+                raise UserError(
+                    f"It stood at {made_at}, and OPENAI_BASE_URL names {asked}. Texts go only to the server "
+                    f"that is named there: export OPENAI_BASE_URL={made_at}"
+                )
             found = None if kind is None else kind.fingerprint(folder)
             side = load_text_side(folder)
         except UserError as error:
