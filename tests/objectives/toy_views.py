@@ -41,7 +41,8 @@ def hand_step() -> tuple[Views, Batch]:
         image 0        0.8        0.6         1          0
         image 1        0.6        0.8         0          1
 
-    Ways back are (1, 0) and (0.8, 0.6), teacher vectors (0.8, 0.6) and (0.6, 0.8). The first component of a
+    Ways back are (1, 0) and (0.8, 0.6), teacher vectors (0.8, 0.6) and (0.6, 0.8), anchors (0.6, 0.8) of the
+    first pair and (0.8, 0.6) of the other. The first component of a
     pooled state is 2 in source captions and 1 in translations. Of three fused pairs the first matches.
     """
     pooled = torch.zeros(6, 5)
@@ -51,6 +52,7 @@ def hand_step() -> tuple[Views, Batch]:
         text=torch.tensor([[0.8, 0.6], [0.6, 0.8], [1, 0], [0, 1], [1, 0], [0.8, 0.6]]),
         teacher=torch.tensor([[0.8, 0.6], [0.6, 0.8]]),
         pooled=pooled,
+        anchor=torch.tensor([[0.6, 0.8], [0.8, 0.6]]).repeat(3, 1),
         fused=Fused(
             match_logits=torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 1.0]]),
             match_labels=torch.tensor([1, 0, 0]),
@@ -64,6 +66,8 @@ def hand_step() -> tuple[Views, Batch]:
 def make_views(batch: Batch, width: int = 6, hidden: int = 5, length: int = 4, seed: int = 0) -> Views:
     """Random unit vectors and states that need gradients; every text has at least one token."""
     draws = torch.Generator().manual_seed(seed)
+    # Of their own, so that all others are as they were before there were anchors.
+    other = torch.Generator().manual_seed(seed + 1000)
 
     def random(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=draws)
@@ -77,6 +81,7 @@ def make_views(batch: Batch, width: int = 6, hidden: int = 5, length: int = 4, s
         pooled=random(texts, hidden).requires_grad_(),
         tokens=random(texts, length, hidden).requires_grad_(),
         mask=torch.arange(length)[None, :] < lengths,
+        anchor=F.normalize(torch.randn(texts, width, generator=other), dim=1)[batch.pair].requires_grad_(),
         fused=Fused(
             match_logits=random(6, 2).requires_grad_(),
             match_labels=torch.tensor([1, 1, 0, 0, 0, 0]),
@@ -88,7 +93,7 @@ def make_views(batch: Batch, width: int = 6, hidden: int = 5, length: int = 4, s
 
 def leaves(views: Views) -> dict[str, Tensor]:
     """The tensors that can get gradients, by name."""
-    return {name: getattr(views, name) for name in ("image", "text", "teacher", "pooled", "tokens")}
+    return {name: getattr(views, name) for name in ("image", "text", "teacher", "pooled", "tokens", "anchor")}
 
 
 def gradients(loss: Tensor, views: Views) -> dict[str, Tensor]:
@@ -104,6 +109,7 @@ def reorder(views: Views, batch: Batch, texts: Tensor, items: Tensor) -> tuple[V
     moved = {name: value[texts] if isinstance(value, Tensor) else value for name, value in moved.items()}
     moved["item"] = place[moved["item"]]
     assert views.pooled is not None and views.tokens is not None and views.mask is not None
+    assert views.anchor is not None
     return (
         replace(
             views,
@@ -112,6 +118,7 @@ def reorder(views: Views, batch: Batch, texts: Tensor, items: Tensor) -> tuple[V
             pooled=views.pooled[texts],
             tokens=views.tokens[texts],
             mask=views.mask[texts],
+            anchor=views.anchor[texts],
         ),
         Batch(**moved),
     )

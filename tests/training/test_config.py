@@ -49,7 +49,7 @@ def test_a_setting_is_read_by_the_type_of_its_field(name: str, text: str, value:
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("epoch", "3", "No setting 'epoch'. Known here: always_source, back_share, batch_size"),
+        ("epoch", "3", "No setting 'epoch'. Known here: always_source, anchors, back_share"),
         ("loss.margn", "3", "No setting 'loss.margn'. Known here: adversary, adversary_weight"),
         ("epochs", "three", "epochs must be a whole number, got 'three'"),
         ("epochs", "1.5", "epochs must be a whole number, got '1.5'"),

@@ -205,11 +205,11 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_model(
 ) -> None:
     whole = TrainState.take_step
 
-    def broken(self: TrainState, step: Any, rate: float) -> Any:
+    def broken(self: TrainState, step: Any, *given: float) -> Any:
         if self.progress.step == 2:
             with torch.no_grad():
                 self.model.text_head.linear.weight.fill_(math.nan)
-        return whole(self, step, rate)
+        return whole(self, step, *given)
 
     monkeypatch.setattr(TrainState, "take_step", broken)
     with pytest.raises(UserError, match=r"broke down at step 3: source nan, .*--set learning_rate=0.0003"):

@@ -22,7 +22,8 @@ SHOWN = 5
 @click.option(
     "--encoder",
     required=True,
-    help="Vision tower: a Hugging Face folder or hub id. For texts a sentence encoder: one, `use`, or `openai:MODEL` of the server that OPENAI_BASE_URL names.",
+    help="Vision tower: a Hugging Face folder or hub id. For texts a sentence encoder: one, `use`, or "
+    "`openai:MODEL` of the server that OPENAI_BASE_URL names.",
 )
 @click.option("--name", help="Name of the feature set; by default the last part of the encoder's name.")
 @options(

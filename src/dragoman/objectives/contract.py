@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from dragoman.errors import UserError
 from dragoman.records import ROLES
 
-NEEDS = ("image", "text", "back", "teacher", "pooled", "tokens", "fused")
+NEEDS = ("image", "text", "back", "teacher", "pooled", "tokens", "fused", "anchor")
 """All that an objective can ask for: fields of `Views`, and "back", back-translations among the texts.
 
 "fused" is drawn by the settings of a `MatchingConfig`, so only a subclass of that asks for it.
@@ -125,6 +125,8 @@ class Batch:
     """[T] in 0..1, how surely each text belongs to its item; None is 1 for all."""
     languages: tuple[str, ...]
     """The source language first."""
+    done: float = 0.0
+    """Share of the run's steps that were taken before this one, for what changes in its course."""
 
     def rows(self, lang: int, *, back: bool = False) -> Tensor:
         """Return the rows of the captions of one language, or of its back-translations, by ascending pair.
@@ -201,7 +203,8 @@ class Views:
     fused: Fused | None = None
     """Logits of the fusion encoder, for some captions and negatives of the step."""
     anchor: Tensor | None = None
-    """[T, J] where the model that a run starts from puts a text, or the source caption of its pair."""
+    """[T, J] where a text belongs, of unit length: where another model puts it, or the source caption of its
+    pair."""
 
 
 class Objective(nn.Module):

@@ -103,6 +103,13 @@ class TrainConfig:
     sentence: FrozenTextConfig | None = None
     """A frozen sentence encoder beside `text`, which then reads the words: `frozen:NAME` of a set of vectors
     of texts. Each side has the loss of the recipe, and so has their sum."""
+    anchors: str | None = None
+    """Set of vectors of texts by the text side of a public dual encoder, whose image side made `features`:
+    an objective that reads anchors moves a caption to where that encoder puts its source caption."""
+    solve: Literal["none", "ridge", "orthogonal"] = "none"
+    """A linear head on a frozen sentence encoder, found at once in the place of steps: by least squares of
+    the source captions and their `anchors`, with the penalty that is best in validation (a step is one that
+    was tried), or as the best rotation."""
     dual: DualConfig = field(default_factory=DualConfig)
     fusion: FusionConfig = field(default_factory=FusionConfig)
     video: VideoConfig = field(default_factory=VideoConfig)
@@ -230,6 +237,7 @@ class TrainConfig:
         self._check_objective()
         self._check_chunk()
         self._check_text_head()
+        self._check_anchors()
         longest = self.text.max_tokens
         if self.dual.text_head == "attention" and longest > self.dual.positions:
             raise UserError(
@@ -278,6 +286,32 @@ class TrainConfig:
                 "a recipe without: --recipe translate_train"
             )
 
+    def _check_anchors(self) -> None:
+        linear = self.dual.text_head == "linear" and not self.dual.head_batch_norm
+        alone = isinstance(self.text, FrozenTextConfig) and self.sentence is None
+        if self.solve != "none" and not (linear and alone and "anchor" in self.loss.needs):
+            raise UserError(
+                f"solve={self.solve} finds a linear head on kept vectors from anchors: --recipe anchor, or "
+                "--set solve=none"
+            )
+        if "anchor" not in self.loss.needs:
+            return
+        if self.anchors is None:
+            raise UserError(
+                f"The objective {self.objective!r} reads vectors of the source captions by the text side of "
+                "the encoder that made the features: dragoman features CORPUS --texts --encoder ENCODER "
+                "--name NAME, and --set anchors=NAME"
+            )
+        if self.dual.image_head != "none":
+            raise UserError(
+                "Anchors stand in the space of the vision vectors, which dual.image_head="
+                f"{self.dual.image_head} leaves: --set dual.image_head=none"
+            )
+        if self.extension is not None:
+            raise UserError(
+                f"The objective {self.objective!r} adds no languages to a run: name all of them, --targets"
+            )
+
     def _check_chunk(self) -> None:
         if self.chunk is None:
             return
@@ -298,7 +332,8 @@ class TrainConfig:
         names = [side.features for side in sides if isinstance(side, kinds)]
         # A model that learns a further language reads its texts itself.
         states = None if self.extension is not None else getattr(self.text, "states", None)
-        return tuple(dict.fromkeys(names if states is None else [*names, states]))
+        more = [name for name in (states, self.anchors) if name is not None]
+        return tuple(dict.fromkeys([*names, *more]))
 
     @property
     def reads_words(self) -> bool:

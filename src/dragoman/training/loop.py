@@ -30,7 +30,8 @@ from dragoman.models.sentences import kind_of
 from dragoman.progress import bar
 from dragoman.training.augment import glosses, lexicon_hashes, load_augmentation
 from dragoman.training.batches import StepPlan, nearest_items
-from dragoman.training.config import TrainConfig
+from dragoman.training.closed_form import solutions
+from dragoman.training.config import TrainConfig, objective_config
 from dragoman.training.extension import Extension, made_from
 from dragoman.training.processes import Processes, join_processes
 from dragoman.training.run_folder import CONFIG, Progress
@@ -122,9 +123,12 @@ def _as_begun(config: TrainConfig, folder: Path) -> dict[str, Any]:
     except UserError:
         # Damaged: whoever compares the two says so, or begins anew.
         return plain
-    first = ("recipe", "source", "targets", "features", "objective", "loss")
-    default = TrainConfig(**{name: getattr(config, name) for name in first}).as_dict()
-    return _less_new(plain, begun, default)
+    named = {name: getattr(config, name) for name in ("recipe", "source", "targets", "features")}
+    # Of the plainest objective: another may want settings that are not the usual ones.
+    plainest = "translate_train"
+    default = TrainConfig(**named, objective=plainest, loss=objective_config(plainest)).as_dict()
+    own = {name: plain[name] for name in ("objective", "loss")}
+    return _less_new(plain, begun, {**default, **own})
 
 
 def _less_new(plain: dict[str, Any], begun: Any, default: dict[str, Any]) -> dict[str, Any]:
@@ -188,6 +192,10 @@ class _Run:
 
     def go(self, on_step: Callable[[int], None]) -> None:
         """Run to the end, from the last checkpoint if there is one."""
+        if self.config.solve != "none":
+            self.processes.on_first(lambda: self._solve(on_step))
+            self.processes.on_first(self._finish)
+            return
         progress = self._start()
         written = self.metrics if self.processes.first else Path(os.devnull)
         with (
@@ -200,7 +208,7 @@ class _Run:
             while progress.step < self.steps and not progress.stopped:
                 step = self.plan.step(progress.step)
                 rate = rate_factor(self.config, progress, self.steps, self.plan.steps_per_epoch)
-                terms = self.state.take_step(step, rate)
+                terms = self.state.take_step(step, rate, progress.step / self.steps)
                 captions += len(step.row_of_text)
                 shown.update(1)
                 if progress.step % LOG_EVERY == 0:
@@ -228,6 +236,19 @@ class _Run:
                     break
         # A stop has raised KeyboardInterrupt by now: only a whole run gets its manifest.
         self.processes.on_first(self._finish)
+
+    def _solve(self, on_step: Callable[[int], None]) -> None:
+        """Keep the best of all solutions; it takes seconds, so a stopped run begins anew."""
+        self._tidy()
+        state = self.state
+        assert state.anchors is not None
+        with self.metrics.open("w", encoding="utf-8") as history:
+            found = solutions(self.config.solve, state.model, state.anchors, self.plan.samples.source_text)
+            for number, solution in enumerate(found, 1):
+                state.progress.step = number
+                self._log(history, **solution)
+                self._validate(history)
+                on_step(number)
 
     def _start(self) -> Progress:
         self.processes.on_first(self._tidy)

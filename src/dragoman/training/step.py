@@ -35,7 +35,7 @@ from dragoman.training.run_folder import (
     set_random_state,
 )
 from dragoman.training.samples import Samples
-from dragoman.training.views import StepEncoder
+from dragoman.training.views import KeptAnchors, StepEncoder
 
 
 class TrainState:
@@ -76,6 +76,9 @@ class TrainState:
         )
         if "fused" in config.loss.needs:
             self.encoder = FusingEncoder(**vars(self.encoder), objective=objective)
+        self.anchors: KeptAnchors | None = None
+        if "anchor" in config.loss.needs:
+            self.anchors = KeptAnchors(corpus, config, model)
         self._share_out()
         pretrained = model.trunk.parameters() if model.trunk.pretrained else ()
         # Decay would move the rows of a vocabulary that must stay as well.
@@ -108,8 +111,10 @@ class TrainState:
         self._shared = [parameter for parameter in self.trained if id(parameter) in encoders]
         self._whole = [parameter for parameter in self.trained if id(parameter) not in encoders]
 
-    def take_step(self, step: Step, rate_factor: float) -> dict[str, Tensor]:
+    def take_step(self, step: Step, rate_factor: float, done: float = 0.0) -> dict[str, Tensor]:
         """Update the opponent, if there is one, and the encoders; return the detached terms.
+
+        `done` is the share of the run that lies behind.
 
         Raises UserError where the step before went astray.
         """
@@ -118,6 +123,9 @@ class TrainState:
         self.model.train()
         with self._autocast():
             views, batch = self.encoder.encode(step)
+            batch = replace(batch, done=done)
+            if self.anchors is not None:
+                views = replace(views, anchor=self.anchors(step, batch))
             if self.extension is not None:
                 views = replace(views, anchor=self.extension.anchors(step, batch))
         # First, on the views as they are: what the encoders then deceive has seen this step.

@@ -20,8 +20,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from dragoman.corpus import FeatureSet
-from dragoman.models.dual import DualEncoder, TextViews
+from dragoman.corpus import Corpus, FeatureSet
+from dragoman.errors import UserError
+from dragoman.features.texts import KeptTexts
+from dragoman.models.dual import DualEncoder, TextViews, unique_texts
 from dragoman.objectives.contract import Batch, Teacher, Views
 from dragoman.training.batches import Step
 from dragoman.training.config import TrainConfig
@@ -181,6 +183,33 @@ class StepEncoder:
             assert found.trunk is not None and found.mask is not None
             views |= {"tokens": found.trunk[:count], "mask": found.mask[:count]}
         return views
+
+
+class KeptAnchors:
+    """Places where captions belong: kept vectors of their source captions by a dual encoder's text side."""
+
+    def __init__(self, corpus: Corpus, config: TrainConfig, model: DualEncoder) -> None:
+        """Open the set. Raises UserError where its vectors do not lie in the space of the model."""
+        assert config.anchors is not None
+        self._kept = KeptTexts(corpus.features(config.anchors))
+        if self._kept.width != model.space:
+            raise UserError(
+                f"{self._kept.features.folder} has vectors of width {self._kept.width}, and those of "
+                f"{config.features} are {model.space} wide: text and vision vectors of one dual encoder are "
+                "needed."
+            )
+
+    def of(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """[N, J] of source captions, of unit length."""
+        vectors = self._kept.vectors(texts)
+        found: NDArray[np.float32] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-12)
+        return found
+
+    def __call__(self, step: Step, batch: Batch) -> Tensor:
+        """[T, J] of the texts of a step, each where its source caption is."""
+        different, row_of_pair = unique_texts(step.source_of_pair)
+        anchor_NJ = torch.from_numpy(self.of(different)).to(batch.pair.device)
+        return anchor_NJ[row_of_pair.to(batch.pair.device)[batch.pair]]
 
 
 def _taught(step: Step, taught_by: Teacher) -> list[tuple[int, int]]:
