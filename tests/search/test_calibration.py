@@ -64,7 +64,7 @@ def test_the_best_of_more_images_that_do_not_answer_is_better() -> None:
     draws = np.random.default_rng(0)
     images, texts = (toy_model.unit(draws.normal(size=(n, 8))) for n in (800, 50))
     own = np.arange(50)
-    one = ask(texts, own, images, images[:64], np.ones((800, 800), bool))
+    one = ask(texts @ images.T, own, texts @ images[:64].T, np.ones((800, 800), bool))
     weights = (-4.0, 0.5, 1.0)
     best, fewer = (seen[:, 0] @ np.array(weights) for seen in (one.absent, one.fewer))
     gain = np.quantile(best, 0.9) - np.quantile(fewer, 0.9)
@@ -92,7 +92,7 @@ def test_a_query_is_asked_among_all_and_among_the_unlike() -> None:
     images = np.concatenate([np.eye(3), [[0.0, 0.6, 0.8]]])
     texts = np.array([[0.9, 0.4, 0.1], [0.1, 0.2, 0.97]])
     unlike_II = np.array([[0, 1, 1, 0], [1, 0, 0, 1], [1, 1, 0, 0], [1, 1, 0, 0]], bool)
-    one = ask(texts, np.array([0, 1]), images, images[:3], unlike_II)
+    one = ask(texts @ images.T, np.array([0, 1]), texts @ images[:3].T, unlike_II)
     cosines = one.present[:, :, 1] / 10
     np.testing.assert_allclose(cosines, [[0.9, 0.4, 0.32, 0.1], [0.97, 0.896, 0.2, 0.1]])
     assert one.right.tolist() == [[True, False, False, False], [False, False, True, False]]

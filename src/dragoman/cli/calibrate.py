@@ -19,9 +19,24 @@ from dragoman.cli.verb import LISTED, PATH, needs
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     help="Share of queries without an answer that may pass for answered.  [default: 0.1]",
 )
+@click.option("--centre", is_flag=True, help="Searches move the mean of a text's language to the source's.")
+@click.option(
+    "--csls",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    help="Part of their nearness to all captions that searches take from images; 0.5 is usual.",
+)
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, or auto.")
 def command(
-    run: Path, corpus: Path, split: str, languages: tuple[str, ...], false_accepts: float | None, device: str
+    run: Path,
+    corpus: Path,
+    split: str,
+    languages: tuple[str, ...],
+    false_accepts: float | None,
+    centre: bool,
+    csls: float,
+    device: str,
 ) -> None:
     """Learn from CORPUS what the scores of RUN are worth, in every language.
 
@@ -35,7 +50,16 @@ def command(
     with needs("train", "Calibrating"):
         from dragoman.search.calibrate import FALSE_ACCEPTS, calibrate
     allowed = FALSE_ACCEPTS if false_accepts is None else false_accepts
-    found = calibrate(run, corpus, split=split, languages=languages, false_accepts=allowed, device=device)
+    found = calibrate(
+        run,
+        corpus,
+        split=split,
+        languages=languages,
+        false_accepts=allowed,
+        centre=centre,
+        csls=csls,
+        device=device,
+    )
     click.echo(f"{'language':<10}{'queries':>8}  a match from a relevance of")
     for lang, one in [*found.languages.items(), ("others", found.shared)]:
         click.echo(f"{lang:<10}{one.queries:>8}  {one.threshold:.2f}")

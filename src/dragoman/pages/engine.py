@@ -17,6 +17,9 @@ LABELS = {
     "translate_test": "translated query",
     "fused": "both fused",
     "translate_test_source_only": "translated query, other model",
+    "centred": "language centred",
+    "centred_untagged": "centred, language not told",
+    "csls": "hubness taken out",
     "reranked": "re-ranked",
 }
 """Names of the rows of a report for its readers; other rows are called by their own name."""

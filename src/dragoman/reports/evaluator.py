@@ -30,6 +30,7 @@ from dragoman.reports.rows import Matched, Matcher, Vectors
 from dragoman.reports.settings import EvaluationSettings
 from dragoman.retrievers.base import Encoder, Model
 from dragoman.retrievers.loading import load_encoder, model_fingerprint
+from dragoman.retrievers.postprocessing import Corrections
 
 CHUNK = 4096
 """Texts or image vectors that are encoded between two steps of the progress bar."""
@@ -148,6 +149,7 @@ class Evaluator:
             if self.other is not None:
                 label_other = label + ", translated, second model"
                 other_translations = encode_texts(self.other.model, translated, label_other)
+        corrected = self._corrected(vectors, images.vectors, texts.language)
         if self.matcher is not None:
             matched = Matched(texts=texts.texts, matcher=self.matcher, depth=self.settings.rerank)
         return Vectors(
@@ -158,13 +160,38 @@ class Evaluator:
             translations=translations,
             other_images=images.other_vectors,
             other_translations=other_translations,
+            corrected=corrected,
             matched=matched,
         )
+
+    def _corrected(
+        self, texts: NDArray[np.float32], images: NDArray[np.float32], lang: str
+    ) -> dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """Make the vectors of the rows for which training captions are read."""
+        found, settings = {}, self.settings
+        if settings.centre and lang != self.source:
+            if lang in self.corrections.means:
+                found["centred"] = (self.corrections.centred(texts, lang), images)
+            found["centred_untagged"] = (self.corrections.centred(texts, None), images)
+        if settings.csls:
+            found["csls"] = self.corrections.with_hubs(texts, images, settings.csls)
+        return found
+
+    @cached_property
+    def corrections(self) -> Corrections:
+        """Memory of the training captions and images."""
+        return Corrections.learned(self.model, self.corpus, self.features, self.source, self.languages)
 
     @cached_property
     def on_validation(self) -> Evaluator:
         """The model alone, without the second one and without re-ranking, beside what it sees of val."""
-        return replace(self, corpus=self.corpus.with_vectors(self.features, "val"), other=None, matcher=None)
+        return replace(
+            self,
+            corpus=self.corpus.with_vectors(self.features, "val"),
+            settings=replace(self.settings, centre=False, csls=0.0),
+            other=None,
+            matcher=None,
+        )
 
 
 def load(run: str | Path | Model) -> Model:

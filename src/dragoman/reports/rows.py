@@ -6,6 +6,9 @@
 | translate_test | its machine translation into the source language, by the same model |
 | fused | weight x translate_test + (1 - weight) x direct, the weight chosen on validation |
 | translate_test_source_only | its machine translation, by another model that knows the source language only |
+| centred | the query, the mean of its language moved to that of the source language |
+| centred_untagged | the query, the mean of all languages moved there, as where its language is not known |
+| csls | the query, less the nearness of query and image to all that the model was trained on |
 | reranked | as direct; then the best hits of each query in the order of the fusion encoder |
 
 T texts, I images, D width, N pairs of a text and an image, R regions of an image.
@@ -13,8 +16,8 @@ T texts, I images, D width, N pairs of a text and an image, R regions of an imag
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +31,16 @@ from dragoman.evaluation.scores import Scores
 from dragoman.progress import bar
 from dragoman.retrievers.base import Model, Reranker
 
-ROWS = ("direct", "translate_test", "fused", "translate_test_source_only", "reranked")
+ROWS = (
+    "direct",
+    "translate_test",
+    "fused",
+    "translate_test_source_only",
+    "centred",
+    "centred_untagged",
+    "csls",
+    "reranked",
+)
 DIRECTIONS = ("text_to_image", "image_to_text")
 WEIGHTS = tuple(round(0.1 * step, 1) for step in range(11))
 
@@ -48,6 +60,8 @@ class Vectors:
     other_images: NDArray[np.float32] | None = None
     other_translations: NDArray[np.float32] | None = None
     """Vectors of the second model, which need not share the width D."""
+    corrected: Mapping[str, tuple[NDArray[np.float32], NDArray[np.float32]]] = field(default_factory=dict)
+    """Texts [T, D] and images [I, D] of further rows, by their names; of each row another width D."""
     matched: Matched | None = None
     """For the row `reranked`."""
 
@@ -62,6 +76,9 @@ class Vectors:
             translations=None if self.translations is None else self.translations[text_T],
             other_images=None if self.other_images is None else self.other_images[image_I],
             other_translations=None if self.other_translations is None else self.other_translations[text_T],
+            corrected={
+                row: (one_TD[text_T], other_ID[image_I]) for row, (one_TD, other_ID) in self.corrected.items()
+            },
             matched=None if self.matched is None else self.matched.only(texts),
         )
 
@@ -142,6 +159,8 @@ def _scores(
     if vectors.other_translations is not None and vectors.other_images is not None:
         other = vectors.dot(direction, vectors.other_translations, vectors.other_images)
         yield "translate_test_source_only", other
+    for row, (text_TD, image_ID) in vectors.corrected.items():
+        yield row, vectors.dot(direction, text_TD, image_ID)
 
 
 def sum_r_by_weight(vectors: Vectors, normalisation: Normalisation) -> dict[float, float]:

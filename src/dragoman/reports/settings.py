@@ -43,6 +43,12 @@ class EvaluationSettings:
     rerank: int = 0
     """So many best hits of each query are put into the order of the model's fusion encoder, in a row of
     their own; 0 does without."""
+    centre: bool = False
+    """Rows in which the mean of the query's language, learned from machine captions of the split train, is
+    moved to that of the source language: as the language is told, and as it is not."""
+    csls: float = 0.0
+    """Part of the nearness of images and texts to training captions and images that is taken from their
+    scores, in a row of its own; 0 does without, 0.5 is usual."""
     run_depth: int = 100
     """Hits per query in the TREC runs."""
     primary: str | None = None
@@ -72,6 +78,8 @@ class EvaluationSettings:
         _require_known("fusion_normalisation", self.fusion_normalisation, NORMALISATIONS)
         _require_known("slots", self.slots, get_args(Slots))
         _require_known("untranslated", self.untranslated, get_args(Untranslated))
+        if not 0 <= self.csls <= 1:
+            raise UserError(f"csls must lie in [0, 1], got {self.csls}")
         if self.rerank < 0:
             raise UserError(f"rerank must be 0 or more, got {self.rerank}")
         if self.run_depth < 10:

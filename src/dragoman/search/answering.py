@@ -21,7 +21,9 @@ from dragoman.index.entries import video_id, video_of
 from dragoman.media.video import VideoPart
 from dragoman.records import Hit
 from dragoman.retrievers.base import require_list
-from dragoman.search.detection import language_of, language_warning
+from dragoman.retrievers.postprocessing import AtSearch
+from dragoman.search.calibration import NONE
+from dragoman.search.detection import UNKNOWN, language_of, language_warning
 from dragoman.search.fields import KnownFields
 from dragoman.search.live import Opened
 from dragoman.search.query import MAX_CHARACTERS, Answer, Query, QueryLanguage, QueryText, parse_text
@@ -35,6 +37,8 @@ TEXT, ADDED, SUBTRACTED, SEEN = 1.0, 1.0, -0.5, 1.0
 """Weights of the unit vectors that a query is the sum of; the sum has unit length again."""
 MAX_HITS = 10_000
 """Largest k."""
+DEEPER, SHALLOWEST = 4, 100
+"""Matches that are looked at where hubness is taken out: times k, and at least."""
 SEARCHES = 4
 """Times that a search is done where entries change between finding and reading them."""
 
@@ -68,7 +72,7 @@ def answers(queries: Sequence[Query], opened: Opened) -> list[Answer]:
     asked = [read for read in reads if read.asks]
     vectors_QJ = _vectors(asked, opened)
     encoded = perf_counter()
-    hits = _found(opened.store, asked, vectors_QJ)
+    hits = _found(opened, asked, vectors_QJ)
     seconds = {"encode": encoded - started, "search": perf_counter() - encoded}
     answered = iter(
         [
@@ -149,6 +153,7 @@ def _vectors(reads: Sequence[_Read], opened: Opened) -> Floats:
     """Sum the weighted parts of each query: [Q, J] unit vectors."""
     # Parts of all queries are encoded together: models are fast in batches, and equal texts are read once.
     texts: list[str] = []
+    languages: list[str] = []
     images, videos, items = [], [], []
     of_text: list[tuple[int, float]] = []
     of_image, of_video, of_item = [], [], []
@@ -156,6 +161,7 @@ def _vectors(reads: Sequence[_Read], opened: Opened) -> Floats:
         plain = [read.text.plain] if read.text.plain else []
         for weight, parts in ((TEXT, plain), (ADDED, read.text.added), (SUBTRACTED, read.text.subtracted)):
             texts += parts
+            languages += [read.language.code if read.language else UNKNOWN] * len(parts)
             of_text += [(row, weight)] * len(parts)
         if read.query.image is not None:
             images.append(read.query.image)
@@ -168,7 +174,7 @@ def _vectors(reads: Sequence[_Read], opened: Opened) -> Floats:
             of_item.append((row, SEEN))
     sum_QJ = np.zeros((len(reads), opened.info.width), np.float32)
     for places, vectors in (
-        (of_text, opened.model.encode_text(texts) if texts else ()),
+        (of_text, _corrections(opened).moved(opened.model.encode_text(texts), languages) if texts else ()),
         (of_image, opened.model.encode_image(images) if images else ()),
         (of_video, vectors_of_videos(videos, opened)),
         (of_item, _vectors_of_items(opened.store, items)),
@@ -196,18 +202,47 @@ def _vectors_of_items(store: Store, item_ids: Sequence[str]) -> Floats:
         ) from None
 
 
-def _search(store: Store, reads: Sequence[_Read], vectors_QJ: Floats) -> list[list[Match]]:
-    """Find the matches of each query; queries of equal k and filter share one call."""
-    groups: dict[tuple[int, Filter | None], list[int]] = defaultdict(list)
+def _corrections(opened: Opened) -> AtSearch:
+    return NONE if opened.calibration is None else opened.calibration.corrections
+
+
+def _nearest(
+    store: Store, vectors_QJ: Floats, k: int, chosen: Filter | None, by: AtSearch
+) -> list[list[Match]]:
+    """Find the k best matches of each query by corrected scores, among more of the nearest."""
+    if by.hubs is None:
+        return store.search(vectors_QJ, k, chosen)
+    found = store.search(vectors_QJ, min(max(DEEPER * k, SHALLOWEST), MAX_HITS), chosen)
+    ids = list(dict.fromkeys(match.item_id for matches in found for match in matches))
+    # Some may have been deleted since.
+    ids = [one for one, entry in zip(ids, store.get(ids), strict=True) if entry is not None] if ids else []
+    hub_of = dict(zip(ids, by.hub(_vectors_of_items(store, ids)).tolist(), strict=True))
+    corrected = (
+        [
+            match._replace(score=match.score - hub_of[match.item_id])
+            for match in matches
+            if match.item_id in hub_of
+        ]
+        for matches in found
+    )
+    return [sorted(matches, key=lambda match: (-match.score, match.item_id))[:k] for matches in corrected]
+
+
+def _search(opened: Opened, reads: Sequence[_Read], vectors_QJ: Floats) -> list[list[Match]]:
+    """Find the matches of each query; queries of equal k, filter and correction share one call."""
+    store = opened.store
+    groups: dict[tuple[int, Filter | None, bool], list[int]] = defaultdict(list)
     for row, read in enumerate(reads):
         # One more where the item itself is taken out of the answer.
-        groups[read.query.k + (read.query.item_id is not None), read.filter].append(row)
+        k = read.query.k + (read.query.item_id is not None)
+        groups[k, read.filter, read.text_alone].append(row)
     found: list[list[Match]] = [[] for _ in reads]
     videos = _Videos(store)
-    for (k, chosen), rows in groups.items():
-        asked = k
+    for (k, chosen, by_text), rows in groups.items():
+        # Images that are near to all captions are no hubs of other images.
+        asked, by = k, _corrections(opened) if by_text else NONE
         while rows:
-            answered = list(zip(rows, store.search(vectors_QJ[rows], asked, chosen), strict=True))
+            answered = list(zip(rows, _nearest(store, vectors_QJ[rows], asked, chosen, by), strict=True))
             videos.look_up([match.item_id for _, matches in answered for match in matches])
             rows = []
             for row, matches in answered:
@@ -257,10 +292,11 @@ def _best_moments(matches: Sequence[Match], query: Query, videos: _Videos) -> li
     return list(best.values())
 
 
-def _found(store: Store, reads: Sequence[_Read], vectors_QJ: Floats) -> list[list[Hit]]:
+def _found(opened: Opened, reads: Sequence[_Read], vectors_QJ: Floats) -> list[list[Hit]]:
     """Find the hits of each query, with entries that pass its filter."""
+    store = opened.store
     for _ in range(SEARCHES):
-        found = _search(store, reads, vectors_QJ)
+        found = _search(opened, reads, vectors_QJ)
         ids = list(dict.fromkeys(match.item_id for matches in found for match in matches))
         entry_of = dict(zip(ids, store.get(ids), strict=True)) if ids else {}
         hits = [

@@ -25,9 +25,10 @@ from dragoman.errors import MissingExtraError, UserError
 from dragoman.folders import require_writable, sole_writer
 from dragoman.index.items import features_of
 from dragoman.languages import comparable
-from dragoman.models.identity import CALIBRATION, model_in
+from dragoman.models.identity import CALIBRATION, languages_of, model_in
 from dragoman.retrievers.loading import load_encoder, model_config, model_fingerprint
-from dragoman.search.calibration import Calibration, Judgement, evidence, odds_of, relevance
+from dragoman.retrievers.postprocessing import Corrections
+from dragoman.search.calibration import NONE, Calibration, Judgement, evidence, odds_of, relevance
 
 log = logging.getLogger(__name__)
 
@@ -74,15 +75,21 @@ def calibrate(
     split: str = "val",
     languages: Sequence[str] = (),
     false_accepts: float = FALSE_ACCEPTS,
+    centre: bool = False,
+    csls: float = 0.0,
     device: str = "auto",
 ) -> Calibration:
     """Learn from the captions of a split what the scores of a run are worth; writes `model/calibration.json`.
 
     `languages` defaults to all that have captions there: human ones, or machine captions where there are
-    none. Raises UserError where the corpus lacks the feature set of the model, or captions.
+    none. With `centre`, searches move the mean of the language of a text to that of the source language; with
+    `csls` they take so large a part of the nearness of images to captions from their scores. Both learn from
+    the split train. Raises UserError where the corpus lacks the feature set of the model, or captions.
     """
     if not 0 < false_accepts < 1:
         raise UserError(f"false accepts must lie between 0 and 1, got {false_accepts}")
+    if not 0 <= csls <= 1:
+        raise UserError(f"csls must lie in [0, 1], got {csls}")
     folder, opened = Path(run), Corpus.open(corpus)
     home, trained = model_in(folder), model_config(folder)["trained"]
     require_writable(home)  # told before the work
@@ -97,10 +104,16 @@ def calibrate(
     # Rounded as it will be stored: what is learnt here holds for the background that searches will read.
     background_BJ = image_IJ[::step][:BACKGROUND].astype(np.float16).astype(np.float32)
     unlike_II = unlike(vectors_ID)
-    asked = {
-        lang: ask(encoder.encode_text(texts), own_Q, image_IJ, background_BJ, unlike_II)
-        for lang, (texts, own_Q) in captions.items()
-    }
+    made = NONE
+    if centre or csls:
+        made = Corrections.learned(encoder, opened, features, source, languages_of(trained)).at_search(
+            centre, csls
+        )
+    hub_I, hub_B = made.hub(image_IJ), made.hub(background_BJ)
+    asked = {}
+    for lang, (texts, own_Q) in captions.items():
+        text_QJ = made.moved(encoder.encode_text(texts), [lang] * len(texts))
+        asked[lang] = ask(text_QJ @ image_IJ.T - hub_I, own_Q, text_QJ @ background_BJ.T - hub_B, unlike_II)
     shared, judgements = learn(asked, false_accepts)
     calibration = Calibration(
         fingerprint=model_fingerprint(folder),
@@ -111,6 +124,7 @@ def calibrate(
         growth=growth_of(asked, shared.weights, false_accepts),
         false_accepts=false_accepts,
         without_vectors=seen.without_vectors,
+        corrections=made,
     )
     with sole_writer(home):
         calibration.write(home / CALIBRATION)
@@ -137,15 +151,10 @@ def calibrate_once(run: str | Path, corpus: str | Path, device: str = "auto") ->
 
 
 def ask(
-    text_QJ: Floats,
-    own_Q: NDArray[np.int64],
-    image_IJ: Floats,
-    background_BJ: Floats,
-    unlike_II: NDArray[np.bool_],
+    score_QI: Floats, own_Q: NDArray[np.int64], background_QB: Floats, unlike_II: NDArray[np.bool_]
 ) -> Asked:
     """Find the best hits of queries among all images, and among those unlike their own (rows `own_Q`)."""
-    score_QI = np.asarray(text_QJ @ image_IJ.T, np.float64)
-    background_QB = text_QJ @ background_BJ.T
+    score_QI = np.asarray(score_QI, np.float64)
 
     def seen(score_QI: Floats, hits: int = HITS) -> tuple[Floats, NDArray[np.int64]]:
         best_QK = np.argsort(-score_QI, axis=1, kind="stable")[:, :hits]

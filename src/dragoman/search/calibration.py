@@ -4,6 +4,9 @@ Two things are read of a hit: its cosine, and by how many standard deviations it
 scores on a fixed sample of pictures, so that a query which is close to everything is not believed. Logistic
 regression turns them into relevance, with weights of the query's language.
 
+It may also say how vectors and scores are corrected: it was learnt from corrected ones, and so a search
+corrects them as well.
+
 K hits, J width of the vectors, B background images.
 """
 
@@ -12,6 +15,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +26,11 @@ from dragoman.errors import DamagedError, UserError
 from dragoman.folders import read_sealed, write_sealed
 from dragoman.index.folder import IndexInfo, calibration_name
 from dragoman.records import Hit
+from dragoman.retrievers.postprocessing import AtSearch
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""2 where a search corrects vectors or scores, which a reader of 1 would not do; else 1 is written."""
+NONE = AtSearch()
 MAKE = "Make it anew: dragoman calibrate RUN CORPUS"
 _PLAIN = ("fingerprint", "collection", "growth", "false_accepts")
 Floats = NDArray[np.floating]
@@ -60,6 +67,11 @@ class Calibration:
     """Share of queries without an answer that are taken to have one, in every language."""
     without_vectors: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """By split the images that were left out with their captions, as they have no vectors."""
+    corrections: AtSearch = NONE
+
+    @cached_property
+    def _background_hub(self) -> Floats:
+        return self.corrections.hub(self.background)
 
     def judged(self, hits: Sequence[Hit], vector_J: Floats, lang: str, count: int) -> tuple[list[Hit], bool]:
         """Give the hits of a query their relevance, and tell if any is likely to answer it.
@@ -68,7 +80,8 @@ class Calibration:
         """
         judgement = self.judgement(lang)
         cosine_K = np.array([hit.score for hit in hits])
-        relevance_K = relevance(evidence(cosine_K, self.background @ vector_J), judgement.weights)
+        background_B = self.background @ vector_J - self._background_hub
+        relevance_K = relevance(evidence(cosine_K, background_B), judgement.weights)
         found = [replace(hit, relevance=float(one)) for hit, one in zip(hits, relevance_K, strict=True)]
         more = self.growth * np.log(max(count, 1) / self.collection)
         return found, bool(len(found) and odds_of(relevance_K.max()) >= odds_of(judgement.threshold) + more)
@@ -79,16 +92,20 @@ class Calibration:
 
     def write(self, file: Path) -> None:
         """Write `calibration.json`."""
-        # As JSON numbers, the background would take megabytes; it was rounded to float16 before it was used.
-        half = self.background.astype("<f2")
+        made = self.corrections
+        corrected = bool(made.steps) or made.hubs is not None
         stored = {
             "format": "dragoman-calibration",
-            "format_version": FORMAT_VERSION,
+            "format_version": FORMAT_VERSION if corrected else 1,
             **{name: getattr(self, name) for name in _PLAIN},
             "shared": asdict(self.shared),
             "languages": {lang: asdict(one) for lang, one in sorted(self.languages.items())},
-            "background": {"shape": half.shape, "float16": base64.b64encode(half.tobytes()).decode()},
+            "background": _packed(self.background),
         }
+        if made.steps:
+            stored["steps"] = {lang: _packed(step_J) for lang, step_J in sorted(made.steps.items())}
+        if made.hubs is not None:
+            stored |= {"hubs": _packed(made.hubs), "csls": made.csls}
         if self.without_vectors:
             stored["without_vectors"] = self.without_vectors
         write_sealed(file, stored)
@@ -104,17 +121,20 @@ class Calibration:
                     f"{file} has format version {version}, but this dragoman reads up to {FORMAT_VERSION}. "
                     "Upgrade it: pip install --upgrade dragoman"
                 )
-            content = base64.b64decode(stored["background"]["float16"], validate=True)
-            background = np.frombuffer(content, "<f2").reshape(stored["background"]["shape"])
             return cls(
                 fingerprint=str(stored["fingerprint"]),
                 shared=_judgement(stored["shared"]),
                 languages={lang: _judgement(one) for lang, one in stored["languages"].items()},
-                background=background.astype(np.float32),
+                background=_unpacked(stored["background"]),
                 collection=int(stored["collection"]),
                 growth=float(stored["growth"]),
                 false_accepts=float(stored["false_accepts"]),
                 without_vectors=dict(stored.get("without_vectors", {})),
+                corrections=AtSearch(
+                    steps={lang: _unpacked(one) for lang, one in stored.get("steps", {}).items()},
+                    hubs=_unpacked(stored["hubs"]) if "hubs" in stored else None,
+                    csls=float(stored.get("csls", 0.0)),
+                ),
             )
         except UserError:
             raise
@@ -158,6 +178,17 @@ def odds_of(probability: float) -> float:
     """Give the logarithm of the odds."""
     clipped = min(max(float(probability), 1e-9), 1 - 1e-9)
     return float(np.log(clipped / (1 - clipped)))
+
+
+def _packed(values: NDArray[np.float32]) -> dict[str, Any]:
+    # As JSON numbers they would take megabytes; they were rounded to float16 before they were used.
+    half = values.astype("<f2")
+    return {"shape": half.shape, "float16": base64.b64encode(half.tobytes()).decode()}
+
+
+def _unpacked(stored: Mapping[str, Any]) -> NDArray[np.float32]:
+    content = base64.b64decode(stored["float16"], validate=True)
+    return np.frombuffer(content, "<f2").reshape(stored["shape"]).astype(np.float32)
 
 
 def _judgement(stored: Mapping[str, Any]) -> Judgement:
