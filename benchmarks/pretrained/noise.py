@@ -308,14 +308,17 @@ def gated(trial: Trial) -> dict[str, float]:
 
 def measured(out: Path, workers: int) -> dict[str, Any]:
     """Gather what is finished."""
-    command = "python benchmarks/pretrained/noise.py --data DIR --out WORK --tables gate,arms,planted"
     asked = [(lang, 0.0) for lang in KINDS] + [("pt", rate) for rate in RATES]
+    found = {f"{lang} {rate:g}": results(out, lang, rate) for lang, rate in asked}
+    planted = any(found[f"pt {rate:g}"] for rate in RATES)
+    tables = "gate,arms,planted" if planted else "gate,arms"
+    command = f"python benchmarks/pretrained/noise.py --data DIR --out WORK --tables {tables}"
     return {
         "circumstances": experiment.circumstances(
             command, workers=workers, steps=STEPS, captions_per_step=CAPTIONS_PER_STEP, settings=EQUAL | BOTH
         ),
         "gates": {name: [*read_gates(out, name)] for name in GATES},
-        "results": {f"{lang} {rate:g}": results(out, lang, rate) for lang, rate in asked},
+        "results": found,
     }
 
 
@@ -404,13 +407,15 @@ def page(everything: Mapping[str, Any]) -> Iterator[str]:
             yield f"### {lang}, by {', '.join(ENGINES[lang])}\n"
             yield from arms_table(found[f"{lang} 0"], lang)
             yield ""
+    rates = [0.0, *(rate for rate in RATES if found[f"pt {rate:g}"])]
+    if len(rates) == 1:
+        return
     yield "## Planted damage\n"
     yield (
         "A share of the Portuguese training captions damaged by `dragoman noise` (words dropped, words "
         "swapped, the caption of another image, another language), translated back by Apertium. Primary "
         f"figure; in brackets the gain over `{BASELINE}` at the same rate.\n"
     )
-    rates = [0.0, *(rate for rate in RATES if found[f"pt {rate:g}"])]
     yield from table(
         ("arm", *(f"{rate:.0%}" for rate in rates)),
         [(name, *(planted_cell(found[f"pt {rate:g}"].get(name)) for rate in rates)) for name in PLANTED],
