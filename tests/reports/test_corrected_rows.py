@@ -111,6 +111,12 @@ def test_a_language_without_training_captions_has_the_row_without_a_tag_alone(
     report = evaluate(Drifting(), folder, settings, out=tmp_path / "report")
     assert "centred" in report["results"]["pt"]
     assert {"centred", "centred_untagged"} & set(report["results"]["de"]) == {"centred_untagged"}
+    edit_captions(folder, lambda rows: [r for r in rows if r["role"] != "mt"])
+    report = evaluate(Drifting(), folder, settings, out=tmp_path / "source-alone")
+    assert {lang: set(rows) for lang, rows in report["results"].items()} == {
+        "pt": {"direct"},
+        "de": {"direct"},
+    }
 
 
 def test_rows_that_cannot_be_had_are_refused(tmp_path: Path) -> None:

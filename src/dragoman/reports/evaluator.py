@@ -172,7 +172,9 @@ class Evaluator:
         if settings.centre and lang != self.source:
             if lang in self.corrections.means:
                 found["centred"] = (self.corrections.centred(texts, lang), images)
-            found["centred_untagged"] = (self.corrections.centred(texts, None), images)
+            # Of the source language alone, the mean of all languages is its own, and nothing moves.
+            if len(self.corrections.means) > 1:
+                found["centred_untagged"] = (self.corrections.centred(texts, None), images)
         if settings.csls:
             found["csls"] = self.corrections.with_hubs(texts, images, settings.csls)
         return found
