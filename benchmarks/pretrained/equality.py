@@ -20,6 +20,7 @@ import gzip
 import json
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -142,13 +143,7 @@ def settings_of(data: Path) -> dict[str, EvaluationSettings]:
 
 def lasting(one: Arm, steps: int) -> Arm:
     """The arm, for so many steps."""
-    return Arm(
-        recipe=one.recipe,
-        about=one.about,
-        targets=one.targets,
-        features=one.features,
-        settings={**one.settings, "steps": str(steps)},
-    )
+    return replace(one, settings={**one.settings, "steps": str(steps)})
 
 
 def folder_of(name: str, steps: int, seed: str) -> str:

@@ -193,9 +193,9 @@ def _lexical(judged: Sequence[Translation]) -> dict[str, list[float | None]]:
 def _sentences(judged: Sequence[Translation], kept: KeptVectors | None) -> dict[str, list[float | None]]:
     """The signals of sentence vectors, for each engine and pair of languages by itself."""
     values: dict[str, Floats] = {name: np.full(len(judged), np.nan) for name in SENTENCES}
+    if kept is None:
+        return {name: _nullable(array) for name, array in values.items()}
     for rows in _groups((t.source_lang, t.lang, t.engine) for t in judged).values():
-        if kept is None:
-            break
         # In blocks, for the vectors of all captions stand in memory at once.
         for start in range(0, len(rows), LEXICON):
             block = rows[start : start + LEXICON]
