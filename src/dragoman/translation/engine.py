@@ -94,6 +94,33 @@ def open_engine(spec: str, source: str, target: str, *, device: str | None = Non
     return engine
 
 
+def offers(source: str, target: str) -> list[str]:
+    """Specs of the engines that can translate from `source` to `target` (BCP 47 tags) on this computer as it
+    is, without a download; best first, word for word last. Raises UserError for an unknown language."""
+    return [f"{name}:{argument}" for name, argument in _asked("offers", source, target)]
+
+
+def packages(source: str, target: str) -> list[str]:
+    """Packages of Debian that would bring an engine from `source` to `target`, best first; those of one line
+    belong together. Raises UserError for an unknown language."""
+    return [names for _, names in _asked("packages", source, target)]
+
+
+def word_for_word(spec: str) -> bool:
+    """Tell whether the engine of a spec knows words alone, and no grammar."""
+    return bool(getattr(plugins.load(ENGINES, spec.partition(":")[0], "translation engine"), "WORDS", False))
+
+
+def _asked(what: str, source: str, target: str) -> list[tuple[str, str]]:
+    """Engine and answer of each that has the function `what`."""
+    ends = language(source), language(target)
+    found = []
+    for name in plugins.names(ENGINES):
+        module = plugins.load(ENGINES, name, "translation engine")
+        found += [(name, answer) for answer in getattr(module, what, lambda *ends: ())(*ends)]
+    return sorted(found, key=lambda one: word_for_word(one[0]))
+
+
 class EngineDescription(NamedTuple):
     """An engine in words, from the docstring of its module."""
 

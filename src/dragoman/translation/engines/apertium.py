@@ -13,13 +13,13 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dragoman.errors import UserError
 from dragoman.folders import sha256
-from dragoman.languages import Language, same_language
+from dragoman.languages import Language, language, same_language
 from dragoman.translation.engine import (
     Engine,
     EngineError,
@@ -31,6 +31,16 @@ from dragoman.translation.engine import (
 )
 
 SEPARATOR = "\n\n"
+PACKAGED = (
+    "af-nl arg-cat bel-rus br-fr cat-ita cat-srd dan-nor en-gl eng-cat eng-spa eo-ca eo-en eo-es eo-fr es-gl "
+    "es-pt es-ro eu-en eu-es fr-es fra-cat fra-frp hbs-eng hbs-mkd hbs-slv ind-zlm isl-eng isl-swe mk-en "
+    "mkd-bul nno-nob oc-ca oc-es oci-fra pol-szl por-cat pt-gl rus-ukr spa-arg spa-ast spa-ita srd-ita "
+    "swe-dan swe-nor urd-hin"
+).split()
+"""Pairs in Debian 12, of which a package is called apertium-PAIR."""
+ONE_WAY = {"br-fr", "eu-en", "eu-es"}
+"""Packages that do not serve the other direction."""
+_PAIR = re.compile(r"([a-z]{2,3})(?:_\w+)?-([a-z]{2,3})(?:_(\w+))?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +65,65 @@ def build(
             f"{', '.join(installed) or 'none'}). {_how_to_install(missing)}"
         )
     return ApertiumEngine(program, pairs)
+
+
+def offers(source: Language, target: Language) -> list[str]:
+    """Chains of at most two installed pairs: short ones first, and those that write as the region does."""
+    program = shutil.which("apertium")
+    if program is None:
+        return []
+    try:
+        installed = run_program([program, "-l"], b"", 60).decode().split()
+    except EngineError:
+        return []
+    region = target.tag.rpartition("-")[2]
+
+    def strange(chain: tuple[str, ...]) -> tuple[object, ...]:
+        variants = [found[3] for pair in chain if (found := _PAIR.fullmatch(pair))]
+        # A variant on the way is nobody's wish.
+        return len(chain), variants[-1] != region, any(variants), chain
+
+    return ["|".join(chain) for chain in sorted(_chains(installed, source, target), key=strange)]
+
+
+def packages(source: Language, target: Language) -> list[str]:
+    """Packages of the chains of at most two pairs that Debian has."""
+    against = ["-".join(reversed(pair.split("-"))) for pair in PACKAGED if pair not in ONE_WAY]
+
+    def strange(chain: tuple[str, ...]) -> tuple[object, ...]:
+        # English and Spanish is the oldest and largest of the pairs of English.
+        return len(chain), not any("spa" in pair for pair in chain), chain
+
+    chains = sorted(_chains([*PACKAGED, *against], source, target), key=strange)
+    return [" ".join(["apertium", *map(_package, chain)]) for chain in chains]
+
+
+def _package(pair: str) -> str:
+    left, right = pair.split("-")
+    return f"apertium-{pair}" if pair in PACKAGED else f"apertium-{right}-{left}"
+
+
+def _chains(pairs: Sequence[str], source: Language, target: Language) -> Iterator[tuple[str, ...]]:
+    """Chains of one or two of these pairs that lead from one language to the other."""
+    ends = {pair: sides for pair in pairs if (sides := _sides(pair))}
+    for first, (left, middle) in ends.items():
+        if left != source.iso3:
+            continue
+        if middle == target.iso3:
+            yield (first,)
+            continue
+        for second, (start, end) in ends.items():
+            if (start, end) == (middle, target.iso3):
+                yield first, second
+
+
+def _sides(pair: str) -> tuple[str, str] | None:
+    """The ISO 639-3 codes of a pair, where both are languages that are known here."""
+    found = _PAIR.fullmatch(pair)
+    try:
+        return None if found is None else (language(found[1]).iso3, language(found[2]).iso3)
+    except UserError:
+        return None
 
 
 class ApertiumEngine(Engine):
@@ -98,13 +167,13 @@ class ApertiumEngine(Engine):
 
 
 def _require_chain(pairs: Sequence[str], source: Language, target: Language) -> None:
-    ends = [re.fullmatch(r"([a-z]{2,3})(?:_\w+)?-([a-z]{2,3})(?:_\w+)?", pair) for pair in pairs]
+    ends = [_PAIR.fullmatch(pair) for pair in pairs]
     if not all(ends):
         raise UserError(
             f"{'|'.join(pairs)!r} is no chain of Apertium pairs. Expected, for example, 'eng-spa|es-pt'; "
             "list what is installed: apertium -l"
         )
-    stations = [source.tag, *(side for end in ends if end for side in end.groups()), target.tag]
+    stations = [source.tag, *(side for end in ends if end for side in end.groups()[:2]), target.tag]
     for left, right in zip(stations[::2], stations[1::2], strict=True):
         if not same_language(left, right):
             raise UserError(

@@ -17,9 +17,10 @@ from pathlib import Path
 from dragoman.corpus.corpus import Corpus
 from dragoman.errors import UserError
 from dragoman.folders import sha256
-from dragoman.languages import Language, same_language
+from dragoman.languages import Language, language, same_language
 from dragoman.textfiles import text_lines
 from dragoman.translation.dictionaries import (
+    INSTALLED,
     LONGEST_PHRASE,
     Dictionary,
     read_dictionary,
@@ -36,6 +37,21 @@ from dragoman.translation.inflection import english_bases, english_present, near
 
 METHOD = 2
 """Changes whenever the same files make other translations, which the cache then does not hold."""
+WORDS = True
+PACKAGED = (
+    "afr-deu afr-eng ara-eng bre-fra ces-eng cym-eng dan-eng deu-eng deu-ita deu-kur deu-nld deu-por deu-tur "
+    "eng-afr eng-ara eng-ces eng-cym eng-dan eng-deu eng-ell eng-fra eng-gle eng-hin eng-hrv eng-hun eng-ita "
+    "eng-lat eng-lit eng-nld eng-pol eng-por eng-rom eng-rus eng-spa eng-srp eng-swe eng-swh eng-tur epo-eng "
+    "fra-bre fra-eng fra-nld gla-deu gle-eng gle-pol hrv-eng hun-eng isl-eng ita-deu ita-eng jpn-deu jpn-eng "
+    "jpn-fra jpn-rus kha-deu kha-eng kur-deu kur-eng kur-tur lat-deu lat-eng lit-eng mkd-bul nld-deu nld-eng "
+    "nld-fra nno-nob oci-cat pol-gle por-deu por-eng san-deu slk-eng slv-eng spa-ast spa-deu spa-eng spa-por "
+    "srp-eng swe-eng swh-eng swh-pol tur-deu tur-eng wol-fra deu-bul deu-ell deu-fin deu-fra deu-ind deu-pol "
+    "deu-rus deu-spa deu-swe ell-bul ell-eng ell-fin ell-fra ell-ind ell-ita ell-jpn ell-lat ell-lit ell-nld "
+    "ell-nor ell-pol ell-por ell-rus ell-spa ell-swe eng-bul eng-fin eng-ind eng-jpn eng-nor fin-eng fra-bul "
+    "fra-deu fra-ell fra-fin fra-ita fra-jpn fra-pol fra-por fra-rus fra-spa fra-swe fra-tur ita-pol ita-por "
+    "ita-rus ita-spa ita-swe nld-pol nld-spa pol-deu pol-eng pol-fra por-fra por-spa swe-deu swe-fin"
+).split()
+"""FreeDict's dictionaries in Debian 12; a package is called dict-freedict-PAIR."""
 ARTICLES = ("a", "an", "the")
 """Words of English that many languages do without, and whose translations are explanations or other words."""
 AUXILIARIES = ("is", "are", "was", "were", "be", "been", "being")
@@ -72,6 +88,34 @@ def build(
                 f"{source.tag} to {target.tag} are asked for. Name another, or other languages."
             )
     return DictionaryEngine(dictionaries, source, target, options)
+
+
+def offers(source: Language, target: Language) -> list[str]:
+    """The dictionaries of FreeDict that are installed, together; that of the direction first."""
+    there = [path.stem.removeprefix("freedict-") for path in sorted(INSTALLED.glob("freedict-*-*.index"))]
+    found = _joining(there, source, target)
+    return ["|".join(found)] if found else []
+
+
+def packages(source: Language, target: Language) -> list[str]:
+    """The packages of FreeDict's dictionaries."""
+    found = [f"dict-freedict-{pair}" for pair in _joining(PACKAGED, source, target)]
+    return [" ".join(found)] if found else []
+
+
+def _joining(pairs: Sequence[str], source: Language, target: Language) -> list[str]:
+    """Those of these pairs that join two languages: in the direction asked for, then against it."""
+    ends, found = [source.iso3, target.iso3], []
+    for wanted in (ends, ends[::-1]):
+        found += [pair for pair in pairs if list(map(_iso3, pair.split("-"))) == wanted]
+    return found
+
+
+def _iso3(code: str) -> str | None:
+    try:
+        return language(code).iso3
+    except UserError:
+        return None
 
 
 class DictionaryEngine(Engine):
