@@ -9,7 +9,7 @@ An engine file holds a frozen dataclass `Config` with a default for every option
 
 It may tell what it can do without being asked to:
 
-    offers(source, target)      arguments with which it would work here and now, without a download; best first
+    offers(source, target)      arguments with which it works here and now, without a download; best first
     packages(source, target)    packages of Debian, with blanks between, that would make it work; best first
     WORDS = True                where it knows words alone, and no grammar
 

@@ -36,7 +36,7 @@ PACKAGED = (
     "es-pt es-ro eu-en eu-es fr-es fra-cat fra-frp hbs-eng hbs-mkd hbs-slv ind-zlm isl-eng isl-swe mk-en "
     "mkd-bul nno-nob oc-ca oc-es oci-fra pol-szl por-cat pt-gl rus-ukr spa-arg spa-ast spa-ita srd-ita "
     "swe-dan swe-nor urd-hin"
-).split()
+)
 """Pairs in Debian 12, of which a package is called apertium-PAIR."""
 ONE_WAY = {"br-fr", "eu-en", "eu-es"}
 """Packages that do not serve the other direction."""
@@ -88,19 +88,19 @@ def offers(source: Language, target: Language) -> list[str]:
 
 def packages(source: Language, target: Language) -> list[str]:
     """Packages of the chains of at most two pairs that Debian has."""
-    against = ["-".join(reversed(pair.split("-"))) for pair in PACKAGED if pair not in ONE_WAY]
+    against = ["-".join(reversed(pair.split("-"))) for pair in PACKAGED.split() if pair not in ONE_WAY]
 
     def strange(chain: tuple[str, ...]) -> tuple[object, ...]:
         # English and Spanish is the oldest and largest of the pairs of English.
         return len(chain), not any("spa" in pair for pair in chain), chain
 
-    chains = sorted(_chains([*PACKAGED, *against], source, target), key=strange)
+    chains = sorted(_chains([*PACKAGED.split(), *against], source, target), key=strange)
     return [" ".join(["apertium", *map(_package, chain)]) for chain in chains]
 
 
 def _package(pair: str) -> str:
     left, right = pair.split("-")
-    return f"apertium-{pair}" if pair in PACKAGED else f"apertium-{right}-{left}"
+    return f"apertium-{pair}" if pair in PACKAGED.split() else f"apertium-{right}-{left}"
 
 
 def _chains(pairs: Sequence[str], source: Language, target: Language) -> Iterator[tuple[str, ...]]:

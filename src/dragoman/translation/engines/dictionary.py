@@ -50,7 +50,7 @@ PACKAGED = (
     "ell-nor ell-pol ell-por ell-rus ell-spa ell-swe eng-bul eng-fin eng-ind eng-jpn eng-nor fin-eng fra-bul "
     "fra-deu fra-ell fra-fin fra-ita fra-jpn fra-pol fra-por fra-rus fra-spa fra-swe fra-tur ita-pol ita-por "
     "ita-rus ita-spa ita-swe nld-pol nld-spa pol-deu pol-eng pol-fra por-fra por-spa swe-deu swe-fin"
-).split()
+)
 """FreeDict's dictionaries in Debian 12; a package is called dict-freedict-PAIR."""
 ARTICLES = ("a", "an", "the")
 """Words of English that many languages do without, and whose translations are explanations or other words."""
@@ -99,7 +99,7 @@ def offers(source: Language, target: Language) -> list[str]:
 
 def packages(source: Language, target: Language) -> list[str]:
     """The packages of FreeDict's dictionaries."""
-    found = [f"dict-freedict-{pair}" for pair in _joining(PACKAGED, source, target)]
+    found = [f"dict-freedict-{pair}" for pair in _joining(PACKAGED.split(), source, target)]
     return [" ".join(found)] if found else []
 
 
