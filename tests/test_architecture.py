@@ -29,6 +29,7 @@ LAYERS = [
         "languages",
         "metadata",
         "endpoints",
+        "messages",
     },
     {"media"},
     {"corpus"},
@@ -55,6 +56,7 @@ NEIGHBOURS = {
     ("textfiles", "errors"),
     ("endpoints", "errors"),
     ("metadata", "records"),
+    ("messages", "languages"),
 }
 LIGHT = {"evaluation": {"numpy"}, "records.py": set()}
 

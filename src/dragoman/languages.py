@@ -176,6 +176,14 @@ def language(tag: str) -> Language:
     raise UserError(f"Unknown language {tag!r}. {_suggest(tag.lower())}")
 
 
+def language_name(tag: str) -> str:
+    """Say a BCP 47 tag with its English name, or the tag alone where that is not known."""
+    try:
+        return f"{language(tag).name} ({tag})"
+    except UserError:
+        return tag
+
+
 def _other_script(row: Language, subtags: list[str]) -> bool:
     """Tell whether the subtags name another script than the one in which models write the language."""
     script = next((subtag for subtag in subtags[:1] if len(subtag) == 4 and subtag.isalpha()), None)

@@ -203,16 +203,18 @@ def test_filters_that_can_find_nothing_are_told(world: Path) -> None:
     index(world)
     told = {
         'inv="007"': "",
-        "inv=007": "inv holds texts, such as '12', and the number 7 is compared with none of them. "
+        "inv=007": "inv holds texts, such as '12', and 7 without quotes is compared with none of "
+        "them. "
         'Quote a text as it is written: inv="12".',
         "year=1950 and not tags=b": "",
         'year="1950"': "year holds numbers, such as 1960, and '1950' is compared with none of them.",
-        "mixed>=5": "mixed holds texts, such as 'c. 1955', and the number 5 is compared with none of them. "
+        "mixed>=5": "mixed holds texts, such as 'c. 1955', and 5 without quotes is compared with none of "
+        "them. "
         'Quote a text as it is written: mixed="c. 1955".',
         'mixed="5"': "mixed holds numbers as well, such as 5, and '5' is a text.",
         'mixed in ("c. 1955", x)': "",
         "good=yes": "good holds true and false, such as True, and 'yes' is compared with none of them.",
-        "ok=true": "ok holds texts, such as 'true', and true is compared with none of them. "
+        "ok=true": "ok holds texts, such as 'true', and true without quotes is compared with none of them. "
         'Quote a text as it is written: ok="true".',
         'ok="true"': "ok holds true and false as well, and 'true' is a text.",
         "not yeer=1950": "No item has a field 'yeer': what compares it finds nothing, and with not "

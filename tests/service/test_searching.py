@@ -165,9 +165,9 @@ def test_embeddings_that_cannot_be(
     [
         ({}, "Give a text, an image, a video or an item_id."),
         ({"text": "  "}, "Give a text, an image, a video or an item_id."),
-        ({"text": "a" * 1001}, "A text has 1001 characters; at most 1000 are read."),
+        ({"text": "a" * 1001}, "A text has 1,001 characters; at most 1,000 are read."),
         ({"text": "a", "k": 201}, "k is 201, but at most 200 hits are given."),
-        ({"text": "a", "filter": "year>=" + "1" * 2000}, "The filter is longer than 2000 characters."),
+        ({"text": "a", "filter": "year>=" + "1" * 2000}, "The filter is longer than 2,000 characters."),
         ({"text": "a", "filter": "year>>1"}, "The filter stops making sense at character 6"),
         ({"text": "a", "filter": 'not (path>"/a")'}, "path is not a field that this service filters by."),
         ({"image": "?"}, "image is not base64."),
@@ -227,3 +227,23 @@ def test_an_unknown_collection_is_told_the_known_ones(client: TestClient) -> Non
         404,
         "There is no such collection. Known: shelf.",
     )
+
+
+def test_warnings_and_errors_have_codes_by_which_a_page_says_them(client: TestClient) -> None:
+    answer = client.post("/v1/search", json={"text": "koira juoksee rannalla", "filter": "year=x"}).json()
+    assert [one["code"] for one in answer["warning_codes"]] == ["language_untrained", "field_numbers"]
+    assert answer["warning_codes"][0]["arguments"] == {
+        "language": "fi",
+        "languages": ["en", "es", "pt", "zh"],
+    }
+    assert len(answer["warnings"]) == 2 and "Finnish" in answer["warnings"][0]
+    for body, code, arguments in [
+        ({"item_id": "nowhere"}, "item_unknown", {"item": "'nowhere'"}),
+        ({"text": "-red"}, "query_subtracts", {}),
+        ({"text": "a", "collection": "x"}, "collection_unknown", {"known": "shelf"}),
+        ({"text": "a", "filter": "year>>1"}, "filter_unread", {}),
+        ({"image": "bm90IGFuIGltYWdl"}, "image_unusable", {}),
+        ({"text": "a", "k": 201}, "refused", {}),
+    ]:
+        problem = client.post("/v1/search", json=body).json()
+        assert (problem["code"], problem["arguments"]) == (code, arguments), problem

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from dragoman.errors import UnknownError, UserError
 from dragoman.index.entries import video_id, video_of
 from dragoman.media.video import VideoPart
+from dragoman.messages import Message
 from dragoman.records import Hit
 from dragoman.retrievers.base import require_list
 from dragoman.retrievers.postprocessing import AtSearch
@@ -51,7 +52,7 @@ class _Read:
     text: QueryText
     filter: Filter | None
     language: QueryLanguage | None
-    warnings: tuple[str, ...]
+    warnings: tuple[Message, ...]
 
     @property
     def asks(self) -> bool:
@@ -103,15 +104,12 @@ def _read(query: Query, trained: Sequence[str]) -> _Read:
         raise UserError("min_score is not a number, so no hit could reach it. Leave it out, or give one.")
     text = parse_text(query.text)
     if not text.wanted and not _shows(query):
-        only = "only subtracts" if text.subtracted else "is empty"
-        raise UserError(f"The query {only}. Give a text, an image, a video, or an item to find more like it.")
+        raise UserError(Message("query_subtracts" if text.subtracted else "query_empty"))
     spoken = text.wanted or " ".join(text.subtracted)
     language = language_of(spoken, trained, query.lang) if spoken else None
-    warnings = []
+    warnings: list[Message] = []
     if text.cut:
-        warnings.append(
-            f"The query has {len(query.text):,} characters; the first {MAX_CHARACTERS:,} were read."
-        )
+        warnings.append(Message("query_cut", characters=len(query.text), read=MAX_CHARACTERS))
     if language and (warning := language_warning(language, trained)):
         warnings.append(warning)
     chosen = parse(query.filter) if isinstance(query.filter, str) else query.filter
@@ -138,10 +136,13 @@ def _without(read: _Read, lost: AbstractSet[str], trained: Sequence[str]) -> _Re
         added=tuple(part for part in read.text.added if part not in lost),
         subtracted=tuple(part for part in read.text.subtracted if part not in lost),
     )
-    shown = ", ".join(map(repr, unread))
-    languages = f", in one of the languages it was trained on: {', '.join(trained)}" if trained else ""
-    found = "It was left out." if text.wanted or _shows(read.query) else "Nothing was searched for."
-    warning = f"The model can read nothing of {shown}. {found} Write words{languages}."
+    code = "unread_left_out" if text.wanted or _shows(read.query) else "unread_nothing"
+    texts = ", ".join(map(repr, unread))
+    warning = (
+        Message(code, texts=texts, languages=tuple(trained))
+        if trained
+        else Message(f"{code}_any", texts=texts)
+    )
     return replace(read, text=text, warnings=(*read.warnings, warning))
 
 
@@ -185,7 +186,7 @@ def _vectors(reads: Sequence[_Read], opened: Opened) -> Floats:
     # Divided by such a length, rounding errors would be the query.
     if (length_Q < 1e-6).any():
         row = int(np.flatnonzero(length_Q[:, 0] < 1e-6)[0])
-        raise UserError(f"The parts of the query {reads[row].query.text!r} cancel out. Subtract less.")
+        raise UserError(Message("query_cancels", text=repr(reads[row].query.text)))
     return np.asarray(sum_QJ / length_Q, np.float32)
 
 
@@ -197,9 +198,7 @@ def _vectors_of_items(store: Store, item_ids: Sequence[str]) -> Floats:
     except KeyError:
         entries = store.get(item_ids)
         lost = next((i for i, entry in zip(item_ids, entries, strict=True) if entry is None), item_ids[0])
-        raise UnknownError(
-            f"The index holds no item {lost!r}. Give the id of an item, as hits show it."
-        ) from None
+        raise UnknownError(Message("item_unknown", item=repr(lost))) from None
 
 
 def _corrections(opened: Opened) -> AtSearch:

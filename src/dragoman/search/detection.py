@@ -13,7 +13,8 @@ from functools import cache
 from typing import Any
 
 from dragoman.errors import UserError
-from dragoman.languages import canonical_tag, comparable, language
+from dragoman.languages import canonical_tag, comparable
+from dragoman.messages import Message
 from dragoman.search.query import QueryLanguage
 from dragoman.texts import legible
 
@@ -89,25 +90,14 @@ def language_of(text: str, trained: Sequence[str], given: str | None = None) -> 
     return QueryLanguage(code=code, confidence=confidence, given=False, trained=code in _plains(trained))
 
 
-def language_warning(language: QueryLanguage, trained: Sequence[str]) -> str | None:
+def language_warning(language: QueryLanguage, trained: Sequence[str]) -> Message | None:
     """Warn of a query in a language outside training; None where there is nothing to say.
 
     It is not known what public models were trained on: `trained` is empty.
     """
     if not trained or language.trained or language.code == UNKNOWN or language.confidence < UNSURE:
         return None
-    return (
-        f"The model was not trained on {language_name(language.code)}; results may be poor. "
-        f"Trained: {', '.join(trained)}."
-    )
-
-
-def language_name(code: str) -> str:
-    """Say a BCP 47 tag with its English name, or the tag alone where that is not known."""
-    try:
-        return f"{language(code).name} ({code})"
-    except UserError:
-        return code
+    return Message("language_untrained", language=language.code, languages=tuple(trained))
 
 
 def _detected(text: str, trained: Sequence[str]) -> tuple[str, float]:

@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from time import monotonic
 from typing import NamedTuple
 
+from dragoman.messages import Message
 from dragoman.records import Scalar
 from dragoman.stores import Filter, Store
 from dragoman.stores.filters import OWN_FIELDS, And, Compare, In, Not, Or, values_of
@@ -39,17 +40,17 @@ class KnownFields:
         # same work, and write the same.
         self._known: dict[str, _Sorts] = {}
 
-    def warnings(self, chosen: Filter | None) -> tuple[str, ...]:
+    def warnings(self, chosen: Filter | None) -> tuple[Message, ...]:
         """Tell of comparisons that ask what no entry can satisfy, one line a field."""
         if chosen is None:
             return ()
-        told: dict[str, str] = {}
+        told: dict[str, Message] = {}
         for field, value in _comparisons(chosen):
             if field not in told and (line := self._told(field, value)):
                 told[field] = line
         return tuple(told.values())
 
-    def _told(self, field: str, value: Scalar) -> str | None:
+    def _told(self, field: str, value: Scalar) -> Message | None:
         if field in OWN_FIELDS:
             return None
         examples = self._examples(field)
@@ -57,21 +58,23 @@ class KnownFields:
             return _unknown(self._store, field)
         sort, text = _sort(value), examples.get(_TEXT)
         if sort != _TEXT and text is not None:
-            asked = f"the number {value}" if sort == _NUMBER else str(value).lower()
-            return (
-                f"{field} holds texts, such as {_short(text)!r}, and {asked} is compared with "
-                f'none of them. Quote a text as it is written: {field}="{_short(text)}".'
+            asked = str(value) if sort == _NUMBER else str(value).lower()
+            return Message(
+                "field_texts",
+                field=field,
+                example=_quoted(text),
+                asked=asked,
+                quoted=f'{field}="{_short(text)}"',
             )
         if sort not in examples:
             other, example = next(iter(examples.items()))
-            return (
-                f"{field} holds {other}, such as {_short(example)!r}, and {_short(value)!r} is compared with "
-                "none of them."
-            )
+            code = "field_numbers" if other == _NUMBER else "field_truths"
+            return Message(code, field=field, example=_quoted(example), asked=_quoted(value))
         if sort == _TEXT and _NUMBER in examples and _reads_as_number(str(value)):
-            return f"{field} holds numbers as well, such as {examples[_NUMBER]!r}, and {value!r} is a text."
+            example = examples[_NUMBER]
+            return Message("field_numbers_too", field=field, example=_quoted(example), asked=_quoted(value))
         if sort == _TEXT and _TRUTH in examples and str(value).lower() in ("true", "false"):
-            return f"{field} holds true and false as well, and {value!r} is a text."
+            return Message("field_truths_too", field=field, asked=_quoted(value))
         return None
 
     def _examples(self, field: str) -> dict[str, Scalar]:
@@ -106,18 +109,23 @@ def _comparisons(chosen: Filter) -> Iterator[tuple[str, Scalar]]:
                 yield from _comparisons(part)
 
 
-def _unknown(store: Store, field: str) -> str | None:
+def _unknown(store: Store, field: str) -> Message | None:
     entries = store.scan(limit=SAMPLE)
     if not entries:
         return None
     names = sorted({*OWN_FIELDS, *(name for entry in entries for name in entry.metadata)})
     near = get_close_matches(field, names, 1)
-    meant = f" Did you mean {near[0]}?" if near else ""
-    return f"No item has a field {field!r}: what compares it finds nothing, and with not everything.{meant}"
+    if near:
+        return Message("field_unknown_near", field=_quoted(field), near=near[0])
+    return Message("field_unknown", field=_quoted(field))
 
 
 def _short(value: Scalar) -> Scalar:
     return f"{value[:40]}…" if isinstance(value, str) and len(value) > 40 else value
+
+
+def _quoted(value: Scalar) -> str:
+    return repr(_short(value))
 
 
 def _sort(value: Scalar) -> str:

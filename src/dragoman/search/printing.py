@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from dragoman.index.entries import END, START, seconds_of, video_of
+from dragoman.languages import language_name
 from dragoman.media.video import VideoPart
 from dragoman.records import Hit
-from dragoman.search.detection import UNKNOWN, language_name
+from dragoman.search.detection import UNKNOWN
 from dragoman.search.query import Answer, Query
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dragoman.errors import UserError
+from dragoman.messages import Message
 from dragoman.records import Hit
 from dragoman.texts import visible
 
@@ -104,7 +105,7 @@ class Answer:
     """None for a query without text."""
     match: bool | None
     """True where something in the index is likely to answer the query; None where nothing was calibrated."""
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Message, ...] = ()
     """For a person: a language outside training, a text that was cut, …"""
     seconds: dict[str, float] = field(default_factory=dict)
     """Wall time of `encode` and `search`, of the batch that the query was in."""
@@ -160,8 +161,6 @@ def _spaced(text: str) -> str:
 def _checked(text: str) -> str:
     for position, character in enumerate(text, 1):
         if unicodedata.category(character) in ("Cc", "Cs") and not character.isspace():
-            raise UserError(
-                f"The query holds the control character U+{ord(character):04X} at position {position}. "
-                "Remove it: a query is plain text."
-            )
+            code = f"U+{ord(character):04X}"
+            raise UserError(Message("query_control", character=code, position=position))
     return text

@@ -18,13 +18,14 @@ from fastapi import Request
 from dragoman.errors import UserError
 from dragoman.folders import can_write
 from dragoman.index.uploads import finish_changes, has_changes
+from dragoman.messages import Message
 from dragoman.records import Entry, Scalar
 from dragoman.search.query import Answer, Query
 from dragoman.service import schemas
 from dragoman.service.batching import Batcher
 from dragoman.service.config import ServiceSettings
 from dragoman.service.metrics import Gauges, Metrics
-from dragoman.service.problems import Problem
+from dragoman.service.problems import Problem, first_sentence
 from dragoman.service.threads import Slots, in_thread
 from dragoman.service.thumbnails import Thumbnails
 from dragoman.stores import Filter, Store, parse
@@ -74,7 +75,7 @@ class Collection:
         except (UserError, OSError) as error:
             # Nothing that was asked is at fault, and the reason names folders.
             log.error("collection %s: %s", self.name, error)
-            raise Problem(503, f"The collection {self.name} cannot be searched at the moment.") from None
+            raise Problem(503, Message("collection_unavailable", name=self.name)) from None
 
     @property
     def model(self) -> str:
@@ -127,10 +128,13 @@ class Collection:
 
 
 def filter_of(text: str | None) -> Filter | None:
-    """The filter that a request gives. Raises UserError or Problem 422."""
+    """The filter that a request gives. Raises Problem 422."""
     if not text or not text.strip():
         return None
-    found = parse(text)
+    try:
+        found = parse(text)
+    except UserError as error:
+        raise Problem(422, first_sentence(error), said=Message("filter_unread")) from None
     if "path" in compared_fields(found):
         # Comparisons could spell out, letter by letter, where the files of this computer lie.
         raise Problem(422, "path is not a field that this service filters by.")
@@ -283,7 +287,7 @@ class State:
         if name is None:
             return next(iter(self.collections.values()))
         if name not in self.collections:
-            raise Problem(404, f"There is no such collection. Known: {', '.join(self.collections)}.")
+            raise Problem(404, Message("collection_unknown", known=", ".join(self.collections)))
         return self.collections[name]
 
 

@@ -26,6 +26,7 @@ from dragoman.errors import FULL, DamagedError, MissingExtraError, ReadOnlyError
 from dragoman.index.entries import middle_of
 from dragoman.index.uploads import UPLOADS, forget_upload, keep_upload, note_change, upload_path
 from dragoman.media.images import ImageError, format_of, open_image
+from dragoman.messages import Message
 from dragoman.records import Entry
 from dragoman.service import bodies, schemas, thumbnails
 from dragoman.service.collection import Collection, State, address_of, filter_of, state_of
@@ -226,7 +227,8 @@ def _store(
     try:
         opened = open_image(image, state.config.for_images)
     except ImageError as error:
-        raise Problem(422, f"The image cannot be used: {reason_of(error)}.") from None
+        told = f"The image cannot be used: {reason_of(error)}."
+        raise Problem(422, told, said=Message("image_unusable")) from None
     folder = collection.info.folder
     format = format_of(image)
     file = upload_path(folder, item_id, image, SUFFIX.get(format, f".{format.lower()}"))
@@ -309,7 +311,7 @@ async def _entry(collection: Collection, item_id: str) -> Entry:
     _check_id(item_id)
     (entry,) = await in_thread(lambda: collection.searcher.store.get([item_id]))
     if entry is None:
-        raise Problem(404, "There is no such item.")
+        raise Problem(404, Message("item_gone"))
     return entry
 
 

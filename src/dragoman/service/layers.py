@@ -13,9 +13,11 @@ from urllib.parse import unquote, urlsplit
 from h11 import LocalProtocolError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Message as Event
 
 from dragoman.errors import UserError
+from dragoman.messages import Message
 from dragoman.service.access import READS, SAFE, Access
 from dragoman.service.config import ServiceSettings
 from dragoman.service.problems import MEDIA_TYPE, REQUEST_ID, Problem, problem_response
@@ -44,7 +46,7 @@ class Limits:
             full = problem_response(
                 scope,
                 503,
-                "Too many requests at once; try again.",
+                Message("too_many"),
                 headers={"retry-after": str(RETRY_SECONDS)},
             )
             await full(scope, receive, send)
@@ -67,7 +69,7 @@ class Limits:
                 self.active -= 1
                 clock.reschedule(None)
 
-        async def send_and_stop(message: Message) -> None:
+        async def send_and_stop(message: Event) -> None:
             if message["type"] == "http.response.start":
                 answered()
             await send(message)
@@ -79,7 +81,7 @@ class Limits:
             # Too late for another status: the head of an answer has gone out.
             if not waiting:
                 raise
-            late = f"No answer within {self.config.request_seconds:g} seconds."
+            late = Message("too_late", seconds=self.config.request_seconds)
             await problem_response(scope, 504, late)(scope, receive, send)
         finally:
             if waiting:
@@ -88,7 +90,7 @@ class Limits:
     def _weighing(self, receive: Receive) -> Receive:
         room = int(self.config.max_body_mb * 1e6)
 
-        async def weighed() -> Message:
+        async def weighed() -> Event:
             nonlocal room
             message = await receive()
             # Counted as it comes: a chunked body states no size, and a stated one need not be true.
@@ -99,13 +101,13 @@ class Limits:
 
         return weighed
 
-    def _oversized(self, scope: Scope) -> str | None:
+    def _oversized(self, scope: Scope) -> Message | None:
         """The refusal of a request that states too large a size, before any of it is read."""
         said = Headers(scope=scope).get("content-length", "")
         return self._too_large() if said.isdecimal() and int(said) > self.config.max_body_mb * 1e6 else None
 
-    def _too_large(self) -> str:
-        return f"The request's body is larger than {self.config.max_body_mb:g} MB."
+    def _too_large(self) -> Message:
+        return Message("body_too_large", megabytes=self.config.max_body_mb)
 
 
 log = logging.getLogger(__name__)
@@ -151,7 +153,7 @@ class Edge:
         scope[REQUEST_ID] = _request_id(headers)
         begun, replaced = False, False
 
-        async def send_with_headers(message: Message) -> None:
+        async def send_with_headers(message: Event) -> None:
             nonlocal begun, replaced
             if replaced:
                 return
@@ -201,12 +203,12 @@ class Edge:
                 failure = problem_response(
                     scope,
                     500,
-                    "The service failed on this request; its log has the reason under the request's id.",
+                    Message("failed"),
                 )
                 await failure(scope, receive, send_with_headers)
 
 
-def _as_problem(scope: Scope, message: Message) -> tuple[Message, bytes | None]:
+def _as_problem(scope: Scope, message: Event) -> tuple[Event, bytes | None]:
     """The start of an answer, and the body it is to have where it was an error without problem details."""
     headers = MutableHeaders(raw=list(message.get("headers", ())))
     status = message["status"]
@@ -273,7 +275,7 @@ class Guard:
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         if self._foreign(scope["method"], Headers(scope=scope)):
-            return 403, "Pages of other origins may not ask here; its owner allows one by --cors ORIGIN."
+            return 403, Message("origin_refused")
         if self.access.keys is None:
             if scope["method"] in READS or self.access.allow_writes:
                 return None
@@ -286,7 +288,7 @@ class Guard:
         scheme, _, key = Headers(scope=scope).get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and self._known(key.strip()):
             return None
-        return 401, "This needs an API key, sent as 'Authorization: Bearer <key>'."
+        return 401, Message("key_needed")
 
     def _foreign(self, method: str, headers: Headers) -> bool:
         """True where a page of another origin asks, which was not allowed."""

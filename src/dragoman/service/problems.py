@@ -18,6 +18,7 @@ from starlette.types import Scope
 
 from dragoman.errors import DamagedError, UnavailableError, UnknownError, UserError
 from dragoman.media.images import ImageError
+from dragoman.messages import Message, message_of
 from dragoman.service.threads import in_thread
 
 log = logging.getLogger(__name__)
@@ -26,7 +27,6 @@ REQUEST_ID = "dragoman.request_id"
 """Key of the scope under which the id of a request is kept."""
 MEDIA_TYPE = "application/problem+json"
 UNTOLD = "The service cannot do this; its log has the reason."
-UNANSWERED = "A server that this service asks does not answer; its log says more."
 SHOWN = 10
 """Validation errors that one answer lists."""
 # From the first path on nothing is shown: folders have blanks, commas and full stops in their names, so that
@@ -35,7 +35,10 @@ _PATH = re.compile(r"(?:(?<![\w<:/])/|(?<=:)/(?!/)|(?<!\w)[A-Za-z]:[\\/](?!/)|\\
 
 
 class Problem(HTTPException):
-    """A request that is answered with problem details; `detail` is one sentence for the person behind it."""
+    """A request that is answered with problem details; `detail` is one sentence for the person behind it.
+
+    `said` is what the page says of it in other languages, where the detail is no `Message` itself.
+    """
 
     def __init__(
         self,
@@ -44,9 +47,11 @@ class Problem(HTTPException):
         *,
         headers: Mapping[str, str] | None = None,
         errors: Sequence[Mapping[str, Any]] = (),
+        said: Message | None = None,
     ) -> None:
         super().__init__(status, detail, headers)
         self.errors = errors
+        self.said = said
 
 
 def problem_response(
@@ -56,14 +61,21 @@ def problem_response(
     *,
     headers: Mapping[str, str] | None = None,
     errors: Sequence[Mapping[str, Any]] = (),
+    said: Message | None = None,
 ) -> JSONResponse:
-    """The response of a problem; `errors` says of each field what is wrong."""
+    """The response of a problem; `errors` says of each field what is wrong.
+
+    Every problem has a code: that of `said`, of a detail that is a `Message`, or a general one of the status.
+    """
+    told = said or (detail if isinstance(detail, Message) else None)
     content: dict[str, Any] = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,
         "instance": f"urn:dragoman:request:{scope.get(REQUEST_ID, '')}",
+        "code": told.code if told else "refused" if status < 500 else "failed",
+        "arguments": told.arguments if told else {},
     }
     if errors:
         content["errors"] = list(errors)
@@ -104,9 +116,10 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
     return problem_response(
         request.scope,
         error.status_code,
-        str(error.detail),
+        error.detail,
         headers=headers,
         errors=getattr(error, "errors", ()),
+        said=getattr(error, "said", None),
     )
 
 
@@ -141,12 +154,14 @@ async def _user(request: Request, error: Exception) -> JSONResponse:
     service = request.app.state.service
     if isinstance(error, UnavailableError):
         log.error("request %s: %s", request.scope.get(REQUEST_ID), error)
-        return problem_response(request.scope, 503, UNANSWERED)
+        return problem_response(request.scope, 503, Message("server_silent"))
     if isinstance(error, DamagedError):
         await in_thread(service.note_damage)
     elif not any(str(one.folder) in str(error) for one in service.collections.values()):
         status = 404 if isinstance(error, UnknownError) else 422
-        return problem_response(request.scope, status, first_sentence(error))
+        said = Message("image_unusable") if isinstance(error, ImageError) else message_of(error)
+        return problem_response(request.scope, status, first_sentence(error), said=said)
     log.error("request %s: %s", request.scope.get(REQUEST_ID), error)
-    said = "is damaged" if isinstance(error, DamagedError) else "cannot be read"
-    return problem_response(request.scope, 503, f"A collection of this service {said}; its log says more.")
+    damaged = isinstance(error, DamagedError)
+    told = Message("collection_damaged" if damaged else "collection_unreadable")
+    return problem_response(request.scope, 503, told)

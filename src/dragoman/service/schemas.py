@@ -240,6 +240,13 @@ class SpokenLanguage(BaseModel):
     trained: bool = Field(description="Whether the model was trained on captions in it")
 
 
+class Code(BaseModel):
+    """The code of a message and what it tells of, for programs that speak other languages than English."""
+
+    code: str
+    arguments: dict[str, Any]
+
+
 class SearchResponse(BaseModel):
     """The answer to one query."""
 
@@ -247,7 +254,8 @@ class SearchResponse(BaseModel):
     hits: list[Found]
     language: SpokenLanguage | None
     match: bool | None = Field(description="False: nothing here is likely to answer; null if not calibrated")
-    warnings: list[str]
+    warnings: list[str] = Field(description="In English")
+    warning_codes: list[Code] = Field(description="Of each warning, by which the page says it otherwise")
     seconds: dict[str, float]
 
 
@@ -327,6 +335,8 @@ class ProblemDetails(BaseModel):
     status: int
     detail: str
     instance: str = Field(description="Names the request as the service's log does")
+    code: str = Field(description="What happened, for programs that speak other languages than English")
+    arguments: dict[str, Any] = Field(default_factory=dict, description="What the detail tells of")
     errors: list[FieldError] = Field(default_factory=list)
 
 

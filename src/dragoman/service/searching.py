@@ -16,6 +16,7 @@ from fastapi.responses import Response
 from dragoman.errors import MissingExtraError
 from dragoman.media.images import ImageError, open_image
 from dragoman.media.video import VideoPart
+from dragoman.messages import Message
 from dragoman.search.query import Answer, Query
 from dragoman.service import bodies, schemas
 from dragoman.service.collection import Collection, State, address_of, filter_of, state_of
@@ -55,9 +56,10 @@ async def _answer_to_video(request: Request, collection: Collection, query: Quer
     try:
         return await slot.run(collection.answer, replace(query, video=part))
     except ImageError as error:
-        raise Problem(422, f"The video cannot be used: {reason_of(error)}.") from None
+        told = f"The video cannot be used: {reason_of(error)}."
+        raise Problem(422, told, said=Message("video_unusable")) from None
     except MissingExtraError as error:
-        raise Problem(501, first_sentence(error)) from None
+        raise Problem(501, first_sentence(error), said=Message("videos_unread")) from None
     finally:
         gone.set()
         looking.cancel()
@@ -166,6 +168,7 @@ def _written(request: Request, collection: Collection, answer: Answer) -> bytes:
         language=language_of(answer),
         match=answer.match,
         warnings=list(answer.warnings),
+        warning_codes=[schemas.Code(code=one.code, arguments=dict(one.arguments)) for one in answer.warnings],
         seconds=answer.seconds,
     )
     return response.model_dump_json().encode()
@@ -182,17 +185,17 @@ def _check(body: bodies.Body[schemas.SearchRequest], state: State) -> Filter | N
     if asked.k > config.max_k:
         raise Problem(422, f"k is {asked.k}, but at most {config.max_k} hits are given.")
     if asked.filter is not None and len(asked.filter) > config.max_filter_length:
-        raise Problem(422, f"The filter is longer than {config.max_filter_length} characters.")
+        raise Problem(422, Message("filter_too_long", most=config.max_filter_length))
     shown = any(part is not None for part in (body.image, body.video, asked.item_id))
     if not (asked.text.strip() or shown):
-        raise Problem(422, "Give a text, an image, a video or an item_id.")
+        raise Problem(422, Message("nothing_asked"))
     state.collection(asked.collection)
     return filter_of(asked.filter)
 
 
 def _check_text(text: str, config: ServiceSettings) -> None:
     if len(text) > config.max_query_length:
-        raise Problem(422, f"A text has {len(text)} characters; at most {config.max_query_length} are read.")
+        raise Problem(422, Message("text_too_long", characters=len(text), most=config.max_query_length))
 
 
 def _check_count(what: str, count: int, config: ServiceSettings) -> None:

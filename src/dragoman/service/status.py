@@ -10,6 +10,7 @@ from fastapi import Request
 from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from dragoman.messages import Message
 from dragoman.service import schemas
 from dragoman.service.collection import Collection, State, Summary, state_of
 from dragoman.service.preconditions import is_unchanged
@@ -93,9 +94,9 @@ async def readyz(request: Request) -> schemas.Status:
             await in_thread(_count, one)
         except Exception as error:
             log.error("collection %s: %s", one.name, error)
-            raise Problem(503, f"The collection {one.name} cannot be searched at the moment.") from None
+            raise Problem(503, Message("collection_unavailable", name=one.name)) from None
     if await in_thread(state.is_damaged):
-        raise Problem(503, "A collection of this service is damaged; its log says more.")
+        raise Problem(503, Message("collection_damaged"))
     return schemas.Status(status="ready")
 
 
