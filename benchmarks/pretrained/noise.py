@@ -79,6 +79,8 @@ TRIPLET = {
 NO_TEACHER = {"loss__sim_loss": "off", "loss__feat_loss": "off"}
 NO_CYCLE = {"loss__cycle": "false"}
 TRUST = {"trust__weight": "true"}
+# The authors set no floor; among 512 captions a share of a softmax is far below that of scores.
+GSC, NCR = ({**TRUST, "trust__learn": learn, "trust__floor": "0.001"} for learn in ("gsc", "ncr"))
 # Not a run of the authors: their losses, pooling and norms, with the rate, schedule and sizes of the others.
 RELEASED = {"dual__heads": "4", "schedule": "cosine", "weight_decay": "0"}
 
@@ -104,6 +106,8 @@ ARMS = {
     ENGLISH: equal("translate_train", "English captions alone", ONE, **FIXED),
     BASELINE: equal("translate_train", "InfoNCE on English and machine captions", **FIXED),
     "translate_train+trust": equal("translate_train", "and trust as weight", **FIXED, **TRUST),
+    "translate_train+gsc": equal("translate_train", "and GSC, its labels as weight", **FIXED, **GSC),
+    "translate_train+ncr": equal("translate_train", "and NCR's labels as weight", **FIXED, **NCR),
     "triplet": nrccr("hardest-negative triplets in its place", **TRIPLET, **NO_TEACHER, **NO_CYCLE),
     "triplet+cycle": nrccr("triplets and the cycle", **TRIPLET, **NO_TEACHER),
     "triplet+teacher": nrccr("triplets and the teacher", **TRIPLET, **NO_CYCLE),
@@ -120,7 +124,10 @@ ARMS = {
     "mlp": arm("mlp", "two layers on the frozen vector", **size(CAPTIONS_PER_STEP // 2)),
     "oracle": equal("translate_train", "human captions", target_captions="human", **FIXED),
 }
-PLANTED = (BASELINE, "translate_train+trust", "nrccr", "nrccr+trust")
+PLANTED = (
+    *(BASELINE, "translate_train+trust", "translate_train+gsc", "translate_train+ncr"),
+    *("nrccr", "nrccr+trust"),
+)
 """Arms that learn from planted damage too."""
 GATE_ARMS = {
     "words": nrccr("`use`, the words alone", sentence="none", **FIXED),

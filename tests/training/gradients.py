@@ -26,6 +26,7 @@ STILL |= {"dual.dropout": "0", "dual.head_dropout": "0", "dual.image_dropout": "
 UNSCORED = {"trust.weight": "false", "extra_images": "9"}
 CASES: list[tuple[str, tuple[str, ...], dict[str, str]]] = [
     ("translate_train", ("pt", "de"), {}),
+    ("translate_train", ("pt", "de"), {"trust.weight": "true", "trust.learn": "gsc"}),
     ("triplet", ("pt",), {"loss.soft": "true"}),
     ("one_to_k", ("pt", "de"), {}),
     ("one_to_k_released", ("pt", "de"), {"loss.mitm_weight": "0", "loss.cmlm_weight": "0"}),

@@ -284,6 +284,7 @@ def test_anchors_are_old_vectors_of_the_source_caption_or_of_the_text_itself(run
         items=["a"],
         texts=different,
         source_of_pair=["dog red"],
+        number=torch.full((5,), -1),
     )
     expected = texts(run, ["dog", "dog red", "cão", "dog"])
     np.testing.assert_allclose(extension.anchors(step, batch).numpy(), expected, atol=1e-6)

@@ -1,4 +1,5 @@
-"""The batches of a run: its order, and the texts of each step. Both follow from seed and step number alone.
+"""The batches of a run: its order, and the texts of each step. Both follow from seed and step number alone,
+but for captions that learned labels (`labels`) leave out.
 
 So a resumed run sees what the uninterrupted one would have seen, without any stored state. Items that look
 alike may stand side by side, so that the hardest negatives of a text are in its own step: mining by frozen
@@ -29,7 +30,8 @@ from dragoman.objectives.contract import Batch
 from dragoman.records import ROLES
 from dragoman.training.augment import Augmentation
 from dragoman.training.config import TrainConfig
-from dragoman.training.samples import Choice, Samples
+from dragoman.training.labels import LabelMemory
+from dragoman.training.samples import Choice, Samples, Target
 
 HUMAN, MT, BACK = (ROLES.index(role) for role in ("human", "mt", "back"))
 NEAREST = 8
@@ -50,6 +52,8 @@ class Step:
     """B item ids, those with captions first."""
     source_of_pair: list[str]
     """The source caption of each pair, with all its words."""
+    number: Tensor
+    """[T] of machine captions `Choice.number`; -1 for other texts."""
     whole: list[str] | None = None
     """The captions of `texts` with all their words, where a sentence side reads them; texts of different
     captions then count as different."""
@@ -66,6 +70,8 @@ class StepPlan:
     augmentation: Augmentation
     nearest: NDArray[np.int64] | None = None
     """[I, N] items that look alike, by place among the different ones, where they shall share steps."""
+    labels: LabelMemory | None = None
+    """Labels in the place of trust, as they are when a step is drawn."""
 
     @property
     def steps_per_epoch(self) -> int:
@@ -156,19 +162,21 @@ class StepPlan:
         pair_of = {caption: number for number, caption in enumerate(captions)}
         texts: list[str] = []
         wholes: list[str] = []
-        columns: list[tuple[int, int, int, int, float]] = []
+        columns: list[tuple[int, int, int, int, float, int]] = []
 
         def add(
-            caption: int, lang: int, role: int, text: str, trust: float, whole: str | None = None
+            caption: int, lang: int, role: int, text: str, choice: Choice | None, whole: str | None = None
         ) -> None:
             texts.append(self.augmentation.drop_words(text, draws))
             wholes.append(text if whole is None else whole)
             pair = pair_of.setdefault(caption, len(pair_of))
-            columns.append((row_of_item[samples.item_id[caption]], pair, lang, role, trust))
+            number = choice.number if choice is not None and role == MT else -1
+            item = row_of_item[samples.item_id[caption]]
+            columns.append((item, pair, lang, role, self._trust(choice), number))
 
         for caption, chosen in zip(captions, languages, strict=True):
             if 0 in chosen:
-                add(caption, 0, HUMAN, samples.source_text[caption], 1.0)
+                add(caption, 0, HUMAN, samples.source_text[caption], None)
         # Units stand in random order, so the first ones are a random share.
         with_back = round(config.back_share * len(units)) if self.back else 0
         for lang, target in enumerate(samples.targets, start=1):
@@ -177,20 +185,20 @@ class StepPlan:
             for number, unit in enumerate(units):
                 if lang not in languages[number]:
                     continue
-                caption = _translated(target.choices, captions[number], self.units[unit], draws)
-                choices = target.choices[caption]
+                caption = self._translated(target, captions[number], self.units[unit], draws)
+                choices = self._choices(target, caption)
                 choice = choices[int(draws.integers(len(choices)))]
                 text = choice.text
                 if role == MT:
                     text = self.augmentation.vary_target(text, samples.source_text[caption], lang - 1, draws)
-                add(caption, lang, role, text, choice.trust, choice.text)
+                add(caption, lang, role, text, choice, choice.text)
                 if number < with_back:
                     drawn.append((caption, choice))
             for caption, choice in drawn:
                 if choice.back is not None:
-                    add(caption, 0, BACK, choice.back, choice.trust)
+                    add(caption, 0, BACK, choice.back, choice)
         items += self._draw_items(set(items), draws)
-        item, pair, lang_, role_, trust = (list(column) for column in zip(*columns, strict=True))
+        item_, pair_, lang_, role_, trust, number_ = (list(column) for column in zip(*columns, strict=True))
         pairs, row_of_pair = unique(list(zip(texts, wholes if config.sentence else texts, strict=True)))
         scores = torch.tensor(trust, dtype=torch.float32)
         return Step(
@@ -198,8 +206,8 @@ class StepPlan:
             row_of_text=torch.tensor(row_of_pair, dtype=torch.long),
             whole=[whole for _, whole in pairs] if config.sentence else None,
             batch=Batch(
-                item=torch.tensor(item),
-                pair=torch.tensor(pair),
+                item=torch.tensor(item_),
+                pair=torch.tensor(pair_),
                 lang=torch.tensor(lang_),
                 role=torch.tensor(role_),
                 weight=config.trust.weights(scores),
@@ -208,6 +216,7 @@ class StepPlan:
             ),
             items=items,
             source_of_pair=[samples.source_text[caption] for caption in pair_of],
+            number=torch.tensor(number_),
         )
 
     def _draw_items(self, taken: set[str], draws: Generator) -> list[str]:
@@ -228,20 +237,29 @@ class StepPlan:
         present = [
             lang
             for lang, target in enumerate(self.samples.targets, start=1)
-            if any(target.choices[caption] for caption in unit)
+            if any(self._choices(target, caption) for caption in unit)
         ]
         present = [0, *present] if config.source_part == "drawn" else present
         if config.draw is not None and len(present) > config.draw:
             present = [present[at] for at in draws.permutation(len(present))[: config.draw]]
         return {0, *present} if config.source_part == "always" else set(present)
 
+    def _translated(self, target: Target, caption: int, unit: list[int], draws: Generator) -> int:
+        """The caption itself where it is translated, else another of its image that is."""
+        if self._choices(target, caption):
+            return caption
+        others = [other for other in unit if self._choices(target, other)]
+        return others[int(draws.integers(len(others)))]
 
-def _translated(choices: list[tuple[Choice, ...]], caption: int, unit: list[int], draws: Generator) -> int:
-    """The caption itself where it is translated, else another of its image that is."""
-    if choices[caption]:
-        return caption
-    others = [other for other in unit if choices[other]]
-    return others[int(draws.integers(len(others)))]
+    def _choices(self, target: Target, caption: int) -> tuple[Choice, ...]:
+        """The translations of a caption, but for those whose labels are too low by now."""
+        choices = target.choices[caption]
+        return choices if self.labels is None else self.labels.kept(choices)
+
+    def _trust(self, choice: Choice | None) -> float:
+        if choice is None:
+            return 1.0
+        return choice.trust if self.labels is None else self.labels.of(choice)
 
 
 def nearest_items(features: FeatureSet, item_ids: Sequence[str]) -> NDArray[np.int64]:

@@ -26,7 +26,8 @@ from dragoman.settings import change
 
 @dataclass(frozen=True, kw_only=True)
 class TrustUse:
-    """Three switches, which may be combined; all are off by default. q is the trust of a caption, 0 to 1."""
+    """Three switches, which may be combined; all are off by default. q is the trust of a caption, 0 to 1: its
+    score, or a label that the run learns."""
 
     weight: bool = False
     """Weigh every machine caption by max(q, floor): its share among the captions of its image (the targets
@@ -40,12 +41,30 @@ class TrustUse:
     shuffled: bool = False
     """Deal the scores of a language out at random: a control, which shows what the scores themselves are
     worth."""
+    learn: Literal["off", "gsc", "ncr"] = "off"
+    """Take labels for q that the run learns itself, anew after every epoch, in the place of the scores of
+    `dragoman trust`: by geometrical structure consistency or as the noisy correspondence rectifier does."""
+    geometry_weight: float = 1.0
+    """With `learn=gsc`, weight of its loss, by which a text comes to lie among the texts as its image does
+    among the images."""
 
     def __post_init__(self) -> None:
         if not 0 < self.floor <= 1:
             raise UserError(f"trust.floor must lie in (0, 1], got {self.floor}")
         if not 0 <= self.drop_below <= 1:
             raise UserError(f"trust.drop_below must lie in [0, 1], got {self.drop_below}")
+        if not self.geometry_weight >= 0:
+            raise UserError(f"trust.geometry_weight must be 0 or more, got {self.geometry_weight}")
+        if self.learns and not self.used:
+            raise UserError(
+                f"trust.learn={self.learn} learns labels that nothing uses: --set trust.weight=true, "
+                "--set trust.soft=true or --set trust.drop_below=0.2"
+            )
+
+    @property
+    def learns(self) -> bool:
+        """True where the run learns labels itself."""
+        return self.learn != "off"
 
     @property
     def used(self) -> bool:
@@ -238,6 +257,7 @@ class TrainConfig:
         self._check_chunk()
         self._check_text_head()
         self._check_anchors()
+        self._check_labels()
         longest = self.text.max_tokens
         if self.dual.text_head == "attention" and longest > self.dual.positions:
             raise UserError(
@@ -311,6 +331,18 @@ class TrainConfig:
             raise UserError(
                 f"The objective {self.objective!r} adds no languages to a run: name all of them, --targets"
             )
+
+    def _check_labels(self) -> None:
+        if not self.trust.learns:
+            return
+        learn, off = f"trust.learn={self.trust.learn}", "--set trust.learn=off"
+        if not self.targets or self.target_captions == "human":
+            why = "it learns from human captions alone" if self.targets else "it has no target language"
+            raise UserError(
+                f"{learn} is about labels of machine captions, and a run has none where {why}: {off}"
+            )
+        if self.solve != "none":
+            raise UserError(f"{learn} needs steps to learn in, which solve={self.solve} has not: {off}")
 
     def _check_chunk(self) -> None:
         if self.chunk is None:

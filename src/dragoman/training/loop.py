@@ -183,9 +183,20 @@ class _Run:
         if config.hard_negatives:
             nearest = nearest_items(corpus.features(config.features), samples.items)
         self.plan = StepPlan(
-            samples=samples, config=config, back=back, augmentation=augmentation, nearest=nearest
+            samples=samples,
+            config=config,
+            back=back,
+            augmentation=augmentation,
+            nearest=nearest,
+            labels=self.state.labels,
         )
         self.steps = config.steps or config.epochs * self.plan.steps_per_epoch
+        if config.trust.learns and self.steps <= self.plan.steps_per_epoch:
+            raise UserError(
+                f"trust.learn={config.trust.learn} makes labels after every epoch, and this run of "
+                f"{self.steps} steps ends within the first, of {self.plan.steps_per_epoch}. Train longer "
+                "(--set epochs=10), or without: --set trust.learn=off"
+            )
         self.validate_steps = max(1, round(config.validate_every * self.plan.steps_per_epoch))
         self.checkpoint = folder / "checkpoints" / "last.pt"
         self.metrics = folder / "metrics.jsonl"
@@ -219,6 +230,8 @@ class _Run:
                     loss = " ".join(f"{name} {value:.3f}" for name, value in values.items())
                     shown.set_postfix_str(f"{loss}, {speed:.0f} captions/s")
                     clock, captions = time.perf_counter(), 0
+                if progress.step % self.plan.steps_per_epoch == 0:
+                    self._refresh_labels(history)
                 due = progress.step % self.validate_steps == 0 or progress.step == self.steps
                 if due:
                     started = time.perf_counter()
@@ -268,6 +281,14 @@ class _Run:
         lines = self.metrics.read_text(encoding="utf-8").splitlines() if self.metrics.is_file() else []
         # What came after the checkpoint will be logged again.
         write_text(self.metrics, "".join(f"{line}\n" for line in lines if _step_of(line) <= done))
+
+    def _refresh_labels(self, history: Any) -> None:
+        labels = self.state.labels
+        if labels is None:
+            return
+        # One process for all: what a step draws may depend on the last bit of a label.
+        labels.load_state_dict(self.processes.on_first(labels.refreshed))
+        self._log(history, labels=labels.means())
 
     def _validate(self, history: Any) -> dict[str, Any]:
         """The fields of the progress, which the validation moves on."""

@@ -5,6 +5,7 @@ N source captions, K target languages.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -29,6 +30,8 @@ class Choice:
     """In 0..1; 1 for human captions and where trust was not scored."""
     back: str | None = None
     """Its back-translation."""
+    number: int = -1
+    """Place among the machine captions of the run, where it learns labels of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +99,10 @@ def load_samples(corpus: Corpus, config: TrainConfig, *, back: bool, split: Spli
             f"No {config.source} caption of {corpus.folder} in split {split!r} has translations into all of "
             f"{', '.join(config.targets)}. Take those that have some: --set incomplete=keep"
         )
-    trusted = [_trusted(target, config) for target in targets]
+    if config.trust.learns:
+        trusted = _numbered(targets, kept)
+    else:
+        trusted = [_trusted(target, config) for target in targets]
     before, after = (sum(len(c) for target in some for c in target.choices) for some in (targets, trusted))
     item_ids, texts = sources.item_ids, sources.texts
     return Samples(
@@ -182,7 +188,7 @@ def _require_ways_back(corpus: Corpus, found: Translations, lang: str, back: boo
 
 def _require_trust(corpus: Corpus, found: Translations, lang: str, config: TrainConfig) -> None:
     missing = int(np.isnan(found.mt_trust).sum())
-    if missing and config.trust.used:
+    if missing and config.trust.used and not config.trust.learns:
         raise UserError(
             f"{missing} of {len(found)} {lang} translations have no trust score, which training was told to "
             f"use. Score them: dragoman trust {corpus.folder}; or train without: --set trust.weight=false "
@@ -201,6 +207,18 @@ def _trusted(target: Target, config: TrainConfig) -> Target:
     if least:
         choices = [tuple(choice for choice in some if choice.trust >= least) for some in choices]
     return replace(target, choices=choices)
+
+
+def _numbered(targets: Sequence[Target], kept: Sequence[int]) -> list[Target]:
+    """The targets with their captions of the `kept` source captions numbered."""
+    number = itertools.count()
+    found = []
+    for target in targets:
+        choices = list(target.choices)
+        for row in kept:
+            choices[row] = tuple(replace(choice, number=next(number)) for choice in choices[row])
+        found.append(replace(target, choices=choices))
+    return found
 
 
 def _human_samples(corpus: Corpus, config: TrainConfig, languages: Sequence[str], split: Split) -> Samples:

@@ -25,6 +25,7 @@ from dragoman.training.batches import Step
 from dragoman.training.config import TrainConfig
 from dragoman.training.extension import Extension
 from dragoman.training.fused import FusingEncoder
+from dragoman.training.labels import LabelMemory
 from dragoman.training.model import new_model
 from dragoman.training.processes import Alone, Processes
 from dragoman.training.run_folder import (
@@ -79,6 +80,7 @@ class TrainState:
         self.anchors: KeptAnchors | None = None
         if "anchor" in config.loss.needs:
             self.anchors = KeptAnchors(corpus, config, model)
+        self.labels = LabelMemory(config, samples) if config.trust.learns else None
         self._share_out()
         pretrained = model.trunk.parameters() if model.trunk.pretrained else ()
         # Decay would move the rows of a vocabulary that must stay as well.
@@ -141,6 +143,13 @@ class TrainState:
                     own = self.objective(replace(views, text=side), batch)
                     total = total + self.objective.total(own)
                     terms |= {f"{name} {term}": value for term, value in own.items()}
+        if self.labels is not None:
+            weight = self.config.trust.geometry_weight if self.config.trust.learn == "gsc" else 0
+            geometry = self.labels.geometry_loss(views, batch, step.number) if weight else None
+            if geometry is not None:
+                total = total + weight * geometry
+                terms |= {"geometry": geometry}
+            self.labels.observe(views, batch, step.number)
         # What no term learns from, such as a teacher that is only looked at, needs no memory any more.
         del views
         set_rate(self.optimizer, rate_factor)
@@ -220,6 +229,8 @@ class TrainState:
         parts = {"model": self.model, "objective": self.objective, "optimizer": self.optimizer}
         if self.opponent_optimizer is not None:
             parts["opponent_optimizer"] = self.opponent_optimizer
+        if self.labels is not None:
+            parts["labels"] = self.labels
         return parts
 
 
