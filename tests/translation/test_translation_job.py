@@ -243,6 +243,22 @@ def test_human_captions_of_the_target_language_go_to_english_for_translate_test(
     ]
 
 
+def test_some_captions_are_chosen_at_equal_distances(tmp_path: Path) -> None:
+    rows = [{"text": f"dog {number}", "lang": "en", "split": "train"} for number in range(7)]
+    corpus = make_corpus(tmp_path / "corpus", rows)
+    assert run(corpus, UpperEngine(), most=3).captions == 3
+
+    def added() -> list[str]:
+        return [row["text"] for row in captions(corpus) if row["role"] == "mt"]
+
+    assert added() == ["DOG 0", "DOG 2", "DOG 4"]
+    # More of them are as many as there are, in the order of their sources.
+    run(corpus, UpperEngine(), most=9)
+    assert added() == [f"DOG {number}" for number in range(7)]
+    with pytest.raises(ValueError, match="most must be at least 1, got 0"):
+        TranslateSettings(most=0)
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

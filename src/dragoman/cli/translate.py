@@ -34,6 +34,7 @@ class _Translate(Verb):
     "dragoman.translation:TranslateSettings",
     "settings",
     splits=spelled("--split", type=LISTED),
+    most=AT_LEAST_1,
     batch_size=AT_LEAST_1,
     timeout=click.FloatRange(0, min_open=True),
     cache=click.Path(file_okay=False),

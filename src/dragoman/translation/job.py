@@ -34,6 +34,13 @@ class TranslateSettings(JobSettings):
     """Role of the captions that are translated: human, mt or back."""
     splits: Sequence[str] | None = None
     """Splits of the captions that are translated, as in val,test; all where not given."""
+    most: int | None = None
+    """So many of these captions at most, at equal distances: 2,000 tell where a language stands."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.most is not None and self.most < 1:
+            raise ValueError(f"most must be at least 1, got {self.most}")
 
 
 DEFAULTS = TranslateSettings()
@@ -138,7 +145,10 @@ def _select(corpus: Corpus, source: str, settings: TranslateSettings) -> pa.Tabl
             + (f" in the splits {', '.join(splits)}" if splits else "")
             + f". It has {_inventory(corpus.captions)}. Choose with --from, --role and --split."
         )
-    return chosen
+    count, most = len(chosen), settings.most
+    if most is None or count <= most:
+        return chosen
+    return chosen.take(pa.array([row * count // most for row in range(most)]))
 
 
 def _inventory(captions: pa.Table) -> str:
