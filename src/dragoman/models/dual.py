@@ -203,8 +203,13 @@ class SentenceSide(nn.Module):
         self.trunk = trunk
         self.head = DirectHead(config.sentence_head, trunk.width, joint, config)
 
-    def forward(self, vectors_TH: Tensor, mask_T1: Tensor) -> Tensor:
-        found: Tensor = self.head(self.trunk(vectors_TH.unsqueeze(1), mask_T1).squeeze(1))
+    def read(self, vectors_TH: Tensor, mask_T1: Tensor) -> Tensor:
+        """[T, H] what the head reads of vectors as they are stored."""
+        found: Tensor = self.trunk(vectors_TH.unsqueeze(1), mask_T1).squeeze(1)
+        return found
+
+    def forward(self, vectors_TH: Tensor, mask_T1: Tensor, step_H: Tensor | None = None) -> Tensor:
+        found: Tensor = self.head(stepped(self.read(vectors_TH, mask_T1), step_H))
         return found
 
 
@@ -376,15 +381,37 @@ class DualEncoder(nn.Module):
             found = [one or other for one, other in zip(found, self.sentence.trunk.reads(texts), strict=True)]
         return found
 
-    def encode_text(self, inputs: dict[str, Tensor], *, tokens: bool = False) -> TextViews:
+    @property
+    def sentence_width(self) -> int:
+        """H, width of the vector of a whole text that a head reads directly, by an encoder that was learned
+        elsewhere; 0 where none does."""
+        if self.sentence is not None:
+            return self.sentence.trunk.width
+        direct = self.config.text_head != "attention"
+        elsewhere = isinstance(self.trunk, FrozenText) or self.trunk.pretrained
+        return self.trunk.width if direct and elsewhere else 0
+
+    def sentence_vectors(self, inputs: dict[str, Tensor]) -> Tensor:
+        """[T, H] these vectors, as the head reads them, of what `prepare` returned."""
+        assert self.sentence_width, "no head reads the vector of a whole text"
+        if self.sentence is None:
+            return self.encode_text(inputs).pooled
+        device = self.feature_mean.device
+        return self.sentence.read(inputs["sentence"].to(device), inputs["mask"][:, :1].to(device))
+
+    def encode_text(
+        self, inputs: dict[str, Tensor], *, tokens: bool = False, step_H: Tensor | None = None
+    ) -> TextViews:
         """One length-bucketed pass over all texts of a step, whatever their role.
 
         `inputs` is what `prepare` returned, `mask` still on the CPU or moved. With `tokens` the token
-        states are kept as well.
+        states are kept as well. `step_H` is added to the sentence vectors, where there are some, before
+        the head.
         """
         device = self.feature_mean.device
         moved = {name: value.to(device, non_blocking=True) for name, value in inputs.items()}
-        run, embedded = self._run_texts(tokens), self.trunk.embed(moved)
+        own_H = step_H if self.sentence is None else None
+        run, embedded = self._run_texts(tokens, own_H), self.trunk.embed(moved)
         if self.config.pool == "all":
             # Pooling over padding is only defined for one length: that of the longest text of the batch.
             found = run(embedded, moved["mask"])
@@ -395,14 +422,14 @@ class DualEncoder(nn.Module):
             found = run_by_length(run, embedded, moved["mask"], lengths_T, budget)
         found = self._headed(found)
         if self.sentence is not None:
-            found |= self._both(found["vector"], moved)
+            found |= self._both(found["vector"], moved, step_H)
         if self.hubness is not None and self.hubness.used:
             found["vector"] = self.hubness.texts(found["vector"])
         return TextViews(**found, mask=moved["mask"] if tokens else None)
 
-    def _both(self, words_TJ: Tensor, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    def _both(self, words_TJ: Tensor, inputs: dict[str, Tensor], step_H: Tensor | None) -> dict[str, Tensor]:
         assert self.sentence is not None
-        sentence_TJ = self.sentence(inputs["sentence"], inputs["mask"][:, :1])
+        sentence_TJ = self.sentence(inputs["sentence"], inputs["mask"][:, :1], step_H)
         # Words are trusted by how many of a text the training captions held: of a language without captions
         # none, and the sentence side stands alone.
         share_T1 = inputs["known"].unsqueeze(1).square()
@@ -445,12 +472,14 @@ class DualEncoder(nn.Module):
     def _standard(self, features: Tensor) -> Tensor:
         return (features - self.feature_mean) * self.feature_scale
 
-    def _run_texts(self, tokens: bool) -> Callable[[Tensor, Tensor], dict[str, Tensor]]:
+    def _run_texts(
+        self, tokens: bool, step_H: Tensor | None = None
+    ) -> Callable[[Tensor, Tensor], dict[str, Tensor]]:
         def run(embedded: Tensor, mask_TL: Tensor) -> dict[str, Tensor]:
             trunk_TLH = self.trunk(embedded, mask_TL)
             if self.config.text_head != "attention":
                 pooled_TH = self._pool(trunk_TLH, mask_TL)
-                found = {**self._vector(pooled_TH), "pooled": pooled_TH}
+                found = {**self._vector(stepped(pooled_TH, step_H)), "pooled": pooled_TH}
                 return found | ({"trunk": trunk_TLH} if tokens else {})
             positions_LH = self.positions.weight[: mask_TL.shape[1]]
             projected_TLH = self.position_norm(self.project(trunk_TLH) + positions_LH)
@@ -480,6 +509,11 @@ class DualEncoder(nn.Module):
     def _head(self, states_NLH: Tensor, mask_NL: Tensor) -> Tensor:
         vector: Tensor = self.text_head(self._pool(states_NLH, mask_NL))
         return vector
+
+
+def stepped(vectors_TH: Tensor, step_H: Tensor | None) -> Tensor:
+    """Move vectors by a step, where there is one."""
+    return vectors_TH if step_H is None else vectors_TH + step_H
 
 
 def weighted(weights_N2: Tensor, sentence_NJ: Tensor, words_NJ: Tensor) -> Tensor:

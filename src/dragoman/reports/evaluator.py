@@ -149,7 +149,7 @@ class Evaluator:
             if self.other is not None:
                 label_other = label + ", translated, second model"
                 other_translations = encode_texts(self.other.model, translated, label_other)
-        corrected = self._corrected(vectors, images.vectors, texts.language)
+        corrected = self._corrected(texts, vectors, images.vectors)
         if self.matcher is not None:
             matched = Matched(texts=texts.texts, matcher=self.matcher, depth=self.settings.rerank)
         return Vectors(
@@ -165,19 +165,27 @@ class Evaluator:
         )
 
     def _corrected(
-        self, texts: NDArray[np.float32], images: NDArray[np.float32], lang: str
+        self, texts: QueryTexts, vectors: NDArray[np.float32], images: NDArray[np.float32]
     ) -> dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]:
         """Make the vectors of the rows for which training captions are read."""
-        found, settings = {}, self.settings
+        found, settings, lang = {}, self.settings, texts.language
         if settings.centre and lang != self.source:
             if lang in self.corrections.means:
-                found["centred"] = (self.corrections.centred(texts, lang), images)
+                found["centred"] = (self._centred(texts, vectors, lang), images)
             # Of the source language alone, the mean of all languages is its own, and nothing moves.
             if len(self.corrections.means) > 1:
-                found["centred_untagged"] = (self.corrections.centred(texts, None), images)
+                found["centred_untagged"] = (self._centred(texts, vectors, None), images)
         if settings.csls:
-            found["csls"] = self.corrections.with_hubs(texts, images, settings.csls)
+            found["csls"] = self.corrections.with_hubs(vectors, images, settings.csls)
         return found
+
+    def _centred(
+        self, texts: QueryTexts, vectors: NDArray[np.float32], lang: str | None
+    ) -> NDArray[np.float32]:
+        step = self.corrections.sentence_step(lang)
+        if step is None:
+            return self.corrections.centred(vectors, lang)
+        return encode_texts(self.model, texts.texts, f"{texts.language} captions, centred", step)
 
     @cached_property
     def corrections(self) -> Corrections:
@@ -203,15 +211,19 @@ def load(run: str | Path | Model) -> Model:
     return load_encoder(run)
 
 
-def encode_texts(model: Model, texts: Sequence[str], label: str) -> NDArray[np.float32]:
-    """Encode texts as [N, D]; equal texts once, so that they tie exactly."""
+def encode_texts(
+    model: Model, texts: Sequence[str], label: str, step: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
+    """Encode texts as [N, D]; equal texts once, so that they tie exactly. `step` moves their sentence vectors
+    before the head, of a `SentenceReader`."""
+    moved = {} if step is None else {"step": step}
     # Sorted, not in order of appearance: the batch of a text, and with it the last bits of its vector, then
     # depends on the set of texts alone.
     unique, place_N = np.unique(np.array(texts, dtype=object), return_inverse=True)
     parts = []
     with bar(len(unique), f"Encoding {label}", "texts") as progress:
         for start in range(0, len(unique), CHUNK):
-            parts.append(model.encode_text(unique[start : start + CHUNK].tolist()))
+            parts.append(model.encode_text(unique[start : start + CHUNK].tolist(), **moved))
             progress.update(len(parts[-1]))
     return np.concatenate(parts)[place_N]
 

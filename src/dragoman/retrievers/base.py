@@ -5,14 +5,15 @@
 different text once, texts of similar length together, images through a vision tower, rounded as feature sets
 are.
 
-N texts or images, R regions of an image, F frames of a video, D width of the vision vectors, J joint width; T
-texts, I images and P pairs of re-ranking. Vectors are float32 of unit length; score = dot product.
+N texts or images, R regions of an image, F frames of a video, D width of the vision vectors, J joint width, H
+width of sentence vectors; T texts, I images and P pairs of re-ranking. Vectors are float32, and but for those
+of sentences of unit length; score = dot product.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -32,6 +33,12 @@ if TYPE_CHECKING:
 NO_FUSION = (
     "This model has no fusion encoder, so it cannot re-rank. Train one: dragoman train CORPUS "
     "--recipe one_to_k --set loss.mitm_weight=1"
+)
+
+
+NO_SENTENCES = (
+    "This model has no head that reads the vector of a whole text. Train one: dragoman train CORPUS --recipe "
+    "mlp"
 )
 
 
@@ -61,6 +68,24 @@ class Reranker(Protocol):
         self, texts: Sequence[str], regions: NDArray[np.floating], pairs: NDArray[np.int64]
     ) -> NDArray[np.float32]:
         """[P] match scores of texts with regions [I, R, D], named by `pairs` [P, 2]."""
+
+
+@runtime_checkable
+class SentenceReader(Protocol):
+    """A model with a head that reads the vector of a whole text; `sentence_width` is 0 where it has none
+    after all."""
+
+    @property
+    def sentence_width(self) -> int:
+        """H."""
+
+    def sentence_vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """[N, H] of texts, as the head reads them."""
+
+    def encode_text(
+        self, texts: Sequence[str], *, step: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        """[N, J] unit vectors; `step` [H] is added to the sentence vectors before the head."""
 
 
 class Encoder(ABC):
@@ -96,9 +121,24 @@ class Encoder(ABC):
         """R of the images that `rerank` reads; 0 where the model has no fusion encoder."""
         return 0
 
+    @property
+    def sentence_width(self) -> int:
+        """H of the vectors of whole texts that a head reads directly, by an encoder that was learned
+        elsewhere; 0 where none does."""
+        return 0
+
+    def sentence_vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """[N, H] of texts, as the head reads them."""
+        raise UserError(NO_SENTENCES)
+
     @abstractmethod
-    def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """[N, J] unit vectors."""
+    def encode_text(
+        self, texts: Sequence[str], *, step: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        """[N, J] unit vectors; `step` [H] is added to the sentence vectors before the head.
+
+        Raises UserError for a step where there are none.
+        """
 
     @abstractmethod
     def encode_image(self, images: Sequence[str | Path | Image]) -> NDArray[np.float32]:
@@ -169,19 +209,61 @@ class BatchedEncoder(Encoder):
     def _head(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """[N, J] unit vectors of one batch of vision vectors."""
 
-    def encode_text(self, texts: Sequence[str], batch_size: int | None = None) -> NDArray[np.float32]:
-        """[N, J] unit vectors; equal texts are encoded once, so that they get equal vectors."""
+    def _moved(self, texts: list[str], step: NDArray[np.float32]) -> NDArray[np.float32]:
+        """[N, J] unit vectors of one batch of texts, their sentence vectors moved by a step [H]; asked where
+        there are any."""
+        raise NotImplementedError
+
+    def _sentences(self, texts: list[str]) -> NDArray[np.float32]:
+        """[N, H] of one batch of texts; asked where there are any."""
+        raise NotImplementedError
+
+    def encode_text(
+        self,
+        texts: Sequence[str],
+        batch_size: int | None = None,
+        *,
+        step: NDArray[np.float32] | None = None,
+    ) -> NDArray[np.float32]:
+        """[N, J] unit vectors; equal texts are encoded once, so that they get equal vectors.
+
+        `step` [H] is added to the sentence vectors before the head. Raises UserError where there are none.
+        """
         require_list(texts, "encode_text", "texts")
+        if step is not None:
+            require_step(step, self.sentence_width)
+
+        def encode(given: list[str]) -> NDArray[np.float32]:
+            if step is not None:
+                return self._moved(given, step)
+            side = self.text_side()
+            return side.encode(given) if side.unit else unit(side.encode(given))
+
+        return self._batched(texts, encode, self.width, batch_size)
+
+    def sentence_vectors(self, texts: Sequence[str], batch_size: int | None = None) -> NDArray[np.float32]:
+        """[N, H] of texts, as the head reads them. Raises UserError where none does."""
+        require_list(texts, "sentence_vectors", "texts")
+        if not self.sentence_width:
+            raise UserError(NO_SENTENCES)
+        return self._batched(texts, self._sentences, self.sentence_width, batch_size)
+
+    def _batched(
+        self,
+        texts: Sequence[str],
+        encode: Callable[[list[str]], NDArray[np.float32]],
+        width: int,
+        batch_size: int | None,
+    ) -> NDArray[np.float32]:
         # Equal texts in two batches could differ in the last bits, and would then not tie in a ranking.
         different, row_of_text = unique(texts)
-        vectors = np.empty((len(different), self.width), np.float32)
+        vectors = np.empty((len(different), width), np.float32)
         if not different:
             # Nothing is loaded for nothing.
             return vectors
-        side, size = self.text_side(), batch_size or self.batch_of_texts
-        for rows in by_length(side.lengths(different), rows=size, tokens=self.batch_of_tokens):
-            found = side.encode([different[row] for row in rows])
-            vectors[rows] = found if side.unit else unit(found)
+        lengths, size = self.text_side().lengths(different), batch_size or self.batch_of_texts
+        for rows in by_length(lengths, rows=size, tokens=self.batch_of_tokens):
+            vectors[rows] = encode([different[row] for row in rows])
         return vectors[row_of_text]
 
     def reads(self, texts: Sequence[str]) -> list[bool]:
@@ -251,6 +333,17 @@ def require_list(values: object, method: str, what: str) -> None:
     # Without this, the letters of the string would be encoded, and the shape alone would tell.
     if isinstance(values, str | Path):
         raise UserError(f"{method} takes a list of {what}, got {values!r}. Write {method}([{values!r}])")
+
+
+def require_step(step: NDArray[np.float32], width: int) -> None:
+    """Raise UserError unless a step is [width], as the sentence vectors of the model."""
+    if not width:
+        raise UserError(NO_SENTENCES)
+    if step.shape != (width,):
+        raise UserError(
+            f"This step has shape {step.shape}, but the sentence vectors of the model have the width "
+            f"{width}. Let it be learnt anew: dragoman calibrate RUN CORPUS --centre"
+        )
 
 
 def require_width(vectors: NDArray[np.floating], width: int, features: str | None) -> None:

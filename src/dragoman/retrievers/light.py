@@ -120,6 +120,7 @@ class Vectors:
     ) -> None:
         self.frozen = require_numpy(read_encoder(folder)[1], config)
         self._mean, self._scale = (weights.pop(f"{name}.vector_{part}") for part in ("mean", "scale"))
+        self.width = len(self._mean)
 
     def lengths(self, texts: Sequence[str]) -> list[int]:
         """One state a text."""
@@ -137,7 +138,7 @@ class Vectors:
 
     def states(self, texts: Sequence[str]) -> tuple[Floats, Mask]:
         """[T, 1, H], and a mask [T, 1] of ones."""
-        vectors_TH = (self.frozen.vectors(texts)[:, : len(self._mean)] - self._mean) * self._scale
+        vectors_TH = (self.frozen.vectors(texts)[:, : self.width] - self._mean) * self._scale
         return vectors_TH[:, None], np.ones((len(texts), 1), bool)
 
 
@@ -176,6 +177,9 @@ class LightTexts(TextSide):
             for frozen in self.frozen:
                 frozen.share(self._sentence.frozen)
             self.frozen.append(self._sentence.frozen)
+        self._read = self._sentence
+        if isinstance(self._trunk, Vectors) and isinstance(self._head, DirectHead):
+            self._read = self._sentence or self._trunk
 
     def lengths(self, texts: Sequence[str]) -> list[int]:
         return self._trunk.lengths(texts)
@@ -186,10 +190,22 @@ class LightTexts(TextSide):
             found = [one or other for one, other in zip(found, self._sentence.reads(texts), strict=True)]
         return found
 
-    def _vectors(self, given: list[str]) -> Floats:
-        found_TJ = self._own(given)
+    @property
+    def sentence_width(self) -> int:
+        """H of the vectors that a head reads directly; 0 where none does."""
+        return 0 if self._read is None else self._read.width
+
+    def sentences(self, given: list[str]) -> Floats:
+        """[T, H] these vectors."""
+        assert self._read is not None
+        return self._read.states(given)[0][:, 0]
+
+    def vectors(self, given: list[str], step_H: Floats | None = None) -> Floats:
+        """[T, J] of texts, their sentence vectors moved by a step where there is one."""
+        found_TJ = self._own(given, step_H if self._sentence is None else None)
         if self._sentence is not None:
-            sentence_TJ = self._sentence_head(*self._sentence.states(given))
+            states_T1H, mask_T1 = self._sentence.states(given)
+            sentence_TJ = self._sentence_head(moved(states_T1H, step_H), mask_T1)
             known_T1, sure_T1 = (
                 np.square(np.array(shares, np.float32))[:, None]
                 for shares in (self._trunk.known_shares(given), self._trunk.encoder_shares(given))
@@ -198,9 +214,13 @@ class LightTexts(TextSide):
             found_TJ = unit(left_T1 * sentence_TJ + self._word_weight * known_T1 * found_TJ)
         return found_TJ if self._hubness is None else self._hubness.texts(found_TJ)
 
-    def _own(self, given: list[str]) -> Floats:
+    def _vectors(self, given: list[str]) -> Floats:
+        return self.vectors(given)
+
+    def _own(self, given: list[str], step_H: Floats | None) -> Floats:
         """[T, J] of the trunk alone."""
         states_TLH, mask_TL = self._trunk.states(given)
+        states_TLH = moved(states_TLH, step_H)
         lengths_T = mask_TL.sum(1)
         found_TJ = np.empty((len(given), self._head.width), np.float32)
         for rows in by_length(lengths_T.tolist(), tokens=TOKENS):
@@ -279,6 +299,17 @@ class LightRetriever(BatchedEncoder):
     def text_side(self) -> LightTexts:
         return self._texts
 
+    @property
+    def sentence_width(self) -> int:
+        """H."""
+        return self._texts.sentence_width
+
+    def _sentences(self, texts: list[str]) -> Floats:
+        return self._texts.sentences(texts)
+
+    def _moved(self, texts: list[str], step: Floats) -> Floats:
+        return self._texts.vectors(texts, step)
+
     def look_up(self, corpus: Corpus) -> None:
         for frozen in self._texts.frozen:
             if (kept := KeptTexts.made_like(corpus, frozen.made_by)) is not None:
@@ -293,6 +324,11 @@ class LightRetriever(BatchedEncoder):
 
     def _head(self, vectors: Floats) -> Floats:
         return self._images(vectors)
+
+
+def moved(states_TLH: Floats, step_H: Floats | None) -> Floats:
+    """Move states by a step, where there is one."""
+    return states_TLH if step_H is None else states_TLH + step_H
 
 
 def refuse_others(config: Mapping[str, Any]) -> None:

@@ -1,10 +1,12 @@
-"""Corrections of vectors in a joint space that need no training: means of languages, and hubness.
+"""Corrections of vectors that need no training: means of languages, and hubness.
 
 A language stands as a whole beside the others, and what its mean scores is added to every score of its texts:
-language centring moves the mean to that of the source language, whose texts and all images stay. CSLS
+language centring moves the mean to that of the source language, whose texts and all images stay. It moves
+the vectors that a head reads of whole texts, where there is one, as a head that is no linear map bends what
+lies far from all that it learned; else those of the joint space. CSLS
 (Conneau et al., arXiv 1710.04087, section 2.3) takes from a score how near both sides are to anything.
 
-N, T, I vectors, texts, images; M remembered vectors, J width of the space.
+N, T, I vectors, texts, images; M remembered vectors, J width of the joint space, H of sentence vectors.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dragoman.errors import UserError
-from dragoman.retrievers.base import Model, unit
+from dragoman.retrievers.base import Model, SentenceReader, unit
 
 if TYPE_CHECKING:
     from dragoman.corpus import Corpus, FeatureSet
@@ -34,9 +36,12 @@ BLOCK = 4096
 """Vectors whose cosines are in memory at a time."""
 
 
-def centred(vectors_NJ: Floats, mean_J: Floats, place_J: Floats | float = 0.0) -> Floats:
-    """[N, J] unit vectors of texts, moved so that `mean_J` comes to lie at `place_J`."""
-    return unit(np.asarray(vectors_NJ - mean_J + place_J, np.float32))
+def step_of(means: Mapping[str, Floats], source: str, lang: str | None) -> Floats:
+    """Find what takes a language's mean to that of the source language; of a language that is not known, the
+    mean of all."""
+    mean = means.get(lang) if lang is not None else None
+    found: Floats = means[source] - (np.mean(list(means.values()), axis=0) if mean is None else mean)
+    return found
 
 
 def nearness(vectors_NJ: Floats, others_MJ: Floats, neighbours: int = NEIGHBOURS) -> Floats:
@@ -70,6 +75,9 @@ class Corrections:
     """[M, J] of all languages."""
     images: Floats
     """[M, J]"""
+    sentences: Mapping[str, Floats] = field(default_factory=dict)
+    """[H] means of the sentence vectors of each language, where a head reads such (`SentenceReader`): there
+    the mean is moved before the head."""
 
     @classmethod
     def learned(
@@ -89,22 +97,29 @@ class Corrections:
             raise UserError(
                 f"Centring and CSLS learn from captions of the split train, and it has none in {source!r}."
             )
-        found = {lang: model.encode_text(evenly(texts)) for lang, texts in captions.items() if texts}
+        captions = {lang: evenly(texts) for lang, texts in captions.items() if texts}
+        found = {lang: model.encode_text(texts) for lang, texts in captions.items()}
+        sentences = {}
+        if isinstance(model, SentenceReader) and model.sentence_width:
+            sentences = {lang: model.sentence_vectors(texts) for lang, texts in captions.items()}
         items = evenly(seen.split("train")["item_id"].to_pylist())
         return cls(
             source=source,
-            means={lang: np.asarray(vectors.mean(0), np.float32) for lang, vectors in found.items()},
+            means=_means(found),
+            sentences=_means(sentences),
             captions=np.concatenate(list(found.values())),
             images=model.encode_features(np.asarray(features.whole(features.rows(items)))),
         )
 
     def centred(self, texts_TJ: Floats, lang: str | None) -> Floats:
-        """[T, J] of texts in a language; of one that is not known, the mean of all languages is taken."""
-        place_J = self.means[self.source]
-        mean_J = self.means.get(lang) if lang is not None else None
-        if mean_J is None:
-            mean_J = np.mean(list(self.means.values()), axis=0)
-        return centred(texts_TJ, mean_J, place_J)
+        """[T, J] of texts in a language, moved in the joint space; of a language that is not known, the mean
+        of all is taken."""
+        return unit(texts_TJ + step_of(self.means, self.source, lang))
+
+    def sentence_step(self, lang: str | None) -> Floats | None:
+        """[H] what is added to the sentence vectors of a language before the head; None where no head reads
+        such vectors."""
+        return step_of(self.sentences, self.source, lang) if self.sentences else None
 
     def with_hubs(self, texts_TJ: Floats, images_IJ: Floats, part: float) -> tuple[Floats, Floats]:
         """[T, J + 2] and [I, J + 2] whose dot products are CSLS scores; `part` is 0.5 in the paper, whose
@@ -114,17 +129,18 @@ class Corrections:
 
     def at_search(self, centre: bool, csls: float) -> AtSearch:
         """Keep what a search needs, rounded as it is stored."""
-        steps: dict[str, Floats] = {}
-        if centre:
-            everyone_J = np.mean(list(self.means.values()), axis=0)
-            steps = {lang: self.means[self.source] - mean_J for lang, mean_J in self.means.items()}
-            steps[UNKNOWN] = self.means[self.source] - everyone_J
         hubs = np.array(evenly(list(self.captions))) if csls else None
         return AtSearch(
-            steps={lang: _rounded(step_J) for lang, step_J in steps.items()},
+            steps=self._steps(self.means) if centre else {},
+            sentence_steps=self._steps(self.sentences) if centre else {},
             hubs=None if hubs is None else _rounded(hubs),
             csls=csls,
         )
+
+    def _steps(self, means: Mapping[str, Floats]) -> dict[str, Floats]:
+        """The steps of all languages, and under `und` that of others."""
+        tags = [*means, UNKNOWN] if means else []
+        return {lang: _rounded(step_of(means, self.source, lang)) for lang in tags}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -134,17 +150,28 @@ class AtSearch:
     steps: Mapping[str, Floats] = field(default_factory=dict)
     """[J] by language, what is added to a text so that its language stands where the source language does;
     under `und` for all others."""
+    sentence_steps: Mapping[str, Floats] = field(default_factory=dict)
+    """[H] by language, what is added to the sentence vector of a text before the head, in the place of
+    `steps`, by a model with such a head; not by an export of it, which has one graph for both."""
     hubs: Floats | None = None
     """[M, J] captions whose nearness to an image, times `csls`, is taken from its scores."""
     csls: float = 0.0
 
-    def moved(self, texts_TJ: Floats, languages: Sequence[str]) -> Floats:
+    def encoded(self, model: Model, texts: Sequence[str], languages: Sequence[str]) -> Floats:
         """[T, J] unit vectors of texts in languages named by BCP 47 tags, with or without region."""
-        if not self.steps or not len(texts_TJ):
-            return texts_TJ
-        rest_J = self.steps[UNKNOWN]
-        steps = [self.steps.get(lang, self.steps.get(lang.split("-")[0], rest_J)) for lang in languages]
-        return unit(texts_TJ + np.stack(steps))
+        if not self.steps or not texts:
+            return model.encode_text(texts)
+        known = [
+            next((one for one in (lang, lang.split("-")[0]) if one in self.steps), UNKNOWN)
+            for lang in languages
+        ]
+        if not (self.sentence_steps and isinstance(model, SentenceReader) and model.sentence_width):
+            return unit(model.encode_text(texts) + np.stack([self.steps[lang] for lang in known]))
+        rows, parts = [], []
+        for lang in dict.fromkeys(known):
+            rows.append([row for row, one in enumerate(known) if one == lang])
+            parts.append(model.encode_text([texts[row] for row in rows[-1]], step=self.sentence_steps[lang]))
+        return np.concatenate(parts)[np.argsort(np.concatenate(rows))]
 
     def hub(self, images_NJ: Floats) -> Floats:
         """[N] what is taken from scores of images."""
@@ -152,6 +179,10 @@ class AtSearch:
             return np.zeros(len(images_NJ), np.float32)
         found: Floats = np.float32(self.csls) * nearness(images_NJ, self.hubs)
         return found
+
+
+def _means(found: Mapping[str, Floats]) -> dict[str, Floats]:
+    return {lang: np.asarray(vectors.mean(0), np.float32) for lang, vectors in found.items()}
 
 
 def _rounded(values: Floats) -> Floats:

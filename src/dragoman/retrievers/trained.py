@@ -117,6 +117,20 @@ class Retriever(BatchedEncoder):
     def text_side(self) -> TextSide:
         return TrainedTexts(self.model)
 
+    @property
+    def sentence_width(self) -> int:
+        """H."""
+        return self.model.sentence_width
+
+    @torch.inference_mode()
+    def _sentences(self, texts: list[str]) -> NDArray[np.float32]:
+        return _array(self.model.sentence_vectors(self.model.prepare(texts)))
+
+    @torch.inference_mode()
+    def _moved(self, texts: list[str], step: NDArray[np.float32]) -> NDArray[np.float32]:
+        step_H = torch.from_numpy(step).to(self.model.feature_mean.device)
+        return _array(self.model.encode_text(self.model.prepare(texts), step_H=step_H).vector)
+
     def look_up(self, corpus: Corpus) -> None:
         for frozen in self.model.frozen:
             if (kept := KeptTexts.made_like(corpus, frozen.made_by)) is not None:

@@ -175,7 +175,7 @@ def _vectors(reads: Sequence[_Read], opened: Opened) -> Floats:
             of_item.append((row, SEEN))
     sum_QJ = np.zeros((len(reads), opened.info.width), np.float32)
     for places, vectors in (
-        (of_text, _corrections(opened).moved(opened.model.encode_text(texts), languages) if texts else ()),
+        (of_text, _corrections(opened).encoded(opened.model, texts, languages) if texts else ()),
         (of_image, opened.model.encode_image(images) if images else ()),
         (of_video, vectors_of_videos(videos, opened)),
         (of_item, _vectors_of_items(opened.store, items)),

@@ -25,7 +25,7 @@ from dragoman.errors import MissingExtraError, UserError
 from dragoman.folders import require_writable, sole_writer
 from dragoman.index.items import features_of
 from dragoman.languages import comparable
-from dragoman.models.identity import CALIBRATION, languages_of, model_in
+from dragoman.models.identity import CALIBRATION, model_in
 from dragoman.retrievers.loading import load_encoder, model_config, model_fingerprint
 from dragoman.retrievers.postprocessing import Corrections
 from dragoman.search.calibration import NONE, Calibration, Judgement, evidence, odds_of, relevance
@@ -106,13 +106,12 @@ def calibrate(
     unlike_II = unlike(vectors_ID)
     made = NONE
     if centre or csls:
-        made = Corrections.learned(encoder, opened, features, source, languages_of(trained)).at_search(
-            centre, csls
-        )
+        written = opened.select(role="mt", split="train").languages
+        made = Corrections.learned(encoder, opened, features, source, written).at_search(centre, csls)
     hub_I, hub_B = made.hub(image_IJ), made.hub(background_BJ)
     asked = {}
     for lang, (texts, own_Q) in captions.items():
-        text_QJ = made.moved(encoder.encode_text(texts), [lang] * len(texts))
+        text_QJ = made.encoded(encoder, texts, [lang] * len(texts))
         asked[lang] = ask(text_QJ @ image_IJ.T - hub_I, own_Q, text_QJ @ background_BJ.T - hub_B, unlike_II)
     shared, judgements = learn(asked, false_accepts)
     calibration = Calibration(

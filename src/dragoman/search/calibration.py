@@ -28,8 +28,9 @@ from dragoman.index.folder import IndexInfo, calibration_name
 from dragoman.records import Hit
 from dragoman.retrievers.postprocessing import AtSearch
 
-FORMAT_VERSION = 2
-"""2 where a search corrects vectors or scores, which a reader of 1 would not do; else 1 is written."""
+FORMAT_VERSION = 3
+"""3 where a search moves sentence vectors, 2 where it corrects other vectors or scores, which a reader of
+less would not do; else 1 is written."""
 NONE = AtSearch()
 MAKE = "Make it anew: dragoman calibrate RUN CORPUS"
 _PLAIN = ("fingerprint", "collection", "growth", "false_accepts")
@@ -93,17 +94,20 @@ class Calibration:
     def write(self, file: Path) -> None:
         """Write `calibration.json`."""
         made = self.corrections
-        corrected = bool(made.steps) or made.hubs is not None
+        version = 2 if made.steps or made.hubs is not None else 1
+        if made.sentence_steps:
+            version = FORMAT_VERSION
         stored = {
             "format": "dragoman-calibration",
-            "format_version": FORMAT_VERSION if corrected else 1,
+            "format_version": version,
             **{name: getattr(self, name) for name in _PLAIN},
             "shared": asdict(self.shared),
             "languages": {lang: asdict(one) for lang, one in sorted(self.languages.items())},
             "background": _packed(self.background),
         }
-        if made.steps:
-            stored["steps"] = {lang: _packed(step_J) for lang, step_J in sorted(made.steps.items())}
+        for name in ("steps", "sentence_steps"):
+            if steps := getattr(made, name):
+                stored[name] = {lang: _packed(step) for lang, step in sorted(steps.items())}
         if made.hubs is not None:
             stored |= {"hubs": _packed(made.hubs), "csls": made.csls}
         if self.without_vectors:
@@ -131,7 +135,10 @@ class Calibration:
                 false_accepts=float(stored["false_accepts"]),
                 without_vectors=dict(stored.get("without_vectors", {})),
                 corrections=AtSearch(
-                    steps={lang: _unpacked(one) for lang, one in stored.get("steps", {}).items()},
+                    **{
+                        name: {lang: _unpacked(one) for lang, one in stored.get(name, {}).items()}
+                        for name in ("steps", "sentence_steps")
+                    },
                     hubs=_unpacked(stored["hubs"]) if "hubs" in stored else None,
                     csls=float(stored.get("csls", 0.0)),
                 ),
