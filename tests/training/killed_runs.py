@@ -1,8 +1,8 @@
 """Run as a script: train in processes that are killed at one step, or one change of the disk, after another.
 
 Arguments: corpus, folder for the runs, recipes; the recipe `extension` adds a language to a run that was
-trained before, `gsc` and `ncr` learn labels of captions. Prints one JSON line a kill: the recipe, what it
-was, and whether the run, resumed, ended as the one that was never killed.
+trained before. Prints one JSON line a kill: the recipe, what it was, and whether the run, resumed, ended as
+the one that was never killed.
 """
 
 from __future__ import annotations
@@ -23,8 +23,6 @@ from dragoman.training import TrainConfig, extended_config, train
 
 torch.set_num_threads(1)  # a process forked from one that runs threads may hang
 STEPS = "14"
-LABELS = {"trust.weight": "true", "trust.soft": "true", "trust.drop_below": "0.35", "batch_size": "16"}
-"""Settings of runs with labels, by which captions are left out; an epoch is of five steps."""
 
 
 def settings(recipe: str) -> dict[str, str]:
@@ -36,8 +34,6 @@ def configured(init: Path, recipe: str) -> TrainConfig:
     if recipe == "extension":
         # The whole text side and a norm's statistics: as much as can change.
         return extended_config(init, ("de",)).with_settings(settings(recipe) | {"extension.learn": "text"})
-    if recipe in ("gsc", "ncr"):
-        return tiny("translate_train", **settings(recipe) | LABELS | {"trust.learn": recipe})
     return tiny(recipe, **settings(recipe))
 
 

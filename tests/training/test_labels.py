@@ -15,6 +15,7 @@ from training_world import EN, PT, tiny, write_world
 
 from dragoman.corpus import Corpus
 from dragoman.errors import UserError
+from dragoman.recipes import load_recipe
 from dragoman.training import TrainConfig, train
 from dragoman.training.augment import load_augmentation
 from dragoman.training.batches import BACK, HUMAN, MT, StepPlan
@@ -323,6 +324,12 @@ def test_labels_without_a_use_or_captions_are_refused(
         tiny("translate_train", targets, **settings | {"trust.learn": "gsc"})
 
 
+def test_a_head_in_closed_form_has_no_steps_to_learn_labels_in() -> None:
+    solved = {"text": "frozen:many", "anchors": "kept", "solve": "ridge"}
+    with pytest.raises(UserError, match=r"needs steps to learn in, which solve=ridge has not"):
+        load_recipe("anchor")("en", ("pt",), "toy").with_settings(solved | WEIGH | {"trust.learn": "ncr"})
+
+
 def test_a_run_that_ends_within_an_epoch_learns_no_labels(world: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"run of 10 steps ends within the first, of 10\. Train longer"):
         train(world, configured(steps="10"), tmp_path / "run", device="cpu")
@@ -333,6 +340,40 @@ def test_a_checkpoint_of_other_captions_is_refused(world: Path) -> None:
     _, other = remembered(world, configured(targets=("pt",)))
     with pytest.raises(ValueError, match="labels of 80 captions, and the run 160"):
         memory.load_state_dict(other.state_dict())
+
+
+@pytest.mark.parametrize("learn", ["gsc", "ncr"])
+def test_a_resumed_run_has_the_labels_of_one_that_was_not_stopped(
+    world: Path, tmp_path: Path, learn: str
+) -> None:
+    # Epochs of five steps; checkpoints within them and at their ends; some captions are left out.
+    settings = {"batch_size": "16", "steps": "17", "checkpoint_every": "3", "validate_every": "2"}
+    settings |= {"trust.soft": "true", "trust.drop_below": "0.15"}
+    config = configured(learn, **settings)
+
+    def outcome(out: Path) -> tuple[bytes, list[Tensor], list[dict[str, object]]]:
+        stored = torch.load(out / "checkpoints" / "last.pt", weights_only=True)
+        lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+        history = [{k: v for k, v in line.items() if k != "captions_per_second"} for line in lines]
+        labels = [stored["states"]["labels"][name].nan_to_num(-1) for name in ("label", "average", "seen")]
+        return (out / "model" / "model.safetensors").read_bytes(), labels, history
+
+    train(world, config, tmp_path / "whole", device="cpu")
+    model, labels, history = outcome(tmp_path / "whole")
+    assert (labels[0] < 0.15).any() and (labels[0] >= 0.15).any() and (labels[2] >= 0).any()
+    for number in (4, 5, 8, 16):
+
+        def stop(step: int, last: int = number) -> None:
+            if step == last:
+                raise RuntimeError("killed")
+
+        out = tmp_path / f"stopped{number}"
+        with pytest.raises(RuntimeError, match="killed"):
+            train(world, config, out, device="cpu", on_step=stop)
+        train(world, config, out, device="cpu")
+        again = outcome(out)
+        assert again[0] == model and again[2] == history
+        assert all(torch.equal(one, other) for one, other in zip(again[1], labels, strict=True))
 
 
 @pytest.mark.parametrize("learn", ["gsc", "ncr"])

@@ -16,7 +16,7 @@ from training_world import write_world
 HERE = Path(__file__).parent
 
 
-RECIPES = ("translate_train", "nrccr", "extension", "gsc", "ncr")
+RECIPES = ("translate_train", "nrccr", "extension")
 
 
 @pytest.fixture(scope="module")
