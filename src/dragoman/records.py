@@ -64,8 +64,15 @@ class Entry:
     """First text of each language (BCP 47), shown beside the picture; not searched."""
     more_captions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Further texts in languages of `captions`, in their order."""
+    machine: frozenset[str] = frozenset()
+    """Languages of `captions` whose texts a machine translated; people wrote those of all others."""
     source: str = ""
     """Digest of what the vector was made from; it changes with the file, and is empty where unknown."""
+
+    @property
+    def caption_roles(self) -> dict[str, Role]:
+        """The role of the captions of each language."""
+        return {lang: "mt" if lang in self.machine else "human" for lang in self.captions}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -194,6 +194,7 @@ def test_an_entry_comes_back_as_it_went_in(index: Store) -> None:
         },
         captions={"pt": "um cão a correr", "ar": "كلب", "zh": ""},
         more_captions={"pt": ("um cachorro", "", "um cão"), "zh": ("狗",)},
+        machine=frozenset({"ar", "zh"}),
         source="sha256:00",
     )
     plain = Entry(item_id="plain")
@@ -266,6 +267,13 @@ def test_metadata_that_not_every_store_can_hold_is_refused(
 def test_further_captions_follow_a_first_one(index: Store) -> None:
     lone = Entry(item_id="a", captions={"en": "a dog"}, more_captions={"pt": ("um cão",)})
     with pytest.raises(UserError, match=r"further captions \(pt\), but no first one"):
+        index.add([lone], draw_vectors(1))
+    assert index.count() == 0
+
+
+def test_a_machine_has_translated_only_captions_that_are_there(index: Store) -> None:
+    lone = Entry(item_id="a", captions={"en": "a dog"}, machine=frozenset({"pt"}))
+    with pytest.raises(UserError, match=r"a machine's caption \(pt\), but has none"):
         index.add([lone], draw_vectors(1))
     assert index.count() == 0
 

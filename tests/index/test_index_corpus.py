@@ -101,6 +101,19 @@ def test_metadata_and_the_best_caption_of_each_language_are_kept(corpus: Path) -
     assert entries["d"].metadata["file"] == "d.png"
     assert entries["b"].captions == {"en": "a dog", "pt": "um cão", "gl": "un can"}
     assert entries["b"].more_captions == {"en": ("a second caption",)}
+    assert entries["b"].caption_roles == {"en": "human", "pt": "mt", "gl": "mt"}
+
+
+def test_the_folder_of_a_photo_is_told_without_the_way_there(corpus: Path) -> None:
+    rows = pq.read_table(corpus / "items.parquet").to_pylist()
+    for row in rows:
+        if row["item_id"] == "d":
+            row["path"] = str(corpus / "media" / "d.png")
+    schema = pq.read_schema(corpus / "items.parquet")
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), corpus / "items.parquet")
+    CORPUS.write(corpus, inputs={})
+    _, entries, _ = index(corpus)
+    assert (entries["d"].metadata["folder"], entries["d"].metadata["file"]) == ("media", "d.png")
 
 
 def test_a_second_run_embeds_what_changed_alone(corpus: Path) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -39,6 +40,7 @@ def test_pages_of_items_hold_each_once_in_order(client: TestClient) -> None:
     while True:
         page = client.get("/v1/items", params={"limit": "10", "filter": "year<2020", **cursor}).json()
         found += [item["item_id"] for item in page["items"]]
+        assert page["total"] == (None if cursor else 30)
         if page["next_cursor"] is None:
             break
         cursor = {"cursor": page["next_cursor"]}
@@ -52,6 +54,33 @@ def test_a_cursor_that_is_none_is_refused(client: TestClient, cursor: str) -> No
 
 def test_an_empty_cursor_is_the_beginning(client: TestClient) -> None:
     assert client.get("/v1/items?cursor=&limit=3").json() == client.get("/v1/items?limit=3").json()
+
+
+def test_an_item_says_which_captions_a_machine_made_and_no_path(
+    service: Callable[..., TestClient], own_shelf: Path
+) -> None:
+    with open_shelf(own_shelf) as searcher:
+        (entry,) = searcher.store.get(["001.jpg"])
+        assert entry is not None
+        hidden = {
+            "folder": "/home/ana/photos",
+            "copy": "C:\\scans\\1.tif",
+            "share": "\\\\nas\\scans",
+            "more": ("a", "/srv/x.jpg"),
+            "link": "file:///mnt/1.tif",
+        }
+        told = {"place": "/Europe/Portugal/Porto", "scale": "1/50", "page": "https://a.example/b/c"}
+        changed = replace(entry, metadata={**hidden, **told}, machine=frozenset({"pt"}))
+        searcher.store.update([changed])
+    client = service(own_shelf)
+    item = client.get("/v1/items/001.jpg").json()
+    assert item["metadata"] == told
+    roles = {"en": "human", "pt": "mt", "es": "human", "ar": "human", "zh": "human"}
+    assert item["caption_roles"] == roles
+    (hit,) = client.post("/v1/search", json={"text": "a", "filter": "item_id=001.jpg"}).json()["hits"]
+    assert (hit["metadata"], hit["caption_roles"]) == (told, roles)
+    fields = client.get("/v1/collections/shelf").json()["fields"]
+    assert not {field["name"] for field in fields} & hidden.keys()
 
 
 @pytest.mark.parametrize(
@@ -80,7 +109,16 @@ def test_an_item_says_what_it_is_but_not_where(client: TestClient) -> None:
     item = client.get("/v1/items/004.jpg").json()
     assert item["metadata"]["year"] == 1994
     assert item["thumbnail"] == "/v1/items/004.jpg/thumbnail"
-    assert sorted(item) == ["captions", "item_id", "kind", "media", "metadata", "more_captions", "thumbnail"]
+    assert sorted(item) == [
+        "caption_roles",
+        "captions",
+        "item_id",
+        "kind",
+        "media",
+        "metadata",
+        "more_captions",
+        "thumbnail",
+    ]
 
 
 @pytest.mark.parametrize(

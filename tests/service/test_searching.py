@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import base64
+import csv
+import io
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +16,7 @@ from starlette.testclient import TestClient
 
 from dragoman.search.query import Query
 from dragoman.service import searching
+from dragoman.service.tables import table
 from dragoman.stores import parse
 
 PORTUGUESE = "duas casas verdes em um gramado"
@@ -247,3 +250,95 @@ def test_warnings_and_errors_have_codes_by_which_a_page_says_them(client: TestCl
     ]:
         problem = client.post("/v1/search", json=body).json()
         assert (problem["code"], problem["arguments"]) == (code, arguments), problem
+
+
+def test_hits_that_were_shown_are_passed_over(client: TestClient) -> None:
+    def found(**more: int) -> list[str]:
+        return ids(client.post("/v1/search", json={"text": PORTUGUESE, **more}).json())
+
+    every = found(k=36)
+    assert len(every) == len(set(every)) == 36
+    assert found(k=10) + found(k=10, offset=10) + found(k=10, offset=20) + found(k=10, offset=30) == every
+    assert found(k=5, offset=36) == []
+    like = [
+        ids(client.post("/v1/search", json={"item_id": "003.jpg", "k": 20, "offset": at}).json())
+        for at in (0, 20)
+    ]
+    assert sorted([*like[0], *like[1]]) == sorted(set(every) - {"003.jpg"})
+    too_far = client.post("/v1/search", json={"text": "a", "k": 2, "offset": 9999})
+    assert (too_far.status_code, "below 10000 together" in too_far.json()["detail"]) == (422, True)
+
+
+def test_whether_anything_answers_is_told_by_the_best_of_all(client: TestClient, shelf: Path) -> None:
+    with open_shelf(shelf) as searcher:
+        one, other = (searcher.search(Query(text=PORTUGUESE, k=3, offset=at)) for at in (0, 3))
+    assert one.match == other.match
+    assert one.hits[-1].score >= other.hits[0].score
+
+
+@pytest.mark.parametrize("way", ["search", "items"])
+def test_answers_are_tables_to_who_accepts_csv(client: TestClient, way: str) -> None:
+    headers = {"accept": "text/csv"}
+    if way == "search":
+        asked = {"text": PORTUGUESE, "k": 300}
+        answer = client.post("/v1/search", json=asked, headers=headers)
+        plain = client.post("/v1/search", json={**asked, "k": 36}).json()["hits"]
+    else:
+        answer = client.get("/v1/items", params={"limit": 300}, headers=headers)
+        plain = client.get("/v1/items", params={"limit": 300}).json()["items"]
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    assert 'filename="results.csv"' in answer.headers["content-disposition"]
+    assert answer.content.startswith(b"\xef\xbb\xbf")
+    rows = list(csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig"))))
+    assert [row["item_id"] for row in rows] == [item["item_id"] for item in plain]
+    assert [row["rank"] for row in rows] == [str(at + 1) for at in range(36)]
+    for row, item in zip(rows, plain, strict=True):
+        assert row["caption pt"] == item["captions"]["pt"]
+        assert row["metadata year"] == str(item["metadata"]["year"])
+        assert row["media"] == item["media"]
+        assert row.get("score") == (str(item["score"]) if way == "search" else None)
+
+
+def test_a_table_runs_nothing_in_a_spreadsheet_and_tells_a_machine_from_people() -> None:
+    item: dict[str, Any] = {
+        "item_id": "=1+1",
+        "kind": "image",
+        "captions": {"en": "@SUM(A1)", "pt": "-um"},
+        "more_captions": {"en": ['a second, "quoted"']},
+        "caption_roles": {"en": "human", "pt": "mt"},
+        "metadata": {"year": -44, "tags": ["a", "b"]},
+        "media": "/v1/items/x/media",
+    }
+    text = bytes(table([item]).body).decode("utf-8-sig")
+    (row,) = csv.DictReader(io.StringIO(text, newline=""))
+    assert row == {
+        "rank": "1",
+        "item_id": "'=1+1",
+        "kind": "image",
+        "caption en": '\'@SUM(A1)\na second, "quoted"',
+        "caption pt (machine)": "'-um",
+        "metadata tags": "a; b",
+        "metadata year": "-44",
+        "media": "/v1/items/x/media",
+    }
+
+
+def test_texts_are_compressed_and_pictures_are_not(client: TestClient) -> None:
+    asked = {"json": {"text": PORTUGUESE, "k": 36}}
+    plain = client.post("/v1/search", **asked, headers={"accept-encoding": "identity"})
+    packed = client.post("/v1/search", **asked, headers={"accept-encoding": "br, gzip;q=0.5"})
+    refused = client.post("/v1/search", **asked, headers={"accept-encoding": "gzip;q=0"})
+    assert "content-encoding" not in plain.headers and "content-encoding" not in refused.headers
+    assert packed.headers["content-encoding"] == "gzip"
+    assert int(packed.headers["content-length"]) < int(plain.headers["content-length"]) / 3
+    assert packed.json()["hits"] == plain.json()["hits"]
+    assert (
+        "accept-encoding" in plain.headers["vary"].lower()
+        and "accept-encoding" in packed.headers["vary"].lower()
+    )
+    gzip = {"accept-encoding": "gzip"}
+    for path in ("/v1/items/004.jpg/media", "/v1/items/004.jpg/thumbnail", "/healthz"):
+        assert "content-encoding" not in client.get(path, headers=gzip).headers
+    assert client.get("/page/page.css", headers=gzip).headers["content-encoding"] == "gzip"
+    part = client.get("/v1/items/004.jpg/media", headers={**gzip, "range": "bytes=0-9"})
+    assert (part.status_code, len(part.content)) == (206, 10)

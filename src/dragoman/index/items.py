@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -49,10 +50,16 @@ class Notes(NamedTuple):
     more_captions: Mapping[str, tuple[str, ...]]
     faults: tuple[str, ...] = ()
     """Things that could not be read, to be told."""
+    machine: tuple[str, ...] = ()
+    """Languages, sorted, whose captions a machine translated."""
 
     @classmethod
     def of(
-        cls, metadata: Mapping[str, Value], texts: Mapping[str, Sequence[str]], faults: Sequence[str] = ()
+        cls,
+        metadata: Mapping[str, Value],
+        texts: Mapping[str, Sequence[str]],
+        faults: Sequence[str] = (),
+        machine: AbstractSet[str] = frozenset(),
     ) -> Notes:
         """Tell the first caption of each language from the others, without what no store can hold."""
         # The picture is sound: it is found by its pixels, whatever is said of it.
@@ -65,7 +72,8 @@ class Notes(NamedTuple):
         }
         more = {lang: tuple(several[1:]) for lang, several in kept.items() if len(several) > 1}
         first = {lang: several[0] for lang, several in kept.items()}
-        return cls(fields, first, more, tuple(f"indexed, but without {fault}" for fault in told))
+        faults = tuple(f"indexed, but without {fault}" for fault in told)
+        return cls(fields, first, more, faults, tuple(sorted(machine & first.keys())))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,7 +225,7 @@ class CorpusItems(Items):
         # The split is metadata of an index.
         names = [name for name in items.column_names if name not in OWN]
         self._metadata = {name: _values(items[name]) for name in names}
-        self._captions = _captions(corpus.captions)
+        self._captions, self._machine = _captions(corpus.captions)
         self._features, self._whole = features_of(corpus, trained), whole
         known = () if self._features is None else self._features.ids
         self._feature_row = {item_id: row for row, item_id in enumerate(known)}
@@ -248,7 +256,8 @@ class CorpusItems(Items):
         row = self._row[item.item_id]
         found = {name: values[row] for name, values in self._metadata.items()}
         metadata = {name: value for name, value in found.items() if value is not None}
-        return Notes.of(metadata, self._captions.get(item.item_id, {}))
+        texts = self._captions.get(item.item_id, {})
+        return Notes.of(metadata, texts, machine=self._machine.get(item.item_id, frozenset()))
 
     def _outdated(self, features: FeatureSet) -> Iterator[Rejected]:
         """Tell of items whose file was replaced since their vectors were extracted."""
@@ -311,8 +320,11 @@ def _value(value: Any) -> Value | None:
     return str(value)
 
 
-def _captions(table: pa.Table) -> dict[str, dict[str, list[str]]]:
-    """Gather captions by item and language: all by people in their order, or the machine's of most trust."""
+def _captions(table: pa.Table) -> tuple[dict[str, dict[str, list[str]]], dict[str, frozenset[str]]]:
+    """Gather captions by item and language: all by people in their order, or the machine's of most trust.
+
+    Returns them, and the languages of each item that have a machine's.
+    """
     found: dict[str, dict[str, list[str]]] = {}
     best: dict[tuple[str, str], float] = {}
     for batch in table.select(["item_id", "lang", "role", "text", "trust"]).to_batches():
@@ -326,4 +338,10 @@ def _captions(table: pa.Table) -> dict[str, dict[str, list[str]]]:
                 texts.clear()
             texts.append(text)
             best[item_id, lang] = worth
-    return found
+    machine: dict[str, set[str]] = {}
+    for (item_id, lang), worth in best.items():
+        if worth < BY_PEOPLE:
+            machine.setdefault(item_id, set()).add(lang)
+    # Most items have the same languages: one set stands for all of them.
+    sets = {frozenset(langs): frozenset(langs) for langs in machine.values()}
+    return found, {item_id: sets[frozenset(langs)] for item_id, langs in machine.items()}

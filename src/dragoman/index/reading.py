@@ -78,6 +78,7 @@ class ReadItem:
             metadata=metadata,
             captions=self.notes.captions,
             more_captions=self.notes.more_captions,
+            machine=frozenset(self.notes.machine),
             source=str(self.state),
         )
 
@@ -185,7 +186,9 @@ def _named(path: str | None) -> dict[str, Value]:
     if path is None or "://" in path:
         return {}
     pure = PurePosixPath(path)
-    folder = {} if str(pure.parent) in (".", "/") else {"folder": str(pure.parent)}
+    # Who searches learns which photos lie together, not where on this computer.
+    parent = pure.parent.name if pure.is_absolute() else str(pure.parent)
+    folder = {} if parent in (".", "") else {"folder": parent}
     return {**folder, "file": pure.name}
 
 

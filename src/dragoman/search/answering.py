@@ -60,6 +60,11 @@ class _Read:
         return bool(self.text.wanted) or _shows(self.query)
 
     @property
+    def depth(self) -> int:
+        """Hits to find, with those that are passed over."""
+        return self.query.k + self.query.offset
+
+    @property
     def text_alone(self) -> bool:
         return self.language is not None and not _shows(self.query)
 
@@ -100,6 +105,8 @@ def _shows(query: Query) -> bool:
 def _read(query: Query, trained: Sequence[str]) -> _Read:
     if not 1 <= query.k <= MAX_HITS:
         raise UserError(f"k must lie in 1..{MAX_HITS}, got {query.k}.")
+    if not 0 <= query.offset <= MAX_HITS - query.k:
+        raise UserError(f"offset and k must lie below {MAX_HITS} together, got {query.offset} and {query.k}.")
     if query.min_score is not None and math.isnan(query.min_score):
         raise UserError("min_score is not a number, so no hit could reach it. Leave it out, or give one.")
     text = parse_text(query.text)
@@ -233,7 +240,7 @@ def _search(opened: Opened, reads: Sequence[_Read], vectors_QJ: Floats) -> list[
     groups: dict[tuple[int, Filter | None, bool], list[int]] = defaultdict(list)
     for row, read in enumerate(reads):
         # One more where the item itself is taken out of the answer.
-        k = read.query.k + (read.query.item_id is not None)
+        k = read.depth + (read.query.item_id is not None)
         groups[k, read.filter, read.text_alone].append(row)
     found: list[list[Match]] = [[] for _ in reads]
     videos = _Videos(store)
@@ -246,9 +253,9 @@ def _search(opened: Opened, reads: Sequence[_Read], vectors_QJ: Floats) -> list[
             rows = []
             for row, matches in answered:
                 query = reads[row].query
-                found[row] = _best_moments(matches, query, videos)[: query.k]
+                found[row] = _best_moments(matches, query, videos)[: reads[row].depth]
                 # Many moments of few videos: look farther for others.
-                if len(found[row]) < query.k and len(matches) == asked < MAX_HITS:
+                if len(found[row]) < reads[row].depth and len(matches) == asked < MAX_HITS:
                     rows.append(row)
             asked = min(4 * asked, MAX_HITS)
     return found
@@ -323,6 +330,8 @@ def _answer(
     least = read.query.min_score
     if least is not None:
         hits = [hit for hit in hits if (hit.score if hit.relevance is None else hit.relevance) >= least]
+    # Not before: whether anything answers is told by the best of all.
+    hits = hits[read.query.offset :]
     # Stand-ins for an index need not remember the fields of their entries.
     fields = getattr(opened, "fields", None) or KnownFields(opened.store)
     warnings = (*read.warnings, *fields.warnings(read.filter))

@@ -58,6 +58,7 @@ def as_json(searcher: Searcher, query: Query, answer: Answer) -> str:
             "file": _path(searcher, hit),
             "metadata": dict(hit.entry.metadata),
             "captions": dict(hit.entry.captions),
+            "caption_roles": hit.entry.caption_roles,
             **({"more_captions": dict(hit.entry.more_captions)} if hit.entry.more_captions else {}),
         }
         for rank, hit in enumerate(answer.hits, 1)

@@ -74,6 +74,8 @@ class Query:
     """Language of the text, as BCP 47 tag; detected where not given."""
     k: int = 10
     """Hits at most."""
+    offset: int = 0
+    """Hits that are passed over: those that an answer before has shown."""
     filter: Filter | str | None = None
     """Condition on metadata, or its text, as in `year>=2010`."""
     moments: bool = False

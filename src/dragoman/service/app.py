@@ -26,10 +26,12 @@ from dragoman.service import collection, items, schemas, searching, status
 from dragoman.service.access import Access
 from dragoman.service.bodies import media_fields
 from dragoman.service.collection import State
+from dragoman.service.compression import Compressed
 from dragoman.service.config import ServiceSettings
 from dragoman.service.layers import Edge, Guard, Limits
 from dragoman.service.metrics import Metrics, Observed
 from dragoman.service.problems import Problem, install_handlers, path_sent
+from dragoman.service.tables import MEDIA_TYPE
 from dragoman.service.threads import Slots, in_thread
 from dragoman.service.thumbnails import FORMATS, Thumbnails
 
@@ -54,6 +56,8 @@ class Route(NamedTuple):
     answer: type[BaseModel] | None = None
     sends: Answers | None = None
     documented: bool = True
+    table: bool = False
+    """True where who accepts text/csv gets a table instead."""
 
 
 def _content(*types: str) -> dict[str, Any]:
@@ -79,6 +83,9 @@ PUT: Answers = {
     201: {"description": "An item was added", "model": schemas.Item},
 }
 DELETED: Answers = {204: {"description": "The item is no longer there"}}
+TABLE: Answers = {
+    200: {"description": "The answer", "content": {MEDIA_TYPE: {"schema": {"type": "string"}}}},
+}
 METRICS: Answers = {
     200: {"description": "Prometheus' text format", "content": {"text/plain": {"schema": {"type": "string"}}}}
 }
@@ -86,12 +93,14 @@ METRICS: Answers = {
 
 # Thumbnails and originals come before the items whose ids may hold slashes.
 ROUTES = (
-    Route(("POST",), "/v1/search", searching.search, schemas.SearchRequest, schemas.SearchResponse),
+    Route(
+        ("POST",), "/v1/search", searching.search, schemas.SearchRequest, schemas.SearchResponse, table=True
+    ),
     Route(("POST",), "/v1/search/batch", searching.search_batch, schemas.BatchRequest, schemas.BatchResponse),
     Route(("POST",), "/v1/embeddings", searching.embeddings, schemas.EmbeddingsRequest),
     Route(GET, "/v1/collections", status.collections),
     Route(GET, "/v1/collections/{name}", status.collection),
-    Route(GET, "/v1/items", items.page, answer=schemas.ItemPage),
+    Route(GET, "/v1/items", items.page, answer=schemas.ItemPage, table=True),
     Route(GET, "/v1/items/{item_id:path}/thumbnail", items.thumbnail, sends=PICTURE),
     Route(GET, "/v1/items/{item_id:path}/media", items.media, sends=ORIGINAL),
     Route(GET, "/v1/items/{item_id:path}", items.get),
@@ -147,6 +156,7 @@ def create_app(searchers: Mapping[str, Searcher], config: ServiceSettings, acces
     _describe(app, config, access)
     # The last one that is added is the first one that a request meets.
     app.add_middleware(Limits, config=config)
+    app.add_middleware(Compressed)
     app.add_middleware(Guard, access=access)
     if access.cors:
         methods, headers = ["GET", "POST", "PUT", "DELETE"], ["authorization", "content-type", "x-request-id"]
@@ -218,7 +228,7 @@ def _add(app: FastAPI, route: Route) -> None:
         # Of a class without a type of its own, so that nothing is described as JSON that is none.
         response_class=Default(JSONResponse) if route.sends is None else Response,
         status_code=204 if route.sends is DELETED else 200,
-        responses={**(route.sends or {}), "4XX": PROBLEM, "5XX": PROBLEM},
+        responses={**(route.sends or (TABLE if route.table else {})), "4XX": PROBLEM, "5XX": PROBLEM},
         openapi_extra=extra if route.documented else None,
     )
     if route.method == GET:

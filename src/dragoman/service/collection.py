@@ -216,7 +216,7 @@ def summarise(entries: Iterable[Entry]) -> Summary:
     for entry in entries:
         read += 1
         languages.update(entry.captions.keys())
-        for name, value in entry.metadata.items():
+        for name, value in schemas.shown_fields(entry):
             if name in seen or len(seen) < MOST_FIELDS:
                 seen.setdefault(name, _Seen()).add(value if isinstance(value, tuple) else (value,))
     ordered = sorted(seen.items(), key=lambda item: (-item[1].items, item[0]))

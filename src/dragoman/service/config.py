@@ -26,6 +26,8 @@ class ServiceSettings:
     """Characters of a filter (422)."""
     max_k: int = 200
     """Hits of one query (422)."""
+    max_table: int = 1000
+    """Hits of one query whose answer is a table (422)."""
     max_batch: int = 64
     """Queries of one batch request, and texts of one embeddings request (422)."""
     request_seconds: float = 30.0

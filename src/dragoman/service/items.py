@@ -30,9 +30,11 @@ from dragoman.messages import Message
 from dragoman.records import Entry
 from dragoman.service import bodies, schemas, thumbnails
 from dragoman.service.collection import Collection, State, address_of, filter_of, state_of
+from dragoman.service.negotiation import accepts
 from dragoman.service.preconditions import is_unchanged, require_state
 from dragoman.service.problems import Problem, path_sent, reason_of
 from dragoman.service.schemas import item_of
+from dragoman.service.tables import table, wants_table
 from dragoman.service.threads import in_thread, in_turn
 from dragoman.stores.as_json import metadata_of
 from dragoman.stores.checks import check_entry, is_possible_id
@@ -95,20 +97,28 @@ async def page(
     limit: Annotated[int, Parameter(ge=1, le=1000)] = 100,
     filter: Annotated[Given, Parameter(max_length=2000, json_schema_extra={"format": "filter"})] = None,
 ) -> Response:
-    """Items by id, a page at a time; pass `next_cursor` on as `cursor` until it is null."""
+    """Items by id, a page at a time; pass `next_cursor` on as `cursor` until it is null.
+
+    To who accepts text/csv it is a table.
+    """
     collection = state_of(request).collection(of)
     chosen, after = filter_of(filter), _after(cursor)
 
     # Reading a page is done in turn as well, but for a filter, which may look through all there is.
     apart = in_turn if chosen is None else in_thread
-    entries = await apart(collection.searcher.store.scan, after, limit + 1, chosen)
+    store = collection.searcher.store
+    entries = await apart(store.scan, after, limit + 1, chosen)
+    total = None if after else await apart(store.count, chosen)
 
     def written() -> Response:
         shown = entries[:limit]
+        if wants_table(request):
+            return table([_item(request, collection, entry).model_dump() for entry in shown])
         return _json(
             schemas.ItemPage(
                 items=[_item(request, collection, entry) for entry in shown],
                 next_cursor=_cursor(shown[-1].item_id) if len(entries) > limit else None,
+                total=total,
             )
         )
 
@@ -159,7 +169,7 @@ async def thumbnail(
     if not _is_below(request, "thumbnail"):
         return _json(await get(request, f"{item_id}/thumbnail", of))
     state = state_of(request)
-    format = "webp" if _accepts(request, "image/webp") else "jpeg"
+    format = "webp" if accepts(request.headers.get("accept", ""), "image/webp") else "jpeg"
     side = thumbnails.size_for(size)
     entry, file = await _media(state, of, item_id)
     try:
@@ -368,15 +378,6 @@ def _drop_unknown_range(request: Request) -> None:
     if request.headers.get("range", "bytes=").partition("=")[0].strip().lower() != "bytes":
         kept = [(name, value) for name, value in request.scope["headers"] if name != b"range"]
         request.scope["headers"] = kept
-
-
-def _accepts(request: Request, media_type: str) -> bool:
-    """Tell if a media type is named, and not by a weight of 0."""
-    for one in request.headers.get("accept", "").lower().split(","):
-        name, *parameters = [part.replace(" ", "") for part in one.split(";")]
-        if name == media_type and not any(re.fullmatch(r"q=0(\.0*)?", part) for part in parameters):
-            return True
-    return False
 
 
 def _is_media(begin: bytes) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
@@ -10,6 +11,8 @@ from pydantic.fields import FieldInfo
 
 from dragoman.languages import canonical_tag
 from dragoman.records import KINDS, Entry, Hit, Kind
+from dragoman.records import Value as Stored
+from dragoman.search.answering import MAX_HITS
 from dragoman.search.query import Answer
 from dragoman.stores.checks import MAX_NAME_BYTES
 
@@ -138,6 +141,11 @@ Captions = Annotated[
 ]
 
 
+# Indexes of before, and tables of metadata, name files by absolute paths. "/Europe/Portugal" is none.
+_ROOTS = "Users|Volumes|bin|data|etc|home|media|mnt|nfs|opt|private|root|run|srv|tmp|usr|var|work|workspace"
+_FILE = re.compile(rf"(?:file:)?//?(?:{_ROOTS})/|file:|[A-Za-z]:[\\/]|\\\\")
+
+
 class Request(BaseModel):
     """A body that is exactly this: no further fields, no text for a number, no NaN."""
 
@@ -160,7 +168,7 @@ class SearchRequest(Request):
     """A text, an image, a video, an item of the collection, or several of them together."""
 
     model_config = ConfigDict(json_schema_extra={"anyOf": _GIVEN})
-    json_fields = frozenset({"k", "min_score", "moments"})
+    json_fields = frozenset({"k", "offset", "min_score", "moments"})
     most_values = 100
 
     text: QueryText = Field("", description="In any language; `+word` and `-word` add and subtract")
@@ -169,6 +177,7 @@ class SearchRequest(Request):
     item_id: ItemId | None = Field(None, description="More like this one")
     collection: Name | None = Field(None, description="Default: the first one")
     k: Whole = Field(10, ge=1, description="Hits at most")
+    offset: Whole = Field(0, ge=0, le=MAX_HITS, description="Hits to pass over: those that were shown before")
     lang: Tag | None = Field(None, description="Language of the text; detected where not given")
     filter: FilterText | None = Field(None, description="As in: year>=2010 and place in (Porto, Lisboa)")
     min_score: float | None = Field(None, ge=-1, le=1, description="Hits of a lower relevance are left out")
@@ -218,6 +227,9 @@ class Item(BaseModel):
     metadata: dict[str, Any]
     captions: dict[str, str] = Field(description="The first text of each language")
     more_captions: dict[str, list[str]] = Field(description="Further texts in these languages, in order")
+    caption_roles: dict[str, Literal["human", "mt"]] = Field(
+        description="Whether people wrote the texts of a language, or a machine translated them"
+    )
     thumbnail: str = Field(description="Path of its thumbnail on this service")
     media: str = Field(description="Path of the original on this service")
 
@@ -294,6 +306,7 @@ class ItemPage(BaseModel):
 
     items: list[Item]
     next_cursor: str | None
+    total: int | None = Field(description="Items that pass the filter; null but on the first page")
 
 
 class FieldValue(BaseModel):
@@ -367,16 +380,25 @@ class CollectionList(BaseModel):
     collections: list[CollectionSummary]
 
 
+def shown_fields(entry: Entry) -> Iterator[tuple[str, Stored]]:
+    """Yield the metadata of an entry, without values that tell where files of a computer lie."""
+    for name, value in entry.metadata.items():
+        values = value if isinstance(value, tuple) else (value,)
+        if not any(isinstance(one, str) and _FILE.match(one) for one in values):
+            yield name, value
+
+
 def item_of(entry: Entry, address: str, query: str) -> dict[str, Any]:
     """The fields of `Item`; `address` is the path of the item, `query` what must follow it."""
     return {
         "item_id": entry.item_id,
         "kind": entry.kind,
         "metadata": {
-            name: list(value) if isinstance(value, tuple) else value for name, value in entry.metadata.items()
+            name: list(value) if isinstance(value, tuple) else value for name, value in shown_fields(entry)
         },
         "captions": dict(entry.captions),
         "more_captions": {lang: list(texts) for lang, texts in entry.more_captions.items()},
+        "caption_roles": entry.caption_roles,
         "thumbnail": f"{address}/thumbnail{query}",
         "media": f"{address}/media{query}",
     }

@@ -8,6 +8,7 @@ import threading
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from fastapi import Request
@@ -23,6 +24,7 @@ from dragoman.service.collection import Collection, State, address_of, filter_of
 from dragoman.service.config import ServiceSettings
 from dragoman.service.problems import Problem, first_sentence, reason_of
 from dragoman.service.schemas import found_of, language_of
+from dragoman.service.tables import table, wants_table
 from dragoman.service.threads import Slot, in_thread, in_turn
 from dragoman.stores import Filter
 
@@ -72,8 +74,14 @@ async def _look_for_the_client(request: Request, gone: threading.Event) -> None:
 
 
 async def search(request: Request) -> Response:
-    """Search by text, by image, by video, by an item, or by several of them together."""
+    """Search by text, by image, by video, by an item, or by several of them together.
+
+    To who accepts text/csv the answer is a table of its hits.
+    """
     body = await bodies.read(request, schemas.SearchRequest)
+    if wants_table(request):
+        collection, answer = await _answer(request, body, _check(body, state_of(request), wide=True))
+        return await in_turn(lambda: table(_hits(request, collection, answer)))
     return _json(await _written_answer(request, body, _check(body, state_of(request))))
 
 
@@ -148,6 +156,7 @@ async def _answer(
             item_id=asked.item_id,
             lang=asked.lang,
             k=asked.k,
+            offset=asked.offset,
             filter=chosen,
             moments=asked.moments,
             min_score=asked.min_score,
@@ -161,10 +170,9 @@ async def _answer(
 
 
 def _written(request: Request, collection: Collection, answer: Answer) -> bytes:
-    hits = [found_of(hit, *address_of(request, collection, hit.entry.item_id)) for hit in answer.hits]
     response = schemas.SearchResponse(
         collection=collection.name,
-        hits=[schemas.Found(**hit) for hit in hits],
+        hits=[schemas.Found(**hit) for hit in _hits(request, collection, answer)],
         language=language_of(answer),
         match=answer.match,
         warnings=list(answer.warnings),
@@ -174,16 +182,24 @@ def _written(request: Request, collection: Collection, answer: Answer) -> bytes:
     return response.model_dump_json().encode()
 
 
+def _hits(request: Request, collection: Collection, answer: Answer) -> list[dict[str, Any]]:
+    return [found_of(hit, *address_of(request, collection, hit.entry.item_id)) for hit in answer.hits]
+
+
 def _json(content: bytes) -> Response:
     return Response(content, media_type="application/json")
 
 
-def _check(body: bodies.Body[schemas.SearchRequest], state: State) -> Filter | None:
-    """The filter of a query. Raises Problem for what the limits do not allow, before anything is decoded."""
+def _check(body: bodies.Body[schemas.SearchRequest], state: State, *, wide: bool = False) -> Filter | None:
+    """The filter of a query; `wide` for an answer that is a table.
+
+    Raises Problem for what the limits do not allow, before anything is decoded.
+    """
     asked, config = body.asked, state.config
     _check_text(asked.text, config)
-    if asked.k > config.max_k:
-        raise Problem(422, f"k is {asked.k}, but at most {config.max_k} hits are given.")
+    most = config.max_table if wide else config.max_k
+    if asked.k > most:
+        raise Problem(422, f"k is {asked.k}, but at most {most} hits are given.")
     if asked.filter is not None and len(asked.filter) > config.max_filter_length:
         raise Problem(422, Message("filter_too_long", most=config.max_filter_length))
     shown = any(part is not None for part in (body.image, body.video, asked.item_id))

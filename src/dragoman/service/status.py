@@ -51,7 +51,7 @@ def _fresh(request: Request, name: str) -> Response:
     found: Response | None = request.app.state.page.get(name)
     if found is None:
         raise Problem(404, "There is no such page.")
-    if is_unchanged(request.headers, found.headers["etag"]):
+    if is_unchanged(request.headers, found.headers["etag"].removeprefix("W/")):
         return Response(status_code=304, headers={"etag": found.headers["etag"]})
     return found
 
@@ -59,7 +59,8 @@ def _fresh(request: Request, name: str) -> Response:
 def _response(name: str, content: bytes) -> Response:
     tag = hashlib.sha256(content).hexdigest()[:32]
     # Kept by browsers, but asked about each time (304): an update of the package shows at once.
-    headers = {"etag": f'"{tag}"', "cache-control": "no-cache"}
+    # Weak, as the same text goes out compressed or not (RFC 9110, section 8.8.1).
+    headers = {"etag": f'W/"{tag}"', "cache-control": "no-cache"}
     return Response(content, media_type=MEDIA_TYPES[name.rpartition(".")[2]], headers=headers)
 
 

@@ -7,31 +7,41 @@ from typing import Any
 
 from dragoman.records import Entry, Value
 
+MACHINE = "mt"
+"""Key of the object that the captions of a language stand in where a machine translated them."""
+
 
 def record_of(entry: Entry) -> dict[str, Any]:
     """Give all of an entry but its id; `entry_of` reads it back."""
-    more = entry.more_captions
     return {
         "kind": entry.kind,
         "path": entry.path,
         "metadata": dict(entry.metadata),
-        # A list only where it must be: one text a language is written as before there were several.
-        "captions": {
-            lang: [text, *more[lang]] if lang in more else text for lang, text in entry.captions.items()
-        },
+        "captions": {lang: _written(entry, lang) for lang in entry.captions},
         "source": entry.source,
     }
 
 
 def entry_of(item_id: str, record: Mapping[str, Any]) -> Entry:
     """Make the entry of a record that was read from JSON."""
-    captions = record["captions"].items()
+    told = record["captions"]
+    machine = frozenset(lang for lang, said in told.items() if isinstance(said, Mapping))
+    captions = {lang: said[MACHINE] if lang in machine else said for lang, said in told.items()}.items()
     read = {
         "metadata": metadata_of(record["metadata"]),
         "captions": {lang: said if isinstance(said, str) else said[0] for lang, said in captions},
         "more_captions": {lang: tuple(said[1:]) for lang, said in captions if not isinstance(said, str)},
+        "machine": machine,
     }
     return Entry(item_id=item_id, **{**record, **read})
+
+
+def _written(entry: Entry, lang: str) -> Any:
+    # A list or an object only where it must be: one text by a person is written as before there were others.
+    said: str | list[str] = entry.captions[lang]
+    if lang in entry.more_captions:
+        said = [entry.captions[lang], *entry.more_captions[lang]]
+    return {MACHINE: said} if lang in entry.machine else said
 
 
 def metadata_of(read: Mapping[str, Any]) -> dict[str, Value]:

@@ -49,6 +49,8 @@ def check_entry(entry: Entry) -> None:
         check_field(name, value, whose)
     for lang, text in entry.captions.items():
         check_caption(lang, text, whose)
+    for lang in entry.machine - entry.captions.keys():
+        raise UserError(f"{whose} is said to have a machine's caption ({lang}), but has none.")
     for lang, texts in entry.more_captions.items():
         if lang not in entry.captions:
             raise UserError(f"{whose} has further captions ({lang}), but no first one. Put it into captions.")
