@@ -14,6 +14,7 @@ from toy_model import load_toy, save_model, save_picture, unit
 
 from dragoman.corpus.corpus import CAPTIONS, CORPUS, ITEMS
 from dragoman.corpus.features import write_features
+from dragoman.errors import UserError
 from dragoman.index import IndexReport, job
 from dragoman.index.entries import walk
 from dragoman.index.folder import open_generation
@@ -91,6 +92,37 @@ def test_vectors_come_from_the_feature_set_and_from_files_where_it_has_none(corp
     assert [(one.item_id, one.reason) for one in report.rejected] == [
         ("e", "neither a file nor a vector in the feature set of the model")
     ]
+
+
+def test_media_that_lie_elsewhere_have_their_paths_from_the_root_that_is_named(
+    corpus: Path, tmp_path: Path
+) -> None:
+    photos = tmp_path / "photos"
+    items = pq.read_table(corpus / "items.parquet").to_pylist()
+    for item in items:
+        item["path"] = {
+            "d": str(corpus / "media" / "d.png"),
+            "b": str(photos / "trip" / "b.png"),
+            "a": "https://example.org/a.png",
+        }.get(item["item_id"])
+    save_picture(photos / "trip" / "b.png", "blue")
+    schema = pq.read_schema(corpus / "items.parquet")
+    pq.write_table(pa.Table.from_pylist(items, schema=schema), corpus / "items.parquet")
+    CORPUS.write(corpus, inputs={})
+    run = save_model(tmp_path / "run")
+    options = job.IndexOptions(device="cpu", media_root=photos)
+    report = job.index_media(run, corpus, tmp_path / "index", options)
+    with open_generation(report.info) as backend:
+        paths = {entry.item_id: entry.path for entry in walk(backend)}
+    assert report.info.media == str(photos)
+    assert paths["b"] == "trip/b.png"
+    assert paths["d"] == str(corpus / "media" / "d.png")
+    assert paths["a"] == "https://example.org/a.png"
+    for wrong, why in ((tmp_path / "gone", "is no folder"), (photos / "trip" / "b.png", "is no folder")):
+        with pytest.raises(UserError, match=why):
+            job.index_media(run, corpus, tmp_path / "x", job.IndexOptions(device="cpu", media_root=wrong))
+    with pytest.raises(UserError, match="is no corpus"):
+        job.index_media(run, photos, tmp_path / "x", options)
 
 
 def test_metadata_and_the_best_caption_of_each_language_are_kept(corpus: Path) -> None:

@@ -136,18 +136,22 @@ def open_items(
     *,
     whole_videos: bool = False,
     exclude: Sequence[str] = (),
+    media_root: Path | None = None,
 ) -> Items:
     """Open a corpus, or any other folder as a folder of media.
 
     `trained` is what the model was trained with (`config.json`); `lang` is the language of captions whose
-    file names none; patterns of `exclude` leave out files of a folder of media. Raises UserError.
+    file names none; patterns of `exclude` leave out files of a folder of media; `media_root` is the folder of
+    the media of a corpus. Raises UserError.
     """
     manifest = media / MANIFEST
     # By its text, not by reading it: a corpus with a damaged manifest is told of, not indexed as photos.
     if manifest.is_file() and CORPUS.name in manifest.read_text(encoding="utf-8", errors="replace"):
         if exclude:
             raise UserError(f"{media} is a corpus, and --exclude is for folders of images. Leave it out.")
-        return CorpusItems(Corpus.open(media), trained, whole_videos)
+        return CorpusItems(Corpus.open(media), trained, whole_videos, media_root)
+    if media_root is not None:
+        raise UserError(f"{media} is no corpus: its media lie in itself. Leave --media-root out.")
     if not media.is_dir():
         raise UserError(f"{media} is no folder. Give a folder of images, or a corpus.")
     # Entries have paths below the root, which must not change with the way to it.
@@ -214,13 +218,20 @@ class FolderItems(Items):
 class CorpusItems(Items):
     """All items of a corpus. Where the feature set of the model is there, no image and no video is opened."""
 
-    def __init__(self, corpus: Corpus, trained: Mapping[str, Any], whole: bool) -> None:
-        """If `whole`, videos are not cut."""
-        self.root, self._corpus = corpus.folder.resolve(), corpus.folder
+    def __init__(
+        self, corpus: Corpus, trained: Mapping[str, Any], whole: bool, media_root: Path | None = None
+    ) -> None:
+        """If `whole`, videos are not cut. Media below `media_root` have their paths from there. Raises
+        UserError where that is no folder."""
+        if media_root is not None and not media_root.is_dir():
+            raise UserError(f"{media_root} is no folder. Give the folder of the media with --media-root.")
+        self.root, self._corpus = (media_root or corpus.folder).resolve(), corpus.folder
         # PyArrow compares bytes of UTF-8, whose order is that of code points.
         items = corpus.items.take(pc.sort_indices(corpus.items["item_id"]))
         self._row = {item_id: row for row, item_id in enumerate(items["item_id"].to_pylist())}
         self._paths: list[str | None] = items["path"].to_pylist()
+        if media_root is not None:
+            self._paths = [_below(path, media_root.absolute(), self.root) for path in self._paths]
         self._kinds: list[Kind] = [kind if kind in KINDS else "image" for kind in items["kind"].to_pylist()]
         # The split is metadata of an index.
         names = [name for name in items.column_names if name not in OWN]
@@ -304,6 +315,14 @@ def _holds(check: Callable[[str, Any, str], None], name: str, value: object, tol
 
 def _leads_out(file: Path, root: Path) -> bool:
     return file.is_symlink() and not file.resolve().is_relative_to(root)
+
+
+def _below(path: str | None, *roots: Path) -> str | None:
+    """Strip the path of a file of the first of these folders that it lies in."""
+    for root in roots:
+        if path is not None and "://" not in path and Path(path).is_relative_to(root):
+            return Path(path).relative_to(root).as_posix()
+    return path
 
 
 def _values(column: pa.ChunkedArray) -> list[Value | None]:

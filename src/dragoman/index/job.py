@@ -65,6 +65,8 @@ class IndexOptions:
     """Folder of the vision tower, where the run does not know it."""
     lang: str | None = None
     """Language of captions in text files that name none; by default the source language of the model."""
+    media_root: Path | None = None
+    """Folder of the media of a corpus: the service may then give what lies in it. To be given every time."""
     whole_videos: bool = False
     """Keep each video as one entry, in place of its moments; to be given every time."""
     exclude: tuple[str, ...] = ()
@@ -113,7 +115,12 @@ def index_media(
     folder, model = Path(out), Path(run).absolute()
     trained = model_config(model)["trained"]
     items = open_items(
-        Path(media), trained, options.lang, whole_videos=options.whole_videos, exclude=options.exclude
+        Path(media),
+        trained,
+        options.lang,
+        whole_videos=options.whole_videos,
+        exclude=options.exclude,
+        media_root=options.media_root,
     )
     with sole_writer(folder):
         before = read_info(folder) if (folder / MANIFEST).is_file() else None
