@@ -124,6 +124,51 @@ def test_the_oracle_draws_among_all_human_captions_of_the_item(world: Path) -> N
     assert min(len(texts) for texts in drawn.values()) == 2
 
 
+def test_both_learns_from_human_captions_of_the_item_beside_the_translations(world: Path) -> None:
+    machine = samples_of(world, "translate_train").targets[0]
+    oracle = samples_of(world, "translate_train", target_captions="human").targets[0]
+    both = samples_of(world, "translate_train", target_captions="both")
+    (target,) = both.targets
+    assert target.engines == ("toy",)
+    assert target.choices == [
+        (*human, *translated) for human, translated in zip(oracle.choices, machine.choices, strict=True)
+    ]
+    assert {choice.human for choices in oracle.choices for choice in choices} == {True}
+    assert {choice.human for choices in machine.choices for choice in choices} == {False}
+    plan = plan_of(both, back=False, size=80)
+    roles = {role for number in range(4) for role in plan.step(number).batch.role[80:].tolist()}
+    assert roles == {HUMAN, MT}
+
+
+def test_both_takes_a_language_that_people_alone_wrote_and_captions_that_a_machine_alone_wrote(
+    tmp_path: Path,
+) -> None:
+    world = write_world(tmp_path / "corpus", targets=("pt", "de"))
+
+    def without(role: str, keep: int) -> None:
+        seen = 0
+
+        def kept(row: dict[str, Any]) -> bool:
+            nonlocal seen
+            seen += row["role"] == role and row["lang"] == "pt"
+            return row["role"] != role or row["lang"] != "pt" or seen <= keep
+
+        edit_captions(world, lambda rows: [row for row in rows if kept(row)])
+
+    without("human", 1)
+    (target,) = samples_of(world, "translate_train", target_captions="both").targets
+    lengths = [len(choices) for choices in target.choices]
+    # One item of two source captions has the one human caption that is left.
+    assert (lengths.count(2), lengths.count(1)) == (2, 78)
+    edit_captions(world, lambda rows: [row for row in rows if row["role"] == "human"])
+    (target,) = samples_of(world, "translate_train", target_captions="both", incomplete="keep").targets
+    assert [len(choices) for choices in target.choices].count(1) == 2
+    edit_captions(world, lambda rows: [row for row in rows if row["lang"] == "en"])
+    message = failure(world, "translate_train", target_captions="both", incomplete="keep")
+    assert "human pt captions" in message
+    assert "Human target captions have no back-translations" in failure(world, target_captions="both")
+
+
 def test_a_step_lists_texts_by_item_pair_language_and_role(world: Path) -> None:
     samples = samples_of(world)
     step = plan_of(samples).step(3)

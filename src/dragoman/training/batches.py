@@ -180,7 +180,6 @@ class StepPlan:
         # Units stand in random order, so the first ones are a random share.
         with_back = round(config.back_share * len(units)) if self.back else 0
         for lang, target in enumerate(samples.targets, start=1):
-            role = MT if target.engines else HUMAN
             drawn: list[tuple[int, Choice]] = []
             for number, unit in enumerate(units):
                 if lang not in languages[number]:
@@ -188,8 +187,8 @@ class StepPlan:
                 caption = self._translated(target, captions[number], self.units[unit], draws)
                 choices = self._choices(target, caption)
                 choice = choices[int(draws.integers(len(choices)))]
-                text = choice.text
-                if role == MT:
+                text, role = choice.text, HUMAN if choice.human else MT
+                if not choice.human:
                     text = self.augmentation.vary_target(text, samples.source_text[caption], lang - 1, draws)
                 add(caption, lang, role, text, choice, choice.text)
                 if number < with_back:

@@ -137,8 +137,9 @@ class TrainConfig:
     engines: tuple[str, ...] = ()
     """Whose translations to learn from, where several engines wrote some: `google-2015` for all languages,
     `zh=google-2015` for one. `*` or `zh=*` is every engine; each step then draws among them."""
-    target_captions: Literal["mt", "human"] = "mt"
-    """`human` is the oracle: human target captions of the training items, one drawn per source caption."""
+    target_captions: Literal["mt", "human", "both"] = "mt"
+    """`human` is the oracle: human target captions of the training items, one drawn per source caption.
+    `both` draws among the translations of a source caption and the human target captions of its item."""
     incomplete: Literal["error", "drop", "keep"] = "error"
     """Source captions without a translation into each target: stop, leave them out, or learn from the
     languages that they have."""

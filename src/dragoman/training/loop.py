@@ -329,7 +329,11 @@ class _Run:
             "recipe": config.recipe,
             "source": config.source,
             "targets": list(config.targets),
-            "target_captions": {"mt": "machine-translated", "human": "human"}[config.target_captions],
+            "target_captions": {
+                "mt": "machine-translated",
+                "human": "human",
+                "both": "human and machine-translated",
+            }[config.target_captions],
             "features": config.features,
             "vision": encoder,
             "seed": config.seed,

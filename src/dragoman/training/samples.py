@@ -19,6 +19,10 @@ from dragoman.training.config import TrainConfig
 
 ALL = "*"
 """Stands for every engine of a language."""
+WITHOUT_BACK = (
+    "Human target captions have no back-translations, which the recipe needs. "
+    "Train without: --set loss.cycle=false"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,8 @@ class Choice:
     """Its back-translation."""
     number: int = -1
     """Place among the machine captions of the run, where it learns labels of them."""
+    human: bool = False
+    """True where a person wrote it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +48,8 @@ class Target:
     engines: tuple[str, ...]
     """Whose translations these are; none for human captions."""
     choices: list[tuple[Choice, ...]]
-    """For each source caption its translations, one an engine, or (oracle) human captions of its item."""
+    """For each source caption human captions of its item, where they are learned from, then its
+    translations, one an engine."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,14 +91,15 @@ def load_samples(corpus: Corpus, config: TrainConfig, *, back: bool, split: Spli
     languages = config.step_targets if split == "train" else config.targets
     if config.target_captions == "human" or not config.targets:
         if back and config.targets:
-            raise UserError(
-                "Human target captions have no back-translations, which the recipe needs. "
-                "Train without: --set loss.cycle=false"
-            )
+            raise UserError(WITHOUT_BACK)
         return _human_samples(corpus, config, languages, split)
+    if back and config.target_captions == "both":
+        raise UserError(WITHOUT_BACK)
     sources = human_captions(corpus, config.source, split)
     row_of = {caption_id: row for row, caption_id in enumerate(sources.ids)}
     targets = tuple(_target(corpus, config, lang, row_of, split, back) for lang in languages)
+    if config.target_captions == "both":
+        targets = tuple(_with_human(corpus, target, sources.item_ids, split) for target in targets)
     complete = [row for row in range(len(row_of)) if all(target.choices[row] for target in targets)]
     kept = _learnable(targets, config) if config.incomplete == "keep" else complete
     if not kept:
@@ -126,6 +134,12 @@ def _target(
     corpus: Corpus, config: TrainConfig, lang: str, row_of: dict[str, int], split: Split, back: bool
 ) -> Target:
     wanted = _engines(corpus, config, lang, split)
+    # Corrections are few: a language that people alone wrote is learned from as well.
+    alone_human = config.target_captions == "both" and not corpus.engines(
+        source=config.source, target=lang, split=split
+    )
+    if alone_human:
+        return Target(lang=lang, engines=(), choices=[()] * len(row_of))
     # What is only rehearsed needs no way back.
     back = back and lang in config.learned_targets
     # One engine's own gaps are named by the join; those of several together, below.
@@ -157,6 +171,20 @@ def _target(
             "(--set incomplete=drop)."
         )
     return Target(lang=lang, engines=tuple(engines), choices=choices)
+
+
+def _with_human(corpus: Corpus, target: Target, item_ids: Sequence[str], split: Split) -> Target:
+    """Add the human captions of each item, before the translations. Raises UserError for neither."""
+    captions = corpus.select(role="human", lang=target.lang, split=split)
+    if not any(target.choices):
+        captions = captions.require(f"human {target.lang} captions")
+    of_item: dict[str, tuple[Choice, ...]] = {}
+    for item_id, text in zip(captions.item_ids, captions.texts, strict=True):
+        of_item[item_id] = (*of_item.get(item_id, ()), Choice(text, human=True))
+    human = [of_item.get(item_id, ()) for item_id in item_ids]
+    return replace(
+        target, choices=[(*first, *then) for first, then in zip(human, target.choices, strict=True)]
+    )
 
 
 def _engines(corpus: Corpus, config: TrainConfig, lang: str, split: Split) -> Sequence[str | None]:
@@ -247,7 +275,9 @@ def _human_samples(corpus: Corpus, config: TrainConfig, languages: Sequence[str]
             Target(
                 lang=lang,
                 engines=(),
-                choices=[tuple(Choice(text) for text in texts.get(item_id, ())) for item_id in items],
+                choices=[
+                    tuple(Choice(text, human=True) for text in texts.get(item_id, ())) for item_id in items
+                ],
             )
             for lang, texts in zip(languages, of_item, strict=True)
         ),

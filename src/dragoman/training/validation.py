@@ -58,6 +58,7 @@ def load_validation(corpus: Corpus, config: TrainConfig) -> Validation:
             queries[lang] = (captions.texts, captions.item_ids)
         described = f"mean SumR of human captions of the val split in {', '.join(config.targets)}"
     else:
+        both = config.target_captions == "both"
         # Trust may leave captions out of training; what runs are compared by must not depend on it.
         plain = replace(config, trust=TrustUse())
         samples = load_samples(corpus, plain, back=False, split="val")
@@ -65,9 +66,9 @@ def load_validation(corpus: Corpus, config: TrainConfig) -> Validation:
             rows = [row for row, choices in enumerate(target.choices) if choices]
             texts = [target.choices[row][0].text for row in rows]
             queries[target.lang] = (texts, [samples.item_id[row] for row in rows])
-        described = (
-            f"mean SumR of machine-translated captions of the val split in {', '.join(config.targets)}; "
-            "no human target caption is used"
+        by = "human captions, else machine-translated ones," if both else "machine-translated captions"
+        described = f"mean SumR of {by} of the val split in {', '.join(config.targets)}" + (
+            "" if both else "; no human target caption is used"
         )
     queries = {lang: _spread(found, config.validation_captions) for lang, found in queries.items()}
     items = sorted({item_id for _, item_ids in queries.values() for item_id in item_ids})
