@@ -47,7 +47,7 @@ def bar(total: int | None, label: str, unit: str) -> Any:
 
 
 def _disabled() -> bool | None:
-    """What tqdm takes: None asks it to be silent where stderr is no terminal."""
+    """Value that tqdm takes: None asks it to be silent where stderr is no terminal."""
     forced = os.environ.get("DRAGOMAN_PROGRESS")
     return True if not is_first_process() else None if forced is None else forced == "0"
 

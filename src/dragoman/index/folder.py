@@ -31,6 +31,13 @@ INDEX = Format(
     # Entries and vectors change with every file that comes: their store keeps a checksum of each.
     files=(),
 )
+COLLECTION = Format(
+    "dragoman-collection",
+    1,
+    "dragoman make PHOTOS --to LANG --out {folder}",
+    # Corpus, run and index below it list their own.
+    files=(),
+)
 METRIC = "cosine"
 ABOUT = "about.json"
 """Store and settings of a generation."""

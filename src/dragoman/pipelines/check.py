@@ -15,7 +15,7 @@ from dragoman.corpus.features import FEATURES, FeatureSet
 from dragoman.errors import DamagedError, UserError, reason
 from dragoman.export import EXPORT
 from dragoman.folders import MANIFEST, SEAL, Format, damages, read_sealed, require_whole_archive
-from dragoman.index.folder import ABOUT, INDEX, open_generation, read_info
+from dragoman.index.folder import ABOUT, COLLECTION, INDEX, open_generation, read_info
 from dragoman.models.identity import CALIBRATION, RUN
 from dragoman.reports.evaluation import REPORT
 from dragoman.reports.folds import FOLDS
@@ -213,6 +213,7 @@ _CHECKS: Mapping[str, tuple[Format, Callable[[Path], Iterator[str] | None]]] = {
         (RUN, _check_run),
         (EXPORT, _check_model),
         (INDEX, _check_index),
+        (COLLECTION, _nothing),
         (REPORT, _nothing),
         (FOLDS, _nothing),
         (TRUST, _nothing),

