@@ -91,7 +91,7 @@ def build_folder(
         options = replace(options, split_fractions=FOLDER_SHARES)
     # Named only where given: a corpus that was built before there were patterns is still the same.
     chosen = {"exclude": list(exclude)} if exclude else {}
-    source = read_folder(Path(images), exclude, tagged=options.lang is None)
+    source = read_folder(Path(images), exclude, lang=options.lang)
     return build(source, out, options, reader="folder", **chosen)
 
 

@@ -52,6 +52,8 @@ CAPTIONS = pa.schema(
         pa.field("trust", pa.float32()),
     ]
 )
+FOUND_IN = pa.field("found_in", pa.string())
+"""Column beside them in a corpus of a folder of media: where a caption stood, as `media.folder.ORIGINS`."""
 
 
 class Corpus:
@@ -76,7 +78,7 @@ class Corpus:
 
     @cached_property
     def captions(self) -> pa.Table:
-        """The columns of `CAPTIONS`; one row a caption."""
+        """The columns of `CAPTIONS`, of a folder of media also `FOUND_IN`; one row a caption."""
         return _canonical(self._table("captions.parquet"))
 
     def require_current(self) -> None:

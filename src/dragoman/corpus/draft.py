@@ -21,7 +21,7 @@ from dragoman.corpus.checks import (
     required,
     source_faults,
 )
-from dragoman.corpus.corpus import CAPTIONS, ITEMS
+from dragoman.corpus.corpus import CAPTIONS, FOUND_IN, ITEMS
 from dragoman.corpus.options import BuildOptions
 from dragoman.corpus.readers.contract import ITEM_KEYS, Row
 from dragoman.records import KINDS, SPLITS
@@ -29,7 +29,7 @@ from dragoman.records import KINDS, SPLITS
 CHUNK = 65_536
 """Captions that are held as Python objects at a time."""
 
-_PLACE = [pa.field("file", pa.string()), pa.field("line", pa.int64()), pa.field("raw", pa.string())]
+_PLACE = [pa.field("file", pa.string()), pa.field("line", pa.int64()), pa.field("raw", pa.string()), FOUND_IN]
 _PLACED = pa.schema([*CAPTIONS, *_PLACE])
 _SORTS = {str: "text", int: "a number", float: "a number", bool: "true or false"}
 _LIST = "a list"
@@ -100,7 +100,10 @@ class Draft:
         used = None if self._explicit else set(captions["item_id"].unique().to_pylist())
         # An item that only captions named goes with them, where all of them were refused.
         items = {name: claims for name, claims in self._items.items() if used is None or name in used}
-        return _item_table(items), captions.select(CAPTIONS.names).cast(CAPTIONS)
+        # Where nobody says where captions stood, there is no column of nulls.
+        told = captions["found_in"].null_count < len(captions)
+        kept = pa.schema([*CAPTIONS, FOUND_IN]) if told else CAPTIONS
+        return _item_table(items), captions.select(kept.names).cast(kept)
 
     def _add_item(self, row: Row) -> None:
         if row.fault:
@@ -140,7 +143,7 @@ class Draft:
         if isinstance(raw, bytes):
             raw = raw.decode("utf-8", "backslashreplace")
         file = row.file.encode("utf-8", "backslashreplace").decode()
-        self._rows.append((caption_id, *values[1:], file, row.line, raw))
+        self._rows.append((caption_id, *values[1:], file, row.line, raw, row.found_in))
         if len(self._rows) == CHUNK:
             self._flush()
 

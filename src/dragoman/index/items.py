@@ -23,7 +23,7 @@ from dragoman.errors import UserError
 from dragoman.folders import MANIFEST
 from dragoman.languages import comparable
 from dragoman.media.file_state import UNKNOWN
-from dragoman.media.folder import OWN, MediaFolder, NoteError
+from dragoman.media.folder import ORIGINS, OWN, MediaFolder, NoteError
 from dragoman.media.frames import Frames, frames
 from dragoman.media.listing import Listing, kind_of
 from dragoman.metadata import column_values
@@ -182,7 +182,10 @@ class FolderItems(Items):
 
     @property
     def left_out(self) -> Sequence[str]:
-        return [*self._media.left_out(), *self._strays.left_out()]
+        inside = self._media.taken_inside()
+        told = ", ".join(f"{origin} {inside[origin]:,}" for origin in ORIGINS if origin in inside)
+        lines = [f"captions from inside pictures and their sidecars: {told}"] if told else []
+        return [*lines, *self._media.left_out(), *self._strays.left_out()]
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -199,7 +202,7 @@ class FolderItems(Items):
         found: dict[str, list[str]] = {}
         metadata: Mapping[str, Value] = {}
         faults = []
-        for texts in self._media.texts(item.item_id):
+        for texts in self._media.texts(item.item_id, self._lang):
             try:
                 for line in texts.lines():
                     if line.fault is None:
@@ -207,7 +210,8 @@ class FolderItems(Items):
                     else:
                         faults.append(f"line {line.number} of {texts.file.name}: {line.fault}")
             except NoteError as error:
-                faults.append(f"{texts.file.name}, which {error.what}")
+                within = f"the {texts.within} of " if texts.within else ""
+                faults.append(f"{within}{texts.file.name}, which {error.what}")
         try:
             metadata = self._media.metadata(item.item_id)
         except NoteError as error:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import re
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,6 +25,7 @@ from dragoman.errors import UserError
 from dragoman.index.entries import END, START, State, frozen_state, moment_id, notes_digest
 from dragoman.index.items import Items, Notes, Rejected
 from dragoman.index.plan import Task
+from dragoman.media.embedded import day_of, taken
 from dragoman.media.file_state import place_of
 from dragoman.media.images import Decoding, ImageError, image_header, open_image, size_as_seen
 from dragoman.records import Entry, Value
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from dragoman.retrievers.base import Encoder
-
-_EXIF, _TAKEN, _STORED = 0x8769, 0x9003, 0x0132
-_DATE = re.compile(r"(1[89]\d\d|20\d\d):(0[1-9]|1[0-2]):(0[1-9]|[12]\d|3[01])\b")
 
 MOST_PAGES = 1000
 """Pages of a scan that are counted."""
@@ -198,14 +195,13 @@ def _said(content: bytes) -> dict[str, Value]:
     try:
         with image_header(content) as image:
             width, height = size_as_seen(image)
-            taken, pages = _taken(image), _pages(image)
+            day, pages = day_of(taken(image)), _pages(image)
     except ImageError:
         return {}
-    date = _DATE.match(taken)
     found: dict[str, Value] = {"width": width, "height": height}
     if pages > 1:
         found["pages"] = pages
-    return found | ({"year": int(date[1]), "date": "-".join(date.groups())} if date else {})
+    return found | day
 
 
 def _pages(image: Image) -> int:
@@ -217,12 +213,3 @@ def _pages(image: Image) -> int:
             image.seek(count)
             count += 1
     return count
-
-
-def _taken(image: Image) -> str:
-    try:
-        tags = image.getexif()
-        return str(tags.get_ifd(_EXIF).get(_TAKEN) or tags.get(_STORED) or "")
-    except Exception:
-        # Cameras and editors write broken EXIF often; width and height are known all the same.
-        return ""

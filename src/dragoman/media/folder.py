@@ -8,8 +8,12 @@ Corpora and indexes read such a folder by these rules alone, so that a picture i
 - Its metadata are `trip/dog.json`, or else `trip/dog.jpg.json`, or what Google Takeout calls so.
 - Its rows of `metadata.csv` and `metadata.jsonl` in the folder that was given are further captions, in the
   column `text`, and further metadata.
+- Its sidecars `trip/dog.jpg.xmp` and `trip/dog.xmp`, and what stands inside of it (XMP, IPTC, EXIF), give
+  metadata that are not said above, and captions in languages that have none. In each language, the first of
+  these sources that has captions gives all of them.
 
-No media file is opened here. Memory: the paths of all files and the tables of metadata.
+Of media files, nothing but these blocks is read. Memory: the paths of all files, the tables of metadata, and
+what stands in the last `KEPT` pictures.
 """
 
 from __future__ import annotations
@@ -19,12 +23,24 @@ import json
 import logging
 import os
 import re
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
+from functools import lru_cache
+from itertools import groupby
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from dragoman.errors import UserError
 from dragoman.languages import canonical_tag, language
+from dragoman.media.embedded import (
+    NOTHING,
+    Embedded,
+    Inside,
+    chosen_captions,
+    compared,
+    read_embedded,
+    read_sidecar,
+)
 from dragoman.media.listing import (
     IMAGE_SUFFIXES,
     OTHER,
@@ -46,6 +62,12 @@ OWN = frozenset({"item_id", "kind", "path"})
 """Names for what an item says of itself, and metadata cannot."""
 LONGEST_NOTE = 1_000_000
 """Bytes of a file beside a picture; a larger one was not written by hand."""
+KEPT = 50_000
+"""Pictures of which is kept what stands in them, some hundred bytes each: a build asks for it three times."""
+Origin = Literal["text file", "table"] | Inside
+"""Kind of place in which a caption stands."""
+ORIGINS: Sequence[Origin] = ("text file", "table", "sidecar", "XMP", "IPTC", "EXIF")
+"""In the order in which they count."""
 UNREAD = "values of metadata that no filter can compare, such as lists of objects"
 _TAKEOUT = re.compile(r"(?P<name>.+?\.\w+)(\.(?P<rest>[a-z-]*))?(?P<copy>\(\d+\))?", re.IGNORECASE)
 MEND = "Correct it, or move it elsewhere."
@@ -67,10 +89,20 @@ class CaptionFile(NamedTuple):
     lang: str | None
     """Tag in its name, or None."""
     listed: tuple[TextLine, ...] | None = None
-    """Those of a table, which is read already."""
+    """Those of a table or of a picture, which are read already."""
+    origin: Origin = "text file"
+    unreadable: str | None = None
+    """Reason why there are none."""
+
+    @property
+    def within(self) -> str:
+        """The block of the file that holds them, as `XMP`; empty where it is all of it."""
+        return self.origin if self.origin in ("XMP", "IPTC", "EXIF") else ""
 
     def lines(self) -> Iterator[TextLine]:
         """Captions, one a line, without the lines that are blank. Raises NoteError."""
+        if self.unreadable:
+            raise NoteError(self.file, self.unreadable)
         for line in self._given():
             text, fault = (line.text, line.fault) if line.fault else caption(line.text)
             yield line._replace(text=text, fault=fault)
@@ -106,10 +138,14 @@ class MediaFolder:
         """Ids of files that are links."""
         # A set, as several threads read metadata, some of them more than once.
         self._unread: set[str] = set()
+        # By item: how many captions of a source are taken, or left out by a rule.
+        self._inside: dict[str, Counter[tuple[Inside, str]]] = {}
+        self.embedded = lru_cache(KEPT)(self._embedded)
         if not self.ids:
             raise UserError(self._nothing())
         self._texts: dict[str, list[CaptionFile]] = {}
         self._notes: dict[str, Path] = {}
+        self._sidecars: dict[str, Path] = {}
         self.strays: list[str] = []
         """Paths of text files that have a place among the media, but belong to none of them."""
         # Sorted like the ids, so that faults are told in an order that does not change.
@@ -123,10 +159,21 @@ class MediaFolder:
 
     def left_out(self) -> list[str]:
         """Tell what the rules leave out, a line a rule; of metadata what was read so far."""
-        values = Listing()
+        values, captions = Listing(), Listing()
         for path in sorted(self._unread):
             values.leave_out(path, UNREAD)
-        return [*self._listing.left_out(), *values.left_out()]
+        for item_id, counts in sorted(self._inside.items()):
+            for (origin, rule), count in counts.items():
+                for _ in range(count if rule else 0):
+                    captions.leave_out(f"{item_id}: {origin}", rule)
+        return [*self._listing.left_out(), *values.left_out(), *captions.left_out()]
+
+    def taken_inside(self) -> Counter[Origin]:
+        """Count the captions that `texts` took from sidecars and from inside pictures so far."""
+        found: Counter[Origin] = Counter()
+        for counts in self._inside.values():
+            found.update({origin: count for (origin, rule), count in counts.items() if not rule})
+        return found
 
     def kind(self, item_id: str) -> Kind:
         """Tell image or video."""
@@ -134,15 +181,32 @@ class MediaFolder:
         assert kind is not None, "ids end like media files"
         return kind
 
-    def texts(self, item_id: str) -> list[CaptionFile]:
-        """The captions of an item: its files, in the order of their names, then those of the tables."""
+    def texts(self, item_id: str, lang: str | None = None) -> list[CaptionFile]:
+        """Find the captions of an item: its files, in the order of their names, those of the tables, then
+        those of its sidecars and from inside of it.
+
+        Of the last two, those in languages that the sources before them leave open; `lang` is the language of
+        captions that say none.
+        """
         # A set, as the name of one picture may be the stem of another: `dog.jpg` and `dog.jpg.png`.
         beside = sorted({*self._texts.get(item_id, ()), *self._texts.get(_stem(item_id), ())})
         listed = self._tables.captions.get(item_id, ())
-        return beside + [CaptionFile(file, lang, (line,)) for file, lang, line in listed]
+        own = beside + [CaptionFile(file, tag, (line,), "table") for file, tag, line in listed]
+        inside = self.embedded(item_id)
+        return own + self._open(item_id, inside, own, lang) if inside.captions or inside.faults else own
 
     def metadata(self, item_id: str) -> dict[str, Value]:
-        """Metadata of an item; what lies beside it counts more than the tables. Raises NoteError."""
+        """Metadata of an item; what is `noted` counts more than what stands inside. Raises NoteError."""
+        return {**self.embedded(item_id).metadata, **self.noted(item_id)}
+
+    @property
+    def has_notes(self) -> bool:
+        """True where `noted` finds something of any item."""
+        return bool(self._notes or self._tables.metadata)
+
+    def noted(self, item_id: str) -> dict[str, Value]:
+        """Metadata that were written for an item; what lies beside it counts more than the tables. Raises
+        NoteError."""
         file = self._notes.get(_stem(item_id)) or self._notes.get(item_id)
         left: list[str] = []
         beside = {} if file is None else _read_note(file, left)
@@ -156,11 +220,52 @@ class MediaFolder:
         digest = hashlib.sha256(b"ids with suffix\0")
         if self._tables.captions:
             digest.update(b"captions in tables\0")
+        usable = set(self.ids)
         for path in sorted(self._listing.paths()):
             digest.update(os.fsencode(path) + b"\0")
             if kind_of(path) is None:
                 digest.update(_content(self.folder / path))
+            elif inside := self.embedded(path) if path in usable else NOTHING:
+                # Faults by their source alone, as the words of a library may change.
+                told = [fault.source for fault in inside.faults]
+                digest.update(repr((inside.captions, sorted(inside.metadata.items()), told)).encode())
         return digest.hexdigest()
+
+    def _embedded(self, item_id: str) -> Embedded:
+        found = NOTHING
+        for owner in dict.fromkeys((item_id, _stem(item_id))):
+            if (sidecar := self._sidecars.get(owner)) is not None:
+                found = found.before(read_sidecar(sidecar))
+        return found.before(read_embedded(self.folder / item_id)) if kind_of(item_id) == "image" else found
+
+    def _open(
+        self, item_id: str, inside: Embedded, own: Sequence[CaptionFile], lang: str | None
+    ) -> list[CaptionFile]:
+        """Choose the captions from inside a picture that are in languages which are open, and count all."""
+        taken: dict[str | None, set[str]] = {}
+        for texts in own:
+            try:
+                said = {compared(line.text) for line in texts.lines() if line.fault is None}
+            except NoteError:
+                continue
+            if said:
+                taken.setdefault(texts.lang or lang, set()).update(said)
+        chosen, counts = chosen_captions(inside.captions, taken, lang)
+        self._inside[item_id] = counts
+        found = []
+        for (origin, tag), group in groupby(chosen, key=lambda one: (one.source, one.lang)):
+            lines = tuple(TextLine(0, "", one.text, None) for one in group)
+            found.append(CaptionFile(self._place(item_id, origin), tag, lines, origin))
+        for origin, name, what in inside.faults:
+            file = self._place(item_id, origin).with_name(name)
+            found.append(CaptionFile(file, None, (), origin, what))
+        return found
+
+    def _place(self, item_id: str, origin: Inside) -> Path:
+        """Tell which file holds what `origin` gave."""
+        if origin != "sidecar":
+            return self.folder / item_id
+        return self._sidecars.get(item_id) or self._sidecars[_stem(item_id)]
 
     def _nothing(self) -> str:
         if self.unusable:
@@ -181,6 +286,10 @@ class MediaFolder:
             if suffix == ".json" and (noted := stem if stem in owners else _of_takeout(stem, owners)):
                 self._notes.setdefault(below + noted, self.folder / path)
             elif suffix == ".json":
+                self._listing.leave_out(path, OTHER)
+            elif suffix == ".xmp" and stem in owners:
+                self._sidecars.setdefault(below + stem, self.folder / path)
+            elif suffix == ".xmp":
                 self._listing.leave_out(path, OTHER)
             elif suffix == ".txt":
                 owner, lang = _owner(stem, owners)

@@ -146,13 +146,13 @@ def format_of(content: bytes) -> str:
         return str(image.format)
 
 
-def image_header(content: bytes) -> Image.Image:
+def image_header(source: bytes | Path) -> Image.Image:
     """Open an image of which nothing is decoded yet: its size as stored, and its tags. Raises ImageError."""
     try:
         try:
-            return _open_header(content)
+            return _open_header(source)
         except Exception:
-            if (plain := _without_texts(content)) is None:
+            if (plain := _without_texts(source)) is None:
                 raise
             return _open_header(plain)
     except Exception as error:

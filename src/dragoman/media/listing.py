@@ -216,7 +216,7 @@ def kind_of(name: str) -> Kind | None:
 def is_note(path: str) -> bool:
     """Tell if a file may hold captions or metadata of media, by its name."""
     pure = PurePosixPath(path)
-    return pure.name in TABLES or pure.suffix.lower() in (".txt", ".json")
+    return pure.name in TABLES or pure.suffix.lower() in (".txt", ".json", ".xmp")
 
 
 def shown(path: str) -> str:

@@ -31,6 +31,8 @@ class Row(NamedTuple):
     raw: str | bytes
     fields: Mapping[str, object]
     fault: str | None = None
+    found_in: str | None = None
+    """Kind of place in which a caption of a folder of media stands."""
 
 
 class Features(Protocol):

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dragoman import textfiles
 from dragoman.corpus.readers.contract import CAPTION_KEYS, ITEM_KEYS, Defects, Row, Source
 from dragoman.errors import UserError
 from dragoman.folders import sha256
-from dragoman.media.folder import CaptionFile, MediaFolder, NoteError
+from dragoman.media.folder import ORIGINS, CaptionFile, MediaFolder, NoteError
 from dragoman.metadata import is_absent
+from dragoman.records import Value
 from dragoman.textfiles import json_object, numbered_lines
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 log = logging.getLogger(__name__)
 
@@ -134,27 +140,66 @@ def _objects(path: Path, known: frozenset[str] | None, ignore: frozenset[str]) -
         yield Row(name, number, raw, fields, fault)
 
 
-def read_folder(folder: Path, exclude: Sequence[str] = (), *, tagged: bool = False) -> Source:
+def read_folder(folder: Path, exclude: Sequence[str] = (), *, lang: str | None = None) -> Source:
     """Read every image and video as an item, whether it has captions or not, but what matches a pattern.
 
-    A text file that belongs to none of them is a fault: its captions would be lost without a word. If
-    `tagged`, the names of files must tell the language of all captions; raises UserError.
+    A text file that belongs to none of them is a fault: its captions would be lost without a word. Without
+    `lang`, the names of files must tell the language of all captions; raises UserError.
     """
     media = MediaFolder(folder, exclude)
     # A missing option is no fault of a file: listed as one, it would cost all captions.
-    texts = (one for item_id in media.ids for one in media.texts(item_id)) if tagged else ()
-    if nameless := next((one.file for one in texts if one.lang is None), None):
+    texts = (one for item_id in media.ids for one in media.texts(item_id)) if lang is None else ()
+    written = (one.file for one in texts if one.lang is None and one.unreadable is None)
+    if nameless := next(written, None):
         raise UserError(f"{nameless}, line 1: lang is missing. Name it in the file name, or pass --lang.")
+    clashes: list[str] = []
+
+    def findings(items: pa.Table, captions: pa.Table) -> list[str]:
+        return [*_origins(captions), *media.left_out(), *clashes]
+
     return Source(
-        items=_media_items(media),
-        captions=_media_captions(media),
+        items=_media_items(media, clashes),
+        captions=_media_captions(media, lang),
         inputs={str(folder): media.fingerprint()},
-        findings=lambda items, captions: media.left_out(),
+        findings=findings,
         goes_on=True,
     )
 
 
-def _media_items(media: MediaFolder) -> Iterator[Row]:
+def _origins(captions: pa.Table) -> Iterator[str]:
+    """Tell where the captions stood, but for a folder that has nothing but text files."""
+    counts = Counter(captions["found_in"].to_pylist()) if "found_in" in captions.column_names else Counter()
+    if counts.keys() - {"text file"}:
+        yield "captions from: " + ", ".join(f"{one} {counts[one]:,}" for one in ORIGINS if one in counts)
+
+
+def _clashes(media: MediaFolder) -> Iterator[str]:
+    """Find names under which pictures hold one sort of values inside, and what is noted of them another."""
+    # A column of a corpus has one sort, and what somebody wrote down for this folder counts more.
+    sorts: dict[str, str] = {}
+    for item_id in media.ids:
+        sorts |= {name: sort_of(value) for name, value in media.embedded(item_id).metadata.items()}
+    for item_id in media.ids if sorts and media.has_notes else ():
+        try:
+            noted = media.noted(item_id)
+        except NoteError:
+            continue
+        yield from (name for name, sort in sorts.items() if name in noted and sort_of(noted[name]) != sort)
+
+
+def sort_of(value: Value) -> str:
+    """Name the sort of a value of metadata; numbers are of one."""
+    plain = value[0] if isinstance(value, tuple) else value
+    return f"{type(value) is tuple} {float if type(plain) is int else type(plain)}"
+
+
+def _media_items(media: MediaFolder, told: list[str]) -> Iterator[Row]:
+    clashes = set(_clashes(media))
+    if clashes:
+        told.append(
+            f"left out: {', '.join(sorted(clashes))} from inside the pictures, as tables or notes hold other "
+            "sorts of values under these names"
+        )
     for path, reason in media.unusable:
         yield Row(str(media.folder / path), 0, "", {}, reason)
     for file, line, reason in media.faults:
@@ -167,18 +212,20 @@ def _media_items(media: MediaFolder) -> Iterator[Row]:
             "path": str(file.absolute()),
         }
         try:
-            metadata = media.metadata(item_id)
+            metadata = media.noted(item_id)
         except NoteError as error:
             # The picture is sound: it stays, and only its metadata are refused.
             yield Row(str(file), 0, "", {}, str(error))
             metadata = {}
+        inside = media.embedded(item_id).metadata
+        metadata = {name: value for name, value in inside.items() if name not in clashes} | metadata
         listed = {name: list(value) for name, value in metadata.items() if isinstance(value, tuple)}
         yield Row(str(file), 0, "", metadata | listed | fields)
 
 
-def _media_captions(media: MediaFolder) -> Iterator[Row]:
+def _media_captions(media: MediaFolder, lang: str | None) -> Iterator[Row]:
     for item_id in media.ids:
-        for texts in media.texts(item_id):
+        for texts in media.texts(item_id, lang):
             yield from _lines_of(item_id, texts)
     for path in media.strays:
         reason = (
@@ -193,10 +240,11 @@ def _lines_of(item_id: str, texts: CaptionFile) -> Iterator[Row]:
     count = 0
     try:
         for line in texts.lines():
-            yield Row(file, line.number, line.raw, fields | {"text": line.text}, line.fault)
+            caption = fields | {"text": line.text}
+            yield Row(file, line.number, line.raw, caption, line.fault, found_in=texts.origin)
             count += 1
     except NoteError as error:
-        yield Row(file, 0, "", {}, f"it {error.what}")
+        yield Row(file, 0, "", {}, f"{f'its {texts.within}' if texts.within else 'it'} {error.what}")
     else:
         if not count:
             yield Row(file, 0, "", {}, "it holds no caption. Write one caption a line, or remove the file.")
