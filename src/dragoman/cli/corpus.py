@@ -77,6 +77,10 @@ def _options(options: Sequence[Callable[[Any], Any]]) -> Callable[[F], F]:
     return add
 
 
+_FORMER = {"csv": "table"}
+"""Verbs of before, which scripts still call."""
+
+
 class Readers(click.Group):
     """The verbs of this file, and one for each further reader, found by its name."""
 
@@ -84,7 +88,7 @@ class Readers(click.Group):
         return sorted([*super().list_commands(ctx), *_corpus_readers.names()])
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        command = super().get_command(ctx, name)
+        command = super().get_command(ctx, _FORMER.get(name, name))
         if command is None and name in _corpus_readers.names():
             command = _corpus_readers.verb(name, _FOUND, _STAND_INS, _tell, _build_options)
         return command
@@ -98,7 +102,7 @@ def command() -> None:
 
     \b
     dragoman corpus jsonl captions.jsonl --features vectors.npy --feature-ids ids.txt --out corpus/
-    dragoman corpus csv table.csv --column text=caption --column item_id=image --lang en --out corpus/
+    dragoman corpus table table.csv --column text=caption --column item_id=image --lang en --out corpus/
     dragoman corpus folder photos/ --lang en --out corpus/
     dragoman corpus multi30k-task1 multi30k/ --languages en,de,cs --out corpus/
     dragoman corpus show corpus/
@@ -132,19 +136,22 @@ def jsonl(captions: Path, items: Path | None, out: Path, **given: Any) -> None:
 )
 @click.option("--delimiter", help="Between cells.  [default: comma, or tab in .tsv files]")
 @_options([*_MEDIA, *_SHARED])
-def csv(table: Path, column: tuple[str, ...], delimiter: str | None, out: Path, **given: Any) -> None:
-    """From a table with a header line, one caption a record: CSV, TSV; `.gz` too.
+def table(table: Path, column: tuple[str, ...], delimiter: str | None, out: Path, **given: Any) -> None:
+    """From a table with a header line: .xlsx, .ods, CSV, TSV; `.gz` too.
+
+    One caption a record, or one in each column of a language: text_pt, caption (de), fr.
 
     \b
-    dragoman corpus csv table.csv --column text=caption --column item_id=image \\
+    dragoman corpus table table.csv --column text=caption --column item_id=image \\
         --lang en --split-fractions 0.8,0.1,0.1 --out corpus/
+    dragoman corpus table table.xlsx --column item_id=file --column text_pt=Legenda --out corpus/
     """
-    from dragoman.corpus import build_csv
+    from dragoman.corpus import build_table
     from dragoman.settings import pairs
 
     columns = dict(pairs(column, "--column", "KEY=HEADER", "text=caption"))
     delimiter = "\t" if delimiter == "\\t" else delimiter
-    _tell(build_csv(table, out, _build_options(given), columns=columns, delimiter=delimiter), given)
+    _tell(build_table(table, out, _build_options(given), columns=columns, delimiter=delimiter), given)
 
 
 @command.command()

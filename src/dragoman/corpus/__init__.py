@@ -6,6 +6,7 @@ from dragoman.corpus.build import (
     build_folder,
     build_jsonl,
     build_records,
+    build_table,
 )
 from dragoman.corpus.captions import Captions, Translations
 from dragoman.corpus.corpus import Corpus
@@ -29,4 +30,5 @@ __all__ = [
     "build_folder",
     "build_jsonl",
     "build_records",
+    "build_table",
 ]

@@ -19,7 +19,7 @@ from dragoman.corpus.corpus import CORPUS, Corpus
 from dragoman.corpus.draft import Draft
 from dragoman.corpus.options import BuildOptions
 from dragoman.corpus.readers.contract import ITEM_KEYS, Row, Source
-from dragoman.corpus.readers.formats.plain import read_csv, read_folder, read_jsonl
+from dragoman.corpus.readers.formats.plain import read_folder, read_jsonl, read_table
 from dragoman.corpus.update import Update, keep_rest, update_of, writers_kept_out
 from dragoman.errors import DamagedError, UserError
 from dragoman.folders import MANIFEST, atomic_path, differences, stage
@@ -64,7 +64,7 @@ def build_jsonl(
     return build(source, out, options, reader="jsonl")
 
 
-def build_csv(
+def build_table(
     table: str | Path,
     out: str | Path,
     options: BuildOptions = DEFAULTS,
@@ -72,10 +72,18 @@ def build_csv(
     columns: Mapping[str, str] | None = None,
     delimiter: str | None = None,
 ) -> BuildReport:
-    """Build a corpus from CSV or TSV (`.gz` too); `columns` maps a key, such as `text`, to its header."""
+    """Build a corpus from a table: .xlsx, .ods, CSV or TSV (`.gz` too).
+
+    `columns` maps a key, such as `text` or `text_pt`, to its header.
+    """
     mapping = dict(columns or {})
-    source = read_csv(Path(table), columns=mapping, delimiter=delimiter, metadata=options.metadata)
+    source = read_table(Path(table), columns=mapping, delimiter=delimiter, metadata=options.metadata)
+    # The name in manifests of before, so that a table that was read by them is read again.
     return build(source, out, options, reader="csv", columns=mapping, delimiter=delimiter)
+
+
+build_csv = build_table
+"""Name of before."""
 
 
 def build_folder(

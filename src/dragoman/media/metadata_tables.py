@@ -1,8 +1,9 @@
-"""Tables in folders of media, `metadata.csv` and `metadata.jsonl`: metadata and captions of many items.
+"""Tables in folders of media, `metadata.csv`, `.xlsx`, `.ods` and `.jsonl`: metadata and captions of many
+items.
 
 A row is of the item that its column `path` names, seen from the folder of the table. Its `text`, in a
-`metadata.jsonl` also a list of them, is a caption in the language `lang`; all other columns are metadata.
-Without `text`, `lang` is metadata as well.
+`metadata.jsonl` also a list of them, is a caption in the language `lang`, and so is what stands in a column
+of a language (`language_of`); all other columns are metadata. Without `text`, `lang` is metadata as well.
 """
 
 from __future__ import annotations
@@ -14,15 +15,55 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from dragoman.errors import UserError
-from dragoman.languages import canonical_tag
+from dragoman.languages import canonical_tag, language
 from dragoman.metadata import is_absent, is_number, metadata_of_json, metadata_of_table
 from dragoman.records import Value
-from dragoman.textfiles import TextLine, json_lines, table
+from dragoman.spreadsheets import records
+from dragoman.textfiles import TextLine, json_lines
 
-TABLES = ("metadata.csv", "metadata.jsonl")
+TABLES = ("metadata.csv", "metadata.xlsx", "metadata.ods", "metadata.jsonl")
 KEYS = ("path", "file_name", "file", "item_id")
 """Columns that may hold the path; the first that is there counts."""
+_CAPTIONED = frozenset(
+    """
+    text caption captions description title alt alt_text label headline legend bildunterschrift beschreibung
+    titel bildtext legenda descrição título texto descripción leyenda pie légende titre texte didascalia
+    descrizione titolo testo bijschrift beschrijving popis popisek titulek nadpis podpis opis tytuł описание
+    подпись название заголовок текст 说明 標題 标题 描述 文本 説明 タイトル キャプション
+    설명 제목 وصف عنوان نص maelezo kichwa
+    """.split()  # noqa: SIM905
+)
+"""Words for a caption, in the languages of those who keep such tables."""
+_NAMED = re.compile(
+    r"(?P<word>[^\W\d_]+(?:[ _][^\W\d_]+)??)\s*(?:[_:./ -]\s*(?P<behind>[\w-]+)|[(\[](?P<within>[\w-]+)[)\]])"
+)
+_NO_LANGUAGES = ("id", "no", "nb")
+"""Headers that are numbers and names more often than Indonesian and Norwegian."""
 _BREAKS = re.compile(r"[\t\n\v\f\r]+")
+
+
+def language_of(header: str) -> str | None:
+    """Tell the language of the captions in a column by its header; None for all other columns.
+
+    That is `text_pt`, `caption (pt)`, `Beschreibung [de]`, or the tag alone, as `pt-BR`; but not `id`,
+    `no` and `nb`. Only languages that are known here are taken for one.
+    """
+    header = header.strip()
+    found = _NAMED.fullmatch(header)
+    if found is not None and found["word"].casefold().replace(" ", "_") in _CAPTIONED:
+        return _known(found["behind"] or found["within"])
+    tag = _known(header)
+    # Codes that stand for others, such as those of three letters, are more often words: lat, gps, in.
+    code = re.split("[-_]", header.lower())[0]
+    return tag if tag is not None and tag.partition("-")[0] == code not in _NO_LANGUAGES else None
+
+
+def _known(tag: str) -> str | None:
+    try:
+        language(tag)
+        return canonical_tag(tag)
+    except (ValueError, UserError):
+        return None
 
 
 class TableCaption(NamedTuple):
@@ -37,8 +78,8 @@ class _MediaRow(NamedTuple):
     line: TextLine
     item_id: str
     metadata: Mapping[str, Value]
-    texts: Sequence[str]
-    lang: str | None
+    texts: Sequence[tuple[str | None, str]]
+    """With their languages."""
 
 
 class TableFault(NamedTuple):
@@ -63,7 +104,7 @@ class MediaTables:
         self.faults: list[TableFault] = []
         """Rows, and whole tables, that cannot be read; the others are taken."""
         for path in tables:
-            file, read = folder / path, _read_csv if path.endswith(".csv") else _read_jsonl
+            file, read = folder / path, _read_jsonl if path.endswith(".jsonl") else _read_table
             try:
                 self._take(file, PurePosixPath(path).parent, read(file, self.oddities))
             except UserError as error:
@@ -95,7 +136,7 @@ class MediaTables:
             if isinstance(row, TableFault):
                 self.faults.append(row)
                 continue
-            line, path, metadata, texts, lang = row
+            line, path, metadata, texts = row
             item_id = (folder / path).as_posix() if path else path
             seen.append((line.number, item_id))
             known = self.metadata.setdefault(item_id, {})
@@ -105,26 +146,26 @@ class MediaTables:
                 if known.get(name, value) != value
             ]
             known |= metadata
-            captions = (line._replace(text=_BREAKS.sub(" ", text).strip()) for text in texts)
-            found = [TableCaption(file, lang, caption) for caption in captions if caption.text]
+            captions = ((lang, _BREAKS.sub(" ", text).strip()) for lang, text in texts)
+            found = [TableCaption(file, lang, line._replace(text=text)) for lang, text in captions if text]
             if found:
                 self.captions.setdefault(item_id, []).extend(found)
         if others:
             self.oddities.append(f"{file}: {len(others)} values were said otherwise before; {others[0]}.")
 
 
-def _read_csv(file: Path, oddities: list[str]) -> Iterator[_MediaRow | TableFault]:
+def _read_table(file: Path, oddities: list[str]) -> Iterator[_MediaRow | TableFault]:
     # Cells at the end of a line that are empty may be left out, as spreadsheets do.
-    header, records = table(file, padded=True)
+    header, rows = records(file, padded=True)
     key = header.index(_key(header))
     own = {header[key]} | ({"text", "lang"} if "text" in header else set())
-    names = [name for name in header if name and name not in own]
+    langs = {name: lang for name in header if name not in own and (lang := language_of(name)) is not None}
     place_of = {name: place for place, name in enumerate(header)}
-    places = [place_of[name] for name in names]
+    places = [place for name, place in place_of.items() if name and name not in own | langs.keys()]
     nameless = [place for place, name in enumerate(header) if not name]
     found = []
     long, lost = list[int](), list[int]()
-    for number, raw, cells, fault in records:
+    for number, raw, cells, fault in rows:
         # A stray byte in a caption is the fault of that caption alone.
         if not fault and not all(_is_utf8(cells[place]) for place in (key, *places)):
             fault = "a cell is not UTF-8. Save the file as UTF-8."
@@ -144,20 +185,41 @@ def _read_csv(file: Path, oddities: list[str]) -> Iterator[_MediaRow | TableFaul
             f"{file}: a column without a name holds values in {len(lost)} rows, which are left out, the "
             f"first in line {lost[0]}. Name it in line 1."
         )
+    for name in list(langs):
+        # Two letters may name anything; numbers are no captions.
+        texts = [cells[place_of[name]] for _, cells in found if not is_absent(cells[place_of[name]])]
+        if texts and all(map(is_number, texts)):
+            del langs[name]
+    names = [name for name in place_of if name and name not in own | langs.keys()]
+    places = [place_of[name] for name in names]
     for name, place in zip(names, places, strict=True):
         column = [(line.number, cells[place]) for line, cells in found if not is_absent(cells[place])]
         oddities.extend(_almost_numbers(file, name, column))
     # A column is one of numbers only where all of its cells are, so that the whole table is read first.
-    rows = metadata_of_table(names, [[cells[place] for place in places] for _, cells in found])
-    for (line, cells), metadata in zip(found, rows, strict=True):
-        said = dict(zip(header, cells, strict=True))
-        texts = [said["text"]] if "text" in said and not is_absent(said["text"]) else []
+    noted = metadata_of_table(names, [[cells[place] for place in places] for _, cells in found])
+    for (line, cells), metadata in zip(found, noted, strict=True):
+        said = {name: cell for name, cell in zip(header, cells, strict=True) if not is_absent(cell)}
         try:
-            lang = canonical_tag(said["lang"]) if texts and said.get("lang") else None
+            captions = _captions_of(said, cells[place_of["lang"]] if "lang" in place_of else None, langs)
         except ValueError as error:
             yield TableFault(file, line.number, str(error))
             continue
-        yield _MediaRow(line, _as_id(cells[key]), metadata, texts, lang)
+        yield _MediaRow(line, _as_id(cells[key]), metadata, captions)
+
+
+def _captions_of(
+    said: Mapping[str, Any], lang: object, langs: Mapping[str, str]
+) -> list[tuple[str | None, str]]:
+    """Gather the captions of a row, `text` first. Raises ValueError."""
+    found: list[tuple[str | None, str]] = []
+    for name in ("text", *langs):
+        value = said.get(name)
+        texts = value if isinstance(value, list) else [] if value is None else [value]
+        if not all(isinstance(text, str) for text in texts):
+            raise UserError(f"{name} is {value!r}, but a text or a list of texts was expected.")
+        tag = langs.get(name) or (canonical_tag(str(lang)) if texts and lang else None)
+        found += [(tag, text) for text in texts]
+    return found
 
 
 def _almost_numbers(file: Path, name: str, column: Sequence[tuple[int, str]]) -> Iterator[str]:
@@ -194,18 +256,21 @@ def _read_jsonl(file: Path, oddities: list[str]) -> Iterator[_MediaRow | TableFa
 def _row_of(line: TextLine, fields: Mapping[str, Any], left_out: list[str]) -> _MediaRow:
     """Read a line of JSON. Raises ValueError."""
     key = _key(fields)
-    said = fields.get("text")
-    texts: list[Any] = said if isinstance(said, list) else [] if said is None else [said]
-    if not all(isinstance(text, str) for text in texts):
-        raise UserError(f"text is {said!r}, but a text or a list of texts was expected.")
     own = {key} | ({"text", "lang"} if "text" in fields else set())
+    # A number under the name of a language is none of its captions.
+    langs = {
+        name: lang
+        for name, value in fields.items()
+        if name not in own and isinstance(value, str | list) and (lang := language_of(name)) is not None
+    }
+    texts = _captions_of(fields, fields.get("lang"), langs)
+    own |= langs.keys()
     more = metadata_of_json(
         {name: value for name, value in fields.items() if name not in own}, left_out=left_out
     )
     if not all(map(_is_utf8, (str(fields[key]), *map(str, (*more, *more.values()))))):
         raise UserError("half of a surrogate pair (\\ud800 to \\udfff) is no character. Correct it.")
-    lang = canonical_tag(str(fields["lang"])) if texts and fields.get("lang") else None
-    return _MediaRow(line, _as_id(str(fields[key])), more, texts, lang)
+    return _MediaRow(line, _as_id(str(fields[key])), more, texts)
 
 
 def _key(names: Collection[str]) -> str:

@@ -8,13 +8,14 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dragoman import textfiles
 from dragoman.corpus.readers.contract import CAPTION_KEYS, ITEM_KEYS, Defects, Row, Source
 from dragoman.errors import UserError
 from dragoman.folders import sha256
 from dragoman.media.folder import ORIGINS, CaptionFile, MediaFolder, NoteError
+from dragoman.media.metadata_tables import language_of
 from dragoman.metadata import is_absent
 from dragoman.records import Value
+from dragoman.spreadsheets import records
 from dragoman.textfiles import json_object, numbered_lines
 
 if TYPE_CHECKING:
@@ -22,24 +23,28 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_TEXT_OF = "text_"
+"""Beginning of the keys of captions in a language: `text_pt`."""
 
-def read_csv(
+
+def read_table(
     table: Path,
     *,
     columns: Mapping[str, str],
     delimiter: str | None = None,
     metadata: Collection[str] = (),
 ) -> Source:
-    """Read one caption a record. `columns` maps a key of a caption or item to the header it has here.
+    """Read one caption a record, and one more for each column of a language (`language_of`) that is filled.
 
-    Headers that are keys already need no mapping; other columns are left out, unless `metadata` names them.
-    An empty cell is an absent value, and so is one of what programs write for it (`nan`, `N/A`), but as
-    metadata or as language. The delimiter is that of `textfiles.table`; files called `.tsv` or `.tsv.gz` have
-    tabs.
+    `columns` maps a key of a caption or item to the header it has here; `text_pt` is the key of captions in
+    Portuguese. Headers that are keys already need no mapping; other columns are left out, unless `metadata`
+    names them. An empty cell is an absent value, and so is one of what programs write for it (`nan`, `N/A`),
+    but as metadata or as language. The delimiter is that of `textfiles.table`; files called `.tsv` or
+    `.tsv.gz` have tabs.
     """
-    unknown = sorted(set(columns) - (CAPTION_KEYS | ITEM_KEYS))
+    unknown = sorted(key for key in columns if key not in CAPTION_KEYS | ITEM_KEYS and not _is_text_of(key))
     if unknown:
-        known = ", ".join(sorted(CAPTION_KEYS | ITEM_KEYS))
+        known = ", ".join([*sorted(CAPTION_KEYS | ITEM_KEYS), "text_pt, text_de, …"])
         raise UserError(f"--column {unknown[0]}=…: no such key. Known: {known}. Write --column KEY=HEADER.")
     if delimiter is not None and (len(delimiter) != 1 or delimiter in '\n\r"'):
         raise UserError(f"--delimiter is {delimiter!r}, but one character was expected, as in ';'.")
@@ -55,9 +60,10 @@ def _records(
     path: Path, columns: Mapping[str, str], delimiter: str | None, metadata: frozenset[str], defects: Defects
 ) -> Iterator[Row]:
     usual = "\t" if path.name.lower().removesuffix(".gz").endswith(".tsv") else ","
-    header, records = textfiles.table(path, delimiter, usual=usual)
+    header, rows = records(path, delimiter, usual=usual)
     keys = _places(path, header, columns, metadata)
-    for number, raw, cells, fault in records:
+    langs = {key: language_of(key) for key in keys if key not in metadata and _is_text_of(key)}
+    for number, raw, cells, fault in rows:
         fields: dict[str, object] = {}
         if not fault and "\n" in raw:
             # Most are meant so, which is why they are counted and not refused.
@@ -70,7 +76,15 @@ def _records(
                 if cells[place] and (key in metadata or key == "lang" or not is_absent(cells[place]))
             }
             fields["trust"] = _number(fields.get("trust"))
-        yield Row(str(path), number, raw, fields, fault)
+        texts = {lang: fields.pop(key) for key, lang in langs.items() if key in fields}
+        if fault or "text" in fields or not langs:
+            yield Row(str(path), number, raw, fields, fault)
+        elif not texts:
+            defects.note("record without a caption", f"line {number}")
+        # An id is of one caption alone.
+        fields.pop("caption_id", None)
+        for lang, text in texts.items():
+            yield Row(str(path), number, raw, fields | {"text": text, "lang": lang})
 
 
 def _places(
@@ -88,13 +102,21 @@ def _places(
     mapped = {name for key, name in columns.items() if key != name}
     # A header that is a key counts as that key, unless it is mapped to another.
     same = {name: name for name in header if name in CAPTION_KEYS | ITEM_KEYS and name not in mapped}
-    keys = {key: header.index(name) for key, name in (same | wanted).items()}
+    taken = {*same.values(), *wanted.values()}
+    langs = {
+        f"{_TEXT_OF}{lang}": name for name in header if name not in taken and (lang := language_of(name))
+    }
+    keys = {key: header.index(name) for key, name in (langs | same | wanted).items()}
     left_out = [
         name or "one without a name" for place, name in enumerate(header) if place not in keys.values()
     ]
     if left_out:
         log.info("%s: columns left out: %s", path, ", ".join(left_out))
     return keys
+
+
+def _is_text_of(key: str) -> bool:
+    return key.startswith(_TEXT_OF) and language_of(key) is not None
 
 
 def _number(cell: object) -> object:
