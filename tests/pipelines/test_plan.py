@@ -9,6 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
 
+from pictures_of_archives import alt, iim, jpeg, packet
 from tiny_towers import picture, save_tower
 
 from dragoman.errors import UserError
@@ -69,6 +70,16 @@ def test_a_folder_is_looked_at_without_opening_a_photo(photos: Path) -> None:
         "a red boat",
     )
     assert [line.partition(":")[0] for line in found.unusable] == ["broken.gif"]
+
+
+def test_the_language_of_captions_inside_photos_is_recognised_too(tmp_path: Path) -> None:
+    lines = [PORTUGUESE, "dois homens jogam futebol à chuva num campo verde", "A dog runs on the beach"]
+    for name, line in zip("abc", lines, strict=True):
+        (tmp_path / f"{name}.jpg").write_bytes(jpeg(iptc=iim((2, 120, line.encode()))))
+    (tmp_path / "c.jpg").write_bytes(jpeg(xmp=packet(alt("dc:title", en=lines[2]))))
+    found = look(tmp_path)
+    assert (found.captions, found.lang, found.source, found.captioned) == ({"pt": 2, "en": 1}, "pt", "pt", 2)
+    assert look(tmp_path, lang="gl").captions == {"gl": 2, "en": 1}
 
 
 def test_the_language_of_captions_that_name_none_is_recognised_or_given(photos: Path) -> None:

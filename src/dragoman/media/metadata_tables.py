@@ -18,7 +18,7 @@ from dragoman.errors import UserError
 from dragoman.languages import canonical_tag, language
 from dragoman.metadata import is_absent, is_number, metadata_of_json, metadata_of_table
 from dragoman.records import Value
-from dragoman.spreadsheets import records
+from dragoman.sheets import records
 from dragoman.textfiles import TextLine, json_lines
 
 TABLES = ("metadata.csv", "metadata.xlsx", "metadata.ods", "metadata.jsonl")

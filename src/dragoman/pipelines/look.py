@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dragoman.languages import comparable
-from dragoman.media.folder import MediaFolder, NoteError
+from dragoman.media.folder import CaptionFile, MediaFolder, NoteError
 from dragoman.search.detection import UNKNOWN, language_of
 
+UNSAID = "und"
+"""Tag of a language that is not determined (RFC 5646, section 4.1)."""
 READ = 2000
 """Captions at most by which a language is recognised."""
 TOGETHER = 10
@@ -48,17 +50,11 @@ def look(photos: Path, *, lang: str | None = None, exclude: Sequence[str] = ()) 
     """Look at a folder: its media, and the captions beside and in them. Raises UserError where it holds
     none."""
     media = MediaFolder(photos, exclude)
+    lang = lang or _recognised(_unsaid(media))
     texts = _Texts()
     for item_id in media.ids:
-        for one in media.texts(item_id):
-            try:
-                lines = [line.text for line in one.lines() if line.fault is None]
-            except NoteError:
-                # The corpus tells of it.
-                continue
-            texts.add(one.lang and comparable(one.lang), item_id, lines)
-    lang = lang or _recognised(texts.some.get(None, []))
-    texts.tag(None, lang)
+        for one in media.texts(item_id, lang):
+            texts.add(comparable(one.lang or lang), item_id, _lines(one))
     # English among equals: most engines and encoders know it best.
     source = max(texts.count, key=lambda one: (texts.count[one], one == "en"), default=lang)
     images = [one for one in media.ids if media.kind(one) == "image"]
@@ -67,9 +63,9 @@ def look(photos: Path, *, lang: str | None = None, exclude: Sequence[str] = ()) 
         images=len(images),
         videos=len(media.ids) - len(images),
         captioned=len(texts.owners.get(source, ())),
-        captions={str(one): count for one, count in texts.count.most_common()},
+        captions=dict(texts.count.most_common()),
         lang=lang,
-        source=str(source),
+        source=source,
         sample=_spread(texts.some.get(source, [])),
         files=tuple(photos / one for one in _spread(images)),
         unusable=tuple(f"{path}: {why}" for path, why in media.unusable),
@@ -78,25 +74,39 @@ def look(photos: Path, *, lang: str | None = None, exclude: Sequence[str] = ()) 
 
 
 class _Texts:
-    """Captions by their language; None where their file names none."""
+    """Captions by their language."""
 
     def __init__(self) -> None:
-        self.count: Counter[str | None] = Counter()
-        self.owners: dict[str | None, set[str]] = {}
-        self.some: dict[str | None, list[str]] = {}
+        self.count: Counter[str] = Counter()
+        self.owners: dict[str, set[str]] = {}
+        self.some: dict[str, list[str]] = {}
 
-    def add(self, lang: str | None, item_id: str, lines: Sequence[str]) -> None:
+    def add(self, lang: str, item_id: str, lines: Sequence[str]) -> None:
         if lines:
             self.count[lang] += len(lines)
             self.owners.setdefault(lang, set()).add(item_id)
             some = self.some.setdefault(lang, [])
             some += lines[: max(READ - len(some), 0)]
 
-    def tag(self, before: str | None, lang: str) -> None:
-        if before in self.count:
-            self.count[lang] += self.count.pop(before)
-            self.owners.setdefault(lang, set()).update(self.owners.pop(before))
-            self.some.setdefault(lang, []).extend(self.some.pop(before))
+
+def _lines(texts: CaptionFile) -> list[str]:
+    try:
+        return [line.text for line in texts.lines() if line.fault is None]
+    except NoteError:
+        # The corpus tells of it.
+        return []
+
+
+def _unsaid(media: MediaFolder) -> list[str]:
+    """Gather captions whose language is not said, beside the photos and in them."""
+    found: list[str] = []
+    for item_id in media.ids:
+        for one in media.texts(item_id, UNSAID):
+            if one.lang in (None, UNSAID):
+                found += _lines(one)
+        if len(found) >= READ:
+            break
+    return found[:READ]
 
 
 def _spread(some: Sequence[str]) -> tuple[str, ...]:

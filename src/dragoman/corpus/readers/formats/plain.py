@@ -15,7 +15,7 @@ from dragoman.media.folder import ORIGINS, CaptionFile, MediaFolder, NoteError
 from dragoman.media.metadata_tables import language_of
 from dragoman.metadata import is_absent
 from dragoman.records import Value
-from dragoman.spreadsheets import records
+from dragoman.sheets import records
 from dragoman.textfiles import json_object, numbered_lines
 
 if TYPE_CHECKING:

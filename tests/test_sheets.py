@@ -17,7 +17,7 @@ from dragoman.corpus import BuildOptions, build_folder, build_table
 from dragoman.errors import UserError
 from dragoman.media.folder import MediaFolder
 from dragoman.media.metadata_tables import language_of
-from dragoman.spreadsheets import records
+from dragoman.sheets import records
 
 SPACES = " ".join(
     f"xmlns:{name}='urn:oasis:names:tc:opendocument:xmlns:{name}:1.0'" for name in ("office", "table", "text")
