@@ -38,7 +38,7 @@ _MOST = 200
 _LONGEST_VALUE = 1000
 """Characters of metadata."""
 _MOST_CHUNKS = 100_000
-"""Of a PNG, each of which may be of twelve bytes."""
+"""Chunks of a PNG, each of which may be of twelve bytes."""
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _KEYWORD_OF_XMP = b"XML:com.adobe.xmp\0"
