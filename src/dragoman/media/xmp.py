@@ -39,7 +39,7 @@ class XmpText(NamedTuple):
     """A text of a property."""
 
     lang: str | None
-    """As it stands there, which need not be a tag; None where none is said, or `x-default`."""
+    """Words that stand there, which need not be a tag; None where none is said, or `x-default`."""
     text: str
 
 
