@@ -29,7 +29,7 @@ from dragoman.index import IndexOptions, index_media
 from dragoman.index.folder import COLLECTION
 from dragoman.languages import language
 from dragoman.models.hub import model_folder
-from dragoman.pipelines.plan import LEARNT, SHARES, Plan, free_room
+from dragoman.pipelines.plan import LEARNT, SHARES, Plan, free_room, steps_for
 from dragoman.progress import Whole
 from dragoman.recipes import load_recipe
 from dragoman.retrievers.base import Encoder
@@ -217,9 +217,11 @@ class _Maker:
             # Few captions of people correct many of the machine's.
             changes["target_captions"] = "both"
         if config.steps is not None:
-            # An epoch of a small collection is a few steps: to look after each would take most of the time.
             own = Corpus.open(self.corpus).select(role="human", lang=self.found.source, split="train")
-            changes["validate_every"] = str(config.steps / LOOKS / max(len(own.ids) // config.batch_size, 1))
+            steps = steps_for(len(own.ids), config)
+            changes["steps"] = str(steps)
+            # An epoch of a small collection is a few steps: to look after each would take most of the time.
+            changes["validate_every"] = str(steps / LOOKS / max(len(own.ids) // config.batch_size, 1))
         if read := [way.lang for way in self.plan.way("dictionary")]:
             changes["lexicons"] = ",".join(read)
         return config.with_settings({**changes, **self.options.settings})

@@ -21,12 +21,15 @@ from dragoman.pipelines.licences import licence_of
 from dragoman.pipelines.look import Found, look
 from dragoman.progress import duration
 from dragoman.recipes import load_recipe
+from dragoman.training.config import TrainConfig
 from dragoman.translation.engine import Engine, offers, open_engine, packages, word_for_word
 
 VISION = "google/siglip2-base-patch16-224"
 """Public dual encoder that reads many languages, taken where none is named."""
 SHARES = (0.85, 0.15, 0.0)
 """Shares of train, val and test: held-out photos choose the model, and say what scores are worth."""
+EPOCHS, FEWEST_STEPS = 20, 50
+"""Length of a training at most; more is learned by heart (EXPERIMENTS.md)."""
 FEWEST = 100
 """Captioned photos that are worth learning from."""
 By = Literal["captions", "engine", "dictionary", "encoder", "public", "nothing"]
@@ -305,9 +308,11 @@ def _with_forecast(plan: Plan, download: str | None) -> Plan:
         texts = captions + found.captions[found.source] * len(translated)
         if plan.recipe == "glossed":
             stages["read the texts"] = 3 + (texts + 10_000) * 1.2e-3
-        # Measured on one core of 2: 0.12 s a step of English alone, and about half of that for each language.
-        steps, a_step = (1000 if translated else 500), 0.1 + 0.05 * len(translated)
-        stages["learn"] = 5 + steps * a_step
+        config = load_recipe(plan.recipe)(found.source, tuple(way.lang for way in translated), "")
+        steps = config.steps or config.epochs * max(own // config.batch_size, 1)
+        # Measured on one core: 0.1 s a step of 512 English captions, and half of that more for each language.
+        a_step = (0.1 + 0.05 * len(translated)) * config.batch_size / 512
+        stages["learn"] = 10 + min(steps, steps_for(int(SHARES[0] * own), config)) * a_step
         if plan.is_dual:
             stages["compare with the public model"] = 10
         stages["learn what scores are worth"] = 10
@@ -333,6 +338,13 @@ def _with_forecast(plan: Plan, download: str | None) -> Plan:
         downloads=(download,) if download else (),
         licences=tuple(dict.fromkeys(licences)),
     )
+
+
+def steps_for(captions: int, config: TrainConfig) -> int:
+    """Steps of a training on so many source captions: those of the recipe, or fewer where that would be more
+    than `EPOCHS` of them, by which a small collection is learned by heart."""
+    fewer = max(round(EPOCHS * captions / config.batch_size), FEWEST_STEPS)
+    return fewer if config.steps is None else min(config.steps, fewer)
 
 
 def timed(work: Callable[[], object]) -> float:
