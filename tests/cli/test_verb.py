@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +13,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from dragoman.cli import main
 from dragoman.cli.verb import LISTED, Renamed, Verb, argument, assignments, needs, options, spelled
 from dragoman.errors import MissingExtraError, UserError
 
@@ -162,3 +165,16 @@ def test_a_missing_package_is_named_with_its_extra() -> None:
         needs("train", "Reading"),
     ):
         import no_such_package  # noqa: F401
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_threads_that_wait_leave_their_core_to_others_unless_told_otherwise(
+    given: str | None, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["dragoman", "--version"])
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if given is not None:
+        monkeypatch.setenv("OMP_WAIT_POLICY", given)
+    with pytest.raises(SystemExit):
+        main()
+    assert os.environ["OMP_WAIT_POLICY"] == expected

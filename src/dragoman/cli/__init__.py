@@ -65,6 +65,9 @@ def dragoman(verbose: bool, quiet: bool) -> None:
 def main() -> NoReturn:
     """Run the command line; every failure a user can act on is one line on stderr and an exit status."""
     signal.signal(signal.SIGTERM, _terminated)
+    # Before any library with threads is loaded. Those that wait for one another by spinning take the cores
+    # from those that they wait for (benchmarks/reliability/threads.py).
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     _limit_memory()
     try:
         # Without standalone mode, click returns the status that a verb gave to `Context.exit`.
