@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,14 @@ from dragoman.errors import UserError
 from dragoman.pipelines.evaluate import evaluate
 from dragoman.reports.settings import EvaluationSettings
 from dragoman.retrievers.base import unit
-from dragoman.retrievers.postprocessing import Corrections, evenly, nearness, step_of, with_hubs
+from dragoman.retrievers.postprocessing import (
+    Corrections,
+    evenly,
+    map_of,
+    nearness,
+    step_of,
+    with_hubs,
+)
 
 # The first draw of `training_world`: pictures are sums of these.
 SEEN = np.random.default_rng(7).standard_normal((len(EN), WIDTH))
@@ -53,7 +61,9 @@ class Bending(Drifting):
 
     def encode_text(self, texts: Sequence[str], *, step: np.ndarray | None = None) -> np.ndarray:
         read = self.sentence_vectors(texts)
-        return bent(read if step is None else read + step)
+        if step is not None:
+            read = read + step if step.ndim == 1 else read @ step[:-1] + step[-1]
+        return bent(read)
 
     def encode_features(self, vectors: np.ndarray) -> np.ndarray:
         return bent(super().encode_features(vectors))
@@ -132,7 +142,7 @@ def test_a_language_that_drifted_is_brought_back_where_it_is_told(corpus: Path, 
 
 
 def test_where_a_head_reads_sentence_vectors_these_are_moved(corpus: Path, tmp_path: Path) -> None:
-    settings = EvaluationSettings(languages=["pt", "en"], centre=True)
+    settings = EvaluationSettings(languages=["pt", "en"], centre=True, align=True)
     found = evaluate(Bending(), corpus, settings, out=tmp_path / "bending")["results"]["pt"]
     opened, model = Corpus.open(corpus), Bending()
     asked = opened.select(role="human", lang="pt", split="test")
@@ -145,9 +155,18 @@ def test_where_a_head_reads_sentence_vectors_these_are_moved(corpus: Path, tmp_p
     items = sorted(set(asked.item_ids))
     images = model.encode_features(features.whole(features.rows(items)))
     own = np.array([items.index(item) for item in asked.item_ids])
-    for row, mean in (("centred", means["pt"]), ("centred_untagged", everyone)):
-        texts = bent(model.sentence_vectors(asked.texts) - mean + means["en"])
-        scores = texts @ images.T
+    written = opened.select(role="mt", lang="pt", split="train").table.to_pylist()
+    human = {row["caption_id"]: row["text"] for row in opened.captions.to_pylist()}
+    pairs = [(row["text"], human[row["source_id"]]) for row in written]
+    mapped = map_of(*(model.sentence_vectors(part) for part in zip(*pairs, strict=True)))
+    read = model.sentence_vectors(asked.texts)
+    moved = {
+        "centred": read - means["pt"] + means["en"],
+        "centred_untagged": read - everyone + means["en"],
+        "aligned": read @ mapped[:-1] + mapped[-1],
+    }
+    for row, vectors in moved.items():
+        scores = bent(vectors) @ images.T
         over = scores - scores[np.arange(len(own)), own][:, None]
         # Two of the images are equal, and get the middle rank.
         rank = 1 + (over > 1e-6).sum(1) + ((np.abs(over) <= 1e-6).sum(1) - 1) / 2
@@ -155,6 +174,10 @@ def test_where_a_head_reads_sentence_vectors_these_are_moved(corpus: Path, tmp_p
         for k in (1, 5, 10):
             assert told[f"recall@{k}"] == pytest.approx(100 * (rank <= k).mean())
     assert found["centred"]["sum_r"] > found["direct"]["sum_r"] + 20
+    with pytest.raises(
+        UserError, match=r"aligned before a head\. This model has no head that reads the vector"
+    ):
+        evaluate(Drifting(), corpus, replace(settings, centre=False), out=tmp_path / "drifting")
 
 
 def test_a_language_without_training_captions_has_the_row_without_a_tag_alone(

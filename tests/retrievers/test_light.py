@@ -160,6 +160,9 @@ def test_vectors_are_those_of_the_model_in_pytorch(tmp_path: Path, side: str, im
         moved = expected.encode_text(MANY, step=step)
         assert np.abs(moved - expected.encode_text(MANY)).max() > 0.1
         np.testing.assert_allclose(found.encode_text(MANY, step=step), moved, atol=1e-5)
+        shift = np.vstack([np.eye(len(step))[::-1], step]).astype(np.float32)
+        mapped = expected.encode_text(MANY, step=shift)
+        np.testing.assert_allclose(found.encode_text(MANY, step=shift), mapped, atol=1e-5)
         np.testing.assert_allclose(
             found.sentence_vectors(MANY), expected.sentence_vectors(MANY), rtol=1e-5, atol=1e-5
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,7 +19,7 @@ from dragoman.models.dual import DualConfig, DualEncoder
 from dragoman.models.text.frozen import FrozenText, FrozenTextConfig
 from dragoman.models.text.huggingface import HuggingFaceText, HuggingFaceTextConfig
 from dragoman.retrievers.base import SentenceReader, unit
-from dragoman.retrievers.postprocessing import AtSearch, Corrections
+from dragoman.retrievers.postprocessing import HELD, AtSearch, Corrections, map_of
 from dragoman.retrievers.trained import Retriever
 
 Floats = NDArray[np.float32]
@@ -79,6 +80,28 @@ def test_a_step_is_taken_before_the_head(kind: str) -> None:
         expected = head(torch.from_numpy((read + step).astype(np.float32))).numpy()
     np.testing.assert_allclose(model.encode_text(["e0", "z2"], step=step), expected, atol=1e-6)
     assert isinstance(model, SentenceReader) and model.sentence_width == 3
+    turn = np.random.default_rng(0).normal(size=(3, 3))
+    with torch.no_grad():
+        mapped = head(torch.from_numpy((read @ turn + step).astype(np.float32))).numpy()
+    whole = np.vstack([turn, step]).astype(np.float32)
+    np.testing.assert_allclose(model.encode_text(["e0", "z2"], step=whole), mapped, atol=1e-5)
+
+
+def test_a_map_is_the_least_squares_that_are_drawn_to_the_identity() -> None:
+    draws = np.random.default_rng(3)
+    texts = draws.normal([2, -1, 0, 0], [3, 1, 1, 0.1], (50, 4)).astype(np.float32)
+    sources = (texts @ draws.normal(size=(4, 4)) + draws.normal(size=(50, 4)) + 5).astype(np.float32)
+    a, e = (part - part.mean(0, dtype=np.float64) for part in (texts, sources))
+    held = np.sqrt(HELD * (a**2).sum() / 4) * np.eye(4)
+    turn = np.linalg.lstsq(np.vstack([a, held]), np.vstack([e, held]), rcond=None)[0]
+    found = map_of(texts, sources)
+    np.testing.assert_allclose(found[:4], turn, atol=1e-4)
+    # The mean comes to lie on the mean.
+    np.testing.assert_allclose(texts.mean(0) @ found[:4] + found[4], sources.mean(0), atol=1e-4)
+    # Captions that only lie elsewhere are centred, and the fewest do not break it.
+    for some in (texts, texts[:1]):
+        moved = some @ map_of(some, some + 7)[:4] + map_of(some, some + 7)[4]
+        np.testing.assert_allclose(moved, some + 7, atol=1e-4)
 
 
 def test_beside_words_the_sentence_side_alone_is_moved() -> None:
@@ -194,3 +217,9 @@ def test_means_that_are_moved_are_those_of_both_spaces() -> None:
         "und": [2, -1, 0],
     }
     assert not made.at_search(False, 0.5).sentence_steps
+    mapped = replace(made, maps={"cs": np.ones((4, 3), np.float32)}).at_search(True, 0.0)
+    assert {lang: step.shape for lang, step in mapped.sentence_steps.items()} == {
+        "en": (3,),
+        "cs": (4, 3),
+        "und": (3,),
+    }

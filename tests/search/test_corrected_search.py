@@ -195,5 +195,14 @@ def test_a_calibration_of_before_means_what_it_meant(sentences: Path, tmp_path: 
     model = Retriever.load(sentences / "run")
     expected = unit(model.encode_text([QUERY]) + before.steps["pt"])
     np.testing.assert_allclose(before.encoded(model, [QUERY], ["pt"]), expected, atol=1e-6)
+    calibrate(sentences / "run", sentences / "corpus", align=True, device="cpu")
+    maps = Calibration.read(sentences / "run/model/calibration.json").corrections.sentence_steps
+    wide, long = (use.WIDTH,), (use.WIDTH + 1, use.WIDTH)
+    assert {lang: one.shape for lang, one in maps.items()} == {
+        "en": wide,
+        "pt": long,
+        "de": long,
+        "und": wide,
+    }
     now = Calibration.read(tmp_path / "now.json").corrections.encoded(model, [QUERY], ["pt"])
     assert np.abs(now - expected).max() > 1e-3

@@ -20,6 +20,7 @@ from dragoman.cli.verb import LISTED, PATH, needs
     help="Share of queries without an answer that may pass for answered.  [default: 0.1]",
 )
 @click.option("--centre", is_flag=True, help="Searches move the mean of a text's language to the source's.")
+@click.option("--align", is_flag=True, help="And map its sentence vectors to the source language's.")
 @click.option(
     "--csls",
     type=click.FloatRange(0, 1),
@@ -35,6 +36,7 @@ def command(
     languages: tuple[str, ...],
     false_accepts: float | None,
     centre: bool,
+    align: bool,
     csls: float,
     device: str,
 ) -> None:
@@ -57,6 +59,7 @@ def command(
         languages=languages,
         false_accepts=allowed,
         centre=centre,
+        align=align,
         csls=csls,
         device=device,
     )

@@ -406,7 +406,7 @@ class DualEncoder(nn.Module):
 
         `inputs` is what `prepare` returned, `mask` still on the CPU or moved. With `tokens` the token
         states are kept as well. `step_H` is added to the sentence vectors, where there are some, before
-        the head.
+        the head; as [H + 1, H] it is a map of them, whose last row is added.
         """
         device = self.feature_mean.device
         moved = {name: value.to(device, non_blocking=True) for name, value in inputs.items()}
@@ -512,8 +512,10 @@ class DualEncoder(nn.Module):
 
 
 def stepped(vectors_TH: Tensor, step_H: Tensor | None) -> Tensor:
-    """Move vectors by a step, where there is one."""
-    return vectors_TH if step_H is None else vectors_TH + step_H
+    """Move vectors by a step, where there is one; [H + 1, H] is a map, whose last row is added."""
+    if step_H is None:
+        return vectors_TH
+    return vectors_TH + step_H if step_H.ndim == 1 else vectors_TH @ step_H[:-1] + step_H[-1]
 
 
 def weighted(weights_N2: Tensor, sentence_NJ: Tensor, words_NJ: Tensor) -> Tensor:

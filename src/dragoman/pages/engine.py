@@ -19,6 +19,7 @@ LABELS = {
     "translate_test_source_only": "translated query, other model",
     "centred": "language centred",
     "centred_untagged": "centred, language not told",
+    "aligned": "language aligned",
     "csls": "hubness taken out",
     "reranked": "re-ranked",
 }

@@ -175,6 +175,9 @@ class Evaluator:
             # Of the source language alone, the mean of all languages is its own, and nothing moves.
             if len(self.corrections.means) > 1:
                 found["centred_untagged"] = (self._centred(texts, vectors, None), images)
+        if settings.align and (map_of := self.corrections.maps.get(lang)) is not None:
+            label = f"{lang} captions, aligned"
+            found["aligned"] = (encode_texts(self.model, texts.texts, label, map_of), images)
         if settings.csls:
             found["csls"] = self.corrections.with_hubs(vectors, images, settings.csls)
         return found
@@ -190,7 +193,9 @@ class Evaluator:
     @cached_property
     def corrections(self) -> Corrections:
         """Memory of the training captions and images."""
-        return Corrections.learned(self.model, self.corpus, self.features, self.source, self.languages)
+        return Corrections.learned(
+            self.model, self.corpus, self.features, self.source, self.languages, self.settings.align
+        )
 
     @cached_property
     def on_validation(self) -> Evaluator:
@@ -198,7 +203,7 @@ class Evaluator:
         return replace(
             self,
             corpus=self.corpus.with_vectors(self.features, "val"),
-            settings=replace(self.settings, centre=False, csls=0.0),
+            settings=replace(self.settings, centre=False, align=False, csls=0.0),
             other=None,
             matcher=None,
         )

@@ -8,6 +8,7 @@
 | translate_test_source_only | its machine translation, by another model that knows the source language only |
 | centred | the query, the mean of its language moved to that of the source language |
 | centred_untagged | the query, the mean of all languages moved there, as where its language is not known |
+| aligned | the query, its sentence vector mapped to those of the source language |
 | csls | the query, less the nearness of query and image to all that the model was trained on |
 | reranked | as direct; then the best hits of each query in the order of the fusion encoder |
 
@@ -38,6 +39,7 @@ ROWS = (
     "translate_test_source_only",
     "centred",
     "centred_untagged",
+    "aligned",
     "csls",
     "reranked",
 )

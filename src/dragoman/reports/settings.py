@@ -46,6 +46,9 @@ class EvaluationSettings:
     centre: bool = False
     """Rows in which the mean of the query's language, learned from machine captions of the split train, is
     moved to that of the source language: as the language is told, and as it is not."""
+    align: bool = False
+    """A row in which the sentence vectors of the query's language are mapped to those of the source language,
+    by the machine captions of the split train and the captions that they translate."""
     csls: float = 0.0
     """Part of the nearness of images and texts to training captions and images that is taken from their
     scores, in a row of its own; 0 does without, 0.5 is usual."""

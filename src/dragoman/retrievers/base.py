@@ -85,7 +85,8 @@ class SentenceReader(Protocol):
     def encode_text(
         self, texts: Sequence[str], *, step: NDArray[np.float32] | None = None
     ) -> NDArray[np.float32]:
-        """[N, J] unit vectors; `step` [H] is added to the sentence vectors before the head."""
+        """[N, J] unit vectors; `step` [H] is added to the sentence vectors before the head. As [H + 1, H] it
+        is a map of them, whose last row is added."""
 
 
 class Encoder(ABC):
@@ -135,7 +136,8 @@ class Encoder(ABC):
     def encode_text(
         self, texts: Sequence[str], *, step: NDArray[np.float32] | None = None
     ) -> NDArray[np.float32]:
-        """[N, J] unit vectors; `step` [H] is added to the sentence vectors before the head.
+        """[N, J] unit vectors; `step` [H] is added to the sentence vectors before the head. As [H + 1, H] it
+        is a map of them, whose last row is added.
 
         Raises UserError for a step where there are none.
         """
@@ -227,7 +229,8 @@ class BatchedEncoder(Encoder):
     ) -> NDArray[np.float32]:
         """[N, J] unit vectors; equal texts are encoded once, so that they get equal vectors.
 
-        `step` [H] is added to the sentence vectors before the head. Raises UserError where there are none.
+        `step` [H] is added to the sentence vectors before the head; as [H + 1, H] it is a map of them, whose
+        last row is added. Raises UserError where there are none.
         """
         require_list(texts, "encode_text", "texts")
         if step is not None:
@@ -336,10 +339,11 @@ def require_list(values: object, method: str, what: str) -> None:
 
 
 def require_step(step: NDArray[np.float32], width: int) -> None:
-    """Raise UserError unless a step is [width], as the sentence vectors of the model."""
+    """Raise UserError unless a step is [width], or [width + 1, width], as the sentence vectors of the
+    model."""
     if not width:
         raise UserError(NO_SENTENCES)
-    if step.shape != (width,):
+    if step.shape not in ((width,), (width + 1, width)):
         raise UserError(
             f"This step has shape {step.shape}, but the sentence vectors of the model have the width "
             f"{width}. Let it be learnt anew: dragoman calibrate RUN CORPUS --centre"

@@ -327,8 +327,10 @@ class LightRetriever(BatchedEncoder):
 
 
 def moved(states_TLH: Floats, step_H: Floats | None) -> Floats:
-    """Move states by a step, where there is one."""
-    return states_TLH if step_H is None else states_TLH + step_H
+    """Move states by a step, where there is one; [H + 1, H] is a map, whose last row is added."""
+    if step_H is None:
+        return states_TLH
+    return states_TLH + step_H if step_H.ndim == 1 else states_TLH @ step_H[:-1] + step_H[-1]
 
 
 def refuse_others(config: Mapping[str, Any]) -> None:

@@ -76,6 +76,7 @@ def calibrate(
     languages: Sequence[str] = (),
     false_accepts: float = FALSE_ACCEPTS,
     centre: bool = False,
+    align: bool = False,
     csls: float = 0.0,
     device: str = "auto",
 ) -> Calibration:
@@ -83,8 +84,10 @@ def calibrate(
 
     `languages` defaults to all that have captions there: human ones, or machine captions where there are
     none. With `centre`, searches move the mean of the language of a text to that of the source language; with
-    `csls` they take so large a part of the nearness of images to captions from their scores. Both learn from
-    the split train. Raises UserError where the corpus lacks the feature set of the model, or captions.
+    `align` they map its sentence vectors to those of the source language; with `csls` they take so large a
+    part of the nearness of images to captions from their scores. All learn from the split train. Raises
+    UserError where the corpus lacks the feature set of the model, or captions, and where there are no
+    sentence vectors to map.
     """
     if not 0 < false_accepts < 1:
         raise UserError(f"false accepts must lie between 0 and 1, got {false_accepts}")
@@ -105,9 +108,10 @@ def calibrate(
     background_BJ = image_IJ[::step][:BACKGROUND].astype(np.float16).astype(np.float32)
     unlike_II = unlike(vectors_ID)
     made = NONE
-    if centre or csls:
+    if centre or align or csls:
         written = opened.select(role="mt", split="train").languages
-        made = Corrections.learned(encoder, opened, features, source, written).at_search(centre, csls)
+        learned = Corrections.learned(encoder, opened, features, source, written, align)
+        made = learned.at_search(centre or align, csls)
     hub_I, hub_B = made.hub(image_IJ), made.hub(background_BJ)
     asked = {}
     for lang, (texts, own_Q) in captions.items():
