@@ -85,3 +85,18 @@ def test_a_message_says_english_and_remembers_what_of() -> None:
 )
 def test_the_nearest_language_is_the_same_or_of_the_same_name(asked: str, found: str | None) -> None:
     assert nearest(asked) == found
+
+
+def test_the_page_says_nothing_but_texts_of_the_catalogue() -> None:
+    page = SOURCE / "service" / "page"
+    document = (page / "index.html").read_text(encoding="utf-8")
+    scripts = "".join(file.read_text(encoding="utf-8") for file in page.glob("*.js"))
+    keys = set(catalogue("en")["page"])
+    said = set(re.findall(r"say\.(\w+)", document)) | set(re.findall(r'say\["(\w+)"\]', document))
+    assert said | set(re.findall(r'\bsay\("(\w+)"', scripts)) <= keys | {"refused"}
+    assert {key for key in keys - said if f'"{key}"' not in scripts} == {"own_name"}
+    # Between the tags of the document there is no text of its own.
+    bare = re.sub(r"<script.*?</script>|\{[{%].*?[%}]\}|<[^>]*>", "", document, flags=re.DOTALL)
+    assert bare.split() == []
+    labels = re.findall(r'(?:aria-label|title|placeholder|alt)="([^"]*)"', document)
+    assert [label for label in labels if label and not label.startswith("{{ say.")] == []

@@ -16,8 +16,9 @@ from shelf import open_shelf
 
 from dragoman.service import run
 from dragoman.service.access import Access
-from dragoman.service.app import create_app
+from dragoman.service.app import NOBODY, create_app
 from dragoman.service.config import ServiceSettings
+from dragoman.service.house import House
 
 STAND_IN = Path(__file__).parent / "serve_shelf.py"
 
@@ -46,14 +47,16 @@ def serving(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 @contextmanager
 def threaded(**indexes: Path) -> Iterator[Callable[..., tuple[str, Callable[[], None]]]]:
-    """Starts applications over these indexes in this process, which is quicker; each with limits and fields
-    of `Access`, as its address and a function that stops it."""
+    """Starts applications over these indexes in this process, which is quicker; each with limits, a house and
+    fields of `Access`, as its address and a function that stops it."""
     with ExitStack() as opened:
 
-        def start(limits: dict[str, Any] | None = None, **options: Any) -> tuple[str, Callable[[], None]]:
+        def start(
+            limits: dict[str, Any] | None = None, house: House = NOBODY, **options: Any
+        ) -> tuple[str, Callable[[], None]]:
             config = ServiceSettings(**(limits or {}))
             searchers = {name: opened.enter_context(open_shelf(index)) for name, index in indexes.items()}
-            app = create_app(searchers, config, Access(**options))
+            app = create_app(searchers, config, Access(**options), house)
             bound = opened.enter_context(run.listen("127.0.0.1", 0))
             server = run.server(app, config, "")
             thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})

@@ -31,6 +31,8 @@ class ServeOptions:
     """Name that the service answers to. May be repeated."""
     root_path: str = ""
     """Path before every route, where a proxy cuts one off."""
+    house: Path | None = None
+    """File with name, logo, colours, terms, licence and contact of who runs the page."""
     limits: tuple[str, ...] = ()
     """Change a limit, as in max_body_mb=50. May be repeated."""
 
@@ -42,6 +44,7 @@ class ServeOptions:
     ServeOptions,
     port=click.IntRange(0, 65535),
     api_keys=click.Path(dir_okay=False, path_type=Path),
+    house=click.Path(dir_okay=False, path_type=Path),
     limits=spelled("--set", multiple=True, metavar="LIMIT=VALUE"),
 )
 @options(
@@ -78,6 +81,7 @@ def command(
     from dragoman.service.access import LOOPBACK, KeyFile
     from dragoman.service.access import new_key as make_key
     from dragoman.service.app import create_app
+    from dragoman.service.house import House, read_house
 
     if new_key is not None:
         click.echo(make_key(Path(new_key)))
@@ -93,6 +97,7 @@ def command(
         )
     folders = run.collections_of(indexes)
     config = run.config_of(options.limits)
+    house = read_house(options.house) if options.house is not None else House()
     access = replace(
         access,
         keys=KeyFile(options.api_keys) if options.api_keys is not None else None,
@@ -107,7 +112,7 @@ def command(
             name: Searcher.open(Path(folder).absolute(), model=reader.model, device=reader.device)
             for name, folder in folders.items()
         }
-        app = create_app(searchers, config, access)
+        app = create_app(searchers, config, access, house)
         run.settle()
         click.echo(run.address(bound))
         run.server(app, config, options.root_path).run(sockets=[bound])

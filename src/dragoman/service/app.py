@@ -22,12 +22,14 @@ from pydantic.json_schema import models_json_schema
 from dragoman.errors import DamagedError
 from dragoman.search.query import Query
 from dragoman.search.searcher import Searcher
-from dragoman.service import collection, items, schemas, searching, status
+from dragoman.service import collection, front, items, schemas, searching, status
 from dragoman.service.access import Access
 from dragoman.service.bodies import media_fields
 from dragoman.service.collection import State
 from dragoman.service.compression import Compressed
 from dragoman.service.config import ServiceSettings
+from dragoman.service.front import make_front
+from dragoman.service.house import House
 from dragoman.service.layers import Edge, Guard, Limits
 from dragoman.service.metrics import Metrics, Observed
 from dragoman.service.problems import Problem, install_handlers, path_sent
@@ -38,6 +40,7 @@ from dragoman.service.thumbnails import FORMATS, Thumbnails
 log = logging.getLogger(__name__)
 
 LOCAL = Access()
+NOBODY = House()
 GET = ("GET",)
 GET_HEAD = ("GET", "HEAD")
 
@@ -109,12 +112,17 @@ ROUTES = (
     Route(GET, "/healthz", status.healthz, answer=schemas.Status),
     Route(GET, "/readyz", status.readyz, answer=schemas.Status),
     Route(GET, "/metrics", status.metrics, sends=METRICS),
-    Route(GET_HEAD, "/", status.front, documented=False),
-    Route(GET_HEAD, "/page/{name}", status.part, documented=False),
+    Route(GET_HEAD, "/", front.front, documented=False),
+    Route(GET_HEAD, "/page/{name}", front.part, documented=False),
 )
 
 
-def create_app(searchers: Mapping[str, Searcher], config: ServiceSettings, access: Access = LOCAL) -> FastAPI:
+def create_app(
+    searchers: Mapping[str, Searcher],
+    config: ServiceSettings,
+    access: Access = LOCAL,
+    house: House = NOBODY,
+) -> FastAPI:
     """Make the application over open indexes; the first is the default. It closes them when it ends."""
     metrics = Metrics()
     opened = {name: collection.Collection(name, one, config, metrics) for name, one in searchers.items()}
@@ -140,7 +148,7 @@ def create_app(searchers: Mapping[str, Searcher], config: ServiceSettings, acces
         dependencies=[Depends(require_address)],
         lifespan=lifespan,
     )
-    app.state.page = status.files()
+    app.state.front = make_front(house, config)
     app.state.service = State(
         collections=opened,
         config=config,

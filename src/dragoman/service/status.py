@@ -1,10 +1,8 @@
-"""The web page, collections and their fields, health, metrics: routes that ask nothing of a model."""
+"""Collections and their fields, health, metrics: routes that ask nothing of a model."""
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from importlib import resources
 
 from fastapi import Request
 from fastapi.responses import Response
@@ -13,55 +11,10 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from dragoman.messages import Message
 from dragoman.service import schemas
 from dragoman.service.collection import Collection, State, Summary, state_of
-from dragoman.service.preconditions import is_unchanged
 from dragoman.service.problems import Problem
 from dragoman.service.threads import in_thread
 
 log = logging.getLogger(__name__)
-
-MEDIA_TYPES = {
-    "html": "text/html; charset=utf-8",
-    "css": "text/css; charset=utf-8",
-    "js": "text/javascript; charset=utf-8",
-    "svg": "image/svg+xml",
-}
-
-
-def files() -> dict[str, Response]:
-    """The response of each file, by its name."""
-    folder = resources.files("dragoman.service") / "page"
-    return {
-        file.name: _response(file.name, file.read_bytes())
-        for file in folder.iterdir()
-        if file.name.rpartition(".")[2] in MEDIA_TYPES
-    }
-
-
-async def front(request: Request) -> Response:
-    """The page."""
-    return _fresh(request, "index.html")
-
-
-async def part(request: Request, name: str) -> Response:
-    """A style sheet or a module of the page."""
-    return _fresh(request, name)
-
-
-def _fresh(request: Request, name: str) -> Response:
-    found: Response | None = request.app.state.page.get(name)
-    if found is None:
-        raise Problem(404, "There is no such page.")
-    if is_unchanged(request.headers, found.headers["etag"].removeprefix("W/")):
-        return Response(status_code=304, headers={"etag": found.headers["etag"]})
-    return found
-
-
-def _response(name: str, content: bytes) -> Response:
-    tag = hashlib.sha256(content).hexdigest()[:32]
-    # Kept by browsers, but asked about each time (304): an update of the package shows at once.
-    # Weak, as the same text goes out compressed or not (RFC 9110, section 8.8.1).
-    headers = {"etag": f'W/"{tag}"', "cache-control": "no-cache"}
-    return Response(content, media_type=MEDIA_TYPES[name.rpartition(".")[2]], headers=headers)
 
 
 async def collections(request: Request) -> schemas.CollectionList:

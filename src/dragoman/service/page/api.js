@@ -1,12 +1,14 @@
 // The service, as the page asks it. Addresses are relative to the page, so that a proxy may put both anywhere.
 
 const KEY = "dragoman-key";
+const TAKES = { true: { accept: "text/csv" }, false: { accept: "application/json" } };
 
-/** An answer that is no success: `status`, and what the service says of it. Status 0: no answer at all. */
+/** An answer that is no success: `status`, and the problem that the service tells. Status 0: no answer at all. */
 export class Refusal extends Error {
-  constructor(status, detail) {
-    super(detail);
+  constructor(status, problem = {}) {
+    super(problem.detail ?? "");
     this.status = status;
+    this.problem = problem;
   }
 }
 
@@ -33,11 +35,10 @@ async function ask(path, options = {}) {
     response = await fetch(address(path), { ...options, headers: { ...headers(), ...options.headers } });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Refusal(0, "");
+    throw new Refusal(0);
   }
   if (response.ok) return response;
-  const problem = await response.json().catch(() => ({}));
-  throw new Refusal(response.status, problem.detail ?? response.statusText);
+  throw new Refusal(response.status, await response.json().catch(() => ({})));
 }
 
 export async function collections() {
@@ -48,10 +49,17 @@ export async function collection(name) {
   return (await ask(`v1/collections/${encodeURIComponent(name)}`)).json();
 }
 
-export async function items(name, filter, limit, signal) {
+/** Items by id, from a cursor on; as a table where that is wanted. */
+export async function items(name, filter, limit, cursor, signal, table = false) {
   const wanted = new URLSearchParams({ collection: name, limit });
   if (filter) wanted.set("filter", filter);
-  return (await ask(`v1/items?${wanted}`, { signal })).json();
+  if (cursor) wanted.set("cursor", cursor);
+  const response = await ask(`v1/items?${wanted}`, { signal, headers: TAKES[table] });
+  return table ? response.blob() : response.json();
+}
+
+export async function item(id, name) {
+  return (await ask(`v1/items/${encodeURIComponent(id)}?${new URLSearchParams({ collection: name })}`)).json();
 }
 
 /** What a file is to a search: "image", "video", or null. */
@@ -61,17 +69,17 @@ export function kindOf(file) {
   return file.type.match(/^(image|video)\//)?.[1] ?? null;
 }
 
-/** `asked` has the fields of a search; `media` is a photo or a video, or null. */
-export async function search(asked, media, signal) {
+/** `asked` has the fields of a search; `media` is a photo or a video, or null. The answer is a table where wanted. */
+export async function search(asked, media, signal, table = false) {
   const wanted = Object.entries(asked).filter(([, value]) => value !== "" && value !== null);
-  if (!media) {
-    const body = JSON.stringify(Object.fromEntries(wanted));
-    return (await ask("v1/search", { method: "POST", headers: { "content-type": "application/json" }, body, signal })).json();
+  let [body, headers] = [JSON.stringify(Object.fromEntries(wanted)), { "content-type": "application/json" }];
+  if (media) {
+    [body, headers] = [new FormData(), {}];
+    for (const [name, value] of wanted) body.append(name, value);
+    body.append(kindOf(media), media, "media");
   }
-  const form = new FormData();
-  for (const [name, value] of wanted) form.append(name, value);
-  form.append(kindOf(media), media, "media");
-  return (await ask("v1/search", { method: "POST", body: form, signal })).json();
+  const response = await ask("v1/search", { method: "POST", headers: { ...headers, ...TAKES[table] }, body, signal });
+  return table ? response.blob() : response.json();
 }
 
 /** Path of a picture of an item on the service. */
@@ -80,8 +88,13 @@ export function picturePath(item, collectionName, part, size) {
   return `v1/items/${encodeURIComponent(item.item_id)}/${part}?${wanted}`;
 }
 
-/** Something an `img` or a link can show. An `img` cannot send a key, so that then the bytes are fetched first. */
+/** Tell if pictures must be fetched with a key, which an `img` or a link cannot send. */
+export function keyed() {
+  return sessionStorage.getItem(KEY) !== null;
+}
+
+/** Something an `img` or a link can show; with a key the bytes are fetched first. */
 export async function pictureAddress(path) {
-  if (!sessionStorage.getItem(KEY)) return address(path).href;
+  if (!keyed()) return address(path).href;
   return URL.createObjectURL(await (await ask(path)).blob());
 }

@@ -1,13 +1,15 @@
 // Controls for the fields of a collection: boxes for few values, two ends for numbers.
 
-import { number, say } from "./strings.js";
+import { given, number, say } from "./strings.js";
 
 const MOST_SHOWN = 12;
 
-/** Fill `form` for `fields`; `changed(field, choice or null)` is called on every change. */
+/** Fill `form` for `fields`; `changed(field, choice or null, fresh)` is called on every change,
+ * `fresh` where it is no further letter of the same number. */
 export function showFilters(form, fields, chosen, changed) {
   form.replaceChildren();
   for (const field of fields) {
+    if (given.hidden.includes(field.name)) continue;
     const group = field.values && field.values.length > 1 ? boxes(field, chosen, changed)
       : field.minimum !== null && field.minimum < field.maximum ? ends(field, chosen, changed) : null;
     if (group) form.append(group);
@@ -36,7 +38,7 @@ function boxes(field, chosen, changed) {
     box.checked = now.includes(value);
     box.addEventListener("change", () => {
       const values = field.values.map((one) => one.value).filter((_, at) => list.querySelectorAll("input")[at].checked);
-      changed(field.name, values.length ? { values } : null);
+      changed(field.name, values.length ? { values } : null, true);
     });
     const name = document.createElement("span");
     name.dir = "auto";
@@ -70,10 +72,14 @@ function ends(field, chosen, changed) {
     row.append(label);
     return input;
   });
+  let fresh = true;
   for (const input of inputs) {
+    input.addEventListener("focus", () => (fresh = true));
     input.addEventListener("input", () => {
       const [least, most] = inputs.map((one) => (one.value === "" ? null : one.valueAsNumber));
-      if (![least, most].some(Number.isNaN)) changed(field.name, least === null && most === null ? null : { least, most });
+      if ([least, most].some(Number.isNaN)) return;
+      changed(field.name, least === null && most === null ? null : { least, most }, fresh);
+      fresh = false;
     });
   }
   group.append(row);

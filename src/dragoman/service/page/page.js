@@ -1,155 +1,245 @@
 // The page: what the person does becomes a state, the state becomes a question, the answer becomes pictures.
 
 import * as api from "./api.js";
+import { emptyDetail, showDetail } from "./detail.js";
 import { showFilters } from "./filters.js";
-import { focusFirst, moveByKeys, showDetail, showResults } from "./results.js";
-import { emptyState, filterText, readAddress, writeAddress } from "./state.js";
-import { languageName, number, say, translatePage } from "./strings.js";
+import { captionOf, element, focusFirst, focusRow, moveByKeys, showResults } from "./results.js";
+import { addressOf, emptyState, filterText, readAddress, writeAddress } from "./state.js";
+import { given, languageName, number, say, tell } from "./strings.js";
 
 const PAUSE = 250; // milliseconds without a key before what was typed is looked for
-const STEP = 48;
-const MOST = 192;
+const SLOW = 400; // milliseconds before a wait is told
+const STEP = Math.min(48, given.most);
+const DEEPEST = 10000; // hits that the service finds of one question
 
 const $ = (id) => document.getElementById(id);
-const act = { open, like };
+const act = {
+  open: (item) => open(item, true),
+  like,
+  addressOfItem: (item) => addressOf({ ...state, item: item.item_id }),
+  addressOfLike: (item) => addressOf({ ...state, like: item.item_id, text: "", item: "" }),
+};
 
 let state = emptyState();
-let about = null; // the collection, as the service describes it
+let about = { name: "", items: 0, languages: [], fields: [] }; // the collection, as the service describes it
 let media = null; // a photo or a video to search by
-let wanted = STEP;
+let shown = []; // the items on the page, in their order
+let further = null; // where the next ones begin: an offset or a cursor; null at the end
+let total = null; // how many there are
 let running = null; // the AbortController of the question that is out
 let pause = 0;
 let composing = false;
+let typing = false; // whether what is typed goes on from a step of its own
 let captionLanguage = "";
+let likeCaption = ""; // of the item that more like it is looked for
 
 start();
 
 async function start() {
-  translatePage();
   listen();
   state = readAddress();
   await begin();
 }
 
 async function begin() {
+  const mine = (running = new AbortController());
   try {
     const all = await api.collections();
+    if (mine !== running) return;
+    const chosen = all.find((one) => one.name === state.collection) ?? all[0];
+    about = { ...chosen, languages: [], fields: [] };
     showCollections(all);
-    const known = all.some((one) => one.name === state.collection);
-    about = await api.collection(known ? state.collection : all[0].name);
+    show();
+    // The pictures come beside what the filters need to know.
+    const [details] = await Promise.all([api.collection(chosen.name), look()]);
+    if (about.name !== details.name) return;
+    about = details;
+    show();
   } catch (error) {
     fail(error, begin);
-    return;
   }
-  fail(null);
-  show();
-  await look();
 }
 
 /** Bring the controls in line with the state. */
 function show() {
-  $("query").value = state.text;
+  if ($("query").value !== state.text) $("query").value = state.text;
   $("collection").value = about.name;
+  $("home").href = addressOf({ ...emptyState(), collection: state.collection, ui: state.ui });
   $("toggle").hidden = !showFilters($("filters"), about.fields, state.chosen, choose);
   showActive();
-  showLanguages(null);
+  showLanguages(spoken);
   showAttached();
 }
 
 /** Ask the service for what the state says, and show it; an earlier question is dropped. */
 async function look() {
   clearTimeout(pause);
+  shown = [];
+  further = asking() ? 0 : "";
+  total = null;
+  const answer = await ask(look);
+  if (!answer) return;
+  const mine = running;
+  if (state.like) await nameLiked();
+  if (mine !== running) return;
+  const items = answer.hits ?? answer.items;
+  captionLanguage = answer.language?.code ?? "";
+  spoken = answer.language ?? null;
+  showLanguages(spoken);
+  const codes = answer.warning_codes ?? [];
+  notice([
+    ...(answer.match === false && items.length ? [say("no_match")] : []),
+    ...codes.map((one, at) => tell(one, answer.warnings[at])),
+  ]);
+  showHeading();
+  showResults($("results"), items, about.name, captionLanguage, act);
+  took(items, answer);
+  showEmpty(answer);
+  if (state.item && !$("detail").open) openById(state.item);
+}
+
+/** Show what follows; the focus goes to the first of it where the button goes away. */
+async function more() {
+  if (further === null || document.body.classList.contains("busy")) return;
+  const held = document.activeElement === $("more");
+  const answer = await ask(more);
+  if (!answer) return;
+  const known = new Set(shown.map((item) => item.item_id));
+  // Between two answers something may have come or gone.
+  const items = (answer.hits ?? answer.items).filter((item) => !known.has(item.item_id));
+  const [first] = showResults($("results"), items, about.name, captionLanguage, act, true);
+  took(items, answer);
+  if (held && $("more").hidden && first) focusRow(first);
+}
+
+/** Send the question of the state, from `further` on; null where another one has taken its place, or an error was told. */
+async function ask(again) {
   running?.abort();
   const mine = (running = new AbortController());
   document.body.classList.add("busy");
-  if (media && api.kindOf(media) === "video") $("count").textContent = say("searching"); // it takes seconds
+  const waits = setTimeout(() => ($("count").textContent = say(asking() ? "searching" : "loading")), SLOW);
   try {
     const filter = filterText(state.chosen);
+    let answer;
     if (asking()) {
-      const asked = {
-        text: state.text, item_id: state.like, lang: state.text ? state.lang : "", filter,
-        k: Math.min(MOST, wanted), collection: about.name,
-      };
-      const answer = await api.search(asked, media, mine.signal);
-      if (mine === running) showAnswer(answer);
-    } else {
-      const page = await api.items(about.name, filter, wanted, mine.signal);
-      if (mine === running) showBrowsing(page);
-    }
-    if (mine === running) fail(null);
+      const asked = { ...question(filter), k: Math.min(STEP, DEEPEST - further), offset: further };
+      [answer, total] = await Promise.all([
+        api.search(asked, media, mine.signal),
+        total ?? (filter ? api.items(about.name, filter, 1, "", mine.signal).then((page) => page.total) : about.items),
+      ]);
+    } else answer = await api.items(about.name, filter, STEP, further, mine.signal);
+    if (mine !== running) return null;
+    fail(null);
+    return answer;
   } catch (error) {
-    if (error.name !== "AbortError" && mine === running) fail(error, look);
+    if (error.name !== "AbortError" && mine === running) fail(error, again);
+    return null;
   } finally {
+    clearTimeout(waits);
     if (mine === running) document.body.classList.remove("busy");
   }
+}
+
+/** Note what an answer has brought, and where the next one begins. */
+function took(items, answer) {
+  shown.push(...items);
+  if (answer.items) {
+    total = answer.total ?? total;
+    further = answer.next_cursor;
+  } else {
+    further += answer.hits.length;
+    if (answer.hits.length < STEP || further >= DEEPEST || shown.length === total) further = null;
+  }
+  const there = shown.length;
+  $("more").hidden = further === null;
+  const all = total === null || (further === null && there < DEEPEST) || there >= total;
+  $("count").textContent = all
+    ? say("results", { count: number(there) })
+    : say("results_of", { count: number(there), total: number(total) });
+  $("table").hidden = there === 0;
+  showPlace();
 }
 
 function asking() {
   return state.text.trim() !== "" || state.like !== "" || media !== null;
 }
 
-function showAnswer(answer) {
-  captionLanguage = answer.language?.code ?? "";
-  showLanguages(answer.language);
-  const notes = [...(answer.match === false && answer.hits.length ? [say("noMatch")] : []), ...answer.warnings];
-  notice(notes);
-  $("heading").textContent = state.like ? say("likeThis") : "";
-  showItems(answer.hits, answer.hits.length >= wanted && wanted < MOST);
+function question(filter) {
+  return {
+    text: state.text, item_id: state.like, lang: state.text ? state.lang : "", filter, collection: about.name,
+  };
+}
+
+let spoken = null; // the language of the last query, as the service tells it
+
+/** Say in the heading and the title what is looked for. */
+function showHeading() {
+  const parts = [
+    ...(state.text.trim() ? [say("results_for", { query: state.text.trim() })] : []),
+    ...(state.like ? [say("like_this", { caption: likeCaption })] : []),
+    ...(media ? [say(api.kindOf(media) === "video" ? "by_video" : "by_photo")] : []),
+  ];
+  $("heading").textContent = parts.join(" · ") || say("from");
+  showTitle();
+}
+
+function showTitle() {
+  const item = $("detail").open ? $("detail").item : null;
+  const first = item ? captionOf(item, captionLanguage).text : $("heading").textContent;
+  document.title = asking() || item ? `${first} – ${given.house}` : given.house;
+}
+
+/** Find the caption of the item that more like it is looked for. */
+async function nameLiked() {
+  const like = state.like;
+  if (liked?.item_id !== like) liked = await api.item(like, about.name).catch(() => null);
+  likeCaption = liked ? captionOf(liked, captionLanguage).text : like;
+}
+
+let liked = null;
+
+function showEmpty(answer) {
   // A query that could not be read: its warning says all there is to say.
-  if (!answer.hits.length && answer.match === false) $("empty").hidden = true;
-}
-
-function showBrowsing(page) {
-  captionLanguage = "";
-  showLanguages(null);
-  notice([]);
-  $("heading").textContent = page.items.length ? say("from") : "";
-  showItems(page.items, page.next_cursor !== null && wanted < 1000);
-}
-
-function showItems(items, more) {
-  showResults($("results"), items, about.name, captionLanguage, act);
-  $("more").hidden = !more;
-  $("count").textContent = say("results", { count: number(items.length) + (more ? "+" : "") });
-  $("empty").hidden = items.length > 0;
-  if (items.length) return;
-  const text = document.createElement("p");
-  text.textContent = say(state.chosen.size ? "none" : about.items ? "noMatch" : "emptyCollection");
-  $("empty").replaceChildren(text);
+  $("empty").hidden = shown.length > 0 || (asking() && answer.match === false && !state.chosen.size);
+  const empty = !asking() && !about.items;
+  $("empty").replaceChildren(element("p", "", say(state.chosen.size ? "none" : empty ? "empty_collection" : "nothing")));
   if (state.chosen.size) $("empty").append(button(say("clear"), clearFilters));
 }
 
 function notice(lines) {
   $("notice").hidden = lines.length === 0;
   $("notice").replaceChildren(...lines.map((line) => {
-    const text = document.createElement("p");
-    text.textContent = line;
+    const text = element("p", "", line);
     text.dir = "auto";
     return text;
   }));
 }
 
-/** Say what went wrong and how to go on, or, with null, that nothing did. */
+/** Say what went wrong and how to go on, or, with null, that nothing did. Nothing of before stays beside it. */
 function fail(error, again) {
-  $("failure").hidden = error === null;
+  $("failure").hidden = error === null || error.status === 401;
   if (error === null) return;
+  document.body.classList.remove("busy");
+  if (shown.length === 0) {
+    $("results").replaceChildren();
+    showHeading();
+  }
+  notice([]);
+  for (const id of ["more", "table", "empty"]) $(id).hidden = true;
+  $("count").textContent = "";
   if (error.status === 401) {
-    $("failure").hidden = true;
     askForKey();
     return;
   }
-  const text = document.createElement("p");
-  text.textContent = error.status ? error.message : say("unreachable");
+  if (!(error instanceof api.Refusal)) throw error;
+  const text = element("p", "", error.status ? tell(error.problem, error.message) : say("unreachable"));
   text.dir = "auto";
   $("failure").replaceChildren(text, button(say("retry"), again));
-  $("count").textContent = "";
 }
 
 function button(label, action) {
-  const made = document.createElement("button");
+  const made = element("button", "plain", label);
   made.type = "button";
-  made.className = "plain";
-  made.textContent = label;
   made.addEventListener("click", () => action());
   return made;
 }
@@ -160,9 +250,9 @@ function showCollections(all) {
 }
 
 /** The languages to choose from, the one that was detected among them. */
-function showLanguages(spoken) {
-  const detected = spoken && !spoken.given && spoken.code !== "und";
-  const first = detected ? say("detected", { language: languageName(spoken.code) }) : say("detect");
+function showLanguages(said) {
+  const detected = said && !said.given && said.code !== "und";
+  const first = detected ? say("detected", { language: languageName(said.code) }) : say("detect");
   const known = about.languages.map((code) => new Option(languageName(code), code));
   if (state.lang && !about.languages.includes(state.lang)) known.push(new Option(languageName(state.lang), state.lang));
   $("lang").replaceChildren(new Option(first, ""), ...known);
@@ -212,6 +302,7 @@ function listen() {
   query.addEventListener("input", (event) => {
     if (!composing && !event.isComposing) typed();
   });
+  query.addEventListener("blur", () => (typing = false));
   query.addEventListener("keydown", (event) => {
     if (event.key === "ArrowDown" && !event.isComposing) {
       event.preventDefault();
@@ -221,8 +312,9 @@ function listen() {
   $("search").addEventListener("submit", (event) => {
     event.preventDefault();
     if (composing) return;
-    take(query.value);
-    writeAddress(state, true);
+    state.text = query.value;
+    writeAddress(state, !typing);
+    typing = false;
     look();
   });
   $("filters").addEventListener("submit", (event) => event.preventDefault());
@@ -233,26 +325,21 @@ function listen() {
   });
   $("detach").addEventListener("click", () => {
     media = null;
-    changed({ like: "" }, true);
+    changed({ like: "" });
     showAttached();
     query.focus();
   });
-  $("lang").addEventListener("change", () => changed({ lang: $("lang").value }, true));
+  $("lang").addEventListener("change", () => changed({ lang: $("lang").value }));
+  $("page-language").addEventListener("change", () => speak($("page-language").value));
   $("collection").addEventListener("change", () => {
-    state = { ...emptyState(), text: state.text, collection: $("collection").value };
+    state = { ...emptyState(), text: state.text, collection: $("collection").value, ui: state.ui };
     writeAddress(state, true);
     begin();
   });
   $("toggle").addEventListener("click", () => openFilters($("filters").hidden));
-  $("more").addEventListener("click", () => {
-    wanted += STEP;
-    look();
-  });
-  $("close").addEventListener("click", () => $("detail").close());
-  $("detail").addEventListener("click", (event) => {
-    if (event.target === $("detail")) $("detail").close();
-  });
-  $("like").addEventListener("click", () => like($("detail").item));
+  $("more").addEventListener("click", more);
+  $("table").addEventListener("click", saveTable);
+  listenInDetail();
   $("key-form").addEventListener("submit", (event) => {
     event.preventDefault();
     api.setKey($("key").value.trim());
@@ -262,53 +349,59 @@ function listen() {
   moveByKeys($("results"), act, () => query.focus());
   document.addEventListener("keydown", onKey);
   document.addEventListener("paste", onPaste);
-  addEventListener("popstate", () => {
-    media = null;
-    const before = state.collection;
-    state = readAddress();
-    wanted = STEP;
-    if (state.collection !== before) begin();
-    else {
-      show();
-      look();
-    }
-  });
+  addEventListener("popstate", wentBack);
   listenForDrops();
 }
 
+/** Follow the address, which Back and Forward have changed: nothing is asked again where only a picture opens or closes. */
+function wentBack() {
+  const before = state;
+  state = readAddress();
+  typing = false;
+  const same = addressOf({ ...before, item: "" }) === addressOf({ ...state, item: "" }) && media === null;
+  if (!state.item) closeDetail();
+  if (same) {
+    if (state.item) openById(state.item);
+    return;
+  }
+  media = null;
+  if (state.collection !== before.collection) begin();
+  else {
+    show();
+    look();
+  }
+}
+
 function typed() {
-  take($("query").value);
-  writeAddress(state, false);
+  state.text = $("query").value;
+  writeAddress(state, !typing);
+  typing = true;
   clearTimeout(pause);
   pause = setTimeout(look, PAUSE);
 }
 
-function take(text) {
-  state.text = text;
-  wanted = STEP;
-}
-
-function changed(change, asNew) {
+function changed(change) {
   state = { ...state, ...change };
-  wanted = STEP;
-  writeAddress(state, asNew);
+  typing = false;
+  writeAddress(state, true);
   look();
 }
 
-function choose(field, choice) {
+/** Take a choice of a filter; a `fresh` one is a step of its own. */
+function choose(field, choice, fresh) {
   const chosen = new Map(state.chosen);
   if (choice) chosen.set(field, choice);
   else chosen.delete(field);
   state = { ...state, chosen };
-  wanted = STEP;
+  typing = false;
   showActive();
-  writeAddress(state, false);
+  writeAddress(state, fresh);
   clearTimeout(pause);
   pause = setTimeout(look, PAUSE);
 }
 
 function clearFilters() {
-  changed({ chosen: new Map() }, true);
+  changed({ chosen: new Map() });
   show();
 }
 
@@ -317,16 +410,118 @@ function openFilters(open) {
   $("toggle").setAttribute("aria-expanded", String(open));
 }
 
-function open(item) {
-  $("detail").item = item;
+/** Let the page speak another language from now on: it comes anew, with the same search. */
+function speak(language) {
+  const folder = new URL(".", document.baseURI.split(/[?#]/)[0]).pathname;
+  document.cookie = `${given.cookie}=${language}; path=${folder}; max-age=31536000; samesite=lax`;
+  state.ui = "";
+  location.assign(addressOf(state));
+}
+
+async function saveTable() {
+  const filter = filterText(state.chosen);
+  const count = Math.min(given.most_of_table, total ?? given.most_of_table);
+  try {
+    const table = asking()
+      ? await api.search({ ...question(filter), k: count }, media, undefined, true)
+      : await api.items(about.name, filter, Math.min(1000, count), "", undefined, true);
+    const save = element("a", "");
+    save.href = URL.createObjectURL(table);
+    save.download = `${(state.text.trim() || about.name).replace(/[^\p{L}\p{N}]+/gu, "-").slice(0, 60)}.csv`;
+    save.click();
+    setTimeout(() => URL.revokeObjectURL(save.href), 60000);
+  } catch (error) {
+    fail(error, saveTable);
+  }
+}
+
+// One picture in detail: a step that Back undoes, and an address of its own.
+
+function listenInDetail() {
+  const detail = $("detail");
+  $("close").addEventListener("click", () => detail.close());
+  detail.addEventListener("click", (event) => {
+    if (event.target === detail) detail.close();
+  });
+  detail.addEventListener("close", () => {
+    emptyDetail(detail);
+    if (state.item) {
+      state = { ...state, item: "" };
+      // Where opening it was a step of this page, closing it goes that step back.
+      if (history.state?.opened) history.back();
+      else writeAddress(state, false);
+    }
+    showTitle();
+  });
+  $("like").addEventListener("click", (event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    like(detail.item);
+  });
+  for (const [id, step] of [["previous", -1], ["next", 1]]) $(id).addEventListener("click", () => openBeside(step));
+  detail.addEventListener("keydown", (event) => {
+    if (event.target.matches("video") || event.ctrlKey || event.metaKey || event.altKey) return;
+    const forward = document.documentElement.dir === "rtl" ? -1 : 1;
+    const step = { ArrowRight: forward, ArrowLeft: -forward }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    openBeside(step);
+  });
+}
+
+function open(item, asNew) {
+  state = { ...state, item: item.item_id };
+  const address = addressOf(state);
+  if (asNew) history.pushState({ opened: true }, "", address);
+  else history.replaceState(history.state, "", address);
   showDetail($("detail"), item, about.name, captionLanguage);
+  $("like").href = act.addressOfLike(item);
+  showPlace();
+  showTitle();
+}
+
+/** Open an item by its id, which need not be among those on the page. */
+async function openById(id) {
+  try {
+    const item = shown.find((one) => one.item_id === id) ?? (await api.item(id, about.name));
+    if (state.item === id) open(item, false);
+  } catch (error) {
+    state = { ...state, item: "" };
+    writeAddress(state, false);
+    fail(error, look);
+  }
+}
+
+async function openBeside(step) {
+  const here = shown.findIndex((item) => item.item_id === $("detail").item?.item_id);
+  if (here < 0) return;
+  if (here + step >= shown.length && further !== null) await more();
+  const item = shown[here + step];
+  if (item && $("detail").open) open(item, false);
+}
+
+/** Say which of the pictures is open, and where others are beside it. */
+function showPlace() {
+  const here = shown.findIndex((item) => item.item_id === $("detail").item?.item_id);
+  $("place").textContent = here < 0 ? "" : say("place", { place: number(here + 1), count: number(further === null ? shown.length : total) });
+  $("previous").disabled = here <= 0;
+  $("next").disabled = here < 0 || (here === shown.length - 1 && further === null);
+}
+
+/** Close the picture without a step of its own. */
+function closeDetail() {
+  state = { ...state, item: "" };
+  if ($("detail").open) $("detail").close();
 }
 
 function like(item) {
-  $("detail").close();
   media = null;
+  liked = item;
+  const opened = $("detail").open;
+  state = { ...state, item: "" };
+  if (opened) $("detail").close();
   $("query").value = "";
-  changed({ like: item.item_id, text: "" }, true);
+  changed({ like: item.item_id, text: "" });
   showAttached();
   scrollTo({ top: 0 });
   $("query").focus();
@@ -335,18 +530,18 @@ function like(item) {
 function attach(file) {
   if (!file) return;
   if (!api.kindOf(file)) {
-    notice([say("notMedia")]);
+    notice([say("not_media")]);
     return;
   }
   media = file;
-  changed({ like: "" }, true);
+  changed({ like: "" });
   showAttached();
 }
 
 function askForKey() {
   const again = $("key").value !== "";
   api.forgetKey();
-  $("asking").querySelector("p").textContent = say(again ? "wrongKey" : "keyHint");
+  $("asking").querySelector("p").textContent = say(again ? "wrong_key" : "key_hint");
   $("key").value = "";
   if (!$("asking").open) $("asking").showModal();
 }

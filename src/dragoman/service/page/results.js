@@ -1,13 +1,22 @@
-// The grid of pictures, the keys that move in it, and one picture in detail.
+// The grid of pictures, and the keys that move in it.
 
-import { pictureAddress, picturePath } from "./api.js";
-import { languageName, locale, number, say } from "./strings.js";
+import { keyed, pictureAddress, picturePath } from "./api.js";
+import { given, locale, number, say } from "./strings.js";
 
-const THUMBNAIL = 384;
-const LARGE = 1024;
+/** Longer side that is asked for, as the tiles are shown on this screen. */
+const THUMBNAIL = devicePixelRatio > 1.25 ? 512 : 256;
+
+/** Pictures that are fetched with a key wait here until they are near the screen. */
+const waiting = new IntersectionObserver((seen) => {
+  for (const { target, isIntersecting } of seen) {
+    if (!isIntersecting) continue;
+    waiting.unobserve(target);
+    load(target);
+  }
+}, { rootMargin: "800px" });
 
 /** Whether an item is a part of a video, from and to a second of it; a whole one may have such metadata of its own. */
-function isMoment(item) {
+export function isMoment(item) {
   const { start, end } = item.metadata;
   return /#t=\d+\.\d\d,\d+\.\d\d$/.test(item.item_id) && typeof start === "number" && typeof end === "number";
 }
@@ -18,97 +27,130 @@ function clock(seconds) {
   return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${rest}` : `${minutes}:${rest}`;
 }
 
-/** The caption to show: in the language asked for, else in that of the page, else whatever there is. */
+/** The caption to show: in the language asked for, else in that of the page, else whatever there is; the house may want one
+ * that people wrote before any that a machine did. Without captions it is the name of the file, whose `lang` is "". */
 export function captionOf(item, lang) {
-  const languages = Object.keys(item.captions);
+  const machine = (tag) => item.caption_roles[tag] === "mt";
+  const every = Object.keys(item.captions).filter((tag) => item.captions[tag].trim() !== "");
+  const human = every.filter((tag) => !machine(tag));
+  const languages = given.captions === "human" && human.length ? human : every;
   const base = (tag) => tag.toLowerCase().split("-")[0];
+  const made = (tag) => ({ lang: tag, text: item.captions[tag], machine: machine(tag) });
   for (const wanted of [lang, locale, "en"]) {
     const found = wanted && (languages.find((tag) => tag === wanted) ?? languages.find((tag) => base(tag) === base(wanted)));
-    if (found) return { lang: found, text: item.captions[found] };
+    if (found) return made(found);
   }
-  return languages.length ? { lang: languages[0], text: item.captions[languages[0]] } : { lang: "", text: item.item_id };
+  return languages.length ? made(human.find((tag) => languages.includes(tag)) ?? languages[0]) : { lang: "", text: nameOf(item), machine: false };
 }
 
-export function scoreText(item) {
-  if (item.relevance !== null && item.relevance !== undefined) {
-    return number(item.relevance, { style: "percent", maximumFractionDigits: 0 });
-  }
-  return item.score === undefined ? "" : number(item.score, { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+/** The name of the file of an item, without its folders. */
+function nameOf(item) {
+  if (typeof item.metadata.file === "string" && item.metadata.file) return item.metadata.file;
+  return item.item_id.replace(/#t=[\d.,]+$/, "").split("/").pop() || item.item_id;
 }
 
-function scoreMeaning(item) {
+/** How likely it is that an item answers, for people; "" where that is not known. */
+function scoreText(item) {
+  const known = item.relevance !== null && item.relevance !== undefined;
+  return known ? number(item.relevance, { style: "percent", maximumFractionDigits: 0 }) : "";
+}
+
+/** What is known of how well an item answers, in words. */
+export function scoreMeaning(item) {
   const value = scoreText(item);
-  return value && say(item.relevance !== null ? "relevance" : "cosine", { value });
+  if (value) return say("relevance", { value });
+  if (item.score === undefined) return "";
+  return say("cosine", { value: number(item.score, { minimumFractionDigits: 2, maximumFractionDigits: 2 }) });
 }
 
-/** Let `list` show items; `act.open(item)` and `act.like(item)` are called on request. */
-export function showResults(list, items, collection, lang, act) {
-  list.replaceChildren(...items.map((item, place) => tile(item, place, collection, lang, act)));
+/** Let `list` show items, after those it shows already if `after`. `act` opens an item or looks for more like it, and
+ * gives the addresses of both. */
+export function showResults(list, items, collection, lang, act, after = false) {
+  const rows = items.map((item) => tile(item, collection, lang, act));
+  if (after) list.append(...rows);
+  else list.replaceChildren(...rows);
+  if (!after && rows.length) for (const link of rows[0].querySelectorAll("a")) link.tabIndex = 0;
+  return rows;
 }
 
-function tile(item, place, collection, lang, act) {
+function tile(item, collection, lang, act) {
   const caption = captionOf(item, lang);
   const row = document.createElement("li");
-  const open = document.createElement("button");
-  open.type = "button";
-  open.className = "hit";
-  open.tabIndex = place === 0 ? 0 : -1;
-  const frame = document.createElement("span");
-  frame.className = "frame";
-  const image = document.createElement("img");
+  const open = link("hit", act.addressOfItem(item), () => act.open(item));
+  const frame = element("span", "frame");
+  const image = element("img", "");
   image.alt = caption.text;
-  image.lang = caption.lang;
-  image.loading = "lazy";
+  if (caption.lang) image.lang = caption.lang;
+  image.width = image.height = THUMBNAIL;
   image.decoding = "async";
   frame.append(image);
-  if (isMoment(item)) {
-    const time = document.createElement("span");
-    time.className = "time";
-    time.textContent = `${clock(item.metadata.start)}\u2013${clock(item.metadata.end)}`;
-    frame.append(time);
-  }
-  const text = document.createElement("span");
+  if (isMoment(item)) frame.append(element("span", "time", `${clock(item.metadata.start)}\u2013${clock(item.metadata.end)}`));
   // Without a caption the name of the file stands there, on one line: cut short rather than broken.
-  text.className = caption.lang ? "caption" : "caption name";
+  const text = element("span", caption.lang ? "caption" : "caption name", caption.text);
   text.dir = "auto";
-  text.lang = caption.lang;
-  text.textContent = caption.text;
+  if (caption.lang) text.lang = caption.lang;
   text.setAttribute("aria-hidden", "true"); // the picture says it
   open.append(frame, text);
-  open.addEventListener("click", () => act.open(item));
-  const foot = document.createElement("div");
-  foot.className = "foot";
-  const score = document.createElement("span");
-  score.className = "score";
-  score.textContent = scoreText(item);
+  if (caption.machine) open.append(element("span", "machine", say("machine")));
+  const foot = element("div", "foot");
+  const score = element("span", "score", scoreText(item));
   score.title = scoreMeaning(item);
-  const like = document.createElement("button");
-  like.type = "button";
-  like.className = "like quiet text";
-  like.tabIndex = open.tabIndex;
+  const like = link("like quiet text", act.addressOfLike(item), () => act.like(item));
   like.textContent = say("like");
   like.setAttribute("aria-label", `${say("like")}: ${caption.text}`);
-  like.addEventListener("click", () => act.like(item));
   foot.append(score, like);
   row.append(open, foot);
   row.item = item;
-  showPicture(image, picturePath(item, collection, "thumbnail", THUMBNAIL));
+  showPicture(image, picturePath(item, collection, "thumbnail", THUMBNAIL), true);
   return row;
 }
 
-async function showPicture(image, path) {
+export function element(tag, className, text = "") {
+  const made = document.createElement(tag);
+  if (className) made.className = className;
+  made.textContent = text;
+  return made;
+}
+
+/** A link that does its work on this page, but opens a tab of its own where the person asks for that. */
+function link(className, address, action) {
+  const made = element("a", className);
+  made.href = address;
+  made.tabIndex = -1;
+  made.addEventListener("click", (event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+    event.preventDefault();
+    action();
+  });
+  return made;
+}
+
+/** Let an `img` show the picture of a path; `late` not before it is near the screen. */
+export function showPicture(image, path, late = false) {
   image.addEventListener("error", () => broken(image));
-  image.addEventListener("load", () => image.classList.add("there"));
+  image.addEventListener("load", () => {
+    image.classList.add("there");
+    if (image.src.startsWith("blob:")) URL.revokeObjectURL(image.src);
+  });
+  image.dataset.path = path;
+  if (late && keyed()) waiting.observe(image);
+  else {
+    if (late) image.loading = "lazy";
+    load(image);
+  }
+}
+
+async function load(image) {
   try {
-    image.src = await pictureAddress(path);
+    image.src = await pictureAddress(image.dataset.path);
   } catch {
     broken(image);
   }
 }
 
 function broken(image) {
-  image.parentElement.classList.add("broken");
-  image.parentElement.dataset.text = say("noPicture");
+  image.parentElement?.classList.add("broken");
+  if (image.parentElement) image.parentElement.dataset.text = say("no_picture");
 }
 
 /** Move with the arrows, Home and End; `m` asks for more like this. `leave` is called above the first row. */
@@ -132,84 +174,17 @@ export function moveByKeys(list, act, leave) {
     if (next === undefined) return;
     event.preventDefault();
     if (next < 0 && event.key === "ArrowUp") leave();
-    else focusRow(rows, Math.max(0, Math.min(rows.length - 1, next)));
+    else focusRow(rows[Math.max(0, Math.min(rows.length - 1, next))]);
   });
 }
 
-function focusRow(rows, place) {
-  rows.forEach((row, at) => {
-    for (const button of row.querySelectorAll("button")) button.tabIndex = at === place ? 0 : -1;
-  });
-  rows[place].querySelector(".hit").focus();
+/** Let a tile have the focus, and be the one that Tab comes to. */
+export function focusRow(row) {
+  for (const one of row.parentElement.querySelectorAll('a[tabindex="0"]')) one.tabIndex = -1;
+  for (const one of row.querySelectorAll("a")) one.tabIndex = 0;
+  row.querySelector(".hit").focus();
 }
 
 export function focusFirst(list) {
   list.querySelector(".hit")?.focus();
-}
-
-/** Show one item in the dialog. */
-export async function showDetail(dialog, item, collection, lang) {
-  const caption = captionOf(item, lang);
-  const title = dialog.querySelector("h2");
-  title.textContent = caption.text;
-  title.lang = caption.lang;
-  dialog.querySelector(".score").textContent = scoreMeaning(item);
-  // The first in the language of the title is the title itself.
-  fill(dialog.querySelector(".captions"), Object.entries(item.captions).flatMap(([tag, text]) => [
-    ...(tag === caption.lang ? [] : [text]), ...(item.more_captions[tag] ?? []),
-  ].map((one) => [languageName(tag), one, tag])));
-  fill(dialog.querySelector(".metadata"), [...Object.entries(item.metadata).map(([name, value]) => [
-    name.replaceAll("_", " "), [value].flat().map(shown).join(", "), "",
-  ]), ["id", item.item_id, ""]]);
-  dialog.querySelector(".picture").classList.remove("broken");
-  if (!dialog.open) dialog.showModal();
-  if (item.kind === "video") play(dialog.querySelector(".picture"), item, collection, caption);
-  else {
-    const image = document.createElement("img");
-    image.alt = caption.text;
-    dialog.querySelector(".picture").replaceChildren(image);
-    showPicture(image, picturePath(item, collection, "thumbnail", LARGE));
-  }
-  const original = dialog.querySelector("#original");
-  original.hidden = true;
-  try {
-    original.href = await pictureAddress(picturePath(item, collection, "media"));
-    original.hidden = false;
-  } catch {
-    // An item without a file has no original to open.
-  }
-}
-
-/** Play a video from its moment on; a browser that does not know its format shows the picture of it. */
-async function play(place, item, collection, caption) {
-  const video = document.createElement("video");
-  video.controls = true;
-  video.preload = "metadata";
-  video.setAttribute("aria-label", caption.text);
-  video.poster = await pictureAddress(picturePath(item, collection, "thumbnail", LARGE)).catch(() => "");
-  place.replaceChildren(video);
-  try {
-    const part = isMoment(item) ? `#t=${item.metadata.start},${item.metadata.end}` : "";
-    video.src = (await pictureAddress(picturePath(item, collection, "media"))) + part;
-  } catch {
-    // An item without a file is shown by its picture alone.
-  }
-}
-
-function shown(value) {
-  return typeof value === "boolean" ? say(value ? "yes" : "no") : String(value);
-}
-
-function fill(list, rows) {
-  list.replaceChildren(...rows.flatMap(([name, text, lang]) => {
-    const term = document.createElement("dt");
-    term.textContent = name;
-    term.dir = "auto";
-    const detail = document.createElement("dd");
-    detail.textContent = text;
-    detail.dir = "auto";
-    if (lang) detail.lang = lang;
-    return [term, detail];
-  }));
-  list.hidden = rows.length === 0;
 }

@@ -1,17 +1,17 @@
 // What is looked for, and its place in the address bar: a search can be shared, reloaded and gone back to.
 
-/** `chosen` maps a field to `{values: [...]}` or `{least, most}`; `like` is the id of an item. */
+/** `chosen` maps a field to `{values: [...]}` or `{least, most}`; `like` and `item` are ids; `ui` is a language of the page
+ * that the address asked for. */
 export function emptyState() {
-  return { text: "", lang: "", like: "", collection: "", chosen: new Map() };
+  return { text: "", lang: "", like: "", collection: "", item: "", ui: "", chosen: new Map() };
 }
+
+const NAMES = { q: "text", lang: "lang", like: "like", c: "collection", item: "item", ui: "ui" };
 
 export function readAddress() {
   const state = emptyState();
   const given = new URLSearchParams(location.search);
-  state.text = given.get("q") ?? "";
-  state.lang = given.get("lang") ?? "";
-  state.like = given.get("like") ?? "";
-  state.collection = given.get("c") ?? "";
+  for (const [name, field] of Object.entries(NAMES)) state[field] = given.get(name) ?? "";
   for (const [name, written] of given) {
     if (!name.startsWith("f.")) continue;
     const choice = readChoice(written);
@@ -20,17 +20,20 @@ export function readAddress() {
   return state;
 }
 
-export function writeAddress(state, asNew) {
+/** The address of a state, for a link or the address bar. */
+export function addressOf(state) {
   const written = new URLSearchParams();
-  if (state.text) written.set("q", state.text);
-  if (state.lang) written.set("lang", state.lang);
-  if (state.like) written.set("like", state.like);
-  if (state.collection) written.set("c", state.collection);
+  for (const [name, field] of Object.entries(NAMES)) if (state[field]) written.set(name, state[field]);
   for (const [name, choice] of state.chosen) written.set(`f.${name}`, JSON.stringify(choice));
-  const address = `${location.pathname}${written.size ? `?${written}` : ""}`;
+  return `${location.pathname}${written.size ? `?${written}` : ""}`;
+}
+
+/** Put a state into the address bar, `asNew` as a step that Back undoes. */
+export function writeAddress(state, asNew) {
+  const address = addressOf(state);
   if (address === `${location.pathname}${location.search}`) return;
-  if (asNew) history.pushState(null, "", address);
-  else history.replaceState(null, "", address);
+  if (asNew) history.pushState({ ours: true }, "", address);
+  else history.replaceState(history.state, "", address);
 }
 
 function readChoice(written) {
