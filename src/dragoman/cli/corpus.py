@@ -104,6 +104,7 @@ def command() -> None:
     dragoman corpus jsonl captions.jsonl --features vectors.npy --feature-ids ids.txt --out corpus/
     dragoman corpus table table.csv --column text=caption --column item_id=image --lang en --out corpus/
     dragoman corpus folder photos/ --lang en --out corpus/
+    dragoman corpus iiif manifest.json --media-root scans/ --lang en --out corpus/
     dragoman corpus multi30k-task1 multi30k/ --languages en,de,cs --out corpus/
     dragoman corpus show corpus/
     """
@@ -173,6 +174,35 @@ def folder(images: Path, out: Path, exclude: tuple[str, ...], **given: Any) -> N
     from dragoman.corpus.build import REJECTED
 
     report = build_folder(images, out, _build_options(given), exclude=exclude)
+    _tell(report, given | {"reject_file": given["reject_file"] or report.corpus.folder / REJECTED})
+
+
+@command.command()
+@click.argument("manifests", type=FILE)
+@click.option("--media-root", type=FILE, help="Folder of the images.  [default: that of the manifests]")
+@click.option("--download", is_flag=True, help="Fetch what is missing into --media-root, over the network.")
+@click.option(
+    "--pause",
+    type=click.FloatRange(0, 3600),
+    default=1.0,
+    show_default=True,
+    help="Seconds between two requests of --download.",
+)
+@_options(_SHARED)
+def iiif(manifests: Path, out: Path, download: bool, pause: float, **given: Any) -> None:
+    """From a manifest or collection of IIIF (Presentation API 2 and 3), or a folder of them.
+
+    Each canvas is an item, its summary and label are captions in their languages. Images are found below
+    --media-root by their names; nothing is fetched without --download.
+
+    \b
+    dragoman corpus iiif manifest.json --media-root scans/ --lang en --out corpus/
+    dragoman corpus iiif collection.json --media-root scans/ --download --lang en --out corpus/
+    """
+    from dragoman.corpus import build_iiif
+    from dragoman.corpus.build import REJECTED
+
+    report = build_iiif(manifests, out, _build_options(given), download=download, pause=pause)
     _tell(report, given | {"reject_file": given["reject_file"] or report.corpus.folder / REJECTED})
 
 

@@ -19,6 +19,8 @@ from dragoman.corpus.corpus import CORPUS, Corpus
 from dragoman.corpus.draft import Draft
 from dragoman.corpus.options import BuildOptions
 from dragoman.corpus.readers.contract import ITEM_KEYS, Row, Source
+from dragoman.corpus.readers.formats.downloads import Fetcher
+from dragoman.corpus.readers.formats.iiif import read_iiif
 from dragoman.corpus.readers.formats.plain import read_folder, read_jsonl, read_table
 from dragoman.corpus.update import Update, keep_rest, update_of, writers_kept_out
 from dragoman.errors import DamagedError, UserError
@@ -101,6 +103,32 @@ def build_folder(
     chosen = {"exclude": list(exclude)} if exclude else {}
     source = read_folder(Path(images), exclude, lang=options.lang)
     return build(source, out, options, reader="folder", **chosen)
+
+
+def build_iiif(
+    manifests: str | Path,
+    out: str | Path,
+    options: BuildOptions = DEFAULTS,
+    *,
+    download: bool = False,
+    pause: float = 1.0,
+) -> BuildReport:
+    """Build a corpus from a manifest or collection of IIIF, or a folder of them; each canvas is an item.
+
+    Images are found below `media_root` by their names. With `download`, those that are missing, and manifests
+    that a collection names, are fetched into it, with `pause` seconds between two requests. Splits and faults
+    are as of `build_folder`.
+    """
+    if options.split is None and options.split_fractions is None:
+        options = replace(options, split_fractions=FOLDER_SHARES)
+    fetcher = None
+    if download:
+        if options.media_root is None:
+            raise UserError("Pictures that are fetched need a place: --media-root FOLDER.")
+        options.media_root.mkdir(parents=True, exist_ok=True)
+        fetcher = Fetcher(options.media_root, pause=pause)
+    source = read_iiif(Path(manifests), media_root=options.media_root, lang=options.lang, fetcher=fetcher)
+    return build(source, out, options, reader="iiif")
 
 
 def build_records(
