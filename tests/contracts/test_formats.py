@@ -10,7 +10,7 @@ import pytest
 from dragoman.corpus import BuildOptions
 from dragoman.corpus.build import build
 from dragoman.corpus.readers.contract import Source
-from dragoman.corpus.readers.formats.plain import read_csv, read_folder, read_jsonl
+from dragoman.corpus.readers.formats.plain import read_folder, read_jsonl, read_table
 
 
 def jsonl_example(place: Path) -> Source:
@@ -19,9 +19,9 @@ def jsonl_example(place: Path) -> Source:
     return read_jsonl(place / "c.jsonl")
 
 
-def csv_example(place: Path) -> Source:
+def table_example(place: Path) -> Source:
     (place / "c.csv").write_text("item_id,text\na.jpg,a dog\nb.png,a boat\n")
-    return read_csv(place / "c.csv", columns={})
+    return read_table(place / "c.csv", columns={})
 
 
 def folder_example(place: Path) -> Source:
@@ -31,9 +31,9 @@ def folder_example(place: Path) -> Source:
 
 
 EXAMPLES: dict[str, Callable[[Path], Source]] = {
-    "csv": csv_example,
     "folder": folder_example,
     "jsonl": jsonl_example,
+    "table": table_example,
 }
 
 
