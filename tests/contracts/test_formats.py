@@ -27,7 +27,7 @@ def table_example(place: Path) -> Source:
 def folder_example(place: Path) -> Source:
     for name, text in {"a.jpg": "", "a.txt": "a dog", "b.png": "", "b.txt": "a boat"}.items():
         (place / name).write_text(text)
-    return read_folder(place)
+    return read_folder(place, lang="en")
 
 
 EXAMPLES: dict[str, Callable[[Path], Source]] = {
