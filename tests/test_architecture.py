@@ -56,6 +56,7 @@ NEIGHBOURS = {
     ("languages", "errors"),
     ("textfiles", "errors"),
     ("sheets", "errors"),
+    ("sheets", "folders"),
     ("sheets", "textfiles"),
     ("endpoints", "errors"),
     ("metadata", "records"),

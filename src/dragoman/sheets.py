@@ -8,12 +8,14 @@ process where there is no room for it. Of OpenDocument, odfpy reads whole docume
 
 from __future__ import annotations
 
+import csv
 import datetime
+import io
 import logging
 import warnings
 import zipfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from xml.parsers import expat
 
 from dragoman import errors
 from dragoman.errors import UserError
+from dragoman.folders import atomic_path
 from dragoman.textfiles import TableRow, table
 
 log = logging.getLogger(__name__)
@@ -38,6 +41,9 @@ _MOST_REPEATS = 10_000
 _BLOCK = 1 << 16
 _FAILED = frozenset({"#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#N/A", "#GETTING_DATA"})
 """Results of formulas that have none."""
+
+_FORMULA = tuple("=+-@\t\r")
+"""Beginnings of formulas."""
 
 _OFFICE = "urn:oasis:names:tc:opendocument:xmlns:office:1.0 "
 _TABLE = "urn:oasis:names:tc:opendocument:xmlns:table:1.0 "
@@ -68,6 +74,57 @@ def records(
     if repeated := sorted(name for name, count in Counter(filter(None, header)).items() if count > 1):
         raise UserError(f"{path}, row {number}: two columns are called {repeated[0]!r}. Rename one.")
     return header, _records(rows, len(header))
+
+
+def write_records(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a table, atomically: .xlsx, or .csv with the mark by which spreadsheets know UTF-8.
+
+    Raises UserError for another suffix, and for .xlsx where openpyxl is missing.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in (".xlsx", ".csv"):
+        raise UserError(f"{path}: a sheet is written as .xlsx or .csv. Give it such a name.")
+    if suffix == ".csv":
+        content = io.StringIO()
+        writer = csv.writer(content)
+        writer.writerow(header)
+        writer.writerows([guarded(cell) for cell in row] for row in rows)
+        with atomic_path(path) as temporary:
+            temporary.write_text(content.getvalue(), encoding="utf-8-sig", newline="")
+        return
+    try:
+        from openpyxl import Workbook
+        from openpyxl.cell import WriteOnlyCell
+        from openpyxl.utils.exceptions import IllegalCharacterError
+    except ImportError:
+        raise UserError(f"{path}: openpyxl is missing: pip install 'dragoman[sheets]', or .csv") from None
+    book = Workbook(write_only=True)
+    sheet = book.create_sheet()
+    for row in (header, *rows):
+        cells = []
+        for value in row:
+            try:
+                cell = WriteOnlyCell(sheet, value)
+            except IllegalCharacterError:
+                cell = WriteOnlyCell(sheet, "".join(one for one in str(value) if one.isprintable()))
+            if isinstance(value, str):
+                # A text that begins with = is no formula.
+                cell.data_type = "s"
+            cells.append(cell)
+        sheet.append(cells)
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        book.save(file)
+
+
+def guarded(cell: object) -> object:
+    """Return the cell of a table so that spreadsheets take no text for a formula."""
+    # They run what begins like one (OWASP, CSV injection), and captions may come from anyone.
+    return f"'{cell}" if isinstance(cell, str) and cell[:1] in _FORMULA else cell
+
+
+def unguarded(cell: str) -> str:
+    """Return the text that `guarded` was given."""
+    return cell[1:] if cell[:1] == "'" and cell[1:2] in _FORMULA else cell
 
 
 def _records(rows: Iterator[tuple[int, list[str]]], width: int) -> Iterator[TableRow]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from training_world import DE, EN, PT, edit_captions, tiny, write_captions, write_world
@@ -167,6 +168,27 @@ def test_both_takes_a_language_that_people_alone_wrote_and_captions_that_a_machi
     message = failure(world, "translate_train", target_captions="both", incomplete="keep")
     assert "human pt captions" in message
     assert "Human target captions have no back-translations" in failure(world, target_captions="both")
+
+
+def test_a_translation_that_a_person_corrected_is_not_learned_from(tmp_path: Path) -> None:
+    world = write_world(tmp_path / "corpus")
+    before = samples_of(world, "translate_train", target_captions="both").targets[0].choices
+    item_id, wrong = samples_of(world, "translate_train").item_id[0], before[0][-1].text
+    assert not before[0][-1].human
+
+    table = pq.read_table(world / "captions.parquet")
+    corrects = [
+        wrong if row["item_id"] == item_id and row["lang"] == "pt" and row["role"] == "human" else None
+        for row in table.to_pylist()
+    ]
+    assert any(corrects)
+    pq.write_table(
+        table.append_column("corrects", pa.array(corrects, pa.string())), world / "captions.parquet"
+    )
+    without_checksums(world)
+    after = samples_of(world, "translate_train", target_captions="both").targets[0].choices
+    assert after[0] == before[0][:-1]
+    assert after[2:] == before[2:]
 
 
 def test_a_step_lists_texts_by_item_pair_language_and_role(world: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import signal
 import subprocess
@@ -12,14 +13,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 
-from dragoman.corpus.corpus import CAPTIONS, CORPUS, ITEMS, Corpus
+from dragoman.cli import dragoman
+from dragoman.corpus.corpus import CAPTIONS, CORPUS, CORRECTS, ITEMS, Corpus
 from dragoman.errors import UserError
 from dragoman.trust import score as trust
 from dragoman.trust import signals
 from dragoman.trust.aids import Aids
 from dragoman.trust.calibration import FAILED, GOOD, trust_of
 from dragoman.trust.evidence import Translation, independent
+from dragoman.trust.report import review_rows
 from dragoman.trust.score import TRUST, score_trust
 
 THINGS = ["dog", "cat", "bird", "horse", "boy", "girl"]
@@ -288,3 +292,42 @@ def test_a_corpus_without_translations_names_the_next_step(tmp_path: Path) -> No
     corpus.replace_captions(corpus.captions.filter(pa.compute.equal(corpus.captions["role"], "human")))
     with pytest.raises(UserError, match=r"no machine translation to score\. Make some: dragoman translate"):
         score_trust(corpus.folder)
+
+
+def test_a_sheet_for_review_lists_the_worst_that_nobody_corrected(tmp_path: Path) -> None:
+    folder = write_corpus(
+        tmp_path / "c",
+        [
+            machine("bad", "A dog runs fast .", "one", "es"),
+            machine("worse", "???", "two"),
+            machine("copied", "A dog runs fast .", "three"),
+        ],
+    )
+    sheet = tmp_path / "worst.csv"
+    command = ["trust", str(folder), "--review", str(sheet), "--count", "2"]
+    assert CliRunner().invoke(dragoman, command).exit_code == 0
+    header, *rows = csv.reader(sheet.read_text(encoding="utf-8-sig").splitlines())
+    assert header == ["item_id", "path", "lang", "source", "translation", "trust", "reason", "correction"]
+    found = [(row[0], *row[2:5], row[6], row[7]) for row in rows]
+    assert found[0] == ("i0", "es", "A dog runs fast .", "A dog runs fast .", "copied", "")
+    assert sorted(found[1:]) == [
+        ("i0", "pt", "A dog runs fast .", "???", "empty", ""),
+        ("i0", "pt", "A dog runs fast .", "A dog runs fast .", "copied", ""),
+    ]
+    assert all(0 <= float(row[5]) <= FAILED for row in rows)
+    again = CliRunner().invoke(dragoman, command)
+    assert "worst.csv is there, and may hold corrections" in str(again.exception)
+
+    # What is corrected is listed no more.
+    table = pq.read_table(folder / "captions.parquet").append_column(
+        CORRECTS, pa.nulls(6 * 3 + 3, pa.string())
+    )
+    made = {"caption_id": "new", "item_id": "i0", "lang": "pt", "role": "human", "text": "Um cão corre"}
+    rows_of = pa.Table.from_pylist([{**made, "corrects": "???"}], table.schema)
+    pq.write_table(pa.concat_tables([table, rows_of]), folder / "captions.parquet")
+    CORPUS.write(folder, inputs={})
+    corpus = Corpus.open(folder)
+    texts = [row[4] for row in review_rows(score_trust(folder), corpus, 1, ["pt"])]
+    assert texts == ["A dog runs fast ."]
+    with pytest.raises(UserError, match="no machine captions in fr to review"):
+        review_rows(score_trust(folder), corpus, 1, ["fr"])

@@ -160,8 +160,16 @@ def table(table: Path, column: tuple[str, ...], delimiter: str | None, out: Path
 @click.option(
     "--exclude", multiple=True, metavar="PATTERN", help="Leave out what matches, as *.gif; repeatable."
 )
+@click.option(
+    "--corrections",
+    type=FILE,
+    multiple=True,
+    help="Sheet or .jsonl of translations that people corrected; repeatable.",
+)
 @_options(_SHARED)
-def folder(images: Path, out: Path, exclude: tuple[str, ...], **given: Any) -> None:
+def folder(
+    images: Path, out: Path, exclude: tuple[str, ...], corrections: tuple[Path, ...], **given: Any
+) -> None:
     """From a folder of images and videos with captions in text files beside them.
 
     photo.txt holds the captions of photo.jpg, one a line; photo.pt.txt those in Portuguese. Without --split
@@ -172,8 +180,11 @@ def folder(images: Path, out: Path, exclude: tuple[str, ...], **given: Any) -> N
     """
     from dragoman.corpus import build_folder
     from dragoman.corpus.build import REJECTED
+    from dragoman.corpus.corrections import require_files
 
-    report = build_folder(images, out, _build_options(given), exclude=exclude)
+    require_files(corrections)
+    options = _build_options(given)
+    report = build_folder(images, out, options, exclude=exclude, corrections=corrections)
     _tell(report, given | {"reject_file": given["reject_file"] or report.corpus.folder / REJECTED})
 
 

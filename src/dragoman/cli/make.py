@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     engines=spelled("--engine", multiple=True, metavar="LANG=ENGINE"),
     settings=assignments("steps=500"),
     exclude=spelled("--exclude", multiple=True, metavar="PATTERN"),
+    corrections=spelled("--corrections", multiple=True, metavar="FILE"),
 )
 @click.option("--yes", is_flag=True, help="Begin without asking.")
 @click.option("--dry-run", is_flag=True, help="Tell the plan, and stop.")

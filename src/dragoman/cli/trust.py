@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dragoman.cli.verb import LISTED
 from dragoman.errors import UserError
 
 if TYPE_CHECKING:
@@ -39,6 +40,20 @@ if TYPE_CHECKING:
     "the same.",
 )
 @click.option("--worst", type=click.IntRange(min=0), default=0, help="Print the N worst lines per language.")
+@click.option(
+    "--review",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the worst as a sheet to correct: .xlsx or .csv.",
+)
+@click.option(
+    "--count",
+    type=click.IntRange(min=1),
+    default=100,
+    show_default=True,
+    help="Captions of each language in it.",
+)
+@click.option("--languages", type=LISTED, default=(), help="Languages in it.  [default: all]")
 def command(
     corpus: Path,
     langid: bool,
@@ -47,6 +62,9 @@ def command(
     model: str | None,
     sentences: str | None,
     worst: int,
+    review: Path | None,
+    count: int,
+    languages: tuple[str, ...],
 ) -> None:
     """Score every machine caption in 0..1 and report the worst.
 
@@ -58,12 +76,15 @@ def command(
     dragoman trust corpus/ --words pt=/usr/share/dict/brazilian --bridge es,pt=apertium:es-pt
     dragoman trust corpus/ --model run/
     dragoman trust corpus/ --sentences use
+    dragoman trust corpus/ --review worst.xlsx --languages pt
     """
     from dragoman.pages.trust import write_trust_page
     from dragoman.settings import pairs
     from dragoman.trust.report import summary_lines, worst_lines
     from dragoman.trust.score import score_trust
 
+    if review is not None and review.exists():
+        raise UserError(f"{review} is there, and may hold corrections. Give another name, or move it.")
     kept = None
     if sentences is not None:
         from dragoman.corpus.corpus import Corpus
@@ -89,6 +110,16 @@ def command(
     for line in worst_lines(table, worst):
         click.echo(line)
     click.echo(report)
+    if review is not None:
+        from dragoman.corpus.corpus import Corpus
+        from dragoman.corpus.corrections import COLUMNS
+        from dragoman.sheets import write_records
+        from dragoman.trust.report import review_rows
+
+        rows = review_rows(table, Corpus.open(corpus), count, languages)
+        write_records(review, COLUMNS, rows)
+        click.echo(f"{review}: {len(rows):,} captions. Fill in the column correction, and give it back:")
+        click.echo(f"  dragoman make … --corrections {review}, or dragoman corpus folder … likewise")
 
 
 def _bridge(option: str) -> Bridge:

@@ -89,19 +89,25 @@ build_csv = build_table
 
 
 def build_folder(
-    images: str | Path, out: str | Path, options: BuildOptions = DEFAULTS, *, exclude: Sequence[str] = ()
+    images: str | Path,
+    out: str | Path,
+    options: BuildOptions = DEFAULTS,
+    *,
+    exclude: Sequence[str] = (),
+    corrections: Sequence[Path] = (),
 ) -> BuildReport:
     """Build a corpus from a folder of images and videos with captions in text files beside them.
 
     Without `split` or `split_fractions`, items are drawn 80 : 10 : 10: training needs val, and test tells
-    how good the result is. What matches a pattern of `exclude` is left out. What cannot be taken ends
+    how good the result is. What matches a pattern of `exclude` is left out. Files of `corrections` are to be
+    given every time (`corpus.corrections`); one that is not there holds none. What cannot be taken ends
     nothing: without a reject file it is listed in `rejected.jsonl` of the corpus.
     """
     if options.split is None and options.split_fractions is None:
         options = replace(options, split_fractions=FOLDER_SHARES)
     # Named only where given: a corpus that was built before there were patterns is still the same.
     chosen = {"exclude": list(exclude)} if exclude else {}
-    source = read_folder(Path(images), exclude, lang=options.lang)
+    source = read_folder(Path(images), exclude, lang=options.lang, corrections=corrections)
     return build(source, out, options, reader="folder", **chosen)
 
 

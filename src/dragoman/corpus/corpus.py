@@ -53,7 +53,10 @@ CAPTIONS = pa.schema(
     ]
 )
 FOUND_IN = pa.field("found_in", pa.string())
-"""Column beside them in a corpus of a folder of media: where a caption stood, as `media.folder.ORIGINS`."""
+"""Column beside them in a corpus of a folder of media: where a caption stood, as `media.folder.ORIGINS`,
+or that it is a correction."""
+CORRECTS = pa.field("corrects", pa.string())
+"""Column beside them in a corpus with corrections: the machine's text that a caption replaces."""
 
 
 class Corpus:
@@ -78,7 +81,7 @@ class Corpus:
 
     @cached_property
     def captions(self) -> pa.Table:
-        """The columns of `CAPTIONS`, of a folder of media also `FOUND_IN`; one row a caption."""
+        """The columns of `CAPTIONS`, perhaps `FOUND_IN` and `CORRECTS`; one row a caption."""
         return _canonical(self._table("captions.parquet"))
 
     def require_current(self) -> None:

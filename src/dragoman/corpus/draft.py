@@ -21,7 +21,7 @@ from dragoman.corpus.checks import (
     required,
     source_faults,
 )
-from dragoman.corpus.corpus import CAPTIONS, FOUND_IN, ITEMS
+from dragoman.corpus.corpus import CAPTIONS, CORRECTS, FOUND_IN, ITEMS
 from dragoman.corpus.options import BuildOptions
 from dragoman.corpus.readers.contract import ITEM_KEYS, Row
 from dragoman.records import KINDS, SPLITS
@@ -29,8 +29,10 @@ from dragoman.records import KINDS, SPLITS
 CHUNK = 65_536
 """Captions that are held as Python objects at a time."""
 
-_PLACE = [pa.field("file", pa.string()), pa.field("line", pa.int64()), pa.field("raw", pa.string()), FOUND_IN]
-_PLACED = pa.schema([*CAPTIONS, *_PLACE])
+_PLACE = [pa.field("file", pa.string()), pa.field("line", pa.int64()), pa.field("raw", pa.string())]
+_TOLD = (FOUND_IN, CORRECTS)
+"""Columns that only some corpora have."""
+_PLACED = pa.schema([*CAPTIONS, *_PLACE, *_TOLD])
 _SORTS = {str: "text", int: "a number", float: "a number", bool: "true or false"}
 _LIST = "a list"
 
@@ -101,8 +103,8 @@ class Draft:
         # An item that only captions named goes with them, where all of them were refused.
         items = {name: claims for name, claims in self._items.items() if used is None or name in used}
         # Where nobody says where captions stood, there is no column of nulls.
-        told = captions["found_in"].null_count < len(captions)
-        kept = pa.schema([*CAPTIONS, FOUND_IN]) if told else CAPTIONS
+        told = [one for one in _TOLD if captions[one.name].null_count < len(captions)]
+        kept = pa.schema([*CAPTIONS, *told])
         return _item_table(items), captions.select(kept.names).cast(kept)
 
     def _add_item(self, row: Row) -> None:
@@ -143,7 +145,7 @@ class Draft:
         if isinstance(raw, bytes):
             raw = raw.decode("utf-8", "backslashreplace")
         file = row.file.encode("utf-8", "backslashreplace").decode()
-        self._rows.append((caption_id, *values[1:], file, row.line, raw, row.found_in))
+        self._rows.append((caption_id, *values[1:], file, row.line, raw, row.found_in, row.corrects))
         if len(self._rows) == CHUNK:
             self._flush()
 

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from dragoman.errors import MissingExtraError, UserError
 from dragoman.folders import MANIFEST, read_sealed, remove_torn, sole_writer, write_text
+from dragoman.index.corrections import CorrectedItems, corrections_of, strangers_of
 from dragoman.index.entries import PAGE, State, walk
 from dragoman.index.folder import (
     IndexInfo,
@@ -123,6 +124,8 @@ def index_media(
         media_root=options.media_root,
     )
     with sole_writer(folder):
+        if corrections := corrections_of(folder):
+            items = CorrectedItems(items, corrections)
         before = read_info(folder) if (folder / MANIFEST).is_file() else None
         _require_same_media(before, items.root, folder)
         if before is not None and has_changes(folder):
@@ -152,6 +155,7 @@ def index_media(
             # Approximate search is tuned to what is there, and must be anew where most of it is new.
             if before is None or swapped or 2 * update.done.added > store.count():
                 store.build()
+            strangers = strangers_of(corrections, items, store) if corrections else None
             info = dataclasses.replace(info, count=store.count(), described=dict(store.describe()))
         lists = [folder / REJECTED, *([Path(options.reject_file)] if options.reject_file else [])]
         _write_rejected(lists, update.rejected)
@@ -166,7 +170,7 @@ def index_media(
         done=update.done,
         swapped=swapped,
         rejected=tuple(update.rejected),
-        left_out=tuple(items.left_out),
+        left_out=(*items.left_out, *([strangers] if strangers else [])),
     )
 
 

@@ -5,6 +5,7 @@ collection/
   corpus/           captions, translations, vectors
   runs/NAME/        the model, named by what it was learned from
   cache/            translations
+  corrections.jsonl those of sheets that were taken in; the index has its own, of the page
   index/            what `dragoman serve` and `dragoman search` open
 """
 
@@ -21,6 +22,12 @@ from typing import Any
 import numpy as np
 
 from dragoman.corpus import BuildOptions, Corpus, build_folder
+from dragoman.corpus.corrections import (
+    CORRECTIONS,
+    Fault,
+    keep_corrections,
+    read_corrections,
+)
 from dragoman.errors import UserError
 from dragoman.features.extract import ExtractOptions, extract_features
 from dragoman.features.texts import TextOptions, extract_texts
@@ -125,11 +132,14 @@ class _Maker:
 
     def make(self) -> Made:
         with self.whole.stage("read the captions"):
+            self._take_in()
             build_folder(
                 self.found.photos,
                 self.corpus,
                 BuildOptions(lang=self.found.lang, split_fractions=SHARES),
                 exclude=self.options.exclude,
+                # What was written on the page counts more: a sheet that is given again does not undo it.
+                corrections=[self.folder / CORRECTIONS, self.folder / "index" / CORRECTIONS],
             )
         if self.plan.recipe is not None:
             self._translate()
@@ -154,6 +164,15 @@ class _Maker:
         )
         self._tidy(made)
         return made
+
+    def _take_in(self) -> None:
+        """Keep the corrections of sheets, so that they need not be given again."""
+        faults: list[Fault] = []
+        files = [Path(one) for one in self.options.corrections]
+        if found := read_corrections(files, faults, media=self.found.photos).each():
+            keep_corrections(self.folder / CORRECTIONS, found)
+        for fault in faults:
+            log.warning("no correction: %s", fault)
 
     def _translate(self) -> None:
         source, settings = self.found.source, TranslateSettings(cache=self.folder / "cache")

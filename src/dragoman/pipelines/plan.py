@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
+from dragoman.corpus.corrections import read_corrections, require_files
 from dragoman.errors import UserError
 from dragoman.languages import canonical_tag, comparable, language
 from dragoman.models.hub import WANTED
@@ -55,6 +56,8 @@ class MakeOptions:
     """Translation engine of a language, as in pt=apertium:eng-spa|es-pt. May be repeated."""
     exclude: tuple[str, ...] = ()
     """Leave out files and folders that match these patterns."""
+    corrections: tuple[str, ...] = ()
+    """Take in translations that people corrected: a sheet, or JSON Lines. May be repeated."""
     device: str = "auto"
     """cpu, cuda, or auto."""
 
@@ -230,9 +233,12 @@ def _without(lang: str) -> str:
 def make_plan(photos: str | Path, options: MakeOptions) -> Plan:
     """Look at a folder and at this computer, and plan the work.
 
-    Raises UserError for a folder without media, an engine that cannot work, and where nothing can be made:
-    few or no captions, and a tower that has no text side.
+    Raises UserError for a folder without media, corrections that cannot be read, an engine that cannot work,
+    and where nothing can be made: few or no captions, and a tower that has no text side.
     """
+    corrections = [Path(one) for one in options.corrections]
+    require_files(corrections)
+    read_corrections(corrections, [])
     folder = Path(photos)
     found = look(folder, lang=options.lang, exclude=options.exclude)
     tower, download = _tower(options.vision)

@@ -11,6 +11,7 @@ from fastapi import Request
 from fastapi.responses import Response
 
 from dragoman.service.negotiation import accepts
+from dragoman.sheets import guarded
 
 MEDIA_TYPE = "text/csv"
 FIRST = ("rank", "item_id", "kind", "relevance", "score")
@@ -54,5 +55,4 @@ def _place(name: str) -> tuple[int, str]:
 def _cell(value: Any) -> Any:
     if isinstance(value, list):
         return _cell("; ".join(map(str, value)))
-    # Spreadsheets run what begins like a formula (OWASP, CSV injection), and captions may come from anyone.
-    return f"'{value}" if isinstance(value, str) and value[:1] in tuple("=+-@\t\r") else value
+    return guarded(value)

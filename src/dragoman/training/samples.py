@@ -13,6 +13,7 @@ from functools import cached_property
 import numpy as np
 
 from dragoman.corpus import Captions, Corpus, Translations
+from dragoman.corpus.corpus import CORRECTS
 from dragoman.errors import UserError
 from dragoman.records import Split
 from dragoman.training.config import TrainConfig
@@ -174,16 +175,23 @@ def _target(
 
 
 def _with_human(corpus: Corpus, target: Target, item_ids: Sequence[str], split: Split) -> Target:
-    """Add the human captions of each item, before the translations. Raises UserError for neither."""
+    """Add the human captions of each item, before the translations that they do not correct. Raises UserError
+    for neither."""
     captions = corpus.select(role="human", lang=target.lang, split=split)
     if not any(target.choices):
         captions = captions.require(f"human {target.lang} captions")
     of_item: dict[str, tuple[Choice, ...]] = {}
     for item_id, text in zip(captions.item_ids, captions.texts, strict=True):
         of_item[item_id] = (*of_item.get(item_id, ()), Choice(text, human=True))
-    human = [of_item.get(item_id, ()) for item_id in item_ids]
+    wrong: set[tuple[str, str]] = set()
+    if CORRECTS.name in captions.table.column_names:
+        wrong.update(zip(captions.item_ids, captions.table[CORRECTS.name].to_pylist(), strict=True))
     return replace(
-        target, choices=[(*first, *then) for first, then in zip(human, target.choices, strict=True)]
+        target,
+        choices=[
+            (*of_item.get(item_id, ()), *(one for one in translated if (item_id, one.text) not in wrong))
+            for item_id, translated in zip(item_ids, target.choices, strict=True)
+        ],
     )
 
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from dragoman.corpus.corpus import CORRECTS, Corpus
+from dragoman.errors import UserError
+from dragoman.languages import comparable
 from dragoman.trust.calibration import GOOD, goodness, share_no_better
 
 Floats = NDArray[np.float64]
+_CORRECTED = ("item_id", "lang", CORRECTS.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +88,35 @@ def worst_lines(table: pa.Table, count: int) -> Iterator[str]:
             if line.back is not None:
                 yield f"       back    {line.back}"
             yield "       " + "  ".join(f"{name} {value:.2f}" for name, value in line.signals.items())
+
+
+def review_rows(
+    table: pa.Table, corpus: Corpus, count: int, languages: Sequence[str] = ()
+) -> list[tuple[object, ...]]:
+    """The `count` least trusted captions of each language, or of those that are named, as rows of a sheet
+    (`corpus.corrections.COLUMNS`), without those that people corrected."""
+    captions = corpus.captions
+    item_of = dict(zip(captions["caption_id"].to_pylist(), captions["item_id"].to_pylist(), strict=True))
+    path_of = dict(zip(corpus.items["item_id"].to_pylist(), corpus.items["path"].to_pylist(), strict=True))
+    if languages:
+        wanted = [comparable(lang) for lang in languages]
+        if strange := set(wanted) - set(table["lang"].to_pylist()):
+            raise UserError(f"There are no machine captions in {', '.join(sorted(strange))} to review.")
+        table = table.filter(pc.is_in(table["lang"], pa.array(wanted)))
+    if CORRECTS.name in captions.column_names:
+        done = captions.filter(pc.is_valid(captions[CORRECTS.name]))
+        corrected = set(zip(*(done[name].to_pylist() for name in _CORRECTED), strict=True))
+        said = zip(*(table[name].to_pylist() for name in ("caption_id", "lang", "text")), strict=True)
+        is_open = [(item_of[caption_id], lang, text) not in corrected for caption_id, lang, text in said]
+        table = table.filter(pa.array(is_open, pa.bool_()))
+    rows: list[tuple[object, ...]] = []
+    for lines in worst(table, count).values():
+        for line in lines:
+            item_id = item_of[line.caption_id]
+            path = path_of[item_id] or ""
+            trust, why = round(line.trust, 3), line.failure or ""
+            rows.append((item_id, path, line.lang, line.source, line.text, trust, why, ""))
+    return rows
 
 
 def _summary(table: pa.Table, lang: str, engine: str) -> EngineSummary:

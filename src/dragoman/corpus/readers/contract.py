@@ -33,6 +33,8 @@ class Row(NamedTuple):
     fault: str | None = None
     found_in: str | None = None
     """Kind of place in which a caption of a folder of media stands."""
+    corrects: str | None = None
+    """Text of a machine that a caption replaces."""
 
 
 class Features(Protocol):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dragoman.corpus.corrections import Corrections, Fault, read_corrections
 from dragoman.corpus.readers.contract import CAPTION_KEYS, ITEM_KEYS, Defects, Row, Source
 from dragoman.errors import UserError
 from dragoman.folders import sha256
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+CORRECTION = "correction"
+"""Place of a caption beside `ORIGINS`, before which it counts."""
 _TEXT_OF = "text_"
 """Beginning of the keys of captions in a language: `text_pt`."""
 
@@ -162,9 +166,12 @@ def _objects(path: Path, known: frozenset[str] | None, ignore: frozenset[str]) -
         yield Row(name, number, raw, fields, fault)
 
 
-def read_folder(folder: Path, exclude: Sequence[str] = (), *, lang: str | None = None) -> Source:
+def read_folder(
+    folder: Path, exclude: Sequence[str] = (), *, lang: str | None = None, corrections: Sequence[Path] = ()
+) -> Source:
     """Read every image and video as an item, whether it has captions or not, but what matches a pattern.
 
+    Files of corrections are read one behind another, and what stands in them comes before other captions.
     A text file that belongs to none of them is a fault: its captions would be lost without a word. Without
     `lang`, the names of files must tell the language of all captions; raises UserError.
     """
@@ -175,14 +182,19 @@ def read_folder(folder: Path, exclude: Sequence[str] = (), *, lang: str | None =
     if nameless := next(written, None):
         raise UserError(f"{nameless}, line 1: lang is missing. Name it in the file name, or pass --lang.")
     clashes: list[str] = []
+    faults: list[Fault] = []
+    # Hashed before they are read: one that is replaced meanwhile is read again by the next build.
+    hashes = {str(file): sha256(file) for file in corrections if file.is_file()}
+    corrected = read_corrections(corrections, faults, media=folder)
 
     def findings(items: pa.Table, captions: pa.Table) -> list[str]:
-        return [*_origins(captions), *media.left_out(), *clashes]
+        strangers = corrected.strangers(set(media.ids))
+        return [*_origins(captions), *media.left_out(), *clashes, *([strangers] if strangers else [])]
 
     return Source(
         items=_media_items(media, clashes),
-        captions=_media_captions(media, lang),
-        inputs={str(folder): media.fingerprint()},
+        captions=chain(_corrections(media, corrected, faults), _media_captions(media, lang)),
+        inputs={str(folder): media.fingerprint()} | hashes,
         findings=findings,
         goes_on=True,
     )
@@ -192,7 +204,8 @@ def _origins(captions: pa.Table) -> Iterator[str]:
     """Tell where the captions stood, but for a folder that has nothing but text files."""
     counts = Counter(captions["found_in"].to_pylist()) if "found_in" in captions.column_names else Counter()
     if counts.keys() - {"text file"}:
-        yield "captions from: " + ", ".join(f"{one} {counts[one]:,}" for one in ORIGINS if one in counts)
+        places = (CORRECTION, *ORIGINS)
+        yield "captions from: " + ", ".join(f"{one} {counts[one]:,}" for one in places if one in counts)
 
 
 def _clashes(media: MediaFolder) -> Iterator[str]:
@@ -243,6 +256,20 @@ def _media_items(media: MediaFolder, told: list[str]) -> Iterator[Row]:
         metadata = {name: value for name, value in inside.items() if name not in clashes} | metadata
         listed = {name: list(value) for name, value in metadata.items() if isinstance(value, tuple)}
         yield Row(str(file), 0, "", metadata | listed | fields)
+
+
+def _corrections(media: MediaFolder, corrected: Corrections, faults: Sequence[Fault]) -> Iterator[Row]:
+    for fault in faults:
+        yield Row(str(fault.file), fault.line, fault.raw, {}, fault.reason)
+    known = set(media.ids)
+    for item_id, of_item in corrected.items() if corrected else ():
+        for lang, several in of_item.items() if item_id in known else ():
+            for number, one in enumerate(several):
+                # Ids of their own, so that no other caption changes its id for them.
+                fields = {"caption_id": f"{item_id}#{lang}#{CORRECTION} {number}", "item_id": item_id}
+                fields |= {"lang": lang, "text": one.text}
+                place = str(media.folder / item_id)
+                yield Row(place, 0, "", fields, found_in=CORRECTION, corrects=one.translation)
 
 
 def _media_captions(media: MediaFolder, lang: str | None) -> Iterator[Row]:

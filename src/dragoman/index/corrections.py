@@ -1,0 +1,189 @@
+"""Corrections in an index: what people wrote in the place of translations is shown first, as theirs.
+
+They stand in `corrections.jsonl` of the index. The job that fills it reads them there, and a service adds to
+them: first to the file, then to the entries, so that a kill between the two loses nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dragoman.corpus.corrections import (
+    CORRECTIONS,
+    Correction,
+    Corrections,
+    Fault,
+    forget_corrections,
+    keep_corrections,
+    read_corrections,
+)
+from dragoman.index.entries import PAGE, State, video_of
+from dragoman.index.items import Items, MediaItem, Notes
+from dragoman.media.frames import Frames
+from dragoman.records import KINDS, Entry, Kind
+from dragoman.stores import Store
+from dragoman.stores.checks import check_entry
+
+log = logging.getLogger(__name__)
+
+
+def corrections_of(folder: Path) -> Corrections:
+    """Read the corrections of an index; lines that are none are warned of."""
+    faults: list[Fault] = []
+    found = read_corrections([folder / CORRECTIONS], faults)
+    for fault in faults:
+        log.warning("no correction: %s", fault)
+    return found
+
+
+def strangers_of(corrections: Corrections, items: Items, store: Store) -> str | None:
+    """Tell of corrections whose item is neither among the items nor in the index; None where there are
+    none."""
+    known = {item.item_id for kind in KINDS for item in items.walk(kind)}
+    left = [one for one in corrections if one not in known]
+    # What came by `Searcher.add` is no item.
+    known.update(entry.item_id for entry in store.get(left) if entry is not None)
+    return corrections.strangers(known)
+
+
+class CorrectedItems(Items):
+    """Items with corrections before what else people wrote, and in the place of what a machine did."""
+
+    def __init__(self, items: Items, corrections: Corrections) -> None:
+        self._items, self._corrections = items, corrections
+        self.root, self.faults = items.root, items.faults
+
+    @property
+    def left_out(self) -> Sequence[str]:
+        return self._items.left_out
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def walk(self, kind: Kind) -> Iterator[MediaItem]:
+        return self._items.walk(kind)
+
+    def notes(self, item: MediaItem) -> Notes:
+        notes = self._items.notes(item)
+        if (of_item := self._corrections.get(item.item_id)) is None:
+            return notes
+        texts = {lang: [text, *notes.more_captions.get(lang, ())] for lang, text in notes.captions.items()}
+        machine = set(notes.machine)
+        for lang, several in of_item.items():
+            others = [] if lang in machine else texts.get(lang, [])
+            texts[lang] = list(dict.fromkeys([*(one.text for one in several), *others]))
+        found = Notes.of(notes.metadata, texts, machine=machine - of_item.keys())
+        return found._replace(faults=(*notes.faults, *found.faults))
+
+    def frozen(self, item: MediaItem) -> NDArray[np.floating] | Frames:
+        return self._items.frozen(item)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Captioned:
+    """Captions of an entry in one language."""
+
+    texts: tuple[str, ...]
+    """The first one is shown."""
+    is_machine: bool
+    corrections: tuple[Correction, ...]
+    """Those of the index, which are among the texts."""
+
+    @classmethod
+    def of(cls, entry: Entry, lang: str, folder: Path) -> Captioned:
+        """Read what an entry of the index in this folder has."""
+        first = entry.captions.get(lang)
+        texts = () if first is None else (first, *entry.more_captions.get(lang, ()))
+        found = read_corrections([folder / CORRECTIONS], []).get(item_of(entry), {}).get(lang, ())
+        return cls(texts=texts, is_machine=lang in entry.machine, corrections=found)
+
+
+def item_of(entry: Entry) -> str:
+    """Name the item of an entry: of a moment, its video."""
+    return video_of(entry) or entry.item_id
+
+
+def correct(
+    folder: Path, store: Store, item_id: str, lang: str, text: str, require: Callable[[bool], object]
+) -> tuple[bool, Entry] | None:
+    """Put a caption of an entry first in a language, durably. Hold the index for it.
+
+    All moments of a video get it. `require` is told whether there was a caption, and raises where nothing is
+    to be changed. Returns True where there was none, and the entry; None where there is no such entry. Raises
+    UserError for a text that no store holds.
+    """
+    if (entry := store.get([item_id])[0]) is None:
+        return None
+    held = Captioned.of(entry, lang, folder)
+    require(bool(held.texts))
+    before = next((one for one in held.corrections if held.texts[:1] == (one.text,)), None)
+    translation = held.texts[0] if held.is_machine else before.translation if before else None
+    of_people = () if held.is_machine else held.texts[1 if before else 0 :]
+    changed = [_worded(one, lang, (text, *of_people)) for one in _entries_of(store, entry)]
+    for one in changed:
+        check_entry(one)
+    made = Correction(item_id=item_of(entry), lang=lang, text=text, translation=translation)
+    keep_corrections(folder / CORRECTIONS, [made])
+    store.update(changed)
+    return not held.texts, next(one for one in changed if one.item_id == item_id)
+
+
+def take_back(
+    folder: Path, store: Store, item_id: str, lang: str, require: Callable[[bool], object]
+) -> bool | None:
+    """Take the corrections of an entry in a language back, durably; what a machine wrote is shown again where
+    people wrote nothing else. Hold the index for it.
+
+    `require` is told whether there is one, and raises where nothing is to be changed. Returns False where
+    there is none, and None where there is no such entry.
+    """
+    if (entry := store.get([item_id])[0]) is None:
+        return None
+    held = Captioned.of(entry, lang, folder)
+    require(bool(held.corrections))
+    if not held.corrections:
+        return False
+    entries = _entries_of(store, entry)
+    forget_corrections(folder / CORRECTIONS, item_of(entry), lang)
+    gone = {one.text for one in held.corrections}
+    kept = tuple(text for text in held.texts if text not in gone)
+    translation = next((one.translation for one in held.corrections if one.translation), None)
+    if not kept and translation is not None:
+        store.update([_worded(one, lang, (translation,), is_machine=True) for one in entries])
+    else:
+        store.update([_worded(one, lang, kept) for one in entries])
+    return True
+
+
+def _entries_of(store: Store, entry: Entry) -> list[Entry]:
+    """Find all entries of the item of an entry: the moments of a video."""
+    if (video := video_of(entry)) is None:
+        return [entry]
+    found, after = [], f"{video}#t="
+    # Sorted by id, so that those which begin alike follow one another.
+    while page := [one for one in store.scan(after, PAGE) if one.item_id.startswith(f"{video}#t=")]:
+        found += [one for one in page if video_of(one) == video]
+        after = page[-1].item_id
+    return found
+
+
+def _worded(entry: Entry, lang: str, texts: Iterable[str], *, is_machine: bool = False) -> Entry:
+    """Give an entry these captions in a language, and none where there are none."""
+    several = tuple(dict.fromkeys(texts))
+    captions = {name: text for name, text in entry.captions.items() if name != lang}
+    more = {name: further for name, further in entry.more_captions.items() if name != lang}
+    if several:
+        captions[lang] = several[0]
+    if several[1:]:
+        more[lang] = several[1:]
+    machine = entry.machine - {lang} | ({lang} if is_machine else set())
+    state = State.parse(entry.source)
+    # The job must not take it for what it made of the notes of before.
+    source = entry.source if state is None else str(state._replace(notes="0" * len(state.notes)))
+    return replace(entry, captions=captions, more_captions=more, machine=machine, source=source)
