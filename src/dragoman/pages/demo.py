@@ -46,11 +46,15 @@ def write_demo_page(
 ) -> Path:
     """Write the page beside the folders it links to; give its path."""
     cells = list(cells)
+    best: dict[tuple[str, str], float] = {}
+    for lang, row, _, result, _ in cells:
+        best[lang, row] = max(best.get((lang, row), 0.0), result["sum_r"])
     engine.write_page(
         path,
         "demo.html",
         title="Dragoman demo",
         cells=cells,
+        best=best,
         recipes=list(dict.fromkeys(recipe for _, _, recipe, _, _ in cells)),
         gains=list(gains),
         examples=[(one, [_shown(path.parent, corpus, one, item) for item in one.found]) for one in examples],
