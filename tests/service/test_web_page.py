@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import csv
 import io
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -529,6 +530,40 @@ new PerformanceObserver((seen) => {
   for (const one of seen.getEntries()) if (!one.hadRecentInput) shifts += one.value;
 }).observe({type: "layout-shift", buffered: true});
 """
+
+
+JUDGE = """
+const real = fetch;
+window.answers = [];
+window.fetch = async (...all) => {
+  const answer = await real(...all);
+  if (!String(all[0]).includes("v1/search")) return answer;
+  const told = {...(await answer.json()), ...%s[Math.min(answers.length, 1)]};
+  answers.push(told);
+  return new Response(JSON.stringify(told));
+};
+document.querySelector("#query").focus();
+"""
+
+
+def test_reasons_for_no_percentages_are_told_and_late_translations_come_after(page: Page, url: str) -> None:
+    page.look(1200, 820, language="cs")
+    page.go(url)
+    page.wait(QUIET)
+    late = {"channel": {"name": "direct", "best": "fused", "translation": None}, "unjudged": "unknown_words"}
+    come = {"channel": {"name": "fused", "best": "fused", "translation": "a dog"}, "unjudged": None}
+    page.ask(JUDGE % json.dumps([late, come]))
+    page.type("pes")
+    told = "[...document.querySelectorAll('#notice p')].map((one) => one.textContent)"
+    reason = catalogue("cs")["page"]["unknown_words"]
+    page.wait(f"{told}.includes({json.dumps(reason)}) && document.querySelector('#asked').hidden")
+    assert page.ask("document.querySelector('#results .score').textContent") == ""
+    page.wait("answers.length === 2 && !document.querySelector('#asked').hidden")
+    said = catalogue("cs")["page"]["asked_as"].format(text="a dog")
+    assert page.ask("document.querySelector('#asked').textContent") == said
+    assert reason not in page.ask(told)
+    assert page.ask(f"{IDS}.length") == 36
+    assert page.failures == []
 
 
 @pytest.mark.parametrize("width", [390, 1280])

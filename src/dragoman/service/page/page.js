@@ -10,6 +10,8 @@ import { given, languageName, number, say, tell } from "./strings.js";
 const PAUSE = 250; // milliseconds without a key before what was typed is looked for
 const SLOW = 400; // milliseconds before a wait is told
 const STEP = Math.min(48, given.most);
+const AGAIN = 1500; // milliseconds after which a translation that was late is asked for again
+const UNJUDGED = ["few_captions", "language_not_measured", "unknown_words"]; // reasons for no percentages that are told
 const DEEPEST = 10000; // hits that the service finds of one question
 
 const $ = (id) => document.getElementById(id);
@@ -82,6 +84,27 @@ async function look() {
   const mine = running;
   if (state.like) await nameLiked();
   if (mine !== running) return;
+  showAnswer(answer);
+  if (answer.channel && answer.channel.name !== answer.channel.best) setTimeout(() => refine(mine), AGAIN);
+}
+
+/** Ask once more where the translation of the query was late, and show what it finds if nobody has gone on meanwhile. */
+async function refine(before) {
+  const idle = () => before === running && shown.length <= STEP && !$("detail").open && !$("results").contains(document.activeElement);
+  if (!idle()) return;
+  try {
+    const asked = { ...question(filterText(state.chosen)), k: STEP };
+    const answer = await api.search(asked, media, before.signal);
+    if (!idle() || answer.channel?.name !== answer.channel?.best) return;
+    shown = [];
+    further = 0;
+    showAnswer(answer);
+  } catch {
+    // The first answer stands.
+  }
+}
+
+function showAnswer(answer) {
   const items = answer.hits ?? answer.items;
   captionLanguage = answer.language?.code ?? "";
   spoken = answer.language ?? null;
@@ -90,8 +113,12 @@ async function look() {
   notice([
     ...(answer.match === false && items.length ? [say("no_match")] : []),
     ...codes.map((one, at) => tell(one, answer.warnings[at])),
+    ...(UNJUDGED.includes(answer.unjudged) && items.length ? [say(answer.unjudged)] : []),
   ]);
   showHeading();
+  const translation = answer.channel?.translation ?? "";
+  $("asked").hidden = translation === "";
+  $("asked").textContent = translation && say("asked_as", { text: translation });
   showResults($("results"), items, about.name, captionLanguage, act);
   took(items, answer);
   showEmpty(answer);
@@ -225,7 +252,7 @@ function fail(error, again) {
     showHeading();
   }
   notice([]);
-  for (const id of ["more", "table", "empty"]) $(id).hidden = true;
+  for (const id of ["more", "table", "empty", "asked"]) $(id).hidden = true;
   $("count").textContent = "";
   if (error.status === 401) {
     askForKey();
