@@ -179,7 +179,7 @@ def test_limits_can_be_set(service: Callable[..., TestClient], film: Path) -> No
         ({"files": [("video", b"a"), ("video", b"b")]}, "The form has a field twice."),
         ({"files": {"video": b"a"}, "data": {"moments": "yes"}}, "moments of the form is not JSON."),
         ({"files": {"video": b"a"}, "data": {"moments": "1"}}, "The body does not fit."),
-        ({"files": {"video": b"a"}, "data": {"text": "a" * 1001}}, "A text has 1001 characters"),
+        ({"files": {"video": b"a"}, "data": {"text": "a" * 1001}}, "A text has 1,001 characters"),
     ],
 )
 def test_a_body_that_does_not_fit_is_refused(client: TestClient, body: dict[str, Any], detail: str) -> None:
