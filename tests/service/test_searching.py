@@ -14,6 +14,7 @@ import pytest
 from shelf import letters, open_shelf
 from starlette.testclient import TestClient
 
+from dragoman.search import answering
 from dragoman.search.query import Query
 from dragoman.service import searching
 from dragoman.service.tables import table
@@ -265,8 +266,18 @@ def test_hits_that_were_shown_are_passed_over(client: TestClient) -> None:
         for at in (0, 20)
     ]
     assert sorted([*like[0], *like[1]]) == sorted(set(every) - {"003.jpg"})
-    too_far = client.post("/v1/search", json={"text": "a", "k": 2, "offset": 9999})
-    assert (too_far.status_code, "below 10000 together" in too_far.json()["detail"]) == (422, True)
+    assert found(k=5, offset=10_000) == []
+    assert client.post("/v1/search", json={"text": "a", "offset": 10_001}).status_code == 422
+
+
+def test_no_more_than_the_best_are_found_however_many_are_passed_over(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answering, "MAX_HITS", 30)
+    every = ids(client.post("/v1/search", json={"text": PORTUGUESE, "k": 30}).json())
+    assert (
+        ids(client.post("/v1/search", json={"text": PORTUGUESE, "k": 20, "offset": 25}).json()) == every[25:]
+    )
 
 
 def test_whether_anything_answers_is_told_by_the_best_of_all(client: TestClient, shelf: Path) -> None:

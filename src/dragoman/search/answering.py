@@ -61,8 +61,8 @@ class _Read:
 
     @property
     def depth(self) -> int:
-        """Hits to find, with those that are passed over."""
-        return self.query.k + self.query.offset
+        """Hits to find, with those that are passed over; no more than the best `MAX_HITS`."""
+        return min(self.query.k + self.query.offset, MAX_HITS)
 
     @property
     def text_alone(self) -> bool:
@@ -105,8 +105,8 @@ def _shows(query: Query) -> bool:
 def _read(query: Query, trained: Sequence[str]) -> _Read:
     if not 1 <= query.k <= MAX_HITS:
         raise UserError(f"k must lie in 1..{MAX_HITS}, got {query.k}.")
-    if not 0 <= query.offset <= MAX_HITS - query.k:
-        raise UserError(f"offset and k must lie below {MAX_HITS} together, got {query.offset} and {query.k}.")
+    if not 0 <= query.offset <= MAX_HITS:
+        raise UserError(f"offset must lie in 0..{MAX_HITS}, got {query.offset}.")
     if query.min_score is not None and math.isnan(query.min_score):
         raise UserError("min_score is not a number, so no hit could reach it. Leave it out, or give one.")
     text = parse_text(query.text)

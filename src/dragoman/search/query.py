@@ -75,7 +75,7 @@ class Query:
     k: int = 10
     """Hits at most."""
     offset: int = 0
-    """Hits that are passed over: those that an answer before has shown."""
+    """Hits that are passed over, of the best 10,000: those that an answer before has shown."""
     filter: Filter | str | None = None
     """Condition on metadata, or its text, as in `year>=2010`."""
     moments: bool = False
