@@ -125,6 +125,17 @@ def test_vectors_stand_alone(side: TextSide) -> None:
         np.testing.assert_allclose(together, unit, atol=1e-6)
 
 
+def test_pieces_are_those_of_a_vocabulary_and_an_empty_one_is_unknown(side: TextSide) -> None:
+    found = side.pieces(["a dog", "", "a dog a dog"])
+    if found is not None:
+        once, nothing, twice = found
+        assert (nothing, twice) == ([], once * 2)
+        assert once and all(once)
+        strange = side.pieces(["\U00012345"])
+        # A vocabulary of bytes knows everything.
+        assert strange and (strange[0] == [""] or all(strange[0]))
+
+
 def test_every_text_is_read_as_the_reading_says(side: TextSide) -> None:
     plain = side.encode(["a dog", "a casa"])
     side.reading = Reading(prefix="a ", longest=side.reading.longest, pool=side.reading.pool)

@@ -15,6 +15,8 @@ from dragoman.folders import MANIFEST
 PAIR = "dragoman-pair"
 """`model_type` of a folder that names the two folders of a public model: `text` and `vision`."""
 # Small files and safetensors of the repository's top level: no pickles, no code, no ONNX copies.
+SPACES = "▁Ġ "
+"""Marks of a space in the pieces of tokenizers."""
 WANTED = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 DECIDING = ("*.json", "*.safetensors", "*.txt", "*.model")
 """Files of a sentence encoder that may decide its vectors, in its folder and the folders of its modules."""
@@ -233,10 +235,23 @@ def _download(name: str) -> Path:
     )
 
 
+def pieces(tokenizer: Any, texts: Sequence[str]) -> list[list[str]]:
+    """Cut texts, which a tokenizer of transformers gets as they are, into its pieces, "" for unknown ones."""
+    rows = tokenizer(list(texts), add_special_tokens=False)["input_ids"] if texts else []
+    unknown = tokenizer.unk_token_id
+    cut = [
+        ["" if one == unknown else token for one, token in zip(row, tokens, strict=True)]
+        for row in rows
+        for tokens in [tokenizer.convert_ids_to_tokens(row)]
+    ]
+    # The mark of a space alone stands before what is not known.
+    return [[piece for piece in found if not piece or piece.strip(SPACES)] for found in cut]
+
+
 def reads(tokenizer: Any, texts: Sequence[str]) -> list[bool]:
     """Tell of each text whether a tokenizer of transformers, which gets it as it is, knows anything of it."""
     special = set(tokenizer.all_special_ids)
     rows = tokenizer(list(texts), add_special_tokens=False)["input_ids"] if texts else []
     known = [[one for one in row if one not in special] for row in rows]
     # The mark of a space alone stands before what is not known.
-    return [any(token.strip("▁Ġ ") for token in tokenizer.convert_ids_to_tokens(row)) for row in known]
+    return [any(token.strip(SPACES) for token in tokenizer.convert_ids_to_tokens(row)) for row in known]

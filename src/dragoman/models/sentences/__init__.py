@@ -89,6 +89,11 @@ class TextSide(ABC):
         """Tell of each text whether anything of it is known; of an empty one, nothing is."""
         return [bool(text.strip()) for text in texts]
 
+    def pieces(self, texts: Sequence[str]) -> list[list[str]] | None:
+        """Cut texts into the pieces of a vocabulary that are read of them, "" for one that is not in it; None
+        where that cannot be told."""
+        return None
+
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """[N, J] of one batch of at least one text, in one pass; an empty text is a text."""
         return self._vectors(self.reading.given(texts))

@@ -23,6 +23,9 @@ from dragoman.models.hub import (
     tokenizer_in,
 )
 from dragoman.models.hub import (
+    pieces as pieces_of,
+)
+from dragoman.models.hub import (
     reads as reads_tokens,
 )
 from dragoman.models.sentences import Reading, TextSide
@@ -85,6 +88,9 @@ class DualText(TextSide):
 
     def reads(self, texts: Sequence[str]) -> list[bool]:
         return reads_tokens(self._tokenizer, self.reading.bare(texts))
+
+    def pieces(self, texts: Sequence[str]) -> list[list[str]]:
+        return pieces_of(self._tokenizer, self.reading.bare(texts))
 
     def _vectors(self, given: list[str]) -> NDArray[np.float32]:
         import torch

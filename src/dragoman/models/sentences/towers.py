@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dragoman.models.hub import longest_input
+from dragoman.models.hub import pieces as pieces_of
 from dragoman.models.hub import reads as reads_tokens
 from dragoman.models.layers import layers_of, states_below
 from dragoman.models.sentences import Reading, TextSide
@@ -34,6 +35,9 @@ class TextTower(TextSide):
 
     def reads(self, texts: Sequence[str]) -> list[bool]:
         return reads_tokens(self.tokenizer, self.reading.bare(texts))
+
+    def pieces(self, texts: Sequence[str]) -> list[list[str]]:
+        return pieces_of(self.tokenizer, self.reading.bare(texts))
 
     @property
     def layers(self) -> int:

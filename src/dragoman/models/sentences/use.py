@@ -51,8 +51,9 @@ LANGUAGES = (
 """Languages that it was trained on, as its authors list them."""
 WIDTH = 512
 """Width of its own vector, and of the mean of its token states."""
-NOTHING = {"<unk>", "▁"}
-"""Pieces that say nothing: the unknown one, and a blank."""
+UNKNOWN, BLANK = "<unk>", "▁"
+NOTHING = {UNKNOWN, BLANK}
+"""Pieces that say nothing."""
 
 
 def reads(folder: Path) -> bool:
@@ -111,6 +112,10 @@ class UseText(TextSide):
 
     def reads(self, texts: Sequence[str]) -> list[bool]:
         return [bool(set(self._pieces(text)) - NOTHING) for text in self.reading.bare(texts)]
+
+    def pieces(self, texts: Sequence[str]) -> list[list[str]]:
+        cut = [self._pieces(text) for text in self.reading.bare(texts)]
+        return [["" if piece == UNKNOWN else piece for piece in found if piece != BLANK] for found in cut]
 
     def words(self, texts: Sequence[str]) -> list[list[str]]:
         # Of scripts without spaces the pieces of its vocabulary are mostly words.
