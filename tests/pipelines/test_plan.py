@@ -17,6 +17,7 @@ from dragoman.pipelines import plan as planning
 from dragoman.pipelines.licences import UNKNOWN, licence_of
 from dragoman.pipelines.look import look
 from dragoman.pipelines.plan import MakeOptions, make_plan
+from dragoman.pipelines.prospect import Share
 
 PORTUGUESE = "um cão castanho corre na praia ao pé do mar com uma bola na boca"
 
@@ -56,6 +57,12 @@ def engines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(planning, "_seconds_of", lambda way, found, captions: 7.0)
     monkeypatch.setattr(planning, "_photo_seconds", lambda plan, download: 0.01)
     monkeypatch.setattr(planning, "FEWEST", 2)
+    shares = {"cs": Share(0.25, 0.4, 0.55), "de": Share(0.5, 0.7, 0.9)}
+    monkeypatch.setattr(
+        planning,
+        "expectations",
+        lambda source, through: {one: shares[one] for one in through if one in shares},
+    )
 
 
 def test_a_folder_is_looked_at_without_opening_a_photo(photos: Path) -> None:
@@ -119,6 +126,21 @@ def test_each_language_is_reached_by_the_best_that_there_is(photos: Path, tower:
     assert "--engine eu=ctranslate2:FOLDER" in said
     assert "4 photos\n" in said
     assert "translate into Portuguese: 5 s" in said
+
+
+def test_a_language_that_nobody_captioned_is_told_what_it_will_find(
+    photos: Path, tower: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = make_plan(photos, MakeOptions(to=("pt", "cs", "de"), vision=tower))
+    said = list(plan.lines())
+    czech = next(row for row, line in enumerate(said) if "Czech (cs): word by word" in line)
+    assert said[czech + 1] == "    expected: finds 25% to 55% of what English finds"
+    assert said[czech + 3] == "    expected: finds 50% to 90% of what English finds"
+    asked = {}
+    monkeypatch.setattr(planning, "expectations", lambda source, through: asked.update({source: through}))
+    make_plan(photos, MakeOptions(to=("pt", "es", "cs", "de", "eu"), vision=tower))
+    # Portuguese has captions by people, which tell more than any sample; Basque has nothing.
+    assert asked == {"en": {"es": (), "cs": ("dictionary:eng-ces",), "de": ()}}
 
 
 def test_an_engine_that_is_named_wins(photos: Path, tower: str) -> None:

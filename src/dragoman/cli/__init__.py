@@ -27,18 +27,19 @@ NO_MEMORY = (
 
 class Verbs(click.Group):
     """Finds verb `name` in `cli/<name>.py`, whose `command` is a click command. Nothing is registered.
+    A verb of two words has a hyphen, and its file an underscore.
 
     A verb file imports nothing but click, `cli.verb` and dragoman.errors at its top, so that `--help` stays
     fast.
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return plugins.names(__name__)
+        return [name.replace("_", "-") for name in plugins.names(__name__)]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in self.list_commands(ctx):
             return None
-        command: click.Command = plugins.load(__name__, name, "command").command
+        command: click.Command = plugins.load(__name__, name.replace("-", "_"), "command").command
         return command
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,6 +20,7 @@ from dragoman.models.hub import WANTED
 from dragoman.models.sentences import use
 from dragoman.pipelines.licences import licence_of
 from dragoman.pipelines.look import Found, look
+from dragoman.pipelines.prospect import Share, expectations, told
 from dragoman.progress import duration
 from dragoman.recipes import load_recipe
 from dragoman.training.config import TrainConfig
@@ -129,6 +130,8 @@ class Plan:
     """The tower has a text side as well, and can be searched without learning."""
     recipe: str | None
     """Recipe to learn by; None where there is nothing to learn from."""
+    expected: Mapping[str, Share] = field(default_factory=dict)
+    """Shares of what the language of the captions finds, by languages of which that can be told."""
     stages: Mapping[str, float] = field(default_factory=dict)
     """Seconds of each stage, by its words."""
     bytes: int = 0
@@ -167,6 +170,8 @@ class Plan:
         yield "Languages of the visitors:"
         for way in self.ways:
             yield f"  {way.told()}"
+            if way.lang in self.expected:
+                yield f"    expected: {told(self.expected[way.lang], found.source)}"
         if self.recipe is None:
             yield f"Model: {self.options.vision} as it is, without learning."
         else:
@@ -257,8 +262,26 @@ def make_plan(photos: str | Path, options: MakeOptions) -> Plan:
     chosen = tuple(ways(found, options, recipe, is_dual=is_dual))
     if recipe not in (None, "glossed") and not any(way.by in LEARNT for way in chosen):
         recipe = "source_only" if options.recipe is None else recipe
-    plan = Plan(found=found, options=options, ways=chosen, tower=tower, is_dual=is_dual, recipe=recipe)
+    plan = Plan(
+        found=found,
+        options=options,
+        ways=chosen,
+        tower=tower,
+        is_dual=is_dual,
+        recipe=recipe,
+        expected=_expected(found.source, chosen) if recipe == "glossed" else {},
+    )
     return _with_forecast(plan, download)
+
+
+def _expected(source: str, chosen: Sequence[Way]) -> dict[str, Share]:
+    """Shares expected of languages in which nobody wrote captions."""
+    through = {
+        way.lang: tuple(filter(None, [way.engine if way.by == "dictionary" else way.back]))
+        for way in chosen
+        if way.by in ("engine", "dictionary", "encoder")
+    }
+    return expectations(source, through)
 
 
 def _tower(name: str) -> tuple[Path | None, str | None]:
