@@ -23,6 +23,8 @@ SCRIPTS = {"ar": "ARABIC", "hi": "DEVANAGARI", "ja": "CJK HIRAGANA KATAKANA", "r
 
 def test_there_are_a_dozen_languages_and_both_kinds_of_portuguese() -> None:
     assert languages()[0] == "en" and len(languages()) >= 12
+    # The page has both parts under one roof.
+    assert not catalogue("en")["page"].keys() & catalogue("en")["service"].keys()
     assert {"pt", "pt-BR", "es", "ar", "zh", "cs", "sw"} <= set(languages())
     pt, br = (dict(catalogue(tag)["page"]) for tag in ("pt", "pt-BR"))
     assert (pt["search"], br["search"]) == ("Procurar", "Buscar")

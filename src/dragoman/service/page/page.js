@@ -259,7 +259,9 @@ function fail(error, again) {
     return;
   }
   if (!(error instanceof api.Refusal)) throw error;
-  const text = element("p", "", error.status ? tell(error.problem, error.message) : say("unreachable"));
+  // A proxy before the service answers in its own way.
+  const problem = error.problem.code ? error.problem : { code: error.status < 500 ? "refused" : "failed" };
+  const text = element("p", "", error.status ? tell(problem, error.message) : say("unreachable"));
   text.dir = "auto";
   $("failure").replaceChildren(text, button(say("retry"), again));
 }
