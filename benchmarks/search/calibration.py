@@ -1,212 +1,318 @@
-"""Calibration, learnt on one split and measured on another.
+"""Calibration, learnt on one split and measured on another, by language and length of the query.
 
-    python benchmarks/search/calibration.py RUN CORPUS [--out benchmarks/search/calibration.md]
+    python benchmarks/search/calibration.py CORPUS RUN... [--out benchmarks/search/calibration.md]
 
-Learns on val as `dragoman calibrate` does, and asks human captions of test, whole and a few words of them. A
-query with its image in the collection should be accepted, the same query without it should not.
+Learns on val as `dragoman calibrate` does, and asks captions of test, words in a row of them, and things that
+no picture of test shows (`absent.tsv`). A query that has an answer in the collection should be told a good
+match, one of which nothing there is true should not.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from dragoman.corpus.corpus import Corpus
 from dragoman.index.items import features_of
-from dragoman.models.text.spelling import unspaced, words
 from dragoman.retrievers.base import Encoder
 from dragoman.retrievers.loading import load_encoder, model_config
 from dragoman.search.calibrate import (
     BACKGROUND,
     FALSE_ACCEPTS,
-    QUERIES,
     Asked,
     ask,
-    captions_of,
     growth_of,
     images_of,
     learn,
     seen_by,
     unlike,
+    vocabulary_of,
 )
-from dragoman.search.calibration import Judgement, evidence, odds_of, relevance
+from dragoman.search.calibration import (
+    KNOWN,
+    LENGTHS,
+    Judgement,
+    evidence,
+    length_class,
+    odds_of,
+    relevance,
+    size_of,
+)
+from dragoman.search.trial_queries import SEARCHED, Queries, queries_of
+from dragoman.search.vocabulary import Vocabulary
 
-LENGTHS = (1, 2, 3)
-SHORT = 400
-"""Short queries of a length and language."""
-COMMON = 0.4
-"""Words that more captioned images have say nothing."""
+ABSENT = Path(__file__).with_name("absent.tsv")
+TEMPLATES = {
+    "en": (
+        "{} and {}",
+        "{}, {} and {} together",
+        "an old picture that shows {}, {} and {} next to each other",
+    ),
+    "pt": ("{} e {}", "{}, {} e {} juntos", "uma fotografia antiga que mostra {}, {} e {} lado a lado"),
+    "es": (
+        "{} y {}",
+        "{}, {} y {} juntos",
+        "una fotografía antigua que muestra {}, {} y {} uno al lado del otro",
+    ),
+    "zh": ("{}和{}", "{}、{}和{}在一起", "一张旧照片，上面并排显示着{}、{}和{}，旁边什么也没有"),
+    "ar": ("{} و{}", "{} و{} و{} معا", "صورة قديمة يظهر فيها {} و{} و{} جنبا إلى جنب"),
+    "de": ("{} und {}", "{}, {} und {} zusammen", "ein altes Bild, das {}, {} und {} nebeneinander zeigt"),
+    "cs": ("{} a {}", "{}, {} a {} společně", "stará fotografie, na které je {}, {} a {} vedle sebe"),
+}
+"""Queries of few words, a phrase and a sentence, of things that are coordinated and need no cases."""
+NAMES = ("1", f"2-{LENGTHS[1]}", f"{LENGTHS[1] + 1}-{LENGTHS[2]}", "more")
+ENOUGH = 50
+"""Queries of a length and language that a share is told of."""
 SIZES = (100, 300, 1000, 3000)
 BINS = 10
 
 
-def asked_of(
-    encoder: Encoder, corpus: Corpus, split: str, background: np.ndarray | None
-) -> tuple[dict[str, Asked], np.ndarray]:
-    """Queries of a split by language, and the background that they were measured against."""
+ABOUT = """\
+# Calibration
+
+Learnt on val, measured on test; wanted false accepts at most {allowed:.0%}. The corpus is Flickr8k in many
+languages; to learn from, each picture has two captions in English, and Apertium's translations of them into
+Portuguese.
+
+FA: queries that are told to have a good match where nothing answers: among the half of the images that look
+least like those that answer, and of which no caption has the words. TA: queries with an answer in the
+collection that are told so; and of those whose best hit is right, as one of its captions has all the words,
+or it is the image of the whole caption. Known: queries of whose words {known:.0%} were taught or measured;
+others are told that nothing is known, and count as not accepted. Captions alone: what whole captions teach,
+with one threshold and without a list of words. ECE: calibration error of the relevance of the ten best hits.
+Lengths of fewer than {enough} queries are left out.
+
+    python benchmarks/search/calibration.py CORPUS RUN..."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """What a model says to the trial queries of a split."""
+
+    images: list[str]
+    vectors: np.ndarray
+    seen: np.ndarray
+    """[I, J]"""
+    background: np.ndarray
+    queries: Mapping[str, Queries]
+    asked: Mapping[str, Asked]
+
+
+def split_of(
+    encoder: Encoder, corpus: Corpus, split: str, words: Vocabulary, background: np.ndarray | None = None
+) -> Split:
+    """Ask the queries of a split, as they score against a background of its own or of another."""
     images, vectors = images_of(*seen_by(corpus, encoder.config, split), split)
     image_IJ = encoder.encode_features(vectors)
     if background is None:
         background = image_IJ[:: max(len(images) // BACKGROUND, 1)][:BACKGROUND]
-    captions = captions_of(corpus, images, (), str(encoder.config["source"]))
-    found = {}
-    for lang, (texts, own) in captions.items():
-        found[lang] = ask(encoder.encode_text(texts), own, image_IJ, background, unlike(vectors))
-    return found, background
+    queries = queries_of(corpus, images, (), str(encoder.config["source"]))
+    asked = {}
+    for lang, one in queries.items():
+        text_QJ = encoder.encode_text(one.texts)
+        scores = text_QJ @ image_IJ.T, text_QJ @ background.T
+        asked[lang] = ask(one, *scores, unlike(vectors, one.right), words)
+    return Split(
+        images=images,
+        vectors=vectors,
+        seen=image_IJ,
+        background=background,
+        queries=queries,
+        asked=asked,
+    )
 
 
-def rates(one: Asked, judgement: Judgement) -> tuple[float, float, float]:
-    """False accepts, true accepts, and the calibration error of all hits, with and without the image."""
-    weights = judgement.weights
-    false = float((relevance(one.absent[:, 0], weights) >= judgement.threshold).mean())
-    true = float((relevance(one.present[:, 0], weights) >= judgement.threshold).mean())
-    estimate = relevance(np.concatenate([one.present, one.absent]).reshape(-1, 3), weights)
-    right = np.concatenate([one.right, np.zeros_like(one.right)]).ravel()
-    return false, true, calibration_error(estimate, right)
+def header(heads: tuple[str, ...]) -> Iterator[str]:
+    """Lines above those of a table."""
+    yield f"| {' | '.join(heads)} |"
+    yield "|---" * len(heads) + "|"
 
 
-def calibration_error(estimate: np.ndarray, right: np.ndarray) -> float:
+def captions_alone(one: Asked) -> Asked:
+    """What was learnt from before: whole captions, all of one length, whose words are all known."""
+    kept = slice(one.captions)
+    plain = np.array([1, 1, 1, 0, 0, 0, 0])
+    return replace(
+        one,
+        present=one.present[kept] * plain,
+        right=one.right[kept],
+        absent=one.absent[kept] * plain,
+        fewer=one.fewer[kept] * plain,
+        length=np.zeros_like(one.length[kept]),
+    )
+
+
+def shares(one: Asked, judgement: Judgement, length: int, least: float) -> tuple[float, float, float]:
+    """False accepts; true accepts; and true accepts where the best hit is right, of queries of a length.
+
+    A query of which less than `least` is known is told nothing, so that it is never accepted.
+    """
+    of = one.length == length
+    known = 1 - one.present[of, 0, 6] >= least
+    threshold, weights = judgement.thresholds[length], judgement.weights
+    there, away = (
+        (relevance(seen[of, 0], weights) >= threshold) & known for seen in (one.present, one.absent)
+    )
+    right = one.right[of, 0]
+    return float(away.mean()), float(there.mean()), float(there[right].mean()) if right.any() else np.nan
+
+
+def calibration_error(one: Asked, judgement: Judgement) -> float:
     """Mean distance of estimate and share of right hits, over bins of equally many hits."""
-    order = np.argsort(estimate, kind="stable")
-    parts = [part for part in np.array_split(order, BINS) if len(part)]
-    gaps = [abs(estimate[part].mean() - right[part].mean()) * len(part) for part in parts]
-    return float(sum(gaps) / len(order))
+    hits = np.concatenate([one.present, one.absent]).reshape(-1, one.present.shape[-1])
+    estimate = relevance(hits, judgement.weights)
+    right = np.concatenate([one.right, np.zeros_like(one.right)]).ravel()
+    parts = [part for part in np.array_split(np.argsort(estimate, kind="stable"), BINS) if len(part)]
+    return float(
+        sum(abs(estimate[part].mean() - right[part].mean()) * len(part) for part in parts) / len(right)
+    )
 
 
-def by_cosine(val: Mapping[str, Asked]) -> Judgement:
-    """Judge by a threshold on the cosine alone: the same for all languages."""
-    best = np.concatenate([one.absent[:, 0, 1] for one in val.values()])
-    cut = float(np.quantile(best, 1 - FALSE_ACCEPTS))
-    return Judgement(weights=(-cut, 1.0, 0.0), threshold=0.5, queries=len(best))
+def by_length(val: Split, test: Split) -> Iterator[str]:
+    """Lines of shares by language and length."""
+    _, before = learn({lang: captions_alone(one) for lang, one in val.asked.items()}, FALSE_ACCEPTS)
+    _, now = learn(val.asked, FALSE_ACCEPTS)
+    heads = (
+        "language",
+        "words",
+        "queries",
+        "known",
+        "captions alone: FA, TA",
+        "now: FA, TA",
+        "TA, right",
+        "ECE",
+    )
+    yield from header(heads)
+    for lang, one in sorted(test.asked.items()):
+        if lang not in now:
+            continue
+        error = calibration_error(one, now[lang])
+        for length, name in enumerate(NAMES):
+            of = one.length == length
+            if of.sum() < ENOUGH:
+                continue
+            known = float((1 - one.present[of, 0, 6] >= KNOWN).mean())
+            old, new = shares(one, before[lang], length, 0.0), shares(one, now[lang], length, KNOWN)
+            surely = "" if np.isnan(new[2]) else f"{new[2]:.0%}"
+            cells = (f"{old[0]:.1%}, {old[1]:.1%}", f"{new[0]:.1%}, {new[1]:.1%}", surely)
+            yield f"| {lang} | {name} | {of.sum()} | {known:.0%} | {' | '.join(cells)} | {error:.4f} |"
 
 
-def by_size(
-    encoder: Encoder, corpus: Corpus, shared: Judgement, background: np.ndarray, growth: float
-) -> Iterator[tuple[int, float, float]]:
-    """False accepts among ever more images of train that look least like the query's own, in the source
-    language: with the same threshold, and with one that grows."""
+def absent_queries(lang: str, corpus: Corpus) -> list[str]:
+    """Things that no caption of test names, alone and together."""
+    said = {
+        one: " ".join(corpus.select(role=SEARCHED, lang=one, split="test").texts).lower()
+        for one in ("en", lang)
+    }
+    with ABSENT.open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    things = [
+        row[lang]
+        for row in rows
+        if not any(row[one].lower().split()[-1] in text for one, text in said.items())
+    ]
+    found = list(things)
+    for template in TEMPLATES[lang]:
+        found += [template.format(*np.roll(things, -at)[[0, 7, 13]]) for at in range(len(things))]
+    return found
+
+
+def of_absent(encoder: Encoder, corpus: Corpus, val: Split, test: Split, words: Vocabulary) -> Iterator[str]:
+    """Lines of false accepts of things that no picture of test shows, among all pictures of test."""
+    alone = {lang: captions_alone(one) for lang, one in val.asked.items()}
+    larger = np.log(2 * len(test.images) / len(val.images))
+    ways = []
+    for asked in (alone, val.asked):
+        shared, judgements = learn(asked, FALSE_ACCEPTS)
+        ways.append((judgements, growth_of(asked, shared, FALSE_ACCEPTS) * larger))
+    yield from header(("language", "words", "queries", "known", "captions alone: FA", "now: FA"))
+    for lang in (lang for lang in TEMPLATES if lang in val.asked):
+        texts = absent_queries(lang, corpus)
+        found: dict[int, list[tuple[bool, bool, bool]]] = {}
+        for text, query_J in zip(texts, encoder.encode_text(texts), strict=True):
+            size, share = size_of(text), words.share(text)
+            best, background = np.array([(test.seen @ query_J).max()]), val.background @ query_J
+            seen = [evidence(best, background, size, share) for share in (1.0, share)]
+            seen[0][:, 3:] = 0
+            accepted = [
+                odds_of(relevance(one, judgements[lang].weights)[0])
+                >= odds_of(judgements[lang].threshold(size)) + growth
+                for one, (judgements, growth) in zip(seen, ways, strict=True)
+            ]
+            known = share >= KNOWN
+            found.setdefault(length_class(size), []).append((known, accepted[0], accepted[1] and known))
+        for length, told in sorted(found.items()):
+            known, before, now = np.mean(told, axis=0)
+            yield f"| {lang} | {NAMES[length]} | {len(told)} | {known:.0%} | {before:.1%} | {now:.1%} |"
+
+
+def by_size(encoder: Encoder, corpus: Corpus, val: Split, test: Split) -> Iterator[str]:
+    """Lines of false accepts among ever more images of train that look least like the query's own, of whole
+    captions in the source language."""
     features = features_of(corpus, encoder.config)
     assert features is not None
-    images, own_vectors = images_of(*seen_by(corpus, encoder.config, "test"), "test")
     source = str(encoder.config["source"])
-    texts, own = captions_of(corpus, images, (), source)[source]
+    shared, now = learn(val.asked, FALSE_ACCEPTS)
+    growth, judgement = growth_of(val.asked, shared, FALSE_ACCEPTS), now[source]
+    one = test.queries[source]
+    texts, own, lengths = one.texts[: one.captions], one.own[: one.captions], test.asked[source].length
     ids = corpus.split("train")["item_id"].to_pylist()
     vectors = np.asarray(features.whole(features.rows(ids)), np.float32)
-    centred, mine = (one - vectors.mean(0) for one in (vectors, own_vectors.astype(np.float32)))
+    centred, mine = (each - vectors.mean(0) for each in (vectors, test.vectors.astype(np.float32)))
     centred /= np.linalg.norm(centred, axis=1, keepdims=True)
     like = mine[own] @ centred.T
     unlike_QI = like < np.median(like, axis=1, keepdims=True)
-    scores = encoder.encode_text(texts) @ encoder.encode_features(vectors).T
-    seen_background = encoder.encode_text(texts) @ background.T
+    text_QJ = encoder.encode_text(texts)
+    scores, background = text_QJ @ encoder.encode_features(vectors).T, text_QJ @ val.background.T
+    needed = np.array([odds_of(judgement.thresholds[length]) for length in lengths[: one.captions]])
+    yield from header(("images", "same threshold: FA", "threshold that grows (`Calibration.growth`): FA"))
     draw = np.random.default_rng(1).permutation(len(ids))
     for size in (size for size in SIZES if 2 * size <= len(ids)):
         chosen = draw[: 2 * size]
         best = np.where(unlike_QI[:, chosen], scores[:, chosen], -1).max(axis=1)
-        seen = np.concatenate([evidence(best[[q]], seen_background[q]) for q in range(len(best))])
-        odds = seen @ np.asarray(shared.weights)
-        same = odds >= odds_of(shared.threshold)
-        grown = odds >= odds_of(shared.threshold) + growth * np.log(size / (len(images) / 2))
-        yield size, float(same.mean()), float(grown.mean())
+        seen = [evidence(best[[q]], background[q], size_of(text)) for q, text in enumerate(texts)]
+        odds = np.concatenate(seen) @ np.asarray(judgement.weights)
+        grown = odds >= needed + growth * np.log(size / (len(val.images) / 2))
+        yield f"| {size:,} | {(odds >= needed).mean():.1%} | {grown.mean():.1%} |"
 
 
-def by_length(
-    encoder: Encoder, corpus: Corpus, judgement: Judgement, background: np.ndarray, lang: str
-) -> Iterator[tuple[int, float, float, float]]:
-    """Of queries of few words: whether the best image has a caption with all of them, true accepts, and false
-    ones among images without such a caption that look least like the one they were taken from."""
-    images, vectors = images_of(*seen_by(corpus, encoder.config, "test"), "test")
-    texts, own = captions_of(corpus, images, (lang,), lang)[lang]
-    image_IJ, unlike_II = encoder.encode_features(vectors), unlike(vectors)
-    said: dict[str, list[set[str]]] = {item_id: [] for item_id in images}
-    captions = corpus.select(lang=lang, role=("human", "mt"))
-    for item_id, text in zip(captions.item_ids, captions.texts, strict=True):
-        if item_id in said:
-            said[item_id].append({word.lower() for word in words(text)})
-    draw = np.random.default_rng(1)
-    for length in LENGTHS:
-        found: list[tuple[bool, bool, bool]] = []
-        while len(found) < SHORT:
-            row = int(draw.integers(len(texts)))
-            spelled = words(texts[row])
-            start = int(draw.integers(max(1, len(spelled) - length + 1)))
-            span = spelled[start : start + length]
-            wanted = {word.lower() for word in span}
-            has_I = np.array([any(wanted <= caption for caption in captions) for captions in said.values()])
-            if len(span) < length or has_I.mean() > COMMON:
-                continue
-            query = encoder.encode_text(["".join(span) if unspaced(span[0]) else " ".join(span)])[0]
-            score_I, seen = image_IJ @ query, background @ query
-            lacks_I = unlike_II[own[row]] & ~has_I
-            best = evidence(np.array([score_I.max(), score_I[lacks_I].max()]), seen)
-            there, away = relevance(best, judgement.weights) >= judgement.threshold
-            found.append((bool(has_I[score_I.argmax()]), bool(there), bool(away)))
-        right, there, away = np.mean(found, axis=0)
-        yield length, float(right), float(there), float(away)
+def measured(run: Path, corpus: Corpus) -> Iterator[str]:
+    """Lines about one run."""
+    encoder = load_encoder(run)
+    encoder.look_up(corpus)
+    trained = model_config(run)["trained"]
+    words = vocabulary_of(corpus, "val")
+    val = split_of(encoder, corpus, "val", words)
+    test = split_of(encoder, corpus, "test", words, val.background)
+    yield from (
+        "",
+        f"## Recipe `{trained['recipe']}`, trained on {', '.join([trained['source'], *trained['targets']])}",
+    )
+    yield from ("", *by_length(val, test))
+    yield from ("", "Things that no picture shows:", "", *of_absent(encoder, corpus, val, test, words))
+    yield from (
+        "",
+        "Captions in the source language without an answer, among images of train that look unlike:",
+        "",
+    )
+    yield from by_size(encoder, corpus, val, test)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run", type=Path)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("corpus", type=Path)
+    parser.add_argument("runs", type=Path, nargs="+", metavar="run")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".md"))
     options = parser.parse_args()
-    corpus, encoder = Corpus.open(options.corpus), load_encoder(options.run)
-    val, background = asked_of(encoder, corpus, "val", None)
-    test, _ = asked_of(encoder, corpus, "test", background)
-    shared, own = learn(val, FALSE_ACCEPTS)
-    cosine = by_cosine(val)
-    trained = model_config(options.run)["trained"]
-    languages = [trained["source"], *trained["targets"]]
-    lines = [
-        "# Calibration",
-        "",
-        f"Learnt on val, measured on test, at most {QUERIES} captions a language; wanted false accepts "
-        f"{FALSE_ACCEPTS:.0%}.",
-        f"The model: recipe `{trained['recipe']}`, trained on {', '.join(languages)}.",
-        "FA: queries that are told to have a good match where nothing answers (the half of the images that",
-        "look least like their own). TA: queries with their image that are told so. ECE: calibration error",
-        "of the relevance of the ten best hits.",
-        "",
-        "    python benchmarks/search/calibration.py RUN CORPUS",
-        "",
-        "| language | one cosine for all: FA, TA | shared weights and threshold: FA, TA, ECE "
-        "| of the language: FA, TA, ECE |",
-        "|---|---|---|---|",
-    ]
-    spread: dict[str, list[float]] = {"cosine": [], "shared": [], "own": []}
-    for lang, one in test.items():
-        (cf, ct, _), (sf, st, se), (of, ot, oe) = (
-            rates(one, judgement) for judgement in (cosine, shared, own.get(lang, shared))
-        )
-        for name, value in zip(spread, (cf, sf, of), strict=True):
-            spread[name].append(value)
-        mark = "" if lang in languages else " (not trained)"
-        cells = (f"{cf:.1%}, {ct:.1%}", f"{sf:.1%}, {st:.1%}, {se:.4f}", f"{of:.1%}, {ot:.1%}, {oe:.4f}")
-        lines.append(f"| {lang}{mark} | {' | '.join(cells)} |")
-    said = ", ".join(f"{name} {min(values):.1%} to {max(values):.1%}" for name, values in spread.items())
-    lines += ["", f"False accepts over the languages: {said}.", ""]
-    lines += ["## Size of the collection", ""]
-    lines += ["Queries in the source language without an answer, among images of train that look unlike.", ""]
-    lines += [
-        "| images | same threshold: FA | threshold that grows (`Calibration.growth`): FA |",
-        "|---|---|---|",
-    ]
-    for size, same, grown in by_size(
-        encoder, corpus, shared, background, growth_of(val, shared.weights, FALSE_ACCEPTS)
-    ):
-        lines.append(f"| {size:,} | {same:.1%} | {grown:.1%} |")
-    lines += ["", "## Short queries", ""]
-    lines += [
-        f"{SHORT} queries of so many words in a row, drawn from captions by people. Right: the best image"
-    ]
-    lines += ["has a caption with all of the words. FA: among unlike images without such a caption.", ""]
-    lines += ["| language | words | right | TA | FA |", "|---|---|---|---|---|"]
-    for lang in (lang for lang in test if lang in languages):
-        for length, right, there, away in by_length(encoder, corpus, own.get(lang, shared), background, lang):
-            lines.append(f"| {lang} | {length} | {right:.1%} | {there:.1%} | {away:.1%} |")
+    corpus = Corpus.open(options.corpus)
+    lines = [ABOUT.format(allowed=FALSE_ACCEPTS, known=KNOWN, enough=ENOUGH)]
+    for run in options.runs:
+        lines += measured(run, corpus)
     options.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print("\n".join(lines))
 

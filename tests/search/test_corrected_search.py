@@ -83,7 +83,8 @@ def test_hits_are_in_the_order_of_the_corrected_scores(world: Path, text: str, l
     best = sorted(expected, key=lambda item: -expected[item])[:5]
     assert [hit.entry.item_id for hit in found] == best
     assert scores(found) == pytest.approx({item: expected[item] for item in best}, abs=2e-3)
-    assert all(hit.relevance is not None for hit in found)
+    # Forty-eight captions a language are too few to estimate from.
+    assert [hit.relevance for hit in found] == [None] * 5
 
 
 def test_pictures_are_asked_with_as_they_were(world: Path) -> None:
@@ -105,10 +106,9 @@ def test_a_corrected_calibration_is_read_as_it_was_written(world: Path, tmp_path
     again = Calibration.read(tmp_path / "again.json")
     assert again.corrections.hubs is not None and written.corrections.hubs is not None
     np.testing.assert_array_equal(again.corrections.hubs, written.corrections.hubs)
-    assert '"format_version": 2' in (tmp_path / "again.json").read_text("utf-8")
-    # Without corrections older versions can read it.
     replace(written, corrections=AtSearch()).write(tmp_path / "plain.json")
-    assert '"format_version": 1' in (tmp_path / "plain.json").read_text("utf-8")
+    plain = Calibration.read(tmp_path / "plain.json").corrections
+    assert (plain.steps, plain.hubs, plain.csls) == ({}, None, 0.0)
 
 
 def test_either_is_learnt_alone(world: Path) -> None:
@@ -199,9 +199,7 @@ def test_languages_that_no_one_trained_are_learnt_from_the_corpus(sentences: Pat
 def test_a_calibration_of_before_means_what_it_meant(sentences: Path, tmp_path: Path) -> None:
     written = Calibration.read(sentences / "run/model/calibration.json")
     written.write(tmp_path / "now.json")
-    assert '"format_version": 3' in (tmp_path / "now.json").read_text("utf-8")
     replace(written, corrections=replace(written.corrections, sentence_steps={})).write(tmp_path / "old.json")
-    assert '"format_version": 2' in (tmp_path / "old.json").read_text("utf-8")
     before = Calibration.read(tmp_path / "old.json").corrections
     model = Retriever.load(sentences / "run")
     expected = unit(model.encode_text([QUERY]) + before.steps["pt"])

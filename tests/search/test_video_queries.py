@@ -291,12 +291,11 @@ def test_vectors_of_videos_are_asked_for_in_a_list(searcher: Searcher, media: Pa
 
 def test_a_video_is_judged_as_a_picture_is_and_not_as_a_text(searcher: Searcher, media: Path) -> None:
     """Only texts were calibrated: a relevance of anything else would mean nothing."""
-    sure = Judgement(weights=(9.0, 0.0, 0.0), threshold=0.5, queries=1)
+    sure = Judgement(weights=(9.0, 0.0, 0.0), thresholds=(0.5,) * 4, queries=200)
     background = unit(np.random.default_rng(0).random((8, 3)))
     Calibration(
         fingerprint="1" * 64,
-        shared=sure,
-        languages={},
+        languages={"en": sure},
         background=background,
         collection=5,
         growth=0.0,

@@ -51,6 +51,7 @@ def command(
     """
     with needs("train", "Calibrating"):
         from dragoman.search.calibrate import FALSE_ACCEPTS, calibrate
+        from dragoman.search.calibration import FEW_CAPTIONS
     allowed = FALSE_ACCEPTS if false_accepts is None else false_accepts
     found = calibrate(
         run,
@@ -63,6 +64,10 @@ def command(
         csls=csls,
         device=device,
     )
-    click.echo(f"{'language':<10}{'queries':>8}  a match from a relevance of")
-    for lang, one in [*found.languages.items(), ("others", found.shared)]:
-        click.echo(f"{lang:<10}{one.queries:>8}  {one.threshold:.2f}")
+    click.echo("A match from a relevance of, by the words of a query:")
+    words = ("1", "2-3", "4-7", "more")
+    click.echo(f"{'language':<10}{'captions':>8}" + "".join(f"{one:>7}" for one in words))
+    for lang, one in found.languages.items():
+        shown = "".join(f"{value:7.2f}" for value in one.thresholds)
+        few = f"  too few to estimate from; {FEW_CAPTIONS} are needed"
+        click.echo(f"{lang:<10}{one.queries:>8}{few if one.queries < FEW_CAPTIONS else shown}")

@@ -27,7 +27,15 @@ from dragoman.search.calibration import NONE
 from dragoman.search.detection import UNKNOWN, language_of, language_warning
 from dragoman.search.fields import KnownFields
 from dragoman.search.live import Opened
-from dragoman.search.query import MAX_CHARACTERS, Answer, Query, QueryLanguage, QueryText, parse_text
+from dragoman.search.query import (
+    MAX_CHARACTERS,
+    Answer,
+    Query,
+    QueryLanguage,
+    QueryText,
+    Unjudged,
+    parse_text,
+)
 from dragoman.stores import Filter, Match, Store, parse
 from dragoman.stores.filters import satisfies
 from dragoman.texts import worded
@@ -154,7 +162,14 @@ def _without(read: _Read, lost: AbstractSet[str], trained: Sequence[str]) -> _Re
 
 
 def _unread(read: _Read, seconds: dict[str, float]) -> Answer:
-    return Answer(hits=(), language=read.language, match=False, warnings=read.warnings, seconds=seconds)
+    return Answer(
+        hits=(),
+        language=read.language,
+        match=False,
+        unjudged="unknown_words",
+        warnings=read.warnings,
+        seconds=seconds,
+    )
 
 
 def _vectors(reads: Sequence[_Read], opened: Opened) -> Floats:
@@ -324,15 +339,33 @@ def _answer(
     read: _Read, hits: list[Hit], vector_J: Floats, opened: Opened, seconds: dict[str, float]
 ) -> Answer:
     match: bool | None = None
-    # Calibration learnt from texts: a picture is far closer to pictures than any text is.
-    if opened.calibration is not None and read.text_alone and read.language is not None:
-        hits, match = opened.calibration.judged(hits, vector_J, read.language.code, opened.info.count)
+    unjudged = _unjudged(read, opened)
+    if unjudged is None:
+        assert opened.calibration is not None and read.language is not None
+        lang, count = read.language.code, opened.info.count
+        hits, match = opened.calibration.judged(hits, vector_J, lang, count, read.text.wanted)
     least = read.query.min_score
-    if least is not None:
+    if least is not None and unjudged in (None, "not_calibrated", "not_text"):
         hits = [hit for hit in hits if (hit.score if hit.relevance is None else hit.relevance) >= least]
     # Not before: whether anything answers is told by the best of all.
     hits = hits[read.query.offset :]
     # Stand-ins for an index need not remember the fields of their entries.
     fields = getattr(opened, "fields", None) or KnownFields(opened.store)
     warnings = (*read.warnings, *fields.warnings(read.filter))
-    return Answer(hits=tuple(hits), language=read.language, match=match, warnings=warnings, seconds=seconds)
+    return Answer(
+        hits=tuple(hits),
+        language=read.language,
+        match=match,
+        unjudged=unjudged,
+        warnings=warnings,
+        seconds=seconds,
+    )
+
+
+def _unjudged(read: _Read, opened: Opened) -> Unjudged | None:
+    if opened.calibration is None:
+        return "not_calibrated"
+    # Calibration learnt from texts: a picture is far closer to pictures than any text is.
+    if not read.text_alone or read.language is None:
+        return "not_text"
+    return opened.calibration.unjudged(read.language.code, read.language.trained, read.text.wanted)

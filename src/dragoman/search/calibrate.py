@@ -1,9 +1,9 @@
 """Learning what a score is worth: queries whose answer is known, and the same queries without their answer.
 
-For every caption of a split, the best hits are looked up twice: among all images of the split, where its own
-image is the answer, and among the half of the images that look least like it, where nothing is. To take away
-its own image alone would leave many that answer as well. Hits other than the own image count as wrong, so
-relevance is rather too low than too high.
+For every trial query of a split, the best hits are looked up twice: among all images of the split, where the
+answer is, and among the half of the images that look least like the answers, where nothing does. To take away
+its own image alone would leave many that answer as well. Hits of which no caption says that they answer count
+as wrong, so relevance is rather too low than too high.
 
 Q queries, I images, K best hits, J width of the vectors, F kinds of evidence.
 """
@@ -11,6 +11,7 @@ Q queries, I images, K best hits, J width of the vectors, F kinds of evidence.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,18 @@ from dragoman.languages import comparable
 from dragoman.models.identity import CALIBRATION, model_in
 from dragoman.retrievers.loading import load_encoder, model_config, model_fingerprint
 from dragoman.retrievers.postprocessing import Corrections
-from dragoman.search.calibration import NONE, Calibration, Judgement, evidence, odds_of, relevance
+from dragoman.search.calibration import (
+    LENGTHS,
+    NONE,
+    Calibration,
+    Judgement,
+    evidence,
+    length_class,
+    relevance,
+    size_of,
+)
+from dragoman.search.trial_queries import FEWEST, SEARCHED, Queries, queries_of
+from dragoman.search.vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)
 
@@ -42,16 +54,15 @@ BACKGROUND = 256
 """Images at most that tell how close a query is to everything."""
 PART = 8
 """Shares of the images, to see how the best score grows with their number."""
-IMAGES, QUERIES = 5000, 1000
-"""At most, of the split and of each language."""
-FEWEST = 20
-"""Images of a split, and captions of a language, to learn from."""
-SEARCHED = ("human", "mt")
-"""Roles of captions that stand for what people ask; a way back is no one's question."""
+IMAGES = 5000
+"""At most, of the split."""
 SPREAD = 0.5
 """Standard deviation by which the weights of languages are expected to differ from the shared ones."""
-SHARED_QUERIES = 50
-"""So many queries the shared threshold counts as, beside a language's own."""
+SURE = 1.645
+"""Standard errors of the share of false accepts that a threshold keeps away from the wanted one: in 95 % of
+all cases no more than that share of other queries pass."""
+FEW_QUERIES = 50
+"""Queries of a length from which on it has a threshold of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,11 +72,15 @@ class Asked:
     present: Floats
     """[Q, K, F] evidence of the best hits among all images."""
     right: NDArray[np.bool_]
-    """[Q, K] whether that hit is the image of the caption."""
+    """[Q, K] whether that hit answers."""
     absent: Floats
     """[Q, K, F] evidence of the best hits where nothing answers."""
     fewer: Floats
     """[Q, 1, F] of the best hit among every `PART`-th image of those."""
+    length: NDArray[np.int64]
+    """[Q] class of the length of each query."""
+    captions: int
+    """Queries that are whole captions."""
 
 
 def calibrate(
@@ -100,32 +115,33 @@ def calibrate(
     images, vectors_ID = images_of(seen, features, split)
     # Under the form in which queries name their language.
     wanted, source = tuple(map(comparable, languages)), comparable(str(trained.get("source", "")))
-    captions = captions_of(seen, images, wanted, source)
+    queries = queries_of(seen, images, wanted, source)
     encoder = load_encoder(folder, device)
     image_IJ = encoder.encode_features(vectors_ID)
     step = max(len(images) // BACKGROUND, 1)
     # Rounded as it will be stored: what is learnt here holds for the background that searches will read.
     background_BJ = image_IJ[::step][:BACKGROUND].astype(np.float16).astype(np.float32)
-    unlike_II = unlike(vectors_ID)
     made = NONE
     if centre or align or csls:
         written = opened.select(role="mt", split="train").languages
         learned = Corrections.learned(encoder, opened, features, source, written, align)
         made = learned.at_search(centre or align, csls)
     hub_I, hub_B = made.hub(image_IJ), made.hub(background_BJ)
+    vocabulary = vocabulary_of(opened, split)
     asked = {}
-    for lang, (texts, own_Q) in captions.items():
-        text_QJ = made.encoded(encoder, texts, [lang] * len(texts))
-        asked[lang] = ask(text_QJ @ image_IJ.T - hub_I, own_Q, text_QJ @ background_BJ.T - hub_B, unlike_II)
-    shared, judgements = learn(asked, false_accepts)
+    for lang, one in queries.items():
+        text_QJ = made.encoded(encoder, one.texts, [lang] * len(one.texts))
+        scores = text_QJ @ image_IJ.T - hub_I, text_QJ @ background_BJ.T - hub_B
+        asked[lang] = ask(one, *scores, unlike(vectors_ID, one.right), vocabulary)
+    shared_F, judgements = learn(asked, false_accepts)
     calibration = Calibration(
         fingerprint=model_fingerprint(folder),
-        shared=shared,
         languages=judgements,
         background=background_BJ,
         collection=len(images) // 2,
-        growth=growth_of(asked, shared.weights, false_accepts),
+        growth=growth_of(asked, shared_F, false_accepts),
         false_accepts=false_accepts,
+        words=vocabulary,
         without_vectors=seen.without_vectors,
         corrections=made,
     )
@@ -141,8 +157,11 @@ def calibrate_once(run: str | Path, corpus: str | Path, device: str = "auto") ->
     """
     folder = Path(run)
     stored = model_in(folder) / CALIBRATION
-    if stored.is_file() and Calibration.read(stored).fingerprint == model_fingerprint(folder):
-        return True
+    if stored.is_file():
+        before = Calibration.read(stored)
+        # Those of before knew nothing of words.
+        if before.words is not None and before.fingerprint == model_fingerprint(folder):
+            return True
     if "fingerprint" in model_config(folder):
         return False
     try:
@@ -153,29 +172,47 @@ def calibrate_once(run: str | Path, corpus: str | Path, device: str = "auto") ->
     return True
 
 
+def vocabulary_of(corpus: Corpus, split: str) -> Vocabulary:
+    """Gather the words on which a model was trained, or is calibrated."""
+    taught = [corpus.select(role=SEARCHED, split=one) for one in ("train", split)]
+    return Vocabulary.of(said for one in taught for said in zip(one.item_ids, one.texts, strict=True))
+
+
 def ask(
-    score_QI: Floats, own_Q: NDArray[np.int64], background_QB: Floats, unlike_II: NDArray[np.bool_]
+    queries: Queries,
+    score_QI: Floats,
+    background_QB: Floats,
+    unlike_QI: NDArray[np.bool_],
+    vocabulary: Vocabulary,
 ) -> Asked:
-    """Find the best hits of queries among all images, and among those unlike their own (rows `own_Q`)."""
+    """Find the best hits of queries among all images, and among those unlike the answers that are none."""
     score_QI = np.asarray(score_QI, np.float64)
+    sizes = [size_of(text) for text in queries.texts]
+    known_Q = [vocabulary.share(text) for text in queries.texts]
 
     def seen(score_QI: Floats, hits: int = HITS) -> tuple[Floats, NDArray[np.int64]]:
         best_QK = np.argsort(-score_QI, axis=1, kind="stable")[:, :hits]
-        found = [
-            evidence(score_I[best_K], background_B)
-            for score_I, best_K, background_B in zip(score_QI, best_QK, background_QB, strict=True)
-        ]
-        return np.stack(found), best_QK
+        best = np.take_along_axis(score_QI, best_QK, axis=1)
+        each = zip(best, background_QB, sizes, known_Q, strict=True)
+        return np.stack([evidence(*one) for one in each]), best_QK
 
     present, best_QK = seen(score_QI)
-    others_QI = np.where(unlike_II[own_Q], score_QI, -1.0)
+    others_QI = np.where(unlike_QI & ~queries.right, score_QI, -1.0)
     absent, _ = seen(others_QI)
     fewer, _ = seen(others_QI[:, ::PART], 1)
-    return Asked(present=present, right=best_QK == own_Q[:, None], absent=absent, fewer=fewer)
+    return Asked(
+        present=present,
+        right=np.take_along_axis(queries.right, best_QK, axis=1),
+        absent=absent,
+        fewer=fewer,
+        length=np.array([length_class(size) for size in sizes], np.int64),
+        captions=queries.captions,
+    )
 
 
-def unlike(vectors_ID: Floats) -> NDArray[np.bool_]:
-    """Mark for each image the half of the others that look least like it, [I, I], by frozen vision vectors.
+def unlike(vectors_ID: Floats, right_QI: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Mark for each query the half of the images that look least like those that answer it, [Q, I], by frozen
+    vision vectors.
 
     A video, [F, D] with NaN where it has no frame, looks like the mean of its frames.
     """
@@ -183,31 +220,47 @@ def unlike(vectors_ID: Floats) -> NDArray[np.bool_]:
         vectors_ID = np.nanmean(np.asarray(vectors_ID, np.float32), axis=1)
     centred = np.asarray(vectors_ID, np.float32) - np.asarray(vectors_ID, np.float32).mean(axis=0)
     centred /= np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-6)
-    like_II = centred @ centred.T
-    return np.asarray(like_II < np.median(like_II, axis=1, keepdims=True))
+    like_QI = (right_QI.astype(np.float32) @ centred) @ centred.T
+    return np.asarray(like_QI < np.median(like_QI, axis=1, keepdims=True))
 
 
-def learn(asked: Mapping[str, Asked], false_accepts: float) -> tuple[Judgement, dict[str, Judgement]]:
-    """Learn the shared judgement, and that of every language."""
+def learn(asked: Mapping[str, Asked], false_accepts: float) -> tuple[Floats, dict[str, Judgement]]:
+    """Learn the weights [F] that all languages share, and the judgement of each."""
     shared_F, own = fit(asked)
-    best = {lang: best_without(one, own[lang]) for lang, one in asked.items()}
-    shared_best = np.concatenate([best_without(one, shared_F) for one in asked.values()])
-    shared_odds = odds_of(float(np.quantile(shared_best, 1 - false_accepts)))
-    judgements = {}
-    for lang, one in asked.items():
-        count = len(one.right)
-        odds = odds_of(float(np.quantile(best[lang], 1 - false_accepts)))
-        mixed = (count * odds + SHARED_QUERIES * shared_odds) / (count + SHARED_QUERIES)
-        judgements[lang] = _judgement(own[lang], mixed, count)
-    total = sum(len(one.right) for one in asked.values())
-    return _judgement(shared_F, shared_odds, total), judgements
+    judgements = {
+        lang: Judgement(
+            weights=tuple(map(float, own[lang])),
+            thresholds=thresholds(one.absent[:, 0] @ own[lang], one.length, false_accepts),
+            queries=one.captions,
+        )
+        for lang, one in asked.items()
+    }
+    return shared_F, judgements
 
 
-def growth_of(asked: Mapping[str, Asked], weights: Sequence[float], false_accepts: float) -> float:
+def thresholds(odds_Q: Floats, length_Q: NDArray[np.int64], false_accepts: float) -> tuple[float, ...]:
+    """Find for each class of length the relevance that best hits of queries without an answer reach so
+    seldom, from their log odds. A class of few queries has the threshold of the next shorter one that has
+    enough, else of the next longer one."""
+    classes = [odds_Q[length_Q == one] for one in range(len(LENGTHS) + 1)]
+    enough = {at: some for at, some in enumerate(classes) if len(some) >= FEW_QUERIES} or {0: odds_Q}
+    odds = {at: _exceeded(some, false_accepts) for at, some in enough.items()}
+    nearest = [min(odds, key=lambda at: (at > one, abs(at - one))) for one in range(len(classes))]
+    return tuple(float(relevance(np.array([[odds[at]]]), [1.0])[0]) for at in nearest)
+
+
+def _exceeded(odds_Q: Floats, share: float) -> float:
+    """Find the log odds that no more than a share of further queries exceed, as far as these can tell."""
+    # Few queries bound the share badly, so that fewer of them may pass.
+    margin = SURE * math.sqrt(share * (1 - share) / len(odds_Q))
+    return float(np.quantile(odds_Q, 1 - max(share - margin, 0.0)))
+
+
+def growth_of(asked: Mapping[str, Asked], weights_F: Floats, false_accepts: float) -> float:
     """Measure how the threshold rises, in log odds, as images that answer nothing become e times as many."""
 
     def threshold(best: Iterable[Floats]) -> float:
-        odds_Q = np.concatenate([seen_QF @ np.asarray(weights) for seen_QF in best])
+        odds_Q = np.concatenate([seen_QF @ weights_F for seen_QF in best])
         return float(np.quantile(odds_Q, 1 - false_accepts))
 
     whole = threshold(one.absent[:, 0] for one in asked.values())
@@ -254,18 +307,6 @@ def fit(asked: Mapping[str, Asked]) -> tuple[Floats, dict[str, Floats]]:
     }
 
 
-def best_without(one: Asked, weights_F: Floats) -> Floats:
-    """Estimate the relevance [Q] of the best hit where nothing answers."""
-    return relevance(one.absent[:, 0], list(weights_F))
-
-
-def _judgement(weights_F: Floats, odds: float, queries: int) -> Judgement:
-    first, second, third = map(float, weights_F)
-    return Judgement(
-        weights=(first, second, third), threshold=float(1 / (1 + np.exp(-odds))), queries=queries
-    )
-
-
 def seen_by(corpus: Corpus, trained: Mapping[str, Any], split: str) -> tuple[Corpus, FeatureSet]:
     """Return the corpus without what the model cannot see of a split, and its feature set of the corpus.
 
@@ -291,26 +332,3 @@ def images_of(corpus: Corpus, features: FeatureSet, split: str) -> tuple[list[st
             "are needed to tell good scores from bad ones. Name another split: --split test"
         )
     return ids, np.asarray(features.whole(features.rows(ids)))
-
-
-def captions_of(
-    corpus: Corpus, images: Sequence[str], languages: Sequence[str], source: str
-) -> dict[str, tuple[list[str], NDArray[np.int64]]]:
-    """Choose the texts of each language, and the rows of their images."""
-    row_of = {item_id: row for row, item_id in enumerate(images)}
-    found: dict[str, tuple[list[str], NDArray[np.int64]]] = {}
-    for lang in languages or corpus.select(role=SEARCHED).languages:
-        rows = corpus.select(role=SEARCHED, lang=lang).table.select(["item_id", "role", "text"]).to_pylist()
-        rows = [row for row in rows if row["item_id"] in row_of]
-        human = [row for row in rows if row["role"] == "human"]
-        # Of the source language, what machines wrote is the way back from a person's caption in another.
-        chosen = human if len(human) >= FEWEST or lang == source else rows
-        chosen = chosen[:: -(-len(chosen) // QUERIES)] if chosen else []
-        if len(chosen) >= FEWEST:
-            own_Q = np.array([row_of[row["item_id"]] for row in chosen], np.int64)
-            found[lang] = ([row["text"] for row in chosen], own_Q)
-        elif languages:
-            raise UserError(f"There are {len(chosen)} captions in {lang!r}; at least {FEWEST} are needed.")
-    if not found:
-        raise UserError(f"No language of {corpus.folder} has {FEWEST} captions of these images.")
-    return found

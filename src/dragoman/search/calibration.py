@@ -1,8 +1,12 @@
 """From cosines to an estimated probability that a hit answers the query, alike in every language.
 
 Two things are read of a hit: its cosine, and by how many standard deviations it lies above what the query
-scores on a fixed sample of pictures, so that a query which is close to everything is not believed. Logistic
-regression turns them into relevance, with weights of the query's language.
+scores on a fixed sample of pictures, so that a query which is close to everything is not believed; and two of
+the query: how short it is, and which share of its words the model does not know. Logistic regression turns
+them into relevance, with weights of the query's language. From which relevance on there is a match depends on
+the length of the query, as the best of many wrong scores does.
+
+Where nothing was learnt that fits a query, nothing is estimated, and the reason is told.
 
 It may also say how vectors and scores are corrected: it was learnt from corrected ones, and so a search
 corrects them as well.
@@ -25,28 +29,45 @@ from numpy.typing import NDArray
 from dragoman.errors import DamagedError, UserError
 from dragoman.folders import read_sealed, write_sealed
 from dragoman.index.folder import IndexInfo, calibration_name
+from dragoman.models.text.spelling import unspaced, words
 from dragoman.records import Hit
 from dragoman.retrievers.postprocessing import AtSearch
+from dragoman.search.query import Unjudged
+from dragoman.search.vocabulary import Vocabulary
+from dragoman.texts import worded
 
-FORMAT_VERSION = 3
-"""3 where a search moves sentence vectors, 2 where it corrects other vectors or scores, which a reader of
-less would not do; else 1 is written."""
+FORMAT_VERSION = 4
+"""Readers of less know nothing of the length of a query. 3 moves sentence vectors, 2 corrects other vectors
+or scores."""
 NONE = AtSearch()
 MAKE = "Make it anew: dragoman calibrate RUN CORPUS"
-_PLAIN = ("fingerprint", "collection", "growth", "false_accepts")
 Floats = NDArray[np.floating]
+
+LENGTHS = (1, 3, 7)
+"""Words at most of a query of one word, of few words, and of a phrase; what is longer is a sentence."""
+FEW_CAPTIONS = 200
+"""Captions of a language from which on anything is said."""
+KNOWN = 0.8
+"""Share of the words of a query that the model must know: all of four, and of five all but one."""
+EVIDENCE = 7
+_PLAIN = ("fingerprint", "collection", "growth", "false_accepts")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
     """The reading of the scores of one language."""
 
-    weights: tuple[float, float, float]
-    """Constant, per tenth of cosine, per standard deviation above the background."""
-    threshold: float
-    """Relevance of the best hit from which on there is a match."""
+    weights: tuple[float, ...]
+    """[EVIDENCE] one for each column of `evidence`; those that are left out at the end are 0."""
+    thresholds: tuple[float, ...]
+    """Relevance of the best hit from which on there is a match, by the length of the query: for each of
+    `LENGTHS`, and for sentences."""
     queries: int
-    """It was learnt from."""
+    """Captions that it was learnt from."""
+
+    def threshold(self, size: int) -> float:
+        """Find the threshold for a query of so many words."""
+        return self.thresholds[length_class(size)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +76,6 @@ class Calibration:
 
     fingerprint: str
     """Fingerprint of that model."""
-    shared: Judgement
-    """For languages without captions of their own."""
     languages: Mapping[str, Judgement]
     background: NDArray[np.float32]
     """[B, J] unit vectors of images."""
@@ -66,6 +85,8 @@ class Calibration:
     """Gain of the thresholds, in log odds, as those become e times as many."""
     false_accepts: float
     """Share of queries without an answer that are taken to have one, in every language."""
+    words: Vocabulary | None = None
+    """Words that the model was taught or measured on; None where that was not noted."""
     without_vectors: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """By split the images that were left out with their captions, as they have no vectors."""
     corrections: AtSearch = NONE
@@ -74,37 +95,54 @@ class Calibration:
     def _background_hub(self) -> Floats:
         return self.corrections.hub(self.background)
 
-    def judged(self, hits: Sequence[Hit], vector_J: Floats, lang: str, count: int) -> tuple[list[Hit], bool]:
-        """Give the hits of a query their relevance, and tell if any is likely to answer it.
+    def known(self, text: str) -> float:
+        """Tell which share of the words of a text was taught or measured, 0 to 1."""
+        return 1.0 if self.words is None else self.words.share(text)
+
+    def unjudged(self, lang: str, trained: bool, text: str) -> Unjudged | None:
+        """Say why nothing can be estimated for a text in a language, on which the model was trained or not;
+        None where something can."""
+        judgement = self.judgement(lang)
+        if judgement is None and not trained:
+            return "language_not_measured"
+        if judgement is None or judgement.queries < FEW_CAPTIONS:
+            return "few_captions"
+        return "unknown_words" if self.known(text) < KNOWN else None
+
+    def judged(
+        self, hits: Sequence[Hit], vector_J: Floats, lang: str, count: int, text: str
+    ) -> tuple[list[Hit], bool]:
+        """Give the hits of a text their relevance, and tell if any is likely to answer it, where `unjudged`
+        finds no reason against.
 
         The more images an index has (`count`), the better the best of those that do not answer.
         """
-        judgement = self.judgement(lang)
+        judgement, size = self.judgement(lang), size_of(text)
+        assert judgement is not None
         cosine_K = np.array([hit.score for hit in hits])
         background_B = self.background @ vector_J - self._background_hub
-        relevance_K = relevance(evidence(cosine_K, background_B), judgement.weights)
+        seen_KF = evidence(cosine_K, background_B, size, self.known(text))
+        relevance_K = relevance(seen_KF, judgement.weights)
         found = [replace(hit, relevance=float(one)) for hit, one in zip(hits, relevance_K, strict=True)]
-        more = self.growth * np.log(max(count, 1) / self.collection)
-        return found, bool(len(found) and odds_of(relevance_K.max()) >= odds_of(judgement.threshold) + more)
+        needed = odds_of(judgement.threshold(size)) + self.growth * np.log(max(count, 1) / self.collection)
+        return found, bool(len(found) and odds_of(relevance_K.max()) >= needed)
 
-    def judgement(self, lang: str) -> Judgement:
+    def judgement(self, lang: str) -> Judgement | None:
         """Find the judgement of a BCP 47 tag, or of its language without region."""
-        return self.languages.get(lang) or self.languages.get(lang.split("-")[0]) or self.shared
+        return self.languages.get(lang) or self.languages.get(lang.split("-")[0])
 
     def write(self, file: Path) -> None:
         """Write `calibration.json`."""
         made = self.corrections
-        version = 2 if made.steps or made.hubs is not None else 1
-        if made.sentence_steps:
-            version = FORMAT_VERSION
         stored = {
             "format": "dragoman-calibration",
-            "format_version": version,
+            "format_version": FORMAT_VERSION,
             **{name: getattr(self, name) for name in _PLAIN},
-            "shared": asdict(self.shared),
             "languages": {lang: asdict(one) for lang, one in sorted(self.languages.items())},
             "background": _packed(self.background),
         }
+        if self.words is not None:
+            stored["words"] = self.words.packed()
         for name in ("steps", "sentence_steps"):
             if steps := getattr(made, name):
                 stored[name] = {lang: _packed(step) for lang, step in sorted(steps.items())}
@@ -127,12 +165,12 @@ class Calibration:
                 )
             return cls(
                 fingerprint=str(stored["fingerprint"]),
-                shared=_judgement(stored["shared"]),
                 languages={lang: _judgement(one) for lang, one in stored["languages"].items()},
                 background=_unpacked(stored["background"]),
                 collection=int(stored["collection"]),
                 growth=float(stored["growth"]),
                 false_accepts=float(stored["false_accepts"]),
+                words=Vocabulary.unpacked(stored["words"]) if "words" in stored else None,
                 without_vectors=dict(stored.get("without_vectors", {})),
                 corrections=AtSearch(
                     **{
@@ -166,17 +204,33 @@ class Calibration:
         return found
 
 
-def evidence(cosine_K: Floats, background_B: Floats) -> Floats:
-    """Gather [K, 3]: a constant, tenths of cosine, deviations above the query's scores on the background."""
-    # Of like size, so that one expected deviation of the weights fits all three when they are learnt.
+def size_of(text: str) -> int:
+    """Count the words of a text; in scripts without spaces between them, two characters count as one."""
+    found = [word for word in words(text) if worded(word)]
+    alone = sum(map(unspaced, found))
+    return len(found) - alone + -(-alone // 2)
+
+
+def length_class(size: int) -> int:
+    """Give the place among `LENGTHS` of a query of so many words; after the last one stand sentences."""
+    return sum(size > most for most in LENGTHS)
+
+
+def evidence(cosine_K: Floats, background_B: Floats, size: int, known: float = 1.0) -> Floats:
+    """Gather [K, EVIDENCE]: a constant, tenths of cosine, and deviations above the query's scores on the
+    background; the same three times how short the query is, 1 for one word and 0 for endless ones; and its
+    share of unknown words."""
+    # Of like size, so that one expected deviation of the weights fits all when they are learnt.
     deviation = max(float(np.std(background_B)), 1e-6)
     above_K = (cosine_K - float(np.mean(background_B))) / deviation
-    return np.stack([np.ones_like(above_K), 10 * cosine_K, above_K], axis=1)
+    seen_K3 = np.stack([np.ones_like(above_K), 10 * cosine_K, above_K], axis=1)
+    unknown_K1 = np.full((len(above_K), 1), 1 - known)
+    return np.concatenate([seen_K3, seen_K3 / max(size, 1), unknown_K1], axis=1)
 
 
-def relevance(evidence_K3: Floats, weights: Sequence[float]) -> Floats:
+def relevance(evidence_KF: Floats, weights: Sequence[float]) -> Floats:
     """Estimate [K] in 0..1, by logistic regression."""
-    odds_K: Floats = evidence_K3 @ np.asarray(weights)
+    odds_K: Floats = evidence_KF[:, : len(weights)] @ np.asarray(weights)
     found: Floats = 1 / (1 + np.exp(-np.clip(odds_K, -50, 50)))
     return found
 
@@ -199,7 +253,13 @@ def _unpacked(stored: Mapping[str, Any]) -> NDArray[np.float32]:
 
 
 def _judgement(stored: Mapping[str, Any]) -> Judgement:
-    first, second, third = map(float, stored["weights"])
+    # Before format 4 there was one threshold for all lengths.
+    classes = len(LENGTHS) + 1
+    thresholds = stored["thresholds"] if "thresholds" in stored else [stored["threshold"]] * classes
+    if len(thresholds) != classes or not 3 <= len(stored["weights"]) <= EVIDENCE:
+        raise ValueError(f"{len(thresholds)} thresholds and {len(stored['weights'])} weights")
     return Judgement(
-        weights=(first, second, third), threshold=float(stored["threshold"]), queries=int(stored["queries"])
+        weights=tuple(map(float, stored["weights"])),
+        thresholds=tuple(map(float, thresholds)),
+        queries=int(stored["queries"]),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from dragoman.index.entries import END, START, seconds_of, video_of
@@ -13,10 +13,18 @@ from dragoman.languages import language_name
 from dragoman.media.video import VideoPart
 from dragoman.records import Hit
 from dragoman.search.detection import UNKNOWN
-from dragoman.search.query import Answer, Query
+from dragoman.search.query import Answer, Query, Unjudged
 
 if TYPE_CHECKING:
     from dragoman.search.searcher import Searcher
+
+
+_UNJUDGED: Mapping[Unjudged | None, str] = {
+    "few_captions": "there were too few captions in this language to calibrate on",
+    "language_not_measured": "this language was neither trained, nor calibrated on",
+    "unknown_words": "words of it were in no caption of the training and the calibration",
+}
+"""Reasons that a person is told; of the others nothing was to be expected."""
 
 
 def lines(searcher: Searcher, answer: Answer) -> Iterator[str]:
@@ -38,6 +46,8 @@ def remarks(answer: Answer) -> Iterator[str]:
         yield f"Warning: {plain(warning)}"
     if not answer.hits:
         yield "Nothing found."
+    elif answer.unjudged in _UNJUDGED:
+        yield f"How well this matches cannot be told: {_UNJUDGED[answer.unjudged]}."
     elif answer.match is False:
         yield "No good match: probably nothing in the index answers this; these are the nearest."
 
@@ -67,6 +77,7 @@ def as_json(searcher: Searcher, query: Query, answer: Answer) -> str:
         "query": asked,
         "language": dataclasses.asdict(answer.language) if answer.language else None,
         "match": answer.match,
+        "unjudged": answer.unjudged,
         "warnings": answer.warnings,
         "seconds": {name: round(value, 4) for name, value in answer.seconds.items()},
         "hits": hits,

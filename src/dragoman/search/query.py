@@ -11,7 +11,7 @@ import re
 import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from dragoman.errors import UserError
 from dragoman.messages import Message
@@ -57,6 +57,12 @@ _PART = re.compile(
 )
 
 
+Unjudged = Literal["not_calibrated", "not_text", "few_captions", "language_not_measured", "unknown_words"]
+"""Reason why hits have no relevance: the index is not calibrated; the query is not a text alone; its language
+was trained but has too few held-out captions to learn from, or was neither trained nor measured; or it has
+words on which the model was neither taught nor measured."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Query:
     """A text, an image, a video, an item of the index, or several of them together."""
@@ -81,7 +87,8 @@ class Query:
     moments: bool = False
     """Every moment of a video that answers, not its best one alone."""
     min_score: float | None = None
-    """Hits of a lower relevance are left out; of a lower cosine, where the index is not calibrated."""
+    """Hits of a lower relevance are left out; of a lower cosine, where the index is not calibrated or the
+    query is no text. Where a text has no relevance, none is left out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +113,9 @@ class Answer:
     language: QueryLanguage | None
     """None for a query without text."""
     match: bool | None
-    """True where something in the index is likely to answer the query; None where nothing was calibrated."""
+    """True where something in the index is likely to answer the query; None where hits have no relevance."""
+    unjudged: Unjudged | None = None
+    """Why hits have no relevance; None where they have."""
     warnings: tuple[Message, ...] = ()
     """For a person: a language outside training, a text that was cut, …"""
     seconds: dict[str, float] = field(default_factory=dict)

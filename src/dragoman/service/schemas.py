@@ -13,7 +13,7 @@ from dragoman.languages import canonical_tag
 from dragoman.records import KINDS, Entry, Hit, Kind
 from dragoman.records import Value as Stored
 from dragoman.search.answering import MAX_HITS
-from dragoman.search.query import Answer
+from dragoman.search.query import Answer, Unjudged
 from dragoman.stores.checks import MAX_NAME_BYTES
 
 # Language, script, region, variants. Other spellings are taken as well, of which no pattern could list all.
@@ -238,9 +238,7 @@ class Found(Item):
     """A hit."""
 
     score: float = Field(description="Cosine of query and item")
-    relevance: float | None = Field(
-        description="Estimated probability that it answers; null if not calibrated"
-    )
+    relevance: float | None = Field(description="Estimated probability that it answers; null if not judged")
 
 
 class SpokenLanguage(BaseModel):
@@ -265,7 +263,8 @@ class SearchResponse(BaseModel):
     collection: str
     hits: list[Found]
     language: SpokenLanguage | None
-    match: bool | None = Field(description="False: nothing here is likely to answer; null if not calibrated")
+    match: bool | None = Field(description="False: nothing here is likely to answer; null if not judged")
+    unjudged: Unjudged | None = Field(description="Why hits have no relevance; null if they have")
     warnings: list[str] = Field(description="In English")
     warning_codes: list[Code] = Field(description="Of each warning, by which the page says it otherwise")
     seconds: dict[str, float]

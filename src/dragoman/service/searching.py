@@ -175,6 +175,7 @@ def _written(request: Request, collection: Collection, answer: Answer) -> bytes:
         hits=[schemas.Found(**hit) for hit in _hits(request, collection, answer)],
         language=language_of(answer),
         match=answer.match,
+        unjudged=answer.unjudged,
         warnings=list(answer.warnings),
         warning_codes=[schemas.Code(code=one.code, arguments=dict(one.arguments)) for one in answer.warnings],
         seconds=answer.seconds,
