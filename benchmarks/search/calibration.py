@@ -116,7 +116,7 @@ def split_of(
     for lang, one in queries.items():
         text_QJ = encoder.encode_text(one.texts)
         scores = text_QJ @ image_IJ.T, text_QJ @ background.T
-        asked[lang] = ask(one, *scores, unlike(vectors, one.right), words)
+        asked[lang] = ask(one, *scores, unlike(vectors, one.right), [words.share(text) for text in one.texts])
     return Split(
         images=images,
         vectors=vectors,
@@ -144,22 +144,24 @@ def captions_alone(one: Asked) -> Asked:
         absent=one.absent[kept] * plain,
         fewer=one.fewer[kept] * plain,
         length=np.zeros_like(one.length[kept]),
+        judged=np.ones_like(one.judged[kept]),
     )
 
 
-def shares(one: Asked, judgement: Judgement, length: int, least: float) -> tuple[float, float, float]:
-    """False accepts; true accepts; and true accepts where the best hit is right, of queries of a length.
-
-    A query of which less than `least` is known is told nothing, so that it is never accepted.
-    """
+def shares(
+    one: Asked, judgement: Judgement, length: int, known: np.ndarray
+) -> tuple[float, float, float, float]:
+    """False accepts, of all queries of a length and of the known ones; true accepts, of all and of those
+    whose best hit is right. One that is not known is told nothing, so that it is never accepted."""
     of = one.length == length
-    known = 1 - one.present[of, 0, 6] >= least
+    known = known[of]
     threshold, weights = judgement.thresholds[length], judgement.weights
     there, away = (
         (relevance(seen[of, 0], weights) >= threshold) & known for seen in (one.present, one.absent)
     )
     right = one.right[of, 0]
-    return float(away.mean()), float(there.mean()), float(there[right].mean()) if right.any() else np.nan
+    found = (away, away[known], there, there[right])
+    return tuple(float(some.mean()) if len(some) else np.nan for some in found)
 
 
 def calibration_error(one: Asked, judgement: Judgement) -> float:
@@ -196,11 +198,17 @@ def by_length(val: Split, test: Split) -> Iterator[str]:
             of = one.length == length
             if of.sum() < ENOUGH:
                 continue
-            known = float((1 - one.present[of, 0, 6] >= KNOWN).mean())
-            old, new = shares(one, before[lang], length, 0.0), shares(one, now[lang], length, KNOWN)
-            surely = "" if np.isnan(new[2]) else f"{new[2]:.0%}"
-            cells = (f"{old[0]:.1%}, {old[1]:.1%}", f"{new[0]:.1%}, {new[1]:.1%}", surely)
-            yield f"| {lang} | {name} | {of.sum()} | {known:.0%} | {' | '.join(cells)} | {error:.4f} |"
+            old = shares(one, before[lang], length, np.ones_like(one.judged))
+            new = shares(one, now[lang], length, one.judged)
+            surely = "" if np.isnan(new[3]) else f"{new[3]:.0%}"
+            cells = (
+                f"{one.judged[of].mean():.0%}",
+                f"{old[0]:.1%}, {old[2]:.1%}",
+                f"{new[0]:.1%}, {new[2]:.1%}",
+                f"{new[1]:.1%}",
+                surely,
+            )
+            yield f"| {lang} | {name} | {of.sum()} | {' | '.join(cells)} | {error:.4f} |"
 
 
 def absent_queries(lang: str, corpus: Corpus) -> list[str]:

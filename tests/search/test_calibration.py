@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,7 @@ def drawn(queries: int, slope: float, seed: int) -> Asked:
         absent=seen[1],
         fewer=seen[1, :, :1],
         length=np.zeros(queries, np.int64),
+        judged=np.ones(queries, bool),
         captions=queries,
     )
 
@@ -110,7 +112,7 @@ def test_the_best_of_more_images_that_do_not_answer_is_better() -> None:
     right = np.eye(50, 800, dtype=bool)
     asked = Queries(texts=["dog"] * 50, own=np.arange(50), right=right, captions=50, human=True)
     scores = texts @ images.T, texts @ images[:64].T
-    one = ask(asked, *scores, ~right, Vocabulary(frozenset()))
+    one = ask(asked, *scores, ~right, [1.0] * 50)
     weights = np.array([-4.0, 0.5, 1.0, 0, 0, 0, 0])
     best, fewer = (seen[:, 0] @ weights for seen in (one.absent, one.fewer))
     gain = np.quantile(best, 0.9) - np.quantile(fewer, 0.9)
@@ -134,6 +136,18 @@ def test_no_language_accepts_more_than_it_may() -> None:
         # 1.645 standard errors below 10 %: 8.4 %.
         assert (best >= own[lang].thresholds[0]).mean() == pytest.approx(0.0844, abs=0.002)
         assert own[lang].queries == 1000
+    # What a search would not judge says nothing of how many pass.
+    pt = asked["pt"]
+    half = replace(
+        pt,
+        judged=np.arange(1000) % 2 == 0,
+        absent=np.where(np.arange(1000)[:, None, None] % 2, 99, pt.absent),
+    )
+    judged = learn({"pt": half}, 0.1)[1]["pt"]
+    best = relevance(half.absent[half.judged, 0], judged.weights)
+    assert (best >= judged.thresholds[0]).mean() == pytest.approx(
+        0.1 - 1.645 * np.sqrt(0.09 / 500), abs=0.003
+    )
 
 
 def test_fewer_queries_leave_a_wider_margin_and_each_length_has_its_threshold() -> None:
@@ -164,8 +178,7 @@ def test_a_query_is_asked_among_all_and_among_the_unlike() -> None:
     right = np.array([[1, 0, 0, 0], [0, 1, 0, 1]], bool)
     unlike_QI = np.array([[0, 1, 1, 0], [1, 1, 1, 0]], bool)
     asked = Queries(texts=["a dog runs", "cat"], own=np.array([0, 1]), right=right, captions=1, human=True)
-    words = Vocabulary.of([("1", "a dog"), ("2", "a dog")])
-    one = ask(asked, texts @ images.T, texts @ images[:3].T, unlike_QI, words)
+    one = ask(asked, texts @ images.T, texts @ images[:3].T, unlike_QI, [2 / 3, 1.0])
     cosines = one.present[:, :, 1] / 10
     np.testing.assert_allclose(cosines, [[0.9, 0.4, 0.32, 0.1], [0.97, 0.896, 0.2, 0.1]])
     assert one.right.tolist() == [[True, False, False, False], [False, True, True, False]]
@@ -173,7 +186,8 @@ def test_a_query_is_asked_among_all_and_among_the_unlike() -> None:
     np.testing.assert_allclose(one.absent[:, :2, 1] / 10, [[0.4, 0.1], [0.97, 0.1]])
     assert one.length.tolist() == [1, 0]
     np.testing.assert_allclose(one.present[:, 0, 3], [1 / 3, 1])
-    np.testing.assert_allclose(one.present[:, 0, 6], [1 / 3, 1])
+    np.testing.assert_allclose(one.present[:, 0, 6], [1 / 3, 0])
+    assert one.judged.tolist() == [False, True]
 
 
 def test_the_unlike_half_are_the_images_farthest_from_the_answers_by_their_vectors() -> None:

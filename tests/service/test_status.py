@@ -123,7 +123,7 @@ def test_openapi_describes_every_route_and_body(client: TestClient) -> None:
         "/v1/search/batch",
     ]
     schemas = described["components"]["schemas"]
-    fields = {"text", "image", "video", "item_id", "collection", "filter", "lang", "k", "offset"}
+    fields = {"text", "image", "video", "item_id", "collection", "filter", "lang", "channel", "k", "offset"}
     assert set(schemas["SearchRequest"]["properties"]) == fields | {"min_score", "moments"}
     references = set(re.findall(r"#/components/schemas/(\w+)", client.get("/openapi.json").text))
     assert references <= schemas.keys()

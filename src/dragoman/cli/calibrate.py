@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from dragoman.cli.verb import LISTED, PATH, needs
+from dragoman.settings import pairs
+
+if TYPE_CHECKING:
+    from dragoman.search.calibration import Channel
 
 
 @click.command(short_help="Learn what the scores of a run are worth.")
@@ -28,6 +33,13 @@ from dragoman.cli.verb import LISTED, PATH, needs
     show_default=True,
     help="Part of their nearness to all captions that searches take from images; 0.5 is usual.",
 )
+@click.option(
+    "--engine",
+    "engines",
+    multiple=True,
+    metavar="LANG=ENGINE",
+    help="Engine from a language into the source language, to measure if it helps; repeatable.",
+)
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, or auto.")
 def command(
     run: Path,
@@ -38,6 +50,7 @@ def command(
     centre: bool,
     align: bool,
     csls: float,
+    engines: tuple[str, ...],
     device: str,
 ) -> None:
     """Learn from CORPUS what the scores of RUN are worth, in every language.
@@ -45,9 +58,11 @@ def command(
     \b
     dragoman calibrate run/ corpus/
     dragoman calibrate run/ corpus/ --split test --languages pt,en --false-accepts 0.05
+    dragoman calibrate run/ corpus/ --engine 'pt=apertium:pt-es|spa-eng'
 
     Writes RUN/model/calibration.json; `dragoman index` takes it along. Hits then have a relevance, the
-    estimated probability that they answer, and a search says when there is no good match.
+    estimated probability that they answer, and a search says when there is no good match. With --engine,
+    texts of a language are asked through its translation as well, where that was measured to find more.
     """
     with needs("train", "Calibrating"):
         from dragoman.search.calibrate import FALSE_ACCEPTS, calibrate
@@ -62,6 +77,7 @@ def command(
         centre=centre,
         align=align,
         csls=csls,
+        engines=dict(pairs(engines, "--engine", "LANG=ENGINE", "'pt=apertium:pt-es|spa-eng'", empty=False)),
         device=device,
     )
     click.echo("A match from a relevance of, by the words of a query:")
@@ -71,3 +87,19 @@ def command(
         shown = "".join(f"{value:7.2f}" for value in one.thresholds)
         few = f"  too few to estimate from; {FEW_CAPTIONS} are needed"
         click.echo(f"{lang:<10}{one.queries:>8}{few if one.queries < FEW_CAPTIONS else shown}")
+    for lang, channel in found.channels.items():
+        click.echo(f"\n{_about(lang, channel)}")
+
+
+def _about(lang: str, channel: Channel) -> str:
+    """Say how texts of a language are asked, and what was measured of it."""
+    recalls, best = channel.recalls, channel.best
+    by = "people" if channel.human else "machines"
+    low, high = channel.interval
+    ways = {"directly": 0.0, "translated": 1.0, f"fused, translation x {best}": best}
+    figures = ", ".join(f"{way} {recalls[weight]:.1f}" for way, weight in ways.items())
+    gain = f"gain {channel.gain:+.1f} ({low:+.1f} to {high:+.1f})"
+    return (
+        f"{lang} is asked {channel.name}, with {channel.engine_name}. Mean of recall@1, @5, @10 on "
+        f"{channel.captions} captions by {by}: {figures}; {gain}."
+    )

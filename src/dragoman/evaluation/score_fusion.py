@@ -21,6 +21,8 @@ from dragoman.evaluation.ranks import Positives, Ranks, blocks, rank_block
 from dragoman.evaluation.scores import Scores
 
 Normalisation = Literal["matrix", "query", "none"]
+WEIGHTS = tuple(round(0.1 * step, 1) for step in range(11))
+"""Weights of the source channel that are tried."""
 NORMALISATIONS: tuple[Normalisation, ...] = get_args(Normalisation)
 
 

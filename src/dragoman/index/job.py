@@ -299,6 +299,11 @@ def _with_calibration(info: IndexInfo, model: Path, before: IndexInfo | None) ->
     if not (info.folder / file).is_file() or calibration_name(info.folder / file) != file:
         write_text(info.folder / file, source.read_text(encoding="utf-8"))
     summary = {name: stored[name] for name in ("false_accepts", "collection")}
+    if "channels" in stored:
+        kept = ("engine_name", "weight")
+        summary["channels"] = {
+            lang: {name: one[name] for name in kept} for lang, one in stored["channels"].items()
+        }
     return dataclasses.replace(
         info, calibration={"file": file, "languages": sorted(stored["languages"]), **summary}
     )

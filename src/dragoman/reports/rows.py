@@ -27,7 +27,7 @@ from dragoman.corpus.features import FeatureSet
 from dragoman.errors import UserError
 from dragoman.evaluation import DotScores, Positives, rank_scores, rerank, sum_r, summarise
 from dragoman.evaluation.ranks import Ranks
-from dragoman.evaluation.score_fusion import Channels, Normalisation, sweep
+from dragoman.evaluation.score_fusion import WEIGHTS, Channels, Normalisation, sweep
 from dragoman.evaluation.scores import Scores
 from dragoman.progress import bar
 from dragoman.retrievers.base import Model, Reranker
@@ -44,7 +44,6 @@ ROWS = (
     "reranked",
 )
 DIRECTIONS = ("text_to_image", "image_to_text")
-WEIGHTS = tuple(round(0.1 * step, 1) for step in range(11))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
 
@@ -23,7 +24,7 @@ from dragoman.messages import Message
 from dragoman.records import Hit
 from dragoman.retrievers.base import require_list
 from dragoman.retrievers.postprocessing import AtSearch
-from dragoman.search.calibration import NONE
+from dragoman.search.calibration import NONE, Channel, fused
 from dragoman.search.detection import UNKNOWN, language_of, language_warning
 from dragoman.search.fields import KnownFields
 from dragoman.search.live import Opened
@@ -31,17 +32,21 @@ from dragoman.search.query import (
     MAX_CHARACTERS,
     Answer,
     Query,
+    QueryChannel,
     QueryLanguage,
     QueryText,
     Unjudged,
     parse_text,
 )
+from dragoman.search.translating import Asked, result_of, wait_for
 from dragoman.stores import Filter, Match, Store, parse
 from dragoman.stores.filters import satisfies
 from dragoman.texts import worded
+from dragoman.translation.engine import Outcome
 
 Floats = NDArray[np.float32]
 
+DIRECT = QueryChannel(name="direct", best="direct")
 TEXT, ADDED, SUBTRACTED, SEEN = 1.0, 1.0, -0.5, 1.0
 """Weights of the unit vectors that a query is the sum of; the sum has unit length again."""
 MAX_HITS = 10_000
@@ -61,6 +66,15 @@ class _Read:
     filter: Filter | None
     language: QueryLanguage | None
     warnings: tuple[Message, ...]
+    channel: QueryChannel | None = None
+    translations: Mapping[str, str] = field(default_factory=dict)
+    """Translations of all parts of the text, where it is asked through them."""
+
+    @property
+    def translation(self) -> str | None:
+        """The translation of what is searched for; None where the text is asked directly."""
+        wanted = [part for part in (self.text.plain, *self.text.added) if part]
+        return " ".join(self.translations[part] for part in wanted) if self.translations else None
 
     @property
     def asks(self) -> bool:
@@ -82,12 +96,20 @@ def answers(queries: Sequence[Query], opened: Opened) -> list[Answer]:
     if not queries:
         return []
     started = perf_counter()
-    reads = _known([_read(query, opened.info.languages) for query in queries], opened)
+    reads = [_read(query, opened.info.languages) for query in queries]
+    read_at = perf_counter()
+    reads, waited = _translated(reads, opened)
+    translated = perf_counter()
+    reads = _known(reads, opened)
     asked = [read for read in reads if read.asks]
     vectors_QJ = _vectors(asked, opened)
     encoded = perf_counter()
     hits = _found(opened, asked, vectors_QJ)
-    seconds = {"encode": encoded - started, "search": perf_counter() - encoded}
+    seconds = {
+        "encode": encoded - translated + read_at - started,
+        "search": perf_counter() - encoded,
+        **({"translate": translated - read_at} if waited else {}),
+    }
     answered = iter(
         [
             _answer(read, hits, vector_J, opened, seconds)
@@ -95,6 +117,67 @@ def answers(queries: Sequence[Query], opened: Opened) -> list[Answer]:
         ]
     )
     return [next(answered) if read.asks else _unread(read, seconds) for read in reads]
+
+
+def begin_translations(query: Query, opened: Opened) -> list[Future[Outcome]]:
+    """Let the text of a query be translated, where it is asked so; the same query then finds what has ended
+    of these. Raises UserError for a query that cannot be answered."""
+    if opened.calibration is None or not any(one.weight for one in opened.calibration.channels.values()):
+        return []
+    read = _read(query, opened.info.languages)
+    if query.channel == "direct" or (channel := _channel(read, opened)) is None:
+        return []
+    return opened.translator.begin(read.text.parts, Asked.through(channel))
+
+
+def _channel(read: _Read, opened: Opened) -> Channel | None:
+    """Find the channel through which a text is asked best, where that is not the direct one."""
+    if opened.calibration is None or read.language is None or not read.text.parts:
+        return None
+    channel = opened.calibration.channel(read.language.code)
+    return channel if channel is not None and channel.weight else None
+
+
+def _translated(reads: Sequence[_Read], opened: Opened) -> tuple[list[_Read], bool]:
+    """Add the translations of texts that are asked through them, as far as they come in time; and tell if any
+    was waited for."""
+    begun: dict[int, tuple[Channel, list[Future[Outcome]]]] = {}
+    found = [replace(read, channel=DIRECT if read.language else None) for read in reads]
+    for row, read in enumerate(reads):
+        if (channel := _channel(read, opened)) is None:
+            continue
+        told = QueryChannel(name="direct", best=channel.name, engine=channel.engine_name)
+        found[row] = replace(found[row], channel=told)
+        if read.query.channel == "best":
+            begun[row] = channel, opened.translator.begin(read.text.parts, Asked.through(channel))
+    futures = [future for _, some in begun.values() for future in some]
+    wait_for(futures, max((reads[row].query.translate_within for row in begun), default=0.0))
+    for row, (channel, some) in begun.items():
+        found[row] = _with_translation(found[row], channel, some, opened)
+    return found, bool(begun)
+
+
+def _with_translation(
+    read: _Read, channel: Channel, futures: Sequence[Future[Outcome]], opened: Opened
+) -> _Read:
+    """Add what was translated, or the warning that something was not."""
+    asked = Asked.through(channel)
+    results = [result_of(future, asked) for future in futures]
+    missing = [one for one in results if isinstance(one, Message)]
+    # A translation that the model cannot read would add the same pictures to each answer.
+    if not missing and not all(opened.model.reads(results)):
+        missing = [Message("translation_failed", language=asked.lang, engine=asked.name)]
+    if missing:
+        return replace(read, warnings=(*read.warnings, missing[0]))
+    done = replace(read, translations=dict(zip(read.text.parts, results, strict=True)))
+    told = QueryChannel(
+        name=channel.name,
+        best=channel.name,
+        weight=channel.weight,
+        engine=channel.engine_name,
+        translation=done.translation,
+    )
+    return replace(done, channel=told)
 
 
 def vectors_of_videos(videos: Sequence[str | Path | VideoPart], opened: Opened) -> Floats:
@@ -138,7 +221,7 @@ def _known(reads: Sequence[_Read], opened: Opened) -> list[_Read]:
     # Their vectors are those of an unknown word, the same for every text: they would add the same pictures to
     # each answer. Punctuation alone asks for nothing, even where the model knows the mark.
     lost = {part for part, knows in zip(parts, known, strict=True) if not (knows and worded(part))}
-    return [_without(read, lost, opened.info.languages) for read in reads]
+    return [_without(read, lost - read.translations.keys(), opened.info.languages) for read in reads]
 
 
 def _without(read: _Read, lost: AbstractSet[str], trained: Sequence[str]) -> _Read:
@@ -166,6 +249,7 @@ def _unread(read: _Read, seconds: dict[str, float]) -> Answer:
         hits=(),
         language=read.language,
         match=False,
+        channel=read.channel,
         unjudged="unknown_words",
         warnings=read.warnings,
         seconds=seconds,
@@ -197,7 +281,7 @@ def _vectors(reads: Sequence[_Read], opened: Opened) -> Floats:
             of_item.append((row, SEEN))
     sum_QJ = np.zeros((len(reads), opened.info.width), np.float32)
     for places, vectors in (
-        (of_text, _corrections(opened).encoded(opened.model, texts, languages) if texts else ()),
+        (of_text, _vectors_of_texts(texts, languages, [reads[row] for row, _ in of_text], opened)),
         (of_image, opened.model.encode_image(images) if images else ()),
         (of_video, vectors_of_videos(videos, opened)),
         (of_item, _vectors_of_items(opened.store, items)),
@@ -210,6 +294,28 @@ def _vectors(reads: Sequence[_Read], opened: Opened) -> Floats:
         row = int(np.flatnonzero(length_Q[:, 0] < 1e-6)[0])
         raise UserError(Message("query_cancels", text=repr(reads[row].query.text)))
     return np.asarray(sum_QJ / length_Q, np.float32)
+
+
+def _vectors_of_texts(
+    texts: Sequence[str], languages: Sequence[str], reads: Sequence[_Read], opened: Opened
+) -> Floats:
+    """Encode parts of texts, each of the query beside it, with their translations where there are any."""
+    if not texts:
+        return np.empty((0, opened.info.width), np.float32)
+    through = [row for row, read in enumerate(reads) if read.translations]
+    channels = [_channel(reads[row], opened) for row in through]
+    translations = [reads[row].translations[texts[row]] for row in through]
+    sources = [channel.source for channel in channels if channel is not None]
+    encoded = _corrections(opened).encoded(opened.model, [*texts, *translations], [*languages, *sources])
+    found = np.array(encoded[: len(texts)])
+    readable = opened.model.reads([texts[row] for row in through]) if through else []
+    for row, channel, knows, translation_J in zip(
+        through, channels, readable, encoded[len(texts) :], strict=True
+    ):
+        assert channel is not None
+        text_J = found[row] if knows else np.full_like(found[row], np.nan)
+        found[row] = fused(text_J[None], translation_J[None], channel.weight)[0]
+    return found
 
 
 def _vectors_of_items(store: Store, item_ids: Sequence[str]) -> Floats:
@@ -342,8 +448,10 @@ def _answer(
     unjudged = _unjudged(read, opened)
     if unjudged is None:
         assert opened.calibration is not None and read.language is not None
-        lang, count = read.language.code, opened.info.count
-        hits, match = opened.calibration.judged(hits, vector_J, lang, count, read.text.wanted)
+        text, count = read.text.wanted, opened.info.count
+        hits, match = opened.calibration.judged(
+            hits, vector_J, read.language.code, count, text, read.translation
+        )
     least = read.query.min_score
     if least is not None and unjudged in (None, "not_calibrated", "not_text"):
         hits = [hit for hit in hits if (hit.score if hit.relevance is None else hit.relevance) >= least]
@@ -355,6 +463,7 @@ def _answer(
     return Answer(
         hits=tuple(hits),
         language=read.language,
+        channel=read.channel,
         match=match,
         unjudged=unjudged,
         warnings=warnings,
@@ -368,4 +477,5 @@ def _unjudged(read: _Read, opened: Opened) -> Unjudged | None:
     # Calibration learnt from texts: a picture is far closer to pictures than any text is.
     if not read.text_alone or read.language is None:
         return "not_text"
-    return opened.calibration.unjudged(read.language.code, read.language.trained, read.text.wanted)
+    spoken = read.language
+    return opened.calibration.unjudged(spoken.code, spoken.trained, read.text.wanted, read.translation)

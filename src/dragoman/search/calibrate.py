@@ -13,7 +13,8 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,20 +28,26 @@ from dragoman.folders import require_writable, sole_writer
 from dragoman.index.items import features_of
 from dragoman.languages import comparable
 from dragoman.models.identity import CALIBRATION, model_in
+from dragoman.retrievers.base import Encoder
 from dragoman.retrievers.loading import load_encoder, model_config, model_fingerprint
-from dragoman.retrievers.postprocessing import Corrections
+from dragoman.retrievers.postprocessing import AtSearch, Corrections
 from dragoman.search.calibration import (
+    KNOWN,
     LENGTHS,
     NONE,
     Calibration,
+    Channel,
     Judgement,
     evidence,
+    fused,
     length_class,
     relevance,
     size_of,
 )
+from dragoman.search.channels import Through, absolute, measure, open_engines
 from dragoman.search.trial_queries import FEWEST, SEARCHED, Queries, queries_of
 from dragoman.search.vocabulary import Vocabulary
+from dragoman.translation.engine import Engine
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +72,10 @@ FEW_QUERIES = 50
 """Queries of a length from which on it has a threshold of its own."""
 
 
+THROUGH = "+"
+"""Stands behind a language whose texts are asked through its channel. No tag ends so."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Asked:
     """Queries of one language with their best hits."""
@@ -79,6 +90,8 @@ class Asked:
     """[Q, 1, F] of the best hit among every `PART`-th image of those."""
     length: NDArray[np.int64]
     """[Q] class of the length of each query."""
+    judged: NDArray[np.bool_]
+    """[Q] whether enough of its words are known, so that a search would judge it."""
     captions: int
     """Queries that are whole captions."""
 
@@ -93,6 +106,7 @@ def calibrate(
     centre: bool = False,
     align: bool = False,
     csls: float = 0.0,
+    engines: Mapping[str, str] | None = None,
     device: str = "auto",
 ) -> Calibration:
     """Learn from the captions of a split what the scores of a run are worth; writes `model/calibration.json`.
@@ -100,9 +114,11 @@ def calibrate(
     `languages` defaults to all that have captions there: human ones, or machine captions where there are
     none. With `centre`, searches move the mean of the language of a text to that of the source language; with
     `align` they map its sentence vectors to those of the source language; with `csls` they take so large a
-    part of the nearness of images to captions from their scores. All learn from the split train. Raises
-    UserError where the corpus lacks the feature set of the model, or captions, and where there are no
-    sentence vectors to map.
+    part of the nearness of images to captions from their scores. All learn from the split train. `engines`
+    are specs of translation engines by the language that they translate into the source language: for each it
+    is measured whether texts are asked better through it (`search.channels`). Raises UserError where the
+    corpus lacks the feature set of the model, or captions, where there are no sentence vectors to map, and
+    where an engine cannot be used.
     """
     if not 0 < false_accepts < 1:
         raise UserError(f"false accepts must lie between 0 and 1, got {false_accepts}")
@@ -116,6 +132,7 @@ def calibrate(
     # Under the form in which queries name their language.
     wanted, source = tuple(map(comparable, languages)), comparable(str(trained.get("source", "")))
     queries = queries_of(seen, images, wanted, source)
+    opened_engines = _engines_for(engines or {}, queries, source, device)
     encoder = load_encoder(folder, device)
     image_IJ = encoder.encode_features(vectors_ID)
     step = max(len(images) // BACKGROUND, 1)
@@ -126,21 +143,40 @@ def calibrate(
         written = opened.select(role="mt", split="train").languages
         learned = Corrections.learned(encoder, opened, features, source, written, align)
         made = learned.at_search(centre or align, csls)
-    hub_I, hub_B = made.hub(image_IJ), made.hub(background_BJ)
+    view = _View(encoder, made, image_IJ, background_BJ)
     vocabulary = vocabulary_of(opened, split)
-    asked = {}
+    asked: dict[str, Asked] = {}
+    channels: dict[str, Channel] = {}
     for lang, one in queries.items():
-        text_QJ = made.encoded(encoder, one.texts, [lang] * len(one.texts))
-        scores = text_QJ @ image_IJ.T - hub_I, text_QJ @ background_BJ.T - hub_B
-        asked[lang] = ask(one, *scores, unlike(vectors_ID, one.right), vocabulary)
+        unlike_QI = unlike(vectors_ID, one.right)
+        text_QJ = view.encoded(one.texts, lang)
+        asked[lang] = ask(
+            one, *view.scores(text_QJ), unlike_QI, [vocabulary.share(text) for text in one.texts]
+        )
+        if lang in opened_engines:
+            by = Through(*opened_engines[lang], lang, source)
+            channels[lang] = measure(one, by, text_QJ, view)
+            if channels[lang].weight:
+                # Now the short queries as well.
+                translations = by.translated(one.texts)
+                read_QJ = view.read(one.texts, text_QJ)
+                fused_QJ = fused(read_QJ, view.translations(translations, source), channels[lang].weight)
+                known_Q = [
+                    max(vocabulary.share(text), vocabulary.share(other or ""))
+                    for text, other in zip(one.texts, translations, strict=True)
+                ]
+                asked[lang + THROUGH] = ask(one, *view.scores(fused_QJ), unlike_QI, known_Q)
     shared_F, judgements = learn(asked, false_accepts)
     calibration = Calibration(
         fingerprint=model_fingerprint(folder),
-        languages=judgements,
+        languages={lang: one for lang, one in judgements.items() if not lang.endswith(THROUGH)},
         background=background_BJ,
         collection=len(images) // 2,
         growth=growth_of(asked, shared_F, false_accepts),
         false_accepts=false_accepts,
+        channels={
+            lang: replace(one, judgement=judgements.get(lang + THROUGH)) for lang, one in channels.items()
+        },
         words=vocabulary,
         without_vectors=seen.without_vectors,
         corrections=made,
@@ -150,26 +186,102 @@ def calibrate(
     return calibration
 
 
-def calibrate_once(run: str | Path, corpus: str | Path, device: str = "auto") -> bool:
-    """Calibrate a run that is not yet, where the corpus has what it takes; returns whether it is then.
+def calibrate_once(
+    run: str | Path,
+    corpus: str | Path,
+    device: str = "auto",
+    *,
+    engines: Mapping[str, str] | None = None,
+) -> bool:
+    """Calibrate a run that is not yet, with these engines as `calibrate`, where the corpus has what it takes;
+    returns whether it is then.
 
-    An export is as calibrated as its index, and is left as it is.
+    An engine that cannot be used is told and left out. An export is as calibrated as its index, and is left
+    as it is.
     """
     folder = Path(run)
     stored = model_in(folder) / CALIBRATION
+    usable = _usable(engines or {}, folder, device)
     if stored.is_file():
         before = Calibration.read(stored)
+        measured = {lang: channel.engine for lang, channel in before.channels.items()}
+        # Of a language without captions nothing can be measured, however often.
+        wanted = {lang: absolute(spec) for lang, spec in usable.items() if lang in before.languages}
         # Those of before knew nothing of words.
-        if before.words is not None and before.fingerprint == model_fingerprint(folder):
+        known = before.words is not None and wanted.items() <= measured.items()
+        if known and before.fingerprint == model_fingerprint(folder):
             return True
     if "fingerprint" in model_config(folder):
         return False
     try:
-        calibrate(run, corpus, device=device)
+        calibrate(run, corpus, engines=usable, device=device)
     except UserError as error:
         log.info("Scores stay cosines: %s", error)
         return False
     return True
+
+
+def _usable(engines: Mapping[str, str], run: Path, device: str) -> dict[str, str]:
+    """Leave out the engines that cannot be used."""
+    found = {}
+    source = str(model_config(run)["trained"].get("source", ""))
+    for lang, spec in engines.items():
+        try:
+            open_engines({lang: spec}, source, device)
+        except UserError as error:
+            log.warning("Texts in %s are asked directly: %s", lang, error)
+        else:
+            found[comparable(lang)] = spec
+    return found
+
+
+def _engines_for(
+    engines: Mapping[str, str], queries: Mapping[str, Queries], source: str, device: str
+) -> dict[str, tuple[str, Engine]]:
+    """Open the engines of languages that have captions to be measured on."""
+    asked = {comparable(lang): spec for lang, spec in engines.items()}
+    for lang in asked:
+        if lang not in queries:
+            log.warning("There are no captions in %s to measure %s on.", lang, asked[lang])
+    return open_engines({lang: spec for lang, spec in asked.items() if lang in queries}, source, device)
+
+
+@dataclass(frozen=True, eq=False)
+class _View:
+    """Images and texts as searches will see them."""
+
+    encoder: Encoder
+    made: AtSearch
+    images: Floats
+    """[I, J]"""
+    background: Floats
+    """[B, J]"""
+
+    @cached_property
+    def _hubs(self) -> tuple[Floats, Floats]:
+        return self.made.hub(self.images), self.made.hub(self.background)
+
+    def encoded(self, texts: Sequence[str], lang: str) -> Floats:
+        """[Q, J] unit vectors of texts."""
+        return self.made.encoded(self.encoder, texts, [lang] * len(texts))
+
+    def read(self, texts: Sequence[str], text_QJ: Floats) -> Floats:
+        """[Q, J] vectors of texts, NaN of those of which the model can read nothing."""
+        reads_Q = np.array(self.encoder.reads(texts), bool)
+        return np.where(reads_Q[:, None], text_QJ, np.float32(np.nan))
+
+    def translations(self, texts: Sequence[str | None], source: str) -> Floats:
+        """[Q, J] unit vectors of translations, NaN where there is none."""
+        rows = [row for row, text in enumerate(texts) if text is not None]
+        found = np.full((len(texts), self.images.shape[1]), np.nan, np.float32)
+        if rows:
+            found[rows] = self.encoded([text for text in texts if text is not None], source)
+        return found
+
+    def scores(self, vectors_QJ: Floats) -> tuple[Floats, Floats]:
+        """[Q, I] of all images, and [Q, B] of the background."""
+        hub_I, hub_B = self._hubs
+        return vectors_QJ @ self.images.T - hub_I, vectors_QJ @ self.background.T - hub_B
 
 
 def vocabulary_of(corpus: Corpus, split: str) -> Vocabulary:
@@ -183,12 +295,11 @@ def ask(
     score_QI: Floats,
     background_QB: Floats,
     unlike_QI: NDArray[np.bool_],
-    vocabulary: Vocabulary,
+    known_Q: Sequence[float],
 ) -> Asked:
     """Find the best hits of queries among all images, and among those unlike the answers that are none."""
     score_QI = np.asarray(score_QI, np.float64)
     sizes = [size_of(text) for text in queries.texts]
-    known_Q = [vocabulary.share(text) for text in queries.texts]
 
     def seen(score_QI: Floats, hits: int = HITS) -> tuple[Floats, NDArray[np.int64]]:
         best_QK = np.argsort(-score_QI, axis=1, kind="stable")[:, :hits]
@@ -206,6 +317,7 @@ def ask(
         absent=absent,
         fewer=fewer,
         length=np.array([length_class(size) for size in sizes], np.int64),
+        judged=np.array(known_Q) >= KNOWN,
         captions=queries.captions,
     )
 
@@ -230,7 +342,9 @@ def learn(asked: Mapping[str, Asked], false_accepts: float) -> tuple[Floats, dic
     judgements = {
         lang: Judgement(
             weights=tuple(map(float, own[lang])),
-            thresholds=thresholds(one.absent[:, 0] @ own[lang], one.length, false_accepts),
+            thresholds=thresholds(
+                one.absent[one.judged, 0] @ own[lang], one.length[one.judged], false_accepts
+            ),
             queries=one.captions,
         )
         for lang, one in asked.items()

@@ -31,8 +31,9 @@ from dragoman.folders import read_sealed, write_sealed
 from dragoman.index.folder import IndexInfo, calibration_name
 from dragoman.models.text.spelling import unspaced, words
 from dragoman.records import Hit
+from dragoman.retrievers.base import unit
 from dragoman.retrievers.postprocessing import AtSearch
-from dragoman.search.query import Unjudged
+from dragoman.search.query import ChannelName, Unjudged, channel_name
 from dragoman.search.vocabulary import Vocabulary
 from dragoman.texts import worded
 
@@ -71,6 +72,40 @@ class Judgement:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Channel:
+    """The channel of a language, and how it was chosen: through its text, a translation of it, or both."""
+
+    lang: str
+    engine: str
+    """Spec of the engine that translates."""
+    engine_name: str
+    """Its name for people, which holds no path."""
+    source: str
+    """Language into which it translates."""
+    weight: float
+    """Weight of the translation: 0 asks directly, without an engine, 1 asks through the translation alone."""
+    best: float
+    """The weight of the highest recall; it is taken where that is surely a gain."""
+    gain: float
+    """Its gain over asking directly, in the mean of recall@1, @5 and @10, in percentage points."""
+    interval: tuple[float, float]
+    """95 %, over pictures."""
+    recalls: Mapping[float, float]
+    """That mean by weight, in percent."""
+    captions: int
+    """It was chosen on."""
+    human: bool
+    """True where people wrote them. Machine captions flatter an engine, as another one wrote them."""
+    judgement: Judgement | None = None
+    """The reading of scores of this channel; None where texts are asked directly."""
+
+    @property
+    def name(self) -> ChannelName:
+        """`direct`, `translated`, or `fused` of both."""
+        return channel_name(self.weight)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Calibration:
     """The result of `dragoman calibrate` for a model."""
 
@@ -85,6 +120,8 @@ class Calibration:
     """Gain of the thresholds, in log odds, as those become e times as many."""
     false_accepts: float
     """Share of queries without an answer that are taken to have one, in every language."""
+    channels: Mapping[str, Channel] = field(default_factory=dict)
+    """Channels of the languages for which an engine was measured."""
     words: Vocabulary | None = None
     """Words that the model was taught or measured on; None where that was not noted."""
     without_vectors: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -95,33 +132,45 @@ class Calibration:
     def _background_hub(self) -> Floats:
         return self.corrections.hub(self.background)
 
-    def known(self, text: str) -> float:
-        """Tell which share of the words of a text was taught or measured, 0 to 1."""
-        return 1.0 if self.words is None else self.words.share(text)
+    def known(self, text: str, translation: str | None = None) -> float:
+        """Tell which share of the words of a text, or of its translation, was taught or measured, 0 to 1."""
+        if self.words is None:
+            return 1.0
+        return max(self.words.share(one) for one in (text, translation) if one is not None)
 
-    def unjudged(self, lang: str, trained: bool, text: str) -> Unjudged | None:
-        """Say why nothing can be estimated for a text in a language, on which the model was trained or not;
-        None where something can."""
+    def unjudged(
+        self, lang: str, trained: bool, text: str, translation: str | None = None
+    ) -> Unjudged | None:
+        """Say why nothing can be estimated for a text in a language, on which the model was trained or not,
+        asked with a translation or without; None where something can."""
         judgement = self.judgement(lang)
         if judgement is None and not trained:
             return "language_not_measured"
         if judgement is None or judgement.queries < FEW_CAPTIONS:
             return "few_captions"
-        return "unknown_words" if self.known(text) < KNOWN else None
+        return "unknown_words" if self.known(text, translation) < KNOWN else None
 
     def judged(
-        self, hits: Sequence[Hit], vector_J: Floats, lang: str, count: int, text: str
+        self,
+        hits: Sequence[Hit],
+        vector_J: Floats,
+        lang: str,
+        count: int,
+        text: str,
+        translation: str | None = None,
     ) -> tuple[list[Hit], bool]:
         """Give the hits of a text their relevance, and tell if any is likely to answer it, where `unjudged`
-        finds no reason against.
+        finds no reason against. With a translation, the text was asked through the channel of its language.
 
         The more images an index has (`count`), the better the best of those that do not answer.
         """
         judgement, size = self.judgement(lang), size_of(text)
+        if translation is not None and (channel := self.channel(lang)) is not None:
+            judgement = channel.judgement
         assert judgement is not None
         cosine_K = np.array([hit.score for hit in hits])
         background_B = self.background @ vector_J - self._background_hub
-        seen_KF = evidence(cosine_K, background_B, size, self.known(text))
+        seen_KF = evidence(cosine_K, background_B, size, self.known(text, translation))
         relevance_K = relevance(seen_KF, judgement.weights)
         found = [replace(hit, relevance=float(one)) for hit, one in zip(hits, relevance_K, strict=True)]
         needed = odds_of(judgement.threshold(size)) + self.growth * np.log(max(count, 1) / self.collection)
@@ -130,6 +179,11 @@ class Calibration:
     def judgement(self, lang: str) -> Judgement | None:
         """Find the judgement of a BCP 47 tag, or of its language without region."""
         return self.languages.get(lang) or self.languages.get(lang.split("-")[0])
+
+    def channel(self, lang: str) -> Channel | None:
+        """Find the channel of a BCP 47 tag, or of its language without region; None where texts are asked
+        directly and no engine was measured."""
+        return self.channels.get(lang) or self.channels.get(lang.split("-")[0])
 
     def write(self, file: Path) -> None:
         """Write `calibration.json`."""
@@ -141,6 +195,8 @@ class Calibration:
             "languages": {lang: asdict(one) for lang, one in sorted(self.languages.items())},
             "background": _packed(self.background),
         }
+        if self.channels:
+            stored["channels"] = {lang: _stored(one) for lang, one in sorted(self.channels.items())}
         if self.words is not None:
             stored["words"] = self.words.packed()
         for name in ("steps", "sentence_steps"):
@@ -170,6 +226,7 @@ class Calibration:
                 collection=int(stored["collection"]),
                 growth=float(stored["growth"]),
                 false_accepts=float(stored["false_accepts"]),
+                channels={lang: _channel(one) for lang, one in stored.get("channels", {}).items()},
                 words=Vocabulary.unpacked(stored["words"]) if "words" in stored else None,
                 without_vectors=dict(stored.get("without_vectors", {})),
                 corrections=AtSearch(
@@ -202,6 +259,19 @@ class Calibration:
                 f"dragoman index {info.model} {info.media or 'MEDIA'} --out {info.folder}"
             )
         return found
+
+
+def fused(
+    text_QJ: NDArray[np.float32], translation_QJ: NDArray[np.float32], weight: float
+) -> NDArray[np.float32]:
+    """Mix texts with their translations into the source language, of this weight: [Q, J] unit vectors.
+
+    A translation of NaN is none, and its text stays alone; a text of NaN cannot be read, and has its
+    translation alone.
+    """
+    mixed_QJ = np.float32(weight) * translation_QJ + np.float32(1 - weight) * text_QJ
+    mixed_QJ = np.where(np.isnan(translation_QJ), text_QJ, mixed_QJ)
+    return unit(np.where(np.isnan(text_QJ), translation_QJ, mixed_QJ))
 
 
 def size_of(text: str) -> int:
@@ -262,4 +332,27 @@ def _judgement(stored: Mapping[str, Any]) -> Judgement:
         weights=tuple(map(float, stored["weights"])),
         thresholds=tuple(map(float, thresholds)),
         queries=int(stored["queries"]),
+    )
+
+
+def _stored(channel: Channel) -> dict[str, Any]:
+    return asdict(channel) | {"recalls": {str(weight): value for weight, value in channel.recalls.items()}}
+
+
+def _channel(stored: Mapping[str, Any]) -> Channel:
+    judgement = stored["judgement"]
+    low, high = map(float, stored["interval"])
+    return Channel(
+        lang=str(stored["lang"]),
+        engine=str(stored["engine"]),
+        engine_name=str(stored["engine_name"]),
+        source=str(stored["source"]),
+        weight=float(stored["weight"]),
+        best=float(stored["best"]),
+        gain=float(stored["gain"]),
+        interval=(low, high),
+        recalls={float(weight): float(value) for weight, value in stored["recalls"].items()},
+        captions=int(stored["captions"]),
+        human=bool(stored["human"]),
+        judgement=None if judgement is None else _judgement(judgement),
     )

@@ -26,6 +26,7 @@ from dragoman.retrievers.loading import image_fingerprint, load_encoder, model_f
 from dragoman.retrievers.videos import encode_video
 from dragoman.search.calibration import Calibration
 from dragoman.search.fields import KnownFields
+from dragoman.search.translating import Translator
 from dragoman.stores import Filter, Match, Store
 
 T = TypeVar("T")
@@ -89,6 +90,7 @@ class Opened:
     info: IndexInfo
     model: Encoder
     videos: VideoVectors
+    translator: Translator
     calibration: Calibration | None
     shared: _Shared
     stamp: tuple[int, ...]
@@ -113,6 +115,7 @@ class LiveIndex:
         self._model = model
         self._device = device
         self._of_parent: list[_Shared] = []
+        self._translator = Translator()
         self.renew_in_child()
         self._opened = self._open(None)
         forks.watch(self)
@@ -155,6 +158,7 @@ class LiveIndex:
 
     def close(self) -> None:
         """Close the store, once the searches in other threads have ended."""
+        self._translator.close()
         with self._lock:
             self._opened.shared.retired = True
             self._opened.shared.close_if_idle()
@@ -204,6 +208,7 @@ class LiveIndex:
             info=info,
             model=model,
             videos=videos,
+            translator=self._translator,
             calibration=Calibration.of_index(info),
             shared=shared,
             stamp=stamp,

@@ -42,6 +42,8 @@ def remarks(answer: Answer) -> Iterator[str]:
     if answer.language and answer.language.code != UNKNOWN:
         sure = "" if answer.language.given else f", {answer.language.confidence:.0%} sure (--lang says it)"
         yield f"Language: {language_name(answer.language.code)}{sure}"
+    if (channel := answer.channel) is not None and channel.translation is not None:
+        yield f"Asked {channel.name}, by {channel.engine}: {plain(channel.translation)}"
     for warning in answer.warnings:
         yield f"Warning: {plain(warning)}"
     if not answer.hits:
@@ -76,6 +78,7 @@ def as_json(searcher: Searcher, query: Query, answer: Answer) -> str:
     said = {
         "query": asked,
         "language": dataclasses.asdict(answer.language) if answer.language else None,
+        "channel": dataclasses.asdict(answer.channel) if answer.channel else None,
         "match": answer.match,
         "unjudged": answer.unjudged,
         "warnings": answer.warnings,

@@ -63,6 +63,17 @@ was trained but has too few held-out captions to learn from, or was neither trai
 words on which the model was neither taught nor measured."""
 
 
+ChannelName = Literal["direct", "translated", "fused"]
+"""Ways in which a text is asked: by itself, through its translation, or by both together."""
+
+
+def channel_name(weight: float) -> ChannelName:
+    """Name the channel in which translations have this weight."""
+    if weight == 0:
+        return "direct"
+    return "translated" if weight == 1 else "fused"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Query:
     """A text, an image, a video, an item of the index, or several of them together."""
@@ -84,6 +95,11 @@ class Query:
     """Hits that are passed over, of the best 10,000: those that an answer before has shown."""
     filter: Filter | str | None = None
     """Condition on metadata, or its text, as in `year>=2010`."""
+    channel: Literal["best", "direct"] = "best"
+    """`direct` asks with the text alone, also where its language is asked better through a translation."""
+    translate_within: float = 1.0
+    """Seconds that hits wait for the translation of a text, where its language is asked through one. What
+    comes later serves the next query with this text; 0 takes what is known."""
     moments: bool = False
     """Every moment of a video that answers, not its best one alone."""
     min_score: float | None = None
@@ -105,6 +121,22 @@ class QueryLanguage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class QueryChannel:
+    """The channel through which a text was asked."""
+
+    name: ChannelName
+    best: ChannelName
+    """The channel that was measured to be the best for its language. Where it is another, its translation was
+    late, missing, or not wanted, and the same query may be answered better later."""
+    weight: float = 0.0
+    """Weight of the translation; the text has the rest."""
+    engine: str | None = None
+    """The engine of the best channel."""
+    translation: str | None = None
+    """The translation that was asked with."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Answer:
     """The answer to one query."""
 
@@ -112,14 +144,17 @@ class Answer:
     """Best first; equal scores in the order of their ids."""
     language: QueryLanguage | None
     """None for a query without text."""
+    channel: QueryChannel | None = None
+    """None for a query without text."""
     match: bool | None
     """True where something in the index is likely to answer the query; None where hits have no relevance."""
     unjudged: Unjudged | None = None
-    """Why hits have no relevance; None where they have."""
+    """Reason why hits have no relevance; None where they have."""
     warnings: tuple[Message, ...] = ()
     """For a person: a language outside training, a text that was cut, …"""
     seconds: dict[str, float] = field(default_factory=dict)
-    """Wall time of `encode` and `search`, of the batch that the query was in."""
+    """Wall time of `encode` and `search`, of the batch that the query was in; and of `translate` where it
+    waited for that."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -20,10 +21,11 @@ from dragoman import forks
 from dragoman.folders import sole_writer
 from dragoman.index.folder import IndexInfo
 from dragoman.records import Entry
-from dragoman.search.answering import answers, vectors_of_videos
+from dragoman.search.answering import answers, begin_translations, vectors_of_videos
 from dragoman.search.live import LiveIndex, LiveStore, Opened
 from dragoman.search.query import Answer, Query
 from dragoman.stores import Store
+from dragoman.translation.engine import Outcome
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -84,6 +86,14 @@ class Searcher:
         makes no sense; none is answered then.
         """
         return self._live.run(partial(answers, list(queries)))
+
+    def begin_translations(self, query: Query) -> list[Future[Outcome]]:
+        """Let the text of a query be translated, where its language is asked so; return what will end then.
+
+        The same query with `translate_within=0` is asked with what has ended of these. Raises UserError for a
+        query that makes no sense.
+        """
+        return self._live.run(partial(begin_translations, query))
 
     def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Encode texts as they are, signs and all: [Q, J] unit vectors."""

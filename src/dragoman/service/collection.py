@@ -57,6 +57,7 @@ class Collection:
         """Languages that the model was trained on, as of the last search."""
         self.width = searcher.info.width
         """Width of the model's vectors, as of the last search or text."""
+        self._translates = _translates(searcher.info)
         self.facets = Facets(limit=config.facet_items, seconds=config.facet_seconds)
         self._worked = metrics.batched
         wait = config.batch_wait_ms / 1000
@@ -93,6 +94,22 @@ class Collection:
         (found,) = self._answers([query])
         return found
 
+    async def translated(self, query: Query, seconds: float) -> float:
+        """Wait for the translation of a query's text, where its language is asked so, at most so long; return
+        for how long. Other queries are answered meanwhile, and this one with what has come by then.
+
+        Raises UserError for a query that makes no sense.
+        """
+        if not (self._translates and query.text and query.channel == "best"):
+            return 0.0
+        begun = time.monotonic()
+        futures = await in_thread(self.searcher.begin_translations, query)
+        if not futures:
+            return 0.0
+        # Not cancelled where the client goes: the next one may ask the same.
+        await asyncio.wait([asyncio.wrap_future(one) for one in futures], timeout=seconds)
+        return time.monotonic() - begun
+
     def _answers(self, queries: list[Query]) -> list[Answer]:
         self._note_model()
         return self.searcher.search_many(queries)
@@ -104,6 +121,7 @@ class Collection:
     def _note_model(self) -> None:
         info = self.info
         self.languages, self.width = tuple(info.languages), info.width
+        self._translates = _translates(info)
 
     def finish_changes(self) -> None:
         """Remove uploaded files of changes that a kill cut off: somebody asked for their deletion."""
@@ -125,6 +143,11 @@ class Collection:
         self.queries.close()
         self.texts.close()
         self.searcher.close()
+
+
+def _translates(info: IndexInfo) -> bool:
+    """Tell if an index asks texts of some language through translations."""
+    return "channels" in (info.calibration or {})
 
 
 def filter_of(text: str | None) -> Filter | None:

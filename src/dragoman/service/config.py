@@ -32,6 +32,8 @@ class ServiceSettings:
     """Queries of one batch request, and texts of one embeddings request (422)."""
     request_seconds: float = 30.0
     """Until an answer begins (504)."""
+    translate_seconds: float = 1.0
+    """For the translation of a text, where its language is asked through one; then it is asked without."""
     max_requests: int = 128
     """Worked on or waiting at once; more are sent away (503 with Retry-After)."""
     max_connections: int = 1000

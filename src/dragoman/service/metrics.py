@@ -73,7 +73,7 @@ class Metrics:
         )
         self.stages = Histogram(
             "dragoman_search_stage_duration_seconds",
-            "Stages of a query: encode and search, of its whole batch.",
+            "Stages of a query: encode and search, of its whole batch; and its translation.",
             ["stage"],
             buckets=SECONDS,
             registry=registry,
@@ -106,7 +106,7 @@ class Metrics:
         self.queries.labels(lang, _modality(query)).inc()
         if answer.match is False:
             self.no_match.labels(lang).inc()
-        for stage in ("encode", "search"):
+        for stage in ("encode", "search", "translate"):
             if stage in answer.seconds:
                 self.stages.labels(stage).observe(answer.seconds[stage])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
@@ -13,7 +14,7 @@ from dragoman.languages import canonical_tag
 from dragoman.records import KINDS, Entry, Hit, Kind
 from dragoman.records import Value as Stored
 from dragoman.search.answering import MAX_HITS
-from dragoman.search.query import Answer, Unjudged
+from dragoman.search.query import Answer, ChannelName, QueryChannel, Unjudged
 from dragoman.stores.checks import MAX_NAME_BYTES
 
 # Language, script, region, variants. Other spellings are taken as well, of which no pattern could list all.
@@ -181,6 +182,11 @@ class SearchRequest(Request):
     lang: Tag | None = Field(None, description="Language of the text; detected where not given")
     filter: FilterText | None = Field(None, description="As in: year>=2010 and place in (Porto, Lisboa)")
     min_score: float | None = Field(None, ge=-1, le=1, description="Hits of a lower relevance are left out")
+    channel: Literal["best", "direct"] = Field(
+        "best",
+        description="direct: at once, with the text alone, also where its language is asked better through a "
+        "translation",
+    )
     moments: bool = Field(False, description="Every moment of a video, not its best one alone")
 
 
@@ -250,6 +256,18 @@ class SpokenLanguage(BaseModel):
     trained: bool = Field(description="Whether the model was trained on captions in it")
 
 
+class AskedChannel(BaseModel):
+    """The channel through which a text was asked."""
+
+    name: ChannelName
+    best: ChannelName = Field(
+        description="The best one of its language; where it is another, ask again for better hits"
+    )
+    weight: float = Field(description="Of the translation; the text has the rest")
+    engine: str | None = Field(description="Of the best channel")
+    translation: str | None = Field(description="What was asked with")
+
+
 class Code(BaseModel):
     """The code of a message and what it tells of, for programs that speak other languages than English."""
 
@@ -263,6 +281,7 @@ class SearchResponse(BaseModel):
     collection: str
     hits: list[Found]
     language: SpokenLanguage | None
+    channel: AskedChannel | None = Field(description="Null for a query without text")
     match: bool | None = Field(description="False: nothing here is likely to answer; null if not judged")
     unjudged: Unjudged | None = Field(description="Why hits have no relevance; null if they have")
     warnings: list[str] = Field(description="In English")
@@ -359,6 +378,13 @@ class CollectionSummary(BaseModel):
     items: int
 
 
+class CollectionChannel(BaseModel):
+    """The channel through which texts of a language are asked, and the engine that was measured."""
+
+    name: ChannelName
+    engine: str
+
+
 class CollectionDetails(CollectionSummary):
     """A collection, its model and its metadata."""
 
@@ -367,6 +393,7 @@ class CollectionDetails(CollectionSummary):
     width: int
     languages: list[str] = Field(description="Those that the model was trained on")
     calibrated: bool = Field(description="Whether hits have a relevance")
+    channels: dict[str, CollectionChannel] = Field(description="By language, where an engine was measured")
     writable: bool = Field(description="Whether this service takes changes at all")
     caption_languages: list[str]
     fields: list[MetadataField]
@@ -416,3 +443,8 @@ def language_of(answer: Answer) -> SpokenLanguage | None:
     return SpokenLanguage(
         code=spoken.code, confidence=spoken.confidence, given=spoken.given, trained=spoken.trained
     )
+
+
+def channel_of(channel: QueryChannel | None) -> AskedChannel | None:
+    """The channel of a query, as answers tell it."""
+    return None if channel is None else AskedChannel(**asdict(channel))

@@ -23,7 +23,7 @@ from dragoman.service import bodies, schemas
 from dragoman.service.collection import Collection, State, address_of, filter_of, state_of
 from dragoman.service.config import ServiceSettings
 from dragoman.service.problems import Problem, first_sentence, reason_of
-from dragoman.service.schemas import found_of, language_of
+from dragoman.service.schemas import channel_of, found_of, language_of
 from dragoman.service.tables import table, wants_table
 from dragoman.service.threads import Slot, in_thread, in_turn
 from dragoman.stores import Filter
@@ -160,13 +160,32 @@ async def _answer(
             filter=chosen,
             moments=asked.moments,
             min_score=asked.min_score,
+            channel=asked.channel,
+            # Waited for below, where no other query waits as well.
+            translate_within=0,
         )
+        waited = await collection.translated(query, state.config.translate_seconds)
         if query.video is None:
             answer = await slot.until(collection.queries.submit(query))
         else:
             answer = await _answer_to_video(request, collection, query, slot)
+    answer = _for_strangers(answer)
+    if waited:
+        answer = replace(answer, seconds=answer.seconds | {"translate": waited})
     state.metrics.answered(query, answer, collection.languages)
     return collection, answer
+
+
+def _for_strangers(answer: Answer) -> Answer:
+    """Say of an engine that is missing only that it is: what mends it is for whoever runs the service, and
+    may name a path. The log has it."""
+    told = [
+        Message("engine_unavailable", language=one.arguments["language"], engine=one.arguments["engine"])
+        if one.code == "engine_missing"
+        else one
+        for one in answer.warnings
+    ]
+    return replace(answer, warnings=tuple(told))
 
 
 def _written(request: Request, collection: Collection, answer: Answer) -> bytes:
@@ -174,6 +193,7 @@ def _written(request: Request, collection: Collection, answer: Answer) -> bytes:
         collection=collection.name,
         hits=[schemas.Found(**hit) for hit in _hits(request, collection, answer)],
         language=language_of(answer),
+        channel=channel_of(answer.channel),
         match=answer.match,
         unjudged=answer.unjudged,
         warnings=list(answer.warnings),

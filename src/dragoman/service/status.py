@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 from fastapi import Request
 from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from dragoman.messages import Message
+from dragoman.search.query import channel_name
 from dragoman.service import schemas
 from dragoman.service.collection import Collection, State, Summary, state_of
 from dragoman.service.problems import Problem
@@ -75,8 +77,17 @@ def _details(state: State, one: Collection, summary: Summary) -> schemas.Collect
         width=info.width,
         languages=list(info.languages),
         calibrated=info.calibration is not None,
+        channels=_channels(info.calibration),
         writable=state.writable,
         caption_languages=summary.languages,
         fields=summary.fields,
         fields_read_from=summary.read,
     )
+
+
+def _channels(calibration: Mapping[str, object] | None) -> dict[str, schemas.CollectionChannel]:
+    stored = (calibration or {}).get("channels")
+    return {
+        lang: schemas.CollectionChannel(name=channel_name(one["weight"]), engine=one["engine_name"])
+        for lang, one in (stored.items() if isinstance(stored, dict) else ())
+    }
