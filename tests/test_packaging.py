@@ -195,3 +195,31 @@ def test_a_verb_without_its_extra_says_how_to_install_it(
     assert f"needs the package {package!r}, which is not installed." in done.stderr
     assert done.stderr.endswith(f"Install it: pip install 'dragoman[{extra}]'\n")
     assert done.stderr.count("\n") == 1
+
+
+def test_the_unit_and_the_container_hold_what_the_page_on_deployment_says() -> None:
+    unit = (ROOT / "deploy" / "dragoman.service").read_text(encoding="utf-8").splitlines()
+    said = dict(line.split("=", 1) for line in unit if "=" in line and not line.startswith("#"))
+    assert said["User"] == "dragoman"
+    assert said["CapabilityBoundingSet"] == "" and said["NoNewPrivileges"] == "yes"
+    assert {said[name] for name in ("ProtectSystem", "MemoryMax", "CPUQuota")} == {"strict", "2G", "200%"}
+    lines = (ROOT / "deploy" / "Containerfile").read_text(encoding="utf-8").splitlines()
+    bases = [line.split()[1] for line in lines if line.startswith("FROM ")]
+    # Pinned to a version, and the user is set before anything runs.
+    assert bases and all(re.fullmatch(r"python:3\.\d+\.\d+-slim-bookworm", base) for base in bases)
+    assert lines.index("USER 1000:1000") < next(
+        at for at, line in enumerate(lines) if line.startswith("ENTRYPOINT")
+    )
+    assert any("--constraint /wheel/constraints.txt" in line for line in lines)
+    extras = next(line for line in lines if line.startswith("ARG EXTRAS=")).partition("=")[2].split(",")
+    assert set(extras) <= PROJECT["project"]["optional-dependencies"].keys()
+    (options,) = [line for line in lines if line.startswith("CMD [")][-1:]
+    compose = (ROOT / "deploy" / "compose.yaml").read_text(encoding="utf-8")
+    for words in (json.loads(options.removeprefix("CMD ")), said["ExecStart"].split()[2:]):
+        flags = {word for word in words if word.startswith("--")}
+        done = subprocess.run(
+            [sys.executable, "-m", "dragoman", "serve", "--help"], capture_output=True, text=True, check=True
+        )
+        assert {flag for flag in flags if flag not in done.stdout} == set()
+    for line in ("read_only: true", 'cap_drop: ["ALL"]', "mem_limit: 2g", "pids_limit: 256"):
+        assert line in compose
