@@ -129,10 +129,11 @@ def test_the_index_of_the_demonstration_finds_pictures(shown: tuple[Path, DemoRe
         caption = next(row for row in corpus.captions.to_pylist() if row["item_id"].endswith("0"))
         answer = searcher.search(Query(text=caption["text"], lang=caption["lang"], k=3, filter="split=test"))
         assert len(answer.hits) == 3
-        assert answer.match in (True, False)
+        # So small a world has too few captions to estimate from.
+        assert (answer.match, answer.unjudged) == (None, "few_captions")
         for hit in answer.hits:
             assert hit.entry.metadata["split"] == "test"
-            assert hit.relevance is not None
+            assert hit.relevance is None
             assert searcher.media_file(hit.entry).is_file()  # type: ignore[union-attr]
 
 
