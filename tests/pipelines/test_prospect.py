@@ -114,11 +114,18 @@ def test_agreement_is_the_mean_of_both_directions_and_equals_find_nothing() -> N
 
 
 def test_shares_lie_on_the_line_and_within_0_and_1(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in (("INTERCEPT", 0.1), ("SLOPE", 0.8), ("TRANSLATED", -0.3), ("RESIDUAL", 0.2)):
+    for name, value in (
+        ("INTERCEPT", 0.1),
+        ("SLOPE", 0.8),
+        ("RESIDUAL", 0.2),
+        ("WORDS", 0.5),
+        ("WORDS", 0.5),
+    ):
         monkeypatch.setattr(prospect, name, value)
-    assert expected_share(0.5, translated=False) == pytest.approx((0.3, 0.5, 0.7))
-    assert expected_share(0.5, translated=True) == pytest.approx((0.0, 0.2, 0.4))
-    assert expected_share(1.0, translated=False) == pytest.approx((0.7, 0.9, 1.0))
+    assert expected_share(0.5) == pytest.approx((0.3, 0.5, 0.7))
+    assert expected_share(0.5, "apertium:x") == pytest.approx((0.3, 0.5, 0.7))
+    assert expected_share(1.0) == pytest.approx((0.7, 0.9, 1.0))
+    assert expected_share(0.75, "dictionary:x") == pytest.approx((0.25, 0.35, 0.9))
     assert [judged(Share(0, middle, 1)) for middle in (0.5, 0.49, 0.2, 0.19)] == [
         "go",
         "weak",
@@ -237,6 +244,8 @@ def test_a_sample_is_cut_and_rows_without_a_caption_do_not_count(
 def test_what_is_asked_wrongly_is_told(texts: Path) -> None:
     with pytest.raises(UserError, match="Unknown language 'qqq'"):
         list(check_languages(["qqq"], CheckOptions()))
+    with pytest.raises(UserError, match="pt is the language of the captions"):
+        list(check_languages(["en", "por"], CheckOptions(source="pt")))
     with pytest.raises(UserError, match="LANG=ENGINE was expected"):
         CheckOptions(engines=("apertium:eng-spa",))
     with pytest.raises(UserError, match="no 10 captions in Welsh"):
@@ -267,7 +276,7 @@ def test_expectations_are_of_people_alone_and_pass_over_what_cannot_work(
     monkeypatch.setattr(prospect, "find_spec", lambda name: name)
     found = expectations("en", {"pt": (), "cs": (), "de": ("dictionary:eng-deu",), "cy": ()})
     assert found == {
-        "pt": pytest.approx(expected_share(1.0, translated=False)),
+        "pt": pytest.approx(expected_share(1.0)),
         # Each is the place that nothing of the source has.
         "cs": pytest.approx(found["cs"]),
     }
@@ -283,7 +292,7 @@ def test_the_verb_prints_lines_or_json(
     arguments = ["check-language", "pt", "ga", "--texts", str(texts)]
     done = CliRunner().invoke(dragoman, arguments, catch_exceptions=False)
     assert done.exit_code == 0
-    share = expected_share(1.0, translated=True)
+    share = expected_share(1.0, "recorded:good1")
     heads = [line for line in done.output.splitlines() if line[:1] != " "]
     assert heads == [
         f"Portuguese (pt), Latin: {judged(share)}, {prospect.told(share)}",
@@ -309,11 +318,15 @@ def benchmark() -> Any:
 def test_the_constants_are_the_fit_of_the_points_that_were_measured(benchmark: Any) -> None:
     stored = json.loads((BENCHMARK / "results.json").read_text())
     points = [benchmark.Point(**one) for one in stored["points"]]
+    alone = next(one for one in points if one.model == "glossed+lexicon, photos")
+    points.remove(alone)
     # Normal equations, by elimination.
-    rows = np.array([[1.0, one.closeness, float(one.through is not None)] for one in points])
+    rows = np.array([[1.0, one.closeness] for one in points])
     shares = np.array([one.share for one in points])
     line = np.linalg.solve(rows.T @ rows, rows.T @ shares)
-    assert pytest.approx(line, abs=6e-4) == (prospect.INTERCEPT, prospect.SLOPE, prospect.TRANSLATED)
+    assert pytest.approx(line, abs=6e-4) == (prospect.INTERCEPT, prospect.SLOPE)
+    said = line[0] + line[1] * alone.closeness
+    assert pytest.approx(alone.share / said, abs=6e-4) == prospect.WORDS
     assert pytest.approx(benchmark.half_width(points), abs=6e-4) == prospect.RESIDUAL
     predicted = [guess for _, guess, _ in benchmark.judged(points)]
     assert benchmark.spearman(predicted, [one.share for one, _, _ in benchmark.judged(points)]) >= 0.8
@@ -329,7 +342,7 @@ def test_each_language_is_predicted_without_its_own_figures(benchmark: Any) -> N
             through=through,
             closeness=close,
             agreement=1,
-            share=0.1 + 0.5 * close - 0.2 * bool(through) + draws.normal(0, 0.05),
+            share=0.1 + 0.5 * close + draws.normal(0, 0.05),
         )
         for lang in "abcdef"
         for through, close in ((None, draws.random()), ("dictionary:x", draws.random()))
