@@ -402,6 +402,7 @@ def page(points: Sequence[Point], circumstances: Mapping[str, Any]) -> Iterator[
         "generated world": lambda one: one.model.endswith("world"),
         **{f"encoder {name}": (lambda one, n=name: one.encoder == n) for name in ("use", "e5", "spelling")},  # type: ignore[misc]
         "use and e5": lambda one: one.encoder != "spelling",
+        "use and e5, photos": lambda one: one.encoder != "spelling" and one.model.endswith("photos"),
         "use and e5, without Czech": lambda one: one.encoder != "spelling" and one.lang != "cs",
         "read as they are": lambda one: one.through is None,
         "made English first": lambda one: one.through is not None,

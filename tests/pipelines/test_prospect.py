@@ -288,6 +288,8 @@ def test_the_verb_prints_lines_or_json(
     monkeypatch: pytest.MonkeyPatch, engines: dict[tuple[str, str], list[str]], texts: Path
 ) -> None:
     monkeypatch.setattr(prospect, "load_text_side", lambda folder: Side())
+    for name, value in (("INTERCEPT", 0.1), ("SLOPE", 0.8), ("RESIDUAL", 0.2)):
+        monkeypatch.setattr(prospect, name, value)
     engines["en", "pt"] = engines["pt", "en"] = ["recorded:good1"]
     arguments = ["check-language", "pt", "ga", "--texts", str(texts)]
     done = CliRunner().invoke(dragoman, arguments, catch_exceptions=False)
