@@ -218,7 +218,9 @@ class _Maker:
                     measured, model = public, tower
         with self.whole.stage("learn what scores are worth"):
             if model == run:
-                calibrate_once(model, self.corpus, "cpu")
+                # Asking through a translation may find more, and is measured.
+                engines = {way.lang: way.back for way in self.plan.ways if way.back}
+                calibrate_once(model, self.corpus, "cpu", engines=engines)
         return model, measured
 
     def _config(self) -> TrainConfig:
