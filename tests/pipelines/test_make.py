@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,16 +62,24 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     save_tower(folder / "tower", "mobilenet")
     words = {name: pt for name, (*_, pt) in COLOURS.items()} | THINGS
     (folder / "words.tsv").write_text("en\tpt\n" + "".join(f"{en}\t{pt}\n" for en, pt in words.items()))
+    (folder / "words-cs.tsv").write_text("en\tcs\nred\tčervený\nblue\tmodrý\nsquare\tčtverec\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("dragoman.pipelines.plan.FEWEST", 10)
+        patch.setattr("dragoman.pipelines.plan.offers", offers_of(folder))
         patch.setattr(making, "ASKED", 2)
         make(plan_of(folder), folder / "whole")
         yield folder
 
 
+def offers_of(folder: Path) -> Callable[[str, str], list[str]]:
+    """A computer that has a dictionary of English and Czech, and nothing else."""
+    spec = f"dictionary:{folder / 'words-cs.tsv'}"
+    return lambda source, target: [spec] if {source, target} == {"en", "cs"} else []
+
+
 def plan_of(folder: Path, **more: Any) -> Plan:
     engine = f"pt=dictionary:{folder / 'words.tsv'}"
-    options = {"to": ("pt", "de"), "engines": (engine,), "settings": SETTINGS, "device": "cpu"} | more
+    options = {"to": ("pt", "de", "cs"), "engines": (engine,), "settings": SETTINGS, "device": "cpu"} | more
     return make_plan(folder / "photos", MakeOptions(vision=str(folder / "tower"), **options))
 
 
@@ -111,6 +119,10 @@ def test_a_collection_is_searched_in_a_language_that_has_no_captions(place: Path
     manifest = COLLECTION.read(place / "whole")
     assert manifest["ways"]["pt"]["by"] == "engine"
     assert manifest["ways"]["de"]["by"] == "encoder"
+    assert manifest["ways"]["cs"]["by"] == "dictionary"
+    # What the encoder knows, and what the lexicon alone does.
+    reads = json.loads((Path(manifest["model"]) / "model" / "config.json").read_text())["trained"]["reads"]
+    assert {"de", "cs"} <= set(reads) and "sw" not in reads
     assert [one["lang"] for one in manifest["measured"]] == ["en", "pt"]
     corpus = Corpus.open(place / "whole" / "corpus")
     splits = corpus.items["split"].to_pylist()
@@ -135,6 +147,7 @@ def test_made_again_nothing_is_done_and_a_new_caption_is_learned_from(
     assert made.model.name == next((place / "whole" / "runs").iterdir()).name
     monkeypatch.undo()
     monkeypatch.setattr("dragoman.pipelines.plan.FEWEST", 10)
+    monkeypatch.setattr("dragoman.pipelines.plan.offers", offers_of(place))
     monkeypatch.setattr(making, "ASKED", 2)
 
     # What a person wrote is learned from beside what the machine did.
@@ -167,6 +180,7 @@ import test_make as t
 from dragoman.pipelines import make as m, plan
 plan.FEWEST, m.ASKED = 10, 2
 place = Path(sys.argv[1])
+plan.offers = t.offers_of(place)
 todo, learn = t.plan_of(place), m.train
 die = lambda *given, **more: os.kill(os.getpid(), signal.SIGKILL)
 half = lambda *given, **more: learn(*given, **more, on_step=lambda step: step == 2 and die())

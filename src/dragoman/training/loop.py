@@ -324,7 +324,9 @@ class _Run:
 
     def _details(self) -> dict[str, Any]:
         config, encoder = self.config, self.state.features.manifest.get("encoder")
-        reads = sorted({lang for frozen in self.state.model.frozen for lang in frozen.languages})
+        frozen = {lang for one in self.state.model.frozen for lang in one.languages}
+        # A lexicon is read as well, of languages that nothing else knows.
+        reads = sorted(frozen | set(config.lexicons))
         return {
             "recipe": config.recipe,
             "source": config.source,
