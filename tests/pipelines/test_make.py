@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ from PIL import Image
 from tiny_towers import save_tower
 
 from dragoman.corpus import Corpus
+from dragoman.corpus.corrections import CORRECTIONS
 from dragoman.errors import UserError
 from dragoman.folders import sha256
+from dragoman.index.corrections import correct
 from dragoman.index.folder import COLLECTION
 from dragoman.pipelines import make as making
 from dragoman.pipelines.check import check
@@ -153,16 +156,50 @@ def test_made_again_nothing_is_done_and_a_new_caption_is_learned_from(
     # What a person wrote is learned from beside what the machine did.
     note = place / "photos" / "000.pt.txt"
     note.write_text("um quadrado todo encarnado\n")
-    again = make(plan_of(place), place / "whole")
+    # So is what a person corrected, in the running service and in a sheet.
+    index, sheet = place / "whole" / "index", place / "sheet.csv"
+    with Searcher.open(index) as searcher, searcher.writing() as opened:
+        entries = {name: opened.store.get([name])[0] for name in ("001.png", "002.png")}
+        wrong = {name: entry.captions["pt"] for name, entry in entries.items() if entry is not None}
+        correct(index, opened.store, "001.png", "pt", "uma porta verde", lambda exists: None)
+    sheet.write_text(
+        "path,lang,translation,correction\n"
+        f"{place / 'photos' / '002.png'},pt,{wrong['002.png']},uma caixa azul\n"
+        f"001.png,pt,{wrong['001.png']},uma porta qualquer\n"
+        "gone.png,pt,,nada\n"
+    )
+    todo = plan_of(place, corrections=(str(sheet),))
+    again = make(todo, place / "whole")
     assert again.model != made.model
     assert [one.name for one in (place / "whole" / "runs").iterdir()] == [again.model.name]
-    captions = Corpus.open(place / "whole" / "corpus").select(lang="pt", role="human").texts
-    assert captions == ["um quadrado todo encarnado"]
-    with Searcher.open(place / "whole" / "index") as searcher:
-        (entry,) = searcher.store.get(["000.png"])
-        assert entry is not None and entry.captions["pt"] == "um quadrado todo encarnado"
+    captions = Corpus.open(place / "whole" / "corpus").select(lang="pt", role="human").table
+    expected = {
+        "000.png": ("um quadrado todo encarnado", None),
+        # What the service was told counts more.
+        "001.png": ("uma porta verde", wrong["001.png"]),
+        "002.png": ("uma caixa azul", wrong["002.png"]),
+    }
+    columns = [captions[name].to_pylist() for name in ("item_id", "text", "corrects")]
+    assert {row[0]: row[1:] for row in zip(*columns, strict=True)} == expected
+    assert len(captions) == 3
+    with Searcher.open(index) as searcher:
+        for name, (text, _) in expected.items():
+            (entry,) = searcher.store.get([name])
+            assert entry is not None and entry.captions["pt"] == text
+            assert entry.caption_roles["pt"] == "human" and "pt" not in entry.more_captions
 
-    for file in (note, place / "photos" / "new.png"):
+    # They need not be given again.
+    sheet.unlink()
+    monkeypatch.setattr(making, "train", pytest.fail)
+    todo = replace(todo, options=replace(todo.options, corrections=()))
+    assert make(todo, place / "whole").model == again.model
+    assert len(Corpus.open(place / "whole" / "corpus").select(lang="pt", role="human").table) == 3
+
+    monkeypatch.undo()
+    monkeypatch.setattr("dragoman.pipelines.plan.FEWEST", 10)
+    monkeypatch.setattr(making, "ASKED", 2)
+    kept = [folder / CORRECTIONS for folder in (index, index.parent)]
+    for file in (note, place / "photos" / "new.png", *kept):
         file.unlink()
     make(plan_of(place), place / "whole")
     assert {name for name in content(place / "whole") if name.startswith("runs/")} == {
