@@ -46,6 +46,8 @@ def map_case(context: schemathesis.HookContext, case: schemathesis.Case) -> sche
         captions = asked.get("captions") if isinstance(asked, dict) else None
         if isinstance(captions, dict):
             asked["captions"] = {"gl" if _is_none(tag) else tag: text for tag, text in captions.items()}
+    if case.path_parameters and _is_none(case.path_parameters.get("lang")):
+        case.path_parameters["lang"] = "gl"
     return case
 
 

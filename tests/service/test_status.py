@@ -74,6 +74,7 @@ def test_a_collection_tells_its_model_and_the_fields_to_filter_by(client: TestCl
     got = client.get("/v1/collections/shelf").json()
     assert (got["model"], got["revision"], got["width"]) == ("run", "f" * 12, 256)
     assert (got["items"], got["calibrated"], got["writable"]) == (36, False, False)
+    assert got["key_for_changes"] is False
     assert got["languages"] == ["en", "es", "pt", "zh"]
     assert got["caption_languages"] == ["en", "pt", "es", "ar", "zh"]
     fields = {field["name"]: field for field in got["fields"]}
@@ -117,6 +118,7 @@ def test_openapi_describes_every_route_and_body(client: TestClient) -> None:
         "/v1/embeddings",
         "/v1/items",
         "/v1/items/{item_id}",
+        "/v1/items/{item_id}/captions/{lang}",
         "/v1/items/{item_id}/media",
         "/v1/items/{item_id}/thumbnail",
         "/v1/search",

@@ -140,15 +140,15 @@ def take_back(
     """Take the corrections of an entry in a language back, durably; what a machine wrote is shown again where
     people wrote nothing else. Hold the index for it.
 
-    `require` is told whether there is one, and raises where nothing is to be changed. Returns False where
-    there is none, and None where there is no such entry.
+    `require` is told that there is one, and raises where nothing is to be changed. Returns False where there
+    is none, and None where there is no such entry.
     """
     if (entry := store.get([item_id])[0]) is None:
         return None
     held = Captioned.of(entry, lang, folder)
-    require(bool(held.corrections))
     if not held.corrections:
         return False
+    require(True)
     entries = _entries_of(store, entry)
     forget_corrections(folder / CORRECTIONS, item_of(entry), lang)
     gone = {one.text for one in held.corrections}

@@ -22,7 +22,7 @@ from pydantic.json_schema import models_json_schema
 from dragoman.errors import DamagedError
 from dragoman.search.query import Query
 from dragoman.search.searcher import Searcher
-from dragoman.service import collection, front, items, schemas, searching, status
+from dragoman.service import captions, collection, front, items, schemas, searching, status
 from dragoman.service.access import Access
 from dragoman.service.bodies import media_fields
 from dragoman.service.collection import State
@@ -86,6 +86,11 @@ PUT: Answers = {
     201: {"description": "An item was added", "model": schemas.Item},
 }
 DELETED: Answers = {204: {"description": "The item is no longer there"}}
+CORRECTED: Answers = {
+    200: {"description": "A caption was corrected", "model": schemas.Item},
+    201: {"description": "The first caption in its language was added", "model": schemas.Item},
+}
+TAKEN_BACK: Answers = {204: {"description": "The correction is no longer there"}}
 TABLE: Answers = {
     200: {"description": "The answer", "content": {MEDIA_TYPE: {"schema": {"type": "string"}}}},
 }
@@ -94,7 +99,8 @@ METRICS: Answers = {
 }
 
 
-# Thumbnails and originals come before the items whose ids may hold slashes.
+CAPTION = "/v1/items/{item_id:path}/captions/{lang}"
+# Captions, thumbnails and originals come before the items whose ids may hold slashes.
 ROUTES = (
     Route(
         ("POST",), "/v1/search", searching.search, schemas.SearchRequest, schemas.SearchResponse, table=True
@@ -106,6 +112,9 @@ ROUTES = (
     Route(GET, "/v1/items", items.page, answer=schemas.ItemPage, table=True),
     Route(GET, "/v1/items/{item_id:path}/thumbnail", items.thumbnail, sends=PICTURE),
     Route(GET, "/v1/items/{item_id:path}/media", items.media, sends=ORIGINAL),
+    Route(GET, CAPTION, captions.get, answer=schemas.Caption),
+    Route(("PUT",), CAPTION, captions.put, schemas.CaptionRequest, sends=CORRECTED),
+    Route(("DELETE",), CAPTION, captions.delete, sends=TAKEN_BACK),
     Route(GET, "/v1/items/{item_id:path}", items.get),
     Route(("PUT",), "/v1/items/{item_id:path}", items.put, schemas.ItemRequest, sends=PUT),
     Route(("DELETE",), "/v1/items/{item_id:path}", items.delete, sends=DELETED),
@@ -156,6 +165,7 @@ def create_app(
         thumbnails=Thumbnails(config.thumbnail_cache_mb),
         decoding=Slots(config.decoding),
         writable=access.keys is not None or access.allow_writes,
+        key_for_changes=access.keys is not None,
         media_roots=tuple(map(Path, access.media_root)),
     )
     for route in ROUTES:
@@ -235,7 +245,7 @@ def _add(app: FastAPI, route: Route) -> None:
         response_model=route.answer or (Default(None) if route.sends is None else None),
         # Of a class without a type of its own, so that nothing is described as JSON that is none.
         response_class=Default(JSONResponse) if route.sends is None else Response,
-        status_code=204 if route.sends is DELETED else 200,
+        status_code=204 if 204 in (route.sends or ()) else 200,
         responses={**(route.sends or (TABLE if route.table else {})), "4XX": PROBLEM, "5XX": PROBLEM},
         openapi_extra=extra if route.documented else None,
     )

@@ -290,6 +290,7 @@ class State:
     decoding: Slots
     """Images that are decoded or held decoded at once, and videos that are read."""
     writable: bool
+    key_for_changes: bool = False
     media_roots: tuple[Path, ...] = ()
     """Folders whose files may be given, beside those of the collections."""
     damaged: list[list[IndexInfo]] = field(default_factory=list)

@@ -110,11 +110,11 @@ async def page(
     entries = await apart(store.scan, after, limit + 1, chosen)
     total = None if after else await apart(store.count, chosen)
 
-    def written() -> Response:
+    def answer() -> Response:
         shown = entries[:limit]
         if wants_table(request):
             return table([_item(request, collection, entry).model_dump() for entry in shown])
-        return _json(
+        return written(
             schemas.ItemPage(
                 items=[_item(request, collection, entry) for entry in shown],
                 next_cursor=_cursor(shown[-1].item_id) if len(entries) > limit else None,
@@ -122,20 +122,20 @@ async def page(
             )
         )
 
-    return await in_turn(written)
+    return await in_turn(answer)
 
 
 async def get(request: Request, item_id: str, of: Of = None) -> schemas.Item:
     """One item."""
     collection = state_of(request).collection(of)
-    return _item(request, collection, await _entry(collection, item_id))
+    return _item(request, collection, await entry_of(collection, item_id))
 
 
 async def put(request: Request, item_id: str, of: Of = None) -> JSONResponse:
     """Add an image under an id, or replace what is there."""
     state = state_of(request)
     collection = state.collection(of)
-    _check_id(item_id)
+    check_id(item_id)
     if "content-range" in request.headers:
         raise Problem(400, "A part of an item cannot be replaced. Send all of it, without Content-Range.")
     body = await bodies.read(request, schemas.ItemRequest)
@@ -155,7 +155,7 @@ async def put(request: Request, item_id: str, of: Of = None) -> JSONResponse:
 async def delete(request: Request, item_id: str, of: Of = None) -> Response:
     """Take an item out of the index; a file that was uploaded goes with it."""
     collection = state_of(request).collection(of)
-    entry = await _entry(collection, item_id)
+    entry = await entry_of(collection, item_id)
     require_state(request.headers, exists=True)
     await in_thread(_remove, collection, entry)
     collection.facets.forget()
@@ -167,7 +167,7 @@ async def thumbnail(
 ) -> Response:
     """A small version of an item's picture, upright, WebP where that is accepted, else JPEG."""
     if not _is_below(request, "thumbnail"):
-        return _json(await get(request, f"{item_id}/thumbnail", of))
+        return written(await get(request, f"{item_id}/thumbnail", of))
     state = state_of(request)
     format = "webp" if accepts(request.headers.get("accept", ""), "image/webp") else "jpeg"
     side = thumbnails.size_for(size)
@@ -198,7 +198,7 @@ async def thumbnail(
 async def media(request: Request, item_id: str, of: Of = None) -> Response:
     """The original file; ranges are served."""
     if not _is_below(request, "media"):
-        return _json(await get(request, f"{item_id}/media", of))
+        return written(await get(request, f"{item_id}/media", of))
     entry, file = await _media(state_of(request), of, item_id)
     try:
         state, begin = await in_thread(_look, file)
@@ -264,7 +264,7 @@ def _store(
         forget_upload(folder, before)
     except (UserError, OSError) as error:
         _forget_unstored(collection, entry)
-        raise _unwritten(collection, error) from None
+        raise unwritten(collection, error) from None
     finally:
         _forget_notes(notes)
     return before is None, entry
@@ -279,7 +279,7 @@ def _remove(collection: Collection, entry: Entry) -> None:
         ):
             forget_upload(folder, taken)
     except (UserError, OSError) as error:
-        raise _unwritten(collection, error) from None
+        raise unwritten(collection, error) from None
     finally:
         _forget_notes(notes)
 
@@ -299,7 +299,7 @@ def _forget_notes(notes: list[Path]) -> None:
             note.unlink(missing_ok=True)
 
 
-def _unwritten(collection: Collection, error: UserError | OSError) -> Problem:
+def unwritten(collection: Collection, error: UserError | OSError) -> Problem:
     """The error of a write: the request was checked before, so most often another process writes."""
     if isinstance(error, DamagedError):
         raise error
@@ -317,8 +317,8 @@ def _item(request: Request, collection: Collection, entry: Entry) -> schemas.Ite
     return schemas.Item(**item_of(entry, *address_of(request, collection, entry.item_id)))
 
 
-async def _entry(collection: Collection, item_id: str) -> Entry:
-    _check_id(item_id)
+async def entry_of(collection: Collection, item_id: str) -> Entry:
+    check_id(item_id)
     (entry,) = await in_thread(lambda: collection.searcher.store.get([item_id]))
     if entry is None:
         raise Problem(404, Message("item_gone"))
@@ -327,7 +327,7 @@ async def _entry(collection: Collection, item_id: str) -> Entry:
 
 async def _media(state: State, of: str | None, item_id: str) -> tuple[Entry, Path]:
     collection = state.collection(of)
-    entry = await _entry(collection, item_id)
+    entry = await entry_of(collection, item_id)
     file = await in_thread(_given, state, collection, entry)
     if file is None:
         raise Problem(404, "The item has no file that this service gives.")
@@ -399,11 +399,11 @@ def check_whole(request: Request) -> None:
         )
 
 
-def _json(answer: BaseModel) -> Response:
+def written(answer: BaseModel) -> Response:
     return Response(answer.model_dump_json(), media_type="application/json")
 
 
-def _check_id(item_id: str) -> None:
+def check_id(item_id: str) -> None:
     """Raise Problem 404 for what no index takes as an id, or no address leads to."""
     if item_id in (".", ".."):
         raise Problem(404, "This is no id of an item: clients take it for a step within an address.")

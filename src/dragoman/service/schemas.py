@@ -225,6 +225,24 @@ class ItemRequest(Request):
     captions: Captions = Field(default_factory=dict)
 
 
+class CaptionRequest(Request):
+    """A caption that a person writes."""
+
+    most_values = 100
+
+    text: Annotated[Long, _told(allOf=[{"pattern": SPOKEN}])]
+
+
+class Caption(BaseModel):
+    """The caption of an item in one language."""
+
+    lang: str
+    text: str
+    role: Literal["human", "mt"]
+    corrected: bool = Field(description="Whether it is a correction, which can be taken back")
+    translation: str | None = Field(description="What a machine wrote, where it corrects that")
+
+
 class Item(BaseModel):
     """An item of a collection."""
 
@@ -395,6 +413,7 @@ class CollectionDetails(CollectionSummary):
     calibrated: bool = Field(description="Whether hits have a relevance")
     channels: dict[str, CollectionChannel] = Field(description="By language, where an engine was measured")
     writable: bool = Field(description="Whether this service takes changes at all")
+    key_for_changes: bool = Field(description="Whether they need a key")
     caption_languages: list[str]
     fields: list[MetadataField]
     fields_read_from: int = Field(description="Items that were read to find the fields")

@@ -79,6 +79,7 @@ def _details(state: State, one: Collection, summary: Summary) -> schemas.Collect
         calibrated=info.calibration is not None,
         channels=_channels(info.calibration),
         writable=state.writable,
+        key_for_changes=state.key_for_changes,
         caption_languages=summary.languages,
         fields=summary.fields,
         fields_read_from=summary.read,
