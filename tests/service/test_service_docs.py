@@ -97,11 +97,12 @@ def test_openapi_says_what_needs_a_key(service: Callable[..., TestClient], tmp_p
         assert heads == {name.replace("get", "head", 1) for name in found if name.startswith("get ")}
         return found - heads
 
-    changes = {"put /v1/items/{item_id}", "delete /v1/items/{item_id}"}
+    places = ("/v1/items/{item_id}", "/v1/items/{item_id}/captions/{lang}")
+    changes = {f"{way} {place}" for way in ("put", "delete") for place in places}
     assert asking(allow_writes=True) == set()
     assert asking(keys=keys, public_search=True) == {*changes, "get /metrics"}
     everything = asking(keys=keys)
-    assert len(everything) == 12
+    assert len(everything) == 15
     assert not {"get /healthz", "get /readyz"} & everything
 
 

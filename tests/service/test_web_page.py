@@ -25,6 +25,7 @@ from running import threaded
 from shelf import make_shelf, open_shelf
 from tiny_videos import save_slides, save_sound, save_video
 
+from dragoman.folders import sole_writer
 from dragoman.index.entries import moment_id
 from dragoman.messages import catalogue
 from dragoman.records import Entry
@@ -787,3 +788,97 @@ def test_a_house_is_shown_on_its_page(page: Page, shelf: Path, tmp_path: Path) -
             page.ask("getComputedStyle(document.querySelector('.go')).backgroundColor") == "rgb(122, 34, 48)"
         )
         assert page.failures == []
+
+
+def machine_wrote(index: Path, item_id: str, text: str) -> None:
+    """Let the Portuguese caption of an item be a machine's."""
+    with open_shelf(index) as searcher:
+        (entry,) = searcher.store.get([item_id])
+        assert entry is not None
+        captions = {**entry.captions, "pt": text}
+        searcher.store.update([replace(entry, captions=captions, machine=frozenset({"pt"}))])
+
+
+CORRECT = ".correction button, .captions button"
+BUTTONS = f"[...document.querySelectorAll({CORRECT!r})].map((one) => one.ariaLabel)"
+
+
+def test_a_translation_is_corrected_by_keyboard_and_taken_back(
+    page: Page, own_shelf: Path, tmp_path: Path
+) -> None:
+    machine_wrote(own_shelf, "003.jpg", "um carro vermelha")
+    key = new_key(tmp_path / "keys.txt")
+    with threaded(shelf=own_shelf) as start:
+        address, _ = start(keys=KeyFile(tmp_path / "keys.txt"), public_search=True)
+        page.look(1200, 820, language="pt")
+        # Visitors correct nothing.
+        page.go(f"{address}?item=003.jpg")
+        page.wait("document.querySelector('#detail').open")
+        assert page.ask("document.querySelector('#detail h2').textContent") == "um carro vermelha"
+        page.wait("document.querySelector('#detail img')?.complete")
+        assert page.ask(BUTTONS) == []
+        page.go(f"{address}?key&item=003.jpg")
+        page.wait("document.querySelector('#asking').open")
+        page.type(key)
+        page.press("Enter")
+        page.wait("document.querySelector('#detail').open")
+        page.wait(f"{BUTTONS}.length")
+        assert page.ask(BUTTONS) == ["Corrigir esta tradução (português)"]
+
+        page.ask(f"document.querySelector({CORRECT!r}).focus(); 0")
+        page.press("Enter")
+        page.wait("document.activeElement.matches('textarea')")
+        assert page.ask("document.activeElement.labels[0].innerText.trim()") == "Legenda em português"
+        page.ask(f"{AXE}; 0")
+        assert page.ask(VIOLATIONS) == []
+        keep(page, "correct")
+        # Escape leaves the form, not the picture; arrows move in the text.
+        page.press("ArrowRight", "Escape")
+        assert page.ask("document.querySelector('#detail').open && document.activeElement.ariaLabel") == (
+            "Corrigir esta tradução (português)"
+        )
+        page.press("Enter")
+        page.wait("document.activeElement.matches('textarea')")
+        page.ask("document.activeElement.select(); 0")
+        page.type("um carro vermelho")
+        page.ask("document.querySelector('.correcting .primary').focus(); 0")
+        page.press("Enter")
+        page.wait("document.querySelector('#said').textContent === 'Guardado.'")
+        assert page.ask("document.querySelector('#detail h2').textContent") == "um carro vermelho"
+        assert page.ask("document.querySelector('#detail .machine').hidden")
+        row = "document.querySelectorAll('#results li')[3]"
+        assert page.ask(f"{row}.querySelector('img').alt") == "um carro vermelho"
+        assert page.ask(f"{row}.querySelector('.machine')") is None
+
+        # To whoever opens it later, it is a correction that can be changed and taken back.
+        page.go(f"{address}?item=003.jpg")
+        page.wait(f"{BUTTONS}.length === 2")
+        labels = ["Corrigir esta tradução (português)", "Retirar a correção (português)"]
+        assert page.ask(BUTTONS) == labels
+        page.ask(f"{AXE}; 0")
+        assert page.ask(VIOLATIONS) == []
+        page.click(".correction button:last-of-type")
+        page.wait("document.querySelector('#detail h2').textContent === 'um carro vermelha'")
+        assert page.ask("document.querySelector('#detail .machine').hidden") is False
+    assert (own_shelf / "corrections.jsonl").read_text() == ""
+
+
+def test_a_correction_that_is_refused_is_told(page: Page, own_shelf: Path) -> None:
+    machine_wrote(own_shelf, "003.jpg", "um carro vermelha")
+    with threaded(shelf=own_shelf) as start:
+        address, _ = start(allow_writes=True)
+        page.look(360, 820, language="en")
+        page.go(f"{address}?item=003.jpg")
+        page.wait(f"{BUTTONS}.length")
+        assert page.ask(BUTTONS) == ["Correct this translation (Portuguese)"]
+        page.click(CORRECT)
+        page.wait("document.activeElement.matches('textarea')")
+        page.ask("document.activeElement.value = 'x'; 0")
+        with sole_writer(own_shelf):
+            page.click(".correcting .primary")
+            page.wait("document.querySelector('.refusal')?.role === 'alert'")
+        assert page.ask("document.querySelector('textarea').value") == "x"
+        assert page.ask("document.documentElement.scrollWidth <= innerWidth")
+        page.click(".correcting .primary")
+        page.wait("document.querySelector('#said').textContent === 'Saved.'")
+        assert "x" in page.ask("document.querySelector('.captions').textContent")

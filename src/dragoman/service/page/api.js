@@ -62,6 +62,25 @@ export async function item(id, name) {
   return (await ask(`v1/items/${encodeURIComponent(id)}?${new URLSearchParams({ collection: name })}`)).json();
 }
 
+function captionPath(id, lang, name) {
+  return `v1/items/${encodeURIComponent(id)}/captions/${encodeURIComponent(lang)}?${new URLSearchParams({ collection: name })}`;
+}
+
+/** The caption of an item in a language, and whether somebody corrected it. */
+export async function caption(id, lang, name) {
+  return (await ask(captionPath(id, lang, name))).json();
+}
+
+/** Correct a caption; returns the item as it is then. */
+export async function correct(id, lang, text, name) {
+  const [headers, body] = [{ "content-type": "application/json" }, JSON.stringify({ text })];
+  return (await ask(captionPath(id, lang, name), { method: "PUT", headers, body })).json();
+}
+
+export async function takeBack(id, lang, name) {
+  await ask(captionPath(id, lang, name), { method: "DELETE" });
+}
+
 /** What a file is to a search: "image", "video", or null. */
 export function kindOf(file) {
   // Not every browser knows every container.

@@ -1,6 +1,7 @@
 // One picture in detail.
 
 import { keyed, pictureAddress, picturePath } from "./api.js";
+import { offerCorrection } from "./correct.js";
 import { captionOf, element, isMoment, scoreMeaning, showPicture } from "./results.js";
 import { given, languageName, say } from "./strings.js";
 
@@ -18,10 +19,7 @@ export function showDetail(dialog, item, collection, lang) {
   const score = dialog.querySelector(".score");
   score.textContent = scoreMeaning(item);
   score.hidden = score.textContent === "";
-  // The first in the language of the title is the title itself.
-  fill(dialog.querySelector(".captions"), Object.entries(item.captions).flatMap(([tag, text]) => [
-    ...(tag === caption.lang ? [] : [text]), ...(item.more_captions[tag] ?? []),
-  ].filter((one) => one.trim() !== "").map((one) => [languageName(tag), one, tag, item.caption_roles[tag] === "mt"])));
+  showCaptions(dialog, item, caption);
   const told = Object.entries(item.metadata).filter(([name]) => !given.hidden.includes(name));
   fill(dialog.querySelector(".metadata"), [
     ...told.map(([name, value]) => [name.replaceAll("_", " "), [value].flat().map(shown).join(", "), "", false]),
@@ -40,6 +38,31 @@ export function showDetail(dialog, item, collection, lang) {
   }
   showOriginal(dialog, item, collection);
   return caption;
+}
+
+/** Show the captions beside the title. */
+function showCaptions(dialog, item, caption) {
+  const rows = Object.entries(item.captions).flatMap(([tag, text]) =>
+    [text, ...(item.more_captions[tag] ?? [])].map((one, place) => [languageName(tag), one, tag, item.caption_roles[tag] === "mt", place])
+      // The first in the language of the title is the title itself.
+      .filter(([, one, , , place]) => one.trim() !== "" && (place > 0 || tag !== caption.lang)));
+  const list = dialog.querySelector(".captions");
+  fill(list, rows);
+  // The first of a language is the one that is corrected.
+  list.querySelectorAll("dd").forEach((one, at) => rows[at][4] === 0 && (one.dataset.first = rows[at][2]));
+  const title = dialog.querySelector(".correction");
+  title.replaceChildren();
+  title.dataset.first = caption.lang;
+  delete title.dataset.offered;
+}
+
+/** Put what corrects them behind the captions of the item that is shown; `done` is called with the item as it is then. */
+export function offerCorrections(dialog, collection, done) {
+  for (const place of dialog.querySelectorAll("[data-first]")) {
+    if (!place.dataset.first || place.dataset.offered) continue;
+    place.dataset.offered = "yes";
+    offerCorrection(place, dialog.item, collection, place.dataset.first, done);
+  }
 }
 
 /** Let the link lead to the original. With a key it is fetched only when it is wanted. */

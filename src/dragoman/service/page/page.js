@@ -1,9 +1,9 @@
 // The page: what the person does becomes a state, the state becomes a question, the answer becomes pictures.
 
 import * as api from "./api.js";
-import { emptyDetail, showDetail } from "./detail.js";
+import { emptyDetail, offerCorrections, showDetail } from "./detail.js";
 import { showFilters } from "./filters.js";
-import { captionOf, element, focusFirst, focusRow, moveByKeys, showResults } from "./results.js";
+import { captionOf, captionTile, element, focusFirst, focusRow, moveByKeys, showResults } from "./results.js";
 import { addressOf, emptyState, filterText, readAddress, writeAddress } from "./state.js";
 import { given, languageName, number, say, tell } from "./strings.js";
 
@@ -40,7 +40,11 @@ start();
 async function start() {
   listen();
   state = readAddress();
-  await begin();
+  // Where everybody may search, nothing else would ask those who correct captions for their key.
+  if (new URLSearchParams(location.search).has("key") && !api.keyed()) {
+    $("asking").addEventListener("cancel", begin, { once: true });
+    askForKey();
+  } else await begin();
 }
 
 async function begin() {
@@ -57,6 +61,7 @@ async function begin() {
     if (about.name !== details.name) return;
     about = details;
     show();
+    offer();
   } catch (error) {
     fail(error, begin);
   }
@@ -503,9 +508,37 @@ function open(item, asNew) {
   const address = addressOf(state);
   if (asNew) history.pushState({ opened: true }, "", address);
   else history.replaceState(history.state, "", address);
-  showDetail($("detail"), item, about.name, captionLanguage);
+  showItem(item);
   $("like").href = act.addressOfLike(item);
   showPlace();
+  showTitle();
+}
+
+function showItem(item) {
+  $("said").textContent = "";
+  showDetail($("detail"), item, about.name, captionLanguage);
+  offer();
+}
+
+/** Let those who may write correct the captions of the picture that is open. */
+function offer() {
+  const mayWrite = about.writable && (api.keyed() || !about.key_for_changes);
+  if (mayWrite && $("detail").open) offerCorrections($("detail"), about.name, corrected);
+}
+
+/** Show an item whose caption in a language was corrected, or taken back. */
+function corrected(item) {
+  const at = shown.findIndex((one) => one.item_id === item.item_id);
+  if (at >= 0) {
+    // With what the search said of it.
+    shown[at] = { ...shown[at], ...item };
+    captionTile($("results").children[at], shown[at], captionLanguage);
+  }
+  if ($("detail").item?.item_id !== item.item_id) return;
+  showItem(shown[at] ?? item);
+  $("said").textContent = say("saved");
+  // The button that was pressed is gone.
+  $("close").focus();
   showTitle();
 }
 

@@ -74,35 +74,45 @@ export function showResults(list, items, collection, lang, act, after = false) {
 }
 
 function tile(item, collection, lang, act) {
-  const caption = captionOf(item, lang);
   const row = document.createElement("li");
-  const open = link("hit", act.addressOfItem(item), () => act.open(item));
+  const open = link("hit", act.addressOfItem(item), () => act.open(row.item));
   const frame = element("span", "frame");
   const image = element("img", "");
-  image.alt = caption.text;
-  if (caption.lang) image.lang = caption.lang;
   image.width = image.height = THUMBNAIL;
   image.decoding = "async";
   frame.append(image);
   if (isMoment(item)) frame.append(element("span", "time", `${clock(item.metadata.start)}\u2013${clock(item.metadata.end)}`));
-  // Without a caption the name of the file stands there, on one line: cut short rather than broken.
-  const text = element("span", caption.lang ? "caption" : "caption name", caption.text);
+  const text = element("span", "caption");
   text.dir = "auto";
-  if (caption.lang) text.lang = caption.lang;
   text.setAttribute("aria-hidden", "true"); // the picture says it
   open.append(frame, text);
-  if (caption.machine) open.append(element("span", "machine", say("machine")));
   const foot = element("div", "foot");
   const score = element("span", "score", scoreText(item));
   score.title = scoreMeaning(item);
-  const like = link("like quiet text", act.addressOfLike(item), () => act.like(item));
+  const like = link("like quiet text", act.addressOfLike(item), () => act.like(row.item));
   like.textContent = say("like");
-  like.setAttribute("aria-label", `${say("like")}: ${caption.text}`);
   foot.append(score, like);
   row.append(open, foot);
-  row.item = item;
+  captionTile(row, item, lang);
   showPicture(image, picturePath(item, collection, "thumbnail", THUMBNAIL), true);
   return row;
+}
+
+/** Let a picture of the grid bear the caption that its item has. */
+export function captionTile(row, item, lang) {
+  const caption = captionOf(item, lang);
+  row.item = item;
+  const [image, text, like] = ["img", ".caption", ".like"].map((part) => row.querySelector(part));
+  image.alt = text.textContent = caption.text;
+  // Without a caption the name of the file stands there, on one line: cut short rather than broken.
+  text.classList.toggle("name", !caption.lang);
+  for (const part of [image, text]) {
+    if (caption.lang) part.lang = caption.lang;
+    else part.removeAttribute("lang");
+  }
+  like.setAttribute("aria-label", `${say("like")}: ${caption.text}`);
+  row.querySelector(".machine")?.remove();
+  if (caption.machine) row.querySelector(".hit").append(element("span", "machine", say("machine")));
 }
 
 export function element(tag, className, text = "") {
