@@ -63,15 +63,24 @@ def test_features_that_are_there_are_not_extracted_again(answers: dict[str, Any]
     assert typed(*COMMANDS[name]) == answers["again"][name]
 
 
+SINCE = {"caption_roles", "channel", "unjudged", "warning_codes"}
+"""What answers of searches say more than they did."""
+
+
+def agree_as_before(expected: Any, found: dict[str, Any]) -> None:
+    hits = [{key: value for key, value in hit.items() if key not in SINCE} for hit in found["hits"]]
+    agree(expected, {key: value for key, value in found.items() if key not in SINCE} | {"hits": hits})
+
+
 @pytest.mark.parametrize("name", sorted(SEARCHES))
 def test_an_index_gives_the_hits_that_it_gave(answers: dict[str, Any], name: str) -> None:
-    agree(answers["searches"][name], json.loads(typed(*SEARCHES[name])))
+    agree_as_before(answers["searches"][name], json.loads(typed(*SEARCHES[name])))
 
 
 @pytest.mark.parametrize(("index", "search"), [("of_photos", "photos"), ("of_videos", "moments")])
 def test_an_index_knows_the_files_that_it_holds(answers: dict[str, Any], index: str, search: str) -> None:
     assert typed(*COMMANDS[index]) == answers["again"][index]
-    agree(answers["searches"][search], json.loads(typed(*SEARCHES[search])))
+    agree_as_before(answers["searches"][search], json.loads(typed(*SEARCHES[search])))
 
 
 def test_a_run_has_the_figures_that_it_had(answers: dict[str, Any]) -> None:

@@ -132,6 +132,39 @@ def test_a_collection_is_searched_in_a_language_that_has_no_captions(place: Path
     assert set(splits) == {"train", "val"}
 
 
+def test_killed_between_and_within_stages_it_ends_with_the_same_bytes(place: Path) -> None:
+    """Killed at the end of a stage, and in the middle of training."""
+    script = """
+import os, signal, sys
+from pathlib import Path
+sys.path[:0] = [sys.argv[2], sys.argv[3]]
+import test_make as t
+from dragoman.pipelines import make as m, plan
+plan.FEWEST, m.ASKED = 10, 2
+place = Path(sys.argv[1])
+plan.offers = t.offers_of(place)
+todo, learn = t.plan_of(place), m.train
+die = lambda *given, **more: os.kill(os.getpid(), signal.SIGKILL)
+half = lambda *given, **more: learn(*given, **more, on_step=lambda step: step == 2 and die())
+for name, instead in (("extract_features", die), ("train", die), ("train", half), ("index_media", die)):
+    if os.fork() == 0:
+        setattr(m, name, instead)
+        m.make(todo, place / "killed")
+        os._exit(1)
+    assert os.WTERMSIG(os.wait()[1]) == signal.SIGKILL, name
+m.make(todo, place / "killed")
+"""
+    here = Path(__file__).parent
+    command = [sys.executable, "-c", script, str(place), str(here), str(here.parent / "models")]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ)
+    assert done.returncode == 0, done.stderr
+    whole, killed = content(place / "whole"), content(place / "killed")
+    # The name of a generation is made of the path of its index.
+    (name,) = (one.name for one in (place / "killed" / "index" / "generations").iterdir())
+    (other,) = (one.name for one in (place / "whole" / "index" / "generations").iterdir())
+    assert json.loads(json.dumps(killed).replace(name, other)) == json.loads(json.dumps(whole))
+
+
 def test_made_again_nothing_is_done_and_a_new_caption_is_learned_from(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -205,39 +238,6 @@ def test_made_again_nothing_is_done_and_a_new_caption_is_learned_from(
     assert {name for name in content(place / "whole") if name.startswith("runs/")} == {
         name for name in before if name.startswith("runs/")
     }
-
-
-def test_killed_between_and_within_stages_it_ends_with_the_same_bytes(place: Path) -> None:
-    """Killed at the end of a stage, and in the middle of training."""
-    script = """
-import os, signal, sys
-from pathlib import Path
-sys.path[:0] = [sys.argv[2], sys.argv[3]]
-import test_make as t
-from dragoman.pipelines import make as m, plan
-plan.FEWEST, m.ASKED = 10, 2
-place = Path(sys.argv[1])
-plan.offers = t.offers_of(place)
-todo, learn = t.plan_of(place), m.train
-die = lambda *given, **more: os.kill(os.getpid(), signal.SIGKILL)
-half = lambda *given, **more: learn(*given, **more, on_step=lambda step: step == 2 and die())
-for name, instead in (("extract_features", die), ("train", die), ("train", half), ("index_media", die)):
-    if os.fork() == 0:
-        setattr(m, name, instead)
-        m.make(todo, place / "killed")
-        os._exit(1)
-    assert os.WTERMSIG(os.wait()[1]) == signal.SIGKILL, name
-m.make(todo, place / "killed")
-"""
-    here = Path(__file__).parent
-    command = [sys.executable, "-c", script, str(place), str(here), str(here.parent / "models")]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ)
-    assert done.returncode == 0, done.stderr
-    whole, killed = content(place / "whole"), content(place / "killed")
-    # The name of a generation is made of the path of its index.
-    (name,) = (one.name for one in (place / "killed" / "index" / "generations").iterdir())
-    (other,) = (one.name for one in (place / "whole" / "index" / "generations").iterdir())
-    assert json.loads(json.dumps(killed).replace(name, other)) == json.loads(json.dumps(whole))
 
 
 @pytest.mark.parametrize("inner", ["photos/collection", "."])

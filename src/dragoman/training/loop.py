@@ -325,8 +325,9 @@ class _Run:
     def _details(self) -> dict[str, Any]:
         config, encoder = self.config, self.state.features.manifest.get("encoder")
         frozen = {lang for one in self.state.model.frozen for lang in one.languages}
-        # A lexicon is read as well, of languages that nothing else knows.
-        reads = sorted(frozen | set(config.lexicons))
+        # Words are read by lexicons as well, of languages that nothing else knows.
+        words = set(self.identity["lexicons"]) if config.reads_words else set()
+        reads = sorted(frozen | words - {config.source, *config.targets})
         return {
             "recipe": config.recipe,
             "source": config.source,

@@ -114,7 +114,8 @@ class UseText(TextSide):
         return [bool(set(self._pieces(text)) - NOTHING) for text in self.reading.bare(texts)]
 
     def pieces(self, texts: Sequence[str]) -> list[list[str]]:
-        cut = [self._pieces(text) for text in self.reading.bare(texts)]
+        # Its tokenizer makes one unknown piece of no text at all.
+        cut = [self._pieces(text) if text.strip() else [] for text in self.reading.bare(texts)]
         return [["" if piece == UNKNOWN else piece for piece in found if piece != BLANK] for found in cut]
 
     def words(self, texts: Sequence[str]) -> list[list[str]]:
