@@ -88,6 +88,8 @@ def url(shelf: Path) -> Iterator[str]:
 @pytest.fixture
 def page(debugger: str) -> Iterator[Page]:
     with tab(debugger) as opened:
+        # The language that another test chose is not this one's.
+        opened.send("Network.clearBrowserCookies")
         opened.look(1200, 820)
         yield opened
 

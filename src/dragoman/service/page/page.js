@@ -448,7 +448,8 @@ function openFilters(open) {
 function speak(language) {
   const folder = new URL(".", document.baseURI.split(/[?#]/)[0]).pathname;
   document.cookie = `${given.cookie}=${language}; path=${folder}; max-age=31536000; samesite=lax`;
-  state.ui = "";
+  // Where a browser keeps no cookies, the address says it.
+  state.ui = document.cookie.includes(`${given.cookie}=${language}`) ? "" : language;
   location.assign(addressOf(state));
 }
 
