@@ -16,7 +16,6 @@ import json
 import os
 import random
 import shutil
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
+from stages import rows
 
 from dragoman.folders import write_text
 from dragoman.pipelines.computer import commit_and_computer
@@ -147,16 +147,6 @@ def content(place: Path) -> dict[str, Any]:
         elif path.suffix != ".pt":
             found[shown] = hashlib.sha256(path.read_bytes()).hexdigest()
     return found
-
-
-def rows(path: Path) -> set[str]:
-    """All rows of a database."""
-    database = sqlite3.connect(path)
-    try:
-        tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        return {f"{table}: {row!r}" for table in tables for row in database.execute(f"SELECT * FROM {table}")}
-    finally:
-        database.close()
 
 
 def plain(value: Any) -> Any:

@@ -185,7 +185,7 @@ def state(folder: Path) -> dict[str, Any]:
         if path.is_dir() or path.name == ".lock" or name.split("/")[0] in ("tmp", "home"):
             continue
         if path.suffix == ".sqlite":
-            found[name] = _rows(path)
+            found[name] = rows(path)
         elif path.suffix in (".json", ".jsonl"):
             found[name] = [_plain(json.loads(line)) for line in _values(path)]
         elif path.suffix == ".pt":
@@ -203,7 +203,7 @@ def _values(path: Path) -> list[str]:
     return text.splitlines() if path.suffix == ".jsonl" else [text]
 
 
-def _rows(path: Path) -> set[str]:
+def rows(path: Path) -> set[str]:
     """All rows of a database, as another process finds them."""
     database = sqlite3.connect(path)
     try:

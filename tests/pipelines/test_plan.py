@@ -55,7 +55,7 @@ def engines(monkeypatch: pytest.MonkeyPatch) -> None:
     }
     monkeypatch.setattr(planning, "offers", lambda source, target: there.get((source, target), []))
     monkeypatch.setattr(planning, "_seconds_of", lambda way, found, captions: 7.0)
-    monkeypatch.setattr(planning, "_photo_seconds", lambda plan, download: 0.01)
+    monkeypatch.setattr(planning, "_photo_seconds", lambda plan: 0.01)
     monkeypatch.setattr(planning, "FEWEST", 2)
     shares = {"cs": Share(0.25, 0.4, 0.55), "de": Share(0.5, 0.7, 0.9)}
     monkeypatch.setattr(

@@ -29,6 +29,7 @@ from dragoman.corpus.corrections import (
     read_corrections,
 )
 from dragoman.errors import UserError
+from dragoman.evaluation import Metric, Positives, rank_queries
 from dragoman.features.extract import ExtractOptions, extract_features
 from dragoman.features.texts import TextOptions, extract_texts
 from dragoman.folders import MANIFEST, read_sealed, remove, sole_writer
@@ -51,8 +52,8 @@ from dragoman.trust import score_trust
 
 log = logging.getLogger(__name__)
 
-VISION, TEXTS = "vision", "use"
-"""Feature sets of the corpus."""
+VISION = "vision"
+"""Feature set of the corpus."""
 LOOKS = 20
 """Validations of a training."""
 FIRST = 10
@@ -278,7 +279,6 @@ class _Maker:
         corpus = corpus.with_vectors(features, "val")
         gallery = corpus.split("val")["item_id"].to_pylist()
         images = encoder.encode_features(np.asarray(features.whole(features.rows(gallery))))
-        row_of = {item_id: row for row, item_id in enumerate(gallery)}
         for lang in dict.fromkeys((self.found.source, *self.options.to)):
             human = corpus.select(role="human", lang=lang, split="val").table.to_pylist()
             rows = human
@@ -287,16 +287,15 @@ class _Maker:
             if len(rows) < ASKED:
                 continue
             texts = encoder.encode_text([row["text"] for row in rows])
-            own = np.array([row_of[row["item_id"]] for row in rows])
-            scores = texts @ images.T
-            ranks = (scores > scores[np.arange(len(own)), own][:, None]).sum(axis=1)
+            own = [row["item_id"] for row in rows]
+            ranks = rank_queries(texts, images, Positives.from_items(own, gallery))
             yield Measured(
                 lang=lang,
                 captions=len(rows),
                 human=rows is human,
                 photos=len(gallery),
-                found=float((ranks < FIRST).mean()),
-                sum_r=caption_sum_r(texts, images, [row["item_id"] for row in rows], gallery),
+                found=float(Metric(f"recall@{FIRST}").values(ranks).mean()) / 100,
+                sum_r=caption_sum_r(texts, images, own, gallery),
             )
 
     def _tidy(self, made: Made) -> None:

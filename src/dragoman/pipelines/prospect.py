@@ -22,13 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dragoman.errors import UserError
-from dragoman.languages import canonical_tag, comparable, language
+from dragoman.languages import canonical_tag, language
 from dragoman.models.sentences import TextSide, encoder_folder, load_text_side, use
 from dragoman.progress import bar
 from dragoman.textfiles import table
 from dragoman.translation.engine import (
     EngineError,
     Rejected,
+    engines_by_language,
     offers,
     one_line,
     open_engine,
@@ -87,18 +88,13 @@ class CheckOptions:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "source", language(self.source).tag)
-        for one in self.engines:
-            lang, equals, spec = one.partition("=")
-            if not equals or not spec:
-                raise UserError(
-                    f"--engine is {one!r}, but LANG=ENGINE was expected: pt=apertium:eng-spa|es-pt"
-                )
-            language(lang)
+        # Told before the work.
+        _ = self.engine_of
 
     @property
     def engine_of(self) -> dict[str, str]:
         """Engines by the languages that they are for."""
-        return {comparable(one.partition("=")[0]): one.partition("=")[2] for one in self.engines}
+        return engines_by_language(self.engines)
 
 
 @dataclass(frozen=True, kw_only=True)

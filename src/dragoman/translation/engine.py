@@ -121,6 +121,18 @@ def _asked(what: str, source: str, target: str) -> list[tuple[str, str]]:
     return sorted(found, key=lambda one: word_for_word(one[0]))
 
 
+def engines_by_language(given: Sequence[str]) -> dict[str, str]:
+    """Read values of `--engine LANG=ENGINE`: specs by the canonical tags of their languages. Raises UserError
+    for another form, and an unknown language."""
+    found = {}
+    for one in given:
+        lang, equals, spec = one.partition("=")
+        if not equals or not spec:
+            raise UserError(f"--engine is {one!r}, but LANG=ENGINE was expected: pt=apertium:eng-spa|es-pt")
+        found[language(lang).tag] = spec
+    return found
+
+
 class EngineDescription(NamedTuple):
     """An engine in words, from the docstring of its module."""
 
