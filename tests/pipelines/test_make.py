@@ -28,6 +28,7 @@ from dragoman.pipelines import make as making
 from dragoman.pipelines.check import check
 from dragoman.pipelines.make import Measured, make, mean_of, told
 from dragoman.pipelines.plan import MakeOptions, Plan, make_plan
+from dragoman.progress import Whole
 from dragoman.search.searcher import Searcher
 
 COLOURS = {
@@ -240,6 +241,14 @@ def test_made_again_nothing_is_done_and_a_new_caption_is_learned_from(
     assert {name for name in content(place / "whole") if name.startswith("runs/")} == {
         name for name in before if name.startswith("runs/")
     }
+
+
+def test_a_recipe_with_a_cycle_learns_from_the_machine_alone(place: Path) -> None:
+    def role(recipe: str) -> str:
+        todo = plan_of(place, recipe=recipe, to=("pt",), settings={})
+        return making._Maker(todo, place / "whole", Whole(todo.stages))._config().target_captions
+
+    assert (role("nrccr"), role("glossed")) == ("mt", "both")
 
 
 @pytest.mark.parametrize("inner", ["photos/collection", "."])

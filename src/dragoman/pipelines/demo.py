@@ -97,9 +97,9 @@ def run_demo(out: str | Path, config: DemoSettings) -> DemoResult:
     world = folder / "world"
     trials: dict[str, Trial] = {}
     with sole_writer(folder), Whole(EXPECTED).shown() as whole:
-        with whole.stage("draw the world"):
+        with whole.stage("draw the world", parts=2):
             write_world(world, WorldSettings(items=config.items, motion=config.video, seed=config.seed))
-        with whole.stage("translate (recorded Apertium) and judge"):
+        with whole.stage("translate (recorded Apertium) and judge", parts=5):
             _translate(world, config)
         for recipe in (BASELINE, HOUSE):
             trials[recipe] = _trial(world, folder / recipe, recipe, config)

@@ -235,8 +235,8 @@ class _Maker:
         }
         if engines:
             changes["engines"] = ",".join(f"{lang}={name}" for lang, name in engines.items())
-        if learnt:
-            # Few captions of people correct many of the machine's.
+        if learnt and "back" not in config.loss.needs:
+            # Few captions of people correct many of the machine's; a cycle has no way back for them.
             changes["target_captions"] = "both"
         if config.steps is not None:
             own = Corpus.open(self.corpus).select(role="human", lang=self.found.source, split="train")
