@@ -219,8 +219,9 @@ class _Maker:
                     measured, model = public, tower
         with self.whole.stage("learn what scores are worth"):
             if model == run:
-                # Asking through a translation may find more, and is measured.
-                engines = {way.lang: way.back for way in self.plan.ways if way.back}
+                # Asking through a translation may find more, and is measured where there are captions to ask.
+                asked = [way for way in self.plan.ways if way.by in LEARNT or way.human]
+                engines = {way.lang: way.back for way in asked if way.back}
                 calibrate_once(model, self.corpus, "cpu", engines=engines)
         return model, measured
 
