@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
+import ast
 import fnmatch
 import pkgutil
 import re
+import runpy
 import shlex
 import sys
 from collections.abc import Iterator
@@ -85,6 +88,62 @@ DOCUMENTED = [(page.name, line) for page in PAGES for line in commands(page.read
 @pytest.mark.parametrize(("page", "line"), DOCUMENTED)
 def test_a_documented_command_can_be_typed(page: str, line: str) -> None:
     assert complaint(line) is None, f"{page}: {line}"
+
+
+def measurements(text: str) -> list[str]:
+    """Commands of the benchmarks: alone in a line, perhaps after variables, or in backticks."""
+    joined = re.sub(r"\\\n>?\s*", "", text)
+    alone = re.findall(r"^ *(?:[A-Z_]+=\S+ )*(python benchmarks/.*)$", joined, re.MULTILINE)
+    return [*alone, *re.findall(r"`(python benchmarks/[^`]*)`", joined)]
+
+
+HEADS = {
+    # In brackets stands what may be left out.
+    str(script.relative_to(ROOT)): (ast.get_docstring(ast.parse(script.read_bytes())) or "")
+    .replace("[", "")
+    .replace("]", "")
+    for script in sorted((ROOT / "benchmarks").glob("*/*.py"))
+}
+RESULTS = {
+    str(page.relative_to(ROOT)): page.read_text(encoding="utf-8")
+    for page in [*PAGES, ROOT / "EXPERIMENTS.md", *sorted((ROOT / "benchmarks").glob("*/*.md"))]
+}
+MEASURED = [(page, line) for page, text in (HEADS | RESULTS).items() for line in measurements(text)]
+
+
+class Understood(BaseException):
+    """A script has read its arguments; it is not to go on."""
+
+
+@pytest.mark.parametrize(("page", "line"), MEASURED)
+def test_the_command_above_a_table_of_measurements_can_be_typed(
+    page: str, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The script itself reads the line, and stops there: most of them measure for hours."""
+    read = argparse.ArgumentParser.parse_args
+
+    def once(parser: argparse.ArgumentParser, *arguments: object) -> None:
+        read(parser, *arguments)  # type: ignore[call-overload]
+        raise Understood
+
+    _, script, *arguments = words(line)
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", once)
+    monkeypatch.setattr(sys, "argv", [script, *arguments])
+    monkeypatch.setattr(sys, "path", [str((ROOT / script).parent), *sys.path])
+    before = set(sys.modules)
+    try:
+        runpy.run_path(str(ROOT / script), run_name="__main__")
+        pytest.fail(f"{script} reads no arguments")
+    except Understood:
+        pass
+    except SystemExit:
+        pytest.fail(f"{page}: {line}\n{capsys.readouterr().err}")
+    finally:
+        # Scripts of several folders have one name.
+        for name in set(sys.modules) - before:
+            file = getattr(sys.modules[name], "__file__", None)
+            if file and Path(file).is_relative_to(ROOT / "benchmarks"):
+                del sys.modules[name]
 
 
 @pytest.mark.parametrize("verb", VERBS, ids=" ".join)

@@ -190,7 +190,10 @@ def measured(out: Path, threads: int) -> dict[str, Any]:
                 for column, value in values.items():
                     results.setdefault(name, {}).setdefault(column, []).append(value)
     told = experiment.circumstances(
-        "python benchmarks/add_language/run.py", steps=STEPS, captions_per_step=CAPTIONS, threads=threads
+        "python benchmarks/add_language/run.py --data DIR --out WORK",
+        steps=STEPS,
+        captions_per_step=CAPTIONS,
+        threads=threads,
     )
     return {"circumstances": told, "results": results}
 

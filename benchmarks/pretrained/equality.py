@@ -174,7 +174,7 @@ def measured(out: Path, arms: Sequence[str], seeds: Sequence[str], workers: int)
         }
         for name in arms
     }
-    command = f"python benchmarks/pretrained/equality.py --seeds {','.join(seeds)}"
+    command = f"python benchmarks/pretrained/equality.py --data DIR --out WORK --seeds {','.join(seeds)}"
     return {"circumstances": experiment.circumstances(command, workers=workers), "results": found}
 
 

@@ -303,7 +303,8 @@ def measured(options: argparse.Namespace, arms: Sequence[str], seeds: Sequence[s
             statistics.mean(values) for values in zip(*(figures[one] for one in primary), strict=True)
         ]
         found[name + added] = {"sum_r": figures, "minutes": [experiment.minutes(one) for one in reports]}
-    command = f"python benchmarks/pretrained/run.py --seeds {','.join(seeds)} --arms {','.join(arms)}"
+    asked = f"--seeds {','.join(seeds)} --arms {','.join(arms)}"
+    command = f"python benchmarks/pretrained/run.py --data DIR --out WORK {asked}"
     return {
         "circumstances": experiment.circumstances(command, workers=options.workers),
         "primary": primary,
