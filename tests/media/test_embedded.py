@@ -19,6 +19,7 @@ from PIL import Image
 from dragoman.corpus import BuildOptions, build_folder
 from dragoman.index import IndexOptions, index_media
 from dragoman.index.folder import open_generation
+from dragoman.media import folder
 from dragoman.media.embedded import (
     NAMELESS,
     OVERRULED,
@@ -27,7 +28,7 @@ from dragoman.media.embedded import (
     chosen_captions,
     read_embedded,
 )
-from dragoman.media.folder import MediaFolder
+from dragoman.media.folder import MediaFolder, NoteError
 from dragoman.media.xmp import XmpError, XmpText, xmp_properties
 
 IN_BOTH = alt("dc:description", x_default="Um cão", pt="Um cão", en="A dog")
@@ -266,6 +267,24 @@ def test_what_is_written_beside_a_picture_counts_more_than_what_stands_inside(tm
     assert media.metadata("a.jpg") == {"keywords": ("dog",), "city": "Braga"}
     (other,) = [line for line in media.left_out() if "other.xmp" in line]
     assert other.startswith("left out: 1 neither images")
+
+
+def test_what_lies_beside_a_picture_with_captions_inside_is_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {"a.jpg": jpeg(iptc=iim((2, 120, b"A dog"))), "a.txt": "um cão\n\n\x00\n"}
+    files["a.de.txt"] = "x" * 1_000_001
+    media, opened = MediaFolder(write(tmp_path / "in", files)), Counter[str]()
+    read = folder.text_lines
+    monkeypatch.setattr(folder, "text_lines", lambda file: opened.update([file.name]) or read(file))
+    found = {one.file.name: one for one in media.texts("a.jpg", "pt")}
+    assert [(line.number, line.text, bool(line.fault)) for line in found["a.txt"].lines()] == [
+        (1, "um cão", False),
+        (3, "\0", True),
+    ]
+    with pytest.raises(NoteError, match=r"a\.de\.txt is larger than 1,000,000 bytes"):
+        list(found["a.de.txt"].lines())
+    assert opened == {"a.txt": 1}
 
 
 def test_hostile_metadata_are_told_and_the_picture_is_kept_by_corpus_and_index(

@@ -193,7 +193,7 @@ class MediaFolder:
         listed = self._tables.captions.get(item_id, ())
         own = beside + [CaptionFile(file, tag, (line,), "table") for file, tag, line in listed]
         inside = self.embedded(item_id)
-        return own + self._open(item_id, inside, own, lang) if inside.captions or inside.faults else own
+        return self._open(item_id, inside, own, lang) if inside.captions or inside.faults else own
 
     def metadata(self, item_id: str) -> dict[str, Value]:
         """Metadata of an item; what is `noted` counts more than what stands inside. Raises NoteError."""
@@ -241,18 +241,20 @@ class MediaFolder:
     def _open(
         self, item_id: str, inside: Embedded, own: Sequence[CaptionFile], lang: str | None
     ) -> list[CaptionFile]:
-        """Choose the captions from inside a picture that are in languages which are open, and count all."""
+        """Choose the captions from inside a picture that are in languages which are open, count all, and add
+        them to its own, which are read then."""
         taken: dict[str | None, set[str]] = {}
+        found = []
         for texts in own:
             try:
-                said = {compared(line.text) for line in texts.lines() if line.fault is None}
-            except NoteError:
-                continue
-            if said:
+                texts = texts._replace(listed=tuple(texts.lines()))
+            except NoteError as error:
+                texts = texts._replace(unreadable=error.what)
+            found.append(texts)
+            if said := {compared(line.text) for line in texts.listed or () if line.fault is None}:
                 taken.setdefault(texts.lang or lang, set()).update(said)
         chosen, counts = chosen_captions(inside.captions, taken, lang)
         self._inside[item_id] = counts
-        found = []
         for (origin, tag), group in groupby(chosen, key=lambda one: (one.source, one.lang)):
             lines = tuple(TextLine(0, "", one.text, None) for one in group)
             found.append(CaptionFile(self._place(item_id, origin), tag, lines, origin))
