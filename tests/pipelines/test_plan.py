@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
 from pictures_of_archives import alt, iim, jpeg, packet
 from tiny_towers import picture, save_tower
 
+from dragoman.corpus.corrections import CORRECTIONS, Correction, keep_corrections
 from dragoman.errors import UserError
+from dragoman.media import folder
 from dragoman.pipelines import plan as planning
 from dragoman.pipelines.licences import UNKNOWN, licence_of
 from dragoman.pipelines.look import look
@@ -100,6 +104,39 @@ def test_the_language_of_captions_that_name_none_is_recognised_or_given(photos: 
     assert (given.captions, given.lang, given.source) == ({"gl": 5, "pt": 2}, "gl", "gl")
 
 
+def test_captions_are_read_once_though_their_language_is_recognised_first(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: Counter[str] = Counter()
+    read = folder.text_lines
+    monkeypatch.setattr(folder, "text_lines", lambda file: opened.update([file.name]) or read(file))
+    expected = look(photos, lang="en")
+    assert opened == {"a.txt": 1, "b.txt": 1, "c.pt.txt": 1, "d.txt": 1, "d.pt.txt": 1}
+    opened.clear()
+    assert look(photos) == expected
+    assert set(opened.values()) == {1}
+
+
+def test_corrections_count_as_captions_and_never_as_the_source(photos: Path, tower: str) -> None:
+    out, sheet = photos.parent / "collection", photos.parent / "sheet.csv"
+    of = [Correction(item_id=f"{name}.png", lang="pt", text=name, translation="x") for name in "abc"]
+    keep_corrections(out / CORRECTIONS, of[:1])
+    keep_corrections(out / "index" / CORRECTIONS, [replace(of[0], text="A"), of[2]])
+    rows = [f"{photos / 'b.png'},pt,x,b", "b.png,pt,y,c", "d.png,en,,a boat", "gone.png,pt,,d"]
+    sheet.write_text("path,lang,translation,correction\n" + "\n".join(rows) + "\n")
+    options = MakeOptions(to=("pt",), vision=tower, corrections=(str(sheet),))
+    plan = make_plan(photos, options, out)
+    # Two Portuguese captions beside the photos, and four corrections: a once, b twice, c once.
+    assert plan.found.captions == {"pt": 6, "en": 5}
+    assert (plan.found.source, plan.found.captioned, plan.found.corrections) == ("en", 3, 5)
+    assert plan.ways[0].human == 6
+    said = "\n".join(plan.lines())
+    assert "captions: 6 in Portuguese, 5 in English; 3 photos have one in English\n" in said
+    assert "  corrections of translations among them: 5\n" in said
+    assert "corrections of items that are not here, kept for when they are: 1 (gone.png)" in said
+    assert make_plan(photos, options).found.captions == {"en": 5, "pt": 4}
+
+
 def test_where_tagged_captions_are_more_they_are_the_source_and_the_others_keep_their_language(
     photos: Path,
 ) -> None:
@@ -172,6 +209,8 @@ def test_a_model_with_both_sides_needs_no_captions(photos: Path, tmp_path: Path)
     plan = make_plan(photos, MakeOptions(to=("pt",), vision=clip))
     assert (plan.recipe, plan.is_dual, [way.by for way in plan.ways]) == (None, True, ["public"])
     assert "captions: none" in "\n".join(plan.lines())
+    # Of the language that is taken for that of the captions, there are none either.
+    assert make_plan(photos, MakeOptions(to=("en",), vision=clip)).ways[0].by == "public"
     assert list(plan.stages) == ["read the captions", "look at the photos", "index"]
 
 

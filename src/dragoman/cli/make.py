@@ -54,7 +54,7 @@ def command(photos: Path, out: Path, chosen: MakeOptions, yes: bool, dry_run: bo
     if ours.level == logging.INFO:
         # The stages tell what they do; what they log is for --verbose.
         ours.setLevel(logging.WARNING)
-    plan = make_plan(photos, chosen)
+    plan = make_plan(photos, chosen, out)
     for line in plan.lines():
         click.echo(line)
     if dry_run:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
+from dragoman.corpus.corrections import Corrections
 from dragoman.languages import comparable
 from dragoman.media.folder import CaptionFile, MediaFolder, NoteError
 from dragoman.search.detection import UNKNOWN, language_of
@@ -31,7 +33,9 @@ class Found:
     captioned: int
     """Images and videos with a caption in the source language."""
     captions: Mapping[str, int]
-    """Captions by language."""
+    """Captions by language, with those that corrected a translation."""
+    corrections: int
+    """Captions among them that did."""
     lang: str
     """Language of captions that name none."""
     source: str
@@ -43,20 +47,36 @@ class Found:
     unusable: tuple[str, ...]
     """Files that cannot be taken, and why."""
     left_out: tuple[str, ...]
-    """Lines on what the rules leave out."""
+    """Lines on what the rules leave out, and on corrections of what is not here."""
 
 
-def look(photos: Path, *, lang: str | None = None, exclude: Sequence[str] = ()) -> Found:
-    """Look at a folder: its media, and the captions beside and in them. Raises UserError where it holds
-    none."""
+def look(
+    photos: Path,
+    *,
+    lang: str | None = None,
+    exclude: Sequence[str] = (),
+    corrections: Corrections | None = None,
+) -> Found:
+    """Look at a folder: its media, the captions beside and in them, and those that people corrected.
+
+    Raises UserError where it holds no media.
+    """
     media = MediaFolder(photos, exclude)
-    lang = lang or _recognised(_unsaid(media))
+    # Where captions name no language, a part of them is asked for before it is known, and all of them after.
+    read = cache(_lines)
+    lang = lang or _recognised(_unsaid(media, read))
     texts = _Texts()
     for item_id in media.ids:
         for one in media.texts(item_id, lang):
-            texts.add(comparable(one.lang or lang), item_id, _lines(one))
-    # English among equals: most engines and encoders know it best.
+            texts.add(comparable(one.lang or lang), item_id, read(one))
+    # English among equals: most engines and encoders know it best. Corrections stand in the place of
+    # translations, which are made from it.
     source = max(texts.count, key=lambda one: (texts.count[one], one == "en"), default=lang)
+    known, corrections = set(media.ids), corrections or Corrections()
+    corrected = [one for one in corrections.each() if one.item_id in known]
+    for correction in corrected:
+        texts.add(comparable(correction.lang), correction.item_id, [correction.text])
+    strangers = corrections.strangers(known)
     images = [one for one in media.ids if media.kind(one) == "image"]
     return Found(
         photos=photos,
@@ -64,12 +84,13 @@ def look(photos: Path, *, lang: str | None = None, exclude: Sequence[str] = ()) 
         videos=len(media.ids) - len(images),
         captioned=len(texts.owners.get(source, ())),
         captions=dict(texts.count.most_common()),
+        corrections=len(corrected),
         lang=lang,
         source=source,
         sample=_spread(texts.some.get(source, [])),
         files=tuple(photos / one for one in _spread(images)),
         unusable=tuple(f"{path}: {why}" for path, why in media.unusable),
-        left_out=tuple(media.left_out()),
+        left_out=(*media.left_out(), *([strangers] if strangers else [])),
     )
 
 
@@ -89,7 +110,7 @@ class _Texts:
             some += lines[: max(READ - len(some), 0)]
 
 
-def _lines(texts: CaptionFile) -> list[str]:
+def _lines(texts: CaptionFile) -> Sequence[str]:
     try:
         return [line.text for line in texts.lines() if line.fault is None]
     except NoteError:
@@ -97,13 +118,13 @@ def _lines(texts: CaptionFile) -> list[str]:
         return []
 
 
-def _unsaid(media: MediaFolder) -> list[str]:
+def _unsaid(media: MediaFolder, read: Callable[[CaptionFile], Sequence[str]]) -> list[str]:
     """Gather captions whose language is not said, beside the photos and in them."""
     found: list[str] = []
     for item_id in media.ids:
         for one in media.texts(item_id, UNSAID):
             if one.lang in (None, UNSAID):
-                found += _lines(one)
+                found += read(one)
         if len(found) >= READ:
             break
     return found[:READ]

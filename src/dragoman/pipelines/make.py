@@ -37,7 +37,7 @@ from dragoman.index import IndexOptions, index_media
 from dragoman.index.folder import COLLECTION
 from dragoman.languages import language
 from dragoman.models.hub import model_folder
-from dragoman.pipelines.plan import LEARNT, SHARES, Plan, free_room, steps_for
+from dragoman.pipelines.plan import LEARNT, SHARES, Plan, correction_files, free_room, steps_for
 from dragoman.progress import Whole
 from dragoman.recipes import load_recipe
 from dragoman.retrievers.base import Encoder
@@ -139,8 +139,7 @@ class _Maker:
                 self.corpus,
                 BuildOptions(lang=self.found.lang, split_fractions=SHARES),
                 exclude=self.options.exclude,
-                # What was written on the page counts more: a sheet that is given again does not undo it.
-                corrections=[self.folder / CORRECTIONS, self.folder / "index" / CORRECTIONS],
+                corrections=correction_files(self.folder),
             )
         if self.plan.recipe is not None:
             self._translate()

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from dragoman.corpus.corrections import read_corrections, require_files
+from dragoman.corpus.corrections import CORRECTIONS, read_corrections, require_files
 from dragoman.errors import UserError
 from dragoman.languages import canonical_tag, comparable, language
 from dragoman.models.hub import WANTED
@@ -155,6 +155,8 @@ class Plan:
             named = [f"{count:,} in {language(lang).name}" for lang, count in found.captions.items()]
             own = f"{found.captioned:,} photos have one in {language(found.source).name}"
             yield f"  captions: {', '.join(named)}; {own}"
+            if found.corrections:
+                yield f"  corrections of translations among them: {found.corrections:,}"
         else:
             yield "  captions: none"
         for line in found.left_out:
@@ -187,7 +189,8 @@ def ways(found: Found, options: MakeOptions, recipe: str | None, *, is_dual: boo
     """Choose for each language how it is reached."""
     for lang in options.to:
         if lang == found.source:
-            yield Way(lang=lang, by="captions", human=found.captions[lang])
+            own: By = "public" if recipe is None else "captions"
+            yield Way(lang=lang, by=own, human=found.captions.get(lang, 0))
             continue
         chosen = options.engine_of.get(lang)
         there = [chosen] if chosen else offers(found.source, lang)
@@ -231,17 +234,33 @@ def _without(lang: str) -> str:
     )
 
 
-def make_plan(photos: str | Path, options: MakeOptions) -> Plan:
+def correction_files(out: Path, sheets: Sequence[Path] = ()) -> list[Path]:
+    """List the files that hold the corrections of a collection, with sheets that are given to it.
+
+    Of two that correct the same, the one of the later file counts: what was written on the page counts more
+    than any sheet, so that one which is given again does not undo it.
+    """
+    return [out / CORRECTIONS, *sheets, out / "index" / CORRECTIONS]
+
+
+def make_plan(photos: str | Path, options: MakeOptions, out: str | Path | None = None) -> Plan:
     """Look at a folder and at this computer, and plan the work.
 
-    Raises UserError for a folder without media, corrections that cannot be read, an engine that cannot work,
-    and where nothing can be made: few or no captions, and a tower that has no text side.
+    `out` is the collection, of which the corrections count; None where there is none yet. Raises UserError
+    for a folder without media, corrections that cannot be read, an engine that cannot work, and where nothing
+    can be made: few or no captions, and a tower that has no text side.
     """
     corrections = [Path(one) for one in options.corrections]
     require_files(corrections)
-    read_corrections(corrections, [])
     folder = Path(photos)
-    found = look(folder, lang=options.lang, exclude=options.exclude)
+    files = corrections if out is None else correction_files(Path(out), corrections)
+    found = look(
+        folder,
+        lang=options.lang,
+        exclude=options.exclude,
+        # Lines that are no corrections are told by those who take them in.
+        corrections=read_corrections(files, [], media=folder),
+    )
     tower, download = _tower(options.vision)
     is_dual = options.vision == VISION if tower is None else _is_dual(tower)
     recipe = None
