@@ -141,6 +141,8 @@ GATES = {
     "small": "E3, the spelling encoder; `nrccr`",
 }
 """Models whose teacher is asked. E1 (multilingual-e5-small, its last layers trained) is not among them."""
+ROWS_OF_ARMS = (ENGLISH, "translate_test", *(name for name in ARMS if name != ENGLISH))
+"""Rows of a table, in their order."""
 ROWS = ("source", "student", "teacher", "teacher, wrong source")
 
 
@@ -234,7 +236,7 @@ def main() -> None:
     prepare(options.data, out, sorted({job.rate for job in jobs}))
     trials = [job.trial(out, options.device) for job in dict.fromkeys(jobs)]
     experiment.perform(trials, workers=options.workers)
-    everything = measured(out, options.workers)
+    everything = with_those_before(measured(out, options.workers), HERE / "noise.json")
     experiment.write_results(HERE, everything, page(everything), "noise")
 
 
@@ -320,13 +322,34 @@ def measured(out: Path, workers: int) -> dict[str, Any]:
     planted = any(found[f"pt {rate:g}"] for rate in RATES)
     tables = "gate,arms,planted" if planted else "gate,arms"
     command = f"python benchmarks/pretrained/noise.py --data DIR --out WORK --tables {tables}"
+    here = experiment.circumstances(
+        command, workers=workers, steps=STEPS, captions_per_step=CAPTIONS_PER_STEP, settings=EQUAL | BOTH
+    )
+    for one in (one for some in found.values() for one in some.values()):
+        one["commit"] = here["commit"]
     return {
-        "circumstances": experiment.circumstances(
-            command, workers=workers, steps=STEPS, captions_per_step=CAPTIONS_PER_STEP, settings=EQUAL | BOTH
-        ),
+        "circumstances": here,
         "gates": {name: [*read_gates(out, name)] for name in GATES},
         "results": found,
     }
+
+
+def with_those_before(new: Mapping[str, Any], file: Path) -> dict[str, Any]:
+    """Add what an earlier page has of arms that are not finished here with as many seeds."""
+    if not file.is_file():
+        return dict(new)
+    old = json.loads(file.read_text(encoding="utf-8"))
+    results = {}
+    for asked, some in new["results"].items():
+        before = {
+            name: {"commit": old["circumstances"]["commit"]} | one
+            for name, one in old["results"].get(asked, {}).items()
+            if len(one["seeds"]) > len(some.get(name, {"seeds": ()})["seeds"])
+        }
+        merged = {**some, **before}
+        results[asked] = {name: merged[name] for name in (*ROWS_OF_ARMS, *merged) if name in merged}
+    gates = {name: max(old["gates"].get(name, []), some, key=len) for name, some in new["gates"].items()}
+    return {**new, "results": results, "gates": gates}
 
 
 def read_gates(out: Path, name: str) -> Iterator[dict[str, float]]:
@@ -399,7 +422,7 @@ def page(everything: Mapping[str, Any]) -> Iterator[str]:
         f"{circumstances['captions_per_step']} captions, back-translations included, {LOOKS} validations, "
         "one rate. Mean ± sample standard deviation over seeds.\n"
     )
-    yield f"Command: `{circumstances['command']}`. Commit {circumstances['commit']}. "
+    yield f"Command: `{circumstances['command']}`. Commit {circumstances['commit']}; rows may have another. "
     yield f"Computer: {circumstances['computer']}, {circumstances['workers']} run(s) at a time.\n"
     yield from gate_page(everything["gates"])
     yield "\n## What the terms bring\n"
@@ -475,9 +498,11 @@ def arms_table(found: Mapping[str, Any], lang: str) -> Iterator[str]:
                 told(gain),
                 "–" if gain is None else f"{gain['p']:.3f}",
                 f"{statistics.median(one['minutes']):.1f}",
+                one["commit"],
             )
         )
-    yield from table(("arm", "", "seeds", "mean", *KINDS[lang], "en", "gain", "p", "minutes"), rows)
+    head = ("arm", "", "seeds", "mean", *KINDS[lang], "en", "gain", "p", "minutes", "commit")
+    yield from table(head, rows)
 
 
 def told(gain: Mapping[str, Any] | None) -> str:
