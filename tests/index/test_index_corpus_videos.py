@@ -292,8 +292,8 @@ def test_a_model_of_videos_takes_a_clip_as_it_is_and_cuts_what_is_longer(
     save_items(corpus, {"clip": None, "film": None})
     save_frames(corpus, {"clip": [RED] * 6 + [BLUE] * 5, "film": [RED] * 6 + [BLUE] * 6})
     index(corpus)
-    # One call for all that was found, the clip as one video of 11 frames, the last of which is shown at 10 s.
-    assert shapes == [(3, 11, 3)]
+    # One call for each, the clip as one video of 11 frames, the last of which is shown at 10 s.
+    assert shapes == [(1, 11, 3), (2, 6, 3)]
     assert held(corpus) == {
         "clip#t=0.00,11.00": (0.8, 0.0, 0.6),
         "film#t=0.00,6.00": RED,

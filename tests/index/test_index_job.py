@@ -7,6 +7,7 @@ import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,12 +16,13 @@ from PIL import Image
 from toy_model import load_toy, save_model, save_picture
 
 from dragoman.errors import UserError
-from dragoman.index import IndexReport, job
+from dragoman.index import IndexReport, job, update
 from dragoman.index.entries import walk
 from dragoman.index.folder import open_generation, read_info
 from dragoman.media.images import Decoding
 from dragoman.records import Entry
 from dragoman.stores import Store, parse
+from dragoman.stores.embedded.store import EmbeddedStore
 from operations import opcodes
 
 
@@ -329,6 +331,35 @@ def test_the_steps_of_a_later_run_grow_as_the_pictures_do(tmp_path: Path) -> Non
     more, many = steps(60), steps(140)
     # Beside what each run costs, twice as many further pictures cost twice as much.
     assert many - more < 2.2 * (more - few)
+
+
+def test_the_run_after_a_kill_makes_the_batches_that_a_whole_run_makes(
+    run: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last bits of a vector depend on the pictures that are encoded beside it."""
+    for number in range(7):
+        save_picture(photos / f"{number}.png", (10 * number, 90, 200))
+
+    def batches() -> list[int]:
+        found = [size for model in toy_model.loaded for size in model.seen]
+        toy_model.loaded.clear()
+        return found
+
+    def killed(store: EmbeddedStore, *arguments: Any) -> None:
+        if store.count():
+            raise KeyboardInterrupt
+        add(store, *arguments)
+
+    # On the slowest of computers, where everything has waited long enough.
+    monkeypatch.setattr(update, "SECONDS", 0.0)
+    add = EmbeddedStore.add
+    with monkeypatch.context() as patch:
+        patch.setattr(EmbeddedStore, "add", killed)
+        with pytest.raises(KeyboardInterrupt):
+            index(run, photos, batch_size=4)
+    assert batches() == [4, 4]
+    index(run, photos, batch_size=4)
+    assert batches() == [4, 2]
 
 
 def test_broken_files_are_named_and_the_rest_is_indexed(run: Path, photos: Path, tmp_path: Path) -> None:

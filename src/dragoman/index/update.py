@@ -35,7 +35,7 @@ DELETED_AT_ONCE = 10_000
 SECONDS = 5.0
 """Work that a kill can cost."""
 ENTRIES = 1000
-"""Entries that wait to be stored, and parts of videos that wait to be encoded."""
+"""Entries that wait to be stored."""
 
 Stored = tuple[Entry, NDArray[np.float32]]
 Encoded = Sequence[NDArray[np.float32]]
@@ -132,11 +132,8 @@ class Update:
             self._wait(item)
 
     def _wait(self, item: ReadItem) -> None:
-        # A copy of a video that waits itself need not be decoded again.
-        waiting = self._waiting["frames"]
-        same = (one.parts for one in waiting if one.item.state.digest == item.state.digest)
         try:
-            parts = next(same, None) or self._parts_of(item)
+            parts = self._parts_of(item)
         except (ImageError, MissingExtraError, OSError) as error:
             self._reject(item.task, reason_of(error))
             return
@@ -149,11 +146,11 @@ class Update:
         elif first.ndim == 1:
             sort, most = "vectors", FEATURES_AT_ONCE
         else:
-            sort, most = "frames", ENTRIES
+            # Moments hold all of their frames, so that these do not wait.
+            sort, most = "frames", 1
         batch = self._waiting[sort]
         batch.append(Waiting(item, parts, entries))
-        # Moments hold all of their frames, so that these wait no longer than entries do.
-        if sum(len(one.parts) for one in batch) >= most or (sort == "frames" and self._writer.is_due):
+        if len(batch) == most:
             self._encode(batch)
             batch.clear()
 
@@ -192,7 +189,11 @@ class Update:
         return entries
 
     def _encode(self, batch: Sequence[Waiting]) -> None:
-        """Encode each content once, and store all entries that have it."""
+        """Encode each content once, and store all entries that have it.
+
+        A batch is stored whole or not at all: its vectors depend on it in their last bits, and the run that
+        goes on after a kill must make the same batches.
+        """
         if not batch:
             return
         of_content: dict[str, list[Waiting]] = defaultdict(list)
@@ -213,6 +214,7 @@ class Update:
                     ids = [entry.item_id for entry in entries]
                     self._known[digest] = Held(item.task.item.item_id, ids)
             self.done.copies += (len(same) - 1) * len(vectors_NJ)
+        self._writer.flush_if_due()
 
     def _copy(self, item: ReadItem, origin: Held) -> None:
         """Store an item whose content the index knows: that of a file that moved, or of another copy."""
@@ -221,6 +223,7 @@ class Update:
         if not entries:
             return
         self._writer.put(entries, [vector_J for _, vector_J in stored], item.task.ids)
+        self._writer.flush_if_due()
         if origin.item_id in self._lost:
             self.done.moved += len(stored)
         else:
@@ -231,6 +234,7 @@ class Update:
         if item.task.item.is_cut:
             times = [_seconds(entry) for entry, _ in self._writer.stored(item.task.ids)]
         self._writer.reword(self._entries(item, times))
+        self._writer.flush_if_due()
 
     def _reject(self, task: Task, reason: str) -> None:
         self.rejected.append(Rejected(task.item.item_id, task.item.path, reason))
@@ -249,24 +253,16 @@ class _Writer:
         self._stale: list[str] = []
         self._since = monotonic()
 
-    @property
-    def is_due(self) -> bool:
-        """True where entries have waited long enough."""
-        waiting = len(self._new) + len(self._changed) + len(self._reworded)
-        return waiting >= ENTRIES or monotonic() - self._since >= SECONDS
-
     def put(self, entries: Sequence[Entry], vectors: Encoded, held: Sequence[str]) -> None:
         """Take all entries of an item; of those the index `held` of it, what is not among them goes."""
         there = set(held)
         for entry, vector_J in zip(entries, vectors, strict=True):
             (self._changed if entry.item_id in there else self._new)[entry.item_id] = (entry, vector_J)
         self._stale += sorted(there.difference(entry.item_id for entry in entries))
-        self._flush_if_due()
 
     def reword(self, entries: Sequence[Entry]) -> None:
         """Take all entries of an item that keep their vectors."""
         self._reworded |= {entry.item_id: entry for entry in entries}
-        self._flush_if_due()
 
     def stored(self, ids: Sequence[str]) -> list[Stored]:
         """Read entries that were put or are in the index, with their vectors."""
@@ -299,8 +295,10 @@ class _Writer:
         if ids:
             self._done.removed += self._store.delete(ids)
 
-    def _flush_if_due(self) -> None:
-        if self.is_due:
+    def flush_if_due(self) -> None:
+        """Store what waits, where it has waited long enough or is enough."""
+        waiting = len(self._new) + len(self._changed) + len(self._reworded)
+        if waiting >= ENTRIES or monotonic() - self._since >= SECONDS:
             self.flush()
 
 
