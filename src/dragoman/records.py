@@ -6,23 +6,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-Kind = Literal["image", "video"]
+Kind = Literal["image", "video", "text"]
 Split = Literal["train", "val", "test"]
 Role = Literal["human", "mt", "back"]
 
-KINDS: tuple[Kind, ...] = ("image", "video")
+KINDS: tuple[Kind, ...] = ("image", "video", "text")
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 ROLES: tuple[Role, ...] = ("human", "mt", "back")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """One image or video. `path` is null when only its features exist."""
+    """One image, video or text. `path` is null when only its features exist, and of a text."""
 
     item_id: str
     split: Split
     kind: Kind = "image"
     path: str | None = None
+    text: str | None = None
+    """Content of an item of the kind `text`; null of all others."""
+    lang: str | None = None
+    """Language of `text`, as BCP 47 tag."""
     metadata: Mapping[str, object] = field(default_factory=dict)
 
 

@@ -38,6 +38,7 @@ _WIDE_WORD = re.compile(_LONE.pattern + "{2}")
 # file that is not UTF-8, and no Parquet file can hold them.
 _UNSAFE = re.compile("[\x00-\x08\x0e-\x1f\x7f\ud800-\udfff]")
 _BREAKS = re.compile(r"[\t\n\v\f\r]+")
+_LINE_ENDS = re.compile(r"\r\n|[\n\v\f\r]")
 
 
 def _letters(text: str) -> dict[int, str]:
@@ -132,19 +133,27 @@ def spelled(word: str) -> str:
 
 def caption(text: str) -> tuple[str, str | None]:
     """Return a caption as it is stored, tabs and line breaks as blanks, and why it can be none, if so."""
+    # Translation engines take one text a line.
+    return (text if text.isprintable() else _BREAKS.sub(" ", text)), _fault(text, "caption")
+
+
+def passage(text: str) -> tuple[str, str | None]:
+    """Return the text of an item as it is stored, lines parted by `\\n`, and why it can be none, if so."""
+    lines = [" ".join(line.split()) for line in _LINE_ENDS.split(text)]
+    return "\n".join(lines).strip("\n"), _fault(text, "text")
+
+
+def _fault(text: str, what: str) -> str | None:
     shown = repr(text) if len(repr(text)) <= 120 else f"{text[:118]!r}…"
-    if not text.isprintable():
-        if unsafe := _UNSAFE.search(text):
-            return text, (
-                f"text is {shown}: character {unsafe.start() + 1} is the control character or stray "
-                f"byte U+{ord(unsafe.group()):04X}. Remove it, or save the file as UTF-8."
-            )
-        # Translation engines take one text a line.
-        text = _BREAKS.sub(" ", text)
+    if not text.isprintable() and (unsafe := _UNSAFE.search(text)):
+        return (
+            f"text is {shown}: character {unsafe.start() + 1} is the control character or stray "
+            f"byte U+{ord(unsafe.group()):04X}. Remove it, or save the file as UTF-8."
+        )
     # Pasted from web pages, invisible characters stand alone in cells that look empty.
     if not visible(text).strip():
-        return text, f"text is {shown}, which is empty. Write a caption or remove the record."
-    return text, None
+        return f"text is {shown}, which is empty. Write a {what} or remove the record."
+    return None
 
 
 def worded(text: str) -> bool:

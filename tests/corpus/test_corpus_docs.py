@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 PAGE = Path(__file__).parents[2] / "docs" / "corpus.md"
-SHOWN = ("captions.csv", "languages.csv", "captions.jsonl", "mixed.jsonl")
+SHOWN = ("captions.csv", "languages.csv", "captions.jsonl", "records.csv", "both.jsonl", "mixed.jsonl")
 
 
 def transcript() -> list[tuple[str, str]]:
@@ -39,7 +39,7 @@ def test_the_page_is_true(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     for name in SHOWN:
         Path(name).write_text(dict(commands)[f"cat {name}"], encoding="utf-8")
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    assert len(commands) == 15
+    assert len(commands) == 19
     for command, output in commands:
         done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, encoding="utf-8")
         assert (command, done.stdout) == (command, output)

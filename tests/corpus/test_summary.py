@@ -50,7 +50,7 @@ def test_captions_are_counted_humans_first(corpus: Corpus) -> None:
 
 def test_files_are_looked_up_but_for_uris(corpus: Corpus) -> None:
     found = summarize(corpus, samples=0, seed=0)
-    assert found.files == {"present": 1, "missing": 1, "remote": 1, "none": 1}
+    assert found.files == {"present": 1, "missing": 1, "remote": 1, "none": 1, "text": 0}
     assert found.items == {"train": 3, "val": 1, "test": 0}
 
 

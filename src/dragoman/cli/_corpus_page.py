@@ -34,6 +34,7 @@ def _items(found: CorpusSummary) -> str:
         "missing": "whose file is missing",
         "remote": "with a URI",
         "none": "without path",
+        "text": "that are texts",
     }
     files = ", ".join(f"{count:,} {words[key]}" for key, count in found.files.items() if count)
     columns = ["width", "items"]

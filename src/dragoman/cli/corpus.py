@@ -59,6 +59,7 @@ _FOUND = [
     ),
     *_OUTCOME,
 ]
+_KIND = click.option("--kind", help="Kind of items that name none: image, video or text.  [default: image]")
 _MEDIA = [
     click.option("--media-root", type=FILE, help="Folder of the media files."),
     click.option("--media-pattern", help="File of an item that names no path.  [default: {item_id}.jpg]"),
@@ -116,11 +117,12 @@ def command() -> None:
 @click.option(
     "--ignore", multiple=True, metavar="KEY", help="Leave out this key of the captions; repeatable."
 )
-@_options([*_MEDIA, *_SHARED])
+@_options([*_MEDIA, *_SHARED, _KIND])
 def jsonl(captions: Path, items: Path | None, out: Path, **given: Any) -> None:
     """From JSON Lines, one caption a line; `.gz` too.
 
-    Keys: item_id, text, split, lang, role, caption_id, source_id, engine, trust, kind, path.
+    Keys: item_id, text, split, lang, role, caption_id, source_id, engine, trust, kind, path. A line of the
+    kind text is an item itself, and no caption.
 
     \b
     dragoman corpus jsonl captions.jsonl.gz --media-root photos/ --out corpus/
@@ -136,16 +138,18 @@ def jsonl(captions: Path, items: Path | None, out: Path, **given: Any) -> None:
     "--column", multiple=True, metavar="KEY=HEADER", help="Where a key stands, as text=caption; repeatable."
 )
 @click.option("--delimiter", help="Between cells.  [default: comma, or tab in .tsv files]")
-@_options([*_MEDIA, *_SHARED])
+@_options([*_MEDIA, *_SHARED, _KIND])
 def table(table: Path, column: tuple[str, ...], delimiter: str | None, out: Path, **given: Any) -> None:
     """From a table with a header line: .xlsx, .ods, CSV, TSV; `.gz` too.
 
-    One caption a record, or one in each column of a language: text_pt, caption (de), fr.
+    One caption a record, or one in each column of a language: text_pt, caption (de), fr. A record of the
+    kind text is an item itself; its captions stand in columns of languages.
 
     \b
     dragoman corpus table table.csv --column text=caption --column item_id=image \\
         --lang en --split-fractions 0.8,0.1,0.1 --out corpus/
     dragoman corpus table table.xlsx --column item_id=file --column text_pt=Legenda --out corpus/
+    dragoman corpus table records.csv --kind text --lang en --split test --out records/
     """
     from dragoman.corpus import build_table
     from dragoman.settings import pairs

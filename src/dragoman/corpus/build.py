@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from dragoman import progress
 from dragoman.corpus.checks import Rejects
-from dragoman.corpus.corpus import CORPUS, Corpus
+from dragoman.corpus.corpus import CORPUS, TEXT_KEYS, Corpus
 from dragoman.corpus.draft import Draft
 from dragoman.corpus.options import BuildOptions
 from dragoman.corpus.readers.contract import ITEM_KEYS, Row, Source
@@ -62,7 +62,9 @@ def build_jsonl(
 ) -> BuildReport:
     """Build a corpus from JSON Lines (`.gz` too): captions, and optionally items with metadata."""
     file = None if items is None else Path(items)
-    source = read_jsonl(Path(captions), items=file, metadata=options.metadata, ignore=options.ignore)
+    source = read_jsonl(
+        Path(captions), items=file, metadata=options.metadata, ignore=options.ignore, kind=options.kind
+    )
     return build(source, out, options, reader="jsonl")
 
 
@@ -79,7 +81,9 @@ def build_table(
     `columns` maps a key, such as `text` or `text_pt`, to its header.
     """
     mapping = dict(columns or {})
-    source = read_table(Path(table), columns=mapping, delimiter=delimiter, metadata=options.metadata)
+    source = read_table(
+        Path(table), columns=mapping, delimiter=delimiter, metadata=options.metadata, kind=options.kind
+    )
     # The name in manifests of before, so that a table that was read by them is read again.
     return build(source, out, options, reader="csv", columns=mapping, delimiter=delimiter)
 
@@ -143,11 +147,16 @@ def build_records(
     """Build a corpus from records in memory. Relative paths are seen from the working folder."""
     # Generators, so that records in memory are not held twice.
     item_rows = (
-        Row("items", number, "", {**item.metadata, **{key: getattr(item, key) for key in ITEM_KEYS}})
-        for number, item in enumerate(items, 1)
+        Row("items", number, "", {**item.metadata, **_said(item)}) for number, item in enumerate(items, 1)
     )
     caption_rows = (Row("captions", number, "", asdict(c)) for number, c in enumerate(captions, 1))
     return build(Source(items=item_rows, captions=caption_rows), out, options, reader="records")
+
+
+def _said(item: Item) -> dict[str, object]:
+    # Other items may have metadata of these names.
+    keys = (*ITEM_KEYS, *(TEXT_KEYS if item.kind == "text" else ()))
+    return {key: getattr(item, key) for key in keys}
 
 
 def build(source: Source, out: str | Path, options: BuildOptions, **reader: Any) -> BuildReport:
@@ -286,12 +295,12 @@ def _counted(rows: Iterable[Row], step: int = 10_000) -> Iterator[Row]:
 
 def _with_media(items: pa.Table, root: Path, pattern: str) -> pa.Table:
     """Return the items, those without a path with the file that `pattern` names, if it exists."""
-    paths = items["path"].to_pylist()
+    paths, kinds = items["path"].to_pylist(), items["kind"].to_pylist()
     for row, item_id in enumerate(items["item_id"].to_pylist()):
-        if paths[row] is None:
+        if paths[row] is None and kinds[row] != "text":
             path = os.path.normpath(root / pattern.replace("{item_id}", item_id))
             paths[row] = path if os.path.isfile(path) else None  # noqa: PTH113 -- Path raises for long names
-    missing = paths.count(None)
+    missing = paths.count(None) - kinds.count("text")
     if missing:
         log.info("%d of %d items have no media file in %s", missing, len(items), root)
     column = pa.array(paths, pa.string())
@@ -300,8 +309,9 @@ def _with_media(items: pa.Table, root: Path, pattern: str) -> pa.Table:
 
 def _noted(options: BuildOptions) -> dict[str, Any]:
     """Return the options that shape the result, as JSON."""
-    # Where faults go and what was there before do not change the corpus that comes of its inputs.
-    left_out = ("reject_file", "overwrite", "features")
+    # Where faults go and what was there before do not change the corpus that comes of its inputs. A kind is
+    # named only where given: a corpus that was built before it could be is still the same.
+    left_out = ("reject_file", "overwrite", "features", *(("kind",) if options.kind is None else ()))
     plain = {key: value for key, value in asdict(options).items() if key not in left_out}
     root = options.media_root
     names = [given.name for given in options.features]

@@ -64,6 +64,19 @@ class Rejects:
             write_text(self.file, "".join(f"{line}\n" for line in self._lines))
 
 
+def text_values(fields: Mapping[str, object], lang: str | None) -> tuple[str, str]:
+    """Check the text of an item of the kind `text`, and its language, for which `lang` stands in."""
+    text, fault = texts.passage(required(_string(fields, "text"), "text"))
+    if fault is not None:
+        raise RecordError(fault)
+    if fields.get("path") is not None:
+        raise RecordError(
+            f"the item is a text and has path {_shown(fields['path'])}, but only images and videos lie in "
+            "files. Leave path out, or correct kind."
+        )
+    return text, _lang(fields, lang)
+
+
 class CaptionValues(NamedTuple):
     """The columns of a caption, in the order of the schema; the id is None where it is to be generated."""
 
@@ -80,11 +93,7 @@ class CaptionValues(NamedTuple):
 def caption_values(fields: Mapping[str, object], lang: str | None, role: str | None) -> CaptionValues:
     """Check the caption columns of a record; `lang` and `role` stand in where it has none."""
     item_id = required(name_of(fields, "item_id"), "item_id")
-    tag = required(_string(fields, "lang") or lang, "lang", ", or pass --lang")
-    try:
-        tag = canonical_tag(tag)
-    except ValueError as error:
-        raise RecordError(str(error)) from None
+    tag = _lang(fields, lang)
     found_role = required(one_of(fields, "role", ROLES) or role, "role", ", or pass --role")
     source_id = name_of(fields, "source_id")
     if found_role == "human" and source_id is not None:
@@ -181,6 +190,14 @@ def _string(fields: Mapping[str, object], key: str) -> str | None:
     if value is None or isinstance(value, str):
         return value
     raise RecordError(f"{key} is {_shown(value)}, but a string was expected.")
+
+
+def _lang(fields: Mapping[str, object], otherwise: str | None) -> str:
+    tag = required(_string(fields, "lang") or otherwise, "lang", ", or pass --lang")
+    try:
+        return canonical_tag(tag)
+    except ValueError as error:
+        raise RecordError(str(error)) from None
 
 
 def _text(fields: Mapping[str, object]) -> str:

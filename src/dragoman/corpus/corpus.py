@@ -38,7 +38,9 @@ ITEMS = pa.schema(
         pa.field("split", pa.string(), nullable=False),
     ]
 )
-"""Further columns of items are metadata, kept for filters."""
+"""Further columns of items are metadata, kept for filters, but for `TEXT_KEYS` of texts."""
+TEXT_KEYS = ("text", "lang")
+"""Columns that hold what an item of the kind `text` is, and its language."""
 
 CAPTIONS = pa.schema(
     [
@@ -76,7 +78,8 @@ class Corpus:
 
     @cached_property
     def items(self) -> pa.Table:
-        """`item_id, kind, path, split`, then metadata columns; one row an item, in corpus order."""
+        """`item_id, kind, path, split`, then metadata columns and `TEXT_KEYS`; one row an item, in corpus
+        order."""
         return self._table("items.parquet")
 
     @cached_property

@@ -20,8 +20,9 @@ from dragoman.corpus.checks import (
     path_of,
     required,
     source_faults,
+    text_values,
 )
-from dragoman.corpus.corpus import CAPTIONS, CORRECTS, FOUND_IN, ITEMS
+from dragoman.corpus.corpus import CAPTIONS, CORRECTS, FOUND_IN, ITEMS, TEXT_KEYS
 from dragoman.corpus.options import BuildOptions
 from dragoman.corpus.readers.contract import ITEM_KEYS, Row
 from dragoman.records import KINDS, SPLITS
@@ -51,13 +52,14 @@ class _Claims:
 class Draft:
     """Collector of items and captions; what does not fit goes to `rejects` with its place and reason.
 
-    What records leave out, the options say: language, role, split, and where relative paths begin.
+    What records leave out, the options say: language, role, split, kind, and where relative paths begin.
     """
 
     def __init__(self, rejects: Rejects, options: BuildOptions, *, keep_items: bool = False) -> None:
         """If `keep_items`, an item whose metadata are refused stays, without them."""
         self.rejects, self._keep_items = rejects, keep_items
         self._lang, self._role, self._split_of = options.lang, options.role, options.split_of()
+        self._kind = options.kind
         self._base, self._metadata = options.media_root, options.metadata
         self._items: dict[str, _Claims] = {}
         self._sorts: dict[str, str] = {}
@@ -81,11 +83,14 @@ class Draft:
                 self._reject(row, fault, "item_id", self._rejected_items)
 
     def add_caption(self, row: Row) -> None:
-        """Take one caption, and with it what it says about its item."""
+        """Take one caption, and with it what it says about its item, or an item that is a text."""
         try:
-            self._add_caption(row)
+            (self._add_text if row.is_item else self._add_caption)(row)
         except RecordError as fault:
-            self._reject(row, fault, "caption_id", self._rejected_captions)
+            key, ids = (
+                ("item_id", self._rejected_items) if row.is_item else ("caption_id", self._rejected_captions)
+            )
+            self._reject(row, fault, key, ids)
 
     def tables(self) -> tuple[pa.Table, pa.Table]:
         """Return the items and captions that passed, in the order in which they came."""
@@ -101,11 +106,15 @@ class Draft:
             captions = captions.filter(pa.array(kept, pa.bool_()))
         used = None if self._explicit else set(captions["item_id"].unique().to_pylist())
         # An item that only captions named goes with them, where all of them were refused.
-        items = {name: claims for name, claims in self._items.items() if used is None or name in used}
+        items = {
+            name: claims
+            for name, claims in self._items.items()
+            if used is None or name in used or claims.kind == "text"
+        }
         # Where nobody says where captions stood, there is no column of nulls.
         told = [one for one in _TOLD if captions[one.name].null_count < len(captions)]
         kept = pa.schema([*CAPTIONS, *told])
-        return _item_table(items), captions.select(kept.names).cast(kept)
+        return _item_table(items, self._kind or KINDS[0]), captions.select(kept.names).cast(kept)
 
     def _add_item(self, row: Row) -> None:
         if row.fault:
@@ -123,6 +132,12 @@ class Draft:
                 raise
             self._items[item_id] = self._claims(item_id, row, ())
             self.rejects.add(row.file, row.line, str(fault), row.raw)
+
+    def _add_text(self, row: Row) -> None:
+        """Take an item that is a text, from a record among captions."""
+        if row.fault:
+            raise RecordError(row.fault)
+        self._join(required(name_of(row.fields, "item_id"), "item_id"), row)
 
     def _add_caption(self, row: Row) -> None:
         if row.fault:
@@ -167,19 +182,22 @@ class Draft:
         if split is None and self._split_of is not None:
             # By the id, so that the records of one item agree, in whatever order they come.
             split = self._split_of(item_id)
+        kind = self._kind_of(row)
+        # A stand-in for all but texts waits until no record has said otherwise.
+        kind = "text" if (kind or self._kind) == "text" else kind
         return _Claims(
             place=_place(row),
             split=required(split, "split", ", or pass --split or --split-fractions"),
-            kind=one_of(row.fields, "kind", KINDS),
+            kind=kind,
             path=self._path(row),
-            metadata=self._metadata_of(row, metadata),
+            metadata=self._metadata_of(row, metadata, kind),
         )
 
     def _merge(self, item_id: str, item: _Claims, row: Row) -> None:
         """Let a further record of an item add what is not yet said; it must not say otherwise."""
         fields = row.fields
-        split, kind = one_of(fields, "split", SPLITS), one_of(fields, "kind", KINDS)
-        path, found = self._path(row), self._metadata_of(row, self._metadata)
+        split, kind = one_of(fields, "split", SPLITS), self._kind_of(row)
+        path, found = self._path(row), self._metadata_of(row, self._metadata, kind if row.is_item else None)
         said: dict[str, object] = {"split": item.split, "kind": item.kind, "path": item.path, **item.metadata}
         for key, value in {"split": split, "kind": kind, "path": path, **found}.items():
             if value is not None and said.get(key) is not None and said[key] != value:
@@ -195,8 +213,14 @@ class Draft:
             return None
         return path_of(row.fields, (self._base or Path(row.file).parent).absolute())
 
-    def _metadata_of(self, row: Row, names: Iterable[str]) -> dict[str, object]:
+    def _kind_of(self, row: Row) -> str | None:
+        return "text" if row.is_item else one_of(row.fields, "kind", KINDS)
+
+    def _metadata_of(self, row: Row, names: Iterable[str], kind: str | None) -> dict[str, object]:
+        """Check metadata, among which are the text and the language of an item that is a text."""
         found = checked_metadata(row.fields, names)
+        if kind == "text":
+            found |= zip(TEXT_KEYS, text_values(row.fields, self._lang), strict=True)
         for name, value in found.items():
             sort, first = _sort(value), self._sorts.get(name)
             # Parquet has one type for all lists of a column; an empty one fits all of them.
@@ -230,9 +254,9 @@ def _sort(value: object) -> str:
     return f"{_LIST} of {_SORTS[type(value[0])]}" if value else _LIST
 
 
-def _item_table(items: Mapping[str, _Claims]) -> pa.Table:
+def _item_table(items: Mapping[str, _Claims], kind: str) -> pa.Table:
     claims = items.values()
-    fixed = [list(items), [c.kind or KINDS[0] for c in claims], [c.path for c in claims]]
+    fixed = [list(items), [c.kind or kind for c in claims], [c.path for c in claims]]
     table = pa.table([*fixed, [c.split for c in claims]], schema=ITEMS)
     for name in dict.fromkeys(name for c in claims for name in c.metadata):
         column = [c.metadata.get(name) for c in claims]

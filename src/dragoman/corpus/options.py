@@ -12,7 +12,7 @@ from dragoman.corpus.given import GivenFeatures, GivenFrames
 from dragoman.corpus.readers.contract import CAPTION_KEYS, ITEM_KEYS
 from dragoman.errors import UserError
 from dragoman.languages import canonical_tag
-from dragoman.records import ROLES, SPLITS, Role, Split
+from dragoman.records import KINDS, ROLES, SPLITS, Kind, Role, Split
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +35,8 @@ class BuildOptions:
     """Shares of train, val and test among items that name no split, drawn by a hash of the item id."""
     seed: int = 0
     """Seed of that hash."""
+    kind: Kind | None = None
+    """Kind of items that name none; None is image."""
     metadata: tuple[str, ...] = ()
     """Columns of the caption file that describe the item and are kept for filters."""
     ignore: tuple[str, ...] = ()
@@ -55,6 +57,7 @@ class BuildOptions:
                 raise UserError(f"--lang: {error}") from None
         _require_known("role", self.role, ROLES)
         _require_known("split", self.split, SPLITS)
+        _require_known("kind", self.kind, KINDS)
         if self.split is not None and self.split_fractions is not None:
             raise UserError("--split puts all items into one split, --split-fractions draws them. Give one.")
         if self.split_fractions is not None:

@@ -42,7 +42,8 @@ class CorpusSummary:
     items: dict[str, int]
     """By split."""
     files: dict[str, int]
-    """Items whose media file is `present`, `missing`, `remote` (a URI, not looked up) or `none` (no path)."""
+    """Items whose media file is `present`, `missing`, `remote` (a URI, not looked up) or `none` (no path);
+    those of the kind `text` have none."""
     captions: list[CaptionCount]
     """By language, then human before machine, then engine."""
     features: dict[str, dict[str, int]]
@@ -68,9 +69,12 @@ def _size(found: FeatureSet) -> dict[str, int]:
 
 
 def _files(corpus: Corpus) -> dict[str, int]:
-    found = {"present": 0, "missing": 0, "remote": 0, "none": 0}
-    for path in corpus.items["path"].to_pylist():
-        if path is None:
+    found = {"present": 0, "missing": 0, "remote": 0, "none": 0, "text": 0}
+    columns = (corpus.items[name].to_pylist() for name in ("kind", "path"))
+    for kind, path in zip(*columns, strict=True):
+        if kind == "text":
+            found["text"] += 1
+        elif path is None:
             found["none"] += 1
         elif "://" in path:
             found["remote"] += 1

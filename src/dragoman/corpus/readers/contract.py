@@ -35,6 +35,8 @@ class Row(NamedTuple):
     """Kind of place in which a caption of a folder of media stands."""
     corrects: str | None = None
     """Text of a machine that a caption replaces."""
+    is_item: bool = False
+    """True of a record among captions that is an item itself, of the kind `text`."""
 
 
 class Features(Protocol):

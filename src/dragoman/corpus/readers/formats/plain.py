@@ -37,8 +37,12 @@ def read_table(
     columns: Mapping[str, str],
     delimiter: str | None = None,
     metadata: Collection[str] = (),
+    kind: str | None = None,
 ) -> Source:
     """Read one caption a record, and one more for each column of a language (`language_of`) that is filled.
+
+    A record of the kind `text` is an item itself, and its captions stand in columns of languages; `kind` is
+    that of records that name none.
 
     `columns` maps a key of a caption or item to the header it has here; `text_pt` is the key of captions in
     Portuguese. Headers that are keys already need no mapping; other columns are left out, unless `metadata`
@@ -54,14 +58,19 @@ def read_table(
         raise UserError(f"--delimiter is {delimiter!r}, but one character was expected, as in ';'.")
     defects = Defects()
     return Source(
-        captions=_records(table, columns, delimiter, frozenset(metadata), defects),
+        captions=_records(table, columns, delimiter, frozenset(metadata), kind, defects),
         inputs={str(table): sha256(table)} if table.is_file() else {},
         findings=lambda items, captions: defects.lines(),
     )
 
 
 def _records(
-    path: Path, columns: Mapping[str, str], delimiter: str | None, metadata: frozenset[str], defects: Defects
+    path: Path,
+    columns: Mapping[str, str],
+    delimiter: str | None,
+    metadata: frozenset[str],
+    kind: str | None,
+    defects: Defects,
 ) -> Iterator[Row]:
     usual = "\t" if path.name.lower().removesuffix(".gz").endswith(".tsv") else ","
     header, rows = records(path, delimiter, usual=usual)
@@ -81,8 +90,9 @@ def _records(
             }
             fields["trust"] = _number(fields.get("trust"))
         texts = {lang: fields.pop(key) for key, lang in langs.items() if key in fields}
-        if fault or "text" in fields or not langs:
-            yield Row(str(path), number, raw, fields, fault)
+        is_item = _is_text(fields, kind)
+        if fault or is_item or "text" in fields or not langs:
+            yield Row(str(path), number, raw, fields, fault, is_item=is_item)
         elif not texts:
             defects.note("record without a caption", f"line {number}")
         # An id is of one caption alone.
@@ -131,21 +141,37 @@ def _number(cell: object) -> object:
         return cell
 
 
+def _is_text(fields: Mapping[str, object], kind: str | None) -> bool:
+    """Tell if a record among captions is an item of its own."""
+    return fields.get("kind", kind) == "text"
+
+
 def read_jsonl(
-    captions: Path, *, items: Path | None = None, metadata: Collection[str] = (), ignore: Collection[str] = ()
+    captions: Path,
+    *,
+    items: Path | None = None,
+    metadata: Collection[str] = (),
+    ignore: Collection[str] = (),
+    kind: str | None = None,
 ) -> Source:
     """Read captions with the keys of a caption and its item, and optionally items with any further keys.
 
     A key of a caption line that is neither known nor named in `metadata` or `ignore` is a fault: it is
-    usually a typing error. Blank lines are skipped.
+    usually a typing error. Blank lines are skipped. Without `items`, a line of the kind `text` is an item
+    itself; `kind` is that of lines that name none.
     """
     files = [captions] if items is None else [captions, items]
     known = CAPTION_KEYS | ITEM_KEYS | set(metadata)
     return Source(
-        captions=_objects(captions, known, frozenset(ignore)),
+        captions=_lines(_objects(captions, known, frozenset(ignore)), items is None, kind),
         items=None if items is None else _objects(items, None, frozenset()),
         inputs={str(path): sha256(path) for path in files if path.is_file()},
     )
+
+
+def _lines(rows: Iterator[Row], alone: bool, kind: str | None) -> Iterator[Row]:
+    """Mark the lines that are items, where captions stand `alone`, without a file of items."""
+    return (row._replace(is_item=alone and _is_text(row.fields, kind)) for row in rows)
 
 
 def _objects(path: Path, known: frozenset[str] | None, ignore: frozenset[str]) -> Iterator[Row]:
