@@ -23,6 +23,7 @@ from dragoman.corpus.corrections import (
     forget_corrections,
     keep_corrections,
     read_corrections,
+    replaced,
 )
 from dragoman.errors import UserError
 from dragoman.sheets import write_records
@@ -132,6 +133,15 @@ def test_of_two_corrections_of_one_translation_the_last_counts() -> None:
     assert found["a"] == {"pt": (some[3], some[2]), "es": (some[4],)}
     assert found["b"] == {"pt": (some[1],)}
     assert "c" not in found and len(found) == 2
+
+
+def test_a_later_correction_takes_the_place_of_those_of_the_same_translation() -> None:
+    before = [of("a", "1", "x"), of("a", "2", "y"), of("a", "3"), of("a", "4", "z"), of("a", "1", "w")]
+    assert replaced(before, [of("a", "5", "y"), of("a", "6")]) == {"2", "3"}
+    # A text that still stands in another place stays.
+    assert replaced(before, [of("a", "7", "x")]) == set()
+    assert replaced(before, [of("a", "7", "x"), of("a", "8", "w")]) == {"1"}
+    assert replaced([], before) == replaced(before, []) == set()
 
 
 def test_what_is_kept_stays_in_its_place_and_other_lines_as_they_are(tmp_path: Path) -> None:

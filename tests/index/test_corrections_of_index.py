@@ -16,7 +16,7 @@ import toy_model
 from tiny_videos import save_video
 from toy_model import save_model, save_picture
 
-from dragoman.corpus.corpus import CAPTIONS, CORPUS, ITEMS
+from dragoman.corpus.corpus import CAPTIONS, CORPUS, CORRECTS, FOUND_IN, ITEMS
 from dragoman.errors import UserError
 from dragoman.index import IndexReport, corrections, job
 from dragoman.index.corrections import correct, take_back
@@ -141,6 +141,66 @@ def test_a_language_without_a_caption_gets_one(place: Path) -> None:
     assert texts(place, "a.png", "es") == ([], None)
 
 
+def with_sheet(place: Path, **corrected: str | None) -> None:
+    """Build the corpus anew as a sheet says: each text is a correction of a translation of a.png."""
+    rows = pq.read_table(place / "corpus" / "captions.parquet").to_pylist()
+    rows = [
+        row | {"found_in": "text file", "corrects": None} for row in rows if "sheet" not in row["caption_id"]
+    ]
+    for number, (text, translation) in enumerate(corrected.items()):
+        own = {"caption_id": f"sheet{number}", "item_id": "a.png", "lang": "pt", "role": "human"}
+        own |= {"text": text, "source_id": None, "engine": None}
+        rows.append(own | {"found_in": "correction", "corrects": translation})
+    schema = pa.schema([*CAPTIONS, FOUND_IN, CORRECTS])
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), place / "corpus" / "captions.parquet")
+    CORPUS.write(place / "corpus", inputs={})
+    index(place)
+
+
+def test_the_last_correction_takes_the_place_of_that_of_a_sheet(place: Path) -> None:
+    with_sheet(place, da_folha="uma cousa", outra="um outro")
+    assert texts(place, "a.png") == (["da_folha", "outra"], "human")
+    put(place, "a.png", "da página")
+    assert texts(place, "a.png") == (["da página", "outra"], "human")
+    assert [one["translation"] for one in kept(place)] == ["uma cousa"]
+    # The corpus still has that of the sheet, and later another one: what the service was told counts more.
+    index(place)
+    assert texts(place, "a.png") == (["da página", "outra"], "human")
+    with_sheet(place, nova_folha="uma cousa", outra="um outro")
+    assert texts(place, "a.png") == (["da página", "outra"], "human")
+    assert back(place, "a.png") is True
+    assert texts(place, "a.png") == (["nova_folha", "outra"], "human")
+    assert index(place).done.reworded == 1
+    assert texts(place, "a.png") == (["nova_folha", "outra"], "human")
+    # Of the corpus they cannot be taken back here.
+    assert back(place, "a.png") is False
+
+
+def test_what_a_sheet_said_is_shown_again_though_the_corpus_was_built_with_what_replaced_it(
+    place: Path,
+) -> None:
+    with_sheet(place, da_folha="uma cousa")
+    put(place, "a.png", "página")
+    with_sheet(place, página="uma cousa")
+    assert texts(place, "a.png") == (["página"], "human")
+    assert back(place, "a.png") is True
+    assert texts(place, "a.png") == (["da_folha"], "human")
+
+
+def test_a_sheet_that_does_not_name_the_translation_gives_way_too(place: Path) -> None:
+    with_sheet(place, da_folha=None)
+    put(place, "a.png", "da página")
+    assert texts(place, "a.png") == (["da página"], "human")
+    assert "translation" not in kept(place)[0]
+    index(place)
+    assert texts(place, "a.png") == (["da página"], "human")
+    # Without the sheet nothing of it is left.
+    with_sheet(place)
+    assert back(place, "a.png") is True
+    assert index(place).done.reworded == 1
+    assert texts(place, "a.png") == (["uma cousa"], "mt")
+
+
 def test_a_correction_taken_out_by_hand_is_gone_with_the_next_job(place: Path) -> None:
     put(place, "a.png", "uma coisa")
     (place / "index" / "corrections.jsonl").unlink()
@@ -192,6 +252,13 @@ def test_a_kill_between_file_and_entry_loses_no_correction(
     assert texts(place, "a.png") == (["uma cousa"], "mt")
     assert index(place).done.reworded == 1
     assert texts(place, "a.png") == (["uma coisa"], "human")
+
+
+def test_a_correction_that_a_kill_left_unshown_is_taken_back(place: Path) -> None:
+    written = {"item_id": "a.png", "lang": "pt", "text": "uma coisa", "translation": "uma cousa"}
+    (place / "index" / "corrections.jsonl").write_text(json.dumps(written) + "\n")
+    assert back(place, "a.png") is True
+    assert texts(place, "a.png") == (["uma cousa"], "mt")
 
 
 @pytest.fixture

@@ -224,6 +224,18 @@ def test_made_again_nothing_is_done_and_a_new_caption_is_learned_from(
             assert entry is not None and entry.captions["pt"] == text
             assert entry.caption_roles["pt"] == "human" and "pt" not in entry.more_captions
 
+    # What is written on the page takes the place of what the sheet said.
+    with Searcher.open(index) as searcher, searcher.writing() as opened:
+        correct(index, opened.store, "002.png", "pt", "uma caixa azul-escura", lambda exists: None)
+    make(plan_of(place, corrections=(str(sheet),)), place / "whole")
+    with Searcher.open(index) as searcher:
+        (entry,) = searcher.store.get(["002.png"])
+        assert entry is not None and entry.captions["pt"] == "uma caixa azul-escura"
+        assert "pt" not in entry.more_captions
+    said = Corpus.open(place / "whole" / "corpus").select(lang="pt", role="human").table.to_pylist()
+    assert [row["text"] for row in said if row["item_id"] == "002.png"] == ["uma caixa azul-escura"]
+    again = replace(again, model=next((place / "whole" / "runs").iterdir()))
+
     # They need not be given again.
     sheet.unlink()
     monkeypatch.setattr(making, "train", pytest.fail)

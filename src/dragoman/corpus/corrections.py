@@ -2,8 +2,11 @@
 
 Two forms hold them: JSON Lines with the keys `item_id`, `lang`, `text` and `translation`, the machine's text
 that is replaced; and sheets (.csv, .tsv, .xlsx, .ods) with these columns, where `correction` counts before
-`text`, and `path` stands in for `item_id`. Rows without a correction are passed over. Of two corrections of
-one translation, the last one counts.
+`text`, and `path` stands in for `item_id`. Rows without a correction are passed over.
+
+A correction takes the place of what it corrects: of a translation, and of every earlier correction of that
+translation, in whatever file it stands. So of several the last one counts, and files count in the order in
+which they are given. Captions that people wrote elsewhere stay, behind it.
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ from dragoman.texts import caption
 
 CORRECTIONS = "corrections.jsonl"
 """File of an index, and of a collection, that keeps them."""
+CORRECTION = "correction"
+"""Place in which a corpus says that a caption stood (`corpus.FOUND_IN`)."""
 COLUMNS = ("item_id", "path", "lang", "source", "translation", "trust", "reason", "correction")
 """Columns of a sheet that is to be filled in."""
 _SHOWN = 3
@@ -99,6 +104,14 @@ class Corrections(Mapping[str, Mapping[str, tuple[Correction, ...]]]):
         return f"corrections of items that are not here, kept for when they are: {count:,} ({named})"
 
 
+def replaced(before: Iterable[Correction], later: Iterable[Correction]) -> set[str]:
+    """Texts of corrections, of one item in one language, whose place later ones take."""
+    earlier, gone = list(before), {one.of for one in later}
+    return {one.text for one in earlier if one.of in gone} - {
+        one.text for one in earlier if one.of not in gone
+    }
+
+
 def read_corrections(
     files: Iterable[Path], faults: list[Fault] | None = None, *, media: Path | None = None
 ) -> Corrections:
@@ -139,6 +152,11 @@ def keep_corrections(file: Path, given: Iterable[Correction]) -> None:
         # In its place, so that what is corrected twice keeps its order.
         lines.append(new.pop(old.of).encoded() if old is not None and old.of in new else raw)
     _write(file, [*lines, *(one.encoded() for one in new.values())])
+
+
+def write_corrections(file: Path, given: Iterable[Correction]) -> None:
+    """Replace a file of JSON Lines, durably. Hold the folder for it."""
+    _write(file, [one.encoded() for one in given])
 
 
 def forget_corrections(file: Path, item_id: str, lang: str) -> list[Correction]:

@@ -2,6 +2,10 @@
 
 They stand in `corrections.jsonl` of the index. The job that fills it reads them there, and a service adds to
 them: first to the file, then to the entries, so that a kill between the two loses nothing.
+
+A corpus has corrections of its own, those of sheets. The job keeps them in `corrections-of-corpus.jsonl`, by
+which a service knows that a caption which it corrects is one of them, and of which translation: its own takes
+that place (`corpus.corrections`), and where it is taken back the other one is shown again.
 """
 
 from __future__ import annotations
@@ -22,6 +26,8 @@ from dragoman.corpus.corrections import (
     forget_corrections,
     keep_corrections,
     read_corrections,
+    replaced,
+    write_corrections,
 )
 from dragoman.index.entries import PAGE, State, video_of
 from dragoman.index.items import Items, MediaItem, Notes
@@ -32,6 +38,9 @@ from dragoman.stores.checks import check_entry
 
 log = logging.getLogger(__name__)
 
+OF_CORPUS = "corrections-of-corpus.jsonl"
+"""File of an index with the corrections of the corpus that it was made from."""
+
 
 def corrections_of(folder: Path) -> Corrections:
     """Read the corrections of an index; lines that are none are warned of."""
@@ -40,6 +49,17 @@ def corrections_of(folder: Path) -> Corrections:
     for fault in faults:
         log.warning("no correction: %s", fault)
     return found
+
+
+def keep_corpus_corrections(folder: Path, found: Corrections, own: Corrections) -> None:
+    """Keep the corrections of the corpus beside those of its index. Hold the index for it."""
+    text_of = {one.of: one.text for one in own.each()}
+    before = read_corrections([folder / OF_CORPUS], []).each()
+    # A corpus that was built with those of the index no longer has what they replaced.
+    kept = {one.of: one for one in before if one.of in text_of}
+    kept |= {one.of: one for one in found.each() if text_of.get(one.of) != one.text}
+    if kept or before:
+        write_corrections(folder / OF_CORPUS, kept.values())
 
 
 def strangers_of(corrections: Corrections, items: Items, store: Store) -> str | None:
@@ -53,10 +73,11 @@ def strangers_of(corrections: Corrections, items: Items, store: Store) -> str | 
 
 
 class CorrectedItems(Items):
-    """Items with corrections before what else people wrote, and in the place of what a machine did."""
+    """Items with corrections before what else people wrote, and in the place of what they correct."""
 
     def __init__(self, items: Items, corrections: Corrections) -> None:
         self._items, self._corrections = items, corrections
+        self.corrections = items.corrections
         self.root, self.faults = items.root, items.faults
 
     @property
@@ -74,9 +95,10 @@ class CorrectedItems(Items):
         if (of_item := self._corrections.get(item.item_id)) is None:
             return notes
         texts = {lang: [text, *notes.more_captions.get(lang, ())] for lang, text in notes.captions.items()}
-        machine = set(notes.machine)
+        machine, earlier = set(notes.machine), self.corrections.get(item.item_id, {})
         for lang, several in of_item.items():
-            others = [] if lang in machine else texts.get(lang, [])
+            gone = replaced(earlier.get(lang, ()), several)
+            others = [] if lang in machine else [one for one in texts.get(lang, []) if one not in gone]
             texts[lang] = list(dict.fromkeys([*(one.text for one in several), *others]))
         found = Notes.of(notes.metadata, texts, machine=machine - of_item.keys())
         return found._replace(faults=(*notes.faults, *found.faults))
@@ -94,14 +116,25 @@ class Captioned:
     is_machine: bool
     corrections: tuple[Correction, ...]
     """Those of the index, which are among the texts."""
+    earlier: tuple[Correction, ...]
+    """Those of the corpus, which are among them but where the index has one in their place."""
 
     @classmethod
     def of(cls, entry: Entry, lang: str, folder: Path) -> Captioned:
         """Read what an entry of the index in this folder has."""
         first = entry.captions.get(lang)
         texts = () if first is None else (first, *entry.more_captions.get(lang, ()))
-        found = read_corrections([folder / CORRECTIONS], []).get(item_of(entry), {}).get(lang, ())
-        return cls(texts=texts, is_machine=lang in entry.machine, corrections=found)
+        own, earlier = (
+            read_corrections([folder / name], []).get(item_of(entry), {}).get(lang, ())
+            for name in (CORRECTIONS, OF_CORPUS)
+        )
+        return cls(texts=texts, is_machine=lang in entry.machine, corrections=own, earlier=earlier)
+
+    @property
+    def shown(self) -> Correction | None:
+        """The correction that is shown first, if one is."""
+        every = (*self.corrections, *self.earlier)
+        return next((one for one in every if self.texts[:1] == (one.text,)), None)
 
 
 def item_of(entry: Entry) -> str:
@@ -122,7 +155,7 @@ def correct(
         return None
     held = Captioned.of(entry, lang, folder)
     require(bool(held.texts))
-    before = next((one for one in held.corrections if held.texts[:1] == (one.text,)), None)
+    before = held.shown
     translation = held.texts[0] if held.is_machine else before.translation if before else None
     of_people = () if held.is_machine else held.texts[1 if before else 0 :]
     changed = [_worded(one, lang, (text, *of_people)) for one in _entries_of(store, entry)]
@@ -137,8 +170,8 @@ def correct(
 def take_back(
     folder: Path, store: Store, item_id: str, lang: str, require: Callable[[bool], object]
 ) -> bool | None:
-    """Take the corrections of an entry in a language back, durably; what a machine wrote is shown again where
-    people wrote nothing else. Hold the index for it.
+    """Take the corrections of an entry in a language back, durably; what they replaced is shown again, and
+    what a machine wrote where people wrote nothing else. Hold the index for it.
 
     `require` is told that there is one, and raises where nothing is to be changed. Returns False where there
     is none, and None where there is no such entry.
@@ -152,12 +185,16 @@ def take_back(
     entries = _entries_of(store, entry)
     forget_corrections(folder / CORRECTIONS, item_of(entry), lang)
     gone = {one.text for one in held.corrections}
-    kept = tuple(text for text in held.texts if text not in gone)
+    back = replaced(held.earlier, held.corrections)
+    # As the job puts them: corrections before what else people wrote.
+    kept = (*(one.text for one in held.earlier if one.text in back), *held.texts)
+    kept = tuple(text for text in kept if text in back or text not in gone)
     translation = next((one.translation for one in held.corrections if one.translation), None)
+    # A kill may have left the entry as it was before it was corrected.
+    is_machine = held.is_machine or (not kept and translation is not None)
     if not kept and translation is not None:
-        store.update([_worded(one, lang, (translation,), is_machine=True) for one in entries])
-    else:
-        store.update([_worded(one, lang, kept) for one in entries])
+        kept = (translation,)
+    store.update([_worded(one, lang, kept, is_machine=is_machine) for one in entries])
     return True
 
 

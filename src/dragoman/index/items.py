@@ -17,7 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from dragoman.corpus.corpus import CORPUS, Corpus
+from dragoman.corpus.corpus import CORPUS, CORRECTS, FOUND_IN, Corpus
+from dragoman.corpus.corrections import CORRECTION, Correction, Corrections
 from dragoman.corpus.features import FeatureSet
 from dragoman.errors import UserError
 from dragoman.folders import MANIFEST
@@ -103,6 +104,8 @@ class Items(ABC):
     """Absolute; the paths of entries are relative to it."""
     faults: Sequence[Rejected]
     """Files that were found and are no items."""
+    corrections: Corrections = Corrections()
+    """Corrections among the captions."""
 
     @property
     def left_out(self) -> Sequence[str]:
@@ -241,6 +244,7 @@ class CorpusItems(Items):
         names = [name for name in items.column_names if name not in OWN]
         self._metadata = {name: _values(items[name]) for name in names}
         self._captions, self._machine = _captions(corpus.captions)
+        self.corrections = Corrections(_corrections(corpus.captions))
         self._features, self._whole = features_of(corpus, trained), whole
         known = () if self._features is None else self._features.ids
         self._feature_row = {item_id: row for row, item_id in enumerate(known)}
@@ -306,6 +310,16 @@ def features_of(corpus: Corpus, trained: Mapping[str, Any]) -> FeatureSet | None
     if isinstance(made_by, dict) and isinstance(expected, dict):
         return found if made_by.get("fingerprint") == expected.get("fingerprint") else None
     return found
+
+
+def _corrections(captions: pa.Table) -> Iterator[Correction]:
+    """Read the captions that a corpus knows as corrections, in its order."""
+    if FOUND_IN.name not in captions.column_names:
+        return
+    for row in captions.filter(pc.equal(captions[FOUND_IN.name], CORRECTION)).to_pylist():
+        yield Correction(
+            item_id=row["item_id"], lang=row["lang"], text=row["text"], translation=row.get(CORRECTS.name)
+        )
 
 
 def _holds(check: Callable[[str, Any, str], None], name: str, value: object, told: list[str]) -> bool:

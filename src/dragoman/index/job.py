@@ -21,7 +21,12 @@ from pathlib import Path
 
 from dragoman.errors import MissingExtraError, UserError
 from dragoman.folders import MANIFEST, read_sealed, remove_torn, sole_writer, write_text
-from dragoman.index.corrections import CorrectedItems, corrections_of, strangers_of
+from dragoman.index.corrections import (
+    CorrectedItems,
+    corrections_of,
+    keep_corpus_corrections,
+    strangers_of,
+)
 from dragoman.index.entries import PAGE, State, walk
 from dragoman.index.folder import (
     IndexInfo,
@@ -124,10 +129,12 @@ def index_media(
         media_root=options.media_root,
     )
     with sole_writer(folder):
-        if corrections := corrections_of(folder):
-            items = CorrectedItems(items, corrections)
+        corrections = corrections_of(folder)
         before = read_info(folder) if (folder / MANIFEST).is_file() else None
         _require_same_media(before, items.root, folder)
+        keep_corpus_corrections(folder, items.corrections, corrections)
+        if corrections:
+            items = CorrectedItems(items, corrections)
         if before is not None and has_changes(folder):
             with open_generation(before) as store:
                 finish_changes(folder, store)

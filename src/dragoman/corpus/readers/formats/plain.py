@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dragoman.corpus.corrections import Corrections, Fault, read_corrections
+from dragoman.corpus.corrections import CORRECTION, Corrections, Fault, read_corrections
 from dragoman.corpus.readers.contract import CAPTION_KEYS, ITEM_KEYS, Defects, Row, Source
 from dragoman.errors import UserError
 from dragoman.folders import sha256
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-CORRECTION = "correction"
-"""Place of a caption beside `ORIGINS`, before which it counts."""
 _TEXT_OF = "text_"
 """Beginning of the keys of captions in a language: `text_pt`."""
 
