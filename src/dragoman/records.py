@@ -8,11 +8,13 @@ from typing import Literal
 
 Kind = Literal["image", "video", "text"]
 Split = Literal["train", "val", "test"]
-Role = Literal["human", "mt", "back"]
+Role = Literal["human", "mt", "back", "description"]
 
 KINDS: tuple[Kind, ...] = ("image", "video", "text")
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
-ROLES: tuple[Role, ...] = ("human", "mt", "back")
+ROLES: tuple[Role, ...] = ("human", "mt", "back", "description")
+CAPTION_ROLES: tuple[Role, ...] = ("human", "mt", "back")
+"""Roles of what is said, translated and asked. A description is none of it: it enriches what a model sees."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +37,8 @@ class Caption:
     """One text about one item.
 
     `lang` is a BCP 47 tag. `source_id` names the caption this one was translated from (null for human
-    captions), `engine` the translation system, and `trust` lies in 0..1, null until scored.
+    captions and descriptions), `engine` the system that wrote it, and `trust` lies in 0..1, null until
+    scored.
     """
 
     caption_id: str

@@ -107,7 +107,7 @@ def test_many_bad_lines_in_a_row_are_rejected_where_a_known_good_line_still_work
 def test_an_engine_that_breaks_on_the_way_is_given_up() -> None:
     lines = [f"line {i}" for i in range(20)]
     engine = UpperEngine(dict.fromkeys([*lines, "a good line"], "crash"))
-    with pytest.raises(EngineUnavailableError, match="What was translated so far is kept"):
+    with pytest.raises(EngineUnavailableError, match="What was done so far is kept"):
         isolator(engine).translate(lines)
 
 

@@ -39,7 +39,9 @@ _OUTCOME = [
 ]
 _STAND_INS = [
     click.option("--lang", help="Language of captions that name none, as BCP 47 tag: en, pt-BR."),
-    click.option("--role", help="Role of captions that name none: human, mt or back.  [default: human]"),
+    click.option(
+        "--role", help="Role of captions that name none: human, mt, back or description.  [default: human]"
+    ),
     click.option("--split", help="Split of items that name none: train, val or test."),
     click.option(
         "--split-fractions",

@@ -96,12 +96,14 @@ def caption_values(fields: Mapping[str, object], lang: str | None, role: str | N
     tag = _lang(fields, lang)
     found_role = required(one_of(fields, "role", ROLES) or role, "role", ", or pass --role")
     source_id = name_of(fields, "source_id")
-    if found_role == "human" and source_id is not None:
+    is_translated = found_role in ("mt", "back")
+    if not is_translated and source_id is not None:
+        what = "a description" if found_role == "description" else "a human caption"
         raise RecordError(
-            f"a human caption has source_id {source_id!r}, but only translations have a source. "
+            f"{what} has source_id {source_id!r}, but only translations have a source. "
             "Set its role to 'mt' or 'back', or leave source_id out."
         )
-    if found_role != "human" and source_id is None:
+    if is_translated and source_id is None:
         raise RecordError(
             f"role is {found_role!r} but there is no source_id. Name the caption it was translated from."
         )
@@ -271,6 +273,14 @@ def source_faults(captions: pa.Table, rejected: Collection[str]) -> dict[int, st
             f"{value('role', source_N[row])!r}. The source of a way back is a translation (mt)."
         ),
     )
+    is_description_N = pc.equal(column["role"], "description").to_numpy()
+    refuse(
+        known_N & is_description_N[source_N],
+        lambda row: (
+            f"its source {value('source_id', row)!r} is a description, which is never translated. "
+            "Name a caption of the same item."
+        ),
+    )
     origin_N = source_N[source_N]
     refuse(
         is_back_N & known_N & (origin_N >= 0) & (lang_N != lang_N[origin_N]),
@@ -292,6 +302,21 @@ def source_faults(captions: pa.Table, rejected: Collection[str]) -> dict[int, st
         lambda row: f"its source {value('source_id', row)!r} was rejected.",
     )
     return dict(sorted(reasons.items()))
+
+
+def copied_descriptions(captions: pa.Table) -> dict[int, str]:
+    """Find the descriptions that are captions of their own item by people: row numbers, each with the reason.
+
+    A search for such a caption would find its item by itself, and tell nothing of how well others are found.
+    """
+    columns = (captions[name].to_pylist() for name in ("role", "item_id", "text"))
+    said = [(role, (item_id, text.strip().casefold())) for role, item_id, text in zip(*columns, strict=True)]
+    human = {what for role, what in said if role == "human"}
+    return {
+        row: f"the description {what[1]!r} is a caption that people wrote of this item. Leave it out."
+        for row, (role, what) in enumerate(said)
+        if role == "description" and what in human
+    }
 
 
 def _absent(source_id: str, rejected: Collection[str]) -> str:

@@ -15,6 +15,7 @@ from dragoman.corpus.checks import (
     Rejects,
     caption_values,
     checked_metadata,
+    copied_descriptions,
     name_of,
     one_of,
     path_of,
@@ -63,7 +64,7 @@ class Draft:
         self._base, self._metadata = options.media_root, options.metadata
         self._items: dict[str, _Claims] = {}
         self._sorts: dict[str, str] = {}
-        self._explicit = False
+        self._explicit = self._describes = False
         self._rejected_items: set[str] = set()
         self._rejected_captions: set[str] = set()
         # The place of each caption, for the message about an id that stands twice. With the items this is all
@@ -98,6 +99,8 @@ class Draft:
         # Only now is every caption known: a translation may stand before its source.
         captions = pa.Table.from_batches(self._batches, _PLACED)
         faults = source_faults(captions, self._rejected_captions)
+        if self._describes:
+            faults = dict(sorted((faults | copied_descriptions(captions)).items()))
         places = captions.select(["file", "line", "raw"]).take(pa.array(list(faults), pa.int64())).to_pylist()
         for place, reason in zip(places, faults.values(), strict=True):
             self.rejects.add(place["file"], place["line"], reason, place["raw"])
@@ -154,6 +157,7 @@ class Draft:
                 "Give every caption an id of its own."
             )
         self._join(item_id, row)
+        self._describes |= values.role == "description"
         self._place_of[caption_id] = _place(row)
         # Only a reject file asks for the text of a record, and it would double the memory.
         raw = row.raw if self.rejects.file is not None else None

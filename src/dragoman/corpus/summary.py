@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from dragoman.corpus.corpus import Corpus
 from dragoman.corpus.features import FeatureSet
-from dragoman.records import SPLITS
+from dragoman.records import ROLES, SPLITS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class CorpusSummary:
     """Items whose media file is `present`, `missing`, `remote` (a URI, not looked up) or `none` (no path);
     those of the kind `text` have none."""
     captions: list[CaptionCount]
-    """By language, then human before machine, then engine."""
+    """By language, then by role (human, mt, back, description), then engine."""
     features: dict[str, dict[str, int]]
     """By name: `width`, and the number of `items` with a vector; of videos also that of all `frames`."""
     samples: list[Sample]
@@ -91,7 +91,8 @@ def _counts(corpus: Corpus) -> list[CaptionCount]:
     splits: dict[tuple[str, str, str | None], dict[str, int]] = defaultdict(lambda: dict.fromkeys(SPLITS, 0))
     for found in table.to_pylist():
         splits[found["lang"], found["role"], found["engine"]][found["split"]] = found["count_all"]
-    order = sorted(splits, key=lambda key: (key[0], key[1] != "human", key[1] == "back", key[2] or ""))
+    place: dict[str, int] = {role: at for at, role in enumerate(ROLES)}
+    order = sorted(splits, key=lambda key: (key[0], place[key[1]], key[2] or ""))
     return [
         CaptionCount(lang=lang, role=role, engine=engine, splits=splits[lang, role, engine])
         for lang, role, engine in order

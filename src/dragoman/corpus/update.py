@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +50,7 @@ class Update:
     captions: Counts
     """Human captions."""
     kept: int
-    """Machine captions that stay, as their source did."""
+    """Machine captions that stay, as their source did; and descriptions, as their item did."""
     dropped: int
     """Machine captions that went."""
     follow: tuple[str, ...]
@@ -61,19 +61,20 @@ def update_of(old: Corpus, items: pa.Table, captions: pa.Table) -> tuple[Update,
     """Compare a corpus with the tables of its next state, and return these captions with what is kept.
 
     Machine captions are kept with their trust where their source, and in the end a human caption, is as it
-    was. Where the inputs themselves have some, none is: nothing would tell theirs from others.
+    was, descriptions where their item is still there. Where the inputs themselves have some, none is: nothing
+    would tell theirs from others.
     """
     before, human = _human(old.captions), _human(captions)
     machine = old.captions.filter(pc.not_equal(old.captions["role"], "human"))
     is_own = len(human) == len(captions) and not old.manifest.get("machine")
-    holds = _holds(machine, before, human) if is_own else [False] * len(machine)
+    holds = _holds(machine, before, human, items) if is_own else [False] * len(machine)
     kept = machine.filter(pa.array(holds, pa.bool_()))
     update = Update(
         items=Counts.of(_rows(old.items, items.column_names), _rows(items, old.items.column_names)),
         captions=Counts.of(before, human),
         kept=len(kept),
         dropped=len(machine) - len(kept),
-        follow=tuple(_followers(old, bool(len(machine)))),
+        follow=tuple(_followers(old, set(machine["role"].to_pylist()))),
     )
     # Columns that others added stay, null for what the inputs say.
     return update, pa.concat_tables([captions, kept], promote_options="default")
@@ -85,9 +86,16 @@ def _human(captions: pa.Table) -> dict[str, Hashable]:
     return dict(zip(found["caption_id"].to_pylist(), said, strict=True))
 
 
-def _holds(machine: pa.Table, before: Mapping[str, Hashable], now: Mapping[str, Hashable]) -> Sequence[bool]:
-    """Tell of each machine caption if all that it was made of is as it was."""
+def _holds(
+    machine: pa.Table, before: Mapping[str, Hashable], now: Mapping[str, Hashable], items: pa.Table
+) -> Sequence[bool]:
+    """Tell of each machine caption if all that it was made of is as it was, and of each description if its
+    item is there."""
     same = {name for name, said in now.items() if before.get(name) == said}
+    there = pc.is_in(machine["item_id"], value_set=items["item_id"].combine_chunks())
+    same |= set(
+        machine.filter(pc.and_(pc.equal(machine["role"], "description"), there))["caption_id"].to_pylist()
+    )
     ids, sources = (machine[name].to_pylist() for name in ("caption_id", "source_id"))
     # A generation a round: translations, ways back, and what was made of these.
     while found := {
@@ -106,9 +114,11 @@ def _rows(items: pa.Table, others: Sequence[str]) -> dict[str, Hashable]:
     return dict(zip(items["item_id"].to_pylist(), rows, strict=True))
 
 
-def _followers(old: Corpus, is_translated: bool) -> Iterator[str]:
-    if is_translated:
+def _followers(old: Corpus, roles: Collection[str]) -> Iterator[str]:
+    if not {"mt", "back"}.isdisjoint(roles):
         yield "dragoman translate"
+    if "description" in roles:
+        yield "dragoman describe"
     if (old.folder / "trust").is_dir():
         yield "dragoman trust"
     if any(old.features(name).manifest.get("source") != "given" for name in old.feature_names):

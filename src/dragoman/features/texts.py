@@ -30,6 +30,7 @@ from dragoman.folders import sole_writer
 from dragoman.grouping import by_length
 from dragoman.models.sentences import GOLDEN_TEXTS, Reading, TextSide, encoder_folder, kind_of, load_text_side
 from dragoman.progress import bar
+from dragoman.records import CAPTION_ROLES
 
 SHARD_TEXTS = 65_536
 TOLERANCE = 1e-3
@@ -104,7 +105,7 @@ def extract_texts(
         identity["address"] = kind.address(source)
     # A finished model reads texts itself: states are for training and the validations within it.
     splits = None if first is None else ("train", "val")
-    captions = opened.select(split=splits).texts
+    captions = opened.select(split=splits, role=None if first is None else CAPTION_ROLES).texts
     text_of = {digest(text): text for text in side.reading.given(captions)}
     total = len(text_of)
     with sole_writer(working_folder(final)):

@@ -33,6 +33,8 @@ from dragoman.stores.checks import check_caption, check_field
 
 BY_PEOPLE = 2.0
 """Worth of a person's caption; the machine's has its trust, 0 to 1."""
+NOT_SHOWN = ("back", "description")
+"""Roles of captions that an entry does not have: neither says in which words an item is spoken of."""
 
 
 class Rejected(NamedTuple):
@@ -368,7 +370,7 @@ def _captions(table: pa.Table) -> tuple[dict[str, dict[str, list[str]]], dict[st
         for item_id, lang, role, text, trust in zip(*(c.to_pylist() for c in batch.columns), strict=True):
             worth = BY_PEOPLE if role == "human" else -1.0 if trust is None else trust
             known = best.get((item_id, lang), -2.0)
-            if role == "back" or worth < known or (worth == known and role != "human"):
+            if role in NOT_SHOWN or worth < known or (worth == known and role != "human"):
                 continue
             texts = found.setdefault(item_id, {}).setdefault(lang, [])
             if worth > known:

@@ -60,6 +60,9 @@ class Engine(ABC):
     name: str
     version: str
     batch_size: int = 64
+    doing = "translate into"
+    """Word for the bar of progress, before the language."""
+    unit = "lines"
 
     @abstractmethod
     def translate(self, lines: Sequence[str], timeout: float) -> list[Outcome]:

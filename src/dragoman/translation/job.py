@@ -19,7 +19,7 @@ from dragoman.corpus.corpus import CAPTIONS, Corpus
 from dragoman.errors import UserError
 from dragoman.folders import remove_torn, sole_writer, write_text
 from dragoman.languages import comparable, language
-from dragoman.records import ROLES, SPLITS
+from dragoman.records import CAPTION_ROLES, SPLITS
 from dragoman.translation.engine import Engine, Rejected, open_engine, short_tag
 from dragoman.translation.texts import Counts, JobSettings, translate_texts
 
@@ -134,7 +134,7 @@ def translate(
 
 def _select(corpus: Corpus, source: str, settings: TranslateSettings) -> pa.Table:
     role, splits = settings.role, settings.splits
-    for value, known in [(role, ROLES), *((split, SPLITS) for split in splits or ())]:
+    for value, known in [(role, CAPTION_ROLES), *((split, SPLITS) for split in splits or ())]:
         if value not in known:
             raise UserError(f"{value!r} is none of {', '.join(known)}.")
     found = corpus.select(role=role, lang=source, split=splits or None)

@@ -100,7 +100,7 @@ def _translate(
     size = settings.batch_size or engine.batch_size
     isolator = Isolator(engine, settings.timeout, cache.any_translated)
     done: dict[str, Outcome] = {}
-    with progress.bar(total, f"translate into {target}", "lines") as bar:
+    with progress.bar(total, f"{engine.doing} {target}", engine.unit) as bar:
         bar.update(total - len(lines))
         for start in range(0, len(lines), size):
             batch = lines[start : start + size]
@@ -171,8 +171,8 @@ class Isolator:
 
     def _give_up(self, reason: str) -> NoReturn:
         raise EngineUnavailableError(
-            f"The engine {self.engine.name} failed on {GIVE_UP_AFTER} lines in a row, each given alone; the "
-            f"last reason: {reason}. Try it by hand on one line. What was translated so far is kept."
+            f"The engine {self.engine.name} failed on {GIVE_UP_AFTER} {self.engine.unit} in a row, each "
+            f"given alone; the last reason: {reason}. Try it by hand on one. What was done so far is kept."
         )
 
 

@@ -9,7 +9,7 @@ environment only, so that it never stands in a corpus or a shell history.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,15 +85,21 @@ class OpenAIEngine(Engine):
                 {"role": "user", "content": numbered},
             ],
         }
-        try:
-            answer = self._endpoint.post("/chat/completions", body, timeout)
-        except RequestError as error:
-            raise EngineError(str(error)) from None
-        except UnavailableError as error:
-            raise EngineUnavailableError(
-                f"{error} Run the same command again later; what was translated so far is kept."
-            ) from None
-        return list(read_answer(_content(answer), lines))
+        return list(read_answer(ask(self._endpoint, body, timeout), lines))
+
+
+def ask(endpoint: Endpoint, body: Mapping[str, Any], timeout: float) -> str:
+    """Return what a model says in a chat, whole. Raises EngineError where another request might succeed, and
+    EngineUnavailableError where none would."""
+    try:
+        answer = endpoint.post("/chat/completions", body, timeout)
+    except RequestError as error:
+        raise EngineError(str(error)) from None
+    except UnavailableError as error:
+        raise EngineUnavailableError(
+            f"{error} Run the same command again later; what was done so far is kept."
+        ) from None
+    return _content(answer)
 
 
 def _content(response: bytes) -> str:
