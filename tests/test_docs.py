@@ -168,6 +168,24 @@ def test_links_to_files_lead_somewhere(page: Path) -> None:
     assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
+def headings(page: Path) -> set[str]:
+    """Anchors of the headings of a page, as its host makes them: small, without signs, a hyphen a space."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    names = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", name.lower()).replace(" ", "-") for name in names}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_to_headings_lead_to_one(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?://)([^)#\s]*)#([^)\s]+)\)", page.read_text(encoding="utf-8"))
+    lost = [
+        f"{file}#{anchor}"
+        for file, anchor in links
+        if anchor not in headings(page.parent / file if file else page)
+    ]
+    assert lost == []
+
+
 HOUSE = [*PAGES, ROOT / "CONTRIBUTING.md"]
 PLACES = [
     f"/{path.relative_to(ROOT).as_posix()}"
