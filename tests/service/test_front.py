@@ -54,7 +54,7 @@ def test_a_document_holds_the_texts_of_its_language(client: TestClient, language
     (data,) = re.findall(r'<script type="application/json" id="given">(.*?)</script>', document)
     given = json.loads(data)
     assert given["strings"] == {**texts["page"], **texts["service"]}
-    assert (given["language"], given["house"], given["hidden"]) == (language, "Dragoman", ["split"])
+    assert (given["language"], given["house"]) == (language, "Dragoman")
     shown = html.unescape(document.replace(data, ""))
     for key in ("placeholder", "hint", "filters", "key_hint", "more", "keys"):
         assert texts["page"][key] in shown

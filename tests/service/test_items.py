@@ -5,6 +5,7 @@ import errno
 import io
 import json
 import os
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -20,6 +21,10 @@ from starlette.testclient import TestClient
 from dragoman.errors import UserError
 from dragoman.media.images import DECODING
 from dragoman.service import threads, thumbnails
+from dragoman.service.access import Access
+from dragoman.service.app import create_app
+from dragoman.service.config import ServiceSettings
+from dragoman.service.house import House
 from dragoman.service.thumbnails import Thumbnails
 from read_only import content, denied
 
@@ -81,6 +86,34 @@ def test_an_item_says_which_captions_a_machine_made_and_no_path(
     assert (hit["metadata"], hit["caption_roles"]) == (told, roles)
     fields = client.get("/v1/collections/shelf").json()["fields"]
     assert not {field["name"] for field in fields} & hidden.keys()
+
+
+@pytest.mark.parametrize(("house", "seen"), [(House(), {"year"}), (House(hidden=()), {"year", "split"})])
+def test_what_a_house_hides_is_in_no_answer_and_filters_all_the_same(
+    own_shelf: Path, house: House, seen: set[str]
+) -> None:
+    with open_shelf(own_shelf) as searcher:
+        (entry,) = searcher.store.get(["001.jpg"])
+        assert entry is not None
+        searcher.store.update([replace(entry, metadata={"split": "test", "year": 1950})])
+    with (
+        open_shelf(own_shelf) as searcher,
+        TestClient(
+            create_app({"shelf": searcher}, ServiceSettings(), Access(allow_writes=True), house),
+            base_url="http://127.0.0.1:8000",
+        ) as client,
+    ):
+        fields = client.get("/v1/collections/shelf").json()["fields"]
+        assert {field["name"] for field in fields} & {"split", "year"} == seen
+        corrected = client.put("/v1/items/001.jpg/captions/pt", json={"text": "um"}).json()
+        listed = client.get("/v1/items", params={"filter": "split=test"}).json()["items"]
+        asked = {"text": "a", "filter": "split=test"}
+        hits = client.post("/v1/search", json=asked).json()["hits"]
+        for one in (corrected, client.get("/v1/items/001.jpg").json(), *listed, *hits):
+            assert (one["item_id"], set(one["metadata"])) == ("001.jpg", seen)
+        assert len(listed) == len(hits) == 1
+        table = client.post("/v1/search", json=asked, headers={"accept": "text/csv"}).text
+        assert set(re.findall(r"metadata (\w+)", table)) == seen
 
 
 @pytest.mark.parametrize(

@@ -134,7 +134,10 @@ def create_app(
 ) -> FastAPI:
     """Make the application over open indexes; the first is the default. It closes them when it ends."""
     metrics = Metrics()
-    opened = {name: collection.Collection(name, one, config, metrics) for name, one in searchers.items()}
+    hidden = frozenset(house.hidden)
+    opened = {
+        name: collection.Collection(name, one, config, metrics, hidden) for name, one in searchers.items()
+    }
     metrics.watch(opened)
 
     @asynccontextmanager
@@ -166,6 +169,7 @@ def create_app(
         decoding=Slots(config.decoding),
         writable=access.keys is not None or access.allow_writes,
         key_for_changes=access.keys is not None,
+        hidden=hidden,
         media_roots=tuple(map(Path, access.media_root)),
     )
     for route in ROUTES:

@@ -65,7 +65,7 @@ async def put(request: Request, item_id: str, lang: Lang, of: Of = None) -> JSON
     collection.facets.forget()
     address, query = address_of(request, collection, item_id)
     return JSONResponse(
-        schemas.Item(**schemas.item_of(entry, address, query)).model_dump(),
+        schemas.Item(**schemas.item_of(entry, address, query, state_of(request).hidden)).model_dump(),
         201 if created else 200,
         {"location": f"{address}/captions/{tag}{query}"},
     )

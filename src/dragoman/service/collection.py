@@ -7,6 +7,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,7 +50,15 @@ PAGE = 1000
 class Collection:
     """A searcher under a name, with its queries and texts gathered into batches."""
 
-    def __init__(self, name: str, searcher: Searcher, config: ServiceSettings, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        name: str,
+        searcher: Searcher,
+        config: ServiceSettings,
+        metrics: Metrics,
+        hidden: AbstractSet[str] = frozenset(),
+    ) -> None:
+        """Fields that are `hidden` are not among the facets."""
         self.name = name
         self.searcher = searcher
         self.folder = searcher.info.folder
@@ -58,7 +67,7 @@ class Collection:
         self.width = searcher.info.width
         """Width of the model's vectors, as of the last search or text."""
         self._translates = _translates(searcher.info)
-        self.facets = Facets(limit=config.facet_items, seconds=config.facet_seconds)
+        self.facets = Facets(limit=config.facet_items, seconds=config.facet_seconds, hidden=hidden)
         self._worked = metrics.batched
         wait = config.batch_wait_ms / 1000
         self.queries: Batcher[Query, Answer] = Batcher(
@@ -177,8 +186,8 @@ class Summary:
 class Facets:
     """The summary of an index, remembered for a while. For the event loop, which it never makes wait."""
 
-    def __init__(self, *, limit: int, seconds: float) -> None:
-        self._limit = limit
+    def __init__(self, *, limit: int, seconds: float, hidden: AbstractSet[str] = frozenset()) -> None:
+        self._limit, self._hidden = limit, hidden
         self._seconds = seconds
         self._changes = 0
         self._kept: tuple[int, float, Summary] | None = None
@@ -201,7 +210,7 @@ class Facets:
     async def _read(self, store: Callable[[], Store]) -> tuple[int, Summary]:
         seen = self._changes
         try:
-            found = await in_thread(lambda: summarise(_first(store(), self._limit)))
+            found = await in_thread(lambda: summarise(_first(store(), self._limit), self._hidden))
             self._kept = (seen, time.monotonic(), found)
             return seen, found
         finally:
@@ -231,15 +240,15 @@ class _Seen:
                 self.numbers = [min(low_high), max(low_high)]
 
 
-def summarise(entries: Iterable[Entry]) -> Summary:
-    """The fields of entries, those that most of them have first."""
+def summarise(entries: Iterable[Entry], hidden: AbstractSet[str] = frozenset()) -> Summary:
+    """The fields of entries that are not hidden, those that most of them have first."""
     seen: dict[str, _Seen] = {}
     languages: Counter[str] = Counter()
     read = 0
     for entry in entries:
         read += 1
         languages.update(entry.captions.keys())
-        for name, value in schemas.shown_fields(entry):
+        for name, value in schemas.shown_fields(entry, hidden):
             if name in seen or len(seen) < MOST_FIELDS:
                 seen.setdefault(name, _Seen()).add(value if isinstance(value, tuple) else (value,))
     ordered = sorted(seen.items(), key=lambda item: (-item[1].items, item[0]))
@@ -291,6 +300,8 @@ class State:
     """Images that are decoded or held decoded at once, and videos that are read."""
     writable: bool
     key_for_changes: bool = False
+    hidden: AbstractSet[str] = frozenset()
+    """Fields of metadata that answers leave out; filters may name them."""
     media_roots: tuple[Path, ...] = ()
     """Folders whose files may be given, beside those of the collections."""
     damaged: list[list[IndexInfo]] = field(default_factory=list)

@@ -102,7 +102,6 @@ def _values(house: House, config: ServiceSettings, language: str) -> dict[str, A
         "strings": {**say["page"], **say["service"]},
         "house": house.said("name", language),
         "captions": house.captions,
-        "hidden": house.hidden,
         "most": config.max_k,
         "most_of_table": config.max_table,
         "cookie": COOKIE,

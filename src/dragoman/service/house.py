@@ -73,7 +73,7 @@ class House:
     captions: Captions = "reader"
     """Titles of pictures: in the language of the `reader`, or by a `human` before any machine."""
     hidden: tuple[str, ...] = ("split",)
-    """Fields of metadata that the page does not show."""
+    """Fields of metadata that visitors are not shown; filters may name them."""
     picture: Logo | None = None
     """The logo, once it is read."""
 

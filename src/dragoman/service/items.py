@@ -314,7 +314,8 @@ def unwritten(collection: Collection, error: UserError | OSError) -> Problem:
 
 
 def _item(request: Request, collection: Collection, entry: Entry) -> schemas.Item:
-    return schemas.Item(**item_of(entry, *address_of(request, collection, entry.item_id)))
+    address, query = address_of(request, collection, entry.item_id)
+    return schemas.Item(**item_of(entry, address, query, state_of(request).hidden))
 
 
 async def entry_of(collection: Collection, item_id: str) -> Entry:

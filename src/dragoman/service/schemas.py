@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -425,21 +425,24 @@ class CollectionList(BaseModel):
     collections: list[CollectionSummary]
 
 
-def shown_fields(entry: Entry) -> Iterator[tuple[str, Stored]]:
-    """Yield the metadata of an entry, without values that tell where files of a computer lie."""
+def shown_fields(entry: Entry, hidden: Collection[str]) -> Iterator[tuple[str, Stored]]:
+    """Yield the metadata of an entry, without fields that the house hides, and without values that tell where
+    files of a computer lie."""
     for name, value in entry.metadata.items():
         values = value if isinstance(value, tuple) else (value,)
-        if not any(isinstance(one, str) and _FILE.match(one) for one in values):
+        if name not in hidden and not any(isinstance(one, str) and _FILE.match(one) for one in values):
             yield name, value
 
 
-def item_of(entry: Entry, address: str, query: str) -> dict[str, Any]:
-    """The fields of `Item`; `address` is the path of the item, `query` what must follow it."""
+def item_of(entry: Entry, address: str, query: str, hidden: Collection[str]) -> dict[str, Any]:
+    """The fields of `Item`; `address` is the path of the item, `query` what must follow it, `hidden` are
+    fields of metadata that are left out."""
     return {
         "item_id": entry.item_id,
         "kind": entry.kind,
         "metadata": {
-            name: list(value) if isinstance(value, tuple) else value for name, value in shown_fields(entry)
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in shown_fields(entry, hidden)
         },
         "captions": dict(entry.captions),
         "more_captions": {lang: list(texts) for lang, texts in entry.more_captions.items()},
@@ -449,9 +452,9 @@ def item_of(entry: Entry, address: str, query: str) -> dict[str, Any]:
     }
 
 
-def found_of(hit: Hit, address: str, query: str) -> dict[str, Any]:
-    """The fields of `Found`."""
-    return item_of(hit.entry, address, query) | {"score": hit.score, "relevance": hit.relevance}
+def found_of(hit: Hit, address: str, query: str, hidden: Collection[str]) -> dict[str, Any]:
+    """The fields of `Found`, as of `item_of`."""
+    return item_of(hit.entry, address, query, hidden) | {"score": hit.score, "relevance": hit.relevance}
 
 
 def language_of(answer: Answer) -> SpokenLanguage | None:

@@ -204,7 +204,8 @@ def _written(request: Request, collection: Collection, answer: Answer) -> bytes:
 
 
 def _hits(request: Request, collection: Collection, answer: Answer) -> list[dict[str, Any]]:
-    return [found_of(hit, *address_of(request, collection, hit.entry.item_id)) for hit in answer.hits]
+    hidden = state_of(request).hidden
+    return [found_of(hit, *address_of(request, collection, hit.entry.item_id), hidden) for hit in answer.hits]
 
 
 def _json(content: bytes) -> Response:

@@ -3,7 +3,7 @@
 import { keyed, pictureAddress, picturePath } from "./api.js";
 import { offerCorrection } from "./correct.js";
 import { captionOf, element, isMoment, scoreMeaning, showPicture } from "./results.js";
-import { given, languageName, say } from "./strings.js";
+import { languageName, say } from "./strings.js";
 
 const LARGE = 1024;
 
@@ -20,9 +20,8 @@ export function showDetail(dialog, item, collection, lang) {
   score.textContent = scoreMeaning(item);
   score.hidden = score.textContent === "";
   showCaptions(dialog, item, caption);
-  const told = Object.entries(item.metadata).filter(([name]) => !given.hidden.includes(name));
   fill(dialog.querySelector(".metadata"), [
-    ...told.map(([name, value]) => [name.replaceAll("_", " "), [value].flat().map(shown).join(", "), "", false]),
+    ...Object.entries(item.metadata).map(([name, value]) => [name.replaceAll("_", " "), [value].flat().map(shown).join(", "), "", false]),
     [say("identifier"), item.item_id, "", false],
   ]);
   const place = dialog.querySelector(".picture");

@@ -1,6 +1,6 @@
 // Controls for the fields of a collection: boxes for few values, two ends for numbers.
 
-import { given, number, say } from "./strings.js";
+import { number, say } from "./strings.js";
 
 const MOST_SHOWN = 12;
 
@@ -9,7 +9,6 @@ const MOST_SHOWN = 12;
 export function showFilters(form, fields, chosen, changed) {
   form.replaceChildren();
   for (const field of fields) {
-    if (given.hidden.includes(field.name)) continue;
     const group = field.values && field.values.length > 1 ? boxes(field, chosen, changed)
       : field.minimum !== null && field.minimum < field.maximum ? ends(field, chosen, changed) : null;
     if (group) form.append(group);
