@@ -5,7 +5,8 @@ An objective brings `tests/objectives/<name>_setup.py` with
     BY_HAND               settings, and the value of every term on `toy_views.hand_step`, calculated by hand;
                           "opponent" is the loss of the opponent, where there is one
     VARIANTS              further settings that shall keep the contract (none where it is missing)
-    prepare(objective)    sets what is drawn at random, such as weights of an opponent (optional)
+    prepare(objective)    sets what is drawn at random, such as weights of an opponent, where there are some
+                          (optional)
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def test_a_set_up_that_is_missing_is_told_by_the_name_of_its_file() -> None:
 def terms_of(name: str, settings: dict[str, Any]) -> dict[str, float]:
     """Terms of the step that is calculated by hand."""
     objective, (views, batch) = make(name, settings), hand_step()
-    if hasattr(set_up(name), "prepare") and objective.opponent is not None:
+    if hasattr(set_up(name), "prepare"):
         set_up(name).prepare(objective)
     terms = dict(objective(views, batch))
     if objective.opponent is not None:
@@ -108,9 +109,10 @@ def test_gradient_steps_bring_captions_nearer_to_their_images_than_to_others(
 ) -> None:
     objective, batch = make(name, settings), make_batch([0, 1, 2, 3, 1])
     start = make_views(batch, seed=seed)
-    # A teacher that is right: every target caption belongs beside its image.
+    # Teachers that are right: every caption belongs beside its image.
     images = start.image.detach()
-    start = dataclasses.replace(start, teacher=images[batch.item[batch.rows(1)]], anchor=images[batch.item])
+    right = {"anchor": images[batch.item], "frozen": images[batch.item]}
+    start = dataclasses.replace(start, teacher=images[batch.item[batch.rows(1)]], **right)
 
     def at(image: torch.Tensor, text: torch.Tensor) -> Views:
         return dataclasses.replace(start, image=F.normalize(image, dim=1), text=F.normalize(text, dim=1))

@@ -43,16 +43,25 @@ def hand_step() -> tuple[Views, Batch]:
 
     Ways back are (1, 0) and (0.8, 0.6), teacher vectors (0.8, 0.6) and (0.6, 0.8), anchors (0.6, 0.8) of the
     first pair and (0.8, 0.6) of the other. The first component of a
-    pooled state is 2 in source captions and 1 in translations. Of three fused pairs the first matches.
+    pooled state is 2 in source captions and 1 in translations. Tokens are unit vectors along axes: 0 and 1 in
+    the first source caption, 1 and 0 in its translation; 0 in the second one, 1 in its translation. A frozen
+    encoder puts the source captions at (1, 0) and (0.6, 0.8), the translations at (0.8, 0.6) and (0, 1). Of
+    three fused pairs the first matches.
     """
     pooled = torch.zeros(6, 5)
     pooled[:, 0] = torch.tensor([2.0, 2, 1, 1, 0, 0])
+    tokens = torch.zeros(6, 2, 5)
+    for text, axes in enumerate([(0, 1), (0,), (1, 0), (1,), (0,), (0,)]):
+        tokens[text, range(len(axes)), axes] = 1
     views = Views(
         image=torch.eye(2),
         text=torch.tensor([[0.8, 0.6], [0.6, 0.8], [1, 0], [0, 1], [1, 0], [0.8, 0.6]]),
         teacher=torch.tensor([[0.8, 0.6], [0.6, 0.8]]),
         pooled=pooled,
+        tokens=tokens,
+        mask=tokens.any(2),
         anchor=torch.tensor([[0.6, 0.8], [0.8, 0.6]]).repeat(3, 1),
+        frozen=torch.tensor([[1, 0], [0.6, 0.8], [0.8, 0.6], [0, 1], [1, 0], [0.6, 0.8]]),
         fused=Fused(
             match_logits=torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 1.0]]),
             match_labels=torch.tensor([1, 0, 0]),
@@ -82,6 +91,7 @@ def make_views(batch: Batch, width: int = 6, hidden: int = 5, length: int = 4, s
         tokens=random(texts, length, hidden).requires_grad_(),
         mask=torch.arange(length)[None, :] < lengths,
         anchor=F.normalize(torch.randn(texts, width, generator=other), dim=1)[batch.pair].requires_grad_(),
+        frozen=F.normalize(torch.randn(texts, width, generator=other), dim=1).requires_grad_(),
         fused=Fused(
             match_logits=random(6, 2).requires_grad_(),
             match_labels=torch.tensor([1, 1, 0, 0, 0, 0]),
@@ -93,7 +103,8 @@ def make_views(batch: Batch, width: int = 6, hidden: int = 5, length: int = 4, s
 
 def leaves(views: Views) -> dict[str, Tensor]:
     """The tensors that can get gradients, by name."""
-    return {name: getattr(views, name) for name in ("image", "text", "teacher", "pooled", "tokens", "anchor")}
+    names = ("image", "text", "teacher", "pooled", "tokens", "anchor", "frozen")
+    return {name: getattr(views, name) for name in names}
 
 
 def gradients(loss: Tensor, views: Views) -> dict[str, Tensor]:
@@ -109,7 +120,7 @@ def reorder(views: Views, batch: Batch, texts: Tensor, items: Tensor) -> tuple[V
     moved = {name: value[texts] if isinstance(value, Tensor) else value for name, value in moved.items()}
     moved["item"] = place[moved["item"]]
     assert views.pooled is not None and views.tokens is not None and views.mask is not None
-    assert views.anchor is not None
+    assert views.anchor is not None and views.frozen is not None
     return (
         replace(
             views,
@@ -119,6 +130,7 @@ def reorder(views: Views, batch: Batch, texts: Tensor, items: Tensor) -> tuple[V
             tokens=views.tokens[texts],
             mask=views.mask[texts],
             anchor=views.anchor[texts],
+            frozen=views.frozen[texts],
         ),
         Batch(**moved),
     )

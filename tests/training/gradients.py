@@ -38,6 +38,7 @@ CASES: list[tuple[str, tuple[str, ...], dict[str, str]]] = [
         UNSCORED | {"always_source": "true", "loss.pull_weight": "0.1", "loss.widths": "4,8"},
     ),
     ("dragoman", ("pt", "de"), UNSCORED | {"loss.contrast": "sigmoid"}),
+    ("cl2cm", ("pt", "de"), {}),
     ("nrccr", ("pt",), {}),
     ("nrccr", ("pt",), {"loss.discriminator": "strong", "loss.feat_detach_teacher": "false"}),
     ("nrccr", ("pt",), {"loss.teacher": "shuffled"}),

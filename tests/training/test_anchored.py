@@ -1,8 +1,4 @@
-"""Recipes that learn where a dual encoder puts English captions: closed form, steps, and both stages.
-
-The dual encoder of these tests reads English alone; the sentence encoder reads the words of three languages
-as meanings, in a space of its own.
-"""
+"""Recipes that learn where a dual encoder puts English captions: closed form, steps, and both stages."""
 
 from __future__ import annotations
 
@@ -13,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from chat_server import Answer, post_server
-from training_world import DE, EN, PT, WIDTH, write_world
+from anchored_world import anchored_world, english, nearness, vector
+from training_world import EN, PT, WIDTH
 
 from dragoman.corpus import Corpus
 from dragoman.errors import UserError
-from dragoman.features.texts import KeptTexts, extract_texts
+from dragoman.features.texts import KeptTexts
 from dragoman.recipes import load_recipe
 from dragoman.retrievers.light import LightRetriever
 from dragoman.retrievers.trained import Retriever
@@ -31,49 +27,17 @@ from dragoman.training.step import TrainState
 
 X = np.array([[1, 0], [0, 1], [0.6, 0.8]])
 Y = np.array([[0.8, 0.6], [-0.6, 0.8], [0, 1]])
-# The first draw of `training_world`: pictures are sums of these.
-SEEN = np.random.default_rng(7).standard_normal((len(EN), WIDTH))
-READ = np.random.default_rng(8).standard_normal((len(EN), WIDTH))
-NUMBER = {word: number for words in (EN, PT, DE) for number, word in enumerate(words)}
-
-
-def vector(model: str, text: str) -> np.ndarray:
-    """What `clip` (English alone) or `many` says of a text."""
-    words = [word for word in text.split() if word in (EN if model == "clip" else NUMBER)]
-    basis = SEEN if model == "clip" else READ
-    found: np.ndarray = basis[[NUMBER[word] for word in words]].sum(0)
-    return found
-
-
-def answer(request: dict[str, Any]) -> Answer:
-    found = [vector(request["model"], text).tolist() for text in request["input"]]
-    return 200, json.dumps({"data": [{"index": at, "embedding": one} for at, one in enumerate(found)]})
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    with pytest.MonkeyPatch.context() as patch, post_server(answer) as (url, _):
-        patch.setenv("OPENAI_BASE_URL", url)
-        patch.setenv("no_proxy", "127.0.0.1")
-        folder = write_world(tmp_path_factory.mktemp("world") / "corpus", ("pt", "de"))
-        extract_texts(folder, encoder="openai:many")
-        extract_texts(folder, encoder="openai:clip", name="toy_texts")
+    with anchored_world(tmp_path_factory.mktemp("world") / "corpus") as folder:
         yield folder
 
 
 def config_of(recipe: str, targets: tuple[str, ...] = ("pt",), **settings: str) -> TrainConfig:
     plain = {"text": "frozen:many", "batch_size": "20"}
     return load_recipe(recipe)("en", targets, "toy").with_settings(plain | settings)
-
-
-def nearness(world: Path, run: Path, lang: str) -> float:
-    """Mean cosine of human test captions to where the dual encoder puts their English source."""
-    captions = Corpus.open(world).select(role="human", lang=lang, split="test")
-    english = [" ".join(EN[NUMBER[word]] for word in text.split()) for text in captions.texts]
-    belongs = np.array([vector("clip", text) for text in english])
-    belongs /= np.linalg.norm(belongs, axis=1, keepdims=True)
-    found: float = (Retriever.load(run).encode_text(captions.texts) * belongs).sum(1).mean()
-    return found
 
 
 def logged(run: Path) -> list[dict[str, Any]]:
@@ -170,9 +134,8 @@ def test_every_text_of_a_step_has_the_anchor_of_its_source_caption(world: Path) 
     assert state.anchors is not None
     found = state.anchors(step, step.batch).numpy()
     for row, (text, pair) in enumerate(zip(step.row_of_text.tolist(), step.batch.pair.tolist(), strict=True)):
-        english = " ".join(EN[NUMBER[word]] for word in step.texts[text].split())
-        assert english == step.source_of_pair[pair]
-        expected = vector("clip", english)
+        assert english(step.texts[text]) == step.source_of_pair[pair]
+        expected = vector("clip", step.source_of_pair[pair])
         np.testing.assert_allclose(found[row], expected / np.linalg.norm(expected), atol=1e-3)
 
 

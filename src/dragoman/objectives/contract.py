@@ -9,7 +9,7 @@ gives. It holds
 An objective sees tensors and metadata, never a model or a token id, so it can be tested on toy values.
 
 T texts, B items (unique), P pairs, J joint width, H trunk width, L tokens, N drawn images, M hidden words,
-V words of the vocabulary.
+V words of the vocabulary, K width of a frozen sentence encoder's vectors.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from dragoman.errors import UserError
 from dragoman.records import ROLES
 
-NEEDS = ("image", "text", "back", "teacher", "pooled", "tokens", "fused", "anchor")
+NEEDS = ("image", "text", "back", "teacher", "pooled", "tokens", "fused", "anchor", "frozen")
 """All that an objective can ask for: fields of `Views`, and "back", back-translations among the texts.
 
 "fused" is drawn by the settings of a `MatchingConfig`, so only a subclass of that asks for it.
@@ -205,6 +205,8 @@ class Views:
     anchor: Tensor | None = None
     """[T, J] where a text belongs, of unit length: where another model puts it, or the source caption of its
     pair."""
+    frozen: Tensor | None = None
+    """[T, K] where a frozen sentence encoder puts the texts with all their words, of unit length."""
 
 
 class Objective(nn.Module):

@@ -55,8 +55,8 @@ class Step:
     number: Tensor
     """[T] of machine captions `Choice.number`; -1 for other texts."""
     whole: list[str] | None = None
-    """The captions of `texts` with all their words, where a sentence side reads them; texts of different
-    captions then count as different."""
+    """The captions of `texts` with all their words, where a frozen sentence encoder reads them; texts of
+    different captions then count as different."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,12 +198,12 @@ class StepPlan:
                     add(caption, 0, BACK, choice.back, choice)
         items += self._draw_items(set(items), draws)
         item_, pair_, lang_, role_, trust, number_ = (list(column) for column in zip(*columns, strict=True))
-        pairs, row_of_pair = unique(list(zip(texts, wholes if config.sentence else texts, strict=True)))
+        pairs, row_of_pair = unique(list(zip(texts, wholes if config.reads_whole else texts, strict=True)))
         scores = torch.tensor(trust, dtype=torch.float32)
         return Step(
             texts=[text for text, _ in pairs],
             row_of_text=torch.tensor(row_of_pair, dtype=torch.long),
-            whole=[whole for _, whole in pairs] if config.sentence else None,
+            whole=[whole for _, whole in pairs] if config.reads_whole else None,
             batch=Batch(
                 item=torch.tensor(item_),
                 pair=torch.tensor(pair_),

@@ -125,6 +125,9 @@ class TrainConfig:
     anchors: str | None = None
     """Set of vectors of texts by the text side of a public dual encoder, whose image side made `features`:
     an objective that reads anchors moves a caption to where that encoder puts its source caption."""
+    frozen: str | None = None
+    """Set of vectors of texts by a frozen sentence encoder, for an objective that learns how near captions
+    lie to one another: `use`, or another name."""
     solve: Literal["none", "ridge", "orthogonal"] = "none"
     """A linear head on a frozen sentence encoder, found at once in the place of steps: by least squares of
     the source captions and their `anchors`, with the penalty that is best in validation (a step is one that
@@ -257,6 +260,7 @@ class TrainConfig:
         self._check_objective()
         self._check_chunk()
         self._check_text_head()
+        self._check_frozen()
         self._check_anchors()
         self._check_labels()
         longest = self.text.max_tokens
@@ -305,6 +309,13 @@ class TrainConfig:
                 f"dual.text_head={self.dual.text_head} has no attention over tokens, which the objective "
                 f"{self.objective!r} reads ({', '.join(sorted(read))}): --set dual.text_head=attention, or "
                 "a recipe without: --recipe translate_train"
+            )
+
+    def _check_frozen(self) -> None:
+        if "frozen" in self.loss.needs and self.frozen is None:
+            raise UserError(
+                f"The objective {self.objective!r} reads vectors of captions by a frozen sentence encoder: "
+                "dragoman features CORPUS --texts --encoder use, and --set frozen=use"
             )
 
     def _check_anchors(self) -> None:
@@ -365,8 +376,13 @@ class TrainConfig:
         names = [side.features for side in sides if isinstance(side, kinds)]
         # A model that learns a further language reads its texts itself.
         states = None if self.extension is not None else getattr(self.text, "states", None)
-        more = [name for name in (states, self.anchors) if name is not None]
+        more = [name for name in (states, self.anchors, self.frozen) if name is not None]
         return tuple(dict.fromkeys([*names, *more]))
+
+    @property
+    def reads_whole(self) -> bool:
+        """True where texts are read with all their words, beside those that a step leaves out of them."""
+        return self.sentence is not None or "frozen" in self.loss.needs
 
     @property
     def reads_words(self) -> bool:

@@ -36,7 +36,7 @@ from dragoman.training.run_folder import (
     set_random_state,
 )
 from dragoman.training.samples import Samples
-from dragoman.training.views import KeptAnchors, StepEncoder
+from dragoman.training.views import KeptAnchors, KeptSentences, StepEncoder
 
 
 class TrainState:
@@ -80,6 +80,7 @@ class TrainState:
         self.anchors: KeptAnchors | None = None
         if "anchor" in config.loss.needs:
             self.anchors = KeptAnchors(corpus, config, model)
+        self.sentences = KeptSentences(corpus, config) if "frozen" in config.loss.needs else None
         self.labels = LabelMemory(config, samples) if config.trust.learns else None
         self._share_out()
         pretrained = model.trunk.parameters() if model.trunk.pretrained else ()
@@ -128,6 +129,8 @@ class TrainState:
             batch = replace(batch, done=done)
             if self.anchors is not None:
                 views = replace(views, anchor=self.anchors(step, batch))
+            if self.sentences is not None:
+                views = replace(views, frozen=self.sentences(step, batch))
             if self.extension is not None:
                 views = replace(views, anchor=self.extension.anchors(step, batch))
         # First, on the views as they are: what the encoders then deceive has seen this step.

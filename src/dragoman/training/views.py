@@ -24,6 +24,7 @@ from dragoman.corpus import Corpus, FeatureSet
 from dragoman.errors import UserError
 from dragoman.features.texts import KeptTexts
 from dragoman.models.dual import DualEncoder, TextViews, unique_texts
+from dragoman.models.text.vectors import FrozenVectors
 from dragoman.objectives.contract import Batch, Teacher, Views
 from dragoman.training.batches import Step
 from dragoman.training.config import TrainConfig
@@ -210,6 +211,22 @@ class KeptAnchors:
         different, row_of_pair = unique_texts(step.source_of_pair)
         anchor_NJ = torch.from_numpy(self.of(different)).to(batch.pair.device)
         return anchor_NJ[row_of_pair.to(batch.pair.device)[batch.pair]]
+
+
+class KeptSentences:
+    """Kept vectors of the texts of a step, by a frozen sentence encoder."""
+
+    def __init__(self, corpus: Corpus, config: TrainConfig) -> None:
+        assert config.frozen is not None
+        kept = KeptTexts(corpus.features(config.frozen))
+        self._frozen = FrozenVectors(kept.made_by, kept)
+
+    def __call__(self, step: Step, batch: Batch) -> Tensor:
+        """[T, K] of unit length, of texts with all their words."""
+        assert step.whole is not None
+        # The encoder's own vector, in which translations lie beside one another.
+        vectors = torch.from_numpy(self._frozen.vectors(step.whole)[:, : self._frozen.own_width])
+        return F.normalize(vectors, dim=1).to(batch.item.device)[step.row_of_text.to(batch.item.device)]
 
 
 def _taught(step: Step, taught_by: Teacher) -> list[tuple[int, int]]:

@@ -82,3 +82,34 @@ def feature_distillation(
         apart_N = F.smooth_l1_loss(student_NJ, teacher_NJ, beta=4, reduction="none").mean(1)
     weight = torch.ones_like(apart_N) if weight_N is None else weight_N
     return (weight * apart_N).sum() / weight.sum()
+
+
+def relational_transfer(
+    taught_RS: Tensor,
+    learned_RB: Tensor,
+    item_S: Tensor,
+    weight_R: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Return the divergence KL(P‖Q) of a text-to-text teacher from a text-to-image student, over the rows of
+    target captions and over the columns of source captions (CL2CM, arXiv 2312.08984).
+
+    Both matrices are similarities over temperature: of R target captions to S source captions, each of which
+    stands for its image, and to B images. Source captions of one item add up to the share of the item; items
+    without a source caption are left out. `weight_R` weighs rows in their mean, and target captions among the
+    shares of a column. The teacher gets no gradient. Every target caption needs a source caption of its item
+    among the S.
+    """
+    present, column_S = torch.unique(item_S, return_inverse=True)
+    taught_RS, learned_RB = taught_RS.detach(), learned_RB[:, present]
+    merged_RB = torch.zeros_like(learned_RB, dtype=taught_RS.dtype)
+    merged_RB = merged_RB.index_add(1, column_S, taught_RS.softmax(1))
+    row_R = _divergence(merged_RB, learned_RB.log_softmax(1), 1)
+    share_RS = weight_R[:, None] * taught_RS.softmax(0)
+    share_RS = share_RS / share_RS.sum(0).clamp(min=torch.finfo(share_RS.dtype).tiny)
+    column = _divergence(share_RS, learned_RB.log_softmax(0)[:, column_S], 0)
+    return (weight_R * row_R).sum() / weight_R.sum(), column.mean()
+
+
+def _divergence(share: Tensor, log_learned: Tensor, dim: int) -> Tensor:
+    # `xlogy` is 0 at a share of 0, where x · ln x is no number.
+    return (torch.xlogy(share, share) - share * log_learned).sum(dim)
