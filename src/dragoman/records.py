@@ -63,18 +63,26 @@ class Entry:
     item_id: str
     """Any text without control characters, at most 512 bytes of UTF-8."""
     kind: Kind = "image"
+    lang: str | None = None
+    """Language (BCP 47) of the caption that the item itself is, of the kind `text`; None of all others."""
     path: str | None = None
     """Path of the media file: absolute, relative to the media folder of the index, or a URI."""
     metadata: Mapping[str, Value] = field(default_factory=dict)
     """Fields that filters see."""
     captions: Mapping[str, str] = field(default_factory=dict)
-    """First text of each language (BCP 47), shown beside the picture; not searched."""
+    """First text of each language (BCP 47), shown beside the picture; not searched. A text stands among them
+    under its `lang`."""
     more_captions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Further texts in languages of `captions`, in their order."""
     machine: frozenset[str] = frozenset()
     """Languages of `captions` whose texts a machine translated; people wrote those of all others."""
     source: str = ""
     """Digest of what the vector was made from; it changes with the file, and is empty where unknown."""
+
+    @property
+    def text(self) -> str | None:
+        """The text that the item is, of the kind `text`."""
+        return None if self.lang is None else self.captions[self.lang]
 
     @property
     def caption_roles(self) -> dict[str, Role]:

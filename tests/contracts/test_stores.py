@@ -198,12 +198,24 @@ def test_an_entry_comes_back_as_it_went_in(index: Store) -> None:
         source="sha256:00",
     )
     plain = Entry(item_id="plain")
-    index.add([odd, plain], draw_vectors(2))
+    said = {"pt": "uma carta", "gl": "unha carta\nde 1902", "en": "a letter"}
+    text = Entry(
+        item_id="text",
+        kind="text",
+        lang="gl",
+        captions=said,
+        more_captions={"gl": ("b",)},
+        machine=frozenset({"en"}),
+    )
+    assert text.text == "unha carta\nde 1902"
+    index.add([odd, plain, text], draw_vectors(3))
     found = index.get(["plain", "nowhere", odd.item_id, "plain"])
     assert found == [plain, None, odd, plain]
     assert found[2] is not None
     assert typed(found[2].metadata) == typed(odd.metadata)
-    assert index.scan() == [odd, plain]
+    assert index.scan() == [odd, plain, text]
+    assert index.get(["text"]) == [text]
+    assert index.scan(filter=parse("kind=text")) == [text]
 
 
 def test_vectors_come_back_bit_for_bit_and_in_the_order_asked_for(index: Store) -> None:
@@ -238,6 +250,24 @@ def test_an_id_that_comes_twice_is_refused(index: Store) -> None:
     for write in (index.add, index.update):
         with pytest.raises(UserError, match="'a' is there twice"):
             write([Entry(item_id="a"), Entry(item_id="b"), Entry(item_id="a")], draw_vectors(3))
+    assert index.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"lang": None}, "is a text, but holds none"),
+        ({"lang": "gl"}, "is a text, but holds none"),
+        ({"machine": frozenset({"pt"})}, "is a text, but holds none"),
+        ({"path": "a.txt"}, "is a text, which has no path"),
+        ({"metadata": {"kind": "letter"}}, "no field of metadata called kind"),
+        ({"kind": "image"}, "is no text, but one .pt. is said to be it"),
+    ],
+)
+def test_an_entry_is_a_text_or_none(index: Store, changed: dict[str, Any], message: str) -> None:
+    text = {"item_id": "r", "kind": "text", "lang": "pt", "captions": {"pt": "uma carta"}}
+    with pytest.raises(UserError, match=message):
+        index.add([Entry(item_id="a"), Entry(**text | changed)], draw_vectors(2))
     assert index.count() == 0
 
 
@@ -396,6 +426,8 @@ FILTERS = [
     "missing!=1",
     "not missing>0",
     "kind=video",
+    "kind=text",
+    "not kind=text and year<2005",
     "kind!=video and year<2010",
     "path<photos/photo-02",
     "item_id=photo-007919",

@@ -37,6 +37,19 @@ def make_entry(item_id: str, number: int) -> Entry:
         metadata["flag"] = number % 8 == 0
     if number % 5 == 0:
         metadata["mixed"] = (1, 1.0, True, "1", 0.5, "true")[number % 6]
+    if number % 13 == 0:
+        said = {"gl": f"text {number}\nin lines", "en": "a translation"}
+        more = {"gl": ("said otherwise",)} if number % 2 else {}
+        machine = frozenset({"en"})
+        return Entry(
+            item_id=item_id,
+            kind="text",
+            lang="gl",
+            metadata=metadata,
+            captions=said,
+            more_captions=more,
+            machine=machine,
+        )
     return Entry(
         item_id=item_id,
         kind="video" if number % 7 == 0 else "image",

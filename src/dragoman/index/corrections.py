@@ -29,6 +29,7 @@ from dragoman.corpus.corrections import (
     replaced,
     write_corrections,
 )
+from dragoman.errors import UserError
 from dragoman.index.entries import PAGE, State, video_of
 from dragoman.index.items import Items, MediaItem, Notes
 from dragoman.media.frames import Frames
@@ -65,7 +66,7 @@ def keep_corpus_corrections(folder: Path, found: Corrections, own: Corrections) 
 def strangers_of(corrections: Corrections, items: Items, store: Store) -> str | None:
     """Tell of corrections whose item is neither among the items nor in the index; None where there are
     none."""
-    known = {item.item_id for kind in KINDS for item in items.walk(kind)}
+    known = {item.item_id for item in items.walk(*KINDS)}
     left = [one for one in corrections if one not in known]
     # What came by `Searcher.add` is no item.
     known.update(entry.item_id for entry in store.get(left) if entry is not None)
@@ -87,8 +88,8 @@ class CorrectedItems(Items):
     def __len__(self) -> int:
         return len(self._items)
 
-    def walk(self, kind: Kind) -> Iterator[MediaItem]:
-        return self._items.walk(kind)
+    def walk(self, *kinds: Kind) -> Iterator[MediaItem]:
+        return self._items.walk(*kinds)
 
     def notes(self, item: MediaItem) -> Notes:
         notes = self._items.notes(item)
@@ -97,6 +98,9 @@ class CorrectedItems(Items):
         texts = {lang: [text, *notes.more_captions.get(lang, ())] for lang, text in notes.captions.items()}
         machine, earlier = set(notes.machine), self.corrections.get(item.item_id, {})
         for lang, several in of_item.items():
+            # A text itself is corrected where it comes from.
+            if lang == item.lang:
+                continue
             gone = replaced(earlier.get(lang, ()), several)
             others = [] if lang in machine else [one for one in texts.get(lang, []) if one not in gone]
             texts[lang] = list(dict.fromkeys([*(one.text for one in several), *others]))
@@ -149,10 +153,14 @@ def correct(
 
     All moments of a video get it. `require` is told whether there was a caption, and raises where nothing is
     to be changed. Returns True where there was none, and the entry; None where there is no such entry. Raises
-    UserError for a text that no store holds.
+    UserError for a text that no store holds, and for the text that the item itself is.
     """
     if (entry := store.get([item_id])[0]) is None:
         return None
+    if lang == entry.lang:
+        raise UserError(
+            f"The text of {item_id!r} is the item itself: give the whole item anew, with another text."
+        )
     held = Captioned.of(entry, lang, folder)
     require(bool(held.texts))
     before = held.shown

@@ -27,20 +27,25 @@ from dragoman.media.file_state import place_of
 from dragoman.media.frames import Frames
 from dragoman.records import Entry
 from dragoman.stores import Store
+from dragoman.stores.filters import Compare
 
 START, END = "start", "end"
 """Metadata of a moment, in seconds."""
+TEXTS = Compare("kind", "=", "text")
+"""Entries that are texts."""
 PAGE = 1000
 """Entries that are read from a store at a time."""
 _FRAGMENT = re.compile(r"#t=\d+\.\d\d,\d+\.\d\d$")
-_LINE = re.compile(r"(file|vector) ([0-9a-f]{64}) (\d+) (-?\d+) ([0-9a-f]{16})(?: ([0-9a-f]+\.[0-9a-f]+))?")
+_LINE = re.compile(
+    r"(file|vector|text) ([0-9a-f]{64}) (\d+) (-?\d+) ([0-9a-f]{16})(?: ([0-9a-f]+\.[0-9a-f]+))?"
+)
 
 
 class State(NamedTuple):
-    """A file, or vectors that were given, and what was said of it."""
+    """A file, a text, or vectors that were given, and what was said of it."""
 
     kind: str
-    """`file` or `vector`."""
+    """`file`, `text` or `vector`."""
     digest: str
     """sha256 of the content."""
     size: int
@@ -76,6 +81,12 @@ def notes_digest(notes: Notes, path: str | None) -> str:
     known = [*notes[:2], *filter(None, notes[2:]), path]
     text = json.dumps(known, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def text_state(text: str, notes: str) -> State:
+    """Describe an item that is a text; `notes` is the digest of its notes."""
+    content = text.encode()
+    return State("text", hashlib.sha256(content).hexdigest(), len(content), 0, notes)
 
 
 def frozen_state(frozen: NDArray[np.floating] | Frames, notes: str) -> State:

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from dragoman.corpus.corpus import CORPUS, CORRECTS, FOUND_IN, Corpus
+from dragoman.corpus.corpus import CORPUS, CORRECTS, FOUND_IN, TEXT_KEYS, Corpus
 from dragoman.corpus.corrections import CORRECTION, Correction, Corrections
 from dragoman.corpus.features import FeatureSet
 from dragoman.errors import UserError
@@ -91,7 +91,11 @@ class MediaItem:
     is_cut: bool
     """True for a video whose moments become entries; every other item is one entry."""
     is_frozen: bool
-    """True where vision vectors of it are kept (`Items.frozen`): no file is opened then."""
+    """True where vectors of it are kept (`Items.frozen`): no file is opened then, and no text encoded."""
+    text: str | None = None
+    """Content of an item of the kind `text`."""
+    lang: str | None = None
+    """Language of that text."""
 
     @property
     def file(self) -> Path | None:
@@ -100,7 +104,7 @@ class MediaItem:
 
 
 class Items(ABC):
-    """Items that are to be indexed, with a file or frozen vectors each."""
+    """Items that are to be indexed, with a file, a text or frozen vectors each."""
 
     root: Path
     """Absolute; the paths of entries are relative to it."""
@@ -119,8 +123,8 @@ class Items(ABC):
         """Number of items."""
 
     @abstractmethod
-    def walk(self, kind: Kind) -> Iterator[MediaItem]:
-        """Yield the items of a kind, each once, sorted by the code points of their ids."""
+    def walk(self, *kinds: Kind) -> Iterator[MediaItem]:
+        """Yield the items of these kinds, each once, sorted by the code points of their ids."""
 
     @abstractmethod
     def notes(self, item: MediaItem) -> Notes:
@@ -195,10 +199,10 @@ class FolderItems(Items):
     def __len__(self) -> int:
         return len(self._ids)
 
-    def walk(self, kind: Kind) -> Iterator[MediaItem]:
-        is_cut = kind == "video" and not self._whole
+    def walk(self, *kinds: Kind) -> Iterator[MediaItem]:
         for path in self._ids:
-            if kind_of(path) == kind:
+            if (kind := kind_of(path)) in kinds and kind is not None:
+                is_cut = kind == "video" and not self._whole
                 yield MediaItem(
                     item_id=path, kind=kind, path=path, root=self.root, is_cut=is_cut, is_frozen=False
                 )
@@ -245,6 +249,7 @@ class CorpusItems(Items):
         # The split is metadata of an index.
         names = [name for name in items.column_names if name not in OWN]
         self._metadata = {name: _values(items[name]) for name in names}
+        self._texts = _texts(items) if "text" in self._kinds else {}
         self._captions, self._machine = _captions(corpus.captions)
         self.corrections = Corrections(_corrections(corpus.captions))
         self._features, self._whole = features_of(corpus, trained), whole
@@ -255,15 +260,16 @@ class CorpusItems(Items):
     def __len__(self) -> int:
         return len(self._row)
 
-    def walk(self, kind: Kind) -> Iterator[MediaItem]:
+    def walk(self, *kinds: Kind) -> Iterator[MediaItem]:
         # Frames without times cannot be played from anywhere: such a video stays one entry.
         untimed = self._features is not None and self._features.times is None
         # The mean of a video is no moment of it: to be cut, it is decoded.
         is_mean = self._features is not None and self._features.averages_videos
-        is_kept = not (kind == "video" and is_mean and not self._whole)
         for item_id, row in self._row.items():
-            if self._kinds[row] == kind:
+            if (kind := self._kinds[row]) in kinds:
+                is_kept = not (kind == "video" and is_mean and not self._whole)
                 is_frozen = is_kept and item_id in self._feature_row
+                text, lang = self._texts.get(item_id, (None, None))
                 yield MediaItem(
                     item_id=item_id,
                     kind=kind,
@@ -271,14 +277,21 @@ class CorpusItems(Items):
                     root=self.root,
                     is_cut=kind == "video" and not self._whole and not (is_frozen and untimed),
                     is_frozen=is_frozen,
+                    text=text,
+                    lang=lang,
                 )
 
     def notes(self, item: MediaItem) -> Notes:
         row = self._row[item.item_id]
         found = {name: values[row] for name, values in self._metadata.items()}
         metadata = {name: value for name, value in found.items() if value is not None}
-        texts = self._captions.get(item.item_id, {})
-        return Notes.of(metadata, texts, machine=self._machine.get(item.item_id, frozenset()))
+        texts, machine = self._captions.get(item.item_id, {}), self._machine.get(item.item_id, frozenset())
+        if item.text is not None and item.lang is not None:
+            metadata = {name: value for name, value in metadata.items() if name not in TEXT_KEYS}
+            others = [] if item.lang in machine else texts.get(item.lang, [])
+            texts = texts | {item.lang: list(dict.fromkeys([item.text, *others]))}
+            machine -= {item.lang}
+        return Notes.of(metadata, texts, machine=machine)
 
     def _outdated(self, features: FeatureSet) -> Iterator[Rejected]:
         """Tell of items whose file was replaced since their vectors were extracted."""
@@ -357,6 +370,13 @@ def _value(value: Any) -> Value | None:
     if value is None or isinstance(value, str | int | float):
         return None if value != value else value
     return str(value)
+
+
+def _texts(items: pa.Table) -> dict[str, tuple[str, str]]:
+    """Text and language of each item that is a text."""
+    columns = (items[name].to_pylist() for name in ("item_id", "kind", *TEXT_KEYS))
+    rows = zip(*columns, strict=True)
+    return {item_id: (text, lang) for item_id, kind, text, lang in rows if kind == "text"}
 
 
 def _captions(table: pa.Table) -> tuple[dict[str, dict[str, list[str]]], dict[str, frozenset[str]]]:

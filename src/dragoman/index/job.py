@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -27,7 +27,7 @@ from dragoman.index.corrections import (
     keep_corpus_corrections,
     strangers_of,
 )
-from dragoman.index.entries import PAGE, State, walk
+from dragoman.index.entries import PAGE, TEXTS, State, walk
 from dragoman.index.folder import (
     IndexInfo,
     calibration_name,
@@ -38,13 +38,14 @@ from dragoman.index.folder import (
     remove_leftovers,
     write_info,
 )
-from dragoman.index.items import Rejected, open_items
+from dragoman.index.items import Items, Rejected, open_items
 from dragoman.index.plan import make_plan
-from dragoman.index.reading import ItemReader
+from dragoman.index.reading import ItemReader, TextError, embedded
 from dragoman.index.update import Done, Update
 from dragoman.index.uploads import finish_changes, has_changes
 from dragoman.languages import canonical_tag
 from dragoman.media.images import DECODING, Decoding, ImageError
+from dragoman.media.listing import Listing
 from dragoman.models.identity import CALIBRATION, languages_of, model_in
 from dragoman.progress import bar
 from dragoman.records import Entry
@@ -115,8 +116,9 @@ def index_media(
 ) -> IndexReport:
     """Make the index `out` agree with `media`, a folder of images or a corpus, by the model of `run`.
 
-    Videos are cut into moments. What cannot be indexed is listed in `rejected.jsonl` of the index. Raises
-    UserError where something else is wrong; the index is then as it was.
+    Texts are encoded by its text side, and videos are cut into moments. What cannot be indexed is listed in
+    `rejected.jsonl` of the index. Raises UserError where something else is wrong; the index is then as it
+    was.
     """
     folder, model = Path(out), Path(run).absolute()
     trained = model_config(model)["trained"]
@@ -138,7 +140,7 @@ def index_media(
         if before is not None and has_changes(folder):
             with open_generation(before) as store:
                 finish_changes(folder, store)
-        info = _next_info(folder, model, items.root, before, options)
+        info = _next_info(folder, model, items, before, options)
         remove_torn(info.place)
         load = partial(load_encoder, model, options.device, info.vision)
         reader = ItemReader(items, load, options.decoding)
@@ -177,7 +179,7 @@ def index_media(
         done=update.done,
         swapped=swapped,
         rejected=tuple(update.rejected),
-        left_out=(*items.left_out, *([strangers] if strangers else [])),
+        left_out=(*items.left_out, *_told_of_cut(update.cut), *([strangers] if strangers else [])),
     )
 
 
@@ -190,8 +192,16 @@ def _require_same_media(before: IndexInfo | None, root: Path, folder: Path) -> N
         )
 
 
+def _told_of_cut(item_ids: Sequence[str]) -> list[str]:
+    """Name the first of the texts that the model cuts."""
+    told = Listing()
+    for item_id in item_ids:
+        told.leave_out(item_id, "ends of texts, of which the model reads the beginning")
+    return told.left_out()
+
+
 def _next_info(
-    folder: Path, model: Path, root: Path, before: IndexInfo | None, options: IndexOptions
+    folder: Path, model: Path, items: Items, before: IndexInfo | None, options: IndexOptions
 ) -> IndexInfo:
     """Describe the index as it will be, counts aside."""
     config = model_config(model)
@@ -199,16 +209,22 @@ def _next_info(
     chosen = options.store or (before.backend if before else DEFAULT_STORE)
     kept = before.settings if before and before.backend == chosen else {}
     complete = complete_settings(chosen, {**kept, **options.settings})
-    images = image_fingerprint(model)
+    images, fingerprint = image_fingerprint(model), model_fingerprint(model)
+    if before and (before.fingerprint, before.backend, before.settings) == (fingerprint, chosen, complete):
+        generation = before.generation
+    else:
+        # Vectors of texts are made by the text side, and do not outlive it.
+        vectors = fingerprint if _has_texts(items, before) else images
+        generation = generation_name(folder, vectors, chosen, complete)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     tower = str(Path(options.vision).absolute()) if options.vision else None
     if tower is None and before is not None and before.image_fingerprint == images:
         tower = before.vision
     return IndexInfo(
         folder=folder,
-        generation=generation_name(folder, images, chosen, complete),
+        generation=generation,
         model=str(model),
-        fingerprint=model_fingerprint(model),
+        fingerprint=fingerprint,
         image_fingerprint=images,
         vision=tower,
         width=int(config["joint"]),
@@ -216,7 +232,7 @@ def _next_info(
         settings=complete,
         described={},
         count=0,
-        media=str(root),
+        media=str(items.root),
         languages=languages_of(trained),
         calibration=None,
         created=before.created if before else now,
@@ -224,14 +240,32 @@ def _next_info(
     )
 
 
+def _has_texts(items: Items, before: IndexInfo | None) -> bool:
+    """Tell if any item is a text, or any entry, such as one that was added by hand."""
+    if next(items.walk("text"), None) is not None:
+        return True
+    if before is None:
+        return False
+    with open_generation(before) as store:
+        return store.count(TEXTS) > 0
+
+
+def _stays(entry: Entry, before: IndexInfo, info: IndexInfo) -> bool:
+    """Tell if the vector of an entry is what the model of `info` makes of it."""
+    if entry.kind == "text":
+        return before.fingerprint == info.fingerprint
+    return before.image_fingerprint == info.image_fingerprint
+
+
 def _carry_over(before: IndexInfo, info: IndexInfo, store: Store) -> None:
-    """Copy the entries where only the store or its settings are others: nothing is embedded again."""
+    """Copy the entries that only get another store or other settings: they are not embedded again."""
     if before.image_fingerprint != info.image_fingerprint:
         return
     with open_generation(before) as old:
         page: list[Entry] = []
         for entry in walk(old):
-            page.append(entry)
+            if _stays(entry, before, info):
+                page.append(entry)
             if len(page) == PAGE:
                 _copy(page, old, store)
                 page = []
@@ -248,15 +282,19 @@ def _copy(page: list[Entry], old: Store, store: Store) -> None:
 def _embed_added(
     before: IndexInfo, info: IndexInfo, store: Store, reader: ItemReader, update: Update
 ) -> None:
-    """Let the new model read the files of entries that came by `Searcher.add`: no collection has them."""
-    if before.image_fingerprint == info.image_fingerprint:
+    """Let the new model read the entries that came by `Searcher.add`, or their files: no collection has
+    them."""
+    if before.fingerprint == info.fingerprint:
         return
     with open_generation(before) as old:
         for entry in walk(old):
             if State.parse(entry.source) is None and store.get([entry.item_id])[0] is None:
-                file = Path(info.media or "", entry.path or "")
                 try:
-                    store.add([entry], reader.encoder.encode_image([file]))
+                    store.add(
+                        [entry], embedded(entry, Path(info.media or "", entry.path or ""), reader.encoder)
+                    )
+                except TextError as error:
+                    update.rejected.append(Rejected(entry.item_id, entry.path, str(error)))
                 except ImageError as error:
                     reason = f"added by hand, and its file is not there to be read again ({error.reason})"
                     update.rejected.append(Rejected(entry.item_id, entry.path, reason))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Container
 from dataclasses import dataclass, field
 
-from dragoman.index.entries import Held, State, frozen_state, notes_digest, video_of, walk
+from dragoman.index.entries import Held, State, frozen_state, notes_digest, text_state, video_of, walk
 from dragoman.index.items import Items, MediaItem, Rejected
 from dragoman.records import Entry
 from dragoman.stores import Store
@@ -27,7 +27,7 @@ class Task:
     is_same: bool
     """True where its vectors, or size and time of its file, are as before: only the notes are others."""
     size: int | None
-    """Bytes of its file; None without one."""
+    """Bytes of its file or text; None without one."""
 
     @property
     def ids(self) -> list[str]:
@@ -44,7 +44,7 @@ class Plan:
     """Things to do; everything that is not named stays as it is."""
 
     tasks: list[Task] = field(default_factory=list)
-    """Images first."""
+    """Videos last."""
     gone: list[Held] = field(default_factory=list)
     """Entries whose item is no longer there."""
     rejected: list[Rejected] = field(default_factory=list)
@@ -60,7 +60,7 @@ def make_plan(items: Items, store: Store) -> Plan:
     held: dict[str, Held] = {}
     entries = (entry for entry in walk(store) if not _is_noted(held, entry, videos))
     entry = next(entries, None)
-    for item in items.walk("image"):
+    for item in items.walk("image", "text"):
         while entry is not None and entry.item_id < item.item_id:
             _note_gone(plan, entry)
             entry = next(entries, None)
@@ -99,6 +99,9 @@ def _compare(plan: Plan, items: Items, item: MediaItem, held: Held | None) -> No
     size, is_same = None, False
     if item.is_frozen:
         is_same = before is not None and frozen_state(items.frozen(item), before.notes) == before
+    elif item.text is not None:
+        state = text_state(item.text, before.notes if before is not None else "")
+        size, is_same = state.size, state == before
     else:
         try:
             if item.file is not None:

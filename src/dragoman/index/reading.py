@@ -22,12 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dragoman.errors import UserError
-from dragoman.index.entries import END, START, State, frozen_state, moment_id, notes_digest
+from dragoman.index.entries import END, START, State, frozen_state, moment_id, notes_digest, text_state
 from dragoman.index.items import Items, Notes, Rejected
 from dragoman.index.plan import Task
 from dragoman.media.embedded import day_of, taken
 from dragoman.media.file_state import place_of
 from dragoman.media.images import Decoding, ImageError, image_header, open_image, size_as_seen
+from dragoman.models.sentences import GOLDEN_TEXTS
 from dragoman.records import Entry, Value
 from dragoman.retrievers.videos import encode_videos
 
@@ -41,10 +42,19 @@ MOST_PAGES = 1000
 NO_FILE = "neither a file nor a vector in the feature set of the model"
 NO_DOWNLOADS = "a URI, not a file: download it and give its path"
 
+FEWEST = 64
+"""Characters of a text that every model reads whole."""
+SAME = 1e-5
+"""Vectors of unit length that differ by less in all of their values are of one text."""
+
 Seconds = tuple[float, float] | None
 """Start and end of a moment; None of what is one entry."""
 Knows = Callable[[Task, str], bool]
 """Tells if the vectors of a content are known, by its digest."""
+
+
+class TextError(UserError):
+    """A text of which nothing can be encoded; the message says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +67,8 @@ class ReadItem:
     said: Mapping[str, Value]
     """Metadata that its file holds."""
     media: Any
-    """Prepared image; frozen vectors, as `Items.frozen` gives them; file of a video; None where the vectors
-    of an image are known."""
+    """Prepared image; text, on one line; frozen vectors, as `Items.frozen` gives them; file of a video; None
+    where the vectors of an image or a text are known."""
 
     def entry(self, seconds: Seconds) -> Entry:
         """Make its entry, or that of a moment of it."""
@@ -71,6 +81,7 @@ class ReadItem:
         return Entry(
             item_id=item.item_id if seconds is None else moment_id(item.item_id, *seconds),
             kind=item.kind,
+            lang=item.lang,
             path=item.path,
             metadata=metadata,
             captions=self.notes.captions,
@@ -127,6 +138,10 @@ class ItemReader:
                 return ReadItem(
                     task=task, state=frozen_state(media, words), notes=notes, said=said, media=media
                 )
+            if item.text is not None:
+                state = text_state(item.text, words)
+                media = None if knows(task, state.digest) else line_of(item.text, self.encoder)
+                return ReadItem(task=task, state=state, notes=notes, said=said, media=media)
             if item.file is None:
                 return Rejected(item.item_id, item.path, NO_FILE if item.path is None else NO_DOWNLOADS)
             # The time is taken first: a file that is written meanwhile is read again by the next run.
@@ -141,17 +156,35 @@ class ItemReader:
                 media = None if knows(task, digest) else self._prepared(content)
             state = State("file", digest, stat.st_size, stat.st_mtime_ns, words, place_of(stat))
             return ReadItem(task=task, state=state, notes=notes, said=said, media=media)
-        except (ImageError, OSError) as error:
+        except (ImageError, TextError, OSError) as error:
             return Rejected(item.item_id, item.path, reason_of(error))
 
     def encode(self, parts: Sequence[Any]) -> NDArray[np.float32]:
-        """Encode N prepared images, or N frozen vectors [D], or the frames [F, X] of N parts: [N, J]."""
+        """Encode N prepared images or texts, or N frozen vectors [D], or the frames [F, X] of N parts:
+        [N, J]."""
+        if isinstance(parts[0], str):
+            return self.encoder.encode_text(parts)
         if not isinstance(parts[0], np.ndarray):
             return self.encoder.encode_prepared(parts)
         # Videos have as many vectors as frames, images one.
         if parts[0].ndim == 2:
             return encode_videos(self.encoder, parts)
         return self.encoder.encode_features(np.stack(parts))
+
+    def cuts(self, texts: Sequence[str]) -> list[bool]:
+        """Tell of each text if the model reads its beginning alone."""
+        # By what comes of it, as models cut in ways of their own: what stands behind changes nothing. Where
+        # the longest is read whole, so are the others.
+        longest = max(texts, key=len)
+        if len(longest) < FEWEST or not self._is_cut([longest])[0]:
+            return [False] * len(texts)
+        return self._is_cut(texts)
+
+    def _is_cut(self, texts: Sequence[str]) -> list[bool]:
+        further = [" ".join([text, *GOLDEN_TEXTS]) for text in texts]
+        one_NJ, other_NJ = self.encoder.encode_text(texts), self.encoder.encode_text(further)
+        same_N = np.abs(one_NJ - other_NJ).max(axis=1) < SAME
+        return [len(text) >= FEWEST and bool(same) for text, same in zip(texts, same_N, strict=True)]
 
     def _prepared(self, content: bytes) -> Any:
         image: Image = open_image(content, self.decoding)
@@ -163,6 +196,22 @@ class ItemReader:
             raise
         except (ValueError, TypeError, RuntimeError) as error:
             raise ImageError("image", f"the tower's preprocessing failed ({error})") from None
+
+
+def line_of(text: str, encoder: Encoder) -> str:
+    """Put a text on one line. Raises TextError where a model knows nothing of it."""
+    line = " ".join(text.split())
+    if not encoder.reads([line])[0]:
+        raise TextError("the model knows nothing of its text")
+    return line
+
+
+def embedded(entry: Entry, image: Any, encoder: Encoder) -> NDArray[np.float32]:
+    """[1, J] of an entry: of the text that it is, or of its image, a file or a PIL image. Raises ImageError,
+    TextError."""
+    if entry.text is not None:
+        return encoder.encode_text([line_of(entry.text, encoder)])
+    return encoder.encode_image([image])
 
 
 def _digest(file: Path) -> str:

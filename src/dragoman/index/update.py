@@ -31,6 +31,7 @@ from dragoman.stores import Store
 from dragoman.stores.checks import MAX_ID_BYTES, check_entry
 
 FEATURES_AT_ONCE = 1024
+TEXTS_AT_ONCE = 256
 DELETED_AT_ONCE = 10_000
 SECONDS = 5.0
 """Work that a kill can cost."""
@@ -83,6 +84,8 @@ class Update:
     ) -> None:
         self.done = Done()
         self.rejected = list(plan.rejected)
+        self.cut: list[str] = []
+        """Texts of which the model reads the beginning alone."""
         self._plan, self._reader, self._writer = plan, reader, _Writer(store, self.done)
         self._batch_size, self._workers = batch_size, workers
         # Origins of vectors, by digest: what is gone and, later, what this run encodes. An item whose content
@@ -141,7 +144,9 @@ class Update:
         if not entries:
             return
         first = parts[0].seen
-        if not isinstance(first, np.ndarray):
+        if isinstance(first, str):
+            sort, most = "texts", TEXTS_AT_ONCE
+        elif not isinstance(first, np.ndarray):
             sort, most = "images", self._batch_size
         elif first.ndim == 1:
             sort, most = "vectors", FEATURES_AT_ONCE
@@ -201,6 +206,9 @@ class Update:
             of_content[one.item.state.digest].append(one)
         seen = [part.seen for same in of_content.values() for part in same[0].parts]
         vectors = iter(self._reader.encode(seen))
+        if isinstance(seen[0], str):
+            for same, is_cut in zip(of_content.values(), self._reader.cuts(seen), strict=True):
+                self.cut += [one.item.task.item.item_id for one in same if is_cut]
         for digest, same in of_content.items():
             vectors_NJ = [next(vectors) for _ in same[0].parts]
             if not np.isfinite(vectors_NJ).all():

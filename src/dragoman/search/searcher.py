@@ -18,13 +18,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dragoman import forks
+from dragoman.errors import UserError
 from dragoman.folders import sole_writer
 from dragoman.index.folder import IndexInfo
+from dragoman.index.reading import embedded
 from dragoman.records import Entry
 from dragoman.search.answering import answers, begin_translations, vectors_of_videos
 from dragoman.search.live import LiveIndex, LiveStore, Opened
 from dragoman.search.query import Answer, Query
 from dragoman.stores import Store
+from dragoman.stores.checks import check_entry
 from dragoman.translation.engine import Outcome
 
 if TYPE_CHECKING:
@@ -128,19 +131,27 @@ class Searcher:
         return file if file.is_relative_to(root) and file != root else None
 
     def add(
-        self, entry: Entry, image: str | Path | Image, *, begin: Callable[[], object] = lambda: None
+        self,
+        entry: Entry,
+        image: str | Path | Image | None = None,
+        *,
+        begin: Callable[[], object] = lambda: None,
     ) -> Entry | None:
-        """Embed an image and store its entry, durably; returns the entry of the same id that it replaced.
+        """Embed an image, or the text that an entry is, and store the entry, durably; returns the one of the
+        same id that it replaced.
 
         `begin` is called once the index is held, before anything is stored. Raises UserError where the image
-        cannot be read, the entry is malformed, or another process writes.
+        or the text cannot be read, the entry is malformed, or another process writes.
         """
+        check_entry(entry)
+        if image is None and entry.text is None:
+            raise UserError(f"{entry.item_id!r} is no text. Give the image that it is.")
         with self._live.using() as opened:
             # Before the index is held: others need not wait for it.
-            model, vectors_1J = opened.model, opened.model.encode_image([image])
+            model, vectors_1J = opened.model, embedded(entry, image, opened.model)
         with self.writing() as opened:
             if opened.model is not model:
-                vectors_1J = opened.model.encode_image([image])
+                vectors_1J = embedded(entry, image, opened.model)
             begin()
             (before,) = opened.store.get([entry.item_id])
             (opened.store.add if before is None else opened.store.update)([entry], vectors_1J)

@@ -9,6 +9,8 @@ from dragoman.records import Entry, Value
 
 MACHINE = "mt"
 """Key of the object that the captions of a language stand in where a machine translated them."""
+ITSELF = "text"
+"""Key of the object that they stand in where the first of them is the item itself."""
 
 
 def record_of(entry: Entry) -> dict[str, Any]:
@@ -25,9 +27,11 @@ def record_of(entry: Entry) -> dict[str, Any]:
 def entry_of(item_id: str, record: Mapping[str, Any]) -> Entry:
     """Make the entry of a record that was read from JSON."""
     told = record["captions"]
-    machine = frozenset(lang for lang, said in told.items() if isinstance(said, Mapping))
-    captions = {lang: said[MACHINE] if lang in machine else said for lang, said in told.items()}.items()
+    marked = {lang: next(iter(said)) for lang, said in told.items() if isinstance(said, Mapping)}
+    machine = frozenset(lang for lang, mark in marked.items() if mark == MACHINE)
+    captions = {lang: said[marked[lang]] if lang in marked else said for lang, said in told.items()}.items()
     read = {
+        "lang": next((lang for lang, mark in marked.items() if mark == ITSELF), None),
         "metadata": metadata_of(record["metadata"]),
         "captions": {lang: said if isinstance(said, str) else said[0] for lang, said in captions},
         "more_captions": {lang: tuple(said[1:]) for lang, said in captions if not isinstance(said, str)},
@@ -41,6 +45,8 @@ def _written(entry: Entry, lang: str) -> Any:
     said: str | list[str] = entry.captions[lang]
     if lang in entry.more_captions:
         said = [entry.captions[lang], *entry.more_captions[lang]]
+    if lang == entry.lang:
+        return {ITSELF: said}
     return {MACHINE: said} if lang in entry.machine else said
 
 

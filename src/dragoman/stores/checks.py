@@ -49,6 +49,7 @@ def check_entry(entry: Entry) -> None:
         check_field(name, value, whose)
     for lang, text in entry.captions.items():
         check_caption(lang, text, whose)
+    _check_kind(entry, whose)
     for lang in entry.machine - entry.captions.keys():
         raise UserError(f"{whose} is said to have a machine's caption ({lang}), but has none.")
     for lang, texts in entry.more_captions.items():
@@ -56,6 +57,21 @@ def check_entry(entry: Entry) -> None:
             raise UserError(f"{whose} has further captions ({lang}), but no first one. Put it into captions.")
         for text in texts:
             check_caption(lang, text, whose)
+
+
+def _check_kind(entry: Entry, whose: str) -> None:
+    """Raise UserError where an entry is a text and has none, or is none and has one."""
+    if entry.kind != "text":
+        if entry.lang is not None:
+            raise UserError(f"{whose} is no text, but one ({entry.lang}) is said to be it. Leave lang out.")
+        return
+    if entry.lang is None or entry.lang not in entry.captions or entry.lang in entry.machine:
+        raise UserError(
+            f"{whose} is a text, but holds none. Give its language as lang, and the text as its first "
+            "caption, by people."
+        )
+    if entry.path is not None or "kind" in entry.metadata:
+        raise UserError(f"{whose} is a text, which has no path, and no field of metadata called kind.")
 
 
 def check_field(name: str, value: object, whose: str) -> None:
