@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from huggingface_hub import HfApi, ModelInfo
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
 
@@ -237,6 +240,64 @@ def test_without_captions_a_tower_that_only_sees_is_refused(photos: Path, tower:
 def test_a_tower_that_must_be_downloaded_where_there_is_no_network_is_told(photos: Path) -> None:
     with pytest.raises(UserError, match="is not on this computer, and the hub cannot be asked"):
         make_plan(photos, MakeOptions(to=("pt",), vision="somebody/else"))
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """A hub that has one model, which nobody has downloaded, and tells this of its configuration."""
+
+    def answer(told: dict[str, Any] | None) -> None:
+        files = [{"rfilename": "config.json", "size": 1000}, {"rfilename": "model.safetensors", "size": 6e8}]
+        files += [{"rfilename": "onnx/model.json", "size": 9e8}]
+        info = ModelInfo(id="somebody/else", siblings=files, config=told)
+        monkeypatch.setattr(HfApi, "model_info", lambda self, name, **asked: info)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("told", "is_dual", "said"),
+    [
+        (
+            {"model_type": "clip", "architectures": ["CLIPModel"]},
+            True,
+            "or it as it is, whichever finds more",
+        ),
+        ({"model_type": "siglip"}, True, "or it as it is, whichever finds more"),
+        ({"model_type": "dinov2"}, False, None),
+        ({"model_type": "clip_vision_model"}, False, None),
+        ({"model_type": "of_their_own"}, None, "is not known before it is downloaded"),
+        ({}, None, "is not known before it is downloaded"),
+        (None, None, "is not known before it is downloaded"),
+    ],
+)
+def test_the_hub_says_whether_a_tower_that_is_not_here_has_a_text_side(
+    photos: Path,
+    hub: Callable[..., None],
+    told: dict[str, Any] | None,
+    is_dual: bool | None,
+    said: str | None,
+) -> None:
+    hub(told)
+    options = MakeOptions(to=("pt",), vision="somebody/else")
+    plan = make_plan(photos, options)
+    lines = "\n".join(plan.lines())
+    assert (plan.tower, plan.is_dual, plan.recipe) == (None, is_dual, "glossed")
+    assert said in lines if said else "as it is" not in lines and "not known" not in lines
+    assert ("compare with the public model" in plan.stages) == (is_dual is not False)
+    assert plan.downloads == ("somebody/else, 0.6 GB, from huggingface.co",)
+    for text in photos.glob("*.txt"):
+        text.unlink()
+    if is_dual:
+        assert make_plan(photos, options).ways[0].by == "public"
+        return
+    why = (
+        "has no text side"
+        if is_dual is False
+        else "not known .* download it first: hf download somebody/else"
+    )
+    with pytest.raises(UserError, match=rf"0 photos with captions .*{why}"):
+        make_plan(photos, options)
 
 
 def test_a_licence_is_that_of_the_model_card_or_what_is_known_of_the_name(tmp_path: Path) -> None:

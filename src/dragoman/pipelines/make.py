@@ -41,6 +41,7 @@ from dragoman.pipelines.plan import LEARNT, SHARES, Plan, correction_files, free
 from dragoman.progress import Whole
 from dragoman.recipes import load_recipe
 from dragoman.retrievers.base import Encoder
+from dragoman.models.sentences.dual import holds_both_sides
 from dragoman.retrievers.loading import load_encoder
 from dragoman.search.calibrate import calibrate_once
 from dragoman.training import train
@@ -210,9 +211,11 @@ class _Maker:
                 train(self.corpus, config, run, device=self.options.device)
         corpus = Corpus.open(self.corpus)
         measured, model = tuple(self._measured(load_encoder(run, "cpu"), corpus)), run
-        if self.plan.is_dual:
+        if self.plan.is_dual is not False:
             with self.whole.stage("compare with the public model"):
-                public = tuple(self._measured(load_encoder(tower, "cpu"), corpus))
+                public: tuple[Measured, ...] = ()
+                if self.plan.is_dual or holds_both_sides(tower):
+                    public = tuple(self._measured(load_encoder(tower, "cpu"), corpus))
                 if mean_of(public) > mean_of(measured):
                     log.info("%s finds more as it is: SumR %.1f", self.options.vision, mean_of(public))
                     measured, model = public, tower

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from dragoman.corpus.corrections import CORRECTIONS, read_corrections, require_files
 from dragoman.errors import UserError
@@ -122,8 +122,9 @@ class Plan:
     """One for each language asked for."""
     tower: Path | None
     """Folder of the vision tower; None where it must be downloaded first."""
-    is_dual: bool
-    """The tower has a text side as well, and can be searched without learning."""
+    is_dual: bool | None
+    """The tower has a text side as well, and can be searched without learning; None where that is not known
+    before it is downloaded."""
     recipe: str | None
     """Recipe to learn by; None where there is nothing to learn from."""
     expected: Mapping[str, Share] = field(default_factory=dict)
@@ -175,6 +176,8 @@ class Plan:
         else:
             also = ", or it as it is, whichever finds more held-out captions" if self.is_dual else ""
             yield f"Model: learned by {self.recipe!r} from the captions, on {self.options.vision}{also}."
+            if self.is_dual is None:
+                yield "  Whether it has a text side is not known before it is downloaded; if so, it competes."
         yield f"Time: about {duration(self.seconds)} on this computer."
         for name, seconds in self.stages.items():
             yield f"  {name}: {duration(seconds)}"
@@ -185,8 +188,8 @@ class Plan:
             yield f"  {line}"
 
 
-def ways(found: Found, options: MakeOptions, recipe: str | None, *, is_dual: bool) -> Iterator[Way]:
-    """Choose for each language how it is reached."""
+def ways(found: Found, options: MakeOptions, recipe: str | None) -> Iterator[Way]:
+    """Choose for each language how it is reached; without a recipe by the public model."""
     for lang in options.to:
         if lang == found.source:
             own: By = "public" if recipe is None else "captions"
@@ -201,7 +204,7 @@ def ways(found: Found, options: MakeOptions, recipe: str | None, *, is_dual: boo
         words = next(iter(there), None)
         advice = _advice(found.source, lang, by_words=not words and not knows) if not spoken else ""
         if recipe is None:
-            yield Way(lang=lang, by="public" if is_dual else "nothing", human=human, back=back)
+            yield Way(lang=lang, by="public", human=human, back=back)
         elif human >= FEWEST:
             yield Way(lang=lang, by="captions", human=human, engine=spoken, back=back)
         elif spoken:
@@ -261,32 +264,36 @@ def make_plan(photos: str | Path, options: MakeOptions, out: str | Path | None =
         # Lines that are no corrections are told by those who take them in.
         corrections=read_corrections(files, [], media=folder),
     )
-    tower, download = _tower(options.vision)
-    is_dual = options.vision == VISION if tower is None else _is_dual(tower)
+    tower = _tower(options.vision)
     recipe = None
     if found.captioned >= FEWEST:
         # NRCCR's terms are not shown to add anything to plain translations (docs/results.md).
         recipe = options.recipe or ("glossed" if is_known(found.source) else "translate_train")
         load_recipe(recipe)
-    elif not is_dual:
+    elif not tower.is_dual:
         have = f"{found.captioned} photos with captions in one language; {FEWEST} are needed to learn from"
+        lacks = f"{options.vision} has no text side"
+        look_first = ""
+        if tower.is_dual is None:
+            lacks = f"whether {options.vision} has a text side is not known before it is downloaded"
+            look_first = f" If it has one, download it first: hf download {options.vision}"
         raise UserError(
-            f"{folder} has {have}, and {options.vision} has no text side, so it cannot be searched without "
-            f"learning. Write captions, or name a model with both sides: --vision {VISION}"
+            f"{folder} has {have}, and {lacks}, so it cannot be searched without learning. Write captions, "
+            f"or name a model with both sides: --vision {VISION}.{look_first}"
         )
-    chosen = tuple(ways(found, options, recipe, is_dual=is_dual))
+    chosen = tuple(ways(found, options, recipe))
     if recipe not in (None, "glossed") and not any(way.by in LEARNT for way in chosen):
         recipe = "source_only" if options.recipe is None else recipe
     plan = Plan(
         found=found,
         options=options,
         ways=chosen,
-        tower=tower,
-        is_dual=is_dual,
+        tower=tower.folder,
+        is_dual=tower.is_dual,
         recipe=recipe,
         expected=_expected(found.source, chosen) if recipe == "glossed" else {},
     )
-    return _with_forecast(plan, download)
+    return _with_forecast(plan, tower.download)
 
 
 def _expected(source: str, chosen: Sequence[Way]) -> dict[str, Share]:
@@ -299,35 +306,44 @@ def _expected(source: str, chosen: Sequence[Way]) -> dict[str, Share]:
     return expectations(source, through)
 
 
-def _tower(name: str) -> tuple[Path | None, str | None]:
-    """The folder of a vision tower; or None, and what must be downloaded."""
+class _Tower(NamedTuple):
+    folder: Path | None
+    """None where it must be downloaded first."""
+    is_dual: bool | None
+    """As `Plan.is_dual`."""
+    download: str | None = None
+    """Words for what must be downloaded."""
+
+
+def _tower(name: str) -> _Tower:
+    """Find a vision tower on this computer, or ask the hub about it. Raises UserError."""
     from dragoman.models.hub import model_folder
+    from dragoman.models.sentences import dual
 
     if Path(name).exists():
-        return model_folder(name), None
+        return _Tower(folder := model_folder(name), dual.holds_both_sides(folder))
     from huggingface_hub import HfApi, snapshot_download
 
     try:
-        return Path(snapshot_download(name, allow_patterns=WANTED, local_files_only=True)), None
+        folder = Path(snapshot_download(name, allow_patterns=WANTED, local_files_only=True))
+        return _Tower(folder, dual.holds_both_sides(folder))
     except Exception:
         # The client raises errors of its own, changing between versions; what it lacks is asked for below.
         pass
     try:
-        files = HfApi().model_info(name, files_metadata=True, timeout=10).siblings or []
+        info = HfApi().model_info(name, files_metadata=True, timeout=10)
     except Exception as error:
         reason = str(error).splitlines()[0][:200]
         raise UserError(
             f"The vision tower {name!r} is not on this computer, and the hub cannot be asked ({reason}). "
             f"Name a folder: --vision FOLDER, or download it where there is a network: hf download {name}"
         ) from None
+    # Folders of a repository, such as ONNX copies, are left there.
+    files = [one for one in info.siblings or [] if "/" not in one.rfilename]
     size = sum(one.size or 0 for one in files if one.rfilename.endswith((".safetensors", ".json")))
-    return None, f"{name}, {size / 1e9:.1f} GB, from huggingface.co"
-
-
-def _is_dual(tower: Path) -> bool:
-    from dragoman.models.sentences import dual
-
-    return bool(dual.holds_both_sides(tower))
+    kind = (info.config or {}).get("model_type")
+    is_dual = True if name == VISION else dual.kind_has_both_sides(kind) if isinstance(kind, str) else None
+    return _Tower(None, is_dual, f"{name}, {size / 1e9:.1f} GB, from huggingface.co")
 
 
 def _with_forecast(plan: Plan, download: str | None) -> Plan:
@@ -355,7 +371,7 @@ def _with_forecast(plan: Plan, download: str | None) -> Plan:
         # Measured on one core: 0.1 s a step of 512 English captions, and half of that more for each language.
         a_step = (0.1 + 0.05 * len(translated)) * config.batch_size / 512
         stages["learn"] = 10 + min(steps, steps_for(int(SHARES[0] * own), config)) * a_step
-        if plan.is_dual:
+        if plan.is_dual is not False:
             stages["compare with the public model"] = 10
         stages["learn what scores are worth"] = 10
     stages["index"] = 3 + items * 4e-3 + 30 * found.videos

@@ -118,12 +118,28 @@ def holds_both_sides(folder: Path) -> bool:
         return False
     try:
         with loading(folder, "dual encoder"):
-            import transformers
-
-            model_class = transformers.AutoModel._model_mapping[type(config_in(folder))]
+            return _both_sides(type(config_in(folder)))
     except UserError:
         # Of a kind that transformers does not know; whoever needs the model is told so when it is loaded.
         return False
+
+
+def kind_has_both_sides(model_type: str) -> bool | None:
+    """Tell by the `model_type` of a configuration whether such models have both sides; None of a kind that
+    transformers does not know."""
+    from transformers import CONFIG_MAPPING
+
+    try:
+        return _both_sides(CONFIG_MAPPING[model_type])
+    except KeyError:
+        return None
+
+
+def _both_sides(config_class: type) -> bool:
+    """Tell whether the model of a configuration has both sides. Raises KeyError where it has none."""
+    from transformers import AutoModel
+
+    model_class = AutoModel._model_mapping[config_class]
     return all(hasattr(model_class, name) for name in ("get_text_features", "get_image_features"))
 
 
