@@ -15,9 +15,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
 
+from click.testing import CliRunner
 from PIL import Image
 from tiny_towers import save_tower
 
+from dragoman.cli import dragoman
 from dragoman.corpus import Corpus
 from dragoman.corpus.corrections import CORRECTIONS
 from dragoman.errors import UserError
@@ -26,7 +28,7 @@ from dragoman.index.corrections import correct
 from dragoman.index.folder import COLLECTION
 from dragoman.pipelines import make as making
 from dragoman.pipelines.check import check
-from dragoman.pipelines.make import Measured, make, mean_of, told
+from dragoman.pipelines.make import Measured, make, mean_of, told, unread_file
 from dragoman.pipelines.plan import MakeOptions, Plan, make_plan
 from dragoman.progress import Whole
 from dragoman.search.searcher import Searcher
@@ -253,6 +255,34 @@ def test_made_again_nothing_is_done_and_a_new_caption_is_learned_from(
     assert {name for name in content(place / "whole") if name.startswith("runs/")} == {
         name for name in before if name.startswith("runs/")
     }
+
+
+def test_photos_that_cannot_be_read_are_told_once_in_words_of_who_has_them(
+    place: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("tower", "words.tsv", "words-cs.tsv"):
+        (tmp_path / name).symlink_to(place / name)
+    photos = write_photos(tmp_path / "photos")
+    for name in ("005.png", "007.png"):
+        (photos / name).write_bytes(b"no picture")
+    monkeypatch.setattr("dragoman.pipelines.plan.FEWEST", 10)
+    out = tmp_path / "collection"
+    command = ["make", str(photos), "--to", "de", "--vision", str(tmp_path / "tower"), "--out", str(out)]
+    command += ["--device", "cpu", "--yes", *(f"--set={name}={value}" for name, value in SETTINGS.items())]
+    with caplog.at_level("WARNING"):
+        done = CliRunner().invoke(dragoman, command)
+    assert done.exit_code == 3, done.output
+    assert "2 photos could not be read, so no search finds them: 005.png, 007.png\n" in done.output
+    assert f"Why: {unread_file(out)}\n" in done.output and unread_file(out).is_file()
+    assert "give the same command again" in done.output
+    assert "no vector" not in caplog.text + done.output
+
+    for number in range(20):
+        (photos / f"{number:03}.png").write_bytes(b"no picture")
+    with pytest.raises(
+        UserError, match=r"20 of 36 photos cannot be read: 000\.png, .* the same command again"
+    ):
+        make(plan_of(tmp_path), out)
 
 
 def test_a_recipe_with_a_cycle_learns_from_the_machine_alone(place: Path) -> None:

@@ -44,7 +44,8 @@ def command(photos: Path, out: Path, chosen: MakeOptions, yes: bool, dry_run: bo
     import warnings
 
     with needs("train", "dragoman make"):
-        from dragoman.pipelines.make import make, told
+        from dragoman.corpus.features import shown
+        from dragoman.pipelines.make import make, told, unread_file
         from dragoman.pipelines.plan import make_plan
     # Pillow warns of every odd tag in a file; what cannot be read is told by name.
     warnings.filterwarnings("ignore", module="PIL")
@@ -68,7 +69,9 @@ def command(photos: Path, out: Path, chosen: MakeOptions, yes: bool, dry_run: bo
     for one in made.measured:
         click.echo(f"  {told(one)}")
     click.echo(f"Open the page: dragoman serve {made.index}")
-    if made.rejected:
-        where = out / "corpus" / "features" / "vision" / "rejected.jsonl"
-        click.echo(f"{made.rejected:,} photos could not be read: {where}", err=True)
+    if made.unread:
+        count, names = f"{len(made.unread):,}", shown(made.unread)
+        click.echo(f"{count} photos could not be read, so no search finds them: {names}", err=True)
+        click.echo(f"  Why: {unread_file(out)}", err=True)
+        click.echo("  Mend them, or put others in their place, and give the same command again.", err=True)
         click.get_current_context().exit(Exit.REJECTED)

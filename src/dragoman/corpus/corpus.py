@@ -19,7 +19,8 @@ from dragoman.folders import Format, sha256
 from dragoman.languages import comparable
 from dragoman.records import Split
 
-log = logging.getLogger(__name__)
+LACKING = logging.getLogger(f"{__name__}.lacking")
+"""Tells of items that `with_vectors` leaves out; silenced by who tells of them in words of its own."""
 
 CORPUS = Format(
     "dragoman-corpus",
@@ -158,7 +159,7 @@ class Corpus:
                 f"them vectors: {features.make_again}"
             )
         again = f"Give them vectors: {features.make_again}"
-        log.warning("%s They are left out with their captions. %s", said, again)
+        LACKING.warning("%s They are left out with their captions. %s", said, again)
         found = self.part(pc.invert(pc.is_in(self.items["item_id"], pa.array(items, pa.string()))))
         before = self.without_vectors
         found.without_vectors = before | {split: before.get(split, []) + lacking[split] for split in lacking}

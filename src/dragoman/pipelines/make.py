@@ -14,7 +14,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,26 +23,29 @@ from typing import Any
 import numpy as np
 
 from dragoman.corpus import BuildOptions, Corpus, build_folder
+from dragoman.corpus.corpus import LACKING
 from dragoman.corpus.corrections import (
     CORRECTIONS,
     Fault,
     keep_corrections,
     read_corrections,
 )
+from dragoman.corpus.features import shown
 from dragoman.errors import UserError
 from dragoman.evaluation import Metric, Positives, rank_queries
 from dragoman.features.extract import ExtractOptions, extract_features
 from dragoman.features.texts import TextOptions, extract_texts
+from dragoman.features.work import REJECTED
 from dragoman.folders import MANIFEST, read_sealed, remove, sole_writer
 from dragoman.index import IndexOptions, index_media
 from dragoman.index.folder import COLLECTION
 from dragoman.languages import language
 from dragoman.models.hub import model_folder
+from dragoman.models.sentences.dual import holds_both_sides
 from dragoman.pipelines.plan import LEARNT, SHARES, Plan, correction_files, free_room, steps_for
 from dragoman.progress import Whole
 from dragoman.recipes import load_recipe
 from dragoman.retrievers.base import Encoder
-from dragoman.models.sentences.dual import holds_both_sides
 from dragoman.retrievers.loading import load_encoder
 from dragoman.search.calibrate import calibrate_once
 from dragoman.training import train
@@ -88,8 +92,8 @@ class Made:
     """Run folder, or that of the public model."""
     count: int
     """Entries of the index."""
-    rejected: int
-    """Photos that could not be read."""
+    unread: tuple[str, ...]
+    """Photos and videos that could not be read, which no search finds."""
     measured: tuple[Measured, ...]
     """A language each, where there are held-out captions."""
 
@@ -103,8 +107,20 @@ def make(plan: Plan, out: str | Path, whole: Whole | None = None) -> Made:
     """
     folder = Path(out)
     _require_place(plan, folder)
-    with sole_writer(folder), (whole or Whole(plan.stages)).shown() as shown:
-        return _Maker(plan, folder, shown).make()
+    with sole_writer(folder), _told_at_the_end(), (whole or Whole(plan.stages)).shown() as progress:
+        return _Maker(plan, folder, progress).make()
+
+
+@contextmanager
+def _told_at_the_end() -> Iterator[None]:
+    """Silence the stages on items without vectors: each would tell of them anew, and name a command of its
+    own, where the one that is needed is the same again."""
+    before = LACKING.level
+    LACKING.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        LACKING.setLevel(before)
 
 
 def _require_place(plan: Plan, folder: Path) -> None:
@@ -149,9 +165,11 @@ class _Maker:
             report = extract_features(
                 self.corpus, encoder=tower, name=VISION, options=ExtractOptions(device=self.options.device)
             )
+        unread = tuple(one.item_id for one in report.rejected)
         model: Path = tower
         measured: tuple[Measured, ...] = ()
         if self.plan.recipe is not None:
+            self._require_most(unread)
             model, measured = self._learn(tower)
         with self.whole.stage("index"):
             options = IndexOptions(media_root=self.found.photos, vision=None, device=self.options.device)
@@ -160,7 +178,7 @@ class _Maker:
             index=self.folder / "index",
             model=model,
             count=indexed.info.count,
-            rejected=len(report.rejected),
+            unread=unread,
             measured=measured,
         )
         self._tidy(made)
@@ -226,6 +244,15 @@ class _Maker:
                 engines = {way.lang: way.back for way in asked if way.back}
                 calibrate_once(model, self.corpus, "cpu", engines=engines)
         return model, measured
+
+    def _require_most(self, unread: Sequence[str]) -> None:
+        """Raise UserError where there are few photos left to learn from: their disk is hardly whole."""
+        if 2 * len(unread) > (count := self.found.images + self.found.videos):
+            raise UserError(
+                f"{len(unread):,} of {count:,} photos cannot be read: {shown(unread)}. That is too many to "
+                f"learn from the others. {unread_file(self.folder)} says why. Check the disk of "
+                f"{self.found.photos}, and give the same command again."
+            )
 
     def _config(self) -> TrainConfig:
         assert self.plan.recipe is not None
@@ -317,6 +344,11 @@ class _Maker:
         for other in sorted((self.folder / "runs").glob("*")):
             if other != made.model:
                 remove(other)
+
+
+def unread_file(collection: Path) -> Path:
+    """List of the photos of a collection that could not be read, with the reasons."""
+    return collection / "corpus" / "features" / VISION / REJECTED
 
 
 def mean_of(measured: tuple[Measured, ...]) -> float:

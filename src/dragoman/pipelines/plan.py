@@ -310,7 +310,7 @@ class _Tower(NamedTuple):
     folder: Path | None
     """None where it must be downloaded first."""
     is_dual: bool | None
-    """As `Plan.is_dual`."""
+    """The same as `Plan.is_dual`."""
     download: str | None = None
     """Words for what must be downloaded."""
 
