@@ -332,12 +332,13 @@ def upright(frame: Any, pixel_shape: float) -> Image:
     return image.transpose(Transpose.FLIP_TOP_BOTTOM) if d < 0 else image
 
 
-def pyav(what: str = "Reading videos") -> Any:
-    """Import the package that reads and writes videos. Raises MissingExtraError without it, for `what`."""
+def pyav(what: str = "Reading videos", extra: str = "video") -> Any:
+    """Import the package that reads and writes videos and sound. Raises MissingExtraError without it, for
+    `what`, which the extra of this name brings."""
     try:
         import av
     except ImportError:
-        raise MissingExtraError("av", "video", what) from None
+        raise MissingExtraError("av", extra, what) from None
     return av
 
 
