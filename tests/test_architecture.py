@@ -35,7 +35,7 @@ LAYERS = [
     {"media"},
     {"corpus"},
     {"translation", "models", "objectives", "evaluation", "stores"},
-    {"features", "retrievers", "trust", "scenes", "descriptions"},
+    {"features", "retrievers", "speech", "trust", "scenes", "descriptions"},
     {"training", "index", "export"},
     {"recipes", "search", "reports", "encoders"},
     {"pages"},

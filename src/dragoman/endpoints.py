@@ -1,4 +1,4 @@
-"""Servers that speak OpenAI's protocol: JSON over HTTP, asked with patience.
+"""Servers that speak OpenAI's protocol: JSON and forms over HTTP, asked with patience.
 
 Address and key come from OPENAI_BASE_URL and OPENAI_API_KEY, so that the key never stands in a corpus, a
 model or a shell history, and no file of others decides where texts are sent.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import secrets
 import time
 import urllib.error
 import urllib.request
@@ -64,16 +65,33 @@ class Endpoint:
 
         Raises RequestError where another request might succeed, and UnavailableError where none would.
         """
-        address, sent = self.url + path, json.dumps(body).encode()
-        pause, reason = self.pause, ""
+        return self._asked(path, json.dumps(body).encode(), "application/json", body["model"], timeout)
+
+    def post_file(
+        self, path: str, fields: Mapping[str, str], file: bytes, name: str, file_type: str, timeout: float
+    ) -> bytes:
+        """Return the answer to a form with these fields, `model` among them, and a `file`; else as `post`."""
+        boundary = secrets.token_hex(16)  # random, so that no file can hold it
+        heads = {f'name="{field}"': value.encode() for field, value in fields.items()}
+        heads[f'name="file"; filename="{name}"\r\nContent-Type: {file_type}'] = file
+        parts = [
+            f"--{boundary}\r\nContent-Disposition: form-data; {head}\r\n\r\n".encode() + content + b"\r\n"
+            for head, content in heads.items()
+        ]
+        form = b"".join([*parts, f"--{boundary}--\r\n".encode()])
+        kind = f"multipart/form-data; boundary={boundary}"
+        return self._asked(path, form, kind, fields["model"], timeout)
+
+    def _asked(self, path: str, body: bytes, kind: str, model: str, timeout: float) -> bytes:
+        address, pause, reason = self.url + path, self.pause, ""
         for attempt in range(self.tries):
             if attempt:
                 time.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
             try:
-                return self._request(address, sent, timeout)
+                return self._request(address, body, kind, timeout)
             except urllib.error.HTTPError as error:
-                reason = _judge(error, address, body["model"])
+                reason = _judge(error, address, model)
                 pause = max(pause, _asked_to_wait(error))
             except TimeoutError:
                 raise RequestError(f"{address} did not answer within {timeout:.3g} s") from None
@@ -83,8 +101,8 @@ class Endpoint:
                 reason = f"{getattr(error, 'reason', error)!s}"
         raise UnavailableError(f"{address} failed {self.tries} times, at last with: {reason}.")
 
-    def _request(self, address: str, body: bytes, timeout: float) -> bytes:
-        headers = {"Content-Type": "application/json"}
+    def _request(self, address: str, body: bytes, kind: str, timeout: float) -> bytes:
+        headers = {"Content-Type": kind}
         if self.key:
             headers["Authorization"] = f"Bearer {self.key}"
         request = urllib.request.Request(address, data=body, headers=headers)

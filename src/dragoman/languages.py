@@ -184,6 +184,11 @@ def language_name(tag: str) -> str:
         return tag
 
 
+def tag_named(name: str) -> str | None:
+    """Find the tag of a language by its English name, in any case; None for an unknown one."""
+    return next((row.tag for row in _rows().values() if row.name.lower() == name.strip().lower()), None)
+
+
 def _other_script(row: Language, subtags: list[str]) -> bool:
     """Tell whether the subtags name another script than the one in which models write the language."""
     script = next((subtag for subtag in subtags[:1] if len(subtag) == 4 and subtag.isalpha()), None)

@@ -1,7 +1,8 @@
-"""Endpoints on 127.0.0.1 whose answers a test decides: of chats, and of vectors of texts."""
+"""Endpoints on 127.0.0.1 whose answers a test decides: of chats, vectors of texts, words of sounds."""
 
 from __future__ import annotations
 
+import email
 import json
 import threading
 import zlib
@@ -50,14 +51,26 @@ def chat_server(
     return post_server(said)
 
 
+def _form(content: bytes, kind: str) -> dict[str, Any]:
+    """Read the fields of a form, files among them."""
+    whole = email.message_from_bytes(b"Content-Type: " + kind.encode() + b"\r\n\r\n" + content)
+    fields = {part.get_param("name", header="content-disposition"): part for part in whole.get_payload()}
+    return {
+        str(name): part.get_payload(decode=True) if part.get_filename() else part.get_payload()
+        for name, part in fields.items()
+    }
+
+
 @contextmanager
 def post_server(answer: Callable[[dict[str, Any]], Answer]) -> Iterator[tuple[str, Requests]]:
-    """Yield the base URL and the list of requests, to which each adds its body, path and headers."""
+    """Yield the base URL and the list of requests, to which each adds its body (JSON, or the fields of a
+    form), path and headers."""
     requests: Requests = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            content, kind = self.rfile.read(int(self.headers["Content-Length"])), self.headers["Content-Type"]
+            body = _form(content, kind) if kind.startswith("multipart/") else json.loads(content)
             requests.append({"body": body, "path": self.path, "headers": dict(self.headers)})
             status, content = answer(body)
             data = content.encode()

@@ -135,7 +135,7 @@ def _of_wav(content: bytes, limits: SoundLimits) -> Samples:
 def _numbers(data: bytes, width: int) -> Samples:
     """Samples in -1 to 1 of little-endian whole numbers; those of one byte have no sign."""
     if width == 1:
-        return (np.frombuffer(data, np.uint8).astype(np.float32) - 128) / 128
+        return (np.frombuffer(data, np.uint8).astype(np.float32) - np.float32(128)) / np.float32(128)
     if width == 3:
         padded = np.zeros((len(data) // 3, 4), np.uint8)
         padded[:, 1:] = np.frombuffer(data, np.uint8).reshape(-1, 3)
