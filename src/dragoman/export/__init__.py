@@ -32,7 +32,7 @@ EXPORT = Format(
     apart=(CALIBRATION, "README.md"),
 )
 PARITY = "parity.json"
-SHARED = ("parity",)
+SHARED = ("parity", "samples")
 
 
 @dataclass(frozen=True, kw_only=True)

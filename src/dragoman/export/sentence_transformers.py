@@ -27,7 +27,8 @@ except ImportError:
 from torch import Tensor, nn
 
 from dragoman.export import ExportConfig
-from dragoman.export.parity import Agreement, SampleVectors, agreements, samples
+from dragoman.export.parity import Agreement, SampleVectors, agreements
+from dragoman.export.samples import samples
 from dragoman.folders import MANIFEST, require_sound, versions, write_json
 from dragoman.models.dual import DualEncoder
 from dragoman.models.folder import load_model, save_model

@@ -24,7 +24,8 @@ except ImportError:
 from dragoman.export import ExportConfig, copy_beside
 from dragoman.export.onnx import graphs
 from dragoman.export.onnx.inputs import preprocessing_of, save_tokenizer
-from dragoman.export.parity import Agreement, Precision, SampleInputs, SampleVectors, agreements, samples
+from dragoman.export.parity import Agreement, Precision, SampleVectors, agreements
+from dragoman.export.samples import SampleInputs, samples
 from dragoman.folders import write_json
 from dragoman.models.identity import own_fingerprint, own_image_fingerprint
 from dragoman.models.sentences import GOLDEN_TEXTS

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dragoman.errors import UserError
-from dragoman.export.parity import pictures
+from dragoman.export.samples import pictures
 from dragoman.models.text.huggingface import HuggingFaceText
 from dragoman.models.vision import VisionTower
 from dragoman.retrievers.onnx_inputs import TOKENIZER, Preprocessing
