@@ -167,7 +167,7 @@ def ask_index(folder: Path) -> Any:
 
 def ask_texts(folder: Path) -> Any:
     from dragoman.corpus.corpus import Corpus
-    from dragoman.features.texts import KeptTexts
+    from dragoman.features.kept_texts import KeptTexts
 
     corpus = Corpus.open(folder)
     kept = KeptTexts(corpus.features("use"))

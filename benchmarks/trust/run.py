@@ -35,7 +35,8 @@ from numpy.typing import NDArray
 from scipy.stats import ConstantInputWarning, rankdata, spearmanr
 
 from dragoman.corpus.corpus import Corpus
-from dragoman.features.texts import KeptTexts, extract_texts
+from dragoman.features.kept_texts import KeptTexts
+from dragoman.features.texts import extract_texts
 from dragoman.folders import versions, write_text
 from dragoman.pipelines.computer import commit, computer
 from dragoman.trust import Bridge, score_trust

@@ -22,7 +22,8 @@ from dragoman.corpus.corpus import Corpus
 from dragoman.corpus.features import write_features
 from dragoman.errors import CheckFailedError, UserError
 from dragoman.features import texts as module
-from dragoman.features.texts import KeptTexts, KeptTokens, TextOptions, digest, extract_texts
+from dragoman.features.kept_texts import KeptTexts, KeptTokens, digest
+from dragoman.features.texts import TextOptions, extract_texts
 from dragoman.folders import read_sealed, write_sealed
 from dragoman.models.sentences import load_text_side
 from dragoman.pipelines.check import check

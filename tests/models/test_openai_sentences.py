@@ -18,7 +18,8 @@ from command_line import dragoman
 from dragoman.corpus import Corpus
 from dragoman.endpoints import Endpoint
 from dragoman.errors import UnavailableError, UserError
-from dragoman.features.texts import KeptTexts, extract_texts
+from dragoman.features.kept_texts import KeptTexts
+from dragoman.features.texts import extract_texts
 from dragoman.models.sentences import load_text_side, openai
 from dragoman.recipes import load_recipe
 from dragoman.retrievers.light import LightRetriever

@@ -14,7 +14,7 @@ from training_world import EN, PT, WIDTH
 
 from dragoman.corpus import Corpus
 from dragoman.errors import UserError
-from dragoman.features.texts import KeptTexts
+from dragoman.features.kept_texts import KeptTexts
 from dragoman.recipes import load_recipe
 from dragoman.retrievers.light import LightRetriever
 from dragoman.retrievers.trained import Retriever

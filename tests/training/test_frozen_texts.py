@@ -15,7 +15,8 @@ from training_world import DE, EN, TINY, WIDTH, edit_captions, tiny, write_world
 
 from dragoman.corpus import Corpus
 from dragoman.errors import DamagedError, UserError
-from dragoman.features.texts import KeptTexts, TextOptions, extract_texts
+from dragoman.features.kept_texts import KeptTexts
+from dragoman.features.texts import TextOptions, extract_texts
 from dragoman.folders import read_sealed, write_sealed
 from dragoman.models.dual import DualConfig, DualEncoder
 from dragoman.models.identity import languages_of

@@ -13,7 +13,8 @@ from test_trust import machine, write_corpus
 
 from dragoman.cli import dragoman
 from dragoman.corpus.corpus import Corpus
-from dragoman.features.texts import KeptTexts, extract_texts
+from dragoman.features.kept_texts import KeptTexts
+from dragoman.features.texts import extract_texts
 from dragoman.trust import signals_learnt
 from dragoman.trust.score import score_trust
 from dragoman.trust.signals_learnt import sentences

@@ -88,7 +88,7 @@ def command(
     kept = None
     if sentences is not None:
         from dragoman.corpus.corpus import Corpus
-        from dragoman.features.texts import KeptTexts
+        from dragoman.features.kept_texts import KeptTexts
 
         kept = KeptTexts(Corpus.open(corpus).features(sentences))
     retriever = None

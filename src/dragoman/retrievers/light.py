@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from dragoman.errors import MissingExtraError, UserError
-from dragoman.features.texts import KeptTexts
+from dragoman.features.kept_texts import KeptTexts
 from dragoman.grouping import by_length
 from dragoman.models.identity import model_in, own_fingerprint
 from dragoman.models.sentences import Reading, TextSide, kind_of

@@ -22,7 +22,7 @@ try:
 except ImportError:
     raise MissingExtraError("torch", "train", "Loading a trained model") from None
 
-from dragoman.features.texts import KeptTexts
+from dragoman.features.kept_texts import KeptTexts
 from dragoman.media.frames import MOST_FRAMES, padded
 from dragoman.models.dual import DualEncoder, unique_texts
 from dragoman.models.folder import load_model

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dragoman.corpus import Corpus, FeatureSet
-from dragoman.features.texts import KeptTexts, KeptTokens
+from dragoman.features.kept_texts import KeptTexts, KeptTokens
 from dragoman.models import text
 from dragoman.models.dual import DualEncoder
 from dragoman.models.hubness import MOST

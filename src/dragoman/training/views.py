@@ -22,7 +22,7 @@ from torch.utils.checkpoint import checkpoint
 
 from dragoman.corpus import Corpus, FeatureSet
 from dragoman.errors import UserError
-from dragoman.features.texts import KeptTexts
+from dragoman.features.kept_texts import KeptTexts
 from dragoman.models.dual import DualEncoder, TextViews, unique_texts
 from dragoman.models.text.vectors import FrozenVectors
 from dragoman.objectives.contract import Batch, Teacher, Views
