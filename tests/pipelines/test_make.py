@@ -29,7 +29,8 @@ from dragoman.index.folder import COLLECTION
 from dragoman.pipelines import make as making
 from dragoman.pipelines.check import check
 from dragoman.pipelines.make import Measured, make, mean_of, told, unread_file
-from dragoman.pipelines.plan import MakeOptions, Plan, make_plan
+from dragoman.pipelines.options import MakeOptions
+from dragoman.pipelines.plan import Plan, make_plan
 from dragoman.progress import Whole
 from dragoman.search.searcher import Searcher
 

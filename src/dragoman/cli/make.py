@@ -11,14 +11,14 @@ from dragoman.cli.verb import LISTED, PATH, Verb, assignments, needs, options, s
 from dragoman.errors import Exit, UserError
 
 if TYPE_CHECKING:
-    from dragoman.pipelines.plan import MakeOptions
+    from dragoman.pipelines.options import MakeOptions
 
 
 @click.command(cls=Verb, short_help="Photos become a collection that can be searched.")
 @click.argument("photos", type=PATH)
 @click.option("--out", required=True, type=PATH, help="Folder of the collection.")
 @options(
-    "dragoman.pipelines.plan:MakeOptions",
+    "dragoman.pipelines.options:MakeOptions",
     "chosen",
     to=LISTED,
     engines=spelled("--engine", multiple=True, metavar="LANG=ENGINE"),
