@@ -31,6 +31,8 @@ LAYERS = [
         "metadata",
         "endpoints",
         "messages",
+        "lazy",
+        "arrow",
     },
     {"media"},
     {"corpus"},
@@ -61,6 +63,7 @@ NEIGHBOURS = {
     ("endpoints", "errors"),
     ("metadata", "records"),
     ("messages", "languages"),
+    ("arrow", "errors"),
 }
 LIGHT = {"evaluation": {"numpy"}, "records.py": set()}
 

@@ -21,7 +21,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from dragoman.corpus.corpus import CAPTIONS, CORPUS, ITEMS
+from dragoman.corpus.corpus import CAPTIONS, ITEMS
+from dragoman.corpus.format import CORPUS
 from dragoman.features.extract import ExtractOptions, extract_features
 from dragoman.folders import versions
 from dragoman.media.images import Decoding, open_image

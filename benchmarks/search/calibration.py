@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from dragoman.corpus.corpus import Corpus
-from dragoman.index.items import features_of
+from dragoman.index.corpus_items import features_of
 from dragoman.retrievers.base import Encoder
 from dragoman.retrievers.loading import load_encoder, model_config
 from dragoman.search.calibrate import (

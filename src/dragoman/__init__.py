@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from importlib import import_module, metadata
-from typing import TYPE_CHECKING, Any
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+from dragoman import lazy
 
 if TYPE_CHECKING:
     from dragoman.pipelines.evaluate import evaluate, evaluate_folds
@@ -23,18 +25,14 @@ __all__ = [
 ]
 __version__ = metadata.version("dragoman")
 
-_HOMES = {
-    "EvaluationSettings": "dragoman.reports.settings",
-    "Query": "dragoman.search.query",
-    "Retriever": "dragoman.retrievers.trained",
-    "Searcher": "dragoman.search.searcher",
-    "evaluate": "dragoman.pipelines.evaluate",
-    "evaluate_folds": "dragoman.pipelines.evaluate",
-}
-
-
-def __getattr__(name: str) -> Any:
-    # What these need is heavy; importing it on first use keeps `import dragoman` light.
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'dragoman' has no attribute {name!r}")
+# What these need is heavy.
+__getattr__ = lazy.attributes(
+    __name__,
+    {
+        "pipelines.evaluate": ("evaluate", "evaluate_folds"),
+        "reports.settings": ("EvaluationSettings",),
+        "retrievers.trained": ("Retriever",),
+        "search.query": ("Query",),
+        "search.searcher": ("Searcher",),
+    },
+)

@@ -11,7 +11,8 @@ from PIL import Image
 from tiny_videos import save_video
 
 from command_line import dragoman
-from dragoman.corpus.corpus import CAPTIONS, CORPUS, ITEMS, Corpus
+from dragoman.corpus.corpus import CAPTIONS, ITEMS, Corpus
+from dragoman.corpus.format import CORPUS
 
 
 @pytest.fixture(scope="module")

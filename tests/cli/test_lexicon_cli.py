@@ -17,7 +17,8 @@ from click.testing import CliRunner
 
 from dragoman.cli import dragoman
 from dragoman.cli.lexicon import command
-from dragoman.corpus.corpus import CAPTIONS, CORPUS, ITEMS
+from dragoman.corpus.corpus import CAPTIONS, ITEMS
+from dragoman.corpus.format import CORPUS
 from dragoman.errors import UserError
 from dragoman.translation.engines import recorded
 

@@ -10,7 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from dragoman.cli import dragoman
-from dragoman.corpus.corpus import CAPTIONS, CORPUS, ITEMS, Corpus
+from dragoman.corpus.corpus import CAPTIONS, ITEMS, Corpus
+from dragoman.corpus.format import CORPUS
 from dragoman.errors import UserError
 
 

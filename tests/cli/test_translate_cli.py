@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from command_line import Done, dragoman
-from dragoman.corpus.corpus import CAPTIONS, CORPUS, ITEMS
+from dragoman.corpus.corpus import CAPTIONS, ITEMS
+from dragoman.corpus.format import CORPUS
 
 TEXTS = ["a dog", "a cat", "a dog", "a fish"]
 

@@ -12,7 +12,8 @@ import pytest
 from click.testing import CliRunner
 
 from dragoman.cli import dragoman
-from dragoman.corpus.corpus import CAPTIONS, CORPUS, ITEMS, Corpus
+from dragoman.corpus.corpus import CAPTIONS, ITEMS, Corpus
+from dragoman.corpus.format import CORPUS
 from dragoman.errors import UserError
 from dragoman.pipelines.check import check
 

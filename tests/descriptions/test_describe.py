@@ -21,7 +21,7 @@ from dragoman.corpus.summary import summarize
 from dragoman.descriptions import describe_from, describe_nearest
 from dragoman.descriptions.job import sentences
 from dragoman.errors import UserError
-from dragoman.index.items import open_items
+from dragoman.index.corpus_items import CorpusItems
 from dragoman.records import Caption, Item
 from dragoman.translation import translate
 
@@ -275,7 +275,7 @@ def test_a_description_is_no_caption(corpus: Corpus) -> None:
     assert counts == {"human": 6, "description": 5}
     assert list(counts) == ["human", "description"]
     # An index shows what people said.
-    items = open_items(corpus.folder, {"features": "eyes"}, None)
+    items = CorpusItems(corpus.folder, {"features": "eyes"}, whole=False)
     shown = {item.item_id: items.notes(item).captions for item in items.walk("image")}
     assert shown["d"] == {"en": "a dog"} and shown["f"] == {}
     done = dragoman(

@@ -22,8 +22,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
 import toy_model
 from tiny_videos import save_video
 
-from dragoman.corpus.corpus import CAPTIONS, CORPUS, ITEMS
+from dragoman.corpus.corpus import CAPTIONS, ITEMS
 from dragoman.corpus.features import write_features
+from dragoman.corpus.format import CORPUS
 from dragoman.index import job, update
 from dragoman.index.entries import walk
 from dragoman.index.folder import open_generation, read_info

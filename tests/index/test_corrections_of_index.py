@@ -16,7 +16,8 @@ import toy_model
 from tiny_videos import save_video
 from toy_model import save_model, save_picture
 
-from dragoman.corpus.corpus import CAPTIONS, CORPUS, CORRECTS, FOUND_IN, ITEMS
+from dragoman.corpus.corpus import CAPTIONS, CORRECTS, FOUND_IN, ITEMS
+from dragoman.corpus.format import CORPUS
 from dragoman.errors import UserError
 from dragoman.index import IndexReport, corrections, job
 from dragoman.index.corrections import correct, take_back

@@ -12,8 +12,9 @@ import pytest
 import toy_model
 from toy_model import load_toy, save_model, save_picture, unit
 
-from dragoman.corpus.corpus import CAPTIONS, CORPUS, ITEMS
+from dragoman.corpus.corpus import CAPTIONS, ITEMS
 from dragoman.corpus.features import write_features
+from dragoman.corpus.format import CORPUS
 from dragoman.errors import UserError
 from dragoman.index import IndexReport, job
 from dragoman.index.entries import walk

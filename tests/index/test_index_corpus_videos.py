@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from tiny_videos import save_video
 from toy_model import save_model, unit
 
-from dragoman.corpus.corpus import CAPTIONS, CORPUS, ITEMS
+from dragoman.corpus.corpus import CAPTIONS, ITEMS
 from dragoman.corpus.features import write_features
+from dragoman.corpus.format import CORPUS
 from dragoman.index import IndexReport, job
 from dragoman.index.entries import middle_of, video_id, video_of, walk
 from dragoman.index.folder import open_generation, read_info

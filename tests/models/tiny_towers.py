@@ -13,7 +13,8 @@ import torch
 import transformers
 from PIL import Image
 
-from dragoman.corpus.corpus import CAPTIONS, CORPUS, ITEMS
+from dragoman.corpus.corpus import CAPTIONS, ITEMS
+from dragoman.corpus.format import CORPUS
 
 BODY = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
 EYE = BODY | {"image_size": 32, "patch_size": 16}

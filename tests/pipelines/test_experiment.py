@@ -12,7 +12,7 @@ from dragoman.errors import DamagedError
 from dragoman.folders import MANIFEST
 from dragoman.pipelines import computer, experiment
 from dragoman.pipelines.experiment import SECONDS, Arm, Trial, perform, read_report, spread, table
-from dragoman.reports.evaluation import REPORT
+from dragoman.reports.format import REPORT
 from dragoman.reports.settings import EvaluationSettings
 
 ASKED = EvaluationSettings(languages=("pt",))

@@ -23,7 +23,8 @@ from dragoman.media import folder
 from dragoman.pipelines import plan as planning
 from dragoman.pipelines.licences import UNKNOWN, licence_of
 from dragoman.pipelines.look import look
-from dragoman.pipelines.plan import MakeOptions, make_plan
+from dragoman.pipelines.options import MakeOptions
+from dragoman.pipelines.plan import make_plan
 from dragoman.pipelines.prospect import Share
 
 PORTUGUESE = "um cão castanho corre na praia ao pé do mar com uma bola na boca"

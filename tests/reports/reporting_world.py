@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from checksums import without_checksums
-from dragoman.corpus.corpus import CAPTIONS, CORPUS, ITEMS
+from dragoman.corpus.corpus import CAPTIONS, ITEMS
 from dragoman.corpus.features import write_features
+from dragoman.corpus.format import CORPUS
 
 WIDTH = 12
 COLOURS = ["teal", "gold", "navy", "coral", "olive", "plum", "gray", "pink"]

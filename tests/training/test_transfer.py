@@ -14,7 +14,8 @@ from training_world import TINY, write_world
 
 from dragoman.corpus import Corpus
 from dragoman.errors import UserError
-from dragoman.features.texts import KeptTexts, extract_texts
+from dragoman.features.kept_texts import KeptTexts
+from dragoman.features.texts import extract_texts
 from dragoman.recipes import load_recipe
 from dragoman.training import TrainConfig, train
 from dragoman.training.augment import load_augmentation

@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from checksums import without_checksums
-from dragoman.corpus.corpus import CAPTIONS, CORPUS, ITEMS
+from dragoman.corpus.corpus import CAPTIONS, ITEMS
 from dragoman.corpus.features import write_features
+from dragoman.corpus.format import CORPUS
 from dragoman.recipes import load_recipe
 from dragoman.training import TrainConfig
 

@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from training_world import TO, WIDTH, write_captions
 
-from dragoman.corpus.corpus import CORPUS, ITEMS
+from dragoman.corpus.corpus import ITEMS
 from dragoman.corpus.features import write_features
+from dragoman.corpus.format import CORPUS
 
 THINGS = 5
 PAIRS = [(first, last) for first in range(THINGS) for last in range(THINGS) if first != last]

@@ -13,7 +13,8 @@ from uuid import uuid4
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dragoman.corpus.corpus import CAPTIONS, CORPUS, ITEMS
+from dragoman.corpus.corpus import CAPTIONS, ITEMS
+from dragoman.corpus.format import CORPUS
 from dragoman.translation.engine import Engine, EngineError, Rejected
 
 LINES = ["a dog runs", "two men sit near a red car on the grass", "a car", "a dog runs"]

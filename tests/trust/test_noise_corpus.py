@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dragoman.corpus.corpus import CAPTIONS, CORPUS, ITEMS, Corpus
+from dragoman.corpus.corpus import CAPTIONS, ITEMS, Corpus
 from dragoman.corpus.features import write_features
+from dragoman.corpus.format import CORPUS
 from dragoman.errors import UserError
 from dragoman.trust.noise import NoiseSettings
 from dragoman.trust.noise_corpus import plant_noise

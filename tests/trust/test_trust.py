@@ -16,15 +16,17 @@ import pytest
 from click.testing import CliRunner
 
 from dragoman.cli import dragoman
-from dragoman.corpus.corpus import CAPTIONS, CORPUS, CORRECTS, ITEMS, Corpus
+from dragoman.corpus.corpus import CAPTIONS, CORRECTS, ITEMS, Corpus
+from dragoman.corpus.format import CORPUS
 from dragoman.errors import UserError
 from dragoman.trust import score as trust
 from dragoman.trust import signals
 from dragoman.trust.aids import Aids
 from dragoman.trust.calibration import FAILED, GOOD, trust_of
 from dragoman.trust.evidence import Translation, independent
+from dragoman.trust.format import TRUST
 from dragoman.trust.report import review_rows
-from dragoman.trust.score import TRUST, score_trust
+from dragoman.trust.score import score_trust
 
 THINGS = ["dog", "cat", "bird", "horse", "boy", "girl"]
 COISAS = ["cão", "gato", "pássaro", "cavalo", "menino", "menina"]

@@ -10,13 +10,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from dragoman import progress
+from dragoman.arrow import pa, pq
 from dragoman.corpus.checks import Rejects
-from dragoman.corpus.corpus import CORPUS, TEXT_KEYS, Corpus
+from dragoman.corpus.corpus import TEXT_KEYS, Corpus
 from dragoman.corpus.draft import Draft
+from dragoman.corpus.format import CORPUS
 from dragoman.corpus.options import BuildOptions
 from dragoman.corpus.readers.contract import ITEM_KEYS, Row, Source
 from dragoman.corpus.readers.formats.downloads import Fetcher

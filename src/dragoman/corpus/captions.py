@@ -10,10 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from dragoman.arrow import pa, pc
 from dragoman.errors import UserError
 from dragoman.languages import comparable
 

@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from dragoman import texts
+from dragoman.arrow import pa, pc
 from dragoman.errors import UserError
 from dragoman.folders import write_text
 from dragoman.languages import canonical_tag

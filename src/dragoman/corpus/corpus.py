@@ -8,28 +8,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-
+from dragoman.arrow import pa, pc, pq
 from dragoman.corpus.captions import Captions, Choice, Translations, fits, join, select
 from dragoman.corpus.features import FeatureSet, shown
+from dragoman.corpus.format import CORPUS
 from dragoman.errors import DamagedError, UserError, out_of_memory, reason
-from dragoman.folders import Format, sha256
+from dragoman.folders import sha256
 from dragoman.languages import comparable
 from dragoman.records import Split
 
 LACKING = logging.getLogger(f"{__name__}.lacking")
 """Tells of items that `with_vectors` leaves out; silenced by who tells of them in words of its own."""
-
-CORPUS = Format(
-    "dragoman-corpus",
-    1,
-    "dragoman corpus jsonl captions.jsonl --out {folder}",
-    # Feature sets, trust and dictionaries come later, into folders of their own.
-    files=("*.parquet",),
-    apart=("*/*",),
-)
 
 ITEMS = pa.schema(
     [

@@ -11,10 +11,8 @@ from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from dragoman import plugins
+from dragoman.arrow import pa, pc
 from dragoman.corpus.build import DEFAULTS, BuildReport, build
 from dragoman.corpus.captions import select
 from dragoman.corpus.options import BuildOptions

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
+from dragoman.arrow import pa
 from dragoman.corpus.checks import (
     RecordError,
     Rejects,

@@ -7,9 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
+from dragoman.arrow import pa, pc
 from dragoman.corpus.corpus import Corpus
 from dragoman.corpus.features import FeatureSet
 from dragoman.records import ROLES, SPLITS

@@ -14,9 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
+from dragoman.arrow import pa, pc
 from dragoman.corpus.corpus import Corpus
 from dragoman.folders import LOCK, MANIFEST, sole_writer
 

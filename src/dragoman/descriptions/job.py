@@ -14,9 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
+from dragoman.arrow import pa, pc
 from dragoman.corpus.checks import RecordError, Rejects, caption_values
 from dragoman.corpus.corpus import CAPTIONS, Corpus
 from dragoman.corpus.readers.formats.plain import read_jsonl, read_table

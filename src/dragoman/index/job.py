@@ -4,8 +4,8 @@ What was embedded is stored every few seconds, in one transaction each; the next
 and goes on. The manifest is replaced last. Memory: the model, one batch, per worker one decoded image, the
 ids of all items with their tables of metadata, and the plan of those that are new or changed.
 
-The way of a photo: `items` finds it, `plan` compares it with the index, `reading` opens it, `update` encodes
-and stores it.
+The way of a photo: `folder_items` finds it, `plan` compares it with the index, `reading` opens it, `update`
+encodes and stores it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+from dragoman.corpus.format import CORPUS
 from dragoman.errors import MissingExtraError, UserError
 from dragoman.folders import MANIFEST, read_sealed, remove_torn, sole_writer, write_text
 from dragoman.index.corrections import (
@@ -38,12 +40,14 @@ from dragoman.index.folder import (
     remove_leftovers,
     write_info,
 )
-from dragoman.index.items import Items, Rejected, open_items
+from dragoman.index.folder_items import FolderItems
+from dragoman.index.items import Items, Rejected
 from dragoman.index.plan import make_plan
 from dragoman.index.reading import ItemReader, TextError, embedded
 from dragoman.index.update import Done, Update
 from dragoman.index.uploads import finish_changes, has_changes
-from dragoman.languages import canonical_tag
+from dragoman.languages import canonical_tag, comparable
+from dragoman.media.folder import MediaFolder
 from dragoman.media.images import DECODING, Decoding, ImageError
 from dragoman.media.listing import Listing
 from dragoman.models.identity import CALIBRATION, languages_of, model_in
@@ -121,15 +125,7 @@ def index_media(
     was.
     """
     folder, model = Path(out), Path(run).absolute()
-    trained = model_config(model)["trained"]
-    items = open_items(
-        Path(media),
-        trained,
-        options.lang,
-        whole_videos=options.whole_videos,
-        exclude=options.exclude,
-        media_root=options.media_root,
-    )
+    items = _open_items(Path(media), model_config(model)["trained"], options)
     with sole_writer(folder):
         corrections = corrections_of(folder)
         before = read_info(folder) if (folder / MANIFEST).is_file() else None
@@ -181,6 +177,27 @@ def index_media(
         rejected=tuple(update.rejected),
         left_out=(*items.left_out, *_told_of_cut(update.cut), *([strangers] if strangers else [])),
     )
+
+
+def _open_items(media: Path, trained: Mapping[str, Any], options: IndexOptions) -> Items:
+    """Open a corpus, or any other folder as a folder of media, for a model that was trained so."""
+    manifest = media / MANIFEST
+    # By its text, not by reading it: a corpus with a damaged manifest is told of, not indexed as photos.
+    if manifest.is_file() and CORPUS.name in manifest.read_text(encoding="utf-8", errors="replace"):
+        if options.exclude:
+            raise UserError(f"{media} is a corpus, and --exclude is for folders of images. Leave it out.")
+        # The extra `corpus` is not needed for media.
+        from dragoman.index.corpus_items import CorpusItems
+
+        return CorpusItems(media, trained, options.whole_videos, options.media_root)
+    if options.media_root is not None:
+        raise UserError(f"{media} is no corpus: its media lie in itself. Leave --media-root out.")
+    if not media.is_dir():
+        raise UserError(f"{media} is no folder. Give a folder of images, or a corpus.")
+    # Entries have paths below the root, which must not change with the way to it.
+    found = MediaFolder(media.resolve(), options.exclude)
+    lang = options.lang or comparable(str(trained.get("source", "en")))
+    return FolderItems(found, lang, options.whole_videos)
 
 
 def _require_same_media(before: IndexInfo | None, root: Path, folder: Path) -> None:

@@ -10,9 +10,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import pyarrow.compute as pc
 from PIL import Image, ImageDraw, ImageFont
 
+from dragoman.arrow import pc
 from dragoman.corpus import Corpus
 from dragoman.folders import atomic_path
 from dragoman.media.reading import mosaic

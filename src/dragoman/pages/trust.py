@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pyarrow as pa
-
+from dragoman.arrow import pa
 from dragoman.pages import engine
 from dragoman.pages.charts import histogram
 from dragoman.trust.calibration import FAILED

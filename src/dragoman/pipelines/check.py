@@ -10,17 +10,16 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from dragoman.corpus.corpus import CORPUS, Corpus
 from dragoman.corpus.features import FEATURES, FeatureSet
+from dragoman.corpus.format import CORPUS
 from dragoman.errors import DamagedError, UserError, reason
 from dragoman.export import EXPORT
 from dragoman.folders import MANIFEST, SEAL, Format, damages, read_sealed, require_whole_archive
 from dragoman.index.folder import ABOUT, COLLECTION, INDEX, open_generation, read_info
 from dragoman.models.identity import CALIBRATION, RUN
-from dragoman.reports.evaluation import REPORT
-from dragoman.reports.folds import FOLDS
+from dragoman.reports.format import FOLDS, REPORT
 from dragoman.search.calibration import Calibration
-from dragoman.trust.score import TRUST
+from dragoman.trust.format import TRUST
 
 _SIGNS = (
     *("items.parquet", "vectors.npy", "signals.parquet", "queries.parquet", "parity.json"),
@@ -163,6 +162,9 @@ def _looked(look: Callable[[], Iterator[str] | None]) -> tuple[tuple[str, ...], 
 
 
 def _check_corpus(folder: Path) -> None:
+    # The extra `corpus` is not needed for other folders.
+    from dragoman.corpus.corpus import Corpus
+
     corpus = Corpus.open(folder)
     for table in (corpus.items, corpus.captions):
         table.validate(full=True)

@@ -5,15 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
+from dragoman.arrow import pq
 from dragoman.corpus.corpus import Corpus
 from dragoman.folders import Format, stage, write_json
 from dragoman.pages.report import write_report_page
 from dragoman.reports import folds
-from dragoman.reports.evaluation import REPORT, measure_run
+from dragoman.reports.evaluation import measure_run
 from dragoman.reports.evaluator import Evaluator
-from dragoman.reports.measure import QUERIES
+from dragoman.reports.format import FOLDS, QUERIES, REPORT
 from dragoman.reports.settings import EvaluationSettings
 from dragoman.retrievers.base import Model
 
@@ -61,7 +60,7 @@ def evaluate_folds(
     """
     settings = settings or EvaluationSettings()
     parts = folds.open_folds(Corpus.open(corpus), settings.split)
-    with stage(Path(out), folds.FOLDS, replace=True) as work:
+    with stage(Path(out), FOLDS, replace=True) as work:
         folder = work.folder
         reports = {
             name: evaluate(
@@ -72,7 +71,7 @@ def evaluate_folds(
         tables = [pq.read_table(folder / f"fold-{name}" / QUERIES) for name in parts]
         report = folds.mean_of_folds(reports, tables)
         write_json(folder / "report.json", report)
-        _finish(folder, report, folds.FOLDS)
+        _finish(folder, report, FOLDS)
     return report
 
 

@@ -17,9 +17,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
+from dragoman.arrow import pa
 from dragoman.evaluation.consistency import (
     CUTOFFS,
     Joined,

@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
+from dragoman.arrow import pa, pq
 from dragoman.corpus.corpus import Corpus
 from dragoman.evaluation.ranks import Positives, Ranks
-from dragoman.folders import Format, atomic_path, write_json
+from dragoman.folders import atomic_path, write_json
 from dragoman.reports import queries
 from dragoman.reports.consistency import (
     CONSISTENCY_DEFINITIONS,
@@ -23,11 +21,11 @@ from dragoman.reports.consistency import (
     measure_consistency,
 )
 from dragoman.reports.evaluator import Evaluator, Images
-from dragoman.reports.measure import COMMON_QUERIES, DEFINITIONS, QUERIES, measure_table, query_table
+from dragoman.reports.format import COMMON_QUERIES, QUERIES
+from dragoman.reports.measure import DEFINITIONS, measure_table, query_table
 from dragoman.reports.queries import QueryTexts
 from dragoman.reports.rows import DIRECTIONS, ROWS, Vectors, best_weight, rank_rows, sum_r_by_weight
 
-REPORT = Format("dragoman-report", 1, "dragoman evaluate run/ corpus/ --languages pt,en --out {folder}")
 TREC_README = """\
 <language>.<row>.<direction>.run: qid Q0 docid rank score tag, the first {depth} hits of each query
 <language>.<direction>.qrels: qid 0 docid relevance

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 
+from dragoman.arrow import pa
 from dragoman.reports.consistency import joined_part
 from dragoman.reports.measure import part
 from dragoman.reports.queries import QueryTexts

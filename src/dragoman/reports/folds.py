@@ -9,17 +9,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
+from dragoman.arrow import pa, pc
 from dragoman.corpus.corpus import Corpus
 from dragoman.errors import UserError
-from dragoman.folders import Format
 from dragoman.reports.measure import DEFINITIONS, Measured, measure, measure_cells, part
 
 COLUMN = "fold"
 """Metadata of items."""
-FOLDS = Format("dragoman-folds", 1, "dragoman evaluate run/ corpus/ --folds --out {folder}")
 
 
 def open_folds(corpus: Corpus, split: str) -> dict[str, Corpus]:

@@ -10,18 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from dragoman.arrow import pa, pc
 from dragoman.evaluation.metrics import MEANS, METRICS, RECALLS, mean_recall, sum_r, summarise
 from dragoman.evaluation.ranks import Ranks
 from dragoman.evaluation.significance import bootstrap_means, bootstrap_medians, interval
 from dragoman.reports.rows import DIRECTIONS
 
-QUERIES = "queries.parquet"
-COMMON_QUERIES = "consistency.parquet"
-"""Queries that several languages have in common, ranked among what they have in common."""
 LISTED = 10
 
 SCHEMA = pa.schema(

@@ -7,9 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
+from dragoman.arrow import pa, pc
 from dragoman.corpus import Captions, Corpus
 from dragoman.errors import UserError
 from dragoman.reports.settings import EvaluationSettings

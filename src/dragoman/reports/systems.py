@@ -11,17 +11,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from dragoman.arrow import pa, pq
 from dragoman.corpus.features import shown
 from dragoman.errors import UserError
 from dragoman.evaluation.consistency import MRV, rank_values
 from dragoman.evaluation.metrics import RECALLS, Metric
 from dragoman.reports.consistency import items_of, joined_part
-from dragoman.reports.evaluation import REPORT
-from dragoman.reports.measure import COMMON_QUERIES, QUERIES, part, ranks_of
+from dragoman.reports.format import COMMON_QUERIES, QUERIES, REPORT
+from dragoman.reports.measure import part, ranks_of
 
 COMPARED = (*RECALLS, Metric("map"))
 CONSISTENCY = (*MRV, "mrv_var")

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
+from dragoman.arrow import pa
 from dragoman.corpus.corpus import ITEMS
 from dragoman.corpus.features import write_features
 from dragoman.folders import atomic_path, sha256

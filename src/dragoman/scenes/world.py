@@ -6,10 +6,9 @@ import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from dragoman.corpus.corpus import CAPTIONS, CORPUS, Corpus
+from dragoman.arrow import pa, pq
+from dragoman.corpus.corpus import CAPTIONS, Corpus
+from dragoman.corpus.format import CORPUS
 from dragoman.errors import UserError
 from dragoman.folders import atomic_path, resume
 from dragoman.media.video import pyav

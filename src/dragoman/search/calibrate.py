@@ -25,7 +25,7 @@ from dragoman.corpus.corpus import Corpus
 from dragoman.corpus.features import FeatureSet
 from dragoman.errors import MissingExtraError, UserError
 from dragoman.folders import require_writable, sole_writer
-from dragoman.index.items import features_of
+from dragoman.index.corpus_items import features_of
 from dragoman.languages import comparable
 from dragoman.models.identity import CALIBRATION, model_in
 from dragoman.retrievers.base import Encoder

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
+from dragoman.arrow import pa, pc
 from dragoman.corpus.corpus import CAPTIONS, Corpus
 from dragoman.errors import UserError
 from dragoman.folders import remove_torn, sole_writer, write_text

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
+from dragoman.arrow import pa
 from dragoman.translation.engine import open_engine
 from dragoman.translation.texts import JobSettings, translate_texts
 

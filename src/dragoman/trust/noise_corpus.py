@@ -10,10 +10,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from dragoman.corpus.corpus import CAPTIONS, CORPUS, Corpus
+from dragoman.arrow import pa, pq
+from dragoman.corpus.corpus import CAPTIONS, Corpus
+from dragoman.corpus.format import CORPUS
 from dragoman.errors import UserError
 from dragoman.folders import MANIFEST, atomic_path, details_of, stage
 from dragoman.languages import comparable

@@ -6,10 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from dragoman.arrow import pa, pc
 from dragoman.corpus.corpus import CORRECTS, Corpus
 from dragoman.errors import UserError
 from dragoman.languages import comparable

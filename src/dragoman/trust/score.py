@@ -16,16 +16,14 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from dragoman import progress
+from dragoman.arrow import pa, pq
 from dragoman.corpus.corpus import Corpus
 from dragoman.errors import DamagedError, UserError
 from dragoman.folders import (
     MANIFEST,
-    Format,
     atomic_path,
     read_sealed,
     remove_torn,
@@ -38,10 +36,9 @@ from dragoman.trust import signals
 from dragoman.trust.aids import Aids, ModelSignals
 from dragoman.trust.calibration import FAILED, GOOD, LEARNT, failure, trust_of
 from dragoman.trust.evidence import Bridge, Translation, translations
+from dragoman.trust.format import TRUST
 from dragoman.trust.signals_learnt import expected, explained, order, sentences
 
-# The page is written after the manifest, from the table.
-TRUST = Format("dragoman-trust", 1, "dragoman trust CORPUS", apart=("parts/*", "report.html"))
 METHOD = 7
 """Raised whenever the same texts would get other scores."""
 BATCH = 5_000

@@ -17,7 +17,7 @@ from dragoman.records import Split
 from dragoman.textfiles import TextLine
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    from dragoman.arrow import pa
 
 CAPTION_KEYS = frozenset({"caption_id", "item_id", "lang", "role", "text", "source_id", "engine", "trust"})
 ITEM_KEYS = frozenset({"item_id", "split", "kind", "path"})

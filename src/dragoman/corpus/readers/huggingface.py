@@ -9,10 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.ipc
-
+from dragoman.arrow import pa, pc
 from dragoman.corpus.readers.contract import Published, Source, Wanted
 from dragoman.corpus.readers.formats.captioned import (
     BATCH,

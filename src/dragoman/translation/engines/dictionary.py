@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dragoman.corpus.corpus import Corpus
 from dragoman.errors import UserError
 from dragoman.folders import sha256
 from dragoman.languages import Language, language, same_language
@@ -255,6 +254,9 @@ def _text_counts(path: Path, target: Language) -> Counter[str]:
     """
     counts: Counter[str] = Counter()
     if path.is_dir():
+        # The extra `corpus` is not needed for files.
+        from dragoman.corpus.corpus import Corpus
+
         captions = Corpus.open(path).select(role="human", lang=target.tag, split="train")
         counts.update(word for text in captions.texts for word in words_of(text.lower()))
     for line in () if path.is_dir() else text_lines(path):

@@ -8,9 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
+from dragoman.arrow import pa, pq
 from dragoman.corpus.readers.contract import CAPTION_KEYS, ITEM_KEYS, Row, Source, Wanted, faulty
 from dragoman.errors import UserError, reason
 from dragoman.folders import atomic_path

@@ -21,7 +21,7 @@ from dragoman.sheets import records
 from dragoman.textfiles import json_object, numbered_lines
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    from dragoman.arrow import pa
 
 log = logging.getLogger(__name__)
 
