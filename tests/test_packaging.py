@@ -15,6 +15,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from hiding import ran, without
+
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "dragoman"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -22,21 +24,12 @@ PINS = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
 PINNED = {canonicalize_name(pin.partition("==")[0]): pin.partition("==")[2] for pin in PINS}
 # PyTorch for CUDA brings these along; PyTorch for the CPU, which the same pin admits, does not.
 OF_CUDA = ("nvidia-", "cuda-", "triton")
-
-WITHOUT_EXTRAS = """
-import sys
-extras = "torch transformers tokenizers safetensors sentencepiece huggingface_hub".split()
-extras += "sacrebleu ctranslate2 lingua matplotlib ir_measures scipy onnx onnxscript onnxruntime".split()
-extras += "fastapi uvicorn prometheus_client python_multipart h5py av".split()
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in extras:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-sys.meta_path.insert(0, Absent())
-from dragoman.cli import main
-sys.argv[0] = "dragoman"
-main()
-"""
+EXTRAS = (
+    "torch transformers tokenizers safetensors sentencepiece huggingface_hub sacrebleu ctranslate2 lingua "
+    "matplotlib ir_measures scipy onnx onnxscript onnxruntime fastapi uvicorn prometheus_client "
+    "python_multipart h5py av"
+)
+"""What all extras bring but that of corpora."""
 
 
 def requirements() -> list[Requirement]:
@@ -63,9 +56,7 @@ def needed() -> set[str]:
 
 
 def without_extras(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", WITHOUT_EXTRAS, *arguments], cwd=folder, capture_output=True, text=True
-    )
+    return ran(without(EXTRAS, *arguments), folder)
 
 
 def with_memory(folder: Path, megabytes: int, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -113,7 +104,7 @@ def test_the_pins_are_what_everything_needs_and_nothing_more() -> None:
 
 @pytest.fixture(scope="module")
 def core(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a translated corpus and the beginning of a run, made without any extra."""
+    """A folder with a translated corpus and the beginning of a run, made with the extra `corpus` alone."""
     folder = tmp_path_factory.mktemp("core")
     (folder / "run").mkdir()
     said = {"model_type": "dragoman-dual", "trained": {}, "text": "huggingface", "dual": {}}
@@ -132,7 +123,7 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_core_builds_and_translates_a_corpus(core: Path) -> None:
+def test_the_extra_for_corpora_builds_and_translates_one(core: Path) -> None:
     done = without_extras(core, "corpus", "show", "corpus")
     assert done.returncode == 0, done.stderr
     assert sorted(line.split()[:4] for line in done.stdout.splitlines()[1:5]) == [
@@ -177,6 +168,7 @@ def test_verbs_that_need_no_pytorch_work_in_little_memory(core: Path) -> None:
         ("features corpus --encoder tower", "torch", "train"),
         ("evaluate run corpus --languages pt --out report", "torch", "train"),
         ("demo --out demo", "torch", "train"),
+        ("make photos --to pt --out collection", "torch", "train"),
         ("export run --to onnx --out new", "torch", "train"),
         ("export run --to sentence-transformers --out new", "torch", "train"),
         ("translate corpus --to es --engine transformers:m", "torch", "train"),
@@ -195,6 +187,40 @@ def test_a_verb_without_its_extra_says_how_to_install_it(
     assert f"needs the package {package!r}, which is not installed." in done.stderr
     assert done.stderr.endswith(f"Install it: pip install 'dragoman[{extra}]'\n")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "purpose", "extra"),
+    [
+        *(
+            (line, "Work with a corpus or a report", "corpus")
+            for line in (
+                "corpus jsonl c.jsonl --out new",
+                "corpus show corpus",
+                "translate corpus --to pt --engine recorded:pt.jsonl",
+                "trust corpus",
+                "features corpus --encoder use --texts",
+                "evaluate run corpus --languages pt --out report",
+                "compare report other",
+                "scenes --out world",
+                "index run corpus --out index",
+            )
+        ),
+        ("calibrate run corpus", "Calibrating", "train"),
+        ("train corpus --recipe linear --features f --out new", "Training", "train"),
+        ("make photos --to pt --out collection", "dragoman make", "train"),
+        ("demo --out demo", "The demo", "train"),
+    ],
+)
+def test_a_verb_without_the_extra_for_corpora_says_how_to_install_it(
+    core: Path, line: str, purpose: str, extra: str
+) -> None:
+    done = ran(without("pyarrow", *line.split()), core)
+    assert (done.returncode, done.stderr) == (
+        2,
+        f"Error: {purpose} needs the package 'pyarrow', which is not installed. "
+        f"Install it: pip install 'dragoman[{extra}]'\n",
+    )
 
 
 def test_the_unit_and_the_container_hold_what_the_page_on_deployment_says() -> None:

@@ -89,6 +89,7 @@ class MissingExtraError(UserError):
     """
 
     def __init__(self, package: str, extra: str, purpose: str, otherwise: str = "") -> None:
+        self.package, self.extra = package, extra
         why = sys.exc_info()[1]
         state, fix = "is not installed", [otherwise, f"Install it: pip install 'dragoman[{extra}]'"]
         if isinstance(why, ImportError) and not isinstance(why, ModuleNotFoundError):

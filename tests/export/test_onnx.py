@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -25,30 +23,23 @@ from dragoman.models.vision import VisionTower
 from dragoman.retrievers.loading import image_fingerprint, load_encoder, model_fingerprint
 from dragoman.retrievers.onnx import OnnxGraph, OnnxRetriever
 from dragoman.retrievers.trained import Retriever
+from hiding import ran, without
 
 pytestmark = pytest.mark.usefixtures("traced_once")
 MANY = [*TEXTS, "", "ζ never seen", "a dog " * 80, "a", TEXTS[0]]
 REAL_TOWER = Path(__file__).parents[3] / "shared" / "models" / "mobilenet_v2_imagenet"
 
-WITHOUT_TORCH = """
-import json, sys
-absent = "torch transformers safetensors onnx onnxscript scipy".split()
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in absent:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-sys.meta_path.insert(0, Absent())
-import dragoman
+WITHOUT = "torch transformers safetensors onnx onnxscript scipy"
+ENCODES = """
+import json
 from dragoman.retrievers.onnx import OnnxRetriever
 folder, picture, *texts = sys.argv[1:]
 model = OnnxRetriever.load(folder)
 seen = model.encode_image([picture] if picture else [])
 print(json.dumps([model.encode_text(texts).tolist(), seen.tolist()]))
 """
-
-SEARCHED_WITHOUT_TORCH = (
-    WITHOUT_TORCH[: WITHOUT_TORCH.index("import dragoman")]
-    + """
+SEARCHES = """
+import json
 from dragoman.index import IndexOptions, index_media
 from dragoman.search.query import Query
 from dragoman.search.searcher import Searcher
@@ -58,7 +49,6 @@ with Searcher.open(index) as searcher:
     found = searcher.search(Query(text="um cão corre na praia", k=3))
 print(json.dumps([[hit.entry.item_id, hit.score] for hit in found.hits]))
 """
-)
 
 
 @pytest.fixture(scope="module")
@@ -152,9 +142,7 @@ def test_neither_torch_nor_transformers_is_needed(
     picture(4).save(photo)
     exported = OnnxRetriever.load(folder)
     argument = str(photo) if world == "seeing" else ""
-    done = subprocess.run(
-        [sys.executable, "-c", WITHOUT_TORCH, str(folder), argument, *TEXTS], capture_output=True, text=True
-    )
+    done = ran(without(WITHOUT, folder, argument, *TEXTS, code=ENCODES))
     assert done.returncode == 0, done.stderr
     texts, seen = json.loads(done.stdout)
     np.testing.assert_allclose(texts, exported.encode_text(TEXTS), atol=1e-6)
@@ -167,9 +155,7 @@ def test_photos_are_indexed_and_searched_without_torch(seeing: Path, tmp_path: P
     for number in range(4):
         picture(number).save(tmp_path / "photos" / f"{number}.png")
     folders = [str(seeing / "onnx"), str(tmp_path / "photos"), str(tmp_path / "index")]
-    done = subprocess.run(
-        [sys.executable, "-c", SEARCHED_WITHOUT_TORCH, *folders], capture_output=True, text=True
-    )
+    done = ran(without(WITHOUT, *folders, code=SEARCHES))
     assert done.returncode == 0, done.stderr
     model = Retriever.load(seeing / "run")
     images = model.encode_image([tmp_path / "photos" / f"{number}.png" for number in range(4)])
@@ -186,9 +172,7 @@ def test_a_run_that_is_indexed_without_torch_is_refused_with_the_way_out(
 ) -> None:
     picture(1).save(tmp_path / "1.png")
     folders = (seeing / "run", tmp_path, tmp_path / "index")
-    done = subprocess.run(
-        [sys.executable, "-c", SEARCHED_WITHOUT_TORCH, *folders], capture_output=True, text=True
-    )
+    done = ran(without(WITHOUT, *folders, code=SEARCHES))
     said = done.stderr.splitlines()[-1]
     assert "A model with Transformer layers needs the package 'torch', which is not installed." in said
     assert "An export of the model needs none: dragoman export RUN --to onnx" in said

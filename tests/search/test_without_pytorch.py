@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,19 +23,9 @@ from dragoman.models.identity import RUN
 from dragoman.models.sentences import Reading, use
 from dragoman.models.text.frozen import FrozenText, FrozenTextConfig
 from dragoman.models.text.vectors import FrozenVectors
+from hiding import ran, without
 
-WITHOUT_PYTORCH = """
-import sys
-absent = "torch transformers tokenizers safetensors scipy onnx onnxruntime".split()
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in absent:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-sys.meta_path.insert(0, Absent())
-from dragoman.cli import main
-sys.argv[0] = "dragoman"
-main()
-"""
+WITHOUT = "torch transformers tokenizers safetensors scipy onnx onnxruntime"
 QUERY = "um cão"
 
 
@@ -61,12 +50,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def words(*arguments: str) -> list[str]:
-    return [sys.executable, "-c", WITHOUT_PYTORCH, *arguments]
-
-
 def without_pytorch(world: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(words(*arguments), cwd=world, capture_output=True, text=True)
+    return ran(without(WITHOUT, *arguments), world)
 
 
 def hits(answer: Any) -> list[tuple[str, Any]]:
@@ -90,7 +75,7 @@ def test_a_text_finds_the_same(world: Path, expected: list[tuple[str, Any]]) -> 
 
 
 def test_the_service_answers_the_same(world: Path, expected: list[tuple[str, Any]]) -> None:
-    arguments = words("serve", "index", "--port", "0")
+    arguments = without(WITHOUT, "serve", "index", "--port", "0")
     with subprocess.Popen(
         arguments, cwd=world, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as one:

@@ -270,5 +270,10 @@ def needs(extra: str, purpose: str) -> Iterator[None]:
     """Say which extra of the package to install where an import fails: "Training needs the package …"."""
     try:
         yield
+    except MissingExtraError as error:
+        # Extras of what reads corpora bring that of corpora along: one command is enough.
+        if error.extra == "corpus" and isinstance(error.__context__, ModuleNotFoundError):
+            raise MissingExtraError(error.package, extra, purpose) from None
+        raise
     except ImportError as error:
         raise MissingExtraError(str(error.name), extra, purpose) from None
