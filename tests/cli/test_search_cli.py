@@ -140,7 +140,10 @@ def test_a_video_or_a_part_of_one_is_a_query_too() -> None:
     [
         (["index", "red", "--filter", "year>"], "stops making sense"),
         (["index", "red", "--queries", "queries.txt"], "--queries holds all queries"),
-        (["index", "--video", "a.mp4", "--queries", "queries.txt"], "leave out TEXT, --image, --video and"),
+        (
+            ["index", "--video", "a.mp4", "--queries", "queries.txt"],
+            "leave out TEXT, --speech, --image, --video and",
+        ),
         (["index", "--video", "gone.mp4"], "gone.mp4: no such file"),
         (["index", "--video", "clip.mp4#t=2,1"], "clip.mp4: the part from 2 to 1 seconds is empty"),
         (["index", "--video", "photos/red.png"], "red.png: not a video of a known format"),

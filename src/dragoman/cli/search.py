@@ -41,23 +41,31 @@ class _Filter(click.ParamType):  # type: ignore[type-arg]
     text=argument(type=str),
     k=spelled("-k", type=AT_LEAST_1),
     filter=_Filter(),
+    speech=click.Path(path_type=Path),
     image=PATH,
     video=click.Path(),
     item_id=spelled("--like", metavar="ITEM"),
 )
 @options(ReaderOptions, "reader")
+@click.option("--recogniser", help="Folder, address or hub id of a recogniser of speech, for --speech.")
 @click.option("--queries", type=click.File(encoding="utf-8"), help="One query a line; - is standard input.")
 @click.option("--json", "form", flag_value="json", help="One JSON object a query.")
 @click.option("--paths", "form", flag_value="paths", help="Only the paths, one a line.")
 @click.option("--print0", "form", flag_value="print0", help="Only the paths, each ended by a zero byte.")
 def command(
-    index: Path, query: Query, reader: ReaderOptions, queries: IO[str] | None, form: str | None
+    index: Path,
+    query: Query,
+    reader: ReaderOptions,
+    recogniser: str | None,
+    queries: IO[str] | None,
+    form: str | None,
 ) -> None:
     """Search INDEX for TEXT in any language.
 
     \b
     dragoman search index/ "um cão a correr na praia" -k 5
     dragoman search index/ "beach +sunset -people" --filter 'year>=2010 and place=Porto'
+    dragoman search index/ --speech question.wav --recogniser whisper/
     dragoman search index/ --image photo.jpg
     dragoman search index/ --video clip.mp4#t=3,8
     dragoman search index/ --like trip/dog.jpg --print0 | xargs -0 ls -l
@@ -69,15 +77,17 @@ def command(
     """
     with needs("train", "Searching"):
         from dragoman.search.searcher import Searcher
-    if queries is not None and (query.text or query.image or query.video or query.item_id):
-        raise UserError("--queries holds all queries; leave out TEXT, --image, --video and --like.")
+    parts = (query.text, query.speech, query.image, query.video, query.item_id)
+    if queries is not None and any(parts):
+        raise UserError("--queries holds all queries; leave out TEXT, --speech, --image, --video and --like.")
     batches = (
         [[query]]
         if queries is None
         else ([replace(query, text=line) for line in lines] for lines in _batches(queries))
     )
     found = False
-    with Searcher.open(index, model=reader.model, device=reader.device) as searcher:
+    opened = Searcher.open(index, model=reader.model, device=reader.device, recogniser=recogniser)
+    with opened as searcher:
         for batch in batches:
             for asked, answer in zip(batch, searcher.search_many(batch), strict=True):
                 found = found or bool(answer.hits)
@@ -117,6 +127,8 @@ def _show(searcher: Searcher, query: Query, answer: Answer, form: str | None, se
     else:
         if several:
             click.echo(f"# {printing.plain(query.text)}")
+        if answer.heard is not None:
+            click.echo(printing.understood(answer.heard), err=True)
         for line in printing.lines(searcher, answer):
             click.echo(line)
     for line in printing.remarks(answer):

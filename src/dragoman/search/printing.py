@@ -17,6 +17,7 @@ from dragoman.search.query import Answer, Query, Unjudged
 
 if TYPE_CHECKING:
     from dragoman.search.searcher import Searcher
+    from dragoman.speech.hearing import Heard
 
 
 _UNJUDGED: Mapping[Unjudged | None, str] = {
@@ -37,9 +38,17 @@ def lines(searcher: Searcher, answer: Answer) -> Iterator[str]:
         yield f"{shown}  {plain(caption)}" if caption else shown
 
 
+def understood(heard: Heard) -> str:
+    """Tell a person what was understood of a query that was spoken, and its language."""
+    sure = "" if heard.given else f", {heard.confidence:.0%} sure (--lang says it)"
+    language = "" if heard.language is None else f"{language_name(heard.language)}{sure}: "
+    return f"Understood: {language}{plain(heard.text)}"
+
+
 def remarks(answer: Answer) -> Iterator[str]:
     """Tell a person the language, warnings, and that there is no good match."""
-    if answer.language and answer.language.code != UNKNOWN:
+    told = answer.heard is not None and answer.heard.language is not None
+    if not told and answer.language and answer.language.code != UNKNOWN:
         sure = "" if answer.language.given else f", {answer.language.confidence:.0%} sure (--lang says it)"
         yield f"Language: {language_name(answer.language.code)}{sure}"
     if (channel := answer.channel) is not None and channel.translation is not None:
@@ -57,6 +66,8 @@ def remarks(answer: Answer) -> Iterator[str]:
 def as_json(searcher: Searcher, query: Query, answer: Answer) -> str:
     """Write an answer as one object on one line."""
     asked = {"text": query.text, "item_id": query.item_id, "lang": query.lang, "k": query.k}
+    if answer.heard is not None:
+        asked |= {"text": answer.heard.text, "speech": str(query.speech)}
     if query.image is not None:
         asked["image"] = str(query.image)
     if query.video is not None:
@@ -78,6 +89,7 @@ def as_json(searcher: Searcher, query: Query, answer: Answer) -> str:
     said = {
         "query": asked,
         "language": dataclasses.asdict(answer.language) if answer.language else None,
+        **({"heard": _heard(answer.heard)} if answer.heard else {}),
         "channel": dataclasses.asdict(answer.channel) if answer.channel else None,
         "match": answer.match,
         "unjudged": answer.unjudged,
@@ -86,6 +98,12 @@ def as_json(searcher: Searcher, query: Query, answer: Answer) -> str:
         "hits": hits,
     }
     return json.dumps(said, ensure_ascii=False)
+
+
+def _heard(heard: Heard) -> dict[str, object]:
+    told = dataclasses.asdict(heard)
+    del told["seconds"]  # of the answer
+    return told
 
 
 def paths(searcher: Searcher, answer: Answer) -> Iterator[str]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from dragoman.media.video import VideoPart
+    from dragoman.speech.hearing import Heard
     from dragoman.stores import Filter
 
 
@@ -76,11 +77,13 @@ def channel_name(weight: float) -> ChannelName:
 
 @dataclass(frozen=True, kw_only=True)
 class Query:
-    """A text, an image, a video, an item of the index, or several of them together."""
+    """A text, typed or spoken, an image, a video, an item of the index, or several of them together."""
 
     text: str = ""
     """Text in any language. It may hold `+word` and `-word`, which are added to and subtracted from the rest;
     a phrase in quotes."""
+    speech: str | Path | bytes | None = None
+    """The text as somebody says it: a sound file, or the content of one."""
     image: str | Path | Image | None = None
     """Search by this image, or add it to the text."""
     video: str | Path | VideoPart | None = None
@@ -88,7 +91,7 @@ class Query:
     item_id: str | None = None
     """More like this item, which is not among the hits itself."""
     lang: str | None = None
-    """Language of the text, as BCP 47 tag; detected where not given."""
+    """Language of the text, typed or spoken, as BCP 47 tag; detected where not given."""
     k: int = 10
     """Hits at most."""
     offset: int = 0
@@ -144,6 +147,8 @@ class Answer:
     """Best first; equal scores in the order of their ids."""
     language: QueryLanguage | None
     """None for a query without text."""
+    heard: Heard | None = None
+    """Words that were understood, where the text was spoken."""
     channel: QueryChannel | None = None
     """None for a query without text."""
     match: bool | None
@@ -153,8 +158,8 @@ class Answer:
     warnings: tuple[Message, ...] = ()
     """For a person: a language outside training, a text that was cut, …"""
     seconds: dict[str, float] = field(default_factory=dict)
-    """Wall time of `encode` and `search`, of the batch that the query was in; and of `translate` where it
-    waited for that."""
+    """Wall time of `encode` and `search`, of the batch that the query was in; of `translate` where it waited
+    for that, and of `hear` where it was spoken."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,6 +26,8 @@ from dragoman.records import Entry
 from dragoman.search.answering import answers, begin_translations, vectors_of_videos
 from dragoman.search.live import LiveIndex, LiveStore, Opened
 from dragoman.search.query import Answer, Query
+from dragoman.search.spoken import as_text, with_heard
+from dragoman.speech.recogniser import Recogniser, open_recogniser
 from dragoman.stores import Store
 from dragoman.stores.checks import check_entry
 from dragoman.translation.engine import Outcome
@@ -42,8 +44,8 @@ class Searcher:
     Changes that another process makes are seen by the next search, a new model and its vectors among them.
     """
 
-    def __init__(self, live: LiveIndex) -> None:
-        self._live = live
+    def __init__(self, live: LiveIndex, recogniser: Recogniser | None = None) -> None:
+        self._live, self._recogniser = live, recogniser
         self.renew_in_child()
         forks.watch(self)
 
@@ -55,13 +57,24 @@ class Searcher:
         self._writing = threading.Lock()
 
     @classmethod
-    def open(cls, folder: str | Path, *, model: str | Path | None = None, device: str = "cpu") -> Searcher:
+    def open(
+        cls,
+        folder: str | Path,
+        *,
+        model: str | Path | None = None,
+        device: str = "cpu",
+        recogniser: str | Path | Recogniser | None = None,
+    ) -> Searcher:
         """Open an index folder and load its model.
 
-        `model` is a run or an export to use in place of the folder that the index names. Raises UserError,
+        `model` is a run or an export to use in place of the folder that the index names. `recogniser`
+        understands queries that are spoken: its folder, its address, or its hub id. Raises UserError,
         with the command that mends it, where there is no index, or the model is not the one that filled it.
         """
-        return cls(LiveIndex(Path(folder), model, device))
+        live = LiveIndex(Path(folder), model, device)
+        if isinstance(recogniser, str | Path):
+            recogniser = open_recogniser(recogniser, device)
+        return cls(live, recogniser)
 
     @property
     def info(self) -> IndexInfo:
@@ -85,10 +98,12 @@ class Searcher:
     def search_many(self, queries: Sequence[Query]) -> list[Answer]:
         """Answer several queries, encoded together, and searched together where k and filter agree.
 
-        Raises UserError for an empty query, an unknown item, an unreadable image or video, and a filter that
-        makes no sense; none is answered then.
+        Raises UserError for an empty query, an unknown item, an unreadable image, video or sound, one in
+        which nothing was understood, and a filter that makes no sense; none is answered then.
         """
-        return self._live.run(partial(answers, list(queries)))
+        asked = [as_text(query, self._recogniser) for query in queries]
+        found = self._live.run(partial(answers, [query for query, _ in asked]))
+        return [with_heard(answer, heard) for answer, (_, heard) in zip(found, asked, strict=True)]
 
     def begin_translations(self, query: Query) -> list[Future[Outcome]]:
         """Let the text of a query be translated, where its language is asked so; return what will end then.

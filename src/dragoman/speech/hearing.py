@@ -7,8 +7,9 @@ sounds in films. What was understood is told by measures, never by a list of suc
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from time import perf_counter
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from dragoman.media.sound import LIMITS, RATE, Samples, SoundLimits, read_sound
 from dragoman.messages import Message
 from dragoman.speech.recogniser import Recognised, Recogniser, language_known
 from dragoman.texts import worded
+from dragoman.translation.engine import one_line
 
 FRAME = RATE // 50
 """Samples of 20 ms, in which speech is steady."""
@@ -45,6 +47,8 @@ class Heard:
     """Probability of the language, 0 to 1; 1 where the user gave it."""
     given: bool = False
     """True where the user gave the language."""
+    seconds: float = field(default=0.0, compare=False)
+    """Wall time that it took."""
 
 
 class NothingUnderstoodError(UserError):
@@ -65,6 +69,7 @@ def hear(
     Raises NothingUnderstoodError for silence, noise, music and mumbling; SoundError for a sound that cannot
     be used; UserError for a language that the recogniser does not know.
     """
+    started = perf_counter()
     known = None if lang is None else language_known(lang, recogniser.languages)
     samples = read_sound(sound, limits)
     if is_silent(samples) or is_steady(samples):
@@ -74,10 +79,11 @@ def hear(
         raise NothingUnderstoodError
     # The tag as it was given: for `pt-BR` a recogniser knows `pt`.
     return Heard(
-        text=" ".join(found.text.split()),
+        text=one_line(found.text),
         language=lang or found.language,
         confidence=found.confidence,
         given=lang is not None,
+        seconds=perf_counter() - started,
     )
 
 
