@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import struct
 import zlib
@@ -13,9 +14,12 @@ from PIL import Image
 XMP = (
     "<x:xmpmeta xmlns:x='adobe:ns:meta/'><rdf:RDF xmlns:rdf='http://www.w3.org/1999/02/22-rdf-syntax-ns#' "
     "xmlns:dc='http://purl.org/dc/elements/1.1/' xmlns:photoshop='http://ns.adobe.com/photoshop/1.0/' "
-    "xmlns:exif='http://ns.adobe.com/exif/1.0/' xmlns:iptc='http://iptc.org/std/Iptc4xmpCore/1.0/xmlns/'>"
+    "xmlns:exif='http://ns.adobe.com/exif/1.0/' xmlns:note='http://ns.adobe.com/xmp/note/' xmlns:iptc='http://iptc.org/std/Iptc4xmpCore/1.0/xmlns/'>"
     "<rdf:Description rdf:about='' {attributes}>{elements}</rdf:Description></rdf:RDF></x:xmpmeta>"
 )
+
+
+EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
 
 
 def packet(elements: str = "", attributes: str = "") -> bytes:
@@ -43,15 +47,21 @@ def iim(*fields: tuple[int, int, bytes]) -> bytes:
 
 
 def jpeg(
-    *, xmp: bytes = b"", iptc: bytes = b"", exif: Image.Exif | None = None, colour: str = "red"
+    *,
+    xmp: bytes = b"",
+    iptc: bytes = b"",
+    exif: Image.Exif | None = None,
+    colour: str = "red",
+    more: bytes = b"",
 ) -> bytes:
-    """A JPEG of 8 x 6 pixels with these blocks."""
+    """A JPEG of 8 x 6 pixels with these blocks; `more` are segments behind that of XMP."""
     file = io.BytesIO()
     options: dict[str, Any] = {} if exif is None else {"exif": exif}
     Image.new("RGB", (8, 6), colour).save(file, "JPEG", **options)
     segments = b""
     if xmp:
         segments += segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + xmp)
+    segments += more
     if iptc:
         resource = b"8BIM\x04\x04\0\0" + struct.pack(">I", len(iptc)) + iptc + b"\0" * (len(iptc) % 2)
         segments += segment(0xED, b"Photoshop 3.0\0" + resource)
@@ -59,6 +69,18 @@ def jpeg(
     # Behind the EXIF, which stands first by the book.
     at = 2 + (2 + int.from_bytes(plain[4:6], "big") if exif is not None else 0)
     return plain[:at] + segments + plain[at:]
+
+
+def extended(whole: bytes, size: int, name: bytes = b"") -> list[bytes]:
+    """Segments of a packet that is too large for one (XMP, part 3, section 1.1.3.1), of `size` bytes each."""
+    name = name or hashlib.md5(whole).hexdigest().upper().encode()
+    return [
+        segment(
+            0xE1,
+            EXTENSION + name + struct.pack(">II", len(whole), at) + whole[at : at + size],
+        )
+        for at in range(0, len(whole), size)
+    ]
 
 
 def segment(marker: int, content: bytes) -> bytes:
@@ -69,12 +91,13 @@ def chunk(name: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
 
-def png(xmp: bytes, *, packed: bool = False, late: bool = False) -> bytes:
-    """A PNG with a packet before its pixels, or `late` behind them."""
+def png(xmp: bytes = b"", *more: bytes, packed: bool = False, late: bool = False) -> bytes:
+    """A PNG with a packet, and more chunks, before its pixels, or `late` behind them."""
     file = io.BytesIO()
     Image.new("RGB", (8, 6), "red").save(file, "PNG")
     text = zlib.compress(xmp) if packed else xmp
-    itxt = chunk(b"iTXt", b"XML:com.adobe.xmp\0" + bytes([packed]) + b"\0\0\0" + text)
+    itxt = chunk(b"iTXt", b"XML:com.adobe.xmp\0" + bytes([packed]) + b"\0\0\0" + text) if xmp else b""
+    itxt += b"".join(more)
     plain = file.getvalue()
     at = plain.index(b"IEND" if late else b"IDAT") - 4
     return plain[:at] + itxt + plain[at:]

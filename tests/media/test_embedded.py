@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import tempfile
+import tracemalloc
 import zlib
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import toy_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pictures_of_archives import alt, bag, chunk, iim, jpeg, packet, png, write
-from PIL import Image
+from pictures_of_archives import EXTENSION, alt, bag, chunk, extended, iim, jpeg, packet, png, segment, write
+from PIL import Image, features
 
 from dragoman.corpus import BuildOptions, build_folder
 from dragoman.index import IndexOptions, index_media
@@ -113,6 +116,177 @@ def test_every_container_holds_xmp(kind: str, tmp_path: Path) -> None:
     expected = [("XMP", "pt", "Um cão"), ("XMP", "en", "A dog")]
     more = [("EXIF", None, "A dog from a scanner")] if kind == "tif" else []
     assert said(tmp_path / f"a.{kind}") == expected + more
+
+
+@pytest.mark.parametrize("kind", ["avif", "heic"])
+def test_pictures_of_telephones_tell_all_that_others_do(kind: str, tmp_path: Path) -> None:
+    """With xmp, exif and place, as the libraries that write them put them."""
+    write(tmp_path, {f"a.{kind}": of_telephone(kind)})
+    found = read_embedded(tmp_path / f"a.{kind}")
+    assert [tuple(one) for one in found.captions] == [
+        ("XMP", "pt", "Um cão"),
+        ("XMP", "en", "A dog"),
+        ("EXIF", None, "Seen by a camera"),
+    ]
+    assert found.metadata == {
+        "keywords": ("dog",),
+        "city": "Porto",
+        "rights": "(c) 1999",
+        # 1 + 2/60 + 3/3600.
+        "latitude": 1.034167,
+        "longitude": -4.0,
+        "year": 1999,
+        "date": "1999-12-31",
+    }
+    assert found.faults == ()
+
+
+def of_telephone(kind: str) -> bytes:
+    """A picture by libavif or libheif, which codecs need more than a few pixels for."""
+    if kind == "heic":
+        pytest.importorskip("pillow_heif", reason="an extra").register_heif_opener()
+    elif not features.check("avif"):
+        pytest.skip("this Pillow has no AVIF")
+    tags = exif({0x010E: "Seen by a camera", 0x8298: "(c) 1999"}, {0x9003: "1999:12:31 23:59:59"})
+    tags.get_ifd(0x8825).update({1: "N", 2: (1.0, 2.0, 3.0), 3: "W", 4: (4.0, 0.0, 0.0)})
+    file, xmp = io.BytesIO(), packet(IN_BOTH + bag("dc:subject", "dog"), "photoshop:City='Porto'")
+    form = {"avif": "AVIF", "heic": "HEIF"}[kind]
+    Image.new("RGB", (64, 48), "red").save(file, form, xmp=xmp, exif=tags.tobytes())
+    return file.getvalue()
+
+
+MORE = packet(alt("dc:description", de="Ein Hund") + bag("dc:subject", "beach"), "photoshop:City='Faro'")
+NAMED = f"note:HasExtendedXMP='{hashlib.md5(MORE).hexdigest().upper()}'"
+
+
+def test_a_packet_too_large_for_one_segment_goes_on_in_others(tmp_path: Path) -> None:
+    main = packet(alt("dc:description", en="A dog"), f"{NAMED} photoshop:City='Porto'")
+    parts = extended(MORE, 100)
+    assert len(parts) > 5
+    for name, more in {
+        "ordered": parts,
+        "shuffled": parts[::-1],
+        "twice": [*parts, *parts[:2]],
+        "beside another": [*extended(b"<x/>" * 50, 100), *parts],
+    }.items():
+        write(tmp_path, {f"{name}.jpg": jpeg(xmp=main, more=b"".join(more))})
+        found = read_embedded(tmp_path / f"{name}.jpg")
+        texts = [("XMP", "en", "A dog"), ("XMP", "de", "Ein Hund")]
+        assert [tuple(one) for one in found.captions] == texts, name
+        # The packet itself counts more.
+        assert (found.metadata, found.faults) == ({"keywords": ("beach",), "city": "Porto"}, ()), name
+    # Of another picture, and so of none: editors leave them behind.
+    plain = packet(alt("dc:description", en="A dog"))
+    write(tmp_path, {"stale.jpg": jpeg(xmp=plain, more=b"".join(parts))})
+    found = read_embedded(tmp_path / "stale.jpg")
+    assert ([one.text for one in found.captions], found.faults) == (["A dog"], ())
+    write(tmp_path, {"lost.jpg": jpeg(xmp=main)})
+    assert read_embedded(tmp_path / "lost.jpg").faults == ()
+
+
+@pytest.mark.parametrize(
+    ("more", "what"),
+    [
+        (extended(MORE, 100)[1:], f"has an extension of which 0 of {len(MORE):,} bytes are there"),
+        (extended(MORE, 100)[:2], f"has an extension of which 200 of {len(MORE):,} bytes are there"),
+        (
+            [
+                segment(
+                    0xE1,
+                    b"http://ns.adobe.com/xmp/extension/\0" + NAMED[-33:-1].encode() + bytes(4) + b"\xff" * 5,
+                )
+            ],
+            "has an extension that is larger than 16,000,000 bytes",
+        ),
+        (extended(b"<x>" * 99, 100, NAMED[-33:-1].encode()), "is no XML"),
+        ([segment(0xE1, EXTENSION + b"short")], ""),
+    ],
+)
+def test_an_extension_that_is_not_whole_is_told_and_costs_nothing_else(
+    more: list[bytes], what: str, tmp_path: Path
+) -> None:
+    main = packet(alt("dc:description", en="A dog"), NAMED)
+    write(tmp_path, {"a.jpg": jpeg(xmp=main, more=b"".join(more))})
+    found = read_embedded(tmp_path / "a.jpg")
+    assert [one.text for one in found.captions] == ["A dog"]
+    assert [one.what.partition(" (")[0] for one in found.faults] == ([what] if what else [])
+
+
+def itxt(keyword: bytes, text: bytes, *, lang: bytes = b"", packed: bool = False) -> bytes:
+    head = keyword + b"\0" + bytes([packed, 0]) + lang + b"\0" + "Título".encode() + b"\0"
+    return chunk(b"iTXt", head + (zlib.compress(text) if packed else text))
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_texts_of_a_png_are_captions_and_metadata(late: bool, tmp_path: Path) -> None:
+    texts = [
+        chunk(b"tEXt", b"Title\0" + "Cão".encode("latin-1")),
+        chunk(b"tEXt", b"Software\0A program"),
+        chunk(b"zTXt", b"Author\0\0" + zlib.compress(b"Ana")),
+        itxt(b"Copyright", b"CC0"),
+        itxt(b"Description", "Um cão".encode(), lang=b"pt"),
+        itxt(b"Description", b"A dog\nruns", packed=True),
+        chunk(b"tEXt", b"Description\0" + "Ações".encode()),
+        chunk(b"tEXt", b"Title\0Screenshot"),
+    ]
+    xmp = packet(alt("dc:title", en="Of XMP"), "photoshop:Credit='Archive'")
+    write(tmp_path, {"a.png": png(b"", *texts, late=late), "b.png": png(xmp, *texts, late=late)})
+    found = read_embedded(tmp_path / "a.png")
+    assert [tuple(one) for one in found.captions] == [
+        # Descriptions before titles.
+        ("PNG text", "pt", "Um cão"),
+        ("PNG text", None, "A dog\nruns"),
+        ("PNG text", None, "Ações"),
+        ("PNG text", None, "Cão"),
+    ]
+    assert (found.metadata, found.faults) == ({"creator": "Ana", "rights": "CC0"}, ())
+    assert captions(MediaFolder(tmp_path), "b.png") == [
+        ("XMP", "en", "Of XMP"),
+        ("PNG text", "pt", "Um cão"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (chunk(b"zTXt", b"Description\0\0no zlib"), "cannot be read"),
+        (itxt(b"Description", b"A dog", lang=b"no tag"), "holds a caption in 'no tag', which is no tag of a"),
+        (chunk(b"tEXt", b"Description\0" + b"a" * 10_001), "holds a caption of 10,001 characters, more than"),
+        (chunk(b"tEXt", b"Title\0" + b"a" * 200_000), "cannot be read (Title has more than 100,000 bytes"),
+        (itxt(b"Title", b"a" * 5_000_000, packed=True), "cannot be read (Title has more than 100,000 bytes"),
+        (chunk(b"tEXt", b"Comment\0" + b"a" * 200_000), None),
+        (chunk(b"iTXt", b"Description"), None),
+        (chunk(b"zTXt", b"Title\0"), None),
+    ],
+)
+def test_a_text_of_a_png_that_cannot_be_read_costs_nothing_else(
+    text: bytes, what: str | None, tmp_path: Path
+) -> None:
+    write(tmp_path, {"a.png": png(b"", text, chunk(b"tEXt", b"Title\0A cat"))})
+    found = read_embedded(tmp_path / "a.png")
+    assert [one.text for one in found.captions] == ["A cat"]
+    assert [(one.source, one.what.startswith(what or "?")) for one in found.faults] == (
+        [("PNG text", True)] if what else []
+    )
+
+
+def test_a_text_that_unpacks_to_much_takes_little_memory(tmp_path: Path) -> None:
+    packed = itxt(b"Title", b"a" * 50_000_000, packed=True)
+    assert len(packed) < 100_000
+    write(tmp_path, {"a.png": png(b"", packed)})
+    tracemalloc.start()
+    try:
+        (fault,) = read_embedded(tmp_path / "a.png").faults
+        assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    finally:
+        tracemalloc.stop()
+    assert "more than 100,000 bytes" in fault.what
+
+
+def test_of_many_texts_of_a_png_a_few_are_read(tmp_path: Path) -> None:
+    many = [chunk(b"tEXt", b"Title\0Cat number %d" % number) for number in range(300)]
+    write(tmp_path, {"a.png": png(b"", *many)})
+    assert len(read_embedded(tmp_path / "a.png").captions) == 200
 
 
 def test_xmp_is_read_in_elements_attributes_and_qualified_texts() -> None:
@@ -420,8 +594,29 @@ def test_no_packet_raises_anything_else(drawn: bytes | st.DataObject) -> None:
         pass
 
 
+def whole_pictures() -> dict[str, bytes]:
+    xmp, file = packet(IN_BOTH), io.BytesIO()
+    Image.new("RGB", (8, 6)).save(file, "WEBP", xmp=xmp)
+    tiff = io.BytesIO()
+    Image.new("RGB", (8, 6)).save(tiff, "TIFF", tiffinfo={700: xmp, 270: "A dog"})
+    place = exif({0x010E: "A dog"}, {0x9286: b"UNICODE\0A\0"})
+    place.get_ifd(0x8825).update({1: "N", 2: (1.0, 2.0, 3.0), 3: "W", 4: (4.0, 0.0, 0.0)})
+    whole = jpeg(xmp=xmp, iptc=iim((2, 120, b"A dog"), (2, 25, b"dog")), exif=place)
+    main = packet(alt("dc:description", en="A dog"), NAMED)
+    texts = [itxt(b"Description", b"A dog", lang=b"en", packed=True), chunk(b"tEXt", b"Title\0A cat")]
+    found = {"jpg": whole, "png": png(xmp, packed=True), "tif": tiff.getvalue(), "webp": file.getvalue()}
+    found |= {"jpeg": jpeg(xmp=main, more=b"".join(extended(MORE, 100))), "apng": png(b"", *texts)}
+    for kind in ("avif", "heic"):
+        with suppress(pytest.skip.Exception):
+            found[kind] = of_telephone(kind)
+    return found
+
+
+WHOLE = whole_pictures()
+
+
 @settings(max_examples=150, deadline=None)
-@given(st.sampled_from(["jpg", "png", "tif", "webp"]), st.data())
+@given(st.sampled_from(sorted(WHOLE)), st.data())
 def test_damaged_pictures_and_random_bytes_raise_nothing(kind: str, drawn: st.DataObject) -> None:
     content = damaged(WHOLE[kind], drawn)
     with tempfile.TemporaryDirectory() as folder:
@@ -441,17 +636,3 @@ def damaged(content: bytes, drawn: st.DataObject) -> bytes:
         if place < len(changed):
             changed[place] = drawn.draw(st.integers(0, 255))
     return bytes(changed[:at]) + drawn.draw(st.binary(max_size=20)) + bytes(changed[at:])
-
-
-def whole_pictures() -> dict[str, bytes]:
-    xmp, file = packet(IN_BOTH), io.BytesIO()
-    Image.new("RGB", (8, 6)).save(file, "WEBP", xmp=xmp)
-    tiff = io.BytesIO()
-    Image.new("RGB", (8, 6)).save(tiff, "TIFF", tiffinfo={700: xmp, 270: "A dog"})
-    place = exif({0x010E: "A dog"}, {0x9286: b"UNICODE\0A\0"})
-    place.get_ifd(0x8825).update({1: "N", 2: (1.0, 2.0, 3.0), 3: "W", 4: (4.0, 0.0, 0.0)})
-    whole = jpeg(xmp=xmp, iptc=iim((2, 120, b"A dog"), (2, 25, b"dog")), exif=place)
-    return {"jpg": whole, "png": png(xmp, packed=True), "tif": tiff.getvalue(), "webp": file.getvalue()}
-
-
-WHOLE = whole_pictures()

@@ -1,18 +1,21 @@
-"""Captions and metadata that stand inside pictures, and in the sidecars of editors: XMP, IPTC and EXIF.
+"""Captions and metadata that stand inside pictures, and in the sidecars of editors: XMP, IPTC and EXIF, and
+texts of PNG.
 
 Archives and editors write there (IPTC Photo Metadata Standard 2023.2, which names the same fields in XMP and
-in IIM; Exif 3.0). Bytes of others are read within limits, and what cannot be read is told, never raised. No
-pixel is decoded.
+in IIM; Exif 3.0; PNG, third edition). Bytes of others are read within limits, and what cannot be read is
+told, never raised. No pixel is decoded.
 """
 
 from __future__ import annotations
 
 import math
 import re
+import struct
 import zlib
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple
@@ -26,7 +29,7 @@ from dragoman.records import Value
 if TYPE_CHECKING:
     from PIL.Image import Exif, Image
 
-Inside = Literal["sidecar", "XMP", "IPTC", "EXIF"]
+Inside = Literal["sidecar", "XMP", "IPTC", "EXIF", "PNG text"]
 LARGEST_FILE = 1 << 30
 """Bytes of a picture that is looked into; of some formats the whole file is read for it."""
 LONGEST_CAPTION = 10_000
@@ -40,8 +43,19 @@ _LONGEST_VALUE = 1000
 _MOST_CHUNKS = 100_000
 """Chunks of a PNG, each of which may be of twelve bytes."""
 
+_LARGEST_TEXT = 100_000
+"""Bytes of a text of a PNG, packed and unpacked, some of which hold programs."""
+
 _PNG = b"\x89PNG\r\n\x1a\n"
 _KEYWORD_OF_XMP = b"XML:com.adobe.xmp\0"
+_TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
+_TEXTS_OF_PNG = {b"Description": "", b"Title": "", b"Author": "creator", b"Copyright": "rights"}
+"""Keywords of texts that are read: captions, and names of metadata."""
+_EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
+"""Beginning of a part of a packet that is too large for one segment of JPEG (XMP, part 3, 1.1.3.1)."""
+_PART = struct.Struct(f">{len(_EXTENSION) + 32}sII")
+"""Head of such a part: its beginning with 32 characters that name the packet, the length of the packet, and
+the place of the part in it, in bytes."""
 _TAGS = {"description": 0x010E, "title": 0x9C9B, "comment": 0x9C9C, "keywords": 0x9C9E}
 _EXIF, _GPS, _TAKEN, _STORED, _COMMENT = 0x8769, 0x8825, 0x9003, 0x0132, 0x9286
 _DAY = re.compile(r"(1\d\d\d|20\d\d)[:-]?(0[1-9]|1[0-2])[:-]?(0[1-9]|[12]\d|3[01])(?!\d)")
@@ -146,8 +160,13 @@ def read_embedded(file: Path) -> Embedded:
         with file.open("rb") as opened:
             head = opened.read(12)
             if head.startswith(_PNG):
-                xmp, exif = _chunks(opened)
-                return _joined(file.name, lambda: _text_chunk(xmp), lambda: None, lambda: _tags(exif))
+                xmp, exif, texts = _chunks(opened)
+                found = _joined(file.name, lambda: _text_chunk(xmp), lambda: None, lambda: _tags(exif))
+                for kind, chunk in sorted(texts, key=_rank):
+                    found = found.before(
+                        _guarded("PNG text", file.name, partial(_of_text, kind, chunk, file.name))
+                    )
+                return found
         # Of other formats, Pillow makes much before it knows that nothing is there.
         is_other = head[:4] in (b"II*\0", b"MM\0*") or (head[:4], head[8:]) == (b"RIFF", b"WEBP")
         if not (is_other or head[:3] == b"\xff\xd8\xff" or head[4:8] == b"ftyp"):
@@ -156,9 +175,11 @@ def read_embedded(file: Path) -> Embedded:
 
         with image_header(file) as image:
             packet = image.info.get("xmp")
+            # Of JPEG alone.
+            parts = [part for _, part in getattr(image, "applist", ()) if part.startswith(_EXTENSION)]
             # It asks for the type of the image, of which others have no IPTC.
             opened_as: Any = image
-            return _joined(file.name, lambda: packet, lambda: getiptcinfo(opened_as), image.getexif)
+            return _joined(file.name, lambda: packet, lambda: getiptcinfo(opened_as), image.getexif, parts)
     except (ImageError, OSError, MemoryError):
         # Told by those who need its pixels.
         return NOTHING
@@ -234,11 +255,16 @@ def _moment(tags: Exif) -> str:
 
 
 def _joined(
-    name: str, xmp: Callable[[], object], iptc: Callable[[], Any], exif: Callable[[], Exif | None]
+    name: str,
+    xmp: Callable[[], object],
+    iptc: Callable[[], Any],
+    exif: Callable[[], Exif | None],
+    parts: Sequence[bytes] = (),
 ) -> Embedded:
-    """Read the blocks of the picture `name`, each for itself."""
+    """Read the blocks of the picture `name`, each for itself; `parts` are those of an extension of XMP."""
     return (
         _guarded("XMP", name, lambda: _of_xmp("XMP", xmp(), name))
+        .before(_guarded("XMP", name, lambda: _of_xmp("XMP", _extension(xmp(), parts), name)))
         .before(_guarded("IPTC", name, lambda: _of_iptc(iptc() or {}, name)))
         .before(_guarded("EXIF", name, lambda: _of_exif(exif(), name)))
         .before(_guarded("EXIF", name, lambda: _of_places(exif())))
@@ -256,10 +282,11 @@ def _guarded(source: Inside, name: str, read: Callable[[], Embedded]) -> Embedde
     return Embedded(faults=(InsideFault(source, name, reason),))
 
 
-def _chunks(png: BinaryIO) -> tuple[bytes, bytes]:
-    """Find the packet of XMP and the EXIF of a PNG, wherever they stand: ExifTool writes them at the end,
-    which Pillow reads after the pixels alone."""
+def _chunks(png: BinaryIO) -> tuple[bytes, bytes, list[tuple[bytes, bytes]]]:
+    """Find the packet of XMP, the EXIF and the texts of a PNG, wherever they stand: ExifTool writes them at
+    the end, which Pillow reads after the pixels alone."""
     xmp = exif = b""
+    texts: list[tuple[bytes, bytes]] = []
     png.seek(len(_PNG))
     for _ in range(_MOST_CHUNKS):
         head = png.read(8)
@@ -268,10 +295,65 @@ def _chunks(png: BinaryIO) -> tuple[bytes, bytes]:
         length, place = int.from_bytes(head[:4], "big"), png.tell()
         if head[4:] == b"iTXt" and png.read(len(_KEYWORD_OF_XMP)) == _KEYWORD_OF_XMP:
             xmp = xmp or png.read(min(length, 2 * LARGEST))[: length - len(_KEYWORD_OF_XMP)]
+        elif head[4:] in _TEXT_CHUNKS and len(texts) < _MOST:
+            png.seek(place)
+            # One byte more than is allowed tells that there is more.
+            if (chunk := png.read(min(length, _LARGEST_TEXT + 1))).partition(b"\0")[0] in _TEXTS_OF_PNG:
+                texts.append((head[4:], chunk))
         elif head[4:] == b"eXIf":
             exif = exif or png.read(min(length, LARGEST))
         png.seek(place + length + 4)
-    return xmp, exif
+    return xmp, exif, texts
+
+
+def _rank(text: tuple[bytes, bytes]) -> int:
+    return list(_TEXTS_OF_PNG).index(text[1].partition(b"\0")[0])
+
+
+def _of_text(kind: bytes, chunk: bytes, name: str) -> Embedded:
+    """Read a text of a PNG by its keyword (section 11.3.3): Latin-1 by the book, and often UTF-8, but for
+    international ones, which are UTF-8 and say their language."""
+    keyword, _, rest = chunk.partition(b"\0")
+    lang, is_packed = b"", kind == b"zTXt"
+    if kind == b"iTXt":
+        is_packed = rest[:1] == b"\1"
+        lang, _, rest = rest[2:].partition(b"\0")
+        rest = rest.partition(b"\0")[2]
+    elif is_packed:
+        rest = rest[1:]
+    if is_packed:
+        rest = zlib.decompressobj().decompress(rest, _LARGEST_TEXT + 1)
+    field, text = _TEXTS_OF_PNG[keyword], _decoded(rest)
+    if len(chunk) > _LARGEST_TEXT or len(rest) > _LARGEST_TEXT:
+        raise ValueError(f"{keyword.decode()} has more than {_LARGEST_TEXT:,} bytes")
+    if field:
+        return _embedded("PNG text", name, (), _values({field: text}, ()))
+    return _embedded("PNG text", name, [(lang.decode("latin-1") or None, text)], {})
+
+
+def _extension(packet: object, parts: Sequence[bytes]) -> bytes:
+    """Join the parts of the packet that a packet names as its extension; empty where there are none."""
+    if not parts or not isinstance(packet, bytes):
+        return b""
+    try:
+        name = next((one.text for one in xmp_properties(packet).get("note:HasExtendedXMP", ())), "")
+    except XmpError:
+        # Told of the packet itself.
+        return b""
+    own: list[tuple[int, int, bytes]] = []
+    for part in parts:
+        of, length, at = _PART.unpack_from(part.ljust(_PART.size, b"\0"))
+        if of == _EXTENSION + name.encode():
+            own.append((at, length, part[_PART.size :]))
+    whole = bytearray()
+    for at, _, content in sorted(own):
+        if at + len(content) > LARGEST:
+            raise XmpError(f"has an extension that is larger than {LARGEST:,} bytes")
+        if at <= len(whole):
+            whole[at : at + len(content)] = content
+    if own and len(whole) != own[0][1]:
+        raise XmpError(f"has an extension of which {len(whole):,} of {own[0][1]:,} bytes are there")
+    return bytes(whole)
 
 
 def _text_chunk(chunk: bytes) -> bytes:

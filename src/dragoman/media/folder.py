@@ -8,9 +8,9 @@ Corpora and indexes read such a folder by these rules alone, so that a picture i
 - Its metadata are `trip/dog.json`, or else `trip/dog.jpg.json`, or what Google Takeout calls so.
 - Its rows of `metadata.csv` and `metadata.jsonl` in the folder that was given are further captions, in the
   column `text`, and further metadata.
-- Its sidecars `trip/dog.jpg.xmp` and `trip/dog.xmp`, and what stands inside of it (XMP, IPTC, EXIF), give
-  metadata that are not said above, and captions in languages that have none. In each language, the first of
-  these sources that has captions gives all of them.
+- Its sidecars `trip/dog.jpg.xmp` and `trip/dog.xmp`, and what stands inside of it (XMP, IPTC, EXIF, texts of
+  PNG), give metadata that are not said above, and captions in languages that have none. In each language, the
+  first of these sources that has captions gives all of them.
 
 Of media files, nothing but these blocks is read. Memory: the paths of all files, the tables of metadata, and
 what stands in the last `KEPT` pictures.
@@ -66,7 +66,7 @@ KEPT = 50_000
 """Pictures of which is kept what stands in them, some hundred bytes each: a build asks for it three times."""
 Origin = Literal["text file", "table"] | Inside
 """Kind of place in which a caption stands."""
-ORIGINS: Sequence[Origin] = ("text file", "table", "sidecar", "XMP", "IPTC", "EXIF")
+ORIGINS: Sequence[Origin] = ("text file", "table", "sidecar", "XMP", "IPTC", "EXIF", "PNG text")
 """In the order in which they count."""
 UNREAD = "values of metadata that no filter can compare, such as lists of objects"
 _TAKEOUT = re.compile(r"(?P<name>.+?\.\w+)(\.(?P<rest>[a-z-]*))?(?P<copy>\(\d+\))?", re.IGNORECASE)
@@ -97,7 +97,7 @@ class CaptionFile(NamedTuple):
     @property
     def within(self) -> str:
         """The block of the file that holds them, as `XMP`; empty where it is all of it."""
-        return self.origin if self.origin in ("XMP", "IPTC", "EXIF") else ""
+        return self.origin if self.origin in ("XMP", "IPTC", "EXIF", "PNG text") else ""
 
     def lines(self) -> Iterator[TextLine]:
         """Captions, one a line, without the lines that are blank. Raises NoteError."""

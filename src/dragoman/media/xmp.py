@@ -23,6 +23,7 @@ _PREFIXES = {
     "http://ns.adobe.com/exif/1.0/": "exif",
     "http://ns.adobe.com/tiff/1.0/": "tiff",
     "http://ns.adobe.com/xap/1.0/": "xmp",
+    "http://ns.adobe.com/xmp/note/": "note",
 }
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns# "
 _VALUE = f"{_RDF}value"
