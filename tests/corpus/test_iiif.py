@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from pictures_of_archives import jpeg, write
 
 from dragoman.corpus import BuildOptions, build_iiif
 from dragoman.corpus.readers.formats.downloads import Fetcher
-from dragoman.corpus.readers.formats.iiif import _image, _metadata, _texts
+from dragoman.corpus.readers.formats.iiif import _image, _metadata, _texts, read_iiif
 from dragoman.errors import UserError
 
 AT = "https://example.org"
@@ -186,6 +188,53 @@ def server() -> Iterator[tuple[str, Counter[str], dict[str, bytes]]]:
         running.shutdown()
 
 
+Answer = Callable[[BaseHTTPRequestHandler], None]
+Served = tuple[str, dict[str, Answer]]
+
+
+@pytest.fixture
+def served() -> Iterator[Served]:
+    """A server that answers each address in a way of its own."""
+    answers: dict[str, Answer] = {}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            answers.get(self.path, gone)(self)
+
+        def log_message(self, *of: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        running.daemon_threads = True
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_address[1]}", answers
+        running.shutdown()
+
+
+def gone(one: BaseHTTPRequestHandler) -> None:
+    one.send_response(404)
+    one.end_headers()
+
+
+def whole(content: bytes) -> Answer:
+    def answer(one: BaseHTTPRequestHandler) -> None:
+        one.send_response(200)
+        one.end_headers()
+        one.wfile.write(content)
+
+    return answer
+
+
+def moved(place: str | None) -> Answer:
+    def answer(one: BaseHTTPRequestHandler) -> None:
+        one.send_response(302)
+        if place is not None:
+            one.send_header("location", place)
+        one.end_headers()
+
+    return answer
+
+
 def test_images_and_manifests_are_fetched_only_where_asked_and_only_once(
     tmp_path: Path, server: tuple[str, Counter[str], dict[str, bytes]]
 ) -> None:
@@ -239,6 +288,105 @@ def test_a_file_that_is_too_large_is_not_kept(
     with pytest.raises(ValueError, match="larger than 1,000 bytes"):
         Fetcher(tmp_path, pause=0).fetch([f"{url}/a"], "a.jpg", largest=1000)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_addresses_lead_on_within_the_web_and_to_an_end(tmp_path: Path, served: Served) -> None:
+    url, answers = served
+    for one, other in {"/1": "/2", "/2": f"{url}/caf%C3%A9.jpg", "/a": "/b", "/b": "/a", "/n": None}.items():
+        answers[one] = moved(other)
+    answers["/file"], answers["/ftp"] = moved("file:///etc/passwd"), moved("ftp://127.0.0.1/a.jpg")
+    answers["/caf%C3%A9.jpg"] = answers["/a%20b.jpg?x=1&y=%20"] = whole(jpeg())
+    fetcher = Fetcher(tmp_path, pause=0)
+    for number, address in enumerate(("/1", "/café.jpg", "/a b.jpg?x=1&y=%20")):
+        assert fetcher.fetch([url + address], f"{number}.jpg").read_bytes() == jpeg()
+    for address, why in {
+        "/a": "the server answered 302, which leads nowhere",
+        "/n": "the server answered 302, which leads nowhere",
+        "/file": "the server answered 302, which leads nowhere",
+        "/ftp": "the server leads to ftp://127.0.0.1/a.jpg, which is no address of the web",
+    }.items():
+        with pytest.raises(ValueError, match=rf"could not be fetched from {url}{address} \({why}\)"):
+            fetcher.fetch([url + address], "lost.jpg")
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_what_comes_slowly_or_in_part_is_listed_and_asked_for_again_the_next_time(
+    tmp_path: Path, served: Served
+) -> None:
+    url, answers = served
+    ends = threading.Event()
+
+    def never(one: BaseHTTPRequestHandler) -> None:
+        ends.wait(60)
+
+    def drop_by_drop(one: BaseHTTPRequestHandler) -> None:
+        one.send_response(200)
+        one.end_headers()
+        with suppress(OSError):
+            while not ends.wait(0.001):
+                one.wfile.write(b"x")
+
+    def half(one: BaseHTTPRequestHandler) -> None:
+        one.send_response(200)
+        one.send_header("content-length", str(len(jpeg())))
+        one.end_headers()
+        one.wfile.write(jpeg()[:-100])
+
+    answers |= {"/never.jpg": never, "/drops.jpg": drop_by_drop, "/half.jpg": half, "/gone.jpg": gone}
+    names = ["never", "drops", "half", "gone"]
+    content = manifest(*(canvas(name, f"{url}/{name}.jpg", label={"en": [f"A {name}"]}) for name in names))
+    write(tmp_path, {"m.json": json.dumps(content), "scans/.keep": ""})
+    fetcher = Fetcher(tmp_path / "scans", pause=0, timeout=2.0, longest=1.0, tries=1)
+    read = partial(read_iiif, tmp_path / "m.json", media_root=tmp_path / "scans", lang="en", fetcher=fetcher)
+    source = read()
+    rows = list(source.items)
+    assert [one.fault for one in rows if one.fault] == [
+        f"the image of {AT}/canvas/{name} could not be fetched from {url}/{name}.jpg ({why})."
+        for name, why in {
+            "never": "timed out",
+            "drops": "it took longer than 1 seconds",
+            "half": "the answer ended 100 bytes too early",
+            "gone": "the server answered 404",
+        }.items()
+    ]
+    # The items stay, and their captions.
+    assert [one.fields["path"] for one in rows if not one.fault] == [f"{url}/{name}.jpg" for name in names]
+    assert len(list(source.captions)) == 4
+    assert [one.name for one in (tmp_path / "scans").iterdir()] == [".keep"]
+    ends.set()
+    answers |= {f"/{name}.jpg": whole(jpeg()) for name in names}
+    rows = list(read().items)
+    assert [one.fault for one in rows] == [None] * 4
+    assert all(Path(str(one.fields["path"])).is_file() for one in rows)
+
+
+def test_a_manifest_that_is_none_is_listed_once_and_not_kept(tmp_path: Path, served: Served) -> None:
+    url, answers = served
+    good = manifest(canvas("1", f"{url}/1.jpg", label={"en": ["A dog"]}), id=f"{url}/good")
+    answers |= {"/good": moved("/elsewhere"), "/elsewhere": whole(json.dumps(good).encode())}
+    answers |= {"/broken": whole(b'{"id": '), "/deep": whole(b"[" * 100_000), "/page": whole(b"<html>")}
+    answers |= {"/other": whole(b'{"type": "Canvas"}'), "/gone": gone, "/1.jpg": whole(jpeg())}
+    names = ("good", "broken", "deep", "page", "other", "gone")
+    top = {"id": f"{url}/top", "type": "Collection", "items": [{"id": f"{url}/{one}"} for one in names]}
+    write(tmp_path, {"top.json": json.dumps(top), "scans/.keep": ""})
+    options = BuildOptions(lang="en", split="train", media_root=tmp_path / "scans")
+    report = build_iiif(tmp_path / "top.json", tmp_path / "out", options, download=True, pause=0)
+    assert rows(report) == [("example.org/canvas/1", "en", "A dog")]
+    reasons = dict(one.split(" could not be fetched from ") for one in told(tmp_path / "out"))
+    assert list(reasons) == [f"{url}/{one}" for one in names[1:]]
+    assert [one.partition(" (")[2].partition(" (")[0].rstrip(".)") for one in reasons.values()] == [
+        "it is no JSON",
+        "it is no JSON",
+        "it is no JSON",
+        "it is neither a manifest nor a collection of IIIF",
+        "the server answered 404",
+    ]
+    # Told above, and not a second time as one that is not there.
+    assert report.notes == ()
+    assert len(list((tmp_path / "scans").glob("manifest*.json"))) == 1
+    answers["/broken"] = whole(json.dumps(good | {"id": f"{url}/broken"}).encode())
+    build_iiif(tmp_path / "top.json", tmp_path / "again", options, download=True, pause=0)
+    assert len(told(tmp_path / "again")) == 4
 
 
 JSON = st.recursive(

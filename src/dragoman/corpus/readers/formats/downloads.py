@@ -8,10 +8,11 @@ import re
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from dragoman import progress
 from dragoman.folders import atomic_path
@@ -19,8 +20,11 @@ from dragoman.media.images import ImageError, image_header
 
 LARGEST = 100_000_000
 """Bytes of a file."""
+PART = 1 << 16
+"""Bytes that are waited for at a time, at most."""
 LONGEST_PAUSE = 60.0
 """Seconds that a server may ask to wait."""
+_WEB = ("http://", "https://")
 _AGENT = "dragoman/0.1 (image search; one request at a time)"
 T = TypeVar("T")
 
@@ -39,6 +43,9 @@ class Fetcher:
     pause: float = 1.0
     """Seconds between two requests."""
     timeout: float = 60.0
+    """Seconds in which nothing comes."""
+    longest: float = 600.0
+    """Seconds of one file."""
     tries: int = 3
     _last: float = 0.0
 
@@ -49,13 +56,19 @@ class Fetcher:
                 yield one
                 bar.update(1)
 
-    def fetch(self, addresses: Sequence[str], name: str, largest: int = LARGEST) -> Path:
+    def fetch(
+        self,
+        addresses: Sequence[str],
+        name: str,
+        largest: int = LARGEST,
+        check: Callable[[bytes], object] = lambda content: image_header(content).close(),
+    ) -> Path:
         """Fetch the first of several addresses that answers, as the file `name`.
 
-        Raises ValueError, whose message says why from its verb on, where none does, and for a picture that is
-        none.
+        Raises ValueError, whose message says why from its verb on, where none does, or none with what passes
+        `check`, which raises ValueError or ImageError for other content; by default all but pictures.
         """
-        web = [one for one in addresses if one.startswith(("http://", "https://"))]
+        web = [one for one in addresses if one.startswith(_WEB)]
         if not web:
             raise ValueError("has no address of the web")
         target, reason = self.folder / name, ""
@@ -64,8 +77,7 @@ class Fetcher:
         for address in web:
             try:
                 content = self._get(address, largest)
-                if not name.endswith(".json"):
-                    image_header(content).close()
+                check(content)
             except (ValueError, ImageError) as error:
                 reason = error.reason if isinstance(error, ImageError) else str(error)
                 continue
@@ -80,14 +92,13 @@ class Fetcher:
         for _ in range(self.tries):
             time.sleep(max(0.0, self._last + wait - time.monotonic()))
             try:
-                request = urllib.request.Request(address, headers={"User-Agent": _AGENT})
-                with urllib.request.urlopen(request, timeout=self.timeout) as answer:
-                    content: bytes = answer.read(largest + 1)
-                if len(content) > largest:
-                    raise ValueError(f"it is larger than {largest:,} bytes")
-                return content
+                # Manifests have letters in addresses that HTTP has not.
+                request = urllib.request.Request(quote(address, safe=_SAFE), headers={"User-Agent": _AGENT})
+                with _OPENER.open(request, timeout=self.timeout) as answer:
+                    return self._read(answer, largest)
             except urllib.error.HTTPError as error:
                 reason = f"the server answered {error.code}"
+                reason += ", which leads nowhere" if error.code in _REDIRECTIONS else ""
                 if error.code not in (429, 500, 502, 503, 504):
                     break
                 wait = max(wait * 2, _asked(error.headers.get("Retry-After")))
@@ -96,6 +107,32 @@ class Fetcher:
             finally:
                 self._last = time.monotonic()
         raise ValueError(reason)
+
+    def _read(self, answer: Any, largest: int) -> bytes:
+        content, ends = bytearray(), time.monotonic() + self.longest
+        while part := answer.read1(PART):
+            content += part
+            if len(content) > largest:
+                raise ValueError(f"it is larger than {largest:,} bytes")
+            if time.monotonic() > ends:
+                raise ValueError(f"it took longer than {self.longest:,.0f} seconds")
+        # Half a picture has a head like a whole one.
+        if answer.length:
+            raise ConnectionError(f"the answer ended {answer.length:,} bytes too early")
+        return bytes(content)
+
+
+class _WithinTheWeb(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        if not newurl.startswith(_WEB):
+            raise ValueError(f"the server leads to {newurl}, which is no address of the web")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+_OPENER = urllib.request.build_opener(_WithinTheWeb)
+_REDIRECTIONS = (301, 302, 303, 307, 308)
+_SAFE = "%/:=&?~#+!$,;'@()*[]"
+"""Letters of addresses that are no others (RFC 3986), and those that are written by their codes already."""
 
 
 def _asked(after: Any) -> float:

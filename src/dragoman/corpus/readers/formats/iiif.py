@@ -171,14 +171,10 @@ class _Reading:
         try:
             if not file.is_file() or file.stat().st_size > LARGEST:
                 raise ValueError(f"it is no file of at most {LARGEST:,} bytes")
-            value = json.loads(file.read_bytes(), object_pairs_hook=unique_keys)
-            if not isinstance(value, dict) or _sort(value) not in ("Manifest", "Collection"):
-                raise ValueError("it is neither a manifest nor a collection of IIIF")
-        except (OSError, ValueError, RecursionError) as error:
+            objects[file] = _parsed(file.read_bytes())
+        except (OSError, ValueError) as error:
             if not aside:
                 self.faults.append(Row(str(file), 0, "", {}, f"{error}. Correct it, or move it elsewhere."))
-            return
-        objects[file] = value
 
     def _take(
         self,
@@ -203,22 +199,24 @@ class _Reading:
                 if depth < _DEEPEST:
                     self._take(one, file, objects, known, depth + 1)
                 continue
-            place = known.get(address)
-            if place is None and (kept := self._kept(address, file)) is not None:
-                self._open(kept, objects)
-                place = kept if kept in objects else None
-            if place is None:
-                self.defects.note("manifest of a collection that is not there (--download)", address)
-            elif place not in self.used and depth < _DEEPEST:
+            place = known.get(address) or self._kept(address, file)
+            if place is not None and place not in objects:
+                self._open(place, objects)
+            if place in objects and place not in self.used and depth < _DEEPEST:
                 self._take(objects[place], place, objects, known, depth + 1)
 
     def _kept(self, address: str, file: Path) -> Path | None:
-        """Find a manifest that was fetched, or fetch it where that is asked for."""
+        """Find a manifest that was fetched, or fetch it where that is asked for; tell of one that is not
+        there."""
         name = file_name(address, "manifest", ".json")
         if (self.root / name).is_file():
             return self.root / name
+        if self.fetcher is None:
+            self.defects.note("manifest of a collection that is not there (--download)", address)
+            return None
         try:
-            return None if self.fetcher is None else self.fetcher.fetch([address], name, LARGEST)
+            # What is none is not kept: the server may give another one later.
+            return self.fetcher.fetch([address], name, LARGEST, _parsed)
         except ValueError as error:
             self.faults.append(Row(str(file), 0, "", {}, f"{address} {error}."))
             return None
@@ -246,6 +244,17 @@ class _Reading:
                 self.fetcher.fetch(addresses, _name_of(canvas))
             except ValueError as error:
                 self.faults.append(Row(str(canvas.manifest), 0, "", {}, f"the image of {canvas.id} {error}."))
+
+
+def _parsed(content: bytes) -> Mapping[str, Any]:
+    """Read a manifest or a collection. Raises ValueError for what is neither."""
+    try:
+        value = json.loads(content, object_pairs_hook=unique_keys)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"it is no JSON ({error})") from None
+    if not isinstance(value, dict) or _sort(value) not in ("Manifest", "Collection"):
+        raise ValueError("it is neither a manifest nor a collection of IIIF")
+    return value
 
 
 def _canvases(value: Mapping[str, Any], file: Path, lang: str | None) -> Iterator[Canvas]:
