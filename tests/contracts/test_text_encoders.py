@@ -4,6 +4,7 @@ A kind brings `tests/models/<name>_text_setup.py` with
 
     config(folder)    its `Config`, for an encoder of width 16 or less; it may write into the folder
     kept(name)        the `KeptVectors` of that name, where it reads some
+    MORE              further fields of the `Material` that it is made of (none where it is missing)
 """
 
 from __future__ import annotations
@@ -32,8 +33,14 @@ MANY = [*TEXTS, "", "a dog " * 40, "dog"]
 
 def material(name: str) -> Material:
     kept = getattr(set_up(name), "kept", no_vectors)
+    more = getattr(set_up(name), "MORE", {})
     return Material(
-        texts=lambda: TEXTS, source_texts=lambda: TEXTS, known={}, links=lambda settings: {}, kept=kept
+        texts=lambda: TEXTS,
+        source_texts=lambda: TEXTS,
+        known={},
+        links=lambda settings: {},
+        kept=kept,
+        **more,
     )
 
 

@@ -15,9 +15,10 @@ BODY = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "in
 
 
 def save_encoder(
-    folder: Path, kind: str, lower_case: bool = False, words: Sequence[str] = tuple(WORDS)
+    folder: Path, kind: str, lower_case: bool = False, words: Sequence[str] = tuple(WORDS), joint: int = 0
 ) -> Path:
-    """A BERT, XLM-R, CLIP, T5, DistilBERT or ALBERT folder with three layers of width 16, 20 positions."""
+    """A BERT, XLM-R, CLIP, T5, DistilBERT or ALBERT folder with three layers of width 16, 20 positions;
+    `joint` is the width of the vectors of a CLIP whose ids are like those of published ones."""
     torch.manual_seed(0)
     # XLM-R pads with 1 and counts positions from there; the others pad with 0.
     special = (
@@ -25,8 +26,11 @@ def save_encoder(
         if kind == "xlm-roberta"
         else ["[PAD]", "[CLS]", "[SEP]", "[UNK]"]
     )
+    if joint:
+        # The vector of a CLIP is that of the token with the largest id, or of the first end.
+        special, words = list(words), ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
     vocabulary = {token: number for number, token in enumerate([*special, *words])}
-    _model(kind, vocabulary).save_pretrained(folder)
+    _model(kind, vocabulary, joint).save_pretrained(folder)
     _tokenizer(vocabulary, lower_case).save_pretrained(folder)
     return folder
 
@@ -49,14 +53,14 @@ def _tokenizer(vocabulary: dict[str, int], lower_case: bool) -> transformers.Pre
     )
 
 
-def _model(kind: str, vocabulary: dict[str, int]) -> Any:
+def _model(kind: str, vocabulary: dict[str, int], joint: int) -> Any:
     t = transformers
     ids = {"bos_token_id": vocabulary["[CLS]"], "eos_token_id": vocabulary["[SEP]"]}
     ids |= {"pad_token_id": vocabulary["[PAD]"], "vocab_size": len(vocabulary)}
     body = BODY | ids | {"max_position_embeddings": 20}
     if kind == "clip":
         vision = BODY | {"image_size": 32, "patch_size": 16}
-        return t.CLIPModel(t.CLIPConfig(text_config=body, vision_config=vision, projection_dim=8))
+        return t.CLIPModel(t.CLIPConfig(text_config=body, vision_config=vision, projection_dim=joint or 8))
     if kind == "t5":
         return t.T5ForConditionalGeneration(
             t.T5Config(

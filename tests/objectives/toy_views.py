@@ -47,12 +47,18 @@ def hand_step() -> tuple[Views, Batch]:
     the first source caption, 1 and 0 in its translation; 0 in the second one, 1 in its translation. A frozen
     encoder puts the source captions at (1, 0) and (0.6, 0.8), the translations at (0.8, 0.6) and (0, 1). Of
     three fused pairs the first matches.
+
+    Raw vectors of source captions are (1.6, 1.2) and (0.6, 0.8), of translations (2, 0) and (0, 1), of images
+    (2, 0) and (0, 2). Semantic features of the translations are (1.6, 1) and (0.5, 0.5); the first components
+    of the agnostic ones are 0.5 and 0.1.
     """
     pooled = torch.zeros(6, 5)
     pooled[:, 0] = torch.tensor([2.0, 2, 1, 1, 0, 0])
     tokens = torch.zeros(6, 2, 5)
     for text, axes in enumerate([(0, 1), (0,), (1, 0), (1,), (0,), (0,)]):
         tokens[text, range(len(axes)), axes] = 1
+    agnostic = torch.zeros(6, 5)
+    agnostic[2:4, 0] = torch.tensor([0.5, 0.1])
     views = Views(
         image=torch.eye(2),
         text=torch.tensor([[0.8, 0.6], [0.6, 0.8], [1, 0], [0, 1], [1, 0], [0.8, 0.6]]),
@@ -62,6 +68,10 @@ def hand_step() -> tuple[Views, Batch]:
         mask=tokens.any(2),
         anchor=torch.tensor([[0.6, 0.8], [0.8, 0.6]]).repeat(3, 1),
         frozen=torch.tensor([[1, 0], [0.6, 0.8], [0.8, 0.6], [0, 1], [1, 0], [0.6, 0.8]]),
+        raw=torch.tensor([[1.6, 1.2], [0.6, 0.8], [2, 0], [0, 1], [1, 0], [0.8, 0.6]]),
+        raw_image=2 * torch.eye(2),
+        semantic=torch.tensor([[0.0, 0.0], [0, 0], [1.6, 1], [0.5, 0.5], [0, 0], [0, 0]]),
+        agnostic=agnostic,
         fused=Fused(
             match_logits=torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 1.0]]),
             match_labels=torch.tensor([1, 0, 0]),
@@ -81,6 +91,9 @@ def make_views(batch: Batch, width: int = 6, hidden: int = 5, length: int = 4, s
     def random(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=draws)
 
+    def further(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=other).requires_grad_()
+
     texts, items = len(batch.item), int(batch.item.max()) + 1
     lengths = torch.randint(1, length + 1, (texts, 1), generator=draws)
     return Views(
@@ -92,6 +105,10 @@ def make_views(batch: Batch, width: int = 6, hidden: int = 5, length: int = 4, s
         mask=torch.arange(length)[None, :] < lengths,
         anchor=F.normalize(torch.randn(texts, width, generator=other), dim=1)[batch.pair].requires_grad_(),
         frozen=F.normalize(torch.randn(texts, width, generator=other), dim=1).requires_grad_(),
+        raw=further(texts, width),
+        raw_image=further(items, width),
+        semantic=further(texts, width),
+        agnostic=further(texts, hidden),
         fused=Fused(
             match_logits=random(6, 2).requires_grad_(),
             match_labels=torch.tensor([1, 1, 0, 0, 0, 0]),
@@ -104,7 +121,7 @@ def make_views(batch: Batch, width: int = 6, hidden: int = 5, length: int = 4, s
 def leaves(views: Views) -> dict[str, Tensor]:
     """The tensors that can get gradients, by name."""
     names = ("image", "text", "teacher", "pooled", "tokens", "anchor", "frozen")
-    return {name: getattr(views, name) for name in names}
+    return {name: getattr(views, name) for name in (*names, "raw", "raw_image", "semantic", "agnostic")}
 
 
 def gradients(loss: Tensor, views: Views) -> dict[str, Tensor]:
@@ -121,6 +138,8 @@ def reorder(views: Views, batch: Batch, texts: Tensor, items: Tensor) -> tuple[V
     moved["item"] = place[moved["item"]]
     assert views.pooled is not None and views.tokens is not None and views.mask is not None
     assert views.anchor is not None and views.frozen is not None
+    assert views.raw is not None and views.raw_image is not None
+    assert views.semantic is not None and views.agnostic is not None
     return (
         replace(
             views,
@@ -131,6 +150,10 @@ def reorder(views: Views, batch: Batch, texts: Tensor, items: Tensor) -> tuple[V
             mask=views.mask[texts],
             anchor=views.anchor[texts],
             frozen=views.frozen[texts],
+            raw=views.raw[texts],
+            raw_image=views.raw_image[items],
+            semantic=views.semantic[texts],
+            agnostic=views.agnostic[texts],
         ),
         Batch(**moved),
     )

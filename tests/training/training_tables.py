@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from collections.abc import Collection
 from dataclasses import MISSING, fields
 from typing import Any
 
@@ -12,6 +13,7 @@ from dragoman import settings as settings_of
 from dragoman.models.dual import DualConfig
 from dragoman.models.fusion import FusionConfig
 from dragoman.models.temporal import VideoConfig
+from dragoman.models.text.adapters import AdaptersTextConfig
 from dragoman.models.text.glosses import GlossedTextConfig
 from dragoman.models.text.huggingface import HuggingFaceTextConfig
 from dragoman.models.text.spelling import SmallTextConfig
@@ -23,6 +25,7 @@ GROUPS: dict[str, Any] = {
     "run": TrainConfig,
     "small": SmallTextConfig,
     "huggingface": HuggingFaceTextConfig,
+    "adapters": AdaptersTextConfig,
     "glossed": GlossedTextConfig,
     "dual": DualConfig,
     "fusion": FusionConfig,
@@ -44,8 +47,9 @@ def recipes() -> list[str]:
 
 
 def settings(group: str) -> list[str]:
-    """Make the table of one of the `GROUPS`."""
-    return _table(GROUPS[group])
+    """Make the table of one of the `GROUPS`; where it extends another one, of its own settings."""
+    config, others = GROUPS[group], set(GROUPS.values())
+    return _table(config, others & set(config.__mro__[1:]))
 
 
 def objectives() -> list[str]:
@@ -56,11 +60,14 @@ def objectives() -> list[str]:
     return lines[1:]
 
 
-def _table(config: Any) -> list[str]:
-    """Make rows of name, default and meaning, from a dataclass and the strings below its fields."""
+def _table(config: Any, told: Collection[Any] = ()) -> list[str]:
+    """Make rows of name, default and meaning, from a dataclass and the strings below its fields, but for
+    those of dataclasses that are told elsewhere."""
     said = settings_of.docs(config)
     lines = ["| setting | default | meaning |", "|---|---|---|"]
     for field in fields(config):
+        if told and field.name not in config.__annotations__:
+            continue
         value = str(field.default).lower() if isinstance(field.default, bool) else field.default
         default = "" if field.default is MISSING else f"`{value}`"
         lines.append(f"| `{field.name}` | {default} | {said.get(field.name, '')} |".replace("  ", " "))

@@ -19,9 +19,10 @@ from pathlib import Path
 from types import ModuleType
 
 from dragoman import plugins
+from dragoman.errors import UserError
 from dragoman.export.parity import Agreement, require
 from dragoman.folders import Format, files_of, sha256, stage, write_json
-from dragoman.models.identity import CALIBRATION, model_in
+from dragoman.models.identity import CALIBRATION, model_in, read_config
 from dragoman.settings import make
 
 EXPORT = Format(
@@ -79,6 +80,11 @@ def export(run: str | Path, *, to: str | ExportConfig, out: str | Path) -> Expor
     name = type(config).__module__.removeprefix(f"{__name__}.").replace("_", "-")
     folder = Path(out)
     model = model_in(Path(run))
+    if read_config(model).get("text") == "adapters":
+        raise UserError(
+            f"{run} reads a text by the adapters of its language, and nothing that is exported is told the "
+            "language of a text. Search and serve the run itself: dragoman index RUN MEDIA --out INDEX"
+        )
     with stage(folder, EXPORT, replace=True) as work:
         building = work.folder
         agreed = _load(name).write(model, building, config)

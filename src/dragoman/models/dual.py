@@ -27,9 +27,11 @@ from dragoman.models.attention import (
 from dragoman.models.fusion import Fusion, FusionConfig, WordHead
 from dragoman.models.hubness import MORE, Hubness
 from dragoman.models.temporal import FrameEncoder, VideoConfig, present
+from dragoman.models.text.adapters import AdaptedText
 from dragoman.models.text.contract import TextEncoder
 from dragoman.models.text.frozen import FrozenText
 from dragoman.models.text.glossed import GlossedText
+from dragoman.models.text.huggingface import HuggingFaceText
 from dragoman.models.text.vectors import FrozenVectors
 
 
@@ -48,10 +50,10 @@ class DualConfig:
     position_scale: float = 0.02
     """Deviation of the position table before training; 1 in the released NRCCR code."""
     dropout: float = 0.1
-    text_head: Literal["attention", "linear", "mlp", "residual"] = "attention"
+    text_head: Literal["attention", "linear", "mlp", "residual", "none"] = "attention"
     """Way from the trunk's states to the joint space: through the shared attention, or directly from their
     mean, as a sentence encoder is used: by a linear map, by two with a ReLU between them, or by both (their
-    sum)."""
+    sum). `none` takes the own vectors of CLIP's text half (`text.own`), J wide."""
     sentence_head: Literal["linear", "mlp", "residual"] = "mlp"
     """Head of the sentence side, where one stands beside the words."""
     word_weight: float = 0.6
@@ -114,6 +116,12 @@ class TextViews:
     """[T, J], unit length."""
     pooled: Tensor
     """[T, H'] masked mean of the trunk's states, what a language discriminator reads."""
+    raw: Tensor | None = None
+    """[T, J] the vectors before they were scaled to unit length; None for sums of two sides."""
+    semantic: Tensor | None = None
+    """[T, J] the part of what adapters are conditioned on that shall tell what a text says, else 0."""
+    agnostic: Tensor | None = None
+    """[T, H'] the part that shall tell nothing of it."""
     projected: Tensor | None = None
     """[T, L, H] states before the shared attention, what the teacher reads."""
     trunk: Tensor | None = None
@@ -138,6 +146,9 @@ class TextViews:
         return TextViews(
             vector=self.vector[rows],
             pooled=self.pooled[rows],
+            raw=take(self.raw),
+            semantic=take(self.semantic),
+            agnostic=take(self.agnostic),
             projected=take(self.projected),
             trunk=take(self.trunk),
             states=take(self.states),
@@ -168,8 +179,13 @@ class Head(nn.Module):
         self.norm = BatchNorm(joint) if config.head_batch_norm else nn.Identity()
         self.dropout = nn.Dropout(config.head_dropout)
 
+    def raw(self, states_NH: Tensor) -> Tensor:
+        """[N, J] vectors of any length."""
+        found: Tensor = self.dropout(self.norm(self.linear(states_NH)))
+        return found
+
     def forward(self, states_NH: Tensor) -> Tensor:
-        return F.normalize(self.dropout(self.norm(self.linear(states_NH))), dim=-1)
+        return F.normalize(self.raw(states_NH), dim=-1)
 
 
 class DirectHead(nn.Module):
@@ -185,14 +201,17 @@ class DirectHead(nn.Module):
         self.residual = kind == "residual"
         self.head = Head(read + width * self.residual, joint, config)
 
-    def forward(self, vectors_NH: Tensor) -> Tensor:
+    def raw(self, vectors_NH: Tensor) -> Tensor:
+        """[N, J] vectors of any length."""
         seen_NH = read_NH = self.dropout(vectors_NH)
         if self.hidden is not None:
             read_NH = self.hidden(seen_NH)
         if self.residual:
             read_NH = torch.cat([seen_NH, read_NH], dim=1)
-        found: Tensor = self.head(read_NH)
-        return found
+        return self.head.raw(read_NH)
+
+    def forward(self, vectors_NH: Tensor) -> Tensor:
+        return F.normalize(self.raw(vectors_NH), dim=-1)
 
 
 class SentenceSide(nn.Module):
@@ -261,8 +280,18 @@ class DualEncoder(nn.Module):
 
     def _build_text_side(self) -> None:
         config = self.config
+        if config.text_head == "none":
+            own = self.trunk.own_width if isinstance(self.trunk, HuggingFaceText) else 0
+            if own != self.space:
+                raise UserError(
+                    f"dual.text_head=none takes the own vectors of CLIP, of width {own}, and images are put "
+                    f"into a space of width {self.space}: take vectors of the same CLIP "
+                    f"(dual.image_head=none), or --set dual.joint={own}"
+                )
+            self.text_head: nn.Module = nn.Identity()
+            return
         if config.text_head != "attention":
-            self.text_head: nn.Module = DirectHead(config.text_head, self.trunk.width, self.space, config)
+            self.text_head = DirectHead(config.text_head, self.trunk.width, self.space, config)
             return
         self.project = projection(self.trunk.width, config.hidden, config.dropout)
         self.positions = nn.Embedding(config.positions, config.hidden)
@@ -339,15 +368,18 @@ class DualEncoder(nn.Module):
         return vector_BJ
 
     def _see(self, features: Tensor) -> Tensor:
+        return F.normalize(self.raw_image(features), dim=-1)
+
+    def raw_image(self, features: Tensor) -> Tensor:
+        """The vectors of `encode_image` before they are scaled to unit length, without hubness."""
         if self.image_frames is None:
             seen_BD = self._standard(features)
         else:
             frames_BFD, mask_BF = present(features)
             seen_BD = self.image_frames(self._standard(frames_BFD), mask_BF)
         if self.image_head is None:
-            return F.normalize(seen_BD, dim=-1)
-        vector: Tensor = self.image_head(self.image_dropout(self.image_trunk(seen_BD)))
-        return vector
+            return seen_BD
+        return self.image_head.raw(self.image_dropout(self.image_trunk(seen_BD)))
 
     def encode_regions(self, regions_BRD: Tensor) -> Tensor:
         """Inputs of the fusion encoder from images, [B, R, H]; absent frames of videos stay NaN."""
@@ -358,10 +390,16 @@ class DualEncoder(nn.Module):
         """Inputs of `encode_image` from images with their regions, or from videos."""
         return regions_BRD[:, 0] if self.image_frames is None else regions_BRD
 
-    def prepare(self, texts: Sequence[str], whole: Sequence[str] | None = None) -> dict[str, Tensor]:
+    def prepare(
+        self,
+        texts: Sequence[str],
+        whole: Sequence[str] | None = None,
+        languages: Sequence[str] | None = None,
+    ) -> dict[str, Tensor]:
         """Make the input of `encode_text`, on the CPU; `whole` are the same texts with all their words, for
-        the sentence side, where `texts` lack some."""
-        inputs = self.trunk.prepare(texts)
+        the sentence side, where `texts` lack some; `languages` are theirs, and matter to `adapted` models
+        alone."""
+        inputs = self.trunk.prepare(texts) if languages is None else self.trunk.prepare_in(texts, languages)
         if self.sentence is not None:
             inputs["sentence"] = self.sentence.trunk.prepare(whole or texts)["vectors"].squeeze(1)
             inputs["known"] = torch.tensor(self.trunk.known_shares(texts))
@@ -373,6 +411,11 @@ class DualEncoder(nn.Module):
         """Vectors that its sides read, by frozen sentence encoders."""
         sides = (self.trunk, None if self.sentence is None else self.sentence.trunk)
         return [side.frozen for side in sides if isinstance(side, FrozenText | GlossedText)]
+
+    @property
+    def adapted(self) -> tuple[str, ...]:
+        """Languages that have parts of their own, which a text is read by where its language is told."""
+        return self.trunk.adapted
 
     def reads(self, texts: Sequence[str]) -> list[bool]:
         """Tell of each text whether anything of it is known, to either side."""
@@ -387,7 +430,8 @@ class DualEncoder(nn.Module):
         elsewhere; 0 where none does."""
         if self.sentence is not None:
             return self.sentence.trunk.width
-        direct = self.config.text_head != "attention"
+        # What adapters have made of a text is no vector of the encoder any more.
+        direct = self.config.text_head not in ("attention", "none") and not self.adapted
         elsewhere = isinstance(self.trunk, FrozenText) or self.trunk.pretrained
         return self.trunk.width if direct and elsewhere else 0
 
@@ -423,6 +467,7 @@ class DualEncoder(nn.Module):
         found = self._headed(found)
         if self.sentence is not None:
             found |= self._both(found["vector"], moved, step_H)
+            del found["raw"]
         if self.hubness is not None and self.hubness.used:
             found["vector"] = self.hubness.texts(found["vector"])
         return TextViews(**found, mask=moved["mask"] if tokens else None)
@@ -476,10 +521,19 @@ class DualEncoder(nn.Module):
         self, tokens: bool, step_H: Tensor | None = None
     ) -> Callable[[Tensor, Tensor], dict[str, Tensor]]:
         def run(embedded: Tensor, mask_TL: Tensor) -> dict[str, Tensor]:
-            trunk_TLH = self.trunk(embedded, mask_TL)
+            more: dict[str, Tensor] = {}
+            if isinstance(self.trunk, AdaptedText):
+                trunk_TLH, more = self.trunk.read(embedded, mask_TL)
+            else:
+                trunk_TLH = self.trunk(embedded, mask_TL)
             if self.config.text_head != "attention":
                 pooled_TH = self._pool(trunk_TLH, mask_TL)
-                found = {**self._vector(stepped(pooled_TH, step_H)), "pooled": pooled_TH}
+                if self.config.text_head == "none":
+                    assert isinstance(self.trunk, HuggingFaceText)
+                    vector = _unit(self.trunk.own_vectors(trunk_TLH, mask_TL))
+                else:
+                    vector = self._vector(stepped(pooled_TH, step_H))
+                found = {**vector, "pooled": pooled_TH, **more}
                 return found | ({"trunk": trunk_TLH} if tokens else {})
             positions_LH = self.positions.weight[: mask_TL.shape[1]]
             projected_TLH = self.position_norm(self.project(trunk_TLH) + positions_LH)
@@ -488,6 +542,7 @@ class DualEncoder(nn.Module):
             found = {
                 **self._vector(self._pool(states_TLH, mask_TL)),
                 "pooled": self._pool(trunk_TLH, mask_TL),
+                **more,
             }
             kept = {"projected": projected_TLH, "trunk": trunk_TLH, "states": states_TLH}
             return found | (kept if tokens else {})
@@ -496,12 +551,16 @@ class DualEncoder(nn.Module):
 
     def _vector(self, pooled_TH: Tensor) -> dict[str, Tensor]:
         # BatchNorm must see all texts, so it waits for those of other lengths; other heads need not.
-        return {"mean": pooled_TH} if self.config.head_batch_norm else {"vector": self.text_head(pooled_TH)}
+        return {"mean": pooled_TH} if self.config.head_batch_norm else self._through_head(pooled_TH)
 
     def _headed(self, found: dict[str, Tensor]) -> dict[str, Tensor]:
         """Pass what waits through the head."""
         mean_TH = found.pop("mean", None)
-        return found if mean_TH is None else {"vector": self.text_head(mean_TH), **found}
+        return found if mean_TH is None else {**self._through_head(mean_TH), **found}
+
+    def _through_head(self, vectors_TH: Tensor) -> dict[str, Tensor]:
+        assert isinstance(self.text_head, Head | DirectHead)
+        return _unit(self.text_head.raw(vectors_TH))
 
     def _pool(self, states_NLH: Tensor, mask_NL: Tensor) -> Tensor:
         return masked_mean(states_NLH, mask_NL) if self.config.pool == "masked" else states_NLH.mean(1)
@@ -509,6 +568,11 @@ class DualEncoder(nn.Module):
     def _head(self, states_NLH: Tensor, mask_NL: Tensor) -> Tensor:
         vector: Tensor = self.text_head(self._pool(states_NLH, mask_NL))
         return vector
+
+
+def _unit(raw_TJ: Tensor) -> dict[str, Tensor]:
+    """Vectors with and without their lengths."""
+    return {"vector": F.normalize(raw_TJ, dim=-1), "raw": raw_TJ}
 
 
 def stepped(vectors_TH: Tensor, step_H: Tensor | None) -> Tensor:

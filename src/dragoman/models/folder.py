@@ -148,7 +148,10 @@ def _golden_images(model: DualEncoder) -> Tensor:
 def _golden(model: DualEncoder, texts: Sequence[str]) -> Tensor:
     training = model.training
     model.eval()
-    vectors = model.encode_text(model.prepare(list(texts))).vector.cpu()
+    # By turns untouched and as each adapted language, so that the weights of all are used.
+    tags = ("", *model.adapted)
+    languages = [tags[row % len(tags)] for row in range(len(texts))]
+    vectors = model.encode_text(model.prepare(list(texts), languages=languages)).vector.cpu()
     model.train(training)
     return vectors
 
@@ -171,8 +174,10 @@ def _shape(model: DualEncoder) -> dict[str, Any]:
 
 def _version(model: DualEncoder) -> int:
     read = model.trunk.config
-    if getattr(read, "prefix", "") or getattr(read, "standardise", False):
+    if read.by_language or model.config.text_head == "none":
         return FORMAT_VERSION
+    if getattr(read, "prefix", "") or getattr(read, "standardise", False):
+        return 6
     if model.config.released_padding or model.config.image_head == "released":
         return 5
     if model.config.text_head != "attention" or model.sentence is not None or model.hubness is not None:

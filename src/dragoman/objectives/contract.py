@@ -5,6 +5,7 @@ gives. It holds
 
 - `Config`, a frozen `ObjectiveConfig`: its settings, and what it declares to training;
 - `build(config, width)`, which returns the `Objective`; `width` is H, that of the text trunk's pooled states.
+  Where `raw` is among its needs, `build(config, width, joint)`, J as well.
 
 An objective sees tensors and metadata, never a model or a token id, so it can be tested on toy values.
 
@@ -24,7 +25,10 @@ from torch import Tensor, nn
 from dragoman.errors import UserError
 from dragoman.records import ROLES
 
-NEEDS = ("image", "text", "back", "teacher", "pooled", "tokens", "fused", "anchor", "frozen")
+NEEDS = (
+    *("image", "text", "back", "teacher", "pooled", "tokens", "fused", "anchor", "frozen"),
+    *("raw", "raw_image", "semantic", "agnostic"),
+)
 """All that an objective can ask for: fields of `Views`, and "back", back-translations among the texts.
 
 "fused" is drawn by the settings of a `MatchingConfig`, so only a subclass of that asks for it.
@@ -207,6 +211,14 @@ class Views:
     pair."""
     frozen: Tensor | None = None
     """[T, K] where a frozen sentence encoder puts the texts with all their words, of unit length."""
+    raw: Tensor | None = None
+    """[T, J] `text` before it was scaled to unit length."""
+    raw_image: Tensor | None = None
+    """[B, J] `image` before it was scaled to unit length, without gradient."""
+    semantic: Tensor | None = None
+    """[T, J] the part of what adapters are conditioned on that shall tell what a text says."""
+    agnostic: Tensor | None = None
+    """[T, H] the part that shall tell nothing of it."""
 
 
 class Objective(nn.Module):

@@ -19,6 +19,8 @@ LABELS = {
     "translate_test_source_only": "translated query, other model",
     "centred": "language centred",
     "centred_untagged": "centred, language not told",
+    "untagged": "language not told",
+    "wrong_tag": "language told wrongly",
     "aligned": "language aligned",
     "csls": "hubness taken out",
     "reranked": "re-ranked",

@@ -20,6 +20,7 @@ from dragoman.pipelines.experiment import Arm, Trial, read_report
 from dragoman.progress import Whole
 from dragoman.reports.compare import Difference, compare
 from dragoman.reports.settings import EvaluationSettings
+from dragoman.retrievers.base import encode_in
 from dragoman.retrievers.trained import Retriever
 from dragoman.scenes.world import RECORDED, SOURCE, WorldSettings, write_world
 from dragoman.search.calibrate import calibrate_once
@@ -171,7 +172,7 @@ def find_examples(run: str | Path, corpus: Corpus, languages: Sequence[str]) -> 
         step = len(captions) // PER_LANGUAGE
         # Another start for every language, so that the languages show different pictures.
         chosen = captions[number % max(step, 1) :: step][:PER_LANGUAGE]
-        scores_QN = retriever.encode_text([caption["text"] for caption in chosen]) @ images_ND.T
+        scores_QN = encode_in(retriever, [caption["text"] for caption in chosen], lang) @ images_ND.T
         for caption, scores_N in zip(chosen, scores_QN, strict=True):
             order = np.argsort(-scores_N, kind="stable")
             examples.append(

@@ -45,7 +45,7 @@ from dragoman.models.sentences.dual import holds_both_sides
 from dragoman.pipelines.plan import LEARNT, SHARES, Plan, correction_files, free_room, steps_for
 from dragoman.progress import Whole
 from dragoman.recipes import load_recipe
-from dragoman.retrievers.base import Encoder
+from dragoman.retrievers.base import Encoder, encode_in
 from dragoman.retrievers.loading import load_encoder
 from dragoman.search.calibrate import calibrate_once
 from dragoman.training import train
@@ -316,7 +316,7 @@ class _Maker:
                 rows = corpus.select(role="mt", lang=lang, split="val").table.to_pylist()
             if len(rows) < ASKED:
                 continue
-            texts = encoder.encode_text([row["text"] for row in rows])
+            texts = encode_in(encoder, [row["text"] for row in rows], lang)
             own = [row["item_id"] for row in rows]
             ranks = rank_queries(texts, images, Positives.from_items(own, gallery))
             yield Measured(

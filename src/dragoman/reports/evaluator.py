@@ -28,7 +28,7 @@ from dragoman.reports import queries
 from dragoman.reports.queries import QueryTexts
 from dragoman.reports.rows import Matched, Matcher, Vectors
 from dragoman.reports.settings import EvaluationSettings
-from dragoman.retrievers.base import Encoder, Model
+from dragoman.retrievers.base import Encoder, LanguageReader, Model, SentenceReader, encode_in
 from dragoman.retrievers.loading import load_encoder, model_fingerprint
 from dragoman.retrievers.postprocessing import Corrections
 
@@ -142,14 +142,17 @@ class Evaluator:
     def encode(self, texts: QueryTexts, images: Images) -> Vectors:
         """Encode captions, and their translations where there are any, beside the images."""
         label, translated = f"{texts.language} captions", texts.translations
-        vectors = encode_texts(self.model, texts.texts, label)
+        vectors = encode_texts(self.model, texts.texts, label, lang=texts.language)
         translations = other_translations = matched = None
         if translated is not None:
-            translations = encode_texts(self.model, translated, label + ", translated")
+            translations = encode_texts(self.model, translated, label + ", translated", lang=self.source)
             if self.other is not None:
                 label_other = label + ", translated, second model"
-                other_translations = encode_texts(self.other.model, translated, label_other)
+                other_translations = encode_texts(self.other.model, translated, label_other, lang=self.source)
         corrected = self._corrected(texts, vectors, images.vectors)
+        for row, lang in self._other_tags(texts.language).items():
+            read = encode_texts(self.model, texts.texts, f"{label}, read as {lang}", lang=lang)
+            corrected[row] = (read, images.vectors)
         if self.matcher is not None:
             matched = Matched(texts=texts.texts, matcher=self.matcher, depth=self.settings.rerank)
         return Vectors(
@@ -181,6 +184,17 @@ class Evaluator:
         if settings.csls:
             found["csls"] = self.corrections.with_hubs(vectors, images, settings.csls)
         return found
+
+    def _other_tags(self, lang: str) -> dict[str, str]:
+        """Languages that the queries of one are told to be in, by rows, of a model that reads by languages:
+        the source, as where none is told, and a wrong one."""
+        if not isinstance(self.model, LanguageReader):
+            return {}
+        adapted = list(self.model.adapted)
+        own = next((one for one in (lang, lang.split("-")[0]) if one in adapted), None)
+        found = {} if own is None else {"untagged": self.source}
+        others = adapted if own is None else adapted[adapted.index(own) + 1 :] + adapted[: adapted.index(own)]
+        return found | ({"wrong_tag": others[0]} if others else {})
 
     def _centred(
         self, texts: QueryTexts, vectors: NDArray[np.float32], lang: str | None
@@ -217,18 +231,27 @@ def load(run: str | Path | Model) -> Model:
 
 
 def encode_texts(
-    model: Model, texts: Sequence[str], label: str, step: NDArray[np.float32] | None = None
+    model: Model,
+    texts: Sequence[str],
+    label: str,
+    step: NDArray[np.float32] | None = None,
+    lang: str = "",
 ) -> NDArray[np.float32]:
-    """Encode texts as [N, D]; equal texts once, so that they tie exactly. `step` moves their sentence vectors
-    before the head, of a `SentenceReader`."""
-    moved = {} if step is None else {"step": step}
+    """Encode texts in one language as [N, D]; equal texts once, so that they tie exactly. `step` moves their
+    sentence vectors before the head, of a `SentenceReader`."""
+
+    def encode(some: list[str]) -> NDArray[np.float32]:
+        if step is not None and isinstance(model, SentenceReader):
+            return model.encode_text(some, step=step)
+        return encode_in(model, some, lang)
+
     # Sorted, not in order of appearance: the batch of a text, and with it the last bits of its vector, then
     # depends on the set of texts alone.
     unique, place_N = np.unique(np.array(texts, dtype=object), return_inverse=True)
     parts = []
     with bar(len(unique), f"Encoding {label}", "texts") as progress:
         for start in range(0, len(unique), CHUNK):
-            parts.append(model.encode_text(unique[start : start + CHUNK].tolist(), **moved))
+            parts.append(encode(unique[start : start + CHUNK].tolist()))
             progress.update(len(parts[-1]))
     return np.concatenate(parts)[place_N]
 

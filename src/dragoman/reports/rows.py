@@ -8,6 +8,8 @@
 | translate_test_source_only | its machine translation, by another model that knows the source language only |
 | centred | the query, the mean of its language moved to that of the source language |
 | centred_untagged | the query, the mean of all languages moved there, as where its language is not known |
+| untagged | the query, read as in the source language, by a model that reads each language by its own parts |
+| wrong_tag | the query, read by the parts of another language |
 | aligned | the query, its sentence vector mapped to those of the source language |
 | csls | the query, less the nearness of query and image to all that the model was trained on |
 | reranked | as direct; then the best hits of each query in the order of the fusion encoder |
@@ -39,6 +41,8 @@ ROWS = (
     "translate_test_source_only",
     "centred",
     "centred_untagged",
+    "untagged",
+    "wrong_tag",
     "aligned",
     "csls",
     "reranked",

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -89,6 +90,28 @@ class SentenceReader(Protocol):
         is a map of them, whose last row is added."""
 
 
+@runtime_checkable
+class LanguageReader(Protocol):
+    """A model that reads a text by parts of its language; `adapted` is empty where it does not after all."""
+
+    @property
+    def adapted(self) -> tuple[str, ...]:
+        """Languages that have such parts; texts in others are read as those of the source language."""
+
+    def encode_text(
+        self, texts: Sequence[str], *, languages: Sequence[str] | None = None
+    ) -> NDArray[np.float32]:
+        """[N, J] unit vectors of texts in languages named by BCP 47 tags; of the source without."""
+
+
+def encode_in(model: Model, texts: Sequence[str], languages: str | Sequence[str]) -> NDArray[np.float32]:
+    """[N, J] unit vectors of texts in one language, or each in its own, told where it matters."""
+    if not (isinstance(model, LanguageReader) and model.adapted):
+        return model.encode_text(texts)
+    told = [languages] * len(texts) if isinstance(languages, str) else languages
+    return model.encode_text(texts, languages=told)
+
+
 class Encoder(ABC):
     """A model that can be asked. What not every model can do is declared here, with a default."""
 
@@ -104,6 +127,11 @@ class Encoder(ABC):
     @abstractmethod
     def fingerprint(self) -> str:
         """Name of the model by what decides its vectors; an index is searched with the one that filled it."""
+
+    @property
+    def adapted(self) -> tuple[str, ...]:
+        """Languages that the model has parts for: `encode_text` needs to be told them."""
+        return ()
 
     @property
     def vision(self) -> Mapping[str, Any]:
@@ -134,10 +162,15 @@ class Encoder(ABC):
 
     @abstractmethod
     def encode_text(
-        self, texts: Sequence[str], *, step: NDArray[np.float32] | None = None
+        self,
+        texts: Sequence[str],
+        *,
+        step: NDArray[np.float32] | None = None,
+        languages: Sequence[str] | None = None,
     ) -> NDArray[np.float32]:
         """[N, J] unit vectors; `step` [H] is added to the sentence vectors before the head. As [H + 1, H] it
-        is a map of them, whose last row is added.
+        is a map of them, whose last row is added. `languages` of the texts, as BCP 47 tags, matter to
+        `adapted` models alone, which without them read all as in the source language.
 
         Raises UserError for a step where there are none.
         """
@@ -211,6 +244,10 @@ class BatchedEncoder(Encoder):
     def _head(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """[N, J] unit vectors of one batch of vision vectors."""
 
+    def _side_in(self, lang: str) -> TextSide:
+        """The text side that reads texts in a language; asked where there are `adapted` ones."""
+        return self.text_side()
+
     def _moved(self, texts: list[str], step: NDArray[np.float32]) -> NDArray[np.float32]:
         """[N, J] unit vectors of one batch of texts, their sentence vectors moved by a step [H]; asked where
         there are any."""
@@ -226,23 +263,37 @@ class BatchedEncoder(Encoder):
         batch_size: int | None = None,
         *,
         step: NDArray[np.float32] | None = None,
+        languages: Sequence[str] | None = None,
     ) -> NDArray[np.float32]:
         """[N, J] unit vectors; equal texts are encoded once, so that they get equal vectors.
 
         `step` [H] is added to the sentence vectors before the head; as [H + 1, H] it is a map of them, whose
-        last row is added. Raises UserError where there are none.
+        last row is added. Raises UserError where there are none. `languages` of the texts, as BCP 47 tags,
+        matter to `adapted` models alone, which without them read all as in the source language.
         """
         require_list(texts, "encode_text", "texts")
         if step is not None:
             require_step(step, self.sentence_width)
+        if languages is not None and self.adapted:
+            return self._encode_in(texts, languages, batch_size)
 
         def encode(given: list[str]) -> NDArray[np.float32]:
-            if step is not None:
-                return self._moved(given, step)
-            side = self.text_side()
-            return side.encode(given) if side.unit else unit(side.encode(given))
+            return self._moved(given, step) if step is not None else _unit_vectors(self.text_side(), given)
 
         return self._batched(texts, encode, self.width, batch_size)
+
+    def _encode_in(
+        self, texts: Sequence[str], languages: Sequence[str], batch_size: int | None
+    ) -> NDArray[np.float32]:
+        if len(languages) != len(texts):
+            raise UserError(f"{len(texts)} texts need as many languages, got {len(languages)}.")
+        vectors = np.empty((len(texts), self.width), np.float32)
+        # One after the other: the batches of a language do not depend on texts in others.
+        for lang in dict.fromkeys(languages):
+            rows = [row for row, one in enumerate(languages) if one == lang]
+            encode = partial(_unit_vectors, self._side_in(lang))
+            vectors[rows] = self._batched([texts[row] for row in rows], encode, self.width, batch_size)
+        return vectors
 
     def sentence_vectors(self, texts: Sequence[str], batch_size: int | None = None) -> NDArray[np.float32]:
         """[N, H] of texts, as the head reads them. Raises UserError where none does."""
@@ -323,6 +374,10 @@ class BatchedEncoder(Encoder):
         # becomes infinite, for which those who store vectors look.
         with np.errstate(over="ignore"):
             return self._see(prepared).astype(np.float16)
+
+
+def _unit_vectors(side: TextSide, texts: list[str]) -> NDArray[np.float32]:
+    return side.encode(texts) if side.unit else unit(side.encode(texts))
 
 
 def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dragoman.errors import UserError
-from dragoman.retrievers.base import NO_SENTENCES, Model, SentenceReader, unit
+from dragoman.retrievers.base import NO_SENTENCES, Model, SentenceReader, encode_in, unit
 
 if TYPE_CHECKING:
     from dragoman.corpus import Corpus, FeatureSet
@@ -130,7 +130,7 @@ class Corrections:
                 f"Centring and CSLS learn from captions of the split train, and it has none in {source!r}."
             )
         captions = {lang: evenly(texts) for lang, texts in captions.items() if texts}
-        found = {lang: model.encode_text(texts) for lang, texts in captions.items()}
+        found = {lang: encode_in(model, texts, lang) for lang, texts in captions.items()}
         sentences = {}
         if isinstance(model, SentenceReader) and model.sentence_width:
             sentences = {lang: model.sentence_vectors(texts) for lang, texts in captions.items()}
@@ -205,13 +205,13 @@ class AtSearch:
     def encoded(self, model: Model, texts: Sequence[str], languages: Sequence[str]) -> Floats:
         """[T, J] unit vectors of texts in languages named by BCP 47 tags, with or without region."""
         if not self.steps or not texts:
-            return model.encode_text(texts)
+            return encode_in(model, texts, languages)
         known = [
             next((one for one in (lang, lang.split("-")[0]) if one in self.steps), UNKNOWN)
             for lang in languages
         ]
         if not (self.sentence_steps and isinstance(model, SentenceReader) and model.sentence_width):
-            return unit(model.encode_text(texts) + np.stack([self.steps[lang] for lang in known]))
+            return unit(encode_in(model, texts, languages) + np.stack([self.steps[lang] for lang in known]))
         rows, parts = [], []
         for lang in dict.fromkeys(known):
             rows.append([row for row, one in enumerate(known) if one == lang])

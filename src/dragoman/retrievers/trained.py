@@ -45,8 +45,8 @@ class TrainedTexts(TextSide):
     unit = True
     reading = Reading(folded=False)
 
-    def __init__(self, model: DualEncoder) -> None:
-        self._model = model
+    def __init__(self, model: DualEncoder, lang: str | None = None) -> None:
+        self._model, self._lang = model, lang
         self.width = model.joint
 
     def lengths(self, texts: Sequence[str]) -> list[int]:
@@ -57,7 +57,8 @@ class TrainedTexts(TextSide):
 
     @torch.inference_mode()
     def _vectors(self, given: list[str]) -> NDArray[np.float32]:
-        return _array(self._model.encode_text(self._model.prepare(given)).vector)
+        languages = None if self._lang is None else [self._lang] * len(given)
+        return _array(self._model.encode_text(self._model.prepare(given, languages=languages)).vector)
 
 
 class Retriever(BatchedEncoder):
@@ -114,8 +115,15 @@ class Retriever(BatchedEncoder):
     def regions(self) -> int:
         return 0 if self.model.fusion is None else self.model.fusion.regions
 
+    @property
+    def adapted(self) -> tuple[str, ...]:
+        return self.model.adapted
+
     def text_side(self) -> TextSide:
         return TrainedTexts(self.model)
+
+    def _side_in(self, lang: str) -> TextSide:
+        return TrainedTexts(self.model, lang)
 
     @property
     def sentence_width(self) -> int:

@@ -23,7 +23,9 @@ from dragoman.folders import sole_writer
 from dragoman.index.folder import IndexInfo
 from dragoman.index.reading import embedded
 from dragoman.records import Entry
+from dragoman.retrievers.base import LanguageReader, encode_in
 from dragoman.search.answering import answers, begin_translations, vectors_of_videos
+from dragoman.search.detection import language_of
 from dragoman.search.live import LiveIndex, LiveStore, Opened
 from dragoman.search.query import Answer, Query
 from dragoman.search.spoken import as_text, with_heard
@@ -114,8 +116,17 @@ class Searcher:
         return self._live.run(partial(begin_translations, query))
 
     def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Encode texts as they are, signs and all: [Q, J] unit vectors."""
-        return self._live.run(lambda opened: opened.model.encode_text(texts))
+        """Encode texts as they are, signs and all: [Q, J] unit vectors. Their languages are detected where
+        the model reads by them."""
+
+        def encode(opened: Opened) -> NDArray[np.float32]:
+            # Detecting takes longer than some models take to read.
+            if not (isinstance(opened.model, LanguageReader) and opened.model.adapted):
+                return opened.model.encode_text(texts)
+            languages = [language_of(text, opened.info.languages).code for text in texts]
+            return encode_in(opened.model, texts, languages)
+
+        return self._live.run(encode)
 
     def encode_image(self, images: Sequence[str | Path | Image]) -> NDArray[np.float32]:
         """Encode image files or PIL images: [Q, J] unit vectors."""

@@ -57,6 +57,9 @@ class Step:
     whole: list[str] | None = None
     """The captions of `texts` with all their words, where a frozen sentence encoder reads them; texts of
     different captions then count as different."""
+    languages: list[str] | None = None
+    """Languages of `texts`, where the text encoder has parts for each; equal texts in two languages then
+    count as different."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,12 +201,16 @@ class StepPlan:
                     add(caption, 0, BACK, choice.back, choice)
         items += self._draw_items(set(items), draws)
         item_, pair_, lang_, role_, trust, number_ = (list(column) for column in zip(*columns, strict=True))
-        pairs, row_of_pair = unique(list(zip(texts, wholes if config.reads_whole else texts, strict=True)))
+        tags = (config.source, *(target.lang for target in samples.targets))
+        told = [tags[lang] if config.text.by_language else "" for lang in lang_]
+        wholes = wholes if config.reads_whole else texts
+        different, row_of_text = unique(list(zip(texts, wholes, told, strict=True)))
         scores = torch.tensor(trust, dtype=torch.float32)
         return Step(
-            texts=[text for text, _ in pairs],
-            row_of_text=torch.tensor(row_of_pair, dtype=torch.long),
-            whole=[whole for _, whole in pairs] if config.reads_whole else None,
+            texts=[text for text, _, _ in different],
+            row_of_text=torch.tensor(row_of_text, dtype=torch.long),
+            whole=[whole for _, whole, _ in different] if config.reads_whole else None,
+            languages=[lang for _, _, lang in different] if config.text.by_language else None,
             batch=Batch(
                 item=torch.tensor(item_),
                 pair=torch.tensor(pair_),
@@ -211,7 +218,7 @@ class StepPlan:
                 role=torch.tensor(role_),
                 weight=config.trust.weights(scores),
                 confidence=config.trust.confidences(scores),
-                languages=(config.source, *(target.lang for target in samples.targets)),
+                languages=tags,
             ),
             items=items,
             source_of_pair=[samples.source_text[caption] for caption in pair_of],

@@ -18,6 +18,7 @@ from dragoman.models.temporal import VideoConfig
 from dragoman.models.text import TextConfig, name_of
 from dragoman.models.text.frozen import FrozenTextConfig
 from dragoman.models.text.glosses import GlossedTextConfig
+from dragoman.models.text.huggingface import HuggingFaceTextConfig
 from dragoman.models.text.spelling import SmallTextConfig
 from dragoman.objectives import load_objective
 from dragoman.objectives.contract import ObjectiveConfig
@@ -86,9 +87,10 @@ class ExtensionConfig:
 
     added: tuple[str, ...]
     """Languages that are learned; the model that the run starts from knows the others."""
-    learn: Literal["vocabulary", "text"] = "vocabulary"
+    learn: Literal["vocabulary", "text", "adapters"] = "vocabulary"
     """`vocabulary`: word pieces that the model did not know, and nothing else. `text`: the whole text side,
-    with captions of the known languages rehearsed."""
+    with captions of the known languages rehearsed. `adapters`: those of the new languages, where the model
+    has some for each."""
     teach_weight: float = 1.0
     """Weight of the squared distance between a caption of an added language and the starting model's vector
     of its source caption."""
@@ -262,6 +264,7 @@ class TrainConfig:
         self._check_text_head()
         self._check_frozen()
         self._check_anchors()
+        self._check_extension()
         self._check_labels()
         longest = self.text.max_tokens
         if self.dual.text_head == "attention" and longest > self.dual.positions:
@@ -276,11 +279,21 @@ class TrainConfig:
                 f"The settings in `loss` are not those of the objective {self.objective!r}. "
                 "Choose the recipe of that objective: --recipe NAME"
             )
-        paired = {"back", "teacher"} & set(self.loss.needs)
+        paired = {"back", "teacher", "raw"} & set(self.loss.needs)
         if paired and (self.unit != "caption" or not self.always_source):
             raise UserError(
                 f"The objective {self.objective!r} compares a translation with its own source caption, so "
                 "both must be in a step: --set unit=caption --set always_source=true"
+            )
+        if "raw" in self.loss.needs and self.sentence is not None:
+            raise UserError(
+                f"The objective {self.objective!r} reads the vectors of one side, and a sentence side puts "
+                "another beside it: --set sentence=none"
+            )
+        if "semantic" in self.loss.needs and not self.text.by_language:
+            raise UserError(
+                f"The objective {self.objective!r} trains adapters on a frozen text encoder: "
+                "--set text=adapters:FOLDER"
             )
         wanted, learned = self.loss.target_languages, self.learned_targets
         if wanted is not None and len(learned) != wanted:
@@ -291,6 +304,11 @@ class TrainConfig:
             )
 
     def _check_text_head(self) -> None:
+        if "fused" in self.loss.needs and self.text.by_language:
+            raise UserError(
+                "A fusion encoder is not told the language of a text, which adapters read it by: "
+                "--set loss.mitm_weight=0 --set loss.cmlm_weight=0"
+            )
         if "fused" in self.loss.needs or self.extension is not None:
             for name, there in (
                 ("sentence", self.sentence is not None),
@@ -301,6 +319,12 @@ class TrainConfig:
                         f"{name} goes neither with a fusion encoder nor with adding languages: "
                         f"--set {name}={'none' if name == 'sentence' else 0}"
                     )
+        own = isinstance(self.text, HuggingFaceTextConfig) and self.text.own
+        if own != (self.dual.text_head == "none"):
+            raise UserError(
+                "text.own=true and dual.text_head=none go together, with text=hf:FOLDER or "
+                "text=adapters:FOLDER of a CLIP: texts then stay where CLIP puts them"
+            )
         if self.dual.text_head == "attention":
             return
         over_tokens = {"fused"} if self.loss.taught_by == "itself" else {"fused", "teacher"}
@@ -342,6 +366,13 @@ class TrainConfig:
         if self.extension is not None:
             raise UserError(
                 f"The objective {self.objective!r} adds no languages to a run: name all of them, --targets"
+            )
+
+    def _check_extension(self) -> None:
+        if self.extension is not None and (self.extension.learn == "adapters") != self.text.by_language:
+            raise UserError(
+                "Languages join a model with adapters by adapters of their own, and no other model so: --set "
+                f"extension.learn={'adapters' if self.text.by_language else 'text'}"
             )
 
     def _check_labels(self) -> None:
@@ -395,21 +426,22 @@ class TrainConfig:
         return self.targets if self.extension is None else self.extension.added
 
     @property
-    def learns_pieces_only(self) -> bool:
-        """True where nothing learns but word pieces that the model which the run starts from did not know."""
-        return self.extension is not None and self.extension.learn == "vocabulary"
+    def learns_new_alone(self) -> bool:
+        """True where nothing learns but what the model that the run starts from did not have: word pieces, or
+        adapters."""
+        return self.extension is not None and self.extension.learn != "text"
 
     @property
     def source_part(self) -> Literal["always", "drawn", "never"]:
         """The part of source captions in steps: never where the model knows them and they cannot move."""
-        if self.learns_pieces_only and not self.loss.reads_source:
+        if self.learns_new_alone and not self.loss.reads_source:
             return "never"
         return "always" if self.always_source else "drawn"
 
     @property
     def step_targets(self) -> tuple[str, ...]:
         """Languages of a step beside the source: those that are learned, then those that are rehearsed."""
-        rehearsed = () if self.extension is None or self.learns_pieces_only else self.targets
+        rehearsed = () if self.extension is None or self.learns_new_alone else self.targets
         return tuple(dict.fromkeys((*self.learned_targets, *rehearsed)))
 
     def with_objective(self, name: str, **settings: Any) -> TrainConfig:

@@ -9,10 +9,10 @@ T texts, P pairs, J joint width.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -22,10 +22,13 @@ from dragoman.errors import UserError
 from dragoman.languages import comparable
 from dragoman.models.dual import DualEncoder, unique_texts
 from dragoman.models.folder import load_model
+from dragoman.models.text import TextConfig
+from dragoman.models.text.adapters import AdaptedText
 from dragoman.objectives.contract import Batch, Objective, Views
 from dragoman.training.batches import Step
 from dragoman.training.config import ExtensionConfig, TrainConfig
 from dragoman.training.run_folder import model_hash, read_config, read_identity
+from dragoman.training.samples import Samples
 
 
 def extended_config(run: str | Path, add: Sequence[str], recipe: TrainConfig | None = None) -> TrainConfig:
@@ -53,8 +56,14 @@ def extended_config(run: str | Path, add: Sequence[str], recipe: TrainConfig | N
         dual=before.dual,
         fusion=before.fusion,
         video=before.video,
-        extension=ExtensionConfig(added=add, learn="vocabulary" if before.text.grows else "text"),
+        extension=ExtensionConfig(added=add, learn=_way_of(before.text)),
     )
+
+
+def _way_of(text: TextConfig) -> Literal["vocabulary", "text", "adapters"]:
+    if text.by_language:
+        return "adapters"
+    return "vocabulary" if text.grows else "text"
 
 
 class Extension:
@@ -92,12 +101,15 @@ class Extension:
                 "corpus with the same feature set."
             )
 
-    def student(self, texts: Sequence[str], known_words: Iterable[str]) -> DualEncoder:
+    def student(self, samples: Samples, known_words: Iterable[str]) -> DualEncoder:
         """Return the model that learns: a copy that can read the new languages, frozen where it must not
         move."""
         model, _ = load_model(self.run / "model")
+        texts = samples.all_texts()
         if self.config.learn == "vocabulary":
             self._learn_new_pieces(model, texts, known_words)
+        elif self.config.learn == "adapters":
+            self._learn_new_adapters(model, samples.by_language())
         else:
             model.trunk = model.trunk.extended(texts, known_words)
             model.trunk.learn_on(self.text)
@@ -145,6 +157,13 @@ class Extension:
         pieces.register_hook(  # type: ignore[no-untyped-call]
             lambda gradient: gradient * new_V1.to(gradient.device)
         )
+
+    def _learn_new_adapters(self, model: DualEncoder, by_language: Mapping[str, Sequence[str]]) -> None:
+        """Freeze all but adapters of the new languages; what all languages share was made for others."""
+        assert isinstance(model.trunk, AdaptedText)
+        model.freeze(*model.children())
+        for lang in self.config.added:
+            model.trunk.add(lang, by_language[lang])
 
 
 class Anchored(Objective):

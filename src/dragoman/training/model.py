@@ -53,6 +53,8 @@ def new_model(
         links=lambda settings: word_links(samples, settings, known_words),
         kept=lambda name: KeptTexts(corpus.features(name)),
         states=lambda name: KeptTokens(corpus.features(name)),
+        by_language=samples.by_language,
+        joint=features.width if config.dual.image_head == "none" else config.dual.joint,
     )
     model = DualEncoder(
         config.dual,

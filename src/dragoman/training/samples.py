@@ -73,6 +73,13 @@ class Samples:
         """The different items, by their first source captions."""
         return list(dict.fromkeys(self.item_id))
 
+    def by_language(self) -> dict[str, list[str]]:
+        """Captions of each target language."""
+        return {
+            target.lang: [choice.text for choices in target.choices for choice in choices]
+            for target in self.targets
+        }
+
     def all_texts(self) -> list[str]:
         """Every text that training can see, for fitting vocabularies."""
         found = list(self.source_text)

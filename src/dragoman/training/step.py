@@ -18,7 +18,7 @@ from dragoman.corpus import Corpus
 from dragoman.errors import UserError
 from dragoman.models.dual import DualEncoder
 from dragoman.models.layers import LowRank
-from dragoman.objectives import load_objective
+from dragoman.objectives import build_objective
 from dragoman.objectives.contract import Batch, Objective, Views
 from dragoman.retrievers.trained import Retriever
 from dragoman.training.batches import Step
@@ -65,8 +65,8 @@ class TrainState:
         if extension is None:
             model = new_model(config, corpus, samples, known_words)
         else:
-            model = extension.student(samples.all_texts(), known_words)
-        objective = load_objective(config.objective).build(config.loss, model.trunk.width)
+            model = extension.student(samples, known_words)
+        objective = build_objective(config.objective, config.loss, model.trunk.width, model.space)
         if extension is not None:
             objective = extension.objective(objective)
         device = self.processes.device
@@ -85,7 +85,7 @@ class TrainState:
         self._share_out()
         pretrained = model.trunk.parameters() if model.trunk.pretrained else ()
         # Decay would move the rows of a vocabulary that must stay as well.
-        decay = replace(config, weight_decay=0.0) if config.learns_pieces_only else config
+        decay = replace(config, weight_decay=0.0) if config.learns_new_alone else config
         low_rank = (part for part in model.modules() if isinstance(part, LowRank))
         lasting = [weight for part in low_rank for weight in (part.down, part.up)]
         self.optimizer = make_optimizer(self.trained, pretrained, decay, lasting)

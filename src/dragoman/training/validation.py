@@ -14,6 +14,7 @@ from dragoman.corpus import Corpus
 from dragoman.errors import UserError
 from dragoman.evaluation import Positives, rank_queries, sum_r, summarise
 from dragoman.models.dual import DualEncoder
+from dragoman.retrievers.base import encode_in
 from dragoman.retrievers.trained import Retriever
 from dragoman.training.config import TrainConfig, TrustUse
 from dragoman.training.samples import human_captions, load_samples
@@ -38,7 +39,7 @@ class Validation:
         retriever = Retriever(model, {}, None)
         images_BJ = retriever.encode_features(features)
         found = {
-            lang: caption_sum_r(retriever.encode_text(texts), images_BJ, item_ids, self.items)
+            lang: caption_sum_r(encode_in(retriever, texts, lang), images_BJ, item_ids, self.items)
             for lang, (texts, item_ids) in self.queries.items()
         }
         model.train(training)

@@ -61,6 +61,9 @@ class StepEncoder:
         apart = self.config.dual.depends_on_batch
         handed_out: dict[str, Any] = self._encode_apart(step) if apart else self._encode_once(step)
         images = self.processes.gather(self._encode_images(vectors_N))
+        if "raw_image" in self.config.loss.needs:
+            with torch.no_grad():
+                handed_out["raw_image"] = self.processes.gather(self.model.raw_image(vectors_N))
         return Views(image=images, **handed_out), _moved(step.batch, self.model.feature_mean.device)
 
     def _encode_once(self, step: Step) -> dict[str, Tensor]:
@@ -148,7 +151,8 @@ class StepEncoder:
 
     def _prepare(self, step: Step, rows: list[int]) -> dict[str, Tensor]:
         whole = None if step.whole is None else [step.whole[row] for row in rows]
-        return self.model.prepare([step.texts[row] for row in rows], whole)
+        languages = None if step.languages is None else [step.languages[row] for row in rows]
+        return self.model.prepare([step.texts[row] for row in rows], whole, languages)
 
     @property
     def _keeps_tokens(self) -> bool:
@@ -180,6 +184,11 @@ class StepEncoder:
             views |= {"sentence": found.sentence[:count], "words": found.words[:count]}
         if "pooled" in needs:
             views["pooled"] = found.pooled[:count]
+        for name in ("raw", "semantic", "agnostic"):
+            if name in needs:
+                value = getattr(found, name)
+                assert value is not None
+                views[name] = value[:count]
         if "tokens" in needs:
             assert found.trunk is not None and found.mask is not None
             views |= {"tokens": found.trunk[:count], "mask": found.mask[:count]}

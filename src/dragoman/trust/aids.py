@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from dragoman.corpus.corpus import Corpus
 from dragoman.corpus.features import FeatureSet, shown
 from dragoman.errors import MissingExtraError, UserError
-from dragoman.retrievers.base import Model
+from dragoman.retrievers.base import Model, encode_in
 from dragoman.translation.lexicon import read_words
 from dragoman.trust.evidence import Translation
 
@@ -144,8 +144,8 @@ class ModelSignals:
         """Encode sources and texts [N, J], and the pictures [S, J] of those that are marked [N]."""
         lacking = set(self._lacking)
         seen = [t.item_id for t in judged if t.item_id not in lacking]
-        source_NJ = self._model.encode_text([t.source for t in judged])
-        text_NJ = self._model.encode_text([t.text for t in judged])
+        source_NJ = encode_in(self._model, [t.source for t in judged], [t.source_lang for t in judged])
+        text_NJ = encode_in(self._model, [t.text for t in judged], [t.lang for t in judged])
         seen_N = np.array([t.item_id not in lacking for t in judged], bool)
         if not seen:
             return source_NJ, text_NJ, seen_N, text_NJ[:0]

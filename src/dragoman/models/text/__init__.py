@@ -29,6 +29,8 @@ class TextConfig:
 
     grows: ClassVar[bool] = False
     """True where the vocabulary is fitted, so that `TextEncoder.extended` can add to it."""
+    by_language: ClassVar[bool] = False
+    """True where languages have parts of their own, so that the language of a text must be told."""
 
     @property
     def max_tokens(self) -> int:

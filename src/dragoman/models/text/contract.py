@@ -43,6 +43,10 @@ class Material:
     """A set of vectors of the corpus's texts, by its name."""
     states: Callable[[str], KeptStates] = no_vectors
     """A set of states of their tokens, by its name."""
+    by_language: Callable[[], Mapping[str, Sequence[str]]] = dict
+    """The training captions of each target language."""
+    joint: int = 0
+    """J, width of the space that the texts are put into."""
 
 
 class TextEncoder(nn.Module, ABC):
@@ -61,6 +65,8 @@ class TextEncoder(nn.Module, ABC):
     costs less than the batches do."""
     pretrained = False
     """True for weights that were learned elsewhere: they have a learning rate of their own."""
+    adapted: tuple[str, ...] = ()
+    """Languages that have parts of their own: `prepare_in` is told which one a text is in."""
 
     @classmethod
     @abstractmethod
@@ -115,6 +121,10 @@ class TextEncoder(nn.Module, ABC):
         Every text has at least one token, also an empty one. Pure Python and NumPy work: it may run in
         another thread.
         """
+
+    def prepare_in(self, texts: Sequence[str], languages: Sequence[str]) -> dict[str, Tensor]:
+        """Do the same for texts in languages named by BCP 47 tags, which matter to `adapted` ones alone."""
+        return self.prepare(texts)
 
     def embed(self, inputs: dict[str, Tensor]) -> Tensor:
         """Make the input of `forward`, [T, L, ...], of that of `prepare`; token ids unless overridden."""

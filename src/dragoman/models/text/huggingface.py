@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ from dragoman.models.hub import (
     model_folder,
     pretrained,
     reads,
+    require_trained,
     tokenizer_in,
 )
 from dragoman.models.layers import layers_of, learn_low_rank, merged, require_cut, run_from
@@ -44,7 +45,9 @@ log = logging.getLogger(__name__)
 ASSETS = "hf_text"
 _CONFIG = "dragoman.json"
 _FOLDS = ("lowercase", "strip_accents", "strip_punctuation")
-_NEW = ("prefix", "standardise")
+_NEW = ("prefix", "standardise", "own")
+_PARTS = "parts"
+"""Beside the settings of a stored encoder, what else its weights are shaped by."""
 _OF_TRAINING = ("states", "lora", "lora_alpha", "lora_dropout")
 """Settings that a finished model does not know of."""
 STANDARD = 4096
@@ -86,6 +89,9 @@ class HuggingFaceTextConfig(TextConfig):
     standardise: bool = False
     """Give the states the mean and the deviation that make those of the vectors of training texts 0 and 1, in
     each component, before training; for a head directly on them."""
+    own: bool = False
+    """With the folder of a CLIP, the vector of a text that CLIP itself gives: the state of its last token
+    through CLIP's projection, which learns together with the last layer. For dual.text_head=none."""
 
     @property
     def max_tokens(self) -> int:
@@ -107,6 +113,11 @@ class HuggingFaceTextConfig(TextConfig):
                 "lora must be 0 or a rank, and lora_dropout lie in [0, 1), got "
                 f"{self.lora} and {self.lora_dropout}"
             )
+        if self.own and self.standardise:
+            raise UserError(
+                "The own vector of a text stays as it is: --set text.standardise=false, or "
+                "--set text.own=false"
+            )
         if self.states is not None and self.embeddings:
             raise UserError(
                 "Kept states are those above the embeddings, which then cannot learn: "
@@ -121,14 +132,18 @@ class HuggingFaceText(TextEncoder):
     computed from, and masked.
     """
 
+    settings: ClassVar[type[HuggingFaceTextConfig]] = HuggingFaceTextConfig
     config: HuggingFaceTextConfig
+    projection: nn.Linear | None
+    """From the state of the last token to the own vector, where that is read."""
     state_mean: Tensor
     state_scale: Tensor
     max_length: int
     """Tokens of a text at most, special ones included, by the settings and by the model's own limit."""
     pretrained = True
 
-    def __init__(self, config: HuggingFaceTextConfig, trunk: Any, tokenizer: Any) -> None:
+    def __init__(self, config: Any, trunk: Any, tokenizer: Any, joint: int = 0) -> None:
+        """`joint` is J, the width of the joint space; here it matters where the own vector is read."""
         super().__init__()
         self.config = config
         self.trunk: Any = trunk
@@ -142,7 +157,8 @@ class HuggingFaceText(TextEncoder):
         """Token that an empty text is read as, where the tokenizer adds no special tokens."""
         known = tokenizer.pad_token_id
         self.pad_id = self.end_id if known is None else int(known)
-        _train_only(trunk, config)
+        self.projection = nn.Linear(self.width, joint, bias=False) if config.own else None
+        self._learn()
         self._kept: KeptStates | None = None
         if config.standardise:
             self.register_buffer("state_mean", torch.zeros(self.width))
@@ -153,14 +169,18 @@ class HuggingFaceText(TextEncoder):
         return int(self.max_length)
 
     @property
+    def _chosen(self) -> range:
+        """The layers that learn."""
+        return _chosen_layers(self.config.layers, len(layers_of(self.trunk)[1]))
+
+    @property
     def _first(self) -> int:
         """The first layer that learns."""
-        count = len(layers_of(self.trunk)[1])
-        return min(_chosen_layers(self.config.layers, count), default=count)
+        return min(self._chosen, default=len(layers_of(self.trunk)[1]))
 
     @classmethod
-    def fresh(cls, config: HuggingFaceTextConfig, material: Material) -> HuggingFaceText:
-        found = cls.load(config)
+    def fresh(cls, config: Any, material: Material) -> Self:
+        found = cls.load(config, material.joint)
         if config.states is not None:
             found.read_from(material.states(config.states))
         if config.standardise:
@@ -168,19 +188,30 @@ class HuggingFaceText(TextEncoder):
         return found
 
     @classmethod
-    def load(cls, config: HuggingFaceTextConfig) -> HuggingFaceText:
+    def load(cls, config: HuggingFaceTextConfig, joint: int = 0) -> Self:
         """Load pretrained weights and tokenizer. Raises UserError for a folder of another kind."""
         folder = model_folder(config.path)
         with loading(folder, "text encoder"):
             trunk, tokenizer = _load_trunk(folder), tokenizer_in(folder)
+            projection_JH = _projection_in(folder) if config.own else None
         for change in folded(tokenizer):
             log.warning("The tokenizer of %s %s; texts that differ in nothing else are one.", folder, change)
-        return cls(config, trunk, tokenizer)
+        found = cls(config, trunk, tokenizer, joint if projection_JH is None else len(projection_JH))
+        if found.projection is not None and projection_JH is not None:
+            found.projection.load_state_dict({"weight": projection_JH})
+        return found
 
     def learn_on(self, config: HuggingFaceTextConfig) -> None:
         # No states: those of texts in a further language are hardly there.
         self.config = replace(config, states=None)
+        self._learn()
+
+    def _learn(self) -> None:
+        """Set `requires_grad` of every parameter."""
         _train_only(self.trunk, self.config)
+        if self.projection is not None:
+            last = len(layers_of(self.trunk)[1]) - 1
+            self.projection.requires_grad_(last in self._chosen and not self.config.lora)
 
     def read_from(self, kept: KeptStates) -> None:
         """Begin above kept states, wherever a text has some. Raises UserError where they are of another
@@ -219,7 +250,7 @@ class HuggingFaceText(TextEncoder):
         # A constant component has deviation 0, and its rounding must not become a signal.
         self.state_scale.copy_(1 / vectors_TH.std(0, correction=0).clamp(min=1e-4))
 
-    def train(self, mode: bool = True) -> HuggingFaceText:
+    def train(self, mode: bool = True) -> Self:
         super().train(mode)
         if self._kept is not None:
             # Kept states were made without dropout; so is the rest of what does not learn.
@@ -273,6 +304,18 @@ class HuggingFaceText(TextEncoder):
             states_TLH = self.trunk(input_ids=embedded, attention_mask=mask.long()).last_hidden_state
         return (states_TLH - self.state_mean) * self.state_scale if self.config.standardise else states_TLH
 
+    @property
+    def own_width(self) -> int:
+        """J of the own vectors; 0 where they are not read."""
+        return 0 if self.projection is None else self.projection.out_features
+
+    def own_vectors(self, states_TLH: Tensor, mask_TL: Tensor) -> Tensor:
+        """[T, J] the vectors that CLIP itself gives, of any length."""
+        assert self.projection is not None
+        rows_T = torch.arange(len(mask_TL), device=mask_TL.device)
+        found: Tensor = self.projection(states_TLH[rows_T, mask_TL.sum(1) - 1])
+        return found
+
     def finished(self) -> dict[str, Tensor]:
         return merged(self)
 
@@ -311,21 +354,28 @@ class HuggingFaceText(TextEncoder):
         # Older versions, and the name of a model, know nothing of what is not thrown away.
         told = {name: value for name, value in asdict(self.config).items() if name not in _OF_TRAINING}
         stored = {name: value for name, value in told.items() if value or name not in (*_FOLDS, *_NEW)}
-        write_json(assets / _CONFIG, stored)
+        parts = self._parts()
+        write_json(assets / _CONFIG, stored | ({_PARTS: parts} if parts else {}))
+
+    def _parts(self) -> dict[str, Any]:
+        """Sizes of the weights that neither the settings nor the trunk tell: arguments of the constructor."""
+        return {"joint": self.own_width} if self.projection is not None else {}
 
     @classmethod
-    def from_assets(cls, folder: Path) -> HuggingFaceText:
+    def from_assets(cls, folder: Path) -> Self:
         """The module with random weights, from what `save_assets` wrote; the original path is not needed."""
         assets = folder / ASSETS
         if not (assets / _CONFIG).is_file():
             raise UserError(
                 f"{assets} has no {_CONFIG}: the model folder is incomplete. Train or copy it anew."
             )
-        config = HuggingFaceTextConfig(**json.loads((assets / _CONFIG).read_text(encoding="utf-8")))
+        told = json.loads((assets / _CONFIG).read_text(encoding="utf-8"))
+        parts = told.pop(_PARTS, {})
+        config = cls.settings(**told)
         with loading(assets, "text encoder"):
             trunk_config = config_in(assets)
             trunk = _trunk_of(_encoder_class(assets, trunk_config)(trunk_config))
-            return cls(config, trunk, tokenizer_in(assets))
+            return cls(config, trunk, tokenizer_in(assets), **parts)
 
     def _token_ids(self, texts: Sequence[str]) -> list[list[int]]:
         if not texts:
@@ -431,6 +481,22 @@ def _load_trunk(folder: Path) -> nn.Module:
             f"{untrained[0]}. Download the model again."
         )
     return _trunk_of(model)
+
+
+def _projection_in(folder: Path) -> Tensor:
+    """[J, H] CLIP's projection of texts. Raises UserError for any other folder."""
+    import transformers
+
+    kind = config_in(folder).model_type
+    if kind != "clip":
+        raise UserError(
+            f"{folder} holds a {kind} model, but text.own reads the own vectors of CLIP. Train a head on it: "
+            "--set text.own=false --set dual.text_head=linear"
+        )
+    model, missing = pretrained(transformers.AutoModel, folder)
+    require_trained(folder, [name for name in missing if name == "text_projection.weight"])
+    projection_JH: Tensor = model.text_projection.weight.detach()
+    return projection_JH
 
 
 def _encoder_class(folder: Path, config: Any) -> Any:
