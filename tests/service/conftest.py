@@ -17,6 +17,7 @@ from dragoman.index.folder import read_info, write_info
 from dragoman.service.access import Access
 from dragoman.service.app import create_app
 from dragoman.service.config import ServiceSettings
+from dragoman.speech.recogniser import Recogniser
 
 
 @pytest.fixture(scope="session")
@@ -53,9 +54,14 @@ def service(shelf: Path) -> Iterator[Callable[..., TestClient]]:
     """A client of an application over the shelf; keywords are limits, or fields of `Access`."""
     with ExitStack() as opened:
 
-        def start(index: Path = shelf, limits: dict[str, Any] | None = None, **more: Any) -> TestClient:
-            searcher = opened.enter_context(open_shelf(index))
-            app = create_app({"shelf": searcher}, ServiceSettings(**(limits or {})), Access(**more))
+        def start(
+            index: Path = shelf,
+            limits: dict[str, Any] | None = None,
+            recogniser: Recogniser | None = None,
+            **more: Any,
+        ) -> TestClient:
+            searcher, config = opened.enter_context(open_shelf(index)), ServiceSettings(**(limits or {}))
+            app = create_app({"shelf": searcher}, config, Access(**more), recogniser=recogniser)
             client = TestClient(app, base_url="http://127.0.0.1:8000", raise_server_exceptions=False)
             return opened.enter_context(client)
 

@@ -19,6 +19,7 @@ from dragoman.service.access import Access
 from dragoman.service.app import NOBODY, create_app
 from dragoman.service.config import ServiceSettings
 from dragoman.service.house import House
+from dragoman.speech.recogniser import Recogniser
 
 STAND_IN = Path(__file__).parent / "serve_shelf.py"
 
@@ -52,11 +53,14 @@ def threaded(**indexes: Path) -> Iterator[Callable[..., tuple[str, Callable[[], 
     with ExitStack() as opened:
 
         def start(
-            limits: dict[str, Any] | None = None, house: House = NOBODY, **options: Any
+            limits: dict[str, Any] | None = None,
+            house: House = NOBODY,
+            recogniser: Recogniser | None = None,
+            **options: Any,
         ) -> tuple[str, Callable[[], None]]:
             config = ServiceSettings(**(limits or {}))
             searchers = {name: opened.enter_context(open_shelf(index)) for name, index in indexes.items()}
-            app = create_app(searchers, config, Access(**options), house)
+            app = create_app(searchers, config, Access(**options), house, recogniser)
             bound = opened.enter_context(run.listen("127.0.0.1", 0))
             server = run.server(app, config, "")
             thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})

@@ -175,7 +175,7 @@ def test_limits_can_be_set(service: Callable[..., TestClient], film: Path) -> No
     ("body", "detail"),
     [
         ({"json": {"video": "?"}}, "video is not base64."),
-        ({"files": {"film": b"a"}}, "A file of the form must be in the field image or video."),
+        ({"files": {"film": b"a"}}, "A file of the form must be in the field speech or image or video."),
         ({"files": [("video", b"a"), ("video", b"b")]}, "The form has a field twice."),
         ({"files": {"video": b"a"}, "data": {"moments": "yes"}}, "moments of the form is not JSON."),
         ({"files": {"video": b"a"}, "data": {"moments": "1"}}, "The body does not fit."),

@@ -31,6 +31,8 @@ class ServeOptions:
     """Name that the service answers to. May be repeated."""
     root_path: str = ""
     """Path before every route, where a proxy cuts one off."""
+    recogniser: str = ""
+    """Folder, address or hub id of a recogniser of speech: queries may be spoken, and the page listens."""
     house: Path | None = None
     """File with name, logo, colours, terms, licence and contact of who runs the page."""
     limits: tuple[str, ...] = ()
@@ -104,6 +106,7 @@ def command(
         hosts=[*LOOPBACK, *options.allowed_host] if local or options.allowed_host else None,
     )
     from dragoman.search.searcher import Searcher
+    from dragoman.speech.recogniser import open_recogniser
 
     # The socket comes first: a port that is taken is told before models are loaded.
     with run.listen(options.host, options.port) as bound:
@@ -112,7 +115,8 @@ def command(
             name: Searcher.open(Path(folder).absolute(), model=reader.model, device=reader.device)
             for name, folder in folders.items()
         }
-        app = create_app(searchers, config, access, house)
+        recogniser = open_recogniser(options.recogniser, reader.device) if options.recogniser else None
+        app = create_app(searchers, config, access, house, recogniser)
         run.settle()
         click.echo(run.address(bound))
         run.server(app, config, options.root_path).run(sockets=[bound])

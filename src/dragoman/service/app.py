@@ -24,7 +24,7 @@ from dragoman.search.query import Query
 from dragoman.search.searcher import Searcher
 from dragoman.service import captions, collection, front, items, schemas, searching, status
 from dragoman.service.access import Access
-from dragoman.service.bodies import media_fields
+from dragoman.service.bodies import MEDIA, media_fields
 from dragoman.service.collection import State
 from dragoman.service.compression import Compressed
 from dragoman.service.config import ServiceSettings
@@ -36,6 +36,7 @@ from dragoman.service.problems import Problem, install_handlers, path_sent
 from dragoman.service.tables import MEDIA_TYPE
 from dragoman.service.threads import Slots, in_thread
 from dragoman.service.thumbnails import FORMATS, Thumbnails
+from dragoman.speech.recogniser import Recogniser
 
 log = logging.getLogger(__name__)
 
@@ -131,8 +132,12 @@ def create_app(
     config: ServiceSettings,
     access: Access = LOCAL,
     house: House = NOBODY,
+    recogniser: Recogniser | None = None,
 ) -> FastAPI:
-    """Make the application over open indexes; the first is the default. It closes them when it ends."""
+    """Make the application over open indexes; the first is the default. It closes them when it ends.
+
+    With a recogniser, queries may be spoken.
+    """
     metrics = Metrics()
     hidden = frozenset(house.hidden)
     opened = {
@@ -160,22 +165,25 @@ def create_app(
         dependencies=[Depends(require_address)],
         lifespan=lifespan,
     )
-    app.state.front = make_front(house, config)
+    app.state.front = make_front(house, config, recogniser)
     app.state.service = State(
         collections=opened,
         config=config,
         metrics=metrics,
         thumbnails=Thumbnails(config.thumbnail_cache_mb),
         decoding=Slots(config.decoding),
+        hearing=Slots(config.hearing),
+        recogniser=recogniser,
         writable=access.keys is not None or access.allow_writes,
         key_for_changes=access.keys is not None,
         hidden=hidden,
         media_roots=tuple(map(Path, access.media_root)),
     )
+    hears = recogniser is not None
     for route in ROUTES:
-        _add(app, route)
+        _add(app, route, hears)
     install_handlers(app)
-    _describe(app, config, access)
+    _describe(app, config, access, hears)
     # The last one that is added is the first one that a request meets.
     app.add_middleware(Limits, config=config)
     app.add_middleware(Compressed)
@@ -186,7 +194,7 @@ def create_app(
             CORSMiddleware, allow_origins=access.cors, allow_methods=methods, allow_headers=headers
         )
     app.add_middleware(Observed, metrics=metrics)
-    app.add_middleware(Edge, hosts=access.hosts, cross_origin=bool(access.cors))
+    app.add_middleware(Edge, hosts=access.hosts, cross_origin=bool(access.cors), microphone=hears)
     return app
 
 
@@ -231,14 +239,14 @@ def _is_text(encoded: bytes) -> bool:
     return True
 
 
-def _add(app: FastAPI, route: Route) -> None:
+def _add(app: FastAPI, route: Route, hears: bool) -> None:
     extra: dict[str, Any] = {}
     if route.body is not None:
         content: dict[str, Any] = {"application/json": {"schema": _reference(route.body.__name__)}}
-        if media := media_fields(route.body):
+        if media := _files(route.body, hears):
             content["multipart/form-data"] = {
                 "schema": _reference(_form_name(route.body)),
-                "encoding": {name: {"contentType": f"{name}/*"} for name in media},
+                "encoding": {name: {"contentType": MEDIA[name]} for name in media},
             }
         extra["requestBody"] = {"required": True, "content": content}
     app.add_api_route(
@@ -258,6 +266,11 @@ def _add(app: FastAPI, route: Route) -> None:
         app.add_api_route(route.path, route.endpoint, methods=["HEAD"], include_in_schema=False)
 
 
+def _files(model: type[schemas.Request], hears: bool) -> list[str]:
+    """Names of the files that a body may hold here: none is a sound where nobody understands it."""
+    return [name for name in media_fields(model) if hears or name != "speech"]
+
+
 REFERENCE = "#/components/schemas/{model}"
 
 
@@ -271,9 +284,9 @@ PROBLEM = {
 }
 
 
-def _describe(app: FastAPI, config: ServiceSettings, access: Access) -> None:
-    """Add to OpenAPI the schemas of bodies that routes read by themselves, with the limits that are set, and
-    which routes need a key."""
+def _describe(app: FastAPI, config: ServiceSettings, access: Access, hears: bool) -> None:
+    """Add to OpenAPI the schemas of bodies that routes read by themselves, with the limits that are set,
+    which routes need a key, and speech only where it is understood."""
     made = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -284,6 +297,10 @@ def _describe(app: FastAPI, config: ServiceSettings, access: Access) -> None:
             _, found = models_json_schema(models, ref_template=REFERENCE)  # type: ignore[arg-type]
             bodies = found["$defs"]
             search = bodies["SearchRequest"]["properties"]
+            if not hears:
+                del search["speech"]
+                given = bodies["SearchRequest"]["anyOf"]
+                given[:] = [one for one in given if one["required"] != ["speech"]]
             search["text"]["maxLength"] = config.max_query_length
             search["k"]["maximum"] = config.max_k
             search["filter"]["anyOf"][0]["maxLength"] = config.max_filter_length
@@ -293,7 +310,7 @@ def _describe(app: FastAPI, config: ServiceSettings, access: Access) -> None:
             for text in (one, several["items"]):
                 text["maxLength"] = config.max_query_length
             for model in filter(media_fields, read):
-                bodies[_form_name(model)] = _as_form(bodies[model.__name__], media_fields(model))
+                bodies[_form_name(model)] = _as_form(bodies[model.__name__], _files(model, hears))
             described.setdefault("components", {}).setdefault("schemas", {}).update(bodies)
             for methods in described["paths"].values():
                 if "get" in methods:

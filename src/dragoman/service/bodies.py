@@ -23,8 +23,8 @@ from dragoman.service.problems import Problem, field_errors
 from dragoman.service.threads import in_turn
 
 Model = TypeVar("Model", bound=schemas.Request)
-MEDIA = ("image", "video")
-"""Fields that hold a file: base64 of it in JSON."""
+MEDIA = {"speech": "audio/*", "image": "image/*", "video": "video/*"}
+"""Fields that hold a file, and its type: base64 of it in JSON."""
 MAX_PARTS = 20
 MAX_PART = 1 << 20
 """Limits of a form, apart from its file: parts, and bytes of each."""
@@ -37,8 +37,8 @@ SCANNED_AT_ONCE = 1 << 18
 MAX_BESIDE = 3_000_000
 """Bytes of JSON beside its files, for the same reason: they are read at once."""
 _OTHERS = bytes(set(range(256)) - set(b'",'))
-_FILE = re.compile(rb'"(?:image|video)"\s{0,9}:\s{0,9}"')
-_LONGEST_FIELD = 27
+_FILE = re.compile(rb'"(?:speech|image|video)"\s{0,9}:\s{0,9}"')
+_LONGEST_FIELD = 28
 # The signs of base64 that encoders of JSON escape.
 _ESCAPES = {rf"\u{ord(sign):04{form}}".encode(): sign.encode() for sign in "+/=" for form in "xX"}
 _ESCAPES[rb"\/"] = b"/"
@@ -138,6 +138,7 @@ class Body(NamedTuple, Generic[Model]):
     """A request's body, and the bytes of its files."""
 
     asked: Model
+    speech: bytes | None
     image: bytes | None
     video: bytes | None
     files: Mapping[str, bytes | None] = {}
@@ -175,8 +176,8 @@ def _of_content(model: type[Model], content: bytes) -> Body[Model]:
 
 def of_json(asked: Model, files: Mapping[str, bytes | None]) -> Body[Model]:
     """A body of JSON with its files, also those for which a name stands. Raises Problem 422."""
-    image, video = (_decoded(name, getattr(asked, name, None), files) for name in MEDIA)
-    return Body(asked, image, video, files)
+    speech, image, video = (_decoded(name, getattr(asked, name, None), files) for name in MEDIA)
+    return Body(asked, speech, image, video, files)
 
 
 def media_fields(model: type[schemas.Request]) -> list[str]:
@@ -241,7 +242,8 @@ async def _form(request: Request, model: type[Model]) -> Body[Model]:
                 fields[name], files[name] = "", _decoded(name, value, {})
             else:
                 fields[name] = _from_form(model, name, _text(value, f"The field {name[:100]}"))
-    return Body(_validated(model, fields), files.get("image"), files.get("video"))
+    speech, image, video = map(files.get, MEDIA)
+    return Body(_validated(model, fields), speech, image, video)
 
 
 class _Parser(MultiPartParser):

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from dragoman.index.folder import IndexInfo
     from dragoman.search.searcher import Searcher
+    from dragoman.speech.recogniser import Recogniser
 
 log = logging.getLogger(__name__)
 
@@ -298,7 +299,10 @@ class State:
     thumbnails: Thumbnails
     decoding: Slots
     """Images that are decoded or held decoded at once, and videos that are read."""
+    hearing: Slots
+    """Sounds whose words are recognised at once."""
     writable: bool
+    recogniser: Recogniser | None = None
     key_for_changes: bool = False
     hidden: AbstractSet[str] = frozenset()
     """Fields of metadata that answers leave out; filters may name them."""

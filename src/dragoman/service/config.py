@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 
 from dragoman.errors import UserError
 from dragoman.media.images import Decoding
+from dragoman.media.sound import SoundLimits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +21,8 @@ class ServiceSettings:
     """Size of the frames of an uploaded video, of which a decoder holds several (422)."""
     max_video_seconds: float = 300.0
     """Length of an uploaded video (422)."""
+    max_speech_seconds: float = 30.0
+    """Length of an uploaded sound; Whisper reads so much at once (422)."""
     max_query_length: int = 1000
     """Characters of a query's text (422)."""
     max_filter_length: int = 2000
@@ -44,6 +47,8 @@ class ServiceSettings:
     """Without a byte of an answer being taken; then the connection is closed."""
     decoding: int = 4
     """Images and videos decoded at once; with their megapixels this bounds their memory."""
+    hearing: int = 1
+    """Sounds whose words are recognised at once; others wait for their turn."""
     batch_size: int = 32
     """Queries that are encoded and searched together at most."""
     batch_wait_ms: float = 5.0
@@ -71,3 +76,8 @@ class ServiceSettings:
     def for_videos(self) -> Decoding:
         """Limits of a video's frames."""
         return Decoding(max_megapixels=self.max_video_megapixels)
+
+    @property
+    def for_speech(self) -> SoundLimits:
+        """Limits of a sound; its size is that of its request."""
+        return SoundLimits(max_seconds=self.max_speech_seconds, max_mb=self.max_body_mb)

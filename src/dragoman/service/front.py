@@ -20,6 +20,7 @@ from dragoman.service.house import House
 from dragoman.service.negotiation import language_of
 from dragoman.service.preconditions import is_unchanged
 from dragoman.service.problems import Problem
+from dragoman.speech.recogniser import Recogniser
 
 COOKIE = "dragoman_language"
 """Keeps the language that a visitor has chosen, and nothing else; the page sets it."""
@@ -48,8 +49,8 @@ class Front:
         return language_of(request.headers.get("accept-language", ""), self.house.language)
 
 
-def make_front(house: House, config: ServiceSettings) -> Front:
-    """Render the page of a house."""
+def make_front(house: House, config: ServiceSettings, recogniser: Recogniser | None = None) -> Front:
+    """Render the page of a house; it has a microphone where there is a recogniser."""
     folder = resources.files("dragoman.service") / "page"
     files = {
         file.name: _response(file.read_bytes(), MEDIA_TYPES[file.name.rpartition(".")[2]])
@@ -65,7 +66,7 @@ def make_front(house: House, config: ServiceSettings) -> Front:
     template = environment.from_string((folder / "index.html").read_text(encoding="utf-8"))
     documents = {}
     for language in languages():
-        html = template.render(_values(house, config, language))
+        html = template.render(_values(house, config, recogniser, language))
         documents[language] = _response(
             html.encode(),
             "text/html; charset=utf-8",
@@ -93,7 +94,9 @@ def _of(request: Request) -> Front:
     return made
 
 
-def _values(house: House, config: ServiceSettings, language: str) -> dict[str, Any]:
+def _values(
+    house: House, config: ServiceSettings, recogniser: Recogniser | None, language: str
+) -> dict[str, Any]:
     say = catalogue(language)
     contact = house.said("contact", language)
     is_mail = "@" in contact and not contact.startswith(("http:", "https:", "mailto:"))
@@ -105,6 +108,7 @@ def _values(house: House, config: ServiceSettings, language: str) -> dict[str, A
         "most": config.max_k,
         "most_of_table": config.max_table,
         "cookie": COOKIE,
+        "speech": _speech(config, recogniser),
     }
     # In a script element only `<` could end it, or begin a comment.
     data = json.dumps(given, ensure_ascii=False).replace("<", "\\u003c")
@@ -114,6 +118,7 @@ def _values(house: House, config: ServiceSettings, language: str) -> dict[str, A
         "languages": [(tag, catalogue(tag)["page"]["own_name"]) for tag in languages()],
         "say": say["page"],
         "house": given["house"],
+        "speech": recogniser is not None,
         "logo": house.picture,
         "terms": house.said("terms", language),
         "licence": house.said("licence", language),
@@ -121,6 +126,13 @@ def _values(house: House, config: ServiceSettings, language: str) -> dict[str, A
         "contact": f"mailto:{contact}" if is_mail else contact,
         "data": Markup(data),
     }
+
+
+def _speech(config: ServiceSettings, recogniser: Recogniser | None) -> dict[str, Any] | None:
+    """Languages in which the page may listen, None for any, and for how long."""
+    if recogniser is None:
+        return None
+    return {"languages": recogniser.languages, "seconds": config.max_speech_seconds}
 
 
 def _fresh(request: Request, found: Response) -> Response:

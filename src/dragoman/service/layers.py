@@ -136,13 +136,19 @@ class Edge:
     that is none, a problem like all others.
     """
 
-    def __init__(self, app: ASGIApp, *, hosts: Collection[str] | None, cross_origin: bool) -> None:
-        """`hosts`: names that a Host header may have, None for any."""
+    def __init__(
+        self, app: ASGIApp, *, hosts: Collection[str] | None, cross_origin: bool, microphone: bool = False
+    ) -> None:
+        """`hosts`: names that a Host header may have, None for any. `microphone`: the page may use it."""
         self.app = app
         self.hosts = None if hosts is None else frozenset(host.lower() for host in hosts)
         self.security = dict(SECURITY)
         if cross_origin:
             self.security["cross-origin-resource-policy"] = "cross-origin"
+        if microphone:
+            # Pages of others that show ours in a frame get none.
+            policy = self.security["permissions-policy"]
+            self.security["permissions-policy"] = policy.replace("microphone=()", "microphone=(self)")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

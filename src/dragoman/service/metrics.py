@@ -73,7 +73,7 @@ class Metrics:
         )
         self.stages = Histogram(
             "dragoman_search_stage_duration_seconds",
-            "Stages of a query: encode and search, of its whole batch; and its translation.",
+            "Stages of a query: encode and search, of its whole batch; its translation; and its recognition.",
             ["stage"],
             buckets=SECONDS,
             registry=registry,
@@ -103,10 +103,10 @@ class Metrics:
     def answered(self, query: Query, answer: Answer, languages: tuple[str, ...]) -> None:
         """A query was answered; `languages` are those that have a label of their own."""
         lang = _lang(answer, languages)
-        self.queries.labels(lang, _modality(query)).inc()
+        self.queries.labels(lang, _modality(query, answer)).inc()
         if answer.match is False:
             self.no_match.labels(lang).inc()
-        for stage in ("encode", "search", "translate"):
+        for stage in ("encode", "search", "translate", "hear"):
             if stage in answer.seconds:
                 self.stages.labels(stage).observe(answer.seconds[stage])
 
@@ -182,8 +182,9 @@ def _lang(answer: Answer, languages: tuple[str, ...]) -> str:
     return answer.language.code if answer.language.code in languages else ELSEWHERE
 
 
-def _modality(query: Query) -> str:
+def _modality(query: Query, answer: Answer) -> str:
     if query.item_id is not None:
         return "item"
-    parts = {"text": query.text, "image": query.image, "video": query.video}
+    said = "text" if answer.heard is None else "speech"
+    parts = {said: query.text, "image": query.image, "video": query.video}
     return "_".join(name for name, part in parts.items() if part) or "text"

@@ -97,6 +97,7 @@ Printable = Annotated[str, AfterValidator(_printable), _told(pattern=PRINTABLE)]
 Text = Annotated[Printable, Field(max_length=MAX_ASKED)]
 Spoken = Annotated[Text, _told(allOf=[{"pattern": SPOKEN}])]
 QueryText = Annotated[Text, _told(pattern=TYPED)]
+Speech = Annotated[str, _told(format="speech")]
 Image = Annotated[str, _told(format="image")]
 Video = Annotated[str, _told(format="video")]
 FilterText = Annotated[str, Field(max_length=MAX_ASKED), AfterValidator(_printable), _told(format="filter")]
@@ -160,19 +161,24 @@ class Request(BaseModel):
 
 _GIVEN: list[Any] = [
     {"required": [name], "properties": {name: {"type": "string"} | more}}
-    for name, more in {"text": {"pattern": SPOKEN}, "image": {}, "video": {}, "item_id": {}}.items()
+    for name, more in {
+        **{"text": {"pattern": SPOKEN}, "speech": {}, "image": {}, "video": {}, "item_id": {}}
+    }.items()
 ]
 """Parts of a search, of which it must have one."""
 
 
 class SearchRequest(Request):
-    """A text, an image, a video, an item of the collection, or several of them together."""
+    """A text, typed or spoken, an image, a video, an item of the collection, or several of them together."""
 
     model_config = ConfigDict(json_schema_extra={"anyOf": _GIVEN})
     json_fields = frozenset({"k", "offset", "min_score", "moments"})
     most_values = 100
 
     text: QueryText = Field("", description="In any language; `+word` and `-word` add and subtract")
+    speech: Speech | None = Field(
+        None, description="The text as somebody says it: base64 of a sound file; in a form, the file itself"
+    )
     image: Image | None = Field(None, description="Base64 of an image file; in a form, the file itself")
     video: Video | None = Field(None, description="Base64 of a video file; in a form, the file itself")
     item_id: ItemId | None = Field(None, description="More like this one")
@@ -274,6 +280,15 @@ class SpokenLanguage(BaseModel):
     trained: bool = Field(description="Whether the model was trained on captions in it")
 
 
+class HeardWords(BaseModel):
+    """Words that were understood of a query that was spoken."""
+
+    text: str
+    language: str | None = Field(description="BCP 47; null where the recogniser does not tell")
+    confidence: float = Field(description="Probability of the language; 1 where it was given")
+    given: bool
+
+
 class AskedChannel(BaseModel):
     """The channel through which a text was asked."""
 
@@ -299,6 +314,7 @@ class SearchResponse(BaseModel):
     collection: str
     hits: list[Found]
     language: SpokenLanguage | None
+    heard: HeardWords | None = Field(description="Null for a query that was not spoken")
     channel: AskedChannel | None = Field(description="Null for a query without text")
     match: bool | None = Field(description="False: nothing here is likely to answer; null if not judged")
     unjudged: Unjudged | None = Field(description="Why hits have no relevance; null if they have")
@@ -403,6 +419,13 @@ class CollectionChannel(BaseModel):
     engine: str
 
 
+class Hearing(BaseModel):
+    """Speech that this service understands."""
+
+    languages: list[str] | None = Field(description="Null where that cannot be told")
+    max_seconds: float
+
+
 class CollectionDetails(CollectionSummary):
     """A collection, its model and its metadata."""
 
@@ -412,6 +435,7 @@ class CollectionDetails(CollectionSummary):
     languages: list[str] = Field(description="Those that the model was trained on")
     calibrated: bool = Field(description="Whether hits have a relevance")
     channels: dict[str, CollectionChannel] = Field(description="By language, where an engine was measured")
+    speech: Hearing | None = Field(description="Null where this service understands no speech")
     writable: bool = Field(description="Whether this service takes changes at all")
     key_for_changes: bool = Field(description="Whether they need a key")
     caption_languages: list[str]
@@ -464,6 +488,15 @@ def language_of(answer: Answer) -> SpokenLanguage | None:
         return None
     return SpokenLanguage(
         code=spoken.code, confidence=spoken.confidence, given=spoken.given, trained=spoken.trained
+    )
+
+
+def heard_of(answer: Answer) -> HeardWords | None:
+    """The words of a query that was spoken, as answers tell them."""
+    if (heard := answer.heard) is None:
+        return None
+    return HeardWords(
+        text=heard.text, language=heard.language, confidence=heard.confidence, given=heard.given
     )
 
 

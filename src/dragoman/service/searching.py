@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import logging
 import threading
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -14,19 +15,24 @@ import numpy as np
 from fastapi import Request
 from fastapi.responses import Response
 
-from dragoman.errors import MissingExtraError
+from dragoman.errors import MissingExtraError, UnavailableError, UserError
 from dragoman.media.images import ImageError, open_image
+from dragoman.media.sound import SoundError
 from dragoman.media.video import VideoPart
-from dragoman.messages import Message
+from dragoman.messages import Message, message_of
 from dragoman.search.query import Answer, Query
+from dragoman.search.spoken import as_text, with_heard
 from dragoman.service import bodies, schemas
 from dragoman.service.collection import Collection, State, address_of, filter_of, state_of
 from dragoman.service.config import ServiceSettings
 from dragoman.service.problems import Problem, first_sentence, reason_of
-from dragoman.service.schemas import channel_of, found_of, language_of
+from dragoman.service.schemas import channel_of, found_of, heard_of, language_of
 from dragoman.service.tables import table, wants_table
 from dragoman.service.threads import Slot, in_thread, in_turn
+from dragoman.speech.hearing import Heard
 from dragoman.stores import Filter
+
+log = logging.getLogger(__name__)
 
 FEW = 50
 """Hits whose answer is made on the event loop; it takes about 10 microseconds each."""
@@ -67,6 +73,32 @@ async def _answer_to_video(request: Request, collection: Collection, query: Quer
         looking.cancel()
 
 
+async def _heard(query: Query, state: State) -> tuple[Query, Heard | None]:
+    """A query with words in the place of its sound.
+
+    Raises Problem: 422 for a sound that cannot be used, and where this service understands no speech; 501
+    where it reads no such files; 503 where its recogniser fails.
+    """
+    if query.speech is None:
+        return query, None
+    if state.recogniser is None:
+        raise Problem(422, Message("speech_unread"))
+    try:
+        async with state.hearing.one() as slot:
+            return await slot.run(as_text, query, state.recogniser, state.config.for_speech)
+    except SoundError as error:
+        told = f"The sound cannot be used: {error.reason}."
+        raise Problem(422, told, said=Message("speech_unusable")) from None
+    except MissingExtraError as error:
+        raise Problem(501, first_sentence(error), said=Message("speech_unusable")) from None
+    except UserError as error:
+        if isinstance(error, UnavailableError) or message_of(error) is not None:
+            raise
+        # About its server, which is nobody else's business.
+        log.error("the recogniser: %s", error)
+        raise Problem(503, Message("server_silent")) from None
+
+
 async def _look_for_the_client(request: Request, gone: threading.Event) -> None:
     while not await request.is_disconnected():
         await asyncio.sleep(LOOK_SECONDS)
@@ -74,7 +106,7 @@ async def _look_for_the_client(request: Request, gone: threading.Event) -> None:
 
 
 async def search(request: Request) -> Response:
-    """Search by text, by image, by video, by an item, or by several of them together.
+    """Search by text, typed or spoken, by image, by video, by an item, or by several of them together.
 
     To who accepts text/csv the answer is a table of its hits.
     """
@@ -142,6 +174,21 @@ async def _answer(
 ) -> tuple[Collection, Answer]:
     state, asked = state_of(request), body.asked
     collection = state.collection(asked.collection)
+    query = Query(
+        text=asked.text,
+        speech=body.speech,
+        item_id=asked.item_id,
+        lang=asked.lang,
+        k=asked.k,
+        offset=asked.offset,
+        filter=chosen,
+        moments=asked.moments,
+        min_score=asked.min_score,
+        channel=asked.channel,
+        # Waited for below, where no other query waits as well.
+        translate_within=0,
+    )
+    query, heard = await _heard(query, state)
     async with AsyncExitStack() as held:
         opened, slot = None, Slot()
         if body.image is not None or body.video is not None:
@@ -149,27 +196,13 @@ async def _answer(
             slot = await held.enter_async_context(state.decoding.one())
         if body.image is not None:
             opened = await slot.run(open_image, body.image, state.config.for_images)
-        query = Query(
-            text=asked.text,
-            image=opened,
-            video=part_of(body.video, state.config),
-            item_id=asked.item_id,
-            lang=asked.lang,
-            k=asked.k,
-            offset=asked.offset,
-            filter=chosen,
-            moments=asked.moments,
-            min_score=asked.min_score,
-            channel=asked.channel,
-            # Waited for below, where no other query waits as well.
-            translate_within=0,
-        )
+        query = replace(query, image=opened, video=part_of(body.video, state.config))
         waited = await collection.translated(query, state.config.translate_seconds)
         if query.video is None:
             answer = await slot.until(collection.queries.submit(query))
         else:
             answer = await _answer_to_video(request, collection, query, slot)
-    answer = _for_strangers(answer)
+    answer = with_heard(_for_strangers(answer), heard)
     if waited:
         answer = replace(answer, seconds=answer.seconds | {"translate": waited})
     state.metrics.answered(query, answer, collection.languages)
@@ -193,6 +226,7 @@ def _written(request: Request, collection: Collection, answer: Answer) -> bytes:
         collection=collection.name,
         hits=[schemas.Found(**hit) for hit in _hits(request, collection, answer)],
         language=language_of(answer),
+        heard=heard_of(answer),
         channel=channel_of(answer.channel),
         match=answer.match,
         unjudged=answer.unjudged,
@@ -224,7 +258,7 @@ def _check(body: bodies.Body[schemas.SearchRequest], state: State, *, wide: bool
         raise Problem(422, f"k is {asked.k}, but at most {most} hits are given.")
     if asked.filter is not None and len(asked.filter) > config.max_filter_length:
         raise Problem(422, Message("filter_too_long", most=config.max_filter_length))
-    shown = any(part is not None for part in (body.image, body.video, asked.item_id))
+    shown = any(part is not None for part in (body.speech, body.image, body.video, asked.item_id))
     if not (asked.text.strip() or shown):
         raise Problem(422, Message("nothing_asked"))
     state.collection(asked.collection)

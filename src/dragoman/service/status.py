@@ -78,11 +78,21 @@ def _details(state: State, one: Collection, summary: Summary) -> schemas.Collect
         languages=list(info.languages),
         calibrated=info.calibration is not None,
         channels=_channels(info.calibration),
+        speech=_hearing(state),
         writable=state.writable,
         key_for_changes=state.key_for_changes,
         caption_languages=summary.languages,
         fields=summary.fields,
         fields_read_from=summary.read,
+    )
+
+
+def _hearing(state: State) -> schemas.Hearing | None:
+    if state.recogniser is None:
+        return None
+    known = state.recogniser.languages
+    return schemas.Hearing(
+        languages=None if known is None else list(known), max_seconds=state.config.max_speech_seconds
     )
 
 
