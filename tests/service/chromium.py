@@ -156,8 +156,8 @@ class Page:
 
 
 @contextmanager
-def browser(folder: Path) -> Iterator[str]:
-    """Start Chromium without a window; yields the address of its debugger."""
+def browser(folder: Path, *more: str) -> Iterator[str]:
+    """Start Chromium without a window, with more arguments; yields the address of its debugger."""
     assert PROGRAM is not None
     arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
     arguments += [
@@ -166,7 +166,7 @@ def browser(folder: Path) -> Iterator[str]:
         "--disable-background-networking",
         "--disable-component-update",
     ]
-    arguments += ["--remote-debugging-port=0", f"--user-data-dir={folder}", "about:blank"]
+    arguments += [*more, "--remote-debugging-port=0", f"--user-data-dir={folder}", "about:blank"]
     process = subprocess.Popen([PROGRAM, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         port = folder / "DevToolsActivePort"

@@ -31,8 +31,8 @@ SOFT_LOUD = (10, 95)
 """Percentiles of the frames that count as soft and as loud: a click is neither."""
 NO_SPEECH, UNSURE = 0.6, -0.7
 """Probability of no speech, and mean logarithm of the probability of a token: where the one is higher and the
-other lower, nobody spoke (arXiv 2212.04356, section 4.5). Its -1 is for hours of talk, of which nothing must be
-lost; Whisper base writes "you" of a hum that comes and goes with -0.998. Who asks can ask again."""
+other lower, nobody spoke (arXiv 2212.04356, section 4.5). Its -1 is for hours of talk, of which nothing may
+be lost; Whisper base writes "you" of a hum that comes and goes with -0.998. Who asks can ask again."""
 REPEATED = 2.4
 """Ratio of a text's length to its compressed one, from which on it goes round in a loop (ibidem)."""
 

@@ -88,14 +88,16 @@ export function kindOf(file) {
   return file.type.match(/^(image|video)\//)?.[1] ?? null;
 }
 
-/** `asked` has the fields of a search; `media` is a photo or a video, or null. The answer is a table where wanted. */
-export async function search(asked, media, signal, table = false) {
+/** `asked` has the fields of a search; `media` is a photo or a video, or null, and `speech` a sound file or null. The answer
+ * is a table where wanted. */
+export async function search(asked, media, signal, table = false, speech = null) {
   const wanted = Object.entries(asked).filter(([, value]) => value !== "" && value !== null);
   let [body, headers] = [JSON.stringify(Object.fromEntries(wanted)), { "content-type": "application/json" }];
-  if (media) {
+  if (media || speech) {
     [body, headers] = [new FormData(), {}];
     for (const [name, value] of wanted) body.append(name, value);
-    body.append(kindOf(media), media, "media");
+    if (media) body.append(kindOf(media), media, "media");
+    if (speech) body.append("speech", speech);
   }
   const response = await ask("v1/search", { method: "POST", headers: { ...headers, ...TAKES[table] }, body, signal });
   return table ? response.blob() : response.json();

@@ -34,6 +34,7 @@ let composing = false;
 let typing = false; // whether what is typed goes on from a step of its own
 let captionLanguage = "";
 let likeCaption = ""; // of the item that more like it is looked for
+let listening = null; // the recording that goes on, or `true` while the browser asks whether it may
 
 start();
 
@@ -81,6 +82,7 @@ function show() {
 /** Ask the service for what the state says, and show it; an earlier question is dropped. */
 async function look() {
   clearTimeout(pause);
+  quiet();
   shown = [];
   further = asking() ? 0 : "";
   total = null;
@@ -144,8 +146,9 @@ async function more() {
   if (held && $("more").hidden && first) focusRow(first);
 }
 
-/** Send the question of the state, from `further` on; null where another one has taken its place, or an error was told. */
-async function ask(again) {
+/** Send the question of the state, or what was said in place of its text, from `further` on; null where another one has
+ * taken its place, or an error was told. */
+async function ask(again, speech = null) {
   running?.abort();
   const mine = (running = new AbortController());
   document.body.classList.add("busy");
@@ -153,10 +156,11 @@ async function ask(again) {
   try {
     const filter = filterText(state.chosen);
     let answer;
-    if (asking()) {
-      const asked = { ...question(filter), k: Math.min(STEP, DEEPEST - further), offset: further };
+    if (asking() || speech) {
+      const spoken = speech ? { text: "", lang: state.lang } : {};
+      const asked = { ...question(filter), ...spoken, k: Math.min(STEP, DEEPEST - further), offset: further };
       [answer, total] = await Promise.all([
-        api.search(asked, media, mine.signal),
+        api.search(asked, media, mine.signal, false, speech),
         total ?? (filter ? api.items(about.name, filter, 1, "", mine.signal).then((page) => page.total) : about.items),
       ]);
     } else answer = await api.items(about.name, filter, STEP, further, mine.signal);
@@ -291,7 +295,7 @@ function showLanguages(said) {
   if (state.lang && !about.languages.includes(state.lang)) known.push(new Option(languageName(state.lang), state.lang));
   $("lang").replaceChildren(new Option(first, ""), ...known);
   $("lang").value = state.lang;
-  $("spoken").hidden = state.text.trim() === "";
+  $("spoken").hidden = state.text.trim() === "" && !listening;
 }
 
 function showActive() {
@@ -356,6 +360,11 @@ function listen() {
   $("file").addEventListener("change", () => {
     attach($("file").files[0]);
     $("file").value = "";
+  });
+  $("speak")?.addEventListener("click", () => (listening?.stop ? understand(listening.stop()) : hear()));
+  $("unspeak")?.addEventListener("click", () => {
+    quiet();
+    $("speak").focus();
   });
   $("detach").addEventListener("click", () => {
     media = null;
@@ -590,6 +599,85 @@ function like(item) {
   $("query").focus();
 }
 
+// What the person says.
+
+/** Listen until the microphone is pressed again, or time is up. */
+async function hear() {
+  if (listening) return;
+  const known = given.speech.languages;
+  if (state.lang && known && !known.includes(state.lang) && !known.includes(state.lang.split("-")[0])) {
+    tellOfSpeech(tell({ code: "speech_language_unknown", arguments: { language: state.lang } }));
+    return;
+  }
+  const mine = (listening = {});
+  showListening();
+  let recording;
+  try {
+    const { record } = await import("./speech.js");
+    const level = (loud) => $("speak").style.setProperty("--level", loud.toFixed(2));
+    recording = await record(given.speech.seconds, level, () => mine === listening && understand(mine.stop()));
+  } catch (error) {
+    if (mine !== listening) return;
+    quiet();
+    // What else goes wrong is that a module cannot be fetched.
+    tellOfSpeech(say(error.message in given.strings ? error.message : "unreachable"));
+    return;
+  }
+  if (mine !== listening) {
+    recording.cancel(); // no longer wanted when the browser was done
+    return;
+  }
+  Object.assign(mine, recording);
+  tellOfSpeech(say("listening"));
+}
+
+/** Ask for what was said; the text that was understood comes into the field, where it can be corrected. */
+async function understand(sound) {
+  listening = null;
+  showListening();
+  tellOfSpeech(say("understanding"));
+  clearTimeout(pause);
+  further = 0;
+  total = null;
+  const answer = await ask(hear, sound);
+  if (!answer) {
+    tellOfSpeech("");
+    return;
+  }
+  shown = [];
+  state = { ...state, text: answer.heard.text };
+  typing = false;
+  writeAddress(state, true);
+  show();
+  showAnswer(answer);
+  tellOfSpeech(say("heard", { text: answer.heard.text }));
+  $("query").focus();
+}
+
+/** Stop listening, and say nothing of it. */
+function quiet() {
+  const before = listening;
+  listening = null;
+  before?.cancel?.();
+  if (!$("speak")) return;
+  showListening();
+  tellOfSpeech("");
+}
+
+function showListening() {
+  const label = say(listening ? "speak_done" : "speak");
+  $("speak").classList.toggle("hears", listening !== null);
+  $("speak").setAttribute("aria-label", label);
+  $("speak").title = label;
+  $("speak").style.removeProperty("--level");
+  $("unspeak").hidden = listening === null;
+  showLanguages(spoken);
+}
+
+function tellOfSpeech(text) {
+  $("listening").textContent = text;
+}
+
 function attach(file) {
   if (!file) return;
   if (!api.kindOf(file)) {
@@ -611,6 +699,12 @@ function askForKey() {
 
 function onKey(event) {
   if (event.isComposing || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key === "Escape" && listening) {
+    event.preventDefault();
+    quiet();
+    $("speak").focus();
+    return;
+  }
   const writing = event.target.matches("input, select, textarea");
   if (event.key === "/" && !writing && !document.querySelector("dialog[open]")) {
     event.preventDefault();
