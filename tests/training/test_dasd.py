@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from adapted_runs import ENGLISH, GERMAN, PORTUGUESE, config, save_clip
 from numpy.typing import NDArray
+from tiny_encoders import save_encoder
 from training_world import DE, EN, PT, WIDTH, write_world
 
 from dragoman.corpus import Corpus
@@ -20,15 +21,17 @@ from dragoman.errors import UserError
 from dragoman.export import export, targets
 from dragoman.models.dual import DualConfig, DualEncoder
 from dragoman.models.identity import own_image_fingerprint
-from dragoman.models.text.adapters import AdaptedText
+from dragoman.models.text.adapters import AdaptedText, AdaptersTextConfig
 from dragoman.models.text.huggingface import HuggingFaceText, HuggingFaceTextConfig
 from dragoman.pipelines.evaluate import evaluate
+from dragoman.recipes import load_recipe
 from dragoman.reports.settings import EvaluationSettings
 from dragoman.retrievers.light import LightRetriever
 from dragoman.retrievers.trained import Retriever
 from dragoman.training import TrainConfig, extended_config, train
 from dragoman.training.augment import load_augmentation
 from dragoman.training.batches import StepPlan
+from dragoman.training.extension import Extension
 from dragoman.training.samples import load_samples
 from dragoman.training.step import TrainState
 
@@ -255,7 +258,7 @@ def test_as_many_languages_as_texts_are_told(run: Path) -> None:
         ({"unit": "image"}, "so both must be in a step: --set unit=caption"),
         ({"sentence": "frozen:use"}, "a sentence side puts another beside it: --set sentence=none"),
         ({"text__own": "false"}, "text.own=true and dual.text_head=none go together"),
-        ({"dual__text_head": "linear"}, "text.own=true and dual.text_head=none go together"),
+        ({"dual__text_head": "linear"}, "moves translations to where a finished model puts their source"),
     ],
 )
 def test_settings_that_do_not_go_together(clip: Path, settings: dict[str, str], said: str) -> None:
@@ -273,3 +276,41 @@ def test_languages_join_by_adapters_alone(run: Path) -> None:
     more = extended_config(run, ("de",))
     with pytest.raises(UserError, match=r"--set extension.learn=adapters"):
         more.with_settings({"extension.learn": "text"})
+
+
+def test_adapters_are_put_on_the_encoder_of_any_run(world: Path, tmp_path: Path) -> None:
+    e5 = save_encoder(tmp_path / "e5", "xlm-roberta", words=["query", ":", *EN, *PT, *DE])
+    given = {"text": f"hf:{e5}", "text.layers": "none", "text.prefix": "query: ", "text.standardise": "true"}
+    given |= {"dual.joint": "8", "steps": "10", "batch_size": "10", "select": "last"}
+    plain = load_recipe("linear")("en", (), "toy").with_settings(given)
+    begun = train(world, plain, tmp_path / "begun", device="cpu").folder
+    recipe = load_recipe("dasd")("", ("pt",), "").with_settings({"text.rank": "4"})
+    more = {"steps": "30", "batch_size": "10", "select": "last", "pretrained_learning_rate": "1e-2"}
+    first = extended_config(begun, ("pt",), recipe).with_settings(more)
+    assert isinstance(first.text, AdaptersTextConfig)
+    assert (first.text.path, first.text.prefix, first.text.layers, first.text.rank) == (
+        str(e5),
+        "query: ",
+        "all",
+        4,
+    )
+    run = train(world, first, tmp_path / "run", init=begun, device="cpu").folder
+    then = extended_config(run, ("de",)).with_settings({"steps": "5"})
+    longer = train(world, then, tmp_path / "longer", init=run, device="cpu").folder
+    before, after, last = (Retriever.load(folder) for folder in (begun, run, longer))
+    assert (before.adapted, after.adapted, last.adapted) == ((), ("pt",), ("pt", "de"))
+    for one in (after, last):
+        assert np.array_equal(one.encode_text(ENGLISH), before.encode_text(ENGLISH))
+        assert np.array_equal(one.encode_features(images(world)), before.encode_features(images(world)))
+    assert np.array_equal(texts(run, PORTUGUESE, "pt"), texts(longer, PORTUGUESE, "pt"))
+    belongs = before.encode_text([" ".join(EN[n : n + 3]) for n in range(12)])
+    words = [" ".join(PT[n : n + 3]) for n in range(12)]
+    gain = (texts(run, words, "pt") * belongs).sum(1) - (before.encode_text(words) * belongs).sum(1)
+    assert gain.mean() > 0.2
+    # What makes W learns with the first language, and stays with the second.
+    for source, config_of, learns in ((begun, first, True), (run, then, False)):
+        samples = load_samples(Corpus.open(world), config_of, back=False)
+        trunk = Extension(source, config_of).student(samples, ()).trunk
+        assert isinstance(trunk, AdaptedText)
+        assert {one.requires_grad for one in trunk.conditioning.parameters()} == {learns}
+        assert {one.requires_grad for one in trunk.languages[-1].parameters()} == {True}

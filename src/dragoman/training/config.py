@@ -290,6 +290,13 @@ class TrainConfig:
                 f"The objective {self.objective!r} reads the vectors of one side, and a sentence side puts "
                 "another beside it: --set sentence=none"
             )
+        if "raw" in self.loss.needs and self.dual.text_head != "none" and self.extension is None:
+            raise UserError(
+                f"The objective {self.objective!r} moves translations to where a finished model puts their "
+                f"source captions, and dual.text_head={self.dual.text_head} is a head that begins with "
+                "nothing. Take a CLIP (text.own=true, dual.text_head=none), or a run that knows the source "
+                "language: --init RUN --add LANGUAGE"
+            )
         if "semantic" in self.loss.needs and not self.text.by_language:
             raise UserError(
                 f"The objective {self.objective!r} trains adapters on a frozen text encoder: "

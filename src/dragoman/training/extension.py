@@ -23,7 +23,8 @@ from dragoman.languages import comparable
 from dragoman.models.dual import DualEncoder, unique_texts
 from dragoman.models.folder import load_model
 from dragoman.models.text import TextConfig
-from dragoman.models.text.adapters import AdaptedText
+from dragoman.models.text.adapters import AdaptedText, AdaptersTextConfig
+from dragoman.models.text.huggingface import HuggingFaceText, HuggingFaceTextConfig
 from dragoman.objectives.contract import Batch, Objective, Views
 from dragoman.training.batches import Step
 from dragoman.training.config import ExtensionConfig, TrainConfig
@@ -38,6 +39,7 @@ def extended_config(run: str | Path, add: Sequence[str], recipe: TrainConfig | N
     Raises UserError for a folder that is no finished run, and for languages that the run knows.
     """
     before = read_config(Path(run))
+    text = _text_of(before.text, None if recipe is None else recipe.text)
     languages = (before.source, *before.targets)
     add = tuple(map(comparable, add))
     known = [lang for lang in add if lang in languages]
@@ -52,12 +54,19 @@ def extended_config(run: str | Path, add: Sequence[str], recipe: TrainConfig | N
         source=before.source,
         targets=(*before.targets, *add),
         features=before.features,
-        text=before.text,
+        text=text,
         dual=before.dual,
         fusion=before.fusion,
         video=before.video,
-        extension=ExtensionConfig(added=add, learn=_way_of(before.text)),
+        extension=ExtensionConfig(added=add, learn=_way_of(text)),
     )
+
+
+def _text_of(before: TextConfig, wanted: TextConfig | None) -> TextConfig:
+    """Settings of the text encoder: those of the run, or of adapters that are put on its encoder."""
+    if before.by_language or not isinstance(before, HuggingFaceTextConfig):
+        return before
+    return wanted.on(before) if isinstance(wanted, AdaptersTextConfig) else before
 
 
 def _way_of(text: TextConfig) -> Literal["vocabulary", "text", "adapters"]:
@@ -71,7 +80,7 @@ class Extension:
 
     def __init__(self, run: Path, config: TrainConfig) -> None:
         before = read_config(run)
-        shape = (before.text, before.dual, before.fusion, before.video)
+        shape = (_text_of(before.text, config.text), before.dual, before.fusion, before.video)
         if config.extension is None or (config.text, config.dual, config.fusion, config.video) != shape:
             raise UserError(
                 f"The model comes from {run} as it is: --add languages; set nothing of text, dual, fusion, "
@@ -159,9 +168,12 @@ class Extension:
         )
 
     def _learn_new_adapters(self, model: DualEncoder, by_language: Mapping[str, Sequence[str]]) -> None:
-        """Freeze all but adapters of the new languages; what all languages share was made for others."""
-        assert isinstance(model.trunk, AdaptedText)
+        """Freeze all but adapters of the new languages, and what languages share where there were none."""
+        if not isinstance(model.trunk, AdaptedText):
+            assert isinstance(model.trunk, HuggingFaceText) and isinstance(self.text, AdaptersTextConfig)
+            model.trunk = AdaptedText.over(model.trunk, self.text, model.space)
         model.freeze(*model.children())
+        model.trunk.conditioning.requires_grad_(not model.adapted)
         for lang in self.config.added:
             model.trunk.add(lang, by_language[lang])
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from itertools import chain
 from typing import Any, ClassVar, Literal, Self
@@ -53,6 +53,14 @@ class AdaptersTextConfig(HuggingFaceTextConfig):
     def from_text(cls, text: str) -> AdaptersTextConfig | None:
         """Return the encoder that `adapters:PATH` names; None for any other text."""
         return cls(path=text.removeprefix("adapters:")) if text.startswith("adapters:") else None
+
+    def on(self, encoder: HuggingFaceTextConfig) -> AdaptersTextConfig:
+        """Return these adapters on an encoder that another run has, read as there."""
+        own = ("layers", "embeddings", "rank", "conditioning", "lora", "lora_alpha", "lora_dropout", "states")
+        read = {
+            field.name: getattr(encoder, field.name) for field in fields(encoder) if field.name not in own
+        }
+        return replace(self, **read)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -183,6 +191,14 @@ class AdaptedText(HuggingFaceText):
         found = super().fresh(config, material)
         for lang, texts in material.by_language().items():
             found.add(lang, texts)
+        return found
+
+    @classmethod
+    def over(cls, encoder: HuggingFaceText, config: AdaptersTextConfig, joint: int) -> AdaptedText:
+        """Put adapters, of no language yet, on an encoder that was trained; `joint` is J."""
+        found = cls(config, encoder.trunk, encoder.tokenizer, joint)
+        # Its weights are there already; those of a projection, and of standardised states, are not.
+        found.load_state_dict(encoder.state_dict(), strict=False)
         return found
 
     def _learn(self) -> None:
