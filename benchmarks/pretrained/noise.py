@@ -233,7 +233,8 @@ def main() -> None:
             if "planted" in tables and name in arms
         ),
     ]
-    prepare(options.data, out, sorted({job.rate for job in jobs}))
+    if jobs:
+        prepare(options.data, out, sorted({job.rate for job in jobs}))
     trials = [job.trial(out, options.device) for job in dict.fromkeys(jobs)]
     experiment.perform(trials, workers=options.workers)
     everything = with_those_before(measured(out, options.workers), HERE / "noise.json")
@@ -335,7 +336,8 @@ def measured(out: Path, workers: int) -> dict[str, Any]:
 
 
 def with_those_before(new: Mapping[str, Any], file: Path) -> dict[str, Any]:
-    """Add what an earlier page has of arms that are not finished here with as many seeds."""
+    """Add the seeds of an earlier page that are not finished here. Of these there are figures and no reports,
+    so that the interval of a gain is of the seeds that lie here, if any do."""
     if not file.is_file():
         return dict(new)
     old = json.loads(file.read_text(encoding="utf-8"))
@@ -344,12 +346,37 @@ def with_those_before(new: Mapping[str, Any], file: Path) -> dict[str, Any]:
         before = {
             name: {"commit": old["circumstances"]["commit"]} | one
             for name, one in old["results"].get(asked, {}).items()
-            if len(one["seeds"]) > len(some.get(name, {"seeds": ()})["seeds"])
         }
-        merged = {**some, **before}
-        results[asked] = {name: merged[name] for name in (*ROWS_OF_ARMS, *merged) if name in merged}
-    gates = {name: max(old["gates"].get(name, []), some, key=len) for name, some in new["gates"].items()}
+        merged = {name: joined(before.get(name), some.get(name)) for name in (*some, *before)}
+        results[asked] = {name: merged[name] for name in ROWS_OF_ARMS if name in merged}
+    gates = {
+        # A gate holds no seed; equal ones are of one run.
+        name: some + [one for one in old["gates"].get(name, []) if one not in some]
+        for name, some in new["gates"].items()
+    }
     return {**new, "results": results, "gates": gates}
+
+
+def joined(before: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> dict[str, Any]:
+    """One row of two pages; seeds that both have are those of now."""
+    if before is None or now is None:
+        return dict(now or before or {})
+    rows = [row for row, seed in enumerate(before["seeds"]) if seed not in now["seeds"]]
+    if not rows:
+        return dict(now)
+    sums = {
+        column: [values[row] for row in rows] + now["sum_r"][column]
+        for column, values in before["sum_r"].items()
+    }
+    commits = dict.fromkeys([*before["commit"].split(", "), now["commit"]])
+    return {
+        **before,
+        **now,
+        "seeds": [before["seeds"][row] for row in rows] + now["seeds"],
+        "sum_r": sums,
+        "minutes": [before["minutes"][row] for row in rows] + now["minutes"],
+        "commit": ", ".join(commits),
+    }
 
 
 def read_gates(out: Path, name: str) -> Iterator[dict[str, float]]:
@@ -430,7 +457,8 @@ def page(everything: Mapping[str, Any]) -> Iterator[str]:
         "Captions of test by people; none in the target language in training, but for the oracle. *Mean*, "
         "the primary figure of Portuguese, named beforehand: of captions written from the photo and captions "
         f"translated by people. Gain: in that mean over `{BASELINE}`, with its 95 % interval by bootstrap "
-        "over images and seeds.\n"
+        "over images and seeds (of the last seeds alone, where reports of earlier ones are gone), and by "
+        "seed.\n"
     )
     for lang in KINDS:
         if found[f"{lang} 0"]:
@@ -488,6 +516,13 @@ def arms_table(found: Mapping[str, Any], lang: str) -> Iterator[str]:
     rows = []
     for name, one in found.items():
         gain, sums = one.get("gain"), one["sum_r"]
+        both = [seed for seed in one["seeds"] if seed in found[BASELINE]["seeds"]]
+        apart = by_seed(
+            *(
+                [some["sum_r"]["mean"][some["seeds"].index(seed)] for seed in both]
+                for some in (found[BASELINE], one)
+            )
+        )
         about = TRANSLATED if name == "translate_test" else ARMS[name].about
         rows.append(
             (
@@ -497,11 +532,13 @@ def arms_table(found: Mapping[str, Any], lang: str) -> Iterator[str]:
                 *(spread(sums.get(column)) for column in ("mean", *KINDS[lang], "en")),
                 told(gain),
                 "–" if gain is None else f"{gain['p']:.3f}",
+                *(apart if name != BASELINE else ("–", "–")),
                 f"{statistics.median(one['minutes']):.1f}",
                 one["commit"],
             )
         )
-    head = ("arm", "", "seeds", "mean", *KINDS[lang], "en", "gain", "p", "minutes", "commit")
+    head = ("arm", "", "seeds", "mean", *KINDS[lang], "en", "gain", "p")
+    head = (*head, "by seed", "95 % over seeds", "minutes", "commit")
     yield from table(head, rows)
 
 
