@@ -115,8 +115,8 @@ def test_weights_that_are_not_numbers_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_newer_format_asks_for_a_newer_dragoman(folder: Path) -> None:
-    edit_config(folder, format_version=8)
-    with pytest.raises(UserError, match=r"has format version 8, but this dragoman reads up to 7. Upgrade it"):
+    edit_config(folder, format_version=9)
+    with pytest.raises(UserError, match=r"has format version 9, but this dragoman reads up to 8. Upgrade it"):
         load_model(folder)
 
 

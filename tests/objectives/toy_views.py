@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dragoman.objectives.contract import Batch, Fused, Views
+from dragoman.objectives.contract import Batch, Fused, Slots, Views
+from dragoman.objectives.leccr import chosen
 from dragoman.records import ROLES
 
 HUMAN, MT, BACK = (ROLES.index(role) for role in ("human", "mt", "back"))
@@ -51,6 +52,13 @@ def hand_step() -> tuple[Views, Batch]:
     Raw vectors of source captions are (1.6, 1.2) and (0.6, 0.8), of translations (2, 0) and (0, 1), of images
     (2, 0) and (0, 2). Semantic features of the translations are (1.6, 1) and (0.5, 0.5); the first components
     of the agnostic ones are 0.5 and 0.1.
+
+    Both images have a description and two slots. Those of image 0 have a cosine of 0.6, of image 1 of 0.
+    Where texts are, they are (1, 0), (0, 1) and (0.6, 0.8), (-1, 0): their largest products with captions are
+
+                     source 0   source 1   target 0   target 1
+        image 0        0.8        0.8         1          1
+        image 1        0.96       1           0.6        0.8
     """
     pooled = torch.zeros(6, 5)
     pooled[:, 0] = torch.tensor([2.0, 2, 1, 1, 0, 0])
@@ -77,6 +85,13 @@ def hand_step() -> tuple[Views, Batch]:
             match_labels=torch.tensor([1, 0, 0]),
             word_logits=torch.tensor([[1.0, 2.0, 3.0]]),
             word_labels=torch.tensor([2]),
+        ),
+        slots=Slots(
+            described=torch.tensor([True, True]),
+            states=torch.tensor([[[1, 0], [0.6, 0.8]], [[0, 2.0], [3, 0]]]),
+            joint=torch.tensor([[[1, 0], [0, 1]], [[0.6, 0.8], [-1, 0]]]),
+            slot_sides=torch.tensor([[[2.0, 0], [0, 3]], [[0, 1], [0, 5]]]),
+            vision_sides=torch.tensor([[[4, 0]], [[0, 0.5]]]),
         ),
     )
     return views, make_batch([0, 1])
@@ -109,6 +124,14 @@ def make_views(batch: Batch, width: int = 6, hidden: int = 5, length: int = 4, s
         raw_image=further(items, width),
         semantic=further(texts, width),
         agnostic=further(texts, hidden),
+        slots=Slots(
+            # The second item has no description.
+            described=torch.arange(items) != 1,
+            states=further(items, 3, hidden),
+            joint=further(items, 3, width),
+            slot_sides=further(items, 3, hidden),
+            vision_sides=further(items, 2, hidden),
+        ),
         fused=Fused(
             match_logits=random(6, 2).requires_grad_(),
             match_labels=torch.tensor([1, 1, 0, 0, 0, 0]),
@@ -137,7 +160,7 @@ def reorder(views: Views, batch: Batch, texts: Tensor, items: Tensor) -> tuple[V
     moved = {name: value[texts] if isinstance(value, Tensor) else value for name, value in moved.items()}
     moved["item"] = place[moved["item"]]
     assert views.pooled is not None and views.tokens is not None and views.mask is not None
-    assert views.anchor is not None and views.frozen is not None
+    assert views.anchor is not None and views.frozen is not None and views.slots is not None
     assert views.raw is not None and views.raw_image is not None
     assert views.semantic is not None and views.agnostic is not None
     return (
@@ -154,6 +177,7 @@ def reorder(views: Views, batch: Batch, texts: Tensor, items: Tensor) -> tuple[V
             raw_image=views.raw_image[items],
             semantic=views.semantic[texts],
             agnostic=views.agnostic[texts],
+            slots=chosen(views.slots, items),
         ),
         Batch(**moved),
     )

@@ -357,8 +357,8 @@ def test_weights_that_do_not_fit_are_told_where_there_are_no_checksums(
 
 
 def test_other_formats_are_told(folder: Path) -> None:
-    edit_config(folder, format_version=8)
-    with pytest.raises(UserError, match=r"has format version 8, but this dragoman reads up to 7\. Upgr"):
+    edit_config(folder, format_version=9)
+    with pytest.raises(UserError, match=r"has format version 9, but this dragoman reads up to 8\. Upgr"):
         LightRetriever.load(folder)
     edit_config(folder, model_type="clip")
     with pytest.raises(UserError, match="holds a model of type 'clip', expected 'dragoman-dual'"):

@@ -12,6 +12,7 @@ from dragoman import plugins
 from dragoman import settings as settings_of
 from dragoman.models.dual import DualConfig
 from dragoman.models.fusion import FusionConfig
+from dragoman.models.slots import SlotConfig
 from dragoman.models.temporal import VideoConfig
 from dragoman.models.text.adapters import AdaptersTextConfig
 from dragoman.models.text.glosses import GlossedTextConfig
@@ -29,6 +30,7 @@ GROUPS: dict[str, Any] = {
     "glossed": GlossedTextConfig,
     "dual": DualConfig,
     "fusion": FusionConfig,
+    "slots": SlotConfig,
     "video": VideoConfig,
     "trust": TrustUse,
     "extension": ExtensionConfig,

@@ -20,6 +20,7 @@ from dragoman.media.folder import OWN
 from dragoman.media.frames import Frames, frames
 from dragoman.metadata import column_values
 from dragoman.records import KINDS, Kind, Value
+from dragoman.retrievers.described import with_descriptions
 
 BY_PEOPLE = 2.0
 """Worth of a person's caption; the machine's has its trust, 0 to 1."""
@@ -119,15 +120,17 @@ class CorpusItems(Items):
 
 
 def features_of(corpus: Corpus, trained: Mapping[str, Any]) -> FeatureSet | None:
-    """Open the feature set that a model was trained on, if the corpus has it, by the same vision tower."""
+    """Open the feature set that a model was trained on, if the corpus has it, by the same vision tower; with
+    the descriptions of its items beside it, where the model reads them."""
     name = trained.get("features") or corpus.features_of(trained.get("vision"))
     if name not in corpus.feature_names:
         return None
     found = corpus.features(str(name))
     made_by, expected = found.manifest.get("encoder"), trained.get("vision")
-    if isinstance(made_by, dict) and isinstance(expected, dict):
-        return found if made_by.get("fingerprint") == expected.get("fingerprint") else None
-    return found
+    told = (made_by.get("fingerprint"),) if isinstance(made_by, dict) else ()
+    if told and isinstance(expected, dict) and told != (expected.get("fingerprint"),):
+        return None
+    return with_descriptions(found, corpus, trained.get("descriptions"))
 
 
 def _corrections(captions: pa.Table) -> Iterator[Correction]:

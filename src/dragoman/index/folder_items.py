@@ -14,8 +14,12 @@ from dragoman.records import Kind, Value
 class FolderItems(Items):
     """All images and videos below a folder, but for links that lead out of it."""
 
-    def __init__(self, media: MediaFolder, lang: str, whole: bool) -> None:
-        """If `whole`, videos are not cut."""
+    def __init__(
+        self, media: MediaFolder, lang: str, whole: bool, *, wants_descriptions: bool = False
+    ) -> None:
+        """If `whole`, videos are not cut. A folder has no descriptions, and tells so where a model wants
+        some."""
+        self._wants_descriptions = wants_descriptions
         self.root = media.folder
         self._media, self._lang, self._whole = media, lang, whole
         # The service shows the files of an index: a link must not open the rest of the disk to it.
@@ -37,6 +41,11 @@ class FolderItems(Items):
         inside = self._media.taken_inside()
         told = ", ".join(f"{origin} {inside[origin]:,}" for origin in ORIGINS if origin in inside)
         lines = [f"captions from inside pictures and their sidecars: {told}"] if told else []
+        if self._wants_descriptions:
+            lines.append(
+                "descriptions, which the model reads: a folder has none; index a corpus that has some "
+                "(dragoman describe CORPUS)"
+            )
         return [*lines, *self._media.left_out(), *self._strays.left_out()]
 
     def __len__(self) -> int:

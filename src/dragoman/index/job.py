@@ -197,7 +197,8 @@ def _open_items(media: Path, trained: Mapping[str, Any], options: IndexOptions) 
     # Entries have paths below the root, which must not change with the way to it.
     found = MediaFolder(media.resolve(), options.exclude)
     lang = options.lang or comparable(str(trained.get("source", "en")))
-    return FolderItems(found, lang, options.whole_videos)
+    wanted = "descriptions" in trained
+    return FolderItems(found, lang, options.whole_videos, wants_descriptions=wanted)
 
 
 def _require_same_media(before: IndexInfo | None, root: Path, folder: Path) -> None:

@@ -26,6 +26,7 @@ from dragoman.models.attention import (
 )
 from dragoman.models.fusion import Fusion, FusionConfig, WordHead
 from dragoman.models.hubness import MORE, Hubness
+from dragoman.models.slots import Met, SlotConfig, SlotReader
 from dragoman.models.temporal import FrameEncoder, VideoConfig, present
 from dragoman.models.text.adapters import AdaptedText
 from dragoman.models.text.contract import TextEncoder
@@ -249,11 +250,14 @@ class DualEncoder(nn.Module):
         video: VideoConfig | None = None,
         sentence: FrozenText | None = None,
         hubs: tuple[int, int] = (0, 0),
+        slots: SlotConfig | None = None,
+        description_width: int = 0,
     ) -> None:
         """With `fusion`, texts can be fused with `regions` vision vectors of an image. With `video`, items
         are frames of videos, and an image is a video of one frame. With `sentence`, a text has two sides: its
         frozen vector and its words, each with a head. `hubs` are the numbers of captions and images that are
-        remembered where `hubness` is taken out."""
+        remembered where `hubness` is taken out. With `slots`, an image is seen together with its description,
+        whose sentences have vectors of `description_width`."""
         super().__init__()
         self._still: tuple[nn.Module, ...] = ()
         self.config, self.trunk, self.feature_width = config, trunk, feature_width
@@ -262,6 +266,16 @@ class DualEncoder(nn.Module):
         # The order of the parts decides which random numbers each begins with, and how the state of the
         # optimizer lies in checkpoints.
         self._build_text_side()
+        self.image_slots: SlotReader | None = None
+        if slots is not None:
+            assert video is None and description_width, "descriptions stand beside images"
+            self.image_slots = SlotReader(
+                slots,
+                vision_width=feature_width,
+                regions=regions,
+                sentence_width=description_width,
+                joint=self.space,
+            )
         self._build_image_side(video)
         self.sentence = None if sentence is None else SentenceSide(sentence, self.space, config)
         if config.hubness:
@@ -320,6 +334,8 @@ class DualEncoder(nn.Module):
                 )
             self.image_frames = FrameEncoder(video, width, released_scale=config.released_scale)
             width = self.image_frames.width
+        if self.image_slots is not None:
+            width = self.image_slots.config.width
         self.image_trunk: nn.Module = nn.Identity()
         hidden = {"mlp": 2 * self.space, "released": 0 if video is not None else width}
         if wide := hidden.get(config.image_head):
@@ -350,7 +366,13 @@ class DualEncoder(nn.Module):
 
     def freeze_images(self) -> None:
         """The image side does not learn: vectors of images stay what they are, bit for bit."""
-        parts = (self.image_frames, self.image_trunk, self.image_dropout, self.image_head)
+        parts = (
+            self.image_slots,
+            self.image_frames,
+            self.image_trunk,
+            self.image_dropout,
+            self.image_head,
+        )
         self.freeze(*(part for part in parts if part is not None))
 
     def train(self, mode: bool = True) -> DualEncoder:
@@ -361,22 +383,47 @@ class DualEncoder(nn.Module):
         return self
 
     def encode_image(self, features: Tensor) -> Tensor:
-        """Unit vectors [B, J] of frozen vision vectors [B, D]; of videos [B, F, D], absent frames NaN."""
+        """Unit vectors [B, J] of frozen vision vectors [B, D]; of videos [B, F, D], absent frames NaN.
+
+        A model with slots reads images with their descriptions, [B, R D + M H], and takes [B, D] for images
+        without.
+        """
         vector_BJ = self._see(features)
         if self.hubness is not None and self.hubness.used:
             return self.hubness.pictures(vector_BJ)
         return vector_BJ
+
+    def meet(self, features: Tensor) -> tuple[Tensor, Met]:
+        """Unit vectors [B, J] of images with their descriptions, and what the slots hold, for training."""
+        raw_BJ, met = self._met(features)
+        return F.normalize(raw_BJ, dim=-1), met
+
+    def _met(self, features: Tensor) -> tuple[Tensor, Met]:
+        assert self.image_slots is not None
+        vision_BRD, sentences_BMH = self.image_slots.parts(features)
+        met: Met = self.image_slots(self._standard(vision_BRD), sentences_BMH)
+        return self._seen(met.vision), met
+
+    @property
+    def packed_width(self) -> int:
+        """Width of an image as it is handed over: D, or with the sentences of its description behind it."""
+        return self.feature_width if self.image_slots is None else self.image_slots.packed_width
 
     def _see(self, features: Tensor) -> Tensor:
         return F.normalize(self.raw_image(features), dim=-1)
 
     def raw_image(self, features: Tensor) -> Tensor:
         """The vectors of `encode_image` before they are scaled to unit length, without hubness."""
+        if self.image_slots is not None:
+            if features.shape[1] == self.image_slots.packed_width:
+                return self._met(features)[0]
+            return self._seen(self.image_slots.look(self._standard(features).unsqueeze(1))[:, 0])
         if self.image_frames is None:
-            seen_BD = self._standard(features)
-        else:
-            frames_BFD, mask_BF = present(features)
-            seen_BD = self.image_frames(self._standard(frames_BFD), mask_BF)
+            return self._seen(self._standard(features))
+        frames_BFD, mask_BF = present(features)
+        return self._seen(self.image_frames(self._standard(frames_BFD), mask_BF))
+
+    def _seen(self, seen_BD: Tensor) -> Tensor:
         if self.image_head is None:
             return seen_BD
         return self.image_head.raw(self.image_dropout(self.image_trunk(seen_BD)))

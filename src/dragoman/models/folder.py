@@ -24,6 +24,7 @@ from dragoman.models.dual import DualConfig, DualEncoder
 from dragoman.models.fusion import FusionConfig
 from dragoman.models.identity import CALIBRATION, WEIGHTS
 from dragoman.models.sentences import GOLDEN_TEXTS
+from dragoman.models.slots import SlotConfig
 from dragoman.models.stored import (
     FORMAT_VERSION,
     MODEL_TYPE,
@@ -87,6 +88,10 @@ def save_model(folder: Path, model: DualEncoder, details: Mapping[str, Any]) -> 
     if model.fusion is not None:
         config["fusion"] = asdict(model.fusion.config)
         config["regions"] = model.fusion.regions
+    if model.image_slots is not None:
+        config["slots"] = asdict(model.image_slots.config)
+        config["description_width"] = model.image_slots.sentence_width
+        config["regions"] = model.image_slots.regions
     if model.image_frames is not None:
         config["video"] = asdict(model.image_frames.config)
     write_sealed(folder / "config.json", config)
@@ -112,6 +117,8 @@ def load_model(folder: Path) -> tuple[DualEncoder, dict[str, Any]]:
             video=VideoConfig(**config["video"]) if "video" in config else None,
             sentence=FrozenText.from_assets(folder) if config.get("sentence") else None,
             hubs=tuple(config.get("hubs", (0, 0))),
+            slots=SlotConfig(**config["slots"]) if "slots" in config else None,
+            description_width=config.get("description_width", 0),
         )
         with safe_open(folder / WEIGHTS, "pt") as stored:
             golden = json.loads(stored.metadata()["golden"])
@@ -134,11 +141,12 @@ def _tensors(weights: Mapping[str, Tensor]) -> Tensors:
 
 @torch.no_grad()
 def _golden_images(model: DualEncoder) -> Tensor:
-    """The vectors of two made up images, or videos of two frames each, [2, J]."""
+    """The vectors of two made up images, with their descriptions where the model reads them, or videos of two
+    frames each, [2, J]."""
     training = model.training
     model.eval()
     device = next(model.parameters()).device
-    features = torch.from_numpy(golden_features(model.feature_width)).to(device)
+    features = torch.from_numpy(golden_features(model.packed_width)).to(device)
     vectors = model.encode_image(features if model.image_frames is not None else features[:, 0]).cpu()
     model.train(training)
     return vectors
@@ -173,9 +181,11 @@ def _shape(model: DualEncoder) -> dict[str, Any]:
 
 
 def _version(model: DualEncoder) -> int:
+    if model.image_slots is not None:
+        return FORMAT_VERSION
     read = model.trunk.config
     if read.by_language or model.config.text_head == "none":
-        return FORMAT_VERSION
+        return 7
     if getattr(read, "prefix", "") or getattr(read, "standardise", False):
         return 6
     if model.config.released_padding or model.config.image_head == "released":

@@ -143,6 +143,10 @@ def _settings(config: dict[str, Any], beginnings: str | tuple[str, ...]) -> byte
         kept |= {name: value for name, value in config["dual"].items() if name.startswith("hubness")}
     if "video" in config:
         kept["video"] = config["video"]
+    if "slots" in config:
+        # Who made the vectors of the sentences decides as much as the tower does.
+        read = {name: trained["descriptions"][name] for name in ("fingerprint", "reading")}
+        kept |= {"slots": config["slots"], "descriptions": read}
     return _canonical(kept | {"vision": eye})
 
 

@@ -10,7 +10,8 @@ gives. It holds
 An objective sees tensors and metadata, never a model or a token id, so it can be tested on toy values.
 
 T texts, B items (unique), P pairs, J joint width, H trunk width, L tokens, N drawn images, M hidden words,
-V words of the vocabulary, K width of a frozen sentence encoder's vectors.
+V words of the vocabulary, K width of a frozen sentence encoder's vectors; n slots of W, R vision vectors of
+an item.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from dragoman.records import ROLES
 
 NEEDS = (
     *("image", "text", "back", "teacher", "pooled", "tokens", "fused", "anchor", "frozen"),
-    *("raw", "raw_image", "semantic", "agnostic"),
+    *("raw", "raw_image", "semantic", "agnostic", "slots"),
 )
 """All that an objective can ask for: fields of `Views`, and "back", back-translations among the texts.
 
@@ -185,6 +186,22 @@ class Fused:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Slots:
+    """Slots of the images of a step: their descriptions, compressed (`models.slots`)."""
+
+    described: Tensor
+    """[B] true where an item has a description; what the slots of others hold is of no account."""
+    states: Tensor
+    """[B, n, W] slots before they met the image."""
+    joint: Tensor
+    """[B, n, J] slots afterwards, in the space of the texts, not of unit length."""
+    slot_sides: Tensor
+    """[B, n, W] projections of the slots before they met the image, …"""
+    vision_sides: Tensor
+    """[B, R, W] … and of the vision vectors, which are to agree with those of their own item."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Views:
     """Vectors of one step; what no objective asked for is None."""
 
@@ -219,6 +236,8 @@ class Views:
     """[T, J] the part of what adapters are conditioned on that shall tell what a text says."""
     agnostic: Tensor | None = None
     """[T, H] the part that shall tell nothing of it."""
+    slots: Slots | None = None
+    """Slots of the images, which read their descriptions."""
 
 
 class Objective(nn.Module):

@@ -21,6 +21,7 @@ from dragoman.progress import Whole
 from dragoman.reports.compare import Difference, compare
 from dragoman.reports.settings import EvaluationSettings
 from dragoman.retrievers.base import encode_in
+from dragoman.retrievers.described import with_descriptions
 from dragoman.retrievers.trained import Retriever
 from dragoman.scenes.world import RECORDED, SOURCE, WorldSettings, write_world
 from dragoman.search.calibrate import calibrate_once
@@ -163,6 +164,7 @@ def find_examples(run: str | Path, corpus: Corpus, languages: Sequence[str]) -> 
     """
     retriever = Retriever.load(run)
     features = corpus.features(str(retriever.config["features"]))
+    features = with_descriptions(features, corpus, retriever.config.get("descriptions"))
     corpus = corpus.with_vectors(features, "test")
     gallery = corpus.split("test")["item_id"].to_pylist()
     images_ND = retriever.encode_features(np.asarray(features.whole(features.rows(gallery))))

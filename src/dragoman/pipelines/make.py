@@ -46,6 +46,7 @@ from dragoman.pipelines.plan import LEARNT, SHARES, Plan, correction_files, free
 from dragoman.progress import Whole
 from dragoman.recipes import load_recipe
 from dragoman.retrievers.base import Encoder, encode_in
+from dragoman.retrievers.described import with_descriptions
 from dragoman.retrievers.loading import load_encoder
 from dragoman.search.calibrate import calibrate_once
 from dragoman.training import train
@@ -305,7 +306,7 @@ class _Maker:
 
     def _measured(self, encoder: Encoder, corpus: Corpus) -> Iterator[Measured]:
         """Ask held-out captions, of people where there are enough in a language."""
-        features = corpus.features(VISION)
+        features = with_descriptions(corpus.features(VISION), corpus, encoder.config.get("descriptions"))
         corpus = corpus.with_vectors(features, "val")
         gallery = corpus.split("val")["item_id"].to_pylist()
         images = encoder.encode_features(np.asarray(features.whole(features.rows(gallery))))

@@ -29,6 +29,7 @@ from dragoman.reports.queries import QueryTexts
 from dragoman.reports.rows import Matched, Matcher, Vectors
 from dragoman.reports.settings import EvaluationSettings
 from dragoman.retrievers.base import Encoder, LanguageReader, Model, SentenceReader, encode_in
+from dragoman.retrievers.described import with_descriptions
 from dragoman.retrievers.loading import load_encoder, model_fingerprint
 from dragoman.retrievers.postprocessing import Corrections
 
@@ -267,7 +268,7 @@ def feature_set(model: Model, corpus: Corpus, features: str | None) -> FeatureSe
         )
     if name is None:
         raise UserError("The model names no feature set. Say which one holds the images: --features NAME")
-    return corpus.features(name)
+    return with_descriptions(corpus.features(name), corpus, model.config.get("descriptions"))
 
 
 def encode_images(model: Model, stored: FeatureSet, items: Sequence[str]) -> NDArray[np.float32]:

@@ -339,6 +339,7 @@ def refuse_others(config: Mapping[str, Any]) -> None:
         f"the text encoder {config['text']!r}": config["text"] not in TRUNKS,
         "a fusion encoder": "fusion" in config,
         "an encoder of frames": "video" in config,
+        "slots that read descriptions": "slots" in config,
         "an average over padding (dual.pool=all)": config["dual"].get("pool") == "all",
     }
     if wants := [part for part, there in parts.items() if there]:
@@ -356,7 +357,7 @@ def require_numpy(frozen: FrozenVectors, config: Mapping[str, Any]) -> FrozenVec
 def require_pytorch(purpose: str, config: Mapping[str, Any]) -> NoReturn:
     """Say what needs PyTorch, how it is installed, and how else the model can be asked."""
     alone = config["text"] in EXPORTED and not config.get("sentence")
-    exported = alone and "video" not in config and config["dual"].get("pool") != "all"
+    exported = alone and not {"video", "slots"} & config.keys() and config["dual"].get("pool") != "all"
     way = "An export of the model needs none: dragoman export RUN --to onnx --out FOLDER."
     try:
         import torch  # noqa: F401

@@ -177,6 +177,8 @@ class Retriever(BatchedEncoder):
         return vectors.astype(np.float16), times
 
     def _require_vectors(self, vectors: NDArray[np.floating]) -> None:
+        if self.model.image_slots is not None and vectors.shape[1:] == (self.model.packed_width,):
+            return
         if self.reads_frames and vectors.ndim == 3:
             _require_frames(vectors, self.feature_width, self.config.get("features"))
         else:

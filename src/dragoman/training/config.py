@@ -14,6 +14,7 @@ from dragoman.errors import UserError
 from dragoman.languages import comparable
 from dragoman.models.dual import DualConfig
 from dragoman.models.fusion import FusionConfig
+from dragoman.models.slots import SlotConfig
 from dragoman.models.temporal import VideoConfig
 from dragoman.models.text import TextConfig, name_of
 from dragoman.models.text.frozen import FrozenTextConfig
@@ -130,6 +131,10 @@ class TrainConfig:
     frozen: str | None = None
     """Set of vectors of texts by a frozen sentence encoder, for an objective that learns how near captions
     lie to one another: `use`, or another name."""
+    descriptions: str | None = None
+    """Set of vectors of texts by which the descriptions of items (`dragoman describe`) are read beside their
+    vision vectors, in training, evaluation and an index of a corpus; without one they are not."""
+    slots: SlotConfig = field(default_factory=SlotConfig)
     solve: Literal["none", "ridge", "orthogonal"] = "none"
     """A linear head on a frozen sentence encoder, found at once in the place of steps: by least squares of
     the source captions and their `anchors`, with the penalty that is best in validation (a step is one that
@@ -265,6 +270,7 @@ class TrainConfig:
         self._check_frozen()
         self._check_anchors()
         self._check_extension()
+        self._check_descriptions()
         self._check_labels()
         longest = self.text.max_tokens
         if self.dual.text_head == "attention" and longest > self.dual.positions:
@@ -382,6 +388,25 @@ class TrainConfig:
                 f"extension.learn={'adapters' if self.text.by_language else 'text'}"
             )
 
+    def _check_descriptions(self) -> None:
+        if self.descriptions is None:
+            if "slots" in self.loss.needs:
+                raise UserError(
+                    f"The objective {self.objective!r} reads descriptions of items: --set descriptions=NAME, "
+                    "a set of vectors of texts (dragoman features CORPUS --texts)"
+                )
+            return
+        without = "--set descriptions=none, or a recipe that reads none"
+        if "fused" in self.loss.needs or self.extension is not None:
+            raise UserError(
+                f"descriptions go neither with a fusion encoder nor with adding languages: {without}"
+            )
+        if self.dual.image_head == "none":
+            raise UserError(
+                "dual.image_head=none keeps the space of the vision vectors, which descriptions leave: "
+                f"{without}"
+            )
+
     def _check_labels(self) -> None:
         if not self.trust.learns:
             return
@@ -414,7 +439,7 @@ class TrainConfig:
         names = [side.features for side in sides if isinstance(side, kinds)]
         # A model that learns a further language reads its texts itself.
         states = None if self.extension is not None else getattr(self.text, "states", None)
-        more = [name for name in (states, self.anchors, self.frozen) if name is not None]
+        more = [name for name in (states, self.anchors, self.frozen, self.descriptions) if name is not None]
         return tuple(dict.fromkeys([*names, *more]))
 
     @property

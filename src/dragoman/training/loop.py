@@ -28,6 +28,7 @@ from dragoman.models.folder import save_model
 from dragoman.models.identity import RUN
 from dragoman.models.sentences import kind_of
 from dragoman.progress import bar
+from dragoman.retrievers.described import read_by
 from dragoman.training.augment import glosses, lexicon_hashes, load_augmentation
 from dragoman.training.batches import StepPlan, nearest_items
 from dragoman.training.closed_form import solutions
@@ -339,11 +340,19 @@ class _Run:
             }[config.target_captions],
             "features": config.features,
             "vision": encoder,
+            **self._described(),
             "seed": config.seed,
             "criterion": self.validation.described,
             "engines": list(dict.fromkeys(self._engines())),
             **({"reads": reads} if reads else {}),
         } | ({} if self.extension is None else {"extends": self.extension.identity()})
+
+    def _described(self) -> dict[str, Any]:
+        """The way in which the model reads descriptions, where it does."""
+        config = self.config
+        if config.descriptions is None:
+            return {}
+        return {"descriptions": read_by(self.corpus, config.descriptions, config.slots.sentences)}
 
     def _engines(self) -> Iterator[str]:
         """Yield who translated what the model has learned from."""

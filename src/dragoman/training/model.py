@@ -46,6 +46,7 @@ def new_model(
     `known_words` join the vocabulary, where one is fitted, and are linked to the source words they render.
     """
     features = corpus.features(config.features)
+    read = None if config.descriptions is None else KeptTexts(corpus.features(config.descriptions))
     material = Material(
         texts=samples.all_texts,
         source_texts=lambda: samples.source_text,
@@ -65,6 +66,8 @@ def new_model(
         video=config.video if features.layout == "frames" else None,
         hubs=(min(MOST, len(samples)), min(MOST, len(samples.items))) if config.dual.hubness else (0, 0),
         sentence=None if config.sentence is None else FrozenText.fresh(config.sentence, material),
+        slots=None if read is None else config.slots,
+        description_width=0 if read is None else read.width,
     )
     if config.standardise:
         model.fit_features(*_moments(features, samples.item_id))

@@ -36,7 +36,7 @@ from dragoman.training.run_folder import (
     set_random_state,
 )
 from dragoman.training.samples import Samples
-from dragoman.training.views import KeptAnchors, KeptSentences, StepEncoder
+from dragoman.training.views import KeptAnchors, KeptSentences, StepEncoder, seen_with
 
 
 class TrainState:
@@ -59,7 +59,7 @@ class TrainState:
                 "With dual.head_batch_norm or dual.pool=all a vector depends on the texts encoded beside it, "
                 f"so {self.processes.count} processes cannot share a step. Start one: dragoman train …"
             )
-        self.features = corpus.features(config.features)
+        self.features = seen_with(corpus, config)
         # Model, objective, then all that steps draw: another order would be another run of the same seed.
         torch.manual_seed(config.seed)
         if extension is None:

@@ -25,7 +25,8 @@ from dragoman.errors import UserError
 from dragoman.features.kept_texts import KeptTexts
 from dragoman.models.dual import DualEncoder, TextViews, unique_texts
 from dragoman.models.text.vectors import FrozenVectors
-from dragoman.objectives.contract import Batch, Teacher, Views
+from dragoman.objectives.contract import Batch, Slots, Teacher, Views
+from dragoman.retrievers.described import read_by, with_descriptions
 from dragoman.training.batches import Step
 from dragoman.training.config import TrainConfig
 from dragoman.training.processes import Processes
@@ -60,11 +61,11 @@ class StepEncoder:
         """Do the same with the vision vectors [N, D] of the images that fall to this process."""
         apart = self.config.dual.depends_on_batch
         handed_out: dict[str, Any] = self._encode_apart(step) if apart else self._encode_once(step)
-        images = self.processes.gather(self._encode_images(vectors_N))
+        handed_out |= self._encode_images(vectors_N)
         if "raw_image" in self.config.loss.needs:
             with torch.no_grad():
                 handed_out["raw_image"] = self.processes.gather(self.model.raw_image(vectors_N))
-        return Views(image=images, **handed_out), _moved(step.batch, self.model.feature_mean.device)
+        return Views(**handed_out), _moved(step.batch, self.model.feature_mean.device)
 
     def _encode_once(self, step: Step) -> dict[str, Tensor]:
         """Return the views of all captions, each different text encoded once."""
@@ -126,11 +127,28 @@ class StepEncoder:
         chunk = self.config.chunk
         return 1 if chunk is None else -(-texts // (chunk * self.processes.count))
 
-    def _encode_images(self, vectors_N: Tensor) -> Tensor:
+    def _encode_images(self, vectors_N: Tensor) -> dict[str, Any]:
+        """Return the views of all images, and of their slots where these are read."""
         model, parts = self.model, torch.split(vectors_N, self.config.chunk or max(1, len(vectors_N)))
-        return torch.cat(
-            [recomputed(partial(model.encode_image, part), model.feature_mean, len(parts)) for part in parts]
-        )
+        encode = self._meet if "slots" in self.config.loss.needs else self._look
+        found = [recomputed(partial(encode, part), model.feature_mean, len(parts)) for part in parts]
+        views: dict[str, Any] = {
+            name: self.processes.gather(torch.cat([part[name] for part in found])) for name in found[0]
+        }
+        image = views.pop("image")
+        if not views:
+            return {"image": image}
+        described_B = views.pop("described").squeeze(1) > 0
+        return {"image": image, "slots": Slots(described=described_B, **views)}
+
+    def _look(self, vectors_N: Tensor) -> dict[str, Tensor]:
+        return {"image": self.model.encode_image(vectors_N)}
+
+    def _meet(self, vectors_N: Tensor) -> dict[str, Tensor]:
+        image_NJ, met = self.model.meet(vectors_N)
+        read = {field.name: getattr(met, field.name) for field in fields(Slots)}
+        # Processes hand numbers to one another.
+        return {"image": image_NJ, **read, "described": met.described.to(image_NJ.dtype)}
 
     def _encode_texts(self, step: Step, chunks: Sequence[Chunk]) -> dict[str, list[Tensor]]:
         """Return the views of the texts that the chunks own, and their teacher vectors, each a list of
@@ -193,6 +211,13 @@ class StepEncoder:
             assert found.trunk is not None and found.mask is not None
             views |= {"tokens": found.trunk[:count], "mask": found.mask[:count]}
         return views
+
+
+def seen_with(corpus: Corpus, config: TrainConfig) -> FeatureSet:
+    """Open what a run sees of items: their vision vectors, and their descriptions where it reads them."""
+    features, texts = corpus.features(config.features), config.descriptions
+    read = None if texts is None else read_by(corpus, texts, config.slots.sentences)
+    return with_descriptions(features, corpus, read)
 
 
 class KeptAnchors:

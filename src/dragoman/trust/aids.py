@@ -18,6 +18,7 @@ from dragoman.corpus.corpus import Corpus
 from dragoman.corpus.features import FeatureSet, shown
 from dragoman.errors import MissingExtraError, UserError
 from dragoman.retrievers.base import Model, encode_in
+from dragoman.retrievers.described import with_descriptions
 from dragoman.translation.lexicon import read_words
 from dragoman.trust.evidence import Translation
 
@@ -100,7 +101,9 @@ class ModelSignals:
         name = model.config.get("features")
         if not name:
             raise UserError("The model names no feature set, so it cannot see the pictures. Train it again.")
-        self._features: FeatureSet = corpus.features(name)
+        self._features: FeatureSet = with_descriptions(
+            corpus.features(name), corpus, model.config.get("descriptions")
+        )
         items = list(dict.fromkeys(corpus.select(role="mt").item_ids))
         self._lacking = self._features.lacking(items)
         if self._lacking:

@@ -56,6 +56,7 @@ def write(model: Path, folder: Path, config: Config) -> list[Agreement]:
     retriever = Retriever.load(model, vision=config.vision)
     _refuse_padding(retriever)
     _refuse_frames(retriever)
+    _refuse_slots(retriever)
     tower = retriever.tower() if _knows_tower(retriever, config.vision) else None
     preprocess = None if tower is None else preprocessing_of(tower)
     sample = samples(config.corpus, retriever.config, _made_up(retriever))
@@ -165,6 +166,14 @@ def _refuse_padding(retriever: Retriever) -> None:
             "This model averages over padding (pool=all, as the released NRCCR code does), so the vector of "
             "a text depends on its batch, and an export could not agree with it. Train with pool=masked: "
             "dragoman train CORPUS --set dual.pool=masked"
+        )
+
+
+def _refuse_slots(retriever: Retriever) -> None:
+    if retriever.model.image_slots is not None:
+        raise UserError(
+            "This model reads descriptions beside images, for which there is no graph. Its text side can be "
+            "exported: dragoman export RUN --to sentence-transformers --out FOLDER"
         )
 
 

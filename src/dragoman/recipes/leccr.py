@@ -1,0 +1,15 @@
+"""LECCR (ACM MM 2024) in a clean form: an English description of each photo, compressed by slots, enriches
+what is seen; any number of target languages (needs `dragoman describe`)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dragoman.recipes import linear
+from dragoman.training.config import TrainConfig
+
+
+def recipe(base: TrainConfig) -> TrainConfig:
+    """Stand on kept vectors of captions and of the sentences of descriptions, by the same encoder."""
+    config = replace(linear.recipe(base), descriptions="use", incomplete="keep")
+    return config.with_objective("leccr")
