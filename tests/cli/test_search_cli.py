@@ -57,6 +57,24 @@ def test_an_index_is_made_and_kept_up_to_date() -> None:
     assert len(Path("rejects.jsonl").read_text().splitlines()) == 2
 
 
+def test_texts_are_shown_by_their_title_and_what_else_they_are_called() -> None:
+    Path("texts.jsonl").write_text(
+        '{"item_id": "t1", "kind": "text", "lang": "en", "text": "A red boat\\nof 1891"}\n'
+        '{"item_id": "t1", "lang": "pt", "text": "um barco vermelho"}\n'
+        '{"item_id": "t2", "kind": "text", "lang": "en", "text": "Blue"}\n'
+    )
+    assert typed("corpus", "jsonl", "texts.jsonl", "--split", "test", "--out", "texts").exit_code == 0
+    assert typed("index", "run", "texts", "--out", "index").stdout == "index: 2 items, 2 added\n"
+    for lang, title in (("en", "A red boat"), ("de", "A red boat"), ("pt", "um barco vermelho")):
+        shown = typed("search", "index", "red", "-k", 1, "--lang", lang).stdout
+        assert shown == f"  1   1.000  t1  {title}\n"
+    assert typed("search", "index", "red", "--paths").stdout == "t1\nt2\n"
+    answer = json.loads(typed("search", "index", "red", "-k", 1, "--json").stdout)
+    (hit,) = answer["hits"]
+    assert (hit["item_id"], hit["kind"], hit["lang"], hit["file"]) == ("t1", "text", "en", "t1")
+    assert hit["captions"] == {"en": "A red boat\nof 1891", "pt": "um barco vermelho"}
+
+
 def test_what_it_will_take_is_said_before_the_work() -> None:
     done = typed("index", "run", "photos", "--out", "index")
     assert "index: 3 items, 3 to look at. Takes about 0.1 MB on the disk" in done.stderr

@@ -227,6 +227,21 @@ def test_vectors_come_back_bit_for_bit_and_in_the_order_asked_for(index: Store) 
         index.vectors([ids[0], "nowhere"])
 
 
+def test_a_sample_is_of_entries_that_pass(index: Store) -> None:
+    assert index.sample(5).shape == (0, WIDTH)
+    oracle = filled(index, 60)
+    index.delete(["photo-000000"])
+    del oracle.entries["photo-000000"]
+    for filter in (None, parse("kind=text"), parse("not kind=text"), parse("year=1"), parse("place=Porto")):
+        passing = {oracle.vectors[entry.item_id].tobytes() for entry in oracle.passing(filter)}
+        for count in (1, 7, 200):
+            sample = index.sample(count, filter)
+            assert sample.shape[1] == WIDTH
+            assert min(count, len(passing)) / 2 <= len(sample) <= min(count, len(passing))
+            assert len({row.tobytes() for row in sample} & passing) == len(sample)
+            np.testing.assert_array_equal(sample, index.sample(count, filter))
+
+
 BAD_ENTRIES = {
     "known": ("photo-000000", "holds 'photo-000000' already"),
     "empty id": ("", "empty"),

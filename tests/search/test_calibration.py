@@ -12,6 +12,7 @@ import toy_model
 from toy_model import save_model, save_picture
 from training_world import write_world
 
+from dragoman.corpus import Corpus
 from dragoman.errors import UserError
 from dragoman.folders import write_sealed
 from dragoman.index import job
@@ -29,7 +30,15 @@ from dragoman.search.calibrate import (
     thresholds,
     unlike,
 )
-from dragoman.search.calibration import Calibration, Judgement, evidence, length_class, relevance, size_of
+from dragoman.search.calibration import (
+    Calibration,
+    Judgement,
+    Scale,
+    evidence,
+    length_class,
+    relevance,
+    size_of,
+)
 from dragoman.search.query import Query
 from dragoman.search.searcher import Searcher
 from dragoman.search.trial_queries import Queries
@@ -222,11 +231,17 @@ def test_a_calibration_is_read_as_it_was_written(tmp_path: Path) -> None:
         growth=0.4,
         false_accepts=0.1,
         words=Vocabulary.of([("1", "um cão"), ("2", "o cão")]),
+        texts=Scale(
+            languages={"pt+": RIGHT}, background=background[:3].astype(np.float32), collection=7, growth=1.5
+        ),
     )
     written.write(tmp_path / "calibration.json")
     found = Calibration.read(tmp_path / "calibration.json")
     np.testing.assert_array_equal(found.background, written.background)
     assert (found.languages, found.words) == (written.languages, written.words)
+    assert found.texts is not None
+    np.testing.assert_array_equal(found.texts.background, background[:3])
+    assert (found.texts.languages, found.texts.collection, found.texts.growth) == ({"pt+": RIGHT}, 7, 1.5)
     assert (found.known("cão"), found.known("um cão")) == (1.0, 0.5)
     assert found.judgement("pt-BR") == written.languages["pt"]
     assert found.judgement("fi") is None
@@ -407,6 +422,21 @@ class ReadsWords:
         return toy_model.unit(np.asarray(vectors, np.float32))
 
 
+def assert_learned_of_texts(found: Calibration, model: ReadsWords, corpus: Path) -> None:
+    """The second caption of each picture stands for a record, which the first one asks for."""
+    texts, last_captions = (
+        found.texts,
+        Corpus.open(corpus).select(role="human", lang="en", split="val").texts[1::2],
+    )
+    assert texts is not None
+    assert (texts.collection, texts.background.shape) == (30, (60, 24))
+    # Of the source there are 60 captions, too few to judge by: all 180 of both languages do.
+    assert {lang: one.queries for lang, one in texts.languages.items()} == {"en": 180, "pt": 120}
+    assert all(one.weights[2] > 0 for one in texts.languages.values())
+    background = np.array([model.of_text[text] for text in last_captions])
+    np.testing.assert_allclose(texts.background, toy_model.unit(background), atol=1e-3)
+
+
 def test_calibrating_a_run_writes_what_an_index_takes_along(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -419,6 +449,7 @@ def test_calibrating_a_run_writes_what_an_index_takes_along(
     assert {lang: one.queries for lang, one in found.languages.items()} == {"en": 120, "pt": 120}
     # What is further from the others is believed more.
     assert all(one.weights[2] > 0 for one in found.languages.values())
+    assert_learned_of_texts(found, ReadsWords(corpus), corpus)
     # Under the tag by which a query's language is told, however it was spelt.
     assert set(calibrate(run, corpus, languages=("POR",)).languages) == {"pt"}
     # Words of train and val, but not of test; one that is said of a single picture is none.
@@ -433,7 +464,7 @@ def test_calibrating_a_run_writes_what_an_index_takes_along(
         calibrate(other, corpus)
 
 
-def test_a_run_is_calibrated_once_and_again_where_that_knew_no_words(
+def test_a_run_is_calibrated_once_and_again_where_that_knew_no_words_or_texts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     corpus = write_world(tmp_path / "corpus", val=24)
@@ -446,13 +477,15 @@ def test_a_run_is_calibrated_once_and_again_where_that_knew_no_words(
     first = (run / "calibration.json").read_bytes()
     monkeypatch.setattr(learning, "load_encoder", lambda *_: pytest.fail("calibrated twice"))
     assert calibrate_once(run, corpus)
-    stored = json.loads(first)
-    for name in ("checksum", "words"):
-        stored.pop(name)
-    write_sealed(run / "calibration.json", stored)
-    monkeypatch.setattr(learning, "load_encoder", lambda *_: ReadsWords(corpus))
-    assert calibrate_once(run, corpus)
-    assert (run / "calibration.json").read_bytes() == first
+    for unknown in ("words", "texts"):
+        stored = json.loads(first)
+        for name in ("checksum", unknown):
+            stored.pop(name)
+        write_sealed(run / "calibration.json", stored)
+        with monkeypatch.context() as patch:
+            patch.setattr(learning, "load_encoder", lambda *_: ReadsWords(corpus))
+            assert calibrate_once(run, corpus)
+        assert (run / "calibration.json").read_bytes() == first
 
 
 def test_photos_without_vectors_are_left_out_of_the_calibration(

@@ -13,12 +13,13 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dragoman.errors import UnknownError, UserError
-from dragoman.index.entries import video_id, video_of
+from dragoman.index.entries import TEXTS, video_id, video_of
 from dragoman.media.video import VideoPart
 from dragoman.messages import Message
 from dragoman.records import Hit
@@ -27,6 +28,7 @@ from dragoman.retrievers.postprocessing import AtSearch
 from dragoman.search.calibration import NONE, Channel, fused
 from dragoman.search.detection import UNKNOWN, language_of, language_warning
 from dragoman.search.fields import KnownFields
+from dragoman.search.kinds import PICTURES, both, merged, rarity
 from dragoman.search.live import Opened
 from dragoman.search.query import (
     MAX_CHARACTERS,
@@ -67,6 +69,8 @@ class _Read:
     language: QueryLanguage | None
     warnings: tuple[Message, ...]
     channel: QueryChannel | None = None
+    of_texts: bool = False
+    """True where entries are looked for that are texts."""
     translations: Mapping[str, str] = field(default_factory=dict)
     """Translations of all parts of the text, where it is asked through them."""
 
@@ -104,7 +108,7 @@ def answers(queries: Sequence[Query], opened: Opened) -> list[Answer]:
     asked = [read for read in reads if read.asks]
     vectors_QJ = _vectors(asked, opened)
     encoded = perf_counter()
-    hits = _found(opened, asked, vectors_QJ)
+    hits = _found_of_kinds(opened, asked, vectors_QJ)
     seconds = {
         "encode": encoded - translated + read_at - started,
         "search": perf_counter() - encoded,
@@ -112,8 +116,8 @@ def answers(queries: Sequence[Query], opened: Opened) -> list[Answer]:
     }
     answered = iter(
         [
-            _answer(read, hits, vector_J, opened, seconds)
-            for read, hits, vector_J in zip(asked, hits, vectors_QJ, strict=True)
+            _answer(read, of_kinds, vector_J, opened, seconds)
+            for read, of_kinds, vector_J in zip(asked, hits, vectors_QJ, strict=True)
         ]
     )
     return [next(answered) if read.asks else _unread(read, seconds) for read in reads]
@@ -362,11 +366,11 @@ def _search(opened: Opened, reads: Sequence[_Read], vectors_QJ: Floats) -> list[
     for row, read in enumerate(reads):
         # One more where the item itself is taken out of the answer.
         k = read.depth + (read.query.item_id is not None)
-        groups[k, read.filter, read.text_alone].append(row)
+        # Images that are near to all captions are no hubs of other images, and texts are none at all.
+        groups[k, read.filter, read.text_alone and not read.of_texts].append(row)
     found: list[list[Match]] = [[] for _ in reads]
     videos = _Videos(store)
     for (k, chosen, by_text), rows in groups.items():
-        # Images that are near to all captions are no hubs of other images.
         asked, by = k, _corrections(opened) if by_text else NONE
         while rows:
             answered = list(zip(rows, _nearest(store, vectors_QJ[rows], asked, chosen, by), strict=True))
@@ -419,6 +423,26 @@ def _best_moments(matches: Sequence[Match], query: Query, videos: _Videos) -> li
     return list(best.values())
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    """Hits of one query."""
+
+    pictures: list[Hit]
+    """Videos among them."""
+    texts: list[Hit]
+
+
+def _found_of_kinds(opened: Opened, reads: Sequence[_Read], vectors_QJ: Floats) -> list[_Found]:
+    """Find the hits of each query, pictures and texts each by themselves."""
+    if not opened.kinds.count(TEXTS):
+        return [_Found(pictures=hits, texts=[]) for hits in _found(opened, reads, vectors_QJ)]
+    pictures = [replace(read, filter=both(read.filter, PICTURES)) for read in reads]
+    texts = [replace(read, filter=both(read.filter, TEXTS), of_texts=True) for read in reads]
+    hits = _found(opened, [*pictures, *texts], np.concatenate([vectors_QJ, vectors_QJ]))
+    halves = zip(hits[: len(reads)], hits[len(reads) :], strict=True)
+    return [_Found(pictures=some, texts=others) for some, others in halves]
+
+
 def _found(opened: Opened, reads: Sequence[_Read], vectors_QJ: Floats) -> list[list[Hit]]:
     """Find the hits of each query, with entries that pass its filter."""
     store = opened.store
@@ -442,19 +466,21 @@ def _found(opened: Opened, reads: Sequence[_Read], vectors_QJ: Floats) -> list[l
 
 
 def _answer(
-    read: _Read, hits: list[Hit], vector_J: Floats, opened: Opened, seconds: dict[str, float]
+    read: _Read, found: _Found, vector_J: Floats, opened: Opened, seconds: dict[str, float]
 ) -> Answer:
-    match: bool | None = None
-    unjudged = _unjudged(read, opened)
-    if unjudged is None:
-        assert opened.calibration is not None and read.language is not None
-        text, count = read.text.wanted, opened.info.count
-        hits, match = opened.calibration.judged(
-            hits, vector_J, read.language.code, count, text, read.translation
+    count = opened.info.count if not found.texts else opened.kinds.count(PICTURES)
+    judged = [_judged(read, found.pictures, vector_J, opened, count)]
+    if found.texts:
+        texts = _judged(
+            replace(read, of_texts=True), found.texts, vector_J, opened, opened.kinds.count(TEXTS)
         )
-    least = read.query.min_score
-    if least is not None and unjudged in (None, "not_calibrated", "not_text"):
-        hits = [hit for hit in hits if (hit.score if hit.relevance is None else hit.relevance) >= least]
+        judged = [*judged, texts] if found.pictures else [texts]
+    hits, _, match, unjudged = judged[0]
+    if len(judged) == 2:
+        hits, match = _merged(judged, vector_J, opened, read)[: read.depth], _match_of(judged)
+        unjudged = None if any(one.unjudged is None for one in judged) else unjudged
+    if read.query.min_score is not None and unjudged in (None, "not_calibrated", "not_text"):
+        hits = [hit for hit in hits if _reaches(hit, read.query.min_score, unjudged)]
     # Not before: whether anything answers is told by the best of all.
     hits = hits[read.query.offset :]
     # Stand-ins for an index need not remember the fields of their entries.
@@ -471,6 +497,54 @@ def _answer(
     )
 
 
+class _Judged(NamedTuple):
+    """Hits of one kind, as far as they are judged."""
+
+    hits: list[Hit]
+    entries: int
+    """Those of its kind in the index."""
+    match: bool | None
+    unjudged: Unjudged | None
+
+
+def _judged(read: _Read, hits: list[Hit], vector_J: Floats, opened: Opened, count: int) -> _Judged:
+    """Judge the hits of a query, all of one kind, among `count` entries of it."""
+    if (unjudged := _unjudged(read, opened)) is not None:
+        return _Judged(hits, count, None, unjudged)
+    assert opened.calibration is not None and read.language is not None
+    asked = (vector_J, read.language.code, count, read.text.wanted, read.translation)
+    judged, match = opened.calibration.judged(hits, *asked, of_texts=read.of_texts)
+    return _Judged(judged, count, match, None)
+
+
+def _reaches(hit: Hit, least: float, unjudged: Unjudged | None) -> bool:
+    """Tell if a hit stays: by its relevance, where the query is judged, else by its cosine."""
+    # Of two kinds one may have no relevance.
+    worth = hit.relevance if unjudged is None else hit.score
+    return worth is None or worth >= least
+
+
+def _match_of(judged: Sequence[_Judged]) -> bool | None:
+    """Tell if anything is likely to answer: something is, nothing is, or nobody knows of some."""
+    told = [one.match for one in judged]
+    return True if True in told else None if None in told else False
+
+
+def _merged(judged: Sequence[_Judged], vector_J: Floats, opened: Opened, read: _Read) -> list[Hit]:
+    """Merge the hits of pictures and of texts, by relevance where both have it, else by rarity."""
+    if all(one.unjudged is None for one in judged):
+        return merged(*((one.hits, [hit.relevance or 0.0 for hit in one.hits]) for one in judged))
+    by = _corrections(opened) if read.text_alone else NONE
+    sample_BJ = opened.kinds.sample(PICTURES)
+    samples = (sample_BJ @ vector_J - by.hub(sample_BJ), opened.kinds.sample(TEXTS) @ vector_J)
+    return merged(
+        *(
+            (one.hits, rarity(np.array([hit.score for hit in one.hits]), sample_B, one.entries).tolist())
+            for one, sample_B in zip(judged, samples, strict=True)
+        )
+    )
+
+
 def _unjudged(read: _Read, opened: Opened) -> Unjudged | None:
     if opened.calibration is None:
         return "not_calibrated"
@@ -478,4 +552,5 @@ def _unjudged(read: _Read, opened: Opened) -> Unjudged | None:
     if not read.text_alone or read.language is None:
         return "not_text"
     spoken = read.language
-    return opened.calibration.unjudged(spoken.code, spoken.trained, read.text.wanted, read.translation)
+    asked = (spoken.code, spoken.trained, read.text.wanted, read.translation)
+    return opened.calibration.unjudged(*asked, of_texts=read.of_texts)

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dragoman.arrow import pc
 from dragoman.corpus.corpus import Corpus
 from dragoman.corpus.features import FeatureSet
 from dragoman.errors import MissingExtraError, UserError
@@ -31,13 +32,17 @@ from dragoman.models.identity import CALIBRATION, model_in
 from dragoman.retrievers.base import Encoder
 from dragoman.retrievers.loading import load_encoder, model_config, model_fingerprint
 from dragoman.retrievers.postprocessing import AtSearch, Corrections
+from dragoman.search.bitext import Records
 from dragoman.search.calibration import (
+    FEW_CAPTIONS,
     KNOWN,
     LENGTHS,
     NONE,
+    THROUGH,
     Calibration,
     Channel,
     Judgement,
+    Scale,
     evidence,
     fused,
     length_class,
@@ -70,10 +75,6 @@ SURE = 1.645
 all cases no more than that share of other queries pass."""
 FEW_QUERIES = 50
 """Queries of a length from which on it has a threshold of its own."""
-
-
-THROUGH = "+"
-"""Stands behind a language whose texts are asked through its channel. No tag ends so."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +120,9 @@ def calibrate(
     is measured whether texts are asked better through it (`search.channels`). Raises UserError where the
     corpus lacks the feature set of the model, or captions, where there are no sentence vectors to map, and
     where an engine cannot be used.
+
+    What scores with texts are worth is learned beside it, from captions of the source language that stand for
+    texts (`search.bitext`).
     """
     if not 0 < false_accepts < 1:
         raise UserError(f"false accepts must lie between 0 and 1, got {false_accepts}")
@@ -144,15 +148,14 @@ def calibrate(
         learned = Corrections.learned(encoder, opened, features, source, written, align)
         made = learned.at_search(centre or align, csls)
     view = _View(encoder, made, image_IJ, background_BJ)
+    records = None if is_of_texts(seen, images) else Records.of(seen, images, source)
+    asking = _Asking(view, records, None if records is None else view.of_texts(records.texts))
     vocabulary = vocabulary_of(opened, split)
-    asked: dict[str, Asked] = {}
     channels: dict[str, Channel] = {}
     for lang, one in queries.items():
         unlike_QI = unlike(vectors_ID, one.right)
         text_QJ = view.encoded(one.texts, lang)
-        asked[lang] = ask(
-            one, *view.scores(text_QJ), unlike_QI, [vocabulary.share(text) for text in one.texts]
-        )
+        asking.ask(lang, one, text_QJ, unlike_QI, [vocabulary.share(text) for text in one.texts])
         if lang in opened_engines:
             by = Through(*opened_engines[lang], lang, source)
             channels[lang] = measure(one, by, text_QJ, view)
@@ -165,21 +168,23 @@ def calibrate(
                     max(vocabulary.share(text), vocabulary.share(other or ""))
                     for text, other in zip(one.texts, translations, strict=True)
                 ]
-                asked[lang + THROUGH] = ask(one, *view.scores(fused_QJ), unlike_QI, known_Q)
-    shared_F, judgements = learn(asked, false_accepts)
+                asking.ask(lang + THROUGH, one, fused_QJ, unlike_QI, known_Q)
+    pictures = scale_of(asking.pictures, background_BJ, len(images), false_accepts)
     calibration = Calibration(
         fingerprint=model_fingerprint(folder),
-        languages={lang: one for lang, one in judgements.items() if not lang.endswith(THROUGH)},
+        languages={lang: one for lang, one in pictures.languages.items() if not lang.endswith(THROUGH)},
         background=background_BJ,
-        collection=len(images) // 2,
-        growth=growth_of(asked, shared_F, false_accepts),
+        collection=pictures.collection,
+        growth=pictures.growth,
         false_accepts=false_accepts,
         channels={
-            lang: replace(one, judgement=judgements.get(lang + THROUGH)) for lang, one in channels.items()
+            lang: replace(one, judgement=pictures.languages.get(lang + THROUGH))
+            for lang, one in channels.items()
         },
         words=vocabulary,
         without_vectors=seen.without_vectors,
         corrections=made,
+        texts=pictures if is_of_texts(seen, images) else asking.scale_of_texts(source, false_accepts),
     )
     with sole_writer(home):
         calibration.write(home / CALIBRATION)
@@ -207,8 +212,8 @@ def calibrate_once(
         measured = {lang: channel.engine for lang, channel in before.channels.items()}
         # Of a language without captions nothing can be measured, however often.
         wanted = {lang: absolute(spec) for lang, spec in usable.items() if lang in before.languages}
-        # Those of before knew nothing of words.
-        known = before.words is not None and wanted.items() <= measured.items()
+        # Those of before knew nothing of words, or of texts.
+        known = None not in (before.words, before.texts) and wanted.items() <= measured.items()
         if known and before.fingerprint == model_fingerprint(folder):
             return True
     if "fingerprint" in model_config(folder):
@@ -261,6 +266,13 @@ class _View:
     def _hubs(self) -> tuple[Floats, Floats]:
         return self.made.hub(self.images), self.made.hub(self.background)
 
+    def of_texts(self, texts: Sequence[str]) -> _View:
+        """Texts as entries, in the place of the images."""
+        vectors_RJ = self.encoder.encode_text(texts)
+        step = max(len(texts) // BACKGROUND, 1)
+        background_BJ = vectors_RJ[::step][:BACKGROUND].astype(np.float16).astype(np.float32)
+        return _View(self.encoder, replace(self.made, hubs=None), vectors_RJ, background_BJ)
+
     def encoded(self, texts: Sequence[str], lang: str) -> Floats:
         """[Q, J] unit vectors of texts."""
         return self.made.encoded(self.encoder, texts, [lang] * len(texts))
@@ -282,6 +294,54 @@ class _View:
         """[Q, I] of all images, and [Q, B] of the background."""
         hub_I, hub_B = self._hubs
         return vectors_QJ @ self.images.T - hub_I, vectors_QJ @ self.background.T - hub_B
+
+
+class _Asking:
+    """Queries of each language with their best hits among pictures, and among texts."""
+
+    def __init__(self, view: _View, records: Records | None, of_texts: _View | None) -> None:
+        self._view, self._records, self._of_texts = view, records, of_texts
+        self.pictures: dict[str, Asked] = {}
+        self.texts: dict[str, Asked] = {}
+
+    def ask(
+        self,
+        lang: str,
+        queries: Queries,
+        vectors_QJ: Floats,
+        unlike_QI: NDArray[np.bool_],
+        known_Q: Sequence[float],
+    ) -> None:
+        """Find the best hits of the queries of a language."""
+        self.pictures[lang] = ask(queries, *self._view.scores(vectors_QJ), unlike_QI, known_Q)
+        if self._records is None or self._of_texts is None:
+            return
+        if (found := self._records.asked(queries)) is not None:
+            rows_Q, chosen = found
+            scores = self._of_texts.scores(vectors_QJ[rows_Q])
+            unlike_QR = unlike_QI[np.ix_(rows_Q, self._records.images)]
+            self.texts[lang] = ask(chosen, *scores, unlike_QR, [known_Q[row] for row in rows_Q])
+
+    def scale_of_texts(self, source: str, false_accepts: float) -> Scale:
+        """Learn the scale of texts; without languages, where there are too few texts or queries."""
+        view, asked = self._of_texts, self.texts
+        if view is None or not asked:
+            return Scale(languages={}, background=self._view.background[:0], collection=1, growth=0.0)
+        found = scale_of(asked, view.background, len(view.images), false_accepts)
+        mine = found.languages.get(source)
+        if mine is not None and mine.queries >= FEW_CAPTIONS:
+            return found
+        # One caption an image is the record itself, which leaves none to ask with: then the languages
+        # together say what scores of the source are worth.
+        absent = np.concatenate([one.absent[one.judged, 0] for one in asked.values()])
+        length = np.concatenate([one.length[one.judged] for one in asked.values()])
+        shared_F, _ = fit(asked)
+        judgement = Judgement(
+            weights=tuple(map(float, shared_F)),
+            thresholds=thresholds(absent @ shared_F, length, false_accepts),
+            queries=sum(one.captions for one in asked.values()),
+        )
+        return replace(found, languages=dict(found.languages) | {source: judgement})
 
 
 def vocabulary_of(corpus: Corpus, split: str) -> Vocabulary:
@@ -334,6 +394,19 @@ def unlike(vectors_ID: Floats, right_QI: NDArray[np.bool_]) -> NDArray[np.bool_]
     centred /= np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-6)
     like_QI = (right_QI.astype(np.float32) @ centred) @ centred.T
     return np.asarray(like_QI < np.median(like_QI, axis=1, keepdims=True))
+
+
+def scale_of(
+    asked: Mapping[str, Asked], background_BJ: NDArray[np.float32], entries: int, false_accepts: float
+) -> Scale:
+    """Learn the scale of one kind of entries, of which there were so many."""
+    shared_F, judgements = learn(asked, false_accepts)
+    return Scale(
+        languages=judgements,
+        background=background_BJ,
+        collection=entries // 2,
+        growth=growth_of(asked, shared_F, false_accepts),
+    )
 
 
 def learn(asked: Mapping[str, Asked], false_accepts: float) -> tuple[Floats, dict[str, Judgement]]:
@@ -435,9 +508,18 @@ def seen_by(corpus: Corpus, trained: Mapping[str, Any], split: str) -> tuple[Cor
     return corpus.with_vectors(features, split), features
 
 
+def is_of_texts(corpus: Corpus, images: Sequence[str]) -> bool:
+    """Tell if what `images_of` gave are texts, which a model was trained on in the place of images."""
+    row = corpus.items["item_id"].index(images[0]).as_py()
+    return str(corpus.items["kind"][row]) == "text"
+
+
 def images_of(corpus: Corpus, features: FeatureSet, split: str) -> tuple[list[str], Floats]:
-    """Read ids and frozen vectors of the images of a split, evenly spaced where there are too many."""
-    ids = corpus.split(split)["item_id"].to_pylist()
+    """Read ids and frozen vectors of the images of a split, evenly spaced where there are too many; of its
+    texts, where there is nothing else."""
+    items = corpus.split(split)
+    images = items.filter(pc.not_equal(items["kind"], "text"))
+    ids = (images if len(images) else items)["item_id"].to_pylist()
     # Rounded up, so that no more than IMAGES are left.
     ids = ids[:: -(-len(ids) // IMAGES)] if ids else []
     if len(ids) < FEWEST:

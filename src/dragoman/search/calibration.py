@@ -51,6 +51,8 @@ FEW_CAPTIONS = 200
 KNOWN = 0.8
 """Share of the words of a query that the model must know: all of four, and of five all but one."""
 EVIDENCE = 7
+THROUGH = "+"
+"""Stands behind a language whose texts are asked through its channel. No tag ends so."""
 _PLAIN = ("fingerprint", "collection", "growth", "false_accepts")
 
 
@@ -106,18 +108,46 @@ class Channel:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Calibration:
-    """The result of `dragoman calibrate` for a model."""
+class Scale:
+    """The reading of the scores of one kind of entries: pictures and videos, or texts."""
+
+    languages: Mapping[str, Judgement]
+    """By the language of the query."""
+    background: NDArray[np.float32]
+    """[B, J] unit vectors of entries."""
+    collection: int
+    """Entries among which nothing answered."""
+    growth: float
+    """Gain of the thresholds, in log odds, as those become e times as many."""
+
+    def judgement(self, lang: str) -> Judgement | None:
+        """Find the judgement of a BCP 47 tag, or of its language without region."""
+        return self.languages.get(lang) or self.languages.get(lang.split("-")[0])
+
+    def judge(
+        self,
+        judgement: Judgement,
+        hits: Sequence[Hit],
+        background_B: Floats,
+        size: int,
+        known: float,
+        count: int,
+    ) -> tuple[list[Hit], bool]:
+        """Give hits their relevance, and tell if any is likely to answer a query of so many words, of which
+        such a share is known, among `count` entries; `background_B` are its scores on the background."""
+        seen_KF = evidence(np.array([hit.score for hit in hits]), background_B, size, known)
+        relevance_K = relevance(seen_KF, judgement.weights)
+        found = [replace(hit, relevance=float(one)) for hit, one in zip(hits, relevance_K, strict=True)]
+        needed = odds_of(judgement.threshold(size)) + self.growth * np.log(max(count, 1) / self.collection)
+        return found, bool(len(found) and odds_of(relevance_K.max()) >= needed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration(Scale):
+    """The result of `dragoman calibrate` for a model. It is the scale of pictures itself."""
 
     fingerprint: str
     """Fingerprint of that model."""
-    languages: Mapping[str, Judgement]
-    background: NDArray[np.float32]
-    """[B, J] unit vectors of images."""
-    collection: int
-    """Images among which nothing answered."""
-    growth: float
-    """Gain of the thresholds, in log odds, as those become e times as many."""
     false_accepts: float
     """Share of queries without an answer that are taken to have one, in every language."""
     channels: Mapping[str, Channel] = field(default_factory=dict)
@@ -127,6 +157,9 @@ class Calibration:
     without_vectors: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """By split the images that were left out with their captions, as they have no vectors."""
     corrections: AtSearch = NONE
+    texts: Scale | None = None
+    """The scale of texts: None where it was not asked for, without languages where none could be learned.
+    Those that are asked through a channel stand there with `THROUGH` behind them as well."""
 
     @cached_property
     def _background_hub(self) -> Floats:
@@ -139,11 +172,15 @@ class Calibration:
         return max(self.words.share(one) for one in (text, translation) if one is not None)
 
     def unjudged(
-        self, lang: str, trained: bool, text: str, translation: str | None = None
+        self, lang: str, trained: bool, text: str, translation: str | None = None, *, of_texts: bool = False
     ) -> Unjudged | None:
-        """Say why nothing can be estimated for a text in a language, on which the model was trained or not,
-        asked with a translation or without; None where something can."""
+        """Say why nothing can be estimated of pictures, or of texts, for a query in a language, on which the
+        model was trained or not, asked with a translation or without; None where something can."""
         judgement = self.judgement(lang)
+        if of_texts:
+            if self.texts is None or not self.texts.languages:
+                return "not_calibrated"
+            judgement = self._judgement(self.texts, lang, translation)
         if judgement is None and not trained:
             return "language_not_measured"
         if judgement is None or judgement.queries < FEW_CAPTIONS:
@@ -158,27 +195,29 @@ class Calibration:
         count: int,
         text: str,
         translation: str | None = None,
+        *,
+        of_texts: bool = False,
     ) -> tuple[list[Hit], bool]:
-        """Give the hits of a text their relevance, and tell if any is likely to answer it, where `unjudged`
-        finds no reason against. With a translation, the text was asked through the channel of its language.
+        """Give the hits of a query in words their relevance, and tell if any is likely to answer it, where
+        `unjudged` finds no reason against. All hits are pictures, or texts. With a translation, the query was
+        asked through the channel of its language.
 
-        The more images an index has (`count`), the better the best of those that do not answer.
+        The more entries of their kind an index has (`count`), the better the best of those that do not
+        answer.
         """
-        judgement, size = self.judgement(lang), size_of(text)
-        if translation is not None and (channel := self.channel(lang)) is not None:
-            judgement = channel.judgement
+        scale = self.texts if of_texts else self
+        assert scale is not None
+        judgement = self._judgement(scale, lang, translation)
         assert judgement is not None
-        cosine_K = np.array([hit.score for hit in hits])
-        background_B = self.background @ vector_J - self._background_hub
-        seen_KF = evidence(cosine_K, background_B, size, self.known(text, translation))
-        relevance_K = relevance(seen_KF, judgement.weights)
-        found = [replace(hit, relevance=float(one)) for hit, one in zip(hits, relevance_K, strict=True)]
-        needed = odds_of(judgement.threshold(size)) + self.growth * np.log(max(count, 1) / self.collection)
-        return found, bool(len(found) and odds_of(relevance_K.max()) >= needed)
+        background_B = scale.background @ vector_J
+        if not of_texts:
+            background_B = background_B - self._background_hub
+        return scale.judge(judgement, hits, background_B, size_of(text), self.known(text, translation), count)
 
-    def judgement(self, lang: str) -> Judgement | None:
-        """Find the judgement of a BCP 47 tag, or of its language without region."""
-        return self.languages.get(lang) or self.languages.get(lang.split("-")[0])
+    def _judgement(self, scale: Scale, lang: str, translation: str | None) -> Judgement | None:
+        if translation is None or (channel := self.channel(lang)) is None:
+            return scale.judgement(lang)
+        return channel.judgement if scale is self else scale.languages.get(channel.lang + THROUGH)
 
     def channel(self, lang: str) -> Channel | None:
         """Find the channel of a BCP 47 tag, or of its language without region; None where texts are asked
@@ -192,9 +231,11 @@ class Calibration:
             "format": "dragoman-calibration",
             "format_version": FORMAT_VERSION,
             **{name: getattr(self, name) for name in _PLAIN},
-            "languages": {lang: asdict(one) for lang, one in sorted(self.languages.items())},
-            "background": _packed(self.background),
+            **_written(self),
         }
+        if self.texts is not None:
+            plain = {"collection": self.texts.collection, "growth": self.texts.growth}
+            stored["texts"] = plain | _written(self.texts)
         if self.channels:
             stored["channels"] = {lang: _stored(one) for lang, one in sorted(self.channels.items())}
         if self.words is not None:
@@ -221,10 +262,7 @@ class Calibration:
                 )
             return cls(
                 fingerprint=str(stored["fingerprint"]),
-                languages={lang: _judgement(one) for lang, one in stored["languages"].items()},
-                background=_unpacked(stored["background"]),
-                collection=int(stored["collection"]),
-                growth=float(stored["growth"]),
+                **_scale(stored),
                 false_accepts=float(stored["false_accepts"]),
                 channels={lang: _channel(one) for lang, one in stored.get("channels", {}).items()},
                 words=Vocabulary.unpacked(stored["words"]) if "words" in stored else None,
@@ -237,6 +275,7 @@ class Calibration:
                     hubs=_unpacked(stored["hubs"]) if "hubs" in stored else None,
                     csls=float(stored.get("csls", 0.0)),
                 ),
+                texts=Scale(**_scale(stored["texts"])) if "texts" in stored else None,
             )
         except UserError:
             raise
@@ -320,6 +359,22 @@ def _packed(values: NDArray[np.float32]) -> dict[str, Any]:
 def _unpacked(stored: Mapping[str, Any]) -> NDArray[np.float32]:
     content = base64.b64decode(stored["float16"], validate=True)
     return np.frombuffer(content, "<f2").reshape(stored["shape"]).astype(np.float32)
+
+
+def _written(scale: Scale) -> dict[str, Any]:
+    return {
+        "languages": {lang: asdict(one) for lang, one in sorted(scale.languages.items())},
+        "background": _packed(scale.background),
+    }
+
+
+def _scale(stored: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "languages": {lang: _judgement(one) for lang, one in stored["languages"].items()},
+        "background": _unpacked(stored["background"]),
+        "collection": int(stored["collection"]),
+        "growth": float(stored["growth"]),
+    }
 
 
 def _judgement(stored: Mapping[str, Any]) -> Judgement:

@@ -26,6 +26,7 @@ from dragoman.retrievers.loading import image_fingerprint, load_encoder, model_f
 from dragoman.retrievers.videos import encode_video
 from dragoman.search.calibration import Calibration
 from dragoman.search.fields import KnownFields
+from dragoman.search.kinds import Kinds
 from dragoman.search.translating import Translator
 from dragoman.stores import Filter, Match, Store
 
@@ -75,6 +76,7 @@ class _Shared:
         self.store = store
         self.process = os.getpid()
         self.fields = KnownFields(store)
+        self.kinds = Kinds(store)
         self.users = 0
         self.retired = False
 
@@ -104,6 +106,11 @@ class Opened:
     def fields(self) -> KnownFields:
         """Fields of these entries."""
         return self.shared.fields
+
+    @property
+    def kinds(self) -> Kinds:
+        """Kinds of these entries."""
+        return self.shared.kinds
 
 
 class LiveIndex:
@@ -247,6 +254,9 @@ class LiveStore(Store):
 
     def vectors(self, item_ids: Sequence[str]) -> NDArray[np.float32]:
         return self._live.run(lambda opened: opened.store.vectors(item_ids))
+
+    def sample(self, count: int, filter: Filter | None = None) -> NDArray[np.float32]:
+        return self._live.run(lambda opened: opened.store.sample(count, filter))
 
     def scan(self, after: str = "", limit: int = 1000, filter: Filter | None = None) -> list[Entry]:
         return self._live.run(lambda opened: opened.store.scan(after, limit, filter))

@@ -33,7 +33,12 @@ def lines(searcher: Searcher, answer: Answer) -> Iterator[str]:
     lang = answer.language.code.split("-")[0] if answer.language else ""
     for rank, hit in enumerate(answer.hits, 1):
         relevance = "" if hit.relevance is None else f"{hit.relevance:4.0%}  "
-        caption = next((text for tag, text in hit.entry.captions.items() if tag.split("-")[0] == lang), "")
+        # Of a text the first line, which is its title.
+        itself = (hit.entry.text or "").partition("\n")[0]
+        caption = next(
+            (text for tag, text in hit.entry.captions.items() if tag.split("-")[0] == lang), itself
+        )
+        caption = itself if caption == hit.entry.text else caption
         shown = f"{rank:3}  {relevance}{hit.score:6.3f}  {plain(_path(searcher, hit))}{_when(hit)}"
         yield f"{shown}  {plain(caption)}" if caption else shown
 
@@ -76,6 +81,8 @@ def as_json(searcher: Searcher, query: Query, answer: Answer) -> str:
         {
             "rank": rank,
             "item_id": hit.entry.item_id,
+            "kind": hit.entry.kind,
+            **({"lang": hit.entry.lang} if hit.entry.lang is not None else {}),
             "score": round(hit.score, 6),
             "relevance": None if hit.relevance is None else round(hit.relevance, 4),
             "file": _path(searcher, hit),

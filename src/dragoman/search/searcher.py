@@ -181,6 +181,7 @@ class Searcher:
             begin()
             (before,) = opened.store.get([entry.item_id])
             (opened.store.add if before is None else opened.store.update)([entry], vectors_1J)
+            opened.kinds.forget()
         return before
 
     def delete(self, item_ids: Iterable[str]) -> int:
@@ -196,6 +197,7 @@ class Searcher:
             begin()
             found = [entry for entry in opened.store.get(list(item_ids)) if entry is not None]
             opened.store.delete([entry.item_id for entry in found])
+            opened.kinds.forget()
         return found
 
     @contextmanager

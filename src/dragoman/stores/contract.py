@@ -88,6 +88,12 @@ class Store(ABC):
     def size(self) -> int:
         """Bytes that entries and vectors take on the disk, or 0 where it cannot be known."""
 
+    def sample(self, count: int, filter: Filter | None = None) -> NDArray[np.float32]:
+        """[N, D] vectors of at most so many entries that pass the filter: the first by id, unless a store can
+        take them evenly from all. The same ones while nothing is written."""
+        found = [entry.item_id for entry in self.scan(limit=count, filter=filter)]
+        return self.vectors(found) if found else np.empty((0, self.width), np.float32)
+
     def build(self, queries: NDArray[np.float32] | None = None) -> None:
         """Make what was written ready for fast search, where a store does not do so at once; good after
         many writes, never needed. `queries` [Q, D] are typical ones, to measure recall with."""

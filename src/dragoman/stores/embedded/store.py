@@ -125,6 +125,17 @@ class EmbeddedStore(Store):
             return found_ND
 
     @read_again
+    def sample(self, count: int, filter: Filter | None = None) -> NDArray[np.float32]:
+        with self._store.reading() as view:
+            living_N = ~view.state.dead
+            slots = np.flatnonzero(living_N if filter is None else living_N & view.mask_of(filter))
+            chosen = slots[:: max(1, -(-len(slots) // max(count, 1)))]
+            found_ND: NDArray[np.float32] = view.state.matrix[chosen]
+            for slot, vector_D in zip(chosen.tolist(), found_ND, strict=True):
+                require_sound(view.row(slot), vector_D)
+            return found_ND
+
+    @read_again
     def scan(self, after: str = "", limit: int = 1000, filter: Filter | None = None) -> list[Entry]:
         check_after(after)
         found: list[Entry] = []
