@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from dragoman import databases
 from dragoman.errors import DamagedError, UserError
-from dragoman.records import Entry, Scalar
-from dragoman.stores.as_json import entry_of, record_of
+from dragoman.records import Entry, Scalar, Value
+from dragoman.stores.as_json import entry_of, metadata_of, record_of
 from dragoman.stores.checks import is_possible_id
 from dragoman.stores.embedded.connections import Connection
 from dragoman.stores.filters import OWN_FIELDS, And, Compare, Filter, In, Not, Or
@@ -146,6 +146,14 @@ def read_entry(row: Sequence[Any] | None) -> Entry:
         raise _damaged(item_id) from None
 
 
+def read_metadata(row: Sequence[Any]) -> dict[str, Value]:
+    """Read the metadata of the entry whose `COLUMNS` were read. Raises DamagedError where any of these is not
+    as it was written."""
+    require_sound(row)
+    # What fits its checksum is as it was written. Of before there were any, reading the whole entry tells.
+    return metadata_of(json.loads(row[4])) if row[0] >> 32 else dict(read_entry(row).metadata)
+
+
 def require_sound(row: Sequence[Any] | None, vector_D: NDArray[np.float32] | None = None) -> str:
     """Compare the `COLUMNS` that were read, and the vector, with their checksum; returns the id.
 
@@ -206,11 +214,11 @@ def remove(database: sqlite3.Connection, item_id: str) -> bool:
     return True
 
 
-def field_rows(entry: Entry, slot: int) -> set[tuple[str, Stored, int]]:
-    """The rows of table `fields` for one entry."""
+def field_rows(metadata: Mapping[str, Value], slot: int) -> set[tuple[str, Stored, int]]:
+    """The rows of table `fields` for the metadata of one entry."""
     return {
         (name, stored(one), slot)
-        for name, value in entry.metadata.items()
+        for name, value in metadata.items()
         for one in (value if isinstance(value, tuple) else (value,))
     }
 
@@ -275,12 +283,12 @@ def _columns(entry: Entry) -> tuple[str, str | None, str, str, str]:
 
 
 def _insert_fields(database: sqlite3.Connection, entry: Entry, slot: int) -> None:
-    database.executemany("INSERT INTO fields VALUES (?, ?, ?)", field_rows(entry, slot))
+    database.executemany("INSERT INTO fields VALUES (?, ?, ?)", field_rows(entry.metadata, slot))
 
 
 def _delete_fields(database: sqlite3.Connection, slot: int) -> None:
     try:
-        rows = field_rows(entry_at(database, slot), slot)
+        rows = field_rows(entry_at(database, slot).metadata, slot)
     except DamagedError:
         # What is damaged can be removed and replaced; slowly, since the fields are not found by their slot.
         database.execute("DELETE FROM fields WHERE slot = ?", (slot,))

@@ -33,7 +33,7 @@ from dragoman.stores.embedded.database import (
     entry_at,
     field_rows,
     insert,
-    read_entry,
+    read_metadata,
     remove,
     require_sound,
     rewrite,
@@ -49,7 +49,7 @@ from dragoman.stores.filters import Filter
 COMPACT_AFTER = 4096
 """Dead slots; fewer are not worth a new file."""
 CHECKED_WHOLE = 10_000
-"""Rows of a store that is read whole when it is opened, in about 0.1 s; of a larger one each hit is."""
+"""Rows of a store that is read whole when it is opened, in 0.1 to 0.2 s; of a larger one each hit is."""
 IDS_KEPT = 200_000
 """Ids that stay in memory once they were found: about 100 bytes each."""
 
@@ -175,17 +175,17 @@ class EmbeddedStore(Store):
             named_N, fields = view.state.dead.copy(), 0
             for slot, *row in view.database.execute(f"SELECT slot, {COLUMNS} FROM entries"):
                 try:
-                    entry = read_entry(row)
+                    metadata = read_metadata(row)
                 except DamagedError as error:
                     wrong.append(str(error).removesuffix(f". {MEND}"))
                     continue
-                fields += _sum_of(field_rows(entry, slot))
+                fields += _sum_of(field_rows(metadata, slot))
                 if not 0 <= slot < len(named_N) or named_N[slot]:
-                    wrong.append(f"{entry.item_id}: names row {slot}, which is not its own")
+                    wrong.append(f"{row[1]}: names row {slot}, which is not its own")
                     continue
                 named_N[slot] = True
                 if zlib.crc32(view.state.matrix[slot]) != row[0] & 0xFFFFFFFF:
-                    wrong.append(f"{entry.item_id}: the vector is torn")
+                    wrong.append(f"{row[1]}: the vector is torn")
             if not named_N.all():
                 wrong.append(f"{self._store.path}: {np.count_nonzero(~named_N)} rows belong to no entry")
             if fields != _sum_of(view.database.execute("SELECT name, value, slot FROM fields")):
