@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+from typing import Any
+
 import pytest
+from py3langid.langid import LanguageIdentifier
 
 from dragoman.errors import UserError
+from dragoman.search import detection
 from dragoman.search.detection import language_of, language_warning
 from dragoman.search.query import QueryLanguage
 
@@ -90,3 +95,17 @@ def test_confidence_grows_with_the_text() -> None:
     short, long = (language_of(text, TRAINED) for text in ("um cão", "um cão a correr na praia com a bola"))
     assert short.code == long.code == "pt"
     assert 0.3 < short.confidence < long.confidence <= 1
+
+
+def test_a_search_waits_for_what_is_read_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    read, readers = LanguageIdentifier.from_model_file, []
+
+    def counted(*arguments: Any, **options: Any) -> LanguageIdentifier:
+        readers.append(threading.current_thread())
+        return read(*arguments, **options)
+
+    monkeypatch.setattr(LanguageIdentifier, "from_model_file", counted)
+    detection._read.cache_clear()
+    detection.read_ahead()
+    assert language_of("um cão a correr na praia", TRAINED).code == "pt"
+    assert len(readers) == 1 and readers[0] is not threading.current_thread()

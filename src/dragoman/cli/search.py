@@ -75,6 +75,10 @@ def command(
     needs -- before it. Hits go to standard output, the language and warnings to standard error. The exit
     status is 1 where nothing was found.
     """
+    from dragoman.search.detection import read_ahead
+
+    if query.lang is None and (query.text or queries is not None):
+        read_ahead()
     with needs("train", "Searching"):
         from dragoman.search.searcher import Searcher
     parts = (query.text, query.speech, query.image, query.video, query.item_id)

@@ -10,6 +10,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cache
+from threading import Thread
 from typing import Any
 
 from dragoman.errors import UserError
@@ -139,9 +140,26 @@ def _latin() -> frozenset[str]:
     return frozenset(_SAME.get(label, label) for label in _identifier().labels) - elsewhere - {"zxx"}
 
 
-@cache
+def read_ahead() -> None:
+    """Read what tells languages in a thread of its own, which takes a third of a second; a search by text
+    waits for it."""
+    thread = Thread(target=_read, daemon=True)
+    thread.start()
+    _ahead.append(thread)
+
+
 def _identifier() -> Any:
-    # Reading the model takes a third of a second: only searches by text pay for it.
+    for thread in _ahead:
+        thread.join()
+    return _read()
+
+
+_ahead: list[Thread] = []
+
+
+@cache
+def _read() -> Any:
+    # Only searches by text pay for it.
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
