@@ -188,6 +188,13 @@ def test_no_two_test_modules_have_one_name() -> None:
     assert {name for name, count in counts.items() if count > 1} == {"conftest.py"}
 
 
+def test_pyarrow_is_imported_where_its_absence_is_told() -> None:
+    found = {
+        part(file) for file in SOURCE.rglob("*.py") if any(n.startswith("pyarrow") for n in imported(file))
+    }
+    assert found == {"arrow"}
+
+
 def test_help_imports_nothing_heavy() -> None:
     heavy = "('numpy', 'pyarrow', 'torch', 'transformers', 'scipy', 'PIL', 'sacrebleu')"
     code = (
