@@ -100,7 +100,8 @@ def timed(encode: Callable[[list], object], inputs: list) -> float:
 
 def megabytes(folder: Path) -> dict[str, float]:
     """Sizes of the graphs."""
-    return {file.name: file.stat().st_size / 1e6 for file in sorted(folder.glob("*.onnx*"))}
+    graphs = sorted(folder.glob("*.onnx"))
+    return {one.name: sum(f.stat().st_size for f in folder.glob(f"{one.name}*")) / 1e6 for one in graphs}
 
 
 def page(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from export_world import save_hugging_run, save_run, save_seeing_run
+from onnx import load_model
 from tiny_duals import DETAILS, FEATURES, TEXTS, dual
 from tiny_towers import picture
 
@@ -230,6 +231,8 @@ def test_a_tower_that_sees_otherwise_is_found_when_the_first_image_comes(copied:
         ("config.json", '{"model_type": "dragoman-onnx", "format_version": 9}', r"version 9, .* up to 1\."),
         ("text.onnx", "torn", r"incomplete or damaged \(InvalidProtobuf"),
         ("text.onnx", None, r"incomplete or damaged \(NoSuchFile"),
+        ("text.onnx.data", "torn", r"incomplete or damaged \("),
+        ("text.onnx.data", None, r"incomplete or damaged \("),
         ("golden.json", None, r"incomplete or damaged \(FileNotFoundError"),
         ("ngrams.json", "{}", r"incomplete or damaged \(KeyError"),
     ],
@@ -319,13 +322,15 @@ def test_a_tokenizer_without_a_fast_form_is_refused(tmp_path: Path, monkeypatch:
         export(run, to="onnx", out=tmp_path / "out")
 
 
-def test_weights_beyond_a_gigabyte_lie_beside_their_graph(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(graphs, "LARGE", 100)
+@pytest.mark.parametrize("large", [100, 1 << 30])
+def test_weights_lie_beside_their_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: int) -> None:
+    monkeypatch.setattr(graphs, "LARGE", large)
     model = dual()
     graphs.save_head(model, tmp_path / "head.onnx")
+    assert {file.name for file in tmp_path.iterdir()} == {"head.onnx", "head.onnx.data"}
     assert (tmp_path / "head.onnx.data").stat().st_size >= 12 * 16 * 4
+    inside = load_model(tmp_path / "head.onnx", load_external_data=False).graph.initializer
+    assert max(len(one.raw_data) for one in inside) < 12 * 16 * 4
     vectors = np.random.default_rng(0).normal(size=(3, FEATURES)).astype(np.float32)
     run = save_run(tmp_path / "run")
     np.testing.assert_allclose(

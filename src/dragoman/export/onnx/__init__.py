@@ -1,7 +1,8 @@
 """Export to ONNX: text side, vision tower and image head apart, and what it takes to run them without torch.
 
 `text.onnx` is the whole text side, `image.onnx` the vision tower with its rule of which vector counts,
-`head.onnx` takes a vision vector into the joint space. `dragoman.retrievers.onnx` reads the folder.
+`head.onnx` takes a vision vector into the joint space. The weights of each lie beside it: `text.onnx.data`.
+`dragoman.retrievers.onnx` reads the folder.
 """
 
 from __future__ import annotations

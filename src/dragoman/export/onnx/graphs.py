@@ -29,7 +29,7 @@ from dragoman.models.vision import VisionTower, image_vectors, run_tower
 OPSET = 20
 """Read by onnxruntime from 1.17 on."""
 LARGE = 1 << 30
-"""Bytes of weights from which they lie in a file beside the graph: one file can hold 2 GiB at most."""
+"""Bytes of weights from which other libraries are to write them beside a graph: it can hold 2 GiB at most."""
 
 
 class WordsGraph(nn.Module):
@@ -134,13 +134,23 @@ def _save(module: nn.Module, inputs: dict[str, Tensor], path: Path, dynamic: int
             external_data=weight_bytes(module) > LARGE,
             verbose=False,
         )
-        # It notes at each operation the line of code, in a folder of this computer.
-        import onnx_ir
-        from onnx_ir.passes.common import ClearMetadataAndDocStringPass
+        _store(path)
 
-        graph = onnx_ir.load(path)
-        ClearMetadataAndDocStringPass()(graph)
-        onnx_ir.save(graph, path)
+
+def weights_of(path: Path) -> Path:
+    """Name the file that holds the weights of a graph."""
+    return path.with_name(f"{path.name}.data")
+
+
+def _store(path: Path) -> None:
+    """Keep the weights of a graph in a file of their own, which is mapped where the graph is run."""
+    import onnx_ir
+    from onnx_ir.passes.common import ClearMetadataAndDocStringPass
+
+    graph = onnx_ir.load(path)
+    # The exporter notes at each operation the line of code, in a folder of this computer.
+    ClearMetadataAndDocStringPass()(graph)
+    onnx_ir.save(graph, path, external_data=weights_of(path).name)
 
 
 def weight_bytes(module: nn.Module) -> int:
@@ -178,7 +188,10 @@ def quantise(path: Path) -> None:
         import onnx
         from onnxruntime.quantization import QuantType, quantize_dynamic
 
-        graph = onnx.load(path)
+        graph, weights = onnx.load(path), weights_of(path)
+        large = sum(one.stat().st_size for one in (path, weights) if one.exists()) > LARGE
+        # The quantiser would write behind what is there.
+        weights.unlink(missing_ok=True)
         # The exporter notes shapes that onnxruntime infers otherwise; they are inferred anew.
         del graph.graph.value_info[:]
         _pack_convolutions(graph)
@@ -191,9 +204,10 @@ def quantise(path: Path) -> None:
             # Without VNNI (AVX2 alone), a processor adds two products of 8 bits in 16, which overflow in
             # silence: vectors were wrong by a tenth. Weights of 7 bits leave room.
             reduce_range=True,
-            use_external_data_format=path.stat().st_size > LARGE,
+            use_external_data_format=large,
             extra_options={"MatMulConstBOnly": True},
         )
+        _store(path)
 
 
 def _pack_convolutions(model: Any) -> None:
