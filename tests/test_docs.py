@@ -168,6 +168,12 @@ def test_links_to_files_lead_somewhere(page: Path) -> None:
     assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
+def test_every_picture_of_the_docs_is_shown() -> None:
+    text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    shown = set(re.findall(r"images/([\w.-]+)", text))
+    assert {file.name for file in (ROOT / "docs" / "images").iterdir()} - shown == set()
+
+
 def headings(page: Path) -> set[str]:
     """Anchors of the headings of a page, as its host makes them: small, without signs, a hyphen a space."""
     text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
