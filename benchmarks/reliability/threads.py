@@ -1,10 +1,11 @@
 """Train on a busy computer: with the default number of threads, beside one thread.
 
-    python benchmarks/reliability/threads.py [--rounds 3]
+    python benchmarks/reliability/threads.py [--rounds 3] [--others 0]
 
-Two processes a core compute all the while. A small run is trained by `dragoman train` on a generated world:
+Two processes a core compute all the while, or as many as --others says: 0 where the computer is busy enough
+by itself. A small run is trained by `dragoman train` on a generated world:
 in one thread, with the defaults, and with threads that wait by spinning (OMP_WAIT_POLICY=ACTIVE), as they did
-before. Prints the median of the ratios to one thread of the same round.
+before. Prints the seconds of each round, and the median of the ratios to one thread of the same round.
 """
 
 from __future__ import annotations
@@ -30,11 +31,12 @@ def main() -> None:
     """Measure, and print a line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--others", type=int, default=2 * (os.cpu_count() or 1))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         world = Path(folder, "world")
         write_world(world, WorldSettings(items=240))
-        others = [multiprocessing.Process(target=busy, daemon=True) for _ in range(2 * (os.cpu_count() or 1))]
+        others = [multiprocessing.Process(target=busy, daemon=True) for _ in range(options.others)]
         for other in others:
             other.start()
         ratios: dict[str, list[float]] = {name: [] for name in WAYS}
