@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -136,7 +139,7 @@ class Tokenizer:
 
 def test_a_converted_model_is_prompted_with_the_code_of_the_language() -> None:
     model = Model()
-    recogniser = ctranslate2.CTranslate2Whisper(model, Tokenizer())
+    recogniser = ctranslate2.CTranslate2Whisper(lambda: model, Tokenizer())
     assert recogniser.languages == ("en", "jv")
     found = recogniser.recognise(SOUND, None)
     assert (found.text, found.language, found.confidence) == ("words [5, 6, 7]", "jv", 0.7)
@@ -145,6 +148,32 @@ def test_a_converted_model_is_prompted_with_the_code_of_the_language() -> None:
     recogniser.recognise(SOUND, "en")
     start, rest = "<|startoftranscript|>", ["<|transcribe|>", "<|notimestamps|>"]
     assert model.prompts == [[start, "<|jw|>", *rest], [start, "<|en|>", *rest]]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_child_of_a_fork_hears_as_its_parent_and_ends(english: Path, tmp_path: Path) -> None:
+    """In a process of its own: this one has threads of many libraries."""
+    code = (
+        "import os, sys\n"
+        "from dragoman.speech.recognisers import ctranslate2\n"
+        "from fake_recogniser import syllables\n"
+        "ctranslate2.MOST_TOKENS = 6\n"
+        "model = ctranslate2.load(sys.argv[1], 'cpu')\n"
+        "print(model.recognise(syllables(), 'en').text, flush=True)\n"
+        "child = os.fork()\n"
+        "if child: sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+        "print(model.recognise(syllables(), 'en').text, flush=True)\n"
+    )
+    paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(english)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": paths},
+    )
+    parent, child = done.stdout.splitlines()
+    assert done.returncode == 0 and parent == child != "", done.stderr
 
 
 @pytest.fixture

@@ -6,13 +6,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import ctypes
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dragoman import forks
 from dragoman.errors import MissingExtraError, UserError, reason
 from dragoman.models.hub import read_json
 from dragoman.speech.recognisers.whisper import BEAMS, MOST_TOKENS, Whisper, Written
@@ -45,24 +48,51 @@ def load(name: str, device: str) -> Whisper:
     if not file.is_file():
         raise UserError(f"{name} has no tokenizer.json. {CONVERT}")
     where, _, number = device.partition(":")
-    try:
-        tokenizer = Tokenizer.from_file(str(file))
-        model = ctranslate2.models.Whisper(
+
+    def opened() -> Any:
+        return ctranslate2.models.Whisper(
             name, device=where, device_index=int(number or 0), compute_type=COMPUTE
         )
+
+    try:
+        tokenizer = Tokenizer.from_file(str(file))
+        return CTranslate2Whisper(opened, tokenizer)
     except Exception as error:
         # The tokenizer's library raises bare exceptions.
         raise UserError(f"{name} cannot be loaded as a recogniser: {reason(error)}. {CONVERT}") from None
-    return CTranslate2Whisper(model, tokenizer)
 
 
 class CTranslate2Whisper(Whisper):
-    """One sound at a time is worked on; others wait in the library's own queue."""
+    """One sound at a time is worked on; others wait in the library's own queue.
 
-    def __init__(self, model: Any, tokenizer: Any) -> None:
+    A child of a fork opens the model anew: threads that work on sounds stayed with the parent.
+    """
+
+    def __init__(self, opened: Callable[[], Any], tokenizer: Any) -> None:
+        self._opened, self._tokenizer, model = opened, tokenizer, opened()
         special = [token.content for token in tokenizer.get_added_tokens_decoder().values()]
         super().__init__(special, multilingual=model.is_multilingual)
-        self._model, self._tokenizer, self.bands = model, tokenizer, int(model.n_mels)
+        self.bands = int(model.n_mels)
+        self._lock, self._found = threading.Lock(), model
+        forks.watch(self)
+
+    def before_fork(self) -> None:
+        """Do nothing."""
+
+    def renew_in_child(self) -> None:
+        """Make a lock that nobody holds, and forget the model."""
+        self._lock = threading.Lock()
+        if self._found is not None:
+            # For ever, also when Python ends: it would wait for threads that are not here.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._found))
+        self._found = None
+
+    @property
+    def _model(self) -> Any:
+        with self._lock:
+            if self._found is None:
+                self._found = self._opened()
+            return self._found
 
     def _encoded(self, mel_MF: NDArray[np.float32]) -> Any:
         import ctranslate2
