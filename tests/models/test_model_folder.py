@@ -61,14 +61,26 @@ def test_a_loaded_model_is_the_saved_one(tmp_path: Path, settings: dict[str, Any
         assert torch.equal(model.encode_image(features), loaded.encode_image(features))
 
 
-@pytest.mark.parametrize("settings", [{"released_padding": True}, {"image_head": "released"}])
-def test_older_versions_are_told_what_they_do_not_know(saved: Path, tmp_path: Path, settings: Any) -> None:
+@pytest.mark.parametrize(
+    ("settings", "version"),
+    [
+        ({"released_padding": True}, 5),
+        ({"image_head": "released"}, 5),
+        ({"text_head": "projector"}, 9),
+        ({"image_head": "projector"}, 9),
+        ({"image_head": "matrix"}, 9),
+        ({"image_unit": True}, 9),
+    ],
+)
+def test_older_versions_are_told_what_they_do_not_know(
+    saved: Path, tmp_path: Path, settings: Any, version: int
+) -> None:
     stored = json.loads((saved / "config.json").read_text("utf-8"))
     assert stored["format_version"] == 1
-    assert not {"released_padding", "position_scale"} & stored["dual"].keys()
+    assert not {"released_padding", "position_scale", "image_unit"} & stored["dual"].keys()
     save_model(tmp_path, dual(**settings), DETAILS)
     stored = json.loads((tmp_path / "config.json").read_text("utf-8"))
-    assert stored["format_version"] == 5
+    assert stored["format_version"] == version
     assert settings.items() <= stored["dual"].items()
 
 
@@ -115,8 +127,8 @@ def test_weights_that_are_not_numbers_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_newer_format_asks_for_a_newer_dragoman(folder: Path) -> None:
-    edit_config(folder, format_version=9)
-    with pytest.raises(UserError, match=r"has format version 9, but this dragoman reads up to 8. Upgrade it"):
+    edit_config(folder, format_version=10)
+    with pytest.raises(UserError, match=r"has format version 10, but this dragoman reads up to 9. Upgrade"):
         load_model(folder)
 
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dragoman.objectives.contract import Batch, Fused, Slots, Views
+from dragoman.objectives.contract import Batch, Fused, Retrieved, Slots, Views
 from dragoman.objectives.leccr import chosen
 from dragoman.records import ROLES
 
@@ -46,8 +46,9 @@ def hand_step() -> tuple[Views, Batch]:
     first pair and (0.8, 0.6) of the other. The first component of a
     pooled state is 2 in source captions and 1 in translations. Tokens are unit vectors along axes: 0 and 1 in
     the first source caption, 1 and 0 in its translation; 0 in the second one, 1 in its translation. A frozen
-    encoder puts the source captions at (1, 0) and (0.6, 0.8), the translations at (0.8, 0.6) and (0, 1). Of
-    three fused pairs the first matches.
+    encoder puts the source captions at (1, 0) and (0.6, 0.8), the translations at (0.8, 0.6) and (0, 1).
+    All texts of the first pair find a text and an image at (1, 0), those of the second at (0, 1). Of three
+    fused pairs the first matches.
 
     Raw vectors of source captions are (1.6, 1.2) and (0.6, 0.8), of translations (2, 0) and (0, 1), of images
     (2, 0) and (0, 2). Semantic features of the translations are (1.6, 1) and (0.5, 0.5); the first components
@@ -80,6 +81,7 @@ def hand_step() -> tuple[Views, Batch]:
         raw_image=2 * torch.eye(2),
         semantic=torch.tensor([[0.0, 0.0], [0, 0], [1.6, 1], [0.5, 0.5], [0, 0], [0, 0]]),
         agnostic=agnostic,
+        retrieved=Retrieved(text=torch.eye(2).repeat(3, 1), image=torch.eye(2).repeat(3, 1)),
         fused=Fused(
             match_logits=torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 1.0]]),
             match_labels=torch.tensor([1, 0, 0]),
@@ -132,6 +134,10 @@ def make_views(batch: Batch, width: int = 6, hidden: int = 5, length: int = 4, s
             slot_sides=further(items, 3, hidden),
             vision_sides=further(items, 2, hidden),
         ),
+        retrieved=Retrieved(
+            text=F.normalize(torch.randn(texts, width, generator=other), dim=1),
+            image=F.normalize(torch.randn(texts, width, generator=other), dim=1),
+        ),
         fused=Fused(
             match_logits=random(6, 2).requires_grad_(),
             match_labels=torch.tensor([1, 1, 0, 0, 0, 0]),
@@ -163,6 +169,7 @@ def reorder(views: Views, batch: Batch, texts: Tensor, items: Tensor) -> tuple[V
     assert views.anchor is not None and views.frozen is not None and views.slots is not None
     assert views.raw is not None and views.raw_image is not None
     assert views.semantic is not None and views.agnostic is not None
+    assert views.retrieved is not None
     return (
         replace(
             views,
@@ -178,6 +185,7 @@ def reorder(views: Views, batch: Batch, texts: Tensor, items: Tensor) -> tuple[V
             semantic=views.semantic[texts],
             agnostic=views.agnostic[texts],
             slots=chosen(views.slots, items),
+            retrieved=Retrieved(text=views.retrieved.text[texts], image=views.retrieved.image[texts]),
         ),
         Batch(**moved),
     )

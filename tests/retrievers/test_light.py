@@ -123,6 +123,7 @@ SIDES: dict[str, tuple[str, bool, dict[str, Any]]] = {
     **{f"words and {head}": ("words", True, {"sentence_head": head, "word_weight": 0.7}) for head in DIRECT},
     "glossed and vectors": ("glossed", True, {"text_head": "linear", "hubness": 0.4}),
     "half of the vectors": ("half", False, {"text_head": "mlp"}),
+    "vectors, projector": ("vectors", False, {"text_head": "projector"}),
     "vectors, less hubs": ("vectors", False, {"text_head": "mlp", "hubness": 1.0, "hubness_neighbours": 3}),
 }
 
@@ -131,6 +132,7 @@ READS_SENTENCES = {side for side, (trunk, sentence, shape) in SIDES.items() if s
     "vectors, linear",
     "vectors, mlp",
     "vectors, residual",
+    "vectors, projector",
     "vectors, with a norm",
     "half of the vectors",
     "vectors, less hubs",
@@ -138,13 +140,14 @@ READS_SENTENCES = {side for side, (trunk, sentence, shape) in SIDES.items() if s
 """Models with a head directly on the vector of a whole text."""
 
 
-@pytest.mark.parametrize("image_head", ["linear", "mlp", "none"])
+@pytest.mark.parametrize("image_head", ["linear", "mlp", "projector", "matrix", "none"])
 @pytest.mark.parametrize("side", SIDES)
 def test_vectors_are_those_of_the_model_in_pytorch(tmp_path: Path, side: str, image_head: str) -> None:
     trunk, sentence, shape = SIDES[side]
     if image_head == "none":
         shape = {name: value for name, value in shape.items() if not name.startswith("hubness")}
-    run = save(tmp_path, dual(trunk, sentence, image_head=image_head, **shape))
+    shape = shape | {"image_head": image_head, "image_unit": image_head == "projector"}
+    run = save(tmp_path, dual(trunk, sentence, **shape))
     expected, found = Retriever.load(run), LightRetriever.load(run)
     np.testing.assert_allclose(found.encode_text(MANY), expected.encode_text(MANY), atol=1e-5)
     images = np.random.default_rng(0).normal(size=(7, FEATURES)).astype(np.float16)
@@ -357,8 +360,8 @@ def test_weights_that_do_not_fit_are_told_where_there_are_no_checksums(
 
 
 def test_other_formats_are_told(folder: Path) -> None:
-    edit_config(folder, format_version=9)
-    with pytest.raises(UserError, match=r"has format version 9, but this dragoman reads up to 8\. Upgr"):
+    edit_config(folder, format_version=10)
+    with pytest.raises(UserError, match=r"has format version 10, but this dragoman reads up to 9\. Upgr"):
         LightRetriever.load(folder)
     edit_config(folder, model_type="clip")
     with pytest.raises(UserError, match="holds a model of type 'clip', expected 'dragoman-dual'"):

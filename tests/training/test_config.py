@@ -70,7 +70,7 @@ def test_a_setting_is_read_by_the_type_of_its_field(name: str, text: str, value:
         ("targets", "pt,gl", "'nrccr' learns 1 target language at a time, got pt, gl. Name one"),
         ("targets", "", "learns 1 target language at a time, got none"),
         ("objective", "triplet", "not those of the objective 'triplet'. Choose the recipe"),
-        ("objective", "magic", "No objective 'magic'. Known: cl2cm, dasd, dragoman, leccr, nrccr, one_to_k"),
+        ("objective", "magic", "No objective 'magic'. Known: cl2cm, dasd, dragoman, leccr, mclip, nrccr"),
         ("chunk", "0", "chunk must be at least 1, got 0"),
         ("text.max_words", "300", "positions, but dual.positions is 250: --set dual.positions=300"),
     ],

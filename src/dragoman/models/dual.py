@@ -51,10 +51,11 @@ class DualConfig:
     position_scale: float = 0.02
     """Deviation of the position table before training; 1 in the released NRCCR code."""
     dropout: float = 0.1
-    text_head: Literal["attention", "linear", "mlp", "residual", "none"] = "attention"
+    text_head: Literal["attention", "linear", "mlp", "residual", "projector", "none"] = "attention"
     """Way from the trunk's states to the joint space: through the shared attention, or directly from their
     mean, as a sentence encoder is used: by a linear map, by two with a ReLU between them, or by both (their
-    sum). `none` takes the own vectors of CLIP's text half (`text.own`), J wide."""
+    sum). `projector` is `mlp` with twice the width of its input inside, and BatchNorm before the ReLU. `none`
+    takes the own vectors of CLIP's text half (`text.own`), J wide."""
     sentence_head: Literal["linear", "mlp", "residual"] = "mlp"
     """Head of the sentence side, where one stands beside the words."""
     word_weight: float = 0.6
@@ -65,10 +66,13 @@ class DualConfig:
     hubness_neighbours: int = 10
     """Nearest ones that this nearness is the mean cosine of."""
     head_dropout: float = 0.0
-    image_head: Literal["linear", "mlp", "released", "none"] = "linear"
+    image_head: Literal["linear", "mlp", "released", "projector", "matrix", "none"] = "linear"
     """`mlp` has a hidden ReLU layer of width 2 J, `released` one as wide as the vision vectors, as the NRCCR
-    code has for images, but not for videos. `none` keeps the space of the vision vectors: J is then their
-    width, and an index stays valid."""
+    code has for images, but not for videos, `projector` one twice as wide as they are, with BatchNorm.
+    `matrix` is `linear` without a bias. `none` keeps the space of the vision vectors: J is then their width,
+    and an index stays valid."""
+    image_unit: bool = False
+    """Read vision vectors at unit length, in the place of standardising them."""
     image_dropout: float = 0.2
     pool: Literal["masked", "all"] = "masked"
     """`all` counts padding, as the released NRCCR code does."""
@@ -105,8 +109,10 @@ class DualConfig:
 
     @property
     def depends_on_batch(self) -> bool:
-        """True where the vector of a text depends on the texts encoded beside it, as in the released code."""
-        return self.head_batch_norm or self.pool == "all"
+        """True where the vector of a text or an image depends in training on those encoded beside it, as in
+        the released code."""
+        norms = self.head_batch_norm or "projector" in (self.text_head, self.image_head)
+        return norms or self.pool == "all"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,11 +178,12 @@ class BatchNorm(nn.BatchNorm1d):
 class Head(nn.Module):
     """Linear (Xavier, zero bias), optional BatchNorm, dropout, unit length."""
 
-    def __init__(self, width: int, joint: int, config: DualConfig) -> None:
+    def __init__(self, width: int, joint: int, config: DualConfig, *, bias: bool = True) -> None:
         super().__init__()
-        self.linear = nn.Linear(width, joint)
+        self.linear = nn.Linear(width, joint, bias=bias)
         nn.init.xavier_uniform_(self.linear.weight)
-        nn.init.zeros_(self.linear.bias)
+        if bias:
+            nn.init.zeros_(self.linear.bias)
         self.norm = BatchNorm(joint) if config.head_batch_norm else nn.Identity()
         self.dropout = nn.Dropout(config.head_dropout)
 
@@ -190,12 +197,14 @@ class Head(nn.Module):
 
 
 class DirectHead(nn.Module):
-    """A head that stands directly on the vector of a text: linear, mlp or residual."""
+    """A head that stands directly on the vector of a text: linear, mlp, residual or projector."""
 
     def __init__(self, kind: str, width: int, joint: int, config: DualConfig) -> None:
         super().__init__()
         self.dropout, self.hidden, read = nn.Dropout(config.dropout), None, width
-        if kind != "linear":
+        if kind == "projector":
+            self.hidden, read = normed_layer(width), 2 * width
+        elif kind != "linear":
             self.hidden = nn.Sequential(nn.Linear(width, 2 * joint), nn.ReLU(), nn.Dropout(config.dropout))
             read = 2 * joint
         # Of both side by side, one matrix makes the sum of a linear map and an MLP.
@@ -213,6 +222,11 @@ class DirectHead(nn.Module):
 
     def forward(self, vectors_NH: Tensor) -> Tensor:
         return F.normalize(self.raw(vectors_NH), dim=-1)
+
+
+def normed_layer(width: int) -> nn.Sequential:
+    """Make the hidden layer of a `projector` (uCLIP, arXiv 2511.13036)."""
+    return nn.Sequential(nn.Linear(width, 2 * width), BatchNorm(2 * width), nn.ReLU())
 
 
 class SentenceSide(nn.Module):
@@ -341,8 +355,12 @@ class DualEncoder(nn.Module):
         if wide := hidden.get(config.image_head):
             self.image_trunk = nn.Sequential(nn.Linear(width, wide), nn.ReLU())
             width = wide
+        elif config.image_head == "projector":
+            self.image_trunk, width = normed_layer(width), 2 * width
         self.image_dropout = nn.Dropout(config.image_dropout)
-        self.image_head = None if config.image_head == "none" else Head(width, self.space, config)
+        self.image_head: Head | None = None
+        if config.image_head != "none":
+            self.image_head = Head(width, self.space, config, bias=config.image_head != "matrix")
 
     @property
     def joint(self) -> int:
@@ -353,7 +371,7 @@ class DualEncoder(nn.Module):
     def fit_features(self, mean_D: Tensor, deviation_D: Tensor) -> None:
         """Standardise vision vectors by the training set's mean and deviation; a constant stays zero."""
         # Without a head the vectors must stay where they are: an index of them stays valid.
-        if self.image_head is not None:
+        if self.image_head is not None and not self.config.image_unit:
             self.feature_mean.copy_(mean_D)
             # A constant component has deviation 0, and its rounding must not become a signal.
             self.feature_scale.copy_(1 / deviation_D.clamp(min=1e-3))
@@ -562,6 +580,8 @@ class DualEncoder(nn.Module):
         return weighted(target.weights, target.sentence, words_NJ)
 
     def _standard(self, features: Tensor) -> Tensor:
+        if self.config.image_unit:
+            return F.normalize(features, dim=-1)
         return (features - self.feature_mean) * self.feature_scale
 
     def _run_texts(

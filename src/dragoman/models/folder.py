@@ -173,18 +173,21 @@ def _shape(model: DualEncoder) -> dict[str, Any]:
         del shape["sentence_head"], shape["word_weight"]
     if model.hubness is None:
         del shape["hubness"], shape["hubness_neighbours"]
-    if not model.config.released_padding:
-        del shape["released_padding"]
+    for name in ("released_padding", "image_unit"):
+        if not shape[name]:
+            del shape[name]
     # It says how training began, not what came of it.
     del shape["position_scale"]
     return shape
 
 
 def _version(model: DualEncoder) -> int:
-    if model.image_slots is not None:
+    read, dual = model.trunk.config, model.config
+    if dual.text_head == "projector" or dual.image_head in ("projector", "matrix") or dual.image_unit:
         return FORMAT_VERSION
-    read = model.trunk.config
-    if read.by_language or model.config.text_head == "none":
+    if model.image_slots is not None:
+        return 8
+    if read.by_language or dual.text_head == "none":
         return 7
     if getattr(read, "prefix", "") or getattr(read, "standardise", False):
         return 6

@@ -140,7 +140,8 @@ def _settings(config: dict[str, Any], beginnings: str | tuple[str, ...]) -> byte
     if beginnings:
         kept = {"feature_width": kept["feature_width"], "joint": kept["joint"]}
         kept |= {name: config["dual"].get(name) for name in ("image_head", "head_batch_norm")}
-        kept |= {name: value for name, value in config["dual"].items() if name.startswith("hubness")}
+        more = ("hubness", "image_unit")
+        kept |= {name: value for name, value in config["dual"].items() if name.startswith(more)}
     if "video" in config:
         kept["video"] = config["video"]
     if "slots" in config:

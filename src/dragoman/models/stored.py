@@ -21,11 +21,12 @@ from dragoman.folders import damages, read_sealed
 from dragoman.models.identity import WEIGHTS, read_config, read_header, require_readable
 
 MODEL_TYPE = "dragoman-dual"
-FORMAT_VERSION = 8
+FORMAT_VERSION = 9
 """2 may hold a fusion encoder, 3 an encoder of frames, 4 a head directly on the vector of a text, 5 the image
 head or the padding of the released NRCCR code, 6 a transformer with a prefix or standardised states, 7 the
-own vectors of CLIP's text half, or adapters of languages, 8 slots that read descriptions; models without are
-still written, and read elsewhere, as 1."""
+own vectors of CLIP's text half, or adapters of languages, 8 slots that read descriptions, 9 the heads of
+uCLIP and of mCLIP, or vision vectors at unit length; models without are still written, and read elsewhere,
+as 1."""
 GOLDEN_TOLERANCE = 1e-3
 Tensors = Iterable[tuple[str, str, tuple[int, ...], memoryview]]
 """Name, type as PyTorch names it, shape and bytes of each tensor."""

@@ -27,12 +27,13 @@ from dragoman.errors import UserError
 from dragoman.records import ROLES
 
 NEEDS = (
-    *("image", "text", "back", "teacher", "pooled", "tokens", "fused", "anchor", "frozen"),
+    *("image", "text", "back", "teacher", "pooled", "tokens", "fused", "anchor", "frozen", "retrieved"),
     *("raw", "raw_image", "semantic", "agnostic", "slots"),
 )
 """All that an objective can ask for: fields of `Views`, and "back", back-translations among the texts.
 
-"fused" is drawn by the settings of a `MatchingConfig`, so only a subclass of that asks for it.
+"fused" is drawn by the settings of a `MatchingConfig`, "retrieved" by those of a `MemoryConfig`, so only a
+subclass of that asks for it.
 """
 BACK = ROLES.index("back")
 Teacher = Literal["source", "shuffled", "itself"]
@@ -52,6 +53,9 @@ class ObjectiveConfig:
     """Source captions must be in every step, also where they cannot move (a run that only adds languages)."""
     target_languages: ClassVar[int | None] = None
     """Number of target languages that a run must learn; None is any number, none included."""
+    anchors_learn: ClassVar[bool] = False
+    """Anchors pass the image side of the model, as images do, and move with it; otherwise they stay where
+    another model put them."""
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -106,6 +110,35 @@ class MatchingConfig(ObjectiveConfig):
         """Weights of the terms that are on."""
         weights = {"mitm": self.mitm_weight, "cmlm": self.cmlm_weight}
         return {name: weight for name, weight in weights.items() if weight}
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryConfig(ObjectiveConfig):
+    """Settings of an objective that reads what captions find among other texts and images, which need be no
+    pairs (uCLIP, arXiv 2511.13036). Training asks the memories, and hands out the view `retrieved`.
+    """
+
+    anchors_learn: ClassVar[bool] = True
+    memory: int = 20_000
+    """Captions of the target languages, and images, that a caption is compared with; fewer where there are
+    not so many."""
+    memory_temperature: float = 0.01
+    """Divisor of the similarities by which what is found is mixed."""
+    noise: float = 0.004
+    """Variance of the noise in each component of a vector of unit length, before it is read; 0 adds none. In
+    512 components the released 0.004 is longer than the vector."""
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The part of `NEEDS` that this configuration reads; nothing else is computed."""
+        return (*super().needs, "anchor", "retrieved")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.memory < 1:
+            raise UserError(f"loss.memory must be at least 1, got {self.memory}")
+        if not self.noise >= 0:
+            raise UserError(f"loss.noise must be 0 or more, got {self.noise}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,6 +219,16 @@ class Fused:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Retrieved:
+    """Texts and images that texts find in the memories, mixed into one vector each, and read by the model."""
+
+    text: Tensor
+    """[T, J] among captions of the target languages, by the sentence encoder; unit length."""
+    image: Tensor
+    """[T, J] among images, by the anchor of the text; unit length."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Slots:
     """Slots of the images of a step: their descriptions, compressed (`models.slots`)."""
 
@@ -238,6 +281,8 @@ class Views:
     """[T, H] the part that shall tell nothing of it."""
     slots: Slots | None = None
     """Slots of the images, which read their descriptions."""
+    retrieved: Retrieved | None = None
+    """Texts and images that the texts find in the memories."""
 
 
 class Objective(nn.Module):

@@ -40,8 +40,8 @@ from dragoman.retrievers.light_layers import (
     DirectHead,
     Floats,
     Head,
+    Hidden,
     Hubness,
-    Linear,
     Mask,
     Shape,
     Weights,
@@ -234,14 +234,17 @@ class Images:
 
     def __init__(self, weights: Weights, shape: Shape, hubness: Hubness | None) -> None:
         self._mean, self._scale = weights.pop("feature_mean"), weights.pop("feature_scale")
-        self._hidden = Linear(weights, "image_trunk.0") if "image_trunk.0.weight" in weights else None
-        self._head = None if shape["image_head"] == "none" else Head(weights, "image_head", shape)
+        self._unit, kind = bool(shape.get("image_unit")), shape["image_head"]
+        self._hidden = Hidden(weights, "image_trunk") if "image_trunk.0.weight" in weights else None
+        self._head = None
+        if kind != "none":
+            self._head = Head(weights, "image_head", shape, bias=kind != "matrix")
         self._hubness = hubness
 
     def __call__(self, vectors_ND: Floats) -> Floats:
-        seen = (vectors_ND - self._mean) * self._scale
+        seen = unit(vectors_ND) if self._unit else (vectors_ND - self._mean) * self._scale
         if self._hidden is not None:
-            seen = np.maximum(self._hidden(seen), 0)
+            seen = self._hidden(seen)
         found_NJ = unit(seen) if self._head is None else self._head(seen)
         return found_NJ if self._hubness is None else self._hubness.pictures(found_NJ)
 

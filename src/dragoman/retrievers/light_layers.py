@@ -28,9 +28,10 @@ NORM_EPSILON, LENGTH_EPSILON = 1e-5, 1e-12
 class Linear:
     """A linear map."""
 
-    def __init__(self, weights: Weights, name: str) -> None:
-        self._matrix, self._bias = weights.pop(f"{name}.weight").T, weights.pop(f"{name}.bias")
-        self.width = len(self._bias)
+    def __init__(self, weights: Weights, name: str, *, bias: bool = True) -> None:
+        self._matrix = weights.pop(f"{name}.weight").T
+        self._bias = weights.pop(f"{name}.bias") if bias else np.float32(0)
+        self.width = self._matrix.shape[1]
 
     def __call__(self, states: Floats) -> Floats:
         found: Floats = states @ self._matrix + self._bias
@@ -50,36 +51,59 @@ class LayerNorm:
         return found
 
 
-class Head:
-    """Linear, what BatchNorm learnt where there is one, unit length."""
+class BatchNorm:
+    """A factor and a summand of each component, from what it learnt."""
 
-    def __init__(self, weights: Weights, name: str, shape: Shape) -> None:
-        self._linear = Linear(weights, f"{name}.linear")
-        self.width = self._linear.width
-        self._factor, self._summand = np.ones(1, np.float32), np.zeros(1, np.float32)
-        if shape.get("head_batch_norm"):
-            del weights[f"{name}.norm.num_batches_tracked"]
-            mean, variance = (weights.pop(f"{name}.norm.running_{part}") for part in ("mean", "var"))
-            factor = weights.pop(f"{name}.norm.weight") / np.sqrt(variance + np.float32(NORM_EPSILON))
-            self._factor = np.asarray(factor, np.float32)
-            self._summand = weights.pop(f"{name}.norm.bias") - mean * self._factor
+    def __init__(self, weights: Weights, name: str) -> None:
+        del weights[f"{name}.num_batches_tracked"]
+        mean, variance = (weights.pop(f"{name}.running_{part}") for part in ("mean", "var"))
+        factor = weights.pop(f"{name}.weight") / np.sqrt(variance + np.float32(NORM_EPSILON))
+        self._factor = np.asarray(factor, np.float32)
+        self._summand = weights.pop(f"{name}.bias") - mean * self._factor
 
     def __call__(self, states: Floats) -> Floats:
-        return unit(self._linear(states) * self._factor + self._summand)
+        found: Floats = states * self._factor + self._summand
+        return found
+
+
+class Head:
+    """Linear, BatchNorm where there is one, unit length."""
+
+    def __init__(self, weights: Weights, name: str, shape: Shape, *, bias: bool = True) -> None:
+        self._linear = Linear(weights, f"{name}.linear", bias=bias)
+        self.width = self._linear.width
+        self._norm = BatchNorm(weights, f"{name}.norm") if shape.get("head_batch_norm") else None
+
+    def __call__(self, states: Floats) -> Floats:
+        found = self._linear(states)
+        return unit(found if self._norm is None else self._norm(found))
+
+
+class Hidden:
+    """Linear, BatchNorm where there is one, ReLU."""
+
+    def __init__(self, weights: Weights, name: str) -> None:
+        self._linear = Linear(weights, f"{name}.0")
+        self._norm = BatchNorm(weights, f"{name}.1") if f"{name}.1.weight" in weights else None
+
+    def __call__(self, states: Floats) -> Floats:
+        found = self._linear(states)
+        rising: Floats = np.maximum(found if self._norm is None else self._norm(found), 0)
+        return rising
 
 
 class DirectHead:
-    """A head directly on the mean of the states of a text: linear, mlp or residual."""
+    """A head directly on the mean of the states of a text: linear, mlp, residual or projector."""
 
     def __init__(self, weights: Weights, name: str, kind: str, shape: Shape) -> None:
-        self._hidden = None if kind == "linear" else Linear(weights, f"{name}.hidden.0")
+        self._hidden = None if kind == "linear" else Hidden(weights, f"{name}.hidden")
         self._residual = kind == "residual"
         self._head = Head(weights, f"{name}.head", shape)
         self.width = self._head.width
 
     def __call__(self, states_TLH: Floats, mask_TL: Mask) -> Floats:
         seen_TH = masked_mean(states_TLH, mask_TL)
-        read = seen_TH if self._hidden is None else np.maximum(self._hidden(seen_TH), 0)
+        read = seen_TH if self._hidden is None else self._hidden(seen_TH)
         return self._head(np.concatenate([seen_TH, read], axis=1) if self._residual else read)
 
 

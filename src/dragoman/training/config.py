@@ -127,7 +127,8 @@ class TrainConfig:
     of texts. Each side has the loss of the recipe, and so has their sum."""
     anchors: str | None = None
     """Set of vectors of texts by the text side of a public dual encoder, whose image side made `features`:
-    an objective that reads anchors moves a caption to where that encoder puts its source caption."""
+    an objective that reads anchors moves a caption to where that encoder puts its source caption, or brings
+    both together."""
     frozen: str | None = None
     """Set of vectors of texts by a frozen sentence encoder, for an objective that learns how near captions
     lie to one another: `use`, or another name."""
@@ -271,6 +272,7 @@ class TrainConfig:
         self._check_anchors()
         self._check_extension()
         self._check_descriptions()
+        self._check_memories()
         self._check_labels()
         longest = self.text.max_tokens
         if self.dual.text_head == "attention" and longest > self.dual.positions:
@@ -371,7 +373,7 @@ class TrainConfig:
                 "the encoder that made the features: dragoman features CORPUS --texts --encoder ENCODER "
                 "--name NAME, and --set anchors=NAME"
             )
-        if self.dual.image_head != "none":
+        if self.dual.image_head != "none" and not self.loss.anchors_learn:
             raise UserError(
                 "Anchors stand in the space of the vision vectors, which dual.image_head="
                 f"{self.dual.image_head} leaves: --set dual.image_head=none"
@@ -379,6 +381,20 @@ class TrainConfig:
         if self.extension is not None:
             raise UserError(
                 f"The objective {self.objective!r} adds no languages to a run: name all of them, --targets"
+            )
+
+    def _check_memories(self) -> None:
+        if "retrieved" not in self.loss.needs:
+            return
+        if not isinstance(self.text, FrozenTextConfig) or self.sentence is not None:
+            raise UserError(
+                f"The objective {self.objective!r} mixes vectors of texts before a head reads them, which "
+                "only kept ones allow: --set text=frozen:use --set sentence=none"
+            )
+        if not self.targets:
+            raise UserError(
+                f"The objective {self.objective!r} finds captions of target languages in a memory. "
+                "Name some: --targets pt"
             )
 
     def _check_extension(self) -> None:
@@ -397,9 +413,10 @@ class TrainConfig:
                 )
             return
         without = "--set descriptions=none, or a recipe that reads none"
-        if "fused" in self.loss.needs or self.extension is not None:
+        if {"fused", "retrieved"} & set(self.loss.needs) or self.extension is not None:
             raise UserError(
-                f"descriptions go neither with a fusion encoder nor with adding languages: {without}"
+                "descriptions go neither with a fusion encoder or memories nor with adding languages: "
+                f"{without}"
             )
         if self.dual.image_head == "none":
             raise UserError(
@@ -426,8 +443,8 @@ class TrainConfig:
             raise UserError(f"chunk must be at least 1, got {self.chunk}")
         if self.dual.depends_on_batch:
             raise UserError(
-                "With dual.head_batch_norm or dual.pool=all a vector depends on the texts encoded beside it, "
-                "so a step cannot be cut: --set chunk=none, or "
+                "With dual.head_batch_norm, dual.pool=all or a projector, a vector depends on those encoded "
+                "beside it, so a step cannot be cut: --set chunk=none, or "
                 "--set dual.head_batch_norm=false --set dual.pool=masked"
             )
 

@@ -89,6 +89,11 @@ class Samples:
         return found
 
 
+def spread(all_: Sequence[str], count: int) -> list[str]:
+    """Take `count` at equal distances."""
+    return [all_[row * len(all_) // count] for row in range(count)]
+
+
 def load_samples(corpus: Corpus, config: TrainConfig, *, back: bool, split: Split = "train") -> Samples:
     """A split as the configuration wants it.
 

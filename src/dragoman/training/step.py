@@ -26,6 +26,7 @@ from dragoman.training.config import TrainConfig
 from dragoman.training.extension import Extension
 from dragoman.training.fused import FusingEncoder
 from dragoman.training.labels import LabelMemory
+from dragoman.training.memories import RetrievingEncoder
 from dragoman.training.model import new_model
 from dragoman.training.processes import Alone, Processes
 from dragoman.training.run_folder import (
@@ -35,7 +36,7 @@ from dragoman.training.run_folder import (
     save_checkpoint,
     set_random_state,
 )
-from dragoman.training.samples import Samples
+from dragoman.training.samples import Samples, spread
 from dragoman.training.views import KeptAnchors, KeptSentences, StepEncoder, seen_with
 
 
@@ -56,8 +57,9 @@ class TrainState:
         self.config, self.extension, self.processes = config, extension, processes or Alone()
         if self.processes.count > 1 and config.dual.depends_on_batch:
             raise UserError(
-                "With dual.head_batch_norm or dual.pool=all a vector depends on the texts encoded beside it, "
-                f"so {self.processes.count} processes cannot share a step. Start one: dragoman train …"
+                "With dual.head_batch_norm, dual.pool=all or a projector, a vector depends on those encoded "
+                f"beside it, so {self.processes.count} processes cannot share a step. "
+                "Start one: dragoman train …"
             )
         self.features = seen_with(corpus, config)
         # Model, objective, then all that steps draw: another order would be another run of the same seed.
@@ -79,7 +81,10 @@ class TrainState:
             self.encoder = FusingEncoder(**vars(self.encoder), objective=objective)
         self.anchors: KeptAnchors | None = None
         if "anchor" in config.loss.needs:
-            self.anchors = KeptAnchors(corpus, config, model)
+            self.anchors = KeptAnchors(corpus, config, model, self.processes)
+        if "retrieved" in config.loss.needs:
+            assert self.anchors is not None
+            self.encoder = RetrievingEncoder.fresh(self.encoder, self.anchors, samples)
         self.sentences = KeptSentences(corpus, config) if "frozen" in config.loss.needs else None
         self.labels = LabelMemory(config, samples) if config.trust.learns else None
         self._share_out()
@@ -127,7 +132,7 @@ class TrainState:
         with self._autocast():
             views, batch = self.encoder.encode(step)
             batch = replace(batch, done=done)
-            if self.anchors is not None:
+            if self.anchors is not None and views.anchor is None:
                 views = replace(views, anchor=self.anchors(step, batch))
             if self.sentences is not None:
                 views = replace(views, frozen=self.sentences(step, batch))
@@ -186,8 +191,8 @@ class TrainState:
             yield
             return
         retriever = Retriever(self.model.eval(), {}, None)
-        captions = _spread(samples.source_text, len(hubness.captions))
-        images = _spread(samples.items, len(hubness.images))
+        captions = spread(samples.source_text, len(hubness.captions))
+        images = spread(samples.items, len(hubness.images))
         hubness.captions.copy_(torch.from_numpy(retriever.encode_text(captions)))
         hubness.images.copy_(torch.from_numpy(retriever.encode_features(self.encoder.vectors(images))))
         hubness.used = True
@@ -235,11 +240,6 @@ class TrainState:
         if self.labels is not None:
             parts["labels"] = self.labels
         return parts
-
-
-def _spread(all_: Sequence[str], count: int) -> list[str]:
-    """Take `count` at equal distances."""
-    return [all_[row * len(all_) // count] for row in range(count)]
 
 
 def make_optimizer(

@@ -65,7 +65,7 @@ class StepEncoder:
         if "raw_image" in self.config.loss.needs:
             with torch.no_grad():
                 handed_out["raw_image"] = self.processes.gather(self.model.raw_image(vectors_N))
-        return Views(**handed_out), _moved(step.batch, self.model.feature_mean.device)
+        return Views(**handed_out), moved(step.batch, self.model.feature_mean.device)
 
     def _encode_once(self, step: Step) -> dict[str, Tensor]:
         """Return the views of all captions, each different text encoded once."""
@@ -223,28 +223,47 @@ def seen_with(corpus: Corpus, config: TrainConfig) -> FeatureSet:
 class KeptAnchors:
     """Places where captions belong: kept vectors of their source captions by a dual encoder's text side."""
 
-    def __init__(self, corpus: Corpus, config: TrainConfig, model: DualEncoder) -> None:
+    def __init__(self, corpus: Corpus, config: TrainConfig, model: DualEncoder, processes: Processes) -> None:
         """Open the set. Raises UserError where its vectors do not lie in the space of the model."""
         assert config.anchors is not None
-        self._kept = KeptTexts(corpus.features(config.anchors))
-        if self._kept.width != model.space:
+        self._kept, self._model, self._processes = (
+            KeptTexts(corpus.features(config.anchors)),
+            model,
+            processes,
+        )
+        self._learn = config.loss.anchors_learn
+        if self._kept.width != model.feature_width:
             raise UserError(
                 f"{self._kept.features.folder} has vectors of width {self._kept.width}, and those of "
-                f"{config.features} are {model.space} wide: text and vision vectors of one dual encoder are "
-                "needed."
+                f"{config.features} are {model.feature_width} wide: text and vision vectors of one dual "
+                "encoder are needed."
             )
 
     def of(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """[N, J] of source captions, of unit length."""
+        """[N, D] of source captions, of unit length."""
         vectors = self._kept.vectors(texts)
         found: NDArray[np.float32] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-12)
         return found
 
     def __call__(self, step: Step, batch: Batch) -> Tensor:
         """[T, J] of the texts of a step, each where its source caption is."""
+        if not self._learn:
+            return self.places(step, batch)
+        anchor_PD = self._of_pairs(step, batch)
+        # Each process has the gradient of its share, as of images.
+        mine = anchor_PD[self._processes.share(len(anchor_PD))]
+        frames = self._model.image_frames is not None
+        seen = self._model.encode_image(mine.unsqueeze(1) if frames else mine)
+        return self._processes.gather(seen)[batch.pair]
+
+    def places(self, step: Step, batch: Batch) -> Tensor:
+        """[T, D] in the space of the dual encoder."""
+        return self._of_pairs(step, batch)[batch.pair]
+
+    def _of_pairs(self, step: Step, batch: Batch) -> Tensor:
         different, row_of_pair = unique_texts(step.source_of_pair)
-        anchor_NJ = torch.from_numpy(self.of(different)).to(batch.pair.device)
-        return anchor_NJ[row_of_pair.to(batch.pair.device)[batch.pair]]
+        device = batch.pair.device
+        return torch.from_numpy(self.of(different)).to(device)[row_of_pair.to(device)]
 
 
 class KeptSentences:
@@ -283,12 +302,13 @@ def _joined(parts: Sequence[Tensor]) -> Tensor:
     )
 
 
-def _moved(batch: Batch, device: torch.device) -> Batch:
+def moved(batch: Batch, device: torch.device) -> Batch:
+    """Return the metadata of a step on a device."""
     tensors = {field.name: getattr(batch, field.name) for field in fields(batch)}
-    moved: dict[str, Any] = {
+    there: dict[str, Any] = {
         name: value.to(device) for name, value in tensors.items() if isinstance(value, Tensor)
     }
-    return replace(batch, **moved)
+    return replace(batch, **there)
 
 
 @dataclass(frozen=True, kw_only=True)

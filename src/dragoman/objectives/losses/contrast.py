@@ -211,6 +211,21 @@ def bridge(views: Views, batch: Batch, temperature: Tensor) -> ContrastTerms | N
     )
 
 
+def paired_contrast(
+    first_RJ: Tensor, second_RJ: Tensor, item_R: Tensor, weight_R: Tensor, temperature: Tensor | float
+) -> Tensor:
+    """Return the symmetric loss of captions in one form against the same captions in another; those of one
+    item are positives of each other."""
+    same_RR = (item_R[:, None] == item_R[None, :]).to(first_RJ.dtype)
+    return multi_positive(
+        first_RJ @ second_RJ.T / temperature,
+        uniform_targets(same_RR),
+        weighted_targets(same_RR, weight_R),
+        text_weight_T=weight_R,
+        item_weight_B=weight_R,
+    ).symmetric()
+
+
 def sigmoid_contrast(logits_BT: Tensor, target_BT: Tensor, weight_T: Tensor | None = None) -> Tensor:
     """Return the sum over all pairs of the binary cross-entropy against `target_BT` in 0..1, over the number
     of items (SigLIP: Zhai et al., ICCV 2023): every image and text is a yes-or-no question.
@@ -239,10 +254,11 @@ class SigmoidScale(nn.Module):
 
 
 class Temperature(nn.Module):
-    """A positive divisor of similarities, stored as its logarithm and kept within [0.001, 0.5]."""
+    """A positive divisor of similarities, stored as its logarithm and kept within [`least`, 0.5]."""
 
-    def __init__(self, start: float, *, learned: bool) -> None:
+    def __init__(self, start: float, *, learned: bool, least: float = 0.001) -> None:
         super().__init__()
+        self.least = least
         value = torch.tensor(start).log()
         self.log: Tensor
         if learned:
@@ -252,7 +268,7 @@ class Temperature(nn.Module):
 
     def forward(self) -> Tensor:
         # Beyond these a softmax is a maximum, or tells nothing apart; the gradient is 0 there.
-        return self.log.exp().clamp(0.001, 0.5)
+        return self.log.exp().clamp(self.least, 0.5)
 
 
 class LanguagesApart(Objective):
