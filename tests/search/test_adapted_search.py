@@ -9,8 +9,9 @@ import pytest
 from adapted_runs import config, save_clip
 from training_world import EN, PT, write_world
 
-from dragoman.corpus import Corpus
+from dragoman.corpus import BuildOptions, Corpus, build_records
 from dragoman.index import IndexOptions, index_media
+from dragoman.records import Entry, Item
 from dragoman.retrievers.base import unit
 from dragoman.retrievers.postprocessing import AtSearch, Corrections
 from dragoman.retrievers.trained import Retriever
@@ -101,3 +102,31 @@ def test_scores_are_calibrated_as_texts_are_read(world: Path, monkeypatch: pytes
     whole = {(text, lang) for text, lang in asked if len(text.split()) > 2}
     assert {lang for _, lang in whole} == {"en", "pt"}
     assert all((lang == "pt") == (set(text.split()) <= set(PT)) for text, lang in whole)
+
+
+def test_texts_in_an_index_are_read_in_their_languages(world: Path, tmp_path: Path) -> None:
+    # The same words three times, one of them as a change by hand.
+    items = [
+        Item(item_id=lang, split="test", kind="text", text=TEXT, lang=lang) for lang in ("en", "pt", "sw")
+    ]
+    build_records(items, [], tmp_path / "corpus", BuildOptions())
+    options = IndexOptions(device="cpu")
+    index_media(world / "run", tmp_path / "corpus", tmp_path / "index", options)
+    model = Retriever.load(world / "run")
+    expected = dict(
+        zip(("en", "pt", "sw"), model.encode_text([TEXT] * 3, languages=["en", "pt", "en"]), strict=True)
+    )
+    assert np.abs(expected["en"] - expected["pt"]).max() > 1e-2
+    with Searcher.open(tmp_path / "index") as searcher:
+        found = searcher.store.vectors(["en", "pt", "sw"])
+        np.testing.assert_allclose(found, np.stack(list(expected.values())), atol=1e-3)
+        searcher.add(Entry(item_id="hand", kind="text", lang="pt", captions={"pt": TEXT}))
+        (hand,) = searcher.store.vectors(["hand"])
+    np.testing.assert_allclose(hand, expected["pt"], atol=1e-3)
+    # Told to be in another language, a text is read again.
+    items[0] = Item(item_id="en", split="test", kind="text", text=TEXT, lang="pt")
+    build_records(items, [], tmp_path / "corpus", BuildOptions(overwrite=True))
+    index_media(world / "run", tmp_path / "corpus", tmp_path / "index", options)
+    with Searcher.open(tmp_path / "index") as searcher:
+        (again,) = searcher.store.vectors(["en"])
+    np.testing.assert_allclose(again, expected["pt"], atol=1e-3)

@@ -100,7 +100,7 @@ def _compare(plan: Plan, items: Items, item: MediaItem, held: Held | None) -> No
     if item.is_frozen:
         is_same = before is not None and frozen_state(items.frozen(item), before.notes) == before
     elif item.text is not None:
-        state = text_state(item.text, before.notes if before is not None else "")
+        state = text_state(item.text, item.lang, before.notes if before is not None else "")
         size, is_same = state.size, state == before
     else:
         try:

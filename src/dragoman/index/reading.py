@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,8 @@ from dragoman.media.file_state import place_of
 from dragoman.media.images import Decoding, ImageError, image_header, open_image, size_as_seen
 from dragoman.models.sentences import GOLDEN_TEXTS
 from dragoman.records import Entry, Value
+from dragoman.retrievers.base import encode_in
+from dragoman.retrievers.postprocessing import UNKNOWN
 from dragoman.retrievers.videos import encode_videos
 
 if TYPE_CHECKING:
@@ -139,8 +141,8 @@ class ItemReader:
                     task=task, state=frozen_state(media, words), notes=notes, said=said, media=media
                 )
             if item.text is not None:
-                state = text_state(item.text, words)
-                media = None if knows(task, state.digest) else line_of(item.text, self.encoder)
+                state = text_state(item.text, item.lang, words)
+                media = None if knows(task, state.digest) else line_of(item.text, item.lang, self.encoder)
                 return ReadItem(task=task, state=state, notes=notes, said=said, media=media)
             if item.file is None:
                 return Rejected(item.item_id, item.path, NO_FILE if item.path is None else NO_DOWNLOADS)
@@ -162,8 +164,8 @@ class ItemReader:
     def encode(self, parts: Sequence[Any]) -> NDArray[np.float32]:
         """Encode N prepared images or texts, or N frozen vectors [D], or the frames [F, X] of N parts:
         [N, J]."""
-        if isinstance(parts[0], str):
-            return self.encoder.encode_text(parts)
+        if isinstance(parts[0], Line):
+            return self._encode_lines(parts)
         if not isinstance(parts[0], np.ndarray):
             return self.encoder.encode_prepared(parts)
         # Videos have as many vectors as frames, images one.
@@ -171,20 +173,23 @@ class ItemReader:
             return encode_videos(self.encoder, parts)
         return self.encoder.encode_features(np.stack(parts))
 
-    def cuts(self, texts: Sequence[str]) -> list[bool]:
+    def _encode_lines(self, lines: Sequence[Line]) -> NDArray[np.float32]:
+        return encode_in(self.encoder, [line.text for line in lines], [line.lang for line in lines])
+
+    def cuts(self, texts: Sequence[Line]) -> list[bool]:
         """Tell of each text if the model reads its beginning alone."""
         # By what comes of it, as models cut in ways of their own: what stands behind changes nothing. Where
         # the longest is read whole, so are the others.
-        longest = max(texts, key=len)
-        if len(longest) < FEWEST or not self._is_cut([longest])[0]:
+        longest = max(texts, key=lambda line: len(line.text))
+        if len(longest.text) < FEWEST or not self._is_cut([longest])[0]:
             return [False] * len(texts)
         return self._is_cut(texts)
 
-    def _is_cut(self, texts: Sequence[str]) -> list[bool]:
-        further = [" ".join([text, *GOLDEN_TEXTS]) for text in texts]
-        one_NJ, other_NJ = self.encoder.encode_text(texts), self.encoder.encode_text(further)
+    def _is_cut(self, texts: Sequence[Line]) -> list[bool]:
+        further = [line._replace(text=" ".join([line.text, *GOLDEN_TEXTS])) for line in texts]
+        one_NJ, other_NJ = self._encode_lines(texts), self._encode_lines(further)
         same_N = np.abs(one_NJ - other_NJ).max(axis=1) < SAME
-        return [len(text) >= FEWEST and bool(same) for text, same in zip(texts, same_N, strict=True)]
+        return [len(line.text) >= FEWEST and bool(same) for line, same in zip(texts, same_N, strict=True)]
 
     def _prepared(self, content: bytes) -> Any:
         image: Image = open_image(content, self.decoding)
@@ -198,19 +203,28 @@ class ItemReader:
             raise ImageError("image", f"the tower's preprocessing failed ({error})") from None
 
 
-def line_of(text: str, encoder: Encoder) -> str:
+class Line(NamedTuple):
+    """A text on one line."""
+
+    text: str
+    lang: str
+    """BCP 47; `und` where it is not known."""
+
+
+def line_of(text: str, lang: str | None, encoder: Encoder) -> Line:
     """Put a text on one line. Raises TextError where a model knows nothing of it."""
     line = " ".join(text.split())
     if not encoder.reads([line])[0]:
         raise TextError("the model knows nothing of its text")
-    return line
+    return Line(line, lang or UNKNOWN)
 
 
 def embedded(entry: Entry, image: Any, encoder: Encoder) -> NDArray[np.float32]:
     """[1, J] of an entry: of the text that it is, or of its image, a file or a PIL image. Raises ImageError,
     TextError."""
     if entry.text is not None:
-        return encoder.encode_text([line_of(entry.text, encoder)])
+        line = line_of(entry.text, entry.lang, encoder)
+        return encode_in(encoder, [line.text], line.lang)
     return encoder.encode_image([image])
 
 

@@ -22,7 +22,7 @@ from dragoman.index.entries import END, START, Held, seconds_of, video_of
 from dragoman.index.items import Rejected
 from dragoman.index.moments import frames_seen, moments
 from dragoman.index.plan import Plan, Task
-from dragoman.index.reading import ItemReader, ReadItem, Seconds, reason_of
+from dragoman.index.reading import ItemReader, Line, ReadItem, Seconds, reason_of
 from dragoman.media.frames import Frames
 from dragoman.media.images import ImageError
 from dragoman.records import Entry
@@ -144,7 +144,7 @@ class Update:
         if not entries:
             return
         first = parts[0].seen
-        if isinstance(first, str):
+        if isinstance(first, Line):
             sort, most = "texts", TEXTS_AT_ONCE
         elif not isinstance(first, np.ndarray):
             sort, most = "images", self._batch_size
@@ -206,7 +206,7 @@ class Update:
             of_content[one.item.state.digest].append(one)
         seen = [part.seen for same in of_content.values() for part in same[0].parts]
         vectors = iter(self._reader.encode(seen))
-        if isinstance(seen[0], str):
+        if isinstance(seen[0], Line):
             for same, is_cut in zip(of_content.values(), self._reader.cuts(seen), strict=True):
                 self.cut += [one.item.task.item.item_id for one in same if is_cut]
         for digest, same in of_content.items():

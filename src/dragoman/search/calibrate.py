@@ -29,7 +29,7 @@ from dragoman.folders import require_writable, sole_writer
 from dragoman.index.corpus_items import features_of
 from dragoman.languages import comparable
 from dragoman.models.identity import CALIBRATION, model_in
-from dragoman.retrievers.base import Encoder
+from dragoman.retrievers.base import Encoder, encode_in
 from dragoman.retrievers.loading import load_encoder, model_config, model_fingerprint
 from dragoman.retrievers.postprocessing import AtSearch, Corrections
 from dragoman.search.bitext import Records
@@ -149,7 +149,7 @@ def calibrate(
         made = learned.at_search(centre or align, csls)
     view = _View(encoder, made, image_IJ, background_BJ)
     records = None if is_of_texts(seen, images) else Records.of(seen, images, source)
-    asking = _Asking(view, records, None if records is None else view.of_texts(records.texts))
+    asking = _Asking(view, records, None if records is None else view.of_texts(records.texts, source))
     vocabulary = vocabulary_of(opened, split)
     channels: dict[str, Channel] = {}
     for lang, one in queries.items():
@@ -266,9 +266,9 @@ class _View:
     def _hubs(self) -> tuple[Floats, Floats]:
         return self.made.hub(self.images), self.made.hub(self.background)
 
-    def of_texts(self, texts: Sequence[str]) -> _View:
-        """Texts as entries, in the place of the images."""
-        vectors_RJ = self.encoder.encode_text(texts)
+    def of_texts(self, texts: Sequence[str], lang: str) -> _View:
+        """Texts in a language as entries, in the place of the images."""
+        vectors_RJ = encode_in(self.encoder, texts, lang)
         step = max(len(texts) // BACKGROUND, 1)
         background_BJ = vectors_RJ[::step][:BACKGROUND].astype(np.float16).astype(np.float32)
         return _View(self.encoder, replace(self.made, hubs=None), vectors_RJ, background_BJ)
