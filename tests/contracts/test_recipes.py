@@ -5,11 +5,13 @@ A recipe brings no set-up: it is a function of the plain configuration.
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from dragoman import plugins
 from dragoman.errors import UserError
-from dragoman.recipes import load_recipe
+from dragoman.recipes import load_recipe, methods
 
 NAMES = plugins.names("dragoman.recipes")
 
@@ -24,6 +26,17 @@ def test_a_recipe_is_a_complete_configuration_that_knows_its_name(name: str) -> 
     assert (config.recipe, config.source, config.targets, config.features) == (name, "en", ("pt",), "clip")
     # No human caption of the target language is used unless it is asked for.
     assert (config.target_captions, config.validation) == ("mt", "mt")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_recipe_says_what_it_is_and_where_it_is_from(name: str) -> None:
+    (found,) = (one for one in methods() if one.name == name)
+    assert found.about, (
+        f"src/dragoman/recipes/{name}.py begins with no docstring: say in a sentence what it is"
+    )
+    # One place for papers: the page and the command line show both beside each other.
+    assert not re.search(r"arXiv|\b20\d\d\b", found.about), f"move the paper to PAPER: {found.about}"
+    assert not found.paper or re.search(r"\b20\d\d\b|arXiv \d{4}\.\d{5}", found.paper), found.paper
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
+import re
 from collections.abc import Collection
 from dataclasses import MISSING, fields
 from typing import Any
@@ -19,6 +18,7 @@ from dragoman.models.text.glosses import GlossedTextConfig
 from dragoman.models.text.huggingface import HuggingFaceTextConfig
 from dragoman.models.text.spelling import SmallTextConfig
 from dragoman.objectives import load_objective
+from dragoman.recipes import methods
 from dragoman.training import TrainConfig
 from dragoman.training.config import ExtensionConfig, TrustUse
 
@@ -38,13 +38,12 @@ GROUPS: dict[str, Any] = {
 
 
 def recipes() -> list[str]:
-    """Make one row for each recipe: its name, and the first paragraph of its file."""
-    lines = ["| recipe | what it is |", "|---|---|"]
-    for name in plugins.names("dragoman.recipes"):
-        said = inspect.getdoc(importlib.import_module(f"dragoman.recipes.{name}")) or ""
-        first = " ".join(said.split("\n\n")[0].split()).removesuffix(".")
-        assert first, f"src/dragoman/recipes/{name}.py begins with no docstring: say in a sentence what it is"
-        lines.append(f"| `{name}` | {first} |")
+    """Make one row for each recipe, by what its file tells of it."""
+    lines = ["| recipe | what it is | paper |", "|---|---|---|"]
+    for one in methods():
+        paper = re.sub(r"arXiv (\d{4}\.\d{5})", r"[\1](https://arxiv.org/abs/\1)", one.paper)
+        paper = re.sub(r"code (\S+/\S+)", r"[code](https://github.com/\1)", paper)
+        lines.append(f"| `{one.name}` | {one.about} | {paper} |")
     return lines
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 
 from dragoman import plugins
@@ -36,6 +38,28 @@ def load_recipe(name: str) -> Recipe:
         )
 
     return recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """A recipe as its file tells of it."""
+
+    name: str
+    about: str
+    """The first paragraph of the file, on one line, without a stop."""
+    paper: str
+    """`PAPER` of the file; empty where it has none."""
+
+
+def methods() -> list[Method]:
+    """Describe all recipes, by their names."""
+    found = []
+    for name in plugins.names(__name__):
+        module = plugins.load(__name__, name, "recipe")
+        first = (inspect.getdoc(module) or "").partition("\n\n")[0]
+        about = " ".join(first.split()).removesuffix(".")
+        found.append(Method(name=name, about=about, paper=getattr(module, "PAPER", "")))
+    return found
 
 
 def default_recipe(languages: Sequence[str]) -> str:

@@ -1,5 +1,5 @@
-"""A linear map from a frozen sentence encoder to where a public dual encoder puts the English captions (M2M,
-arXiv 2601.10096), in closed form; no translation and no image is learned from"""
+"""A linear map from a frozen sentence encoder to where a public dual encoder puts the English captions, in
+closed form; no translation and no image is learned from"""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import replace
 
 from dragoman.recipes import linear
 from dragoman.training.config import TrainConfig
+
+PAPER = "M2M, arXiv 2601.10096"
 
 
 def recipe(base: TrainConfig) -> TrainConfig:

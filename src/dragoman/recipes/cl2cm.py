@@ -1,11 +1,13 @@
 """A network of texts alone learns beside the model which captions and which words translate each other, and
-teaches it how near captions lie (CL2CM: Wang et al., AAAI 2024, arXiv 2312.08984)"""
+teaches it how near captions lie"""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from dragoman.training.config import TrainConfig
+
+PAPER = "CL2CM: Wang et al., AAAI 2024, arXiv 2312.08984"
 
 
 def recipe(base: TrainConfig) -> TrainConfig:

@@ -8,6 +8,8 @@ from dataclasses import replace
 from dragoman.recipes import cl2cm
 from dragoman.training.config import TrainConfig
 
+PAPER = "CL2CM: Wang et al., AAAI 2024, arXiv 2312.08984"
+
 
 def recipe(base: TrainConfig) -> TrainConfig:
     """Let `use` teach; `--set frozen=NAME` takes other vectors of texts."""

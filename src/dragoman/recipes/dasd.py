@@ -1,5 +1,5 @@
-"""Adapters for each language on CLIP's frozen text half, which read a text by what it says (DASD: AAAI 2025,
-arXiv 2412.13510); images and English stay where CLIP puts them"""
+"""Adapters for each language on CLIP's frozen text half, which read a text by what it says; images and
+English stay where CLIP puts them"""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from dataclasses import replace
 from dragoman.models.dual import DualConfig
 from dragoman.models.text.adapters import AdaptersTextConfig
 from dragoman.training.config import TrainConfig
+
+PAPER = "DASD: AAAI 2025, arXiv 2412.13510"
 
 
 def recipe(base: TrainConfig) -> TrainConfig:

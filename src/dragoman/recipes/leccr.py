@@ -1,5 +1,5 @@
-"""LECCR (ACM MM 2024) in a clean form: an English description of each photo, compressed by slots, enriches
-what is seen; any number of target languages (needs `dragoman describe`)."""
+"""An English description of each photo, compressed by slots, enriches what is seen; any number of target
+languages (needs `dragoman describe`)"""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import replace
 
 from dragoman.recipes import linear
 from dragoman.training.config import TrainConfig
+
+PAPER = "LECCR: ACM MM 2024, arXiv 2409.19961"
 
 
 def recipe(base: TrainConfig) -> TrainConfig:

@@ -10,6 +10,8 @@ from dataclasses import replace
 from dragoman.recipes import leccr
 from dragoman.training.config import TrainConfig
 
+PAPER = "LECCR: ACM MM 2024, arXiv 2409.19961; code LiJiaBei-7/leccr at 6741e65"
+
 
 def recipe(base: TrainConfig) -> TrainConfig:
     """Begin with slots that are all alike, add matrices of two orientations, soften by scores without a

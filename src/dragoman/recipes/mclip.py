@@ -1,5 +1,5 @@
 """Two projectors, of a multilingual text encoder and of a public dual encoder, learn that caption, image and
-English vector belong together (mCLIP: Chen et al., ACL 2023)"""
+English vector belong together"""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import replace
 
 from dragoman.recipes import mlp
 from dragoman.training.config import TrainConfig
+
+PAPER = "mCLIP: Chen et al., ACL 2023"
 
 
 def recipe(base: TrainConfig) -> TrainConfig:

@@ -1,11 +1,13 @@
-"""Noise-robust training (Wang et al., ACM MM 2022) in a clean form: teacher, cycle and language adversary;
-one target language, with back-translations."""
+"""Noise-robust training in a clean form: teacher, cycle and language adversary; one target language, with
+back-translations"""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from dragoman.training.config import TrainConfig
+
+PAPER = "NRCCR: Wang et al., ACM MM 2022, arXiv 2208.12526"
 
 
 def recipe(base: TrainConfig) -> TrainConfig:

@@ -12,6 +12,8 @@ from dragoman.models.temporal import VideoConfig
 from dragoman.models.text.spelling import SmallTextConfig
 from dragoman.training.config import TrainConfig
 
+PAPER = "NRCCR: Wang et al., ACM MM 2022, arXiv 2208.12526; code HuiGuanLab/nrccr at 5628a90"
+
 
 def recipe(base: TrainConfig) -> TrainConfig:
     """Take their losses, shapes, texts, optimizer and length: sums beside means, padding in attention and

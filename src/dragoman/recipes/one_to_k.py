@@ -1,10 +1,12 @@
-"""1-to-K (Nie et al., KDD 2024): an image against its captions in all languages at once."""
+"""An image against its captions in all languages at once"""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from dragoman.training.config import TrainConfig
+
+PAPER = "1-to-K: Nie et al., KDD 2024, arXiv 2406.18254"
 
 
 def recipe(base: TrainConfig) -> TrainConfig:

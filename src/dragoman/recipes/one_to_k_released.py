@@ -11,6 +11,8 @@ from dragoman.models.dual import DualConfig
 from dragoman.models.text.spelling import SmallTextConfig
 from dragoman.training.config import TrainConfig
 
+PAPER = "1-to-K: Nie et al., KDD 2024, arXiv 2406.18254; code BUAADreamer/CCRK at 06449d2"
+
 
 def recipe(base: TrainConfig) -> TrainConfig:
     """Divide text to image by K, let an image be its own negative, match and hide words at equal weights,

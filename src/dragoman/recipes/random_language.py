@@ -1,4 +1,4 @@
-"""1-to-1: each image with one caption, in any of the languages; the cross-modal baseline of 1-to-K."""
+"""1-to-1: each image with one caption, in any of the languages."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from dataclasses import replace
 
 from dragoman.recipes import one_to_k
 from dragoman.training.config import TrainConfig
+
+PAPER = "a baseline of 1-to-K: Nie et al., KDD 2024, arXiv 2406.18254"
 
 
 def recipe(base: TrainConfig) -> TrainConfig:

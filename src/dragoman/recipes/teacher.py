@@ -1,5 +1,5 @@
-"""Captions in all languages learn where the text side of a public dual encoder puts the English ones (M-CLIP;
-Reimers and Gurevych, EMNLP 2020); images are never seen"""
+"""Captions in all languages learn where the text side of a public dual encoder puts the English ones; images
+are never seen"""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import replace
 
 from dragoman.recipes import mlp
 from dragoman.training.config import TrainConfig
+
+PAPER = "M-CLIP: Carlsson et al., LREC 2022; Reimers and Gurevych, EMNLP 2020, arXiv 2004.09813"
 
 
 def recipe(base: TrainConfig) -> TrainConfig:

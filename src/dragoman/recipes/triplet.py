@@ -1,8 +1,10 @@
-"""The data of `translate_train` with hardest-negative triplets (VSE++)."""
+"""The data of `translate_train` with hardest-negative triplets"""
 
 from __future__ import annotations
 
 from dragoman.training.config import TrainConfig
+
+PAPER = "VSE++: Faghri et al., BMVC 2018, arXiv 1707.05612"
 
 
 def recipe(base: TrainConfig) -> TrainConfig:

@@ -1,5 +1,5 @@
 """Unpaired captions and images around English: what English captions find in memories of both, by two frozen
-encoders, is brought together (uCLIP, arXiv 2511.13036)"""
+encoders, is brought together"""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from dragoman.models.dual import DualConfig
 from dragoman.models.text.frozen import FrozenTextConfig
 from dragoman.recipes import linear
 from dragoman.training.config import TrainConfig
+
+PAPER = "uCLIP: arXiv 2511.13036"
 
 
 def recipe(base: TrainConfig) -> TrainConfig:
