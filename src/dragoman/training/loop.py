@@ -138,10 +138,10 @@ def _less_new(plain: dict[str, Any], begun: Any, default: dict[str, Any]) -> dic
     found = {}
     for name, value in plain.items():
         usual = default.get(name)
-        if isinstance(value, dict) and isinstance(usual, dict):
-            found[name] = _less_new(value, begun.get(name), usual)
-        elif name in begun or value != usual:
-            found[name] = value
+        if name not in begun and value == usual:
+            continue
+        nested = isinstance(value, dict) and isinstance(usual, dict)
+        found[name] = _less_new(value, begun.get(name), usual) if nested else value
     return found
 
 
