@@ -62,7 +62,7 @@ def test_show_speaks_json(folder: Path) -> None:
     assert status == 0
     assert json.loads(out) == {
         "items": {"train": 1, "val": 0, "test": 1},
-        "files": {"present": 1, "missing": 0, "remote": 0, "none": 1},
+        "files": {"present": 1, "missing": 0, "remote": 0, "none": 1, "text": 0},
         "captions": [
             {"lang": "ar", "role": "mt", "engine": "e1", "splits": {"train": 1, "val": 0, "test": 0}},
             {"lang": "en", "role": "human", "engine": None, "splits": {"train": 1, "val": 0, "test": 1}},

@@ -45,7 +45,7 @@ def test_half_a_million_real_captions_build_as_counted(tmp_path: Path) -> None:
     assert {(c.lang, c.role, c.engine): tuple(c.splits.values()) for c in found.captions} == EXPECTED
     assert (report.captions, report.rejected) == (516457, 0)
     assert found.items == {"train": 6000, "val": 1000, "test": 1000}
-    assert found.files == {"present": 2000, "missing": 0, "remote": 0, "none": 6000}
+    assert found.files == {"present": 2000, "missing": 0, "remote": 0, "none": 6000, "text": 0}
     assert found.features == {"mobilenet_v2": {"width": 1280, "items": 8000}}
     joined = report.corpus.translations(source="en", target="pt", split="train")
     assert (len(joined), joined.dropped, None in joined.back_text) == (30000, 0, False)

@@ -63,7 +63,7 @@ def test_features_that_are_there_are_not_extracted_again(answers: dict[str, Any]
     assert typed(*COMMANDS[name]) == answers["again"][name]
 
 
-SINCE = {"caption_roles", "channel", "unjudged", "warning_codes"}
+SINCE = {"caption_roles", "channel", "kind", "unjudged", "warning_codes"}
 """What answers of searches say more than they did."""
 
 
