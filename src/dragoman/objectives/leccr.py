@@ -229,12 +229,10 @@ def soft_labels(
     images, as the released code has it, and R must be B.
     """
     vision_RB = between_0_and_1(source_RJ @ image_BJ.T)
-    slot_RB = nearest_slot(slots.joint, source_RJ).T
-    if slots.described.any():
-        slot_RB = torch.zeros_like(slot_RB).index_copy_(
-            1, slots.described.nonzero().squeeze(1), between_0_and_1(slot_RB[:, slots.described])
-        )
-    slot_RB = torch.where(slots.described, slot_RB, vision_RB)
+    slot_RB, told = vision_RB, slots.described.nonzero().squeeze(1)
+    if len(told):
+        near_RK = between_0_and_1(nearest_slot(slots.joint[told], source_RJ).T)
+        slot_RB = vision_RB.index_copy(1, told, near_RK)
     if transposed:
         slot_RB = slot_RB.T
     return ((vision_share * vision_RB + (1 - vision_share) * slot_RB) / softness).softmax(1)
