@@ -235,7 +235,7 @@ def test_settings_that_do_not_fit_are_refused(settings: dict[str, str], said: st
 
 
 def test_a_fusion_encoder_does_not_read_them() -> None:
-    with pytest.raises(UserError, match="neither with a fusion encoder nor with adding languages"):
+    with pytest.raises(UserError, match="neither with a fusion encoder or memories nor with adding"):
         tiny("one_to_k", loss__mitm_weight="1", descriptions="use")
 
 
