@@ -208,6 +208,33 @@ def test_another_text_side_encodes_texts_anew_beside_the_old_ones(
     assert (again.swapped, again.done.added, again.info.generation) == (False, 0, report.info.generation)
 
 
+def test_each_text_is_read_in_its_language(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model with parts for languages is told them; equal words of two languages are two texts to it."""
+    told: list[tuple[str, str]] = []
+    encode = ToyModel.encode_text
+
+    def read(self: ToyModel, texts: Sequence[str], *, languages: Sequence[str] | None = None) -> np.ndarray:
+        assert languages is not None
+        told.extend(zip(texts, languages, strict=True))
+        return encode(self, texts) * [[1 if lang == "en" else -1] for lang in languages]
+
+    monkeypatch.setattr(ToyModel, "encode_text", read)
+    monkeypatch.setattr(ToyModel, "adapted", ("en", "pt"))
+    items = [
+        Item(item_id=name, split="test", kind="text", text="red", lang=lang)
+        for name, lang in (("r", "en"), ("s", "pt"), ("t", "pt"))
+    ]
+    build_records(items, [], tmp_path / "corpus")
+    report, _, vectors = index(tmp_path)
+    assert (report.done.added, report.done.copies) == (3, 1)
+    assert told == [("red", "en"), ("red", "pt")]
+    np.testing.assert_array_equal(vectors["r"], -vectors["s"])
+    np.testing.assert_array_equal(vectors["t"], vectors["s"])
+    with Searcher.open(tmp_path / "index") as searcher:
+        searcher.add(Entry(item_id="u", kind="text", lang="pt", captions={"pt": "blue"}))
+    assert told[-1] == ("blue", "pt")
+
+
 def test_texts_go_along_to_another_store(tmp_path: Path) -> None:
     build(tmp_path, TEXTS)
     _, _, vectors = index(tmp_path)

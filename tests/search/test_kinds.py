@@ -158,6 +158,17 @@ def test_neither_kind_floods_the_list_of_an_index_without_calibration(world: Sea
     assert names(answer) == expected
 
 
+def test_few_entries_of_a_kind_are_ranked_by_their_cosines(world: Searcher) -> None:
+    many = world.search("red", k=40)
+    world.delete([f"p{number:03}" for number in range(MANY) if number % 10 != 7])
+    assert world.store.count(PICTURES) == 21
+    assert names(world.search("red", k=40))[:2] == names(many)[:2]
+    world.delete(["p017", "p027"])
+    few = world.search("red", k=40)
+    assert [hit.score for hit in few.hits] == sorted([hit.score for hit in few.hits], reverse=True)
+    assert {hit.entry.kind for hit in few.hits} == {"text"}
+
+
 def test_pages_of_a_mixed_list_follow_one_another(world: Searcher) -> None:
     whole = names(world.search("red", k=40))
     parts = [names(world.search("red", k=10, offset=offset)) for offset in (0, 10, 20, 30)]

@@ -315,7 +315,7 @@ def test_filters_come_from_the_metadata_and_combine(page: Page, url: str, shelf:
     page.ask("document.querySelector('#filters .ends input').focus()")
     page.type("99")
     page.wait("!document.querySelector('#empty').hidden")
-    assert page.ask("document.querySelector('#empty p').textContent") == "No picture passes these filters."
+    assert page.ask("document.querySelector('#empty p').textContent") == "Nothing passes these filters."
     page.click("#empty button")
     answered(page, expected(shelf, "car"))
 

@@ -83,10 +83,10 @@ def notes_digest(notes: Notes, path: str | None) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-def text_state(text: str, lang: str | None, notes: str) -> State:
-    """Describe an item that is a text in a language; `notes` is the digest of its notes."""
-    # Of another language the same words may have another vector.
-    content = f"{lang or ''}\n{text}".encode()
+def text_state(text: str, lang: str, notes: str) -> State:
+    """Describe an item that is a text; `notes` is the digest of its notes."""
+    # Of some models the vector depends on the language as well.
+    content = f"{lang}\n{text}".encode()
     return State("text", hashlib.sha256(content).hexdigest(), len(content), 0, notes)
 
 

@@ -99,7 +99,7 @@ def _compare(plan: Plan, items: Items, item: MediaItem, held: Held | None) -> No
     size, is_same = None, False
     if item.is_frozen:
         is_same = before is not None and frozen_state(items.frozen(item), before.notes) == before
-    elif item.text is not None:
+    elif item.text is not None and item.lang is not None:
         state = text_state(item.text, item.lang, before.notes if before is not None else "")
         size, is_same = state.size, state == before
     else:

@@ -31,7 +31,6 @@ from dragoman.media.images import Decoding, ImageError, image_header, open_image
 from dragoman.models.sentences import GOLDEN_TEXTS
 from dragoman.records import Entry, Value
 from dragoman.retrievers.base import encode_in
-from dragoman.retrievers.postprocessing import UNKNOWN
 from dragoman.retrievers.videos import encode_videos
 
 if TYPE_CHECKING:
@@ -59,6 +58,21 @@ class TextError(UserError):
     """A text of which nothing can be encoded; the message says why."""
 
 
+class Line(NamedTuple):
+    """A text on one line."""
+
+    text: str
+    lang: str
+
+    @classmethod
+    def of(cls, text: str, lang: str, encoder: Encoder) -> Line:
+        """Put a text on one line. Raises TextError where a model knows nothing of it."""
+        found = cls(" ".join(text.split()), lang)
+        if not encoder.reads([found.text])[0]:
+            raise TextError("the model knows nothing of its text")
+        return found
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadItem:
     """An item that was read."""
@@ -69,7 +83,7 @@ class ReadItem:
     said: Mapping[str, Value]
     """Metadata that its file holds."""
     media: Any
-    """Prepared image; text, on one line; frozen vectors, as `Items.frozen` gives them; file of a video; None
+    """Prepared image; text, as a `Line`; frozen vectors, as `Items.frozen` gives them; file of a video; None
     where the vectors of an image or a text are known."""
 
     def entry(self, seconds: Seconds) -> Entry:
@@ -140,9 +154,10 @@ class ItemReader:
                 return ReadItem(
                     task=task, state=frozen_state(media, words), notes=notes, said=said, media=media
                 )
-            if item.text is not None:
+            if item.text is not None and item.lang is not None:
                 state = text_state(item.text, item.lang, words)
-                media = None if knows(task, state.digest) else line_of(item.text, item.lang, self.encoder)
+                known = knows(task, state.digest)
+                media = None if known else Line.of(item.text, item.lang, self.encoder)
                 return ReadItem(task=task, state=state, notes=notes, said=said, media=media)
             if item.file is None:
                 return Rejected(item.item_id, item.path, NO_FILE if item.path is None else NO_DOWNLOADS)
@@ -165,7 +180,7 @@ class ItemReader:
         """Encode N prepared images or texts, or N frozen vectors [D], or the frames [F, X] of N parts:
         [N, J]."""
         if isinstance(parts[0], Line):
-            return self._encode_lines(parts)
+            return encode_lines(self.encoder, parts)
         if not isinstance(parts[0], np.ndarray):
             return self.encoder.encode_prepared(parts)
         # Videos have as many vectors as frames, images one.
@@ -173,23 +188,20 @@ class ItemReader:
             return encode_videos(self.encoder, parts)
         return self.encoder.encode_features(np.stack(parts))
 
-    def _encode_lines(self, lines: Sequence[Line]) -> NDArray[np.float32]:
-        return encode_in(self.encoder, [line.text for line in lines], [line.lang for line in lines])
-
-    def cuts(self, texts: Sequence[Line]) -> list[bool]:
+    def cuts(self, lines: Sequence[Line]) -> list[bool]:
         """Tell of each text if the model reads its beginning alone."""
         # By what comes of it, as models cut in ways of their own: what stands behind changes nothing. Where
         # the longest is read whole, so are the others.
-        longest = max(texts, key=lambda line: len(line.text))
+        longest = max(lines, key=lambda line: len(line.text))
         if len(longest.text) < FEWEST or not self._is_cut([longest])[0]:
-            return [False] * len(texts)
-        return self._is_cut(texts)
+            return [False] * len(lines)
+        return self._is_cut(lines)
 
-    def _is_cut(self, texts: Sequence[Line]) -> list[bool]:
-        further = [line._replace(text=" ".join([line.text, *GOLDEN_TEXTS])) for line in texts]
-        one_NJ, other_NJ = self._encode_lines(texts), self._encode_lines(further)
+    def _is_cut(self, lines: Sequence[Line]) -> list[bool]:
+        further = [line._replace(text=" ".join([line.text, *GOLDEN_TEXTS])) for line in lines]
+        one_NJ, other_NJ = (encode_lines(self.encoder, some) for some in (lines, further))
         same_N = np.abs(one_NJ - other_NJ).max(axis=1) < SAME
-        return [len(line.text) >= FEWEST and bool(same) for line, same in zip(texts, same_N, strict=True)]
+        return [len(line.text) >= FEWEST and bool(same) for line, same in zip(lines, same_N, strict=True)]
 
     def _prepared(self, content: bytes) -> Any:
         image: Image = open_image(content, self.decoding)
@@ -203,28 +215,16 @@ class ItemReader:
             raise ImageError("image", f"the tower's preprocessing failed ({error})") from None
 
 
-class Line(NamedTuple):
-    """A text on one line."""
-
-    text: str
-    lang: str
-    """BCP 47; `und` where it is not known."""
-
-
-def line_of(text: str, lang: str | None, encoder: Encoder) -> Line:
-    """Put a text on one line. Raises TextError where a model knows nothing of it."""
-    line = " ".join(text.split())
-    if not encoder.reads([line])[0]:
-        raise TextError("the model knows nothing of its text")
-    return Line(line, lang or UNKNOWN)
+def encode_lines(encoder: Encoder, lines: Sequence[Line]) -> NDArray[np.float32]:
+    """[N, J] of texts, each read in its language."""
+    return encode_in(encoder, [line.text for line in lines], [line.lang for line in lines])
 
 
 def embedded(entry: Entry, image: Any, encoder: Encoder) -> NDArray[np.float32]:
     """[1, J] of an entry: of the text that it is, or of its image, a file or a PIL image. Raises ImageError,
     TextError."""
-    if entry.text is not None:
-        line = line_of(entry.text, entry.lang, encoder)
-        return encode_in(encoder, [line.text], line.lang)
+    if entry.text is not None and entry.lang is not None:
+        return encode_lines(encoder, [Line.of(entry.text, entry.lang, encoder)])
     return encoder.encode_image([image])
 
 

@@ -28,7 +28,7 @@ from dragoman.retrievers.postprocessing import AtSearch
 from dragoman.search.calibration import NONE, Channel, fused
 from dragoman.search.detection import UNKNOWN, language_of, language_warning
 from dragoman.search.fields import KnownFields
-from dragoman.search.kinds import PICTURES, both, merged, rarity
+from dragoman.search.kinds import FEWEST, PICTURES, both, merged, rarity
 from dragoman.search.live import Opened
 from dragoman.search.query import (
     MAX_CHARACTERS,
@@ -531,9 +531,12 @@ def _match_of(judged: Sequence[_Judged]) -> bool | None:
 
 
 def _merged(judged: Sequence[_Judged], vector_J: Floats, opened: Opened, read: _Read) -> list[Hit]:
-    """Merge the hits of pictures and of texts, by relevance where both have it, else by rarity."""
+    """Merge the hits of pictures and of texts: by relevance where both have it, else by rarity, or by cosine
+    where there are too few of one."""
     if all(one.unjudged is None for one in judged):
         return merged(*((one.hits, [hit.relevance or 0.0 for hit in one.hits]) for one in judged))
+    if min(one.entries for one in judged) < FEWEST:
+        return merged(*((one.hits, [hit.score for hit in one.hits]) for one in judged))
     by = _corrections(opened) if read.text_alone else NONE
     sample_BJ = opened.kinds.sample(PICTURES)
     samples = (sample_BJ @ vector_J - by.hub(sample_BJ), opened.kinds.sample(TEXTS) @ vector_J)

@@ -23,6 +23,8 @@ from dragoman.stores import Filter, Store
 from dragoman.stores.filters import And, Not
 
 PICTURES = Not(TEXTS)
+FEWEST = 20
+"""Entries of a kind of which a tail can be drawn; of fewer, scores tell nothing but themselves."""
 SAMPLE = 256
 """Entries of a kind that tell how close a query is to all of it."""
 SECONDS = 60.0

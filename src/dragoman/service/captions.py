@@ -88,6 +88,9 @@ def _correct(
     require = partial(require_state, request.headers)
     try:
         with collection.searcher.writing() as opened:
+            (entry,) = opened.store.get([item_id])
+            if entry is not None and entry.lang == lang:
+                raise Problem(422, "This is the text that the item itself is: put the item anew.")
             done = correct(opened.info.folder, opened.store, item_id, lang, text, require)
     except (UserError, OSError) as error:
         raise items.unwritten(collection, error) from None

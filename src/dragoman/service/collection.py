@@ -45,6 +45,8 @@ log = logging.getLogger(__name__)
 FEW = 24
 """Values that are listed; a field with more of them is not for choosing from a list."""
 MOST_FIELDS = 50
+KIND = "kind"
+"""Field of every item that tells pictures from texts."""
 PAGE = 1000
 
 
@@ -242,17 +244,23 @@ class _Seen:
 
 
 def summarise(entries: Iterable[Entry], hidden: AbstractSet[str] = frozenset()) -> Summary:
-    """The fields of entries that are not hidden, those that most of them have first."""
+    """The fields of entries that are not hidden, those that most of them have first; before all others their
+    kind, where there are several."""
     seen: dict[str, _Seen] = {}
     languages: Counter[str] = Counter()
+    kinds = _Seen()
     read = 0
     for entry in entries:
         read += 1
         languages.update(entry.captions.keys())
+        kinds.add((entry.kind,))
         for name, value in schemas.shown_fields(entry, hidden):
             if name in seen or len(seen) < MOST_FIELDS:
                 seen.setdefault(name, _Seen()).add(value if isinstance(value, tuple) else (value,))
     ordered = sorted(seen.items(), key=lambda item: (-item[1].items, item[0]))
+    # Metadata of that name hide it from filters.
+    if len(kinds.values) > 1 and KIND not in seen and KIND not in hidden:
+        ordered = [(KIND, kinds), *ordered]
     return Summary(
         [_field(name, one) for name, one in ordered], [lang for lang, _ in languages.most_common()], read
     )

@@ -24,7 +24,9 @@ from pydantic.json_schema import SkipJsonSchema
 
 from dragoman.errors import FULL, DamagedError, MissingExtraError, ReadOnlyError, UserError
 from dragoman.index.entries import middle_of
+from dragoman.index.reading import TextError
 from dragoman.index.uploads import UPLOADS, forget_upload, keep_upload, note_change, upload_path
+from dragoman.languages import canonical_tag
 from dragoman.media.images import ImageError, format_of, open_image
 from dragoman.messages import Message
 from dragoman.records import Entry
@@ -38,15 +40,16 @@ from dragoman.service.tables import table, wants_table
 from dragoman.service.threads import in_thread, in_turn
 from dragoman.stores.as_json import metadata_of
 from dragoman.stores.checks import check_entry, is_possible_id
+from dragoman.texts import passage
 
 log = logging.getLogger(__name__)
 
 SUFFIX = {"JPEG": ".jpg", "MPO": ".jpg", "TIFF": ".tif", "JPEG2000": ".jp2"}
 
 
-def source_of(image: bytes) -> str:
+def source_of(content: bytes) -> str:
     """The digest that an entry's `source` holds."""
-    return "upload:" + hashlib.sha256(image).hexdigest()
+    return "upload:" + hashlib.sha256(content).hexdigest()
 
 
 # Null is what a parameter of an address cannot say.
@@ -132,7 +135,7 @@ async def get(request: Request, item_id: str, of: Of = None) -> schemas.Item:
 
 
 async def put(request: Request, item_id: str, of: Of = None) -> JSONResponse:
-    """Add an image under an id, or replace what is there."""
+    """Add an image or a text under an id, or replace what is there."""
     state = state_of(request)
     collection = state.collection(of)
     check_id(item_id)
@@ -140,7 +143,9 @@ async def put(request: Request, item_id: str, of: Of = None) -> JSONResponse:
         raise Problem(400, "A part of an item cannot be replaced. Send all of it, without Content-Range.")
     body = await bodies.read(request, schemas.ItemRequest)
     if not body.image:
-        raise Problem(422, "Give the image: base64 in the field image, or a file of that name in a form.")
+        _require_text(body.asked)
+    elif body.asked.text or body.asked.lang:
+        raise Problem(422, "Give an image, or a text with its language, but not both.")
     async with state.decoding.one() as slot:
         require = partial(require_state, request.headers)
         created, entry = await slot.run(_store, state, collection, item_id, body.asked, body.image, require)
@@ -227,28 +232,32 @@ def _store(
     collection: Collection,
     item_id: str,
     asked: schemas.ItemRequest,
-    image: bytes,
+    image: bytes | None,
     require: Callable[[bool], object] = lambda exists: None,
 ) -> tuple[bool, Entry]:
     """Store an item; returns True where it is new, and its entry, once searches find it.
 
     `require` is told whether it exists while nobody else writes, and raises where it is not to be stored.
     """
-    try:
-        opened = open_image(image, state.config.for_images)
-    except ImageError as error:
-        told = f"The image cannot be used: {reason_of(error)}."
-        raise Problem(422, told, said=Message("image_unusable")) from None
     folder = collection.info.folder
-    format = format_of(image)
-    file = upload_path(folder, item_id, image, SUFFIX.get(format, f".{format.lower()}"))
-    entry = Entry(
-        item_id=item_id,
-        path=str(file),
-        metadata=metadata_of(asked.metadata),
-        captions=asked.captions,
-        source=source_of(image),
-    )
+    opened, file = None, None
+    if image:
+        try:
+            opened = open_image(image, state.config.for_images)
+        except ImageError as error:
+            told = f"The image cannot be used: {reason_of(error)}."
+            raise Problem(422, told, said=Message("image_unusable")) from None
+        format = format_of(image)
+        file = upload_path(folder, item_id, image, SUFFIX.get(format, f".{format.lower()}"))
+        entry = Entry(
+            item_id=item_id,
+            path=str(file),
+            metadata=metadata_of(asked.metadata),
+            captions=asked.captions,
+            source=source_of(image),
+        )
+    else:
+        entry = _text_entry(item_id, asked)
     # What no store takes is the caller's fault, and final: it is told before anything is written.
     check_entry(entry)
     notes: list[Path] = []
@@ -257,17 +266,49 @@ def _store(
         (found,) = collection.searcher.store.get([item_id])
         require(found is not None)
         notes.append(note_change(folder, item_id))
-        keep_upload(file, image)
+        if image and file is not None:
+            keep_upload(file, image)
 
     try:
         before = collection.searcher.add(entry, opened, begin=begin)
         forget_upload(folder, before)
+    except TextError:
+        raise Problem(422, "The model knows nothing of this text. Write words.") from None
     except (UserError, OSError) as error:
         _forget_unstored(collection, entry)
         raise unwritten(collection, error) from None
     finally:
         _forget_notes(notes)
     return before is None, entry
+
+
+def _require_text(asked: schemas.ItemRequest) -> None:
+    """Raise Problem 422 where a request holds neither an image nor a text with its language."""
+    if not asked.text:
+        raise Problem(
+            422,
+            "Give the image: base64 in the field image, or a file of that name in a form. Or give a text, "
+            "and its language in the field lang.",
+        )
+    if asked.lang is None:
+        raise Problem(422, "Give the language of the text in the field lang, as pt-BR.")
+    if passage(asked.text)[1] is not None:
+        raise Problem(422, "The text is empty, or holds control characters.")
+
+
+def _text_entry(item_id: str, asked: schemas.ItemRequest) -> Entry:
+    """Make the entry of a text; a caption in its own language stands behind it."""
+    lang, (text, _) = canonical_tag(str(asked.lang)), passage(asked.text)
+    further = {lang: (asked.captions[lang],)} if lang in asked.captions else {}
+    return Entry(
+        item_id=item_id,
+        kind="text",
+        lang=lang,
+        metadata=metadata_of(asked.metadata),
+        captions=asked.captions | {lang: text},
+        more_captions=further,
+        source=source_of(text.encode()),
+    )
 
 
 def _remove(collection: Collection, entry: Entry) -> None:

@@ -214,19 +214,27 @@ class EmbeddingsRequest(Request):
     user: str | None = Field(None, description="Ignored")
 
 
-def _require_image(schema: dict[str, Any]) -> None:
-    # A form gives it beside the fields, so that the model itself does without.
-    schema["required"] = ["image"]
-    del schema["properties"]["image"]["default"]
+def _image_or_text(schema: dict[str, Any]) -> None:
+    # A form gives the image beside the fields, so that the model itself does without.
+    for name in ("image", "text", "lang"):
+        del schema["properties"][name]["default"]
+    absent: dict[str, Any] = {"text": {"maxLength": 0}, "lang": {"type": "null"}}
+    told = {"image": {"maxLength": 0}, "text": {"pattern": SPOKEN}, "lang": {"type": "string"}}
+    schema["oneOf"] = [
+        {"required": ["image"], "properties": absent},
+        {"required": ["text", "lang"], "properties": told},
+    ]
 
 
 class ItemRequest(Request):
-    """An image to add, or to replace, under an id."""
+    """An image, or a text, to add or to replace under an id."""
 
-    model_config = ConfigDict(json_schema_extra=_require_image)
+    model_config = ConfigDict(json_schema_extra=_image_or_text)
     json_fields = frozenset({"metadata", "captions"})
 
     image: Image = Field("", description="Base64 of an image file; in a form, the file itself")
+    text: Long = Field("", description="In the place of an image: the text that the item is, its title first")
+    lang: Tag | None = Field(None, description="Language of that text")
     metadata: Metadata = Field(default_factory=dict)
     captions: Captions = Field(default_factory=dict)
 
@@ -254,14 +262,17 @@ class Item(BaseModel):
 
     item_id: str
     kind: Kind = Field(description=" or ".join(KINDS))
+    lang: str | None = Field(
+        description="Of a text, the language whose first caption is the item itself; else null"
+    )
     metadata: dict[str, Any]
     captions: dict[str, str] = Field(description="The first text of each language")
     more_captions: dict[str, list[str]] = Field(description="Further texts in these languages, in order")
     caption_roles: dict[str, Literal["human", "mt"]] = Field(
         description="Whether people wrote the texts of a language, or a machine translated them"
     )
-    thumbnail: str = Field(description="Path of its thumbnail on this service")
-    media: str = Field(description="Path of the original on this service")
+    thumbnail: str | None = Field(description="Path of its thumbnail on this service; null of a text")
+    media: str | None = Field(description="Path of the original on this service; null of a text")
 
 
 class Found(Item):
@@ -464,6 +475,7 @@ def item_of(entry: Entry, address: str, query: str, hidden: Collection[str]) -> 
     return {
         "item_id": entry.item_id,
         "kind": entry.kind,
+        "lang": entry.lang,
         "metadata": {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in shown_fields(entry, hidden)
@@ -471,8 +483,8 @@ def item_of(entry: Entry, address: str, query: str, hidden: Collection[str]) -> 
         "captions": dict(entry.captions),
         "more_captions": {lang: list(texts) for lang, texts in entry.more_captions.items()},
         "caption_roles": entry.caption_roles,
-        "thumbnail": f"{address}/thumbnail{query}",
-        "media": f"{address}/media{query}",
+        "thumbnail": None if entry.kind == "text" else f"{address}/thumbnail{query}",
+        "media": None if entry.kind == "text" else f"{address}/media{query}",
     }
 
 

@@ -23,7 +23,7 @@ def wants_table(request: Request) -> bool:
 
 
 def table(items: Sequence[Mapping[str, Any]]) -> Response:
-    """Write items or hits, as answers have them, one a row: rank, captions by language, metadata by field."""
+    """Write items or hits, as answers have them, one a row: rank, texts by language, metadata by field."""
     rows = [_row(rank, item) for rank, item in enumerate(items, 1)]
     names = dict.fromkeys(name for row in rows for name in row)
     content = io.StringIO()
@@ -41,14 +41,16 @@ def _row(rank: int, item: Mapping[str, Any]) -> dict[str, Any]:
     for lang, text in item["captions"].items():
         role = item["caption_roles"][lang]
         name = f"caption {lang}" if role == "human" else f"caption {lang} (machine)"
+        # Of a text that is the item itself, whatever else is said of it in its language.
+        name = f"text {lang}" if lang == item["lang"] else name
         found[name] = "\n".join([text, *item["more_captions"].get(lang, ())])
     found |= {f"metadata {name}": value for name, value in item["metadata"].items()}
-    return found | {"media": item["media"]}
+    return found if item["media"] is None else found | {"media": item["media"]}
 
 
 def _place(name: str) -> tuple[int, str]:
     """Sort columns: rank and id, captions, metadata, the address of the original."""
-    begins = [*FIRST, "caption ", "metadata ", "media"]
+    begins = [*FIRST, "text ", "caption ", "metadata ", "media"]
     return next(at for at, begin in enumerate(begins) if name.startswith(begin)), name
 
 

@@ -1,8 +1,8 @@
-// One picture in detail.
+// One item in detail.
 
 import { keyed, pictureAddress, picturePath } from "./api.js";
 import { offerCorrection } from "./correct.js";
-import { captionOf, element, isMoment, scoreMeaning, showPicture } from "./results.js";
+import { captionOf, element, isMoment, scoreMeaning, showPicture, wordsOf } from "./results.js";
 import { languageName, say } from "./strings.js";
 
 const LARGE = 1024;
@@ -29,7 +29,13 @@ export function showDetail(dialog, item, collection, lang) {
   if (!dialog.open) dialog.showModal();
   dialog.querySelector(".about").scrollTop = 0;
   if (item.kind === "video") play(dialog, item, collection, caption);
-  else {
+  else if (item.kind === "text") {
+    const passage = element("p", "passage", wordsOf(item).text);
+    passage.lang = item.lang;
+    passage.dir = "auto";
+    passage.tabIndex = 0; // a long one is scrolled by keys
+    place.replaceChildren(passage);
+  } else {
     const image = element("img", "");
     image.alt = caption.text;
     place.replaceChildren(image);
@@ -68,6 +74,7 @@ export function offerCorrections(dialog, collection, done) {
 function showOriginal(dialog, item, collection) {
   const original = dialog.querySelector("#original");
   const path = picturePath(item, collection, "media");
+  original.hidden = item.kind === "text";
   original.href = path;
   original.onclick = !keyed() ? null : async (event) => {
     event.preventDefault();

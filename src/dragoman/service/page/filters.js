@@ -1,6 +1,6 @@
 // Controls for the fields of a collection: boxes for few values, two ends for numbers.
 
-import { number, say } from "./strings.js";
+import { given, number, say } from "./strings.js";
 
 const MOST_SHOWN = 12;
 
@@ -19,7 +19,7 @@ export function showFilters(form, fields, chosen, changed) {
 function fieldset(field) {
   const group = document.createElement("fieldset");
   const legend = document.createElement("legend");
-  legend.textContent = field.name.replaceAll("_", " ");
+  legend.textContent = field.name === "kind" ? say("kind") : field.name.replaceAll("_", " ");
   legend.dir = "auto";
   group.append(legend);
   return group;
@@ -41,7 +41,8 @@ function boxes(field, chosen, changed) {
     });
     const name = document.createElement("span");
     name.dir = "auto";
-    name.textContent = typeof value === "boolean" ? say(value ? "yes" : "no") : String(value);
+    const kind = field.name === "kind" && `kind_${value}` in given.strings;
+    name.textContent = kind ? say(`kind_${value}`) : typeof value === "boolean" ? say(value ? "yes" : "no") : String(value);
     const many = document.createElement("span");
     many.className = "many-of";
     many.textContent = number(count);

@@ -319,7 +319,7 @@ function showAttached() {
   }
   video.removeAttribute("src");
   if (media) image.src = URL.createObjectURL(media);
-  else if (state.like) {
+  else if (state.like && !(liked?.item_id === state.like && liked.kind === "text")) {
     const path = api.picturePath({ item_id: state.like }, about.name, "thumbnail", 64);
     api.pictureAddress(path).then((found) => (image.src = found), () => image.removeAttribute("src"));
   } else image.removeAttribute("src");

@@ -27,9 +27,30 @@ function clock(seconds) {
   return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${rest}` : `${minutes}:${rest}`;
 }
 
-/** The caption to show: in the language asked for, else in that of the page, else whatever there is; the house may want one
+/** The words of an item that is a text, and their first line, which is its title. */
+export function wordsOf(item) {
+  const text = item.captions[item.lang];
+  const [title, ...rest] = text.split("\n");
+  return { text, title, rest: rest.join("\n").trim() };
+}
+
+/** What else a text is called, in the language asked for or that of the page; null where it is in that language itself,
+ * or is called nothing there. */
+function translationOf(item, lang) {
+  const base = (tag) => tag.toLowerCase().split("-")[0];
+  for (const wanted of [lang, locale]) {
+    if (!wanted || wanted === "und") continue;
+    if (base(item.lang) === base(wanted)) return null;
+    const found = Object.keys(item.captions).find((tag) => base(tag) === base(wanted));
+    if (found) return { lang: found, text: item.captions[found], machine: item.caption_roles[found] === "mt" };
+  }
+  return null;
+}
+
+/** The caption to show, of a text its title: in the language asked for, else in that of the page, else whatever there is; the house may want one
  * that people wrote before any that a machine did. Without captions it is the name of the file, whose `lang` is "". */
 export function captionOf(item, lang) {
+  if (item.kind === "text") return { lang: item.lang, text: wordsOf(item).title, machine: false };
   const machine = (tag) => item.caption_roles[tag] === "mt";
   const every = Object.keys(item.captions).filter((tag) => item.captions[tag].trim() !== "");
   const human = every.filter((tag) => !machine(tag));
@@ -76,16 +97,10 @@ export function showResults(list, items, collection, lang, act, after = false) {
 function tile(item, collection, lang, act) {
   const row = document.createElement("li");
   const open = link("hit", act.addressOfItem(item), () => act.open(row.item));
-  const frame = element("span", "frame");
-  const image = element("img", "");
-  image.width = image.height = THUMBNAIL;
-  image.decoding = "async";
-  frame.append(image);
-  if (isMoment(item)) frame.append(element("span", "time", `${clock(item.metadata.start)}\u2013${clock(item.metadata.end)}`));
   const text = element("span", "caption");
   text.dir = "auto";
-  text.setAttribute("aria-hidden", "true"); // the picture says it
-  open.append(frame, text);
+  if (item.kind !== "text") text.setAttribute("aria-hidden", "true"); // the picture says it
+  open.append(item.kind === "text" ? words(item) : picture(item, collection), text);
   const foot = element("div", "foot");
   const score = element("span", "score", scoreText(item));
   score.title = scoreMeaning(item);
@@ -94,23 +109,47 @@ function tile(item, collection, lang, act) {
   foot.append(score, like);
   row.append(open, foot);
   captionTile(row, item, lang);
-  showPicture(image, picturePath(item, collection, "thumbnail", THUMBNAIL), true);
   return row;
+}
+
+/** The picture of a tile. */
+function picture(item, collection) {
+  const frame = element("span", "frame");
+  const image = element("img", "");
+  image.width = image.height = THUMBNAIL;
+  image.decoding = "async";
+  frame.append(image);
+  if (isMoment(item)) frame.append(element("span", "time", `${clock(item.metadata.start)}\u2013${clock(item.metadata.end)}`));
+  showPicture(image, picturePath(item, collection, "thumbnail", THUMBNAIL), true);
+  return frame;
+}
+
+/** The beginning of a text, in the place of a picture. */
+function words(item) {
+  const frame = element("span", "frame words");
+  const { title, rest } = wordsOf(item);
+  frame.lang = item.lang;
+  frame.dir = "auto";
+  frame.append(element("b", "", title), " ", element("span", "", rest));
+  return frame;
 }
 
 /** Let a picture of the grid bear the caption that its item has. */
 export function captionTile(row, item, lang) {
-  const caption = captionOf(item, lang);
+  const itself = captionOf(item, lang);
+  const caption = item.kind === "text" ? translationOf(item, lang) ?? { lang: "", text: "", machine: false } : itself;
   row.item = item;
   const [image, text, like] = ["img", ".caption", ".like"].map((part) => row.querySelector(part));
-  image.alt = text.textContent = caption.text;
+  text.textContent = caption.text;
+  text.hidden = caption.text === "";
+  if (image) image.alt = caption.text;
   // Without a caption the name of the file stands there, on one line: cut short rather than broken.
   text.classList.toggle("name", !caption.lang);
-  for (const part of [image, text]) {
+  for (const part of image ? [image, text] : [text]) {
     if (caption.lang) part.lang = caption.lang;
     else part.removeAttribute("lang");
   }
-  like.setAttribute("aria-label", `${say("like")}: ${caption.text}`);
+  like.setAttribute("aria-label", `${say("like")}: ${itself.text}`);
   row.querySelector(".machine")?.remove();
   if (caption.machine) row.querySelector(".hit").append(element("span", "machine", say("machine")));
 }
