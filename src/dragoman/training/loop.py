@@ -140,8 +140,9 @@ def _less_new(plain: dict[str, Any], begun: Any, default: dict[str, Any]) -> dic
         usual = default.get(name)
         if name not in begun and value == usual:
             continue
-        nested = isinstance(value, dict) and isinstance(usual, dict)
-        found[name] = _less_new(value, begun.get(name), usual) if nested else value
+        if isinstance(value, dict) and isinstance(usual, dict):
+            value = _less_new(value, begun.get(name), usual)
+        found[name] = value
     return found
 
 
