@@ -34,6 +34,7 @@ from dragoman.retrievers.trained import Retriever
 from dragoman.training import TrainConfig, train
 from dragoman.training.augment import load_augmentation
 from dragoman.training.batches import StepPlan
+from dragoman.training.processes import Alone
 from dragoman.training.samples import load_samples
 from dragoman.training.step import TrainState
 
@@ -186,6 +187,14 @@ def test_a_folder_of_photos_has_none_and_is_told(tmp_path: Path) -> None:
     assert FolderItems(media, "en", whole=False).left_out == []
 
 
+class Looking(Alone):
+    """One process that looks at what several would hand to one another: rows, of two dimensions or three."""
+
+    def gather(self, mine: torch.Tensor) -> torch.Tensor:
+        assert mine.dim() in (2, 3) and mine.is_floating_point()
+        return super().gather(mine)
+
+
 def test_chunks_leave_the_gradient_as_it_is(world: Path) -> None:
     def gradients(chunk: str) -> dict[str, torch.Tensor]:
         still = {"slots__dropout": "0", "dual__dropout": "0", "dual__image_dropout": "0", "clip": "0"}
@@ -195,7 +204,7 @@ def test_chunks_leave_the_gradient_as_it_is(world: Path) -> None:
         plan = StepPlan(
             samples=samples, config=config, back=False, augmentation=load_augmentation(corpus, config)
         )
-        state = TrainState(config, corpus, samples)
+        state = TrainState(config, corpus, samples, processes=Looking())
         terms = state.take_step(plan.step(0), 1.0)
         grads = {n: p.grad for n, p in state.model.named_parameters() if p.grad is not None}
         return {**terms, **grads}
