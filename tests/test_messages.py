@@ -16,7 +16,11 @@ from dragoman.messages import Message, catalogue, languages, message_of, nearest
 SOURCE = Path(dragoman.__file__).parent
 PLACES = re.compile(r"\{(\w+)\}")
 TEXTS = {(part, key): text for part, texts in catalogue("en").items() for key, text in texts.items()}
-SAME_WORD = {("cs", "relevance"), ("es", "no"), ("it", "no"), ("fr", "collection")}
+SAME_WORD = {
+    *(("cs", "relevance"), ("es", "no"), ("it", "no"), ("fr", "collection")),
+    *((lang, "kind_video") for lang in ("cs", "de", "it", "sw")),
+    *((lang, "kind_text") for lang in ("cs", "de")),
+}
 """Words that a language has in common with English."""
 SCRIPTS = {"ar": "ARABIC", "hi": "DEVANAGARI", "ja": "CJK HIRAGANA KATAKANA", "ru": "CYRILLIC", "zh": "CJK"}
 

@@ -2,6 +2,9 @@
 
 import { given, number, say } from "./strings.js";
 
+/** Kinds of items, and the texts that name them. */
+const KINDS = { image: "kind_image", video: "kind_video", text: "kind_text" };
+
 const MOST_SHOWN = 12;
 
 /** Fill `form` for `fields`; `changed(field, choice or null, fresh)` is called on every change,
@@ -41,8 +44,8 @@ function boxes(field, chosen, changed) {
     });
     const name = document.createElement("span");
     name.dir = "auto";
-    const kind = field.name === "kind" && `kind_${value}` in given.strings;
-    name.textContent = kind ? say(`kind_${value}`) : typeof value === "boolean" ? say(value ? "yes" : "no") : String(value);
+    const kind = field.name === "kind" && KINDS[value];
+    name.textContent = kind ? say(kind) : typeof value === "boolean" ? say(value ? "yes" : "no") : String(value);
     const many = document.createElement("span");
     many.className = "many-of";
     many.textContent = number(count);
