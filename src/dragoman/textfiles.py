@@ -246,7 +246,8 @@ def _swallowed(cells: Sequence[str], delimiter: str, width: int) -> str | None:
     for at, cell in enumerate(cells):
         *whole, last = cell.split("\n")[1:] or [""]
         for further, line in enumerate([*whole, last], 1):
-            parts = next(csv.reader([line], delimiter=delimiter), [])
+            # A return within a line ends a row for the module, which refuses one that is in no quotes.
+            parts = next(csv.reader([line.replace("\r", " ")], delimiter=delimiter), [])
             # Of the last row only what stands before the quote is in this cell.
             if len(parts) == (width if further <= len(whole) else at + 1) > 1 and any(
                 _follows(parts[place], cells[place], further) for place in (0, len(parts) - 1) if place != at

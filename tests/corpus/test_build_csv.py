@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dragoman.corpus import BuildOptions, BuildReport, build_csv
@@ -199,6 +199,7 @@ def test_bad_records_are_collected_as_they_stand(tmp_path: Path) -> None:
     assert [(reject["line"], reject["raw"]) for reject in found] == [(4, 'i,"c"d'), (6, "j")]
 
 
+@example(rest=b'"\n\r\x00",', collect=False)
 @settings(max_examples=100, deadline=None)
 @given(
     rest=st.binary(max_size=30) | st.text('ia,"\n\r\x00\x85', max_size=30).map(str.encode),
