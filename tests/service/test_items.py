@@ -147,6 +147,7 @@ def test_an_item_says_what_it_is_but_not_where(client: TestClient) -> None:
         "captions",
         "item_id",
         "kind",
+        "lang",
         "media",
         "metadata",
         "more_captions",

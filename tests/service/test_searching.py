@@ -314,6 +314,7 @@ def test_a_table_runs_nothing_in_a_spreadsheet_and_tells_a_machine_from_people()
     item: dict[str, Any] = {
         "item_id": "=1+1",
         "kind": "image",
+        "lang": None,
         "captions": {"en": "@SUM(A1)", "pt": "-um"},
         "more_captions": {"en": ['a second, "quoted"']},
         "caption_roles": {"en": "human", "pt": "mt"},
