@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Mapping
 from functools import cached_property
@@ -119,17 +120,42 @@ class Corpus:
         found.without_vectors = self.without_vectors
         return found
 
+    @property
+    def texts(self) -> dict[str, tuple[str, str]]:
+        """Text and language of each item that is a text, by its id, in corpus order."""
+        items = self.items.filter(fits(self.items["kind"], "text"))
+        if not len(items):
+            return {}
+        said = zip(*(items[name].to_pylist() for name in TEXT_KEYS), strict=True)
+        return dict(zip(items["item_id"].to_pylist(), said, strict=True))
+
+    def is_of_texts(self, split: str) -> bool:
+        """Tell if all items of a split are texts."""
+        return set(self.split(split)["kind"].to_pylist()) == {"text"}
+
     def with_vectors(self, features: FeatureSet, *splits: str) -> Corpus:
         """Return the corpus without those items of some splits that have no vector in a feature set.
 
         Their captions are left out with them, one warning tells how many they are, and `without_vectors`
-        names them. Raises UserError where they are more than half of a split: it is hardly the right set.
+        names them; of texts among pictures nobody is told. Raises UserError where they are more than half of
+        a split: it is hardly the right set.
         """
         if features.of_texts:
             raise UserError(
                 f"{features.folder} holds vectors of texts, not of pictures. Name another feature set, or "
                 f"make one: dragoman features {self.folder} --encoder TOWER"
             )
+        texts = [
+            pc.and_(pc.equal(self.items["kind"], "text"), fits(self.items["split"], split))
+            for split in splits
+            if not self.is_of_texts(split)
+        ]
+        if texts:
+            # A set of pictures has no vectors of texts beside them.
+            known = pc.is_in(self.items["item_id"], value_set=pa.array(features.ids, pa.string()))
+            beside = pc.and_(functools.reduce(pc.or_, texts), pc.invert(known))
+            if pc.any(beside).as_py():
+                return self.part(pc.invert(beside)).with_vectors(features, *splits)
         lacking: dict[str, list[str]] = {}
         counts, too_many = [], False
         for split in splits:

@@ -53,7 +53,7 @@ class CorpusItems(Items):
         # The split is metadata of an index.
         names = [name for name in items.column_names if name not in OWN]
         self._metadata = {name: _values(items[name]) for name in names}
-        self._texts = _texts(items) if "text" in self._kinds else {}
+        self._texts = corpus.texts
         self._captions, self._machine = _captions(corpus.captions)
         self.corrections = Corrections(_corrections(corpus.captions))
         self._features, self._whole = features_of(corpus, trained), whole
@@ -163,13 +163,6 @@ def _value(value: Any) -> Value | None:
     if value is None or isinstance(value, str | int | float):
         return None if value != value else value
     return str(value)
-
-
-def _texts(items: pa.Table) -> dict[str, tuple[str, str]]:
-    """Text and language of each item that is a text."""
-    columns = (items[name].to_pylist() for name in ("item_id", "kind", *TEXT_KEYS))
-    rows = zip(*columns, strict=True)
-    return {item_id: (text, lang) for item_id, kind, text, lang in rows if kind == "text"}
 
 
 def _captions(table: pa.Table) -> tuple[dict[str, dict[str, list[str]]], dict[str, frozenset[str]]]:

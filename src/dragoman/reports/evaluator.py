@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dragoman.corpus.captions import fits
 from dragoman.corpus.corpus import Corpus
 from dragoman.corpus.features import FeatureSet
 from dragoman.errors import UserError
@@ -49,11 +50,19 @@ class Images:
 
 
 @dataclass(frozen=True, eq=False)
+class TextItems:
+    """Items that are texts and have no vectors: the text side of a model encodes them, as it does queries."""
+
+    texts: Mapping[str, tuple[str, str]]
+    """Text and language of each by its id."""
+
+
+@dataclass(frozen=True, eq=False)
 class Other:
     """The second model, and the vectors that it reads."""
 
     model: Model
-    features: FeatureSet
+    features: FeatureSet | TextItems
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -63,8 +72,8 @@ class Evaluator:
     model: Model
     corpus: Corpus
     settings: EvaluationSettings
-    features: FeatureSet
-    """Vectors of the images, which all items of the evaluated split of `corpus` have."""
+    features: FeatureSet | TextItems
+    """Vectors of the images, which all items of the evaluated split of `corpus` have, or texts."""
     other: Other | None
     """Scores the machine-translated queries for the row `translate_test_source_only`."""
     matcher: Matcher | None
@@ -82,26 +91,28 @@ class Evaluator:
         if isinstance(run, str | Path) and not Path(run).is_dir():
             raise UserError(f"{run} does not exist. Train a model: dragoman train CORPUS --out {run}")
         model = load(run)
-        # Named here once, so that the report tells them.
-        if settings.languages is None:
-            trained_on = [*model.config.get("targets", []), model.config["source"]]
-            settings = replace(settings, languages=trained_on)
         opened = corpus if isinstance(corpus, Corpus) else Corpus.open(corpus)
         if isinstance(model, Encoder):
             model.look_up(opened)
-        features = feature_set(model, opened, settings.features)
-        seen, other = opened.with_vectors(features, settings.split), None
+        features = items_of(model, opened, settings)
+        # Named here once, so that the report tells them.
+        if settings.languages is None:
+            trained_on = [*model.config.get("targets", []), model.config["source"]]
+            if isinstance(features, TextItems):
+                trained_on = opened.select(role="human", split=settings.split).languages
+            settings = replace(settings, languages=trained_on)
+        seen, other = seen_of(opened, features, settings.split), None
         if translate_test_run is not None:
             second = load(translate_test_run)
-            other = Other(second, feature_set(second, opened, None))
-            seen = seen.with_vectors(other.features, settings.split)
+            other = Other(second, items_of(second, opened, replace(settings, features=None)))
+            seen = seen_of(seen, other.features, settings.split)
         return cls(
             model=model,
             corpus=seen,
             settings=settings,
             features=features,
             other=other,
-            matcher=Matcher(model, features) if settings.rerank else None,
+            matcher=Matcher(model, of_images(features, "--rerank")) if settings.rerank else None,
             provenance=describe_provenance(run, opened, translate_test_run, settings.seed),
         )
 
@@ -208,8 +219,9 @@ class Evaluator:
     @cached_property
     def corrections(self) -> Corrections:
         """Memory of the training captions and images."""
+        features = of_images(self.features, "--centre, --align and --csls")
         return Corrections.learned(
-            self.model, self.corpus, self.features, self.source, self.languages, self.settings.align
+            self.model, self.corpus, features, self.source, self.languages, self.settings.align
         )
 
     @cached_property
@@ -217,7 +229,7 @@ class Evaluator:
         """The model alone, without the second one and without re-ranking, beside what it sees of val."""
         return replace(
             self,
-            corpus=self.corpus.with_vectors(self.features, "val"),
+            corpus=seen_of(self.corpus, self.features, "val"),
             settings=replace(self.settings, centre=False, align=False, csls=0.0),
             other=None,
             matcher=None,
@@ -271,8 +283,36 @@ def feature_set(model: Model, corpus: Corpus, features: str | None) -> FeatureSe
     return with_descriptions(corpus.features(name), corpus, model.config.get("descriptions"))
 
 
-def encode_images(model: Model, stored: FeatureSet, items: Sequence[str]) -> NDArray[np.float32]:
-    """Encode items as [N, D], by their stored vectors."""
+def items_of(model: Model, corpus: Corpus, settings: EvaluationSettings) -> FeatureSet | TextItems:
+    """Open the feature set of the items, or take them as texts: where all of the split are, and the model
+    was trained on no vectors of theirs, nor are any named."""
+    own = model.config.get("features")
+    if settings.features is not None or not corpus.is_of_texts(settings.split):
+        return feature_set(model, corpus, settings.features)
+    ids = corpus.split(settings.split)["item_id"].to_pylist()
+    if own in corpus.feature_names and not corpus.features(str(own)).lacking(ids):
+        return feature_set(model, corpus, None)
+    return TextItems(corpus.texts)
+
+
+def seen_of(corpus: Corpus, features: FeatureSet | TextItems, split: str) -> Corpus:
+    """Return the corpus without what has no vector in a split, or is no text."""
+    if isinstance(features, TextItems):
+        return corpus.part(fits(corpus.items["kind"], "text"))
+    return corpus.with_vectors(features, split)
+
+
+def of_images(features: FeatureSet | TextItems, wanted: str) -> FeatureSet:
+    """Return the feature set. Raises UserError that `wanted` needs one, where the items are texts."""
+    if isinstance(features, TextItems):
+        raise UserError(f"{wanted}: the items are texts without vectors of their own. Leave it out.")
+    return features
+
+
+def encode_images(model: Model, stored: FeatureSet | TextItems, items: Sequence[str]) -> NDArray[np.float32]:
+    """Encode items as [N, D], by their stored vectors, or by the text side."""
+    if isinstance(stored, TextItems):
+        return _encode_items(model, [stored.texts[item_id] for item_id in items])
     row_N, size = stored.rows(items), max(1, CHUNK // stored.per_item)
     parts = []
     with bar(len(row_N), "Encoding images", "images") as progress:
@@ -280,6 +320,19 @@ def encode_images(model: Model, stored: FeatureSet, items: Sequence[str]) -> NDA
             parts.append(model.encode_features(np.asarray(stored.whole(row_N[start : start + size]))))
             progress.update(len(parts[-1]))
     return np.concatenate(parts)
+
+
+def _encode_items(model: Model, texts: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
+    """Encode texts, each beside its language, as [N, D]."""
+    rows: dict[str, list[int]] = {}
+    for row, (_, lang) in enumerate(texts):
+        rows.setdefault(lang, []).append(row)
+    found = [
+        encode_texts(model, [" ".join(texts[row][0].split()) for row in some], f"{lang} items", lang=lang)
+        for lang, some in rows.items()
+    ]
+    ordered: NDArray[np.float32] = np.concatenate(found)[np.argsort(np.concatenate([*rows.values()]))]
+    return ordered
 
 
 def describe_provenance(
