@@ -19,6 +19,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import shutil
 import statistics
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,7 +35,10 @@ import noise  # noqa: E402
 from equality import settings_of  # noqa: E402
 from noise import BASELINE, ENGINES, ENGLISH, FIXED, LOOKS, STEPS, equal, told  # noqa: E402
 
+from dragoman.descriptions import describe_nearest  # noqa: E402
 from dragoman.evaluation.consistency import MRV  # noqa: E402
+from dragoman.features.texts import TextOptions, extract_texts  # noqa: E402
+from dragoman.folders import MANIFEST  # noqa: E402
 from dragoman.pipelines import experiment  # noqa: E402
 from dragoman.pipelines.experiment import Arm, Trial, spread, table  # noqa: E402
 
@@ -42,7 +47,7 @@ KINDS = ("written", "aligned")
 ASKED = ("en", "pt", "zh", "ar", "de", "cs")
 RATES = (0.0, 0.4)
 TRAIN_IMAGES = 6000
-ORACLE = "oracle"
+ORACLE, DESCRIBED = "oracle", "leccr"
 
 
 def by_image(recipe: str, about: str, images: int, **settings: str) -> Arm:
@@ -62,6 +67,14 @@ METHODS = {
     "pivot": equal("pivot", "images-English, English-Portuguese", **FIXED),
     "per_language": by_image("per_language", "an image with a caption of each language, uncoupled", 512),
     "one_to_k": by_image("one_to_k", "1-to-K", 512),
+    "cl2cm": equal("cl2cm", "a network of texts beside the model teaches it", **FIXED),
+    "cl2cm_frozen": equal("cl2cm_frozen", "the frozen vectors of texts teach it", **FIXED),
+    "shuffled": equal(
+        "cl2cm_frozen", "control: `cl2cm_frozen`, taught of other captions", loss__teacher="shuffled", **FIXED
+    ),
+    DESCRIBED: equal(
+        "leccr", "captions of the five training photos most alike beside a photo", descriptions="use", **FIXED
+    ),
     ORACLE: noise.ARMS[ORACLE],
 }
 """Rows of the table, the must-beat ones first."""
@@ -100,7 +113,7 @@ class Job(NamedTuple):
         asked = settings_of(data)
         asked["written"] = replace(asked["written"], languages=ASKED)
         return Trial(
-            corpus=noise.corpus_of(out, self.rate),
+            corpus=corpus_of(out, self.rate, described=self.method == DESCRIBED),
             arm=replace(method, settings=changes),
             seed=self.seed,
             run=out / "noise-runs" / self.name,
@@ -108,6 +121,22 @@ class Job(NamedTuple):
             measures={self.sizes(out): parameters},
             device=device,
         )
+
+
+def corpus_of(out: Path, rate: float, *, described: bool) -> Path:
+    """The folder of a corpus with so much planted damage."""
+    plain = noise.corpus_of(out, rate)
+    return plain.with_name(f"{plain.name}-described") if described else plain
+
+
+def describe(out: Path, rate: float) -> None:
+    """Describe the photos in a copy of a corpus, whose other runs stay those of what they were trained on."""
+    plain, corpus = (corpus_of(out, rate, described=described) for described in (False, True))
+    if not (corpus / MANIFEST).is_file():
+        # Files of a corpus are replaced and never edited, so links will do.
+        shutil.copytree(plain, corpus, copy_function=os.link, dirs_exist_ok=True)
+    describe_nearest(corpus, noise.FEATURES)
+    extract_texts(corpus, encoder="use", options=TextOptions(words=True))
 
 
 def parameters(trial: Trial) -> dict[str, int]:
@@ -131,6 +160,8 @@ def main() -> None:
     options = parser.parse_args()
     chosen = [name for name in options.methods.split(",") if name]
     noise.prepare(options.data, options.out, [options.noise])
+    if DESCRIBED in chosen:
+        describe(options.out, options.noise)
     jobs = [Job(name, options.noise, int(seed)) for seed in options.seeds.split(",") for name in chosen]
     trials = [job.trial(options.data, options.out, options.device) for job in jobs]
     experiment.perform(trials, workers=options.workers)
