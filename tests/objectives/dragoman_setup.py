@@ -9,7 +9,7 @@ VARIANTS: list[dict[str, Any]] = [
     {"bridge_weight": 1.0, "distil_weight": 1.0, "pull_weight": 1.0, "widths": ("2", "4")},
     {"contrast": "sigmoid"},
     {"contrast": "soft_triplet"},
-    {"form": "per_language"},
+    {"form": "per_language", "spread_weight": 1.0},
 ]
 
 # As in `one_to_k`: an image has the logits 1.6 and 2 for its own captions, 1.2 and 0 for the others.
@@ -24,6 +24,8 @@ SIGMOID = log1p(exp(2)) + log1p(1) + log1p(exp(-4)) + log1p(exp(-10))
 # has two rows. Own cosines are 0.8 and 1.
 ROW, TWICE = 0.1 * log(exp(6) + 1), 0.1 * log(2)
 TRIPLET = ((0.2 + ROW) + (0.2 + 0.6 + TWICE) + ROW + TWICE) / 2
+# Captions of the two items meet at cosines of 0.96, 0.6, 0.6 and 0; the images stand across.
+SQUARES, MOMENTS = (0.96**2 + 0.6**2 + 0.6**2) / 4, ((0.96 + 0.6 + 0.6) / 4) ** 2
 BY_HAND: list[tuple[dict[str, Any], dict[str, float]]] = [
     (
         {
@@ -37,5 +39,11 @@ BY_HAND: list[tuple[dict[str, Any], dict[str, float]]] = [
         {"contrast": POOLED, "bridge": SOURCE, "distil": TARGET + 2 * OTHER, "pull": 0.2},
     ),
     ({"contrast": "sigmoid"}, {"contrast": SIGMOID}),
+    ({"temperature": 0.5, "spread_weight": 1.0}, {"contrast": POOLED, "spread": SQUARES}),
+    (
+        {"temperature": 0.5, "spread_weight": 1.0, "spread": "moments"},
+        # The mean of the squares is below 1 / 2.
+        {"contrast": POOLED, "spread": MOMENTS},
+    ),
     ({"contrast": "soft_triplet", "margin": 1.0, "triplet_temperature": 0.1}, {"contrast": TRIPLET}),
 ]

@@ -8,7 +8,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from dragoman.objectives.losses.contrast import Temperature, multi_positive, own_texts, uniform_targets
+from dragoman.objectives.losses.contrast import (
+    Temperature,
+    multi_positive,
+    own_texts,
+    spread_out,
+    uniform_targets,
+)
 
 IMAGES = torch.tensor([[1.0, 0], [0, 1]])
 TEXTS = torch.tensor([[0.8, 0.6], [1, 0], [0.6, 0.8], [0, 1]])
@@ -116,6 +122,19 @@ def test_one_row_for_an_item_makes_all_its_texts_positives() -> None:
     once = multi_positive(LOGITS[[0]][:, :2], torch.tensor([0, 0]), torch.tensor([[0.5, 0.5]]))
     assert once.text_to_image.item() == 0
     assert twice.text_to_image.item() == pytest.approx(math.log(2), abs=1e-6)
+
+
+def test_the_spread_of_three_vectors() -> None:
+    # The shared specification, section 6.5.
+    vectors = torch.tensor([[1.0, 0], [0.6, 0.8], [0, 1]])
+    assert spread_out(vectors, torch.arange(3)).item() == pytest.approx(0.333333, abs=1e-6)
+    assert spread_out(vectors, torch.arange(3), "moments").item() == pytest.approx(0.217778, abs=1e-6)
+    # In one direction the second moment is above that of random vectors as well.
+    alike = torch.tensor([[1.0, 0]]).repeat(3, 1)
+    assert spread_out(alike, torch.arange(3), "moments").item() == pytest.approx(1 + (1 - 1 / 2))
+    # Captions of one item may lie together: the second pair of the three is left out.
+    assert spread_out(vectors, torch.tensor([0, 1, 1])).item() == pytest.approx((0.6**2 + 0) / 2)
+    assert spread_out(vectors, torch.zeros(3)).item() == 0
 
 
 def test_temperature_keeps_its_bounds_and_learns_only_when_told() -> None:

@@ -20,10 +20,12 @@ from dragoman.objectives.contract import Batch, Objective, ObjectiveConfig, View
 from dragoman.objectives.losses.contrast import (
     Form,
     SigmoidScale,
+    Spread,
     Temperature,
     bridge,
     image_contrast,
     sigmoid_contrast,
+    spread_out,
     text_targets,
 )
 from dragoman.objectives.losses.distil import feature_distillation, source_distillation
@@ -54,6 +56,10 @@ class Config(ObjectiveConfig):
     distil_temperature: float = 0.07
     pull_weight: float = 0.0
     """1 − cos of a translation and its source caption, which gets no gradient from it."""
+    spread_weight: float = 0.0
+    """Squared cosines of vectors of different items, of texts and of images, so that none is near to all."""
+    spread: Spread = "squares"
+    """`moments` lets them be as large as those of random vectors."""
     widths: tuple[str, ...] = ()
     """Leading components of the vectors that must serve alone as well (Matryoshka), as in `64,128`."""
 
@@ -71,7 +77,7 @@ class Config(ObjectiveConfig):
 
 
 class Dragoman(Objective):
-    """Terms `contrast`, `bridge`, `distil`, `pull`; those switched off are absent."""
+    """Terms `contrast`, `bridge`, `distil`, `pull`, `spread`; those switched off are absent."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -87,6 +93,7 @@ class Dragoman(Objective):
             "bridge": config.bridge_weight,
             "distil": config.distil_weight,
             "pull": config.pull_weight,
+            "spread": config.spread_weight,
         }
 
     def forward(self, views: Views, batch: Batch) -> dict[str, Tensor]:
@@ -111,6 +118,10 @@ class Dragoman(Objective):
             terms["distil"] = source_distillation(
                 views.image, views.text[source], views.text[translated], config.distil_temperature, weight_R
             )
+        if config.spread_weight:
+            images = torch.arange(len(views.image), device=views.image.device)
+            texts = spread_out(views.text[rows], batch.item[rows], config.spread)
+            terms["spread"] = texts + spread_out(views.image, images, config.spread)
         if config.pull_weight and len(translated):
             terms["pull"] = feature_distillation(
                 views.text[source], views.text[translated], weight_N=weight_R

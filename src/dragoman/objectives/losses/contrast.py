@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from dragoman.objectives.contract import Batch, Objective, Views
 
 Form = Literal["pooled_uniform", "pooled_logsum", "per_language"]
+Spread = Literal["squares", "moments"]
 
 
 @dataclass(frozen=True)
@@ -224,6 +225,21 @@ def paired_contrast(
         text_weight_T=weight_R,
         item_weight_B=weight_R,
     ).symmetric()
+
+
+def spread_out(vectors_NJ: Tensor, item_N: Tensor, form: Spread = "squares") -> Tensor:
+    """Return how far unit vectors of different items are from lying in all directions; 0 of a single item.
+
+    `squares` is the mean of their squared cosines (arXiv 2404.01616, section 2.2); `moments` the square of
+    their mean cosine, and what the mean of their squares has above 1 / J, where random vectors have it
+    (Zhang et al., ICCV 2017).
+    """
+    cosine_M = (vectors_NJ @ vectors_NJ.T)[item_N[:, None] != item_N[None, :]]
+    pairs = max(1, len(cosine_M))
+    squares = cosine_M.square().sum() / pairs
+    if form == "squares":
+        return squares
+    return (cosine_M.sum() / pairs).square() + F.relu(squares - 1 / vectors_NJ.shape[1])
 
 
 def sigmoid_contrast(logits_BT: Tensor, target_BT: Tensor, weight_T: Tensor | None = None) -> Tensor:
