@@ -81,6 +81,10 @@ def test_the_command_that_makes_vectors_is_that_of_the_set(tmp_path: Path) -> No
         ({"path": "towers/clip", "fingerprint": "1"}, "--encoder towers/clip --name eyes"),
         ({"path": "a b", "fingerprint": "1", "grid": 3}, "--encoder 'a b' --name eyes --grid 3"),
         ({"path": "c", "sampling": sampling}, "--encoder c --name eyes --every 0.5 --most-frames 16"),
+        (
+            {"path": "d", "reading": {"prefix": "query: ", "pool": "mean"}},
+            "--encoder d --name eyes --prefix 'query: ' --pool mean",
+        ),
     ]
     for encoder, options in made_by:
         write_features(folder, ["i"], np.ones((1, 2)), inputs={}, encoder=encoder)

@@ -89,6 +89,9 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(
     monkeypatch.setattr(module, "_shards", stopped)
     with pytest.raises(KeyboardInterrupt):
         extract_texts(corpus, encoder=encoder, options=options)
+    # Jobs of before did not note that these are captions.
+    noted = corpus / "features/.text/shards/encoder.json"
+    write_sealed(noted, {name: one for name, one in read_sealed(noted, "").items() if name != "of"})
     monkeypatch.setattr(module, "_shards", shards)
     extract_texts(corpus, encoder=encoder, options=options)
     for name in (
@@ -136,7 +139,7 @@ def test_vectors_of_pictures_are_no_texts_nor_the_other_way(corpus: Path, encode
     write_features(corpus / "features/pictures", ["i0", "i1"], np.eye(2, dtype=np.float32), inputs={})
     extract_texts(corpus, encoder=encoder)
     opened = Corpus.open(corpus)
-    with pytest.raises(UserError, match=r"vectors of pictures, not vectors of texts.*--texts"):
+    with pytest.raises(UserError, match=r"vectors of items, not vectors of texts.*--texts"):
         KeptTexts(opened.features("pictures"))
     with pytest.raises(UserError, match=r"vectors of texts, not of pictures"):
         opened.with_vectors(opened.features("text"), "train")

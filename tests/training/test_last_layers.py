@@ -150,7 +150,7 @@ def test_a_text_without_states_is_named_with_the_command(world: Path, encoder: P
         ({"text__layers": "last:3"}, r"those of layers from 1 on, not of"),
         ({"text__lowercase": "true"}, r"texts with other letters"),
         ({"text__embeddings": "true"}, r"Kept states are those above the embeddings"),
-        ({"text__states": "toy"}, r"holds vectors of pictures, not states of tokens"),
+        ({"text__states": "toy"}, r"holds vectors of items, not states of tokens"),
     ],
 )
 def test_states_of_something_else_are_refused(

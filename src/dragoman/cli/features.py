@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from dragoman.cli.verb import AT_LEAST_1, Verb, options, spelled
-from dragoman.errors import Exit
+from dragoman.errors import Exit, UserError
 
 if TYPE_CHECKING:
-    from dragoman.features.extract import ExtractOptions
+    from dragoman.features.extract import ExtractionReport, ExtractOptions
     from dragoman.features.texts import TextOptions
 
 SHOWN = 5
@@ -45,6 +45,8 @@ def command(
 ) -> None:
     """Write the vectors of a vision tower to CORPUS/features/NAME/, or with --texts of a sentence encoder.
 
+    Where all items of CORPUS are texts, a sentence encoder makes their vectors.
+
     Only items without a vector are worked on, so a second run goes on where the first one was stopped.
     Broken images and videos are listed in rejected.jsonl with their reasons; the exit status is then 3.
 
@@ -54,17 +56,16 @@ def command(
     dragoman features corpus/ --encoder models/mobilenet_v2_imagenet --name mobilenet_3x3 --grid 3
     dragoman features clips/ --encoder openai/clip-vit-base-patch32 --every 0.5
     dragoman features corpus/ --texts --encoder use
+    dragoman features records/ --encoder use
     """
     if texts:
         _texts(corpus, encoder, name, options, reading)
         return
     import warnings
 
-    from dragoman.features.extract import extract_features
-
     # Pillow warns of every odd tag in a file; what cannot be read is rejected by name.
     warnings.filterwarnings("ignore", module="PIL")
-    report = extract_features(corpus, encoder=encoder, name=name, options=options)
+    report = _extract(corpus, encoder, name, options, reading)
     for one in report.rejected[:SHOWN]:
         click.echo(f"rejected {one.item_id}: {one.path or 'no path'}: {one.reason}", err=True)
     rejected = f", {len(report.rejected)} items rejected" if report.rejected else ""
@@ -80,16 +81,35 @@ def command(
         click.get_current_context().exit(Exit.REJECTED)
 
 
+def _extract(
+    corpus: str, encoder: str, name: str | None, options: ExtractOptions, reading: TextOptions
+) -> ExtractionReport:
+    """Make the vectors of items: by a sentence encoder where all are texts, else by a vision tower."""
+    from dragoman.corpus.corpus import Corpus
+    from dragoman.features.extract import extract_features
+
+    opened = Corpus.open(corpus)
+    if not opened.texts or len(opened.texts) < len(opened.items):
+        return extract_features(corpus, encoder=encoder, name=name, options=options)
+    from dragoman.features.texts import extract_items
+
+    if options.grid or options.frames:
+        raise UserError(f"The items of {corpus} are texts, which have neither regions nor frames.")
+    return extract_items(corpus, encoder=encoder, name=name, options=_read_by(options, reading))
+
+
+def _read_by(options: ExtractOptions, reading: TextOptions) -> TextOptions:
+    if options.batch_size is not None:
+        reading = replace(reading, batch_size=options.batch_size)
+    return replace(reading, device=options.device)
+
+
 def _texts(
     corpus: str, encoder: str, name: str | None, options: ExtractOptions, reading: TextOptions
 ) -> None:
     from dragoman.features.texts import extract_texts
 
-    if options.batch_size is not None:
-        reading = replace(reading, batch_size=options.batch_size)
-    report = extract_texts(
-        corpus, encoder=encoder, name=name, options=replace(reading, device=options.device)
-    )
+    report = extract_texts(corpus, encoder=encoder, name=name, options=_read_by(options, reading))
     texts = counted(report.total, "text")
     click.echo(f"{report.folder}: {texts} of {report.captions:,} captions, {report.extracted:,} of them new")
 

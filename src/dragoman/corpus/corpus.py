@@ -268,9 +268,12 @@ class Corpus:
 
     def features_of(self, tower: Mapping[str, Any] | None) -> str | None:
         """Find the feature set that a vision tower made, by its `fingerprint`: the name, or None."""
+        # One sentence encoder may have read the captions, and items that are texts.
+        wanted = [(tower or {}).get(one) for one in ("fingerprint", "of")]
         for name in self.feature_names:
             made_by = FeatureSet.open(self.folder / "features" / name).manifest.get("encoder")
-            if tower and isinstance(made_by, dict) and made_by.get("fingerprint") == tower["fingerprint"]:
+            told = made_by if isinstance(made_by, dict) else {}
+            if tower and [told.get(one) for one in ("fingerprint", "of")] == wanted:
                 return name
         return None
 

@@ -190,6 +190,8 @@ class FeatureSet:
         if not isinstance(made_by, dict) or "path" not in made_by:
             return f"dragoman corpus … --features FILE.npy --feature-ids FILE --out {corpus}"
         said = {"encoder": made_by["path"], "name": self.folder.name, "grid": made_by.get("grid")}
+        # Of a sentence encoder, which reads items that are texts.
+        said |= {name: (made_by.get("reading") or {}).get(name) for name in ("prefix", "pool")}
         for field, value in (made_by.get("sampling") or {}).items():
             usual = getattr(Sampling(), field)
             said["most-frames" if field == "most" else field] = None if value == usual else value

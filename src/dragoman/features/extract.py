@@ -156,7 +156,7 @@ def _layout(
 
     Goes on with what was chosen `before`. Raises UserError where it cannot be had.
     """
-    kinds = corpus.items["kind"].to_pylist()
+    kinds = [kind for kind in corpus.items["kind"].to_pylist() if kind != "text"]
     videos = kinds.count("video")
     if videos and options.grid:
         raise UserError(
@@ -198,6 +198,9 @@ def _split(
     files: dict[str, FileState] = {}
     columns = (corpus.items[name].to_pylist() for name in ("item_id", "kind", "path"))
     for item_id, kind, path in zip(*columns, strict=True):
+        # No tower sees a text, and nobody expects it to.
+        if kind == "text":
+            continue
         if (reason := _no_file(path)) is not None:
             rejected.append(NoVector(item_id=item_id, path=path, reason=reason))
             continue
@@ -282,7 +285,7 @@ def _finish(
     rejected.sort(key=lambda one: place[one.item_id])
     extracted, ids = work.new, work.ids(order, rejected)
     if work.shards or work.old is None or ids != work.old.ids:
-        inputs = {"media": _contents(ids, files)}
+        inputs = {"media": contents(ids, files)}
         total = work.assemble(order, rejected, files, inputs=inputs, **manifest)
     else:
         total = len(ids)
@@ -308,7 +311,7 @@ def _finish(
     )
 
 
-def _contents(ids: Iterable[str], files: Mapping[str, FileState]) -> str:
+def contents(ids: Iterable[str], files: Mapping[str, FileState]) -> str:
     """Hash what the vectors were made of: training on others is another run."""
     digest = hashlib.sha256()
     for item_id in ids:

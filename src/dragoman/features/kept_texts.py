@@ -116,7 +116,7 @@ def _require(features: FeatureSet, layout: Layout, wanted: str, make: str) -> No
     """Raise UserError for a set of anything else than `wanted`, which `make` makes."""
     if features.of_texts and features.layout == layout:
         return
-    found = "vectors of pictures" if not features.of_texts else "states of tokens"
+    found = "vectors of items" if not features.of_texts else "states of tokens"
     if features.of_texts and features.layout == "whole":
         found = "vectors of texts"
     raise UserError(

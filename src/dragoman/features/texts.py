@@ -1,4 +1,5 @@
-"""Frozen vectors of the texts of a corpus: one for each distinct text, by its content, resumable.
+"""Frozen vectors of the texts of a corpus: one for each distinct caption, by its content, resumable; and of
+items that are texts, one for each, in the place of what a tower makes of pictures.
 
 A text encoder that is not trained gives the same vector in every step, so it is asked once. The set has the
 layout `whole`; an id is the digest of a text as the encoder gets it, so that captions of one wording share a
@@ -11,7 +12,7 @@ N texts, J width of the vectors; L tokens of a text, H width of their states.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from time import monotonic
@@ -23,11 +24,12 @@ from numpy.typing import NDArray
 from dragoman.corpus.corpus import Corpus
 from dragoman.corpus.features import FeatureSet, Layout
 from dragoman.errors import CheckFailedError, UserError
-from dragoman.features.extract import LARGEST, SHARD_SECONDS, clean_name
+from dragoman.features.extract import LARGEST, SHARD_SECONDS, ExtractionReport, clean_name, contents
 from dragoman.features.kept_texts import digest
-from dragoman.features.work import FeatureWork, Shard, working_folder
+from dragoman.features.work import FeatureWork, NoVector, Shard, working_folder, write_rejected
 from dragoman.folders import sole_writer
 from dragoman.grouping import by_length
+from dragoman.media.file_state import FileState
 from dragoman.models.sentences import GOLDEN_TEXTS, Reading, TextSide, encoder_folder, kind_of, load_text_side
 from dragoman.progress import bar
 from dragoman.records import CAPTION_ROLES
@@ -90,26 +92,16 @@ def extract_texts(
     where this encoder gives other vectors than the one that made the set.
     """
     opened = Corpus.open(corpus)
-    final = opened.folder / "features" / clean_name(name or Path(encoder).name.rpartition(":")[2])
-    source = encoder_folder(encoder)
-    kind = kind_of(source)
-    numpy = getattr(kind, "NUMPY", False)
-    side = load_text_side(source, "cpu" if numpy else _device(options.device))
-    assert kind is not None
-    side.reading = _reading(side, options, source)
-    place = str(source.resolve()) if source.exists() else str(encoder)
-    first = None if options.below_last is None else _first(side, options.below_last, source)
-    make = _Maker(side, first)
-    identity = {"fingerprint": kind.fingerprint(source), "reading": asdict(side.reading), **make.identity}
-    if hasattr(kind, "address"):
-        identity["address"] = kind.address(source)
+    final = opened.folder / "features" / clean_name(name or _name(encoder))
+    make = _opened(encoder, options, "texts")
+    side, first = make.side, make.first
     # A finished model reads texts itself: states are for training and the validations within it.
     splits = None if first is None else ("train", "val")
     captions = opened.select(split=splits, role=None if first is None else CAPTION_ROLES).texts
     text_of = {digest(text): text for text in side.reading.given(captions)}
     total = len(text_of)
     with sole_writer(working_folder(final)):
-        work = FeatureWork(final, make.layout, identity)
+        work = FeatureWork(final, make.layout, make.identity)
         with_words = options.words
         if work.old is not None:
             _require_same_vectors(work.old, make.golden())
@@ -125,13 +117,87 @@ def extract_texts(
                 progress.update(len(shard.ids))
         extracted = work.new
         if work.shards or work.old is None or set(work.old.ids) != set(text_of):
-            golden = base64.b64encode(make.golden().astype("<f2").tobytes()).decode()
-            made_by = {"path": place, "of": "texts", "width": make.width, **identity, "golden": golden}
-            if with_words:
-                made_by["words"] = True
+            made_by = make.described() | ({"words": True} if with_words else {})
             inputs = {"captions.parquet": opened.fingerprint()["captions.parquet"]}
             work.assemble(list(text_of), [], encoder=made_by, inputs=inputs)
     return TextReport(folder=final, extracted=extracted, total=total, captions=len(captions))
+
+
+def extract_items(
+    corpus: str | Path, *, encoder: str | Path, name: str | None = None, options: TextOptions = OPTIONS
+) -> ExtractionReport:
+    """Write `corpus/features/<name>/` of a corpus whose items are all texts: one float16 vector each.
+
+    `encoder` is the name, folder or hub id of a sentence encoder; `name` defaults to its last part with
+    `_items` behind it. A later run works on items that are new, or whose text is another, and drops what left
+    the corpus. Texts of which the encoder knows nothing end in `rejected.jsonl`. Raises as `extract_texts`,
+    and UserError where items are no texts.
+    """
+    opened = Corpus.open(corpus)
+    texts = {item_id: " ".join(text.split()) for item_id, (text, _) in opened.texts.items()}
+    order = opened.items["item_id"].to_pylist()
+    if len(texts) < len(order):
+        raise UserError(
+            f"{len(order) - len(texts)} of {len(order)} items of {opened.folder} are no texts. Give their "
+            f"vectors by a vision tower, or those of all captions: dragoman features {opened.folder} --texts"
+        )
+    if options.words or options.below_last is not None:
+        raise UserError("Items have one vector each: leave --words and --below-last out, or give --texts.")
+    final = opened.folder / "features" / clean_name(name or f"{_name(encoder)}_items")
+    make = _opened(encoder, options, "items")
+    lines = list(texts.values())
+    given = dict(zip(texts, make.side.reading.given(lines), strict=True))
+    reads = dict(zip(texts, make.side.reads(lines), strict=True))
+    states = {item_id: FileState.of_text(text) for item_id, text in texts.items()}
+    with sole_writer(working_folder(final)):
+        work = FeatureWork(final, make.layout, make.identity)
+        if work.old is not None:
+            _require_same_vectors(work.old, make.golden())
+        rejected = [
+            NoVector(item_id=item_id, path=None, reason="the encoder knows nothing of its text")
+            for item_id in order
+            if not reads[item_id]
+        ]
+        known = work.known
+        todo = {
+            item_id: given[item_id]
+            for item_id in order
+            if reads[item_id] and not (item_id in known and known[item_id].is_of(states[item_id]))
+        }
+        with bar(len(todo), final.name, "texts") as progress:
+            for shard in _shards(make, todo, options.batch_size):
+                shard.files = {item_id: states[item_id] for item_id in shard.ids}
+                work.add(shard)
+                progress.update(len(shard.ids))
+        extracted, ids = work.new, work.ids(order, rejected)
+        if work.shards or work.old is None or ids != work.old.ids:
+            inputs = {"items": contents(ids, states)}
+            work.assemble(order, rejected, states, encoder=make.described(), inputs=inputs)
+        elif rejected != work.rejected_before:
+            write_rejected(work.final, rejected)
+    return ExtractionReport(folder=final, extracted=extracted, total=len(ids), rejected=tuple(rejected))
+
+
+def _name(encoder: str | Path) -> str:
+    """Name a set after its encoder."""
+    return Path(encoder).name.rpartition(":")[2]
+
+
+def _opened(encoder: str | Path, options: TextOptions, of: str) -> _Maker:
+    """Load an encoder to make vectors of `texts` or `items`."""
+    source = encoder_folder(encoder)
+    kind = kind_of(source)
+    numpy = getattr(kind, "NUMPY", False)
+    side = load_text_side(source, "cpu" if numpy else _device(options.device))
+    assert kind is not None
+    side.reading = _reading(side, options, source)
+    first = None if options.below_last is None else _first(side, options.below_last, source)
+    identity = {"of": of, "fingerprint": kind.fingerprint(source), "reading": asdict(side.reading)}
+    if first is not None:
+        identity["layer"] = first
+    if hasattr(kind, "address"):
+        identity["address"] = kind.address(source)
+    return _Maker(side, first, str(source.resolve()) if source.exists() else str(encoder), identity)
 
 
 @dataclass(frozen=True)
@@ -141,14 +207,13 @@ class _Maker:
     side: TextSide
     first: int | None
     """That layer, from 0."""
+    path: str
+    identity: Mapping[str, Any]
+    """Must be the same for vectors to be mixed."""
 
     @property
     def layout(self) -> Layout:
         return "whole" if self.first is None else "tokens"
-
-    @property
-    def identity(self) -> dict[str, int]:
-        return {} if self.first is None else {"layer": self.first}
 
     @property
     def width(self) -> int:
@@ -162,6 +227,12 @@ class _Maker:
     def golden(self) -> NDArray[np.float32]:
         """[3, J] vectors of the golden texts, or [3, H] means of their states."""
         return np.stack([one.reshape(-1, one.shape[-1]).mean(0) for one in self.make(GOLDEN_TEXTS)])
+
+    def described(self) -> dict[str, Any]:
+        """Manifest entry of the encoder."""
+        golden = base64.b64encode(self.golden().astype("<f2").tobytes()).decode()
+        told = {"path": self.path, "of": self.identity["of"], "width": self.width}
+        return {**told, **self.identity, "golden": golden}
 
 
 def _first(side: TextSide, last: int, source: Path) -> int:

@@ -96,7 +96,8 @@ class FeatureWork:
 
     def __init__(self, final: Path, layout: Layout, identity: Mapping[str, Any]) -> None:
         """`identity` is what must be the same for vectors to be mixed: fingerprint, grid, sampling, whether
-        videos are means of their frames, and of texts how they are read, and the layer of the states."""
+        videos are means of their frames; of texts whether they are captions or items, how they are read, and
+        the layer of the states."""
         self.final, self.layout, self.identity = final, layout, {"grid": 0, **identity}
         self.folder = working_folder(final)
         self._shards = self.folder / "shards"
@@ -323,6 +324,8 @@ def _of(values: NDArray[Any] | None, source: _Stored, row: int) -> NDArray[Any]:
 def _told(encoder: object, names: Iterable[str]) -> dict[str, object]:
     """Return what must be the same; sets of before say nothing of a grid, given ones nothing at all."""
     found = encoder if isinstance(encoder, dict) else {}
-    known = {"fingerprint": None, "grid": 0, "sampling": None, "videos": None, "layer": None}
+    known: dict[str, object] = {"fingerprint": None, "grid": 0, "sampling": None, "videos": None}
+    # Texts were captions before there were items among them.
+    known |= {"layer": None, "of": "texts" if "reading" in found else None}
     same = {name: found.get(name, known.get(name)) for name in (*known, *names)}
     return {"encoder": same.pop("fingerprint"), **same}

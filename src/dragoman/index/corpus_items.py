@@ -15,7 +15,7 @@ from dragoman.corpus.corrections import CORRECTION, Correction, Corrections
 from dragoman.corpus.features import FeatureSet
 from dragoman.errors import UserError
 from dragoman.index.items import Items, MediaItem, Notes, Rejected
-from dragoman.media.file_state import UNKNOWN
+from dragoman.media.file_state import UNKNOWN, FileState
 from dragoman.media.folder import OWN
 from dragoman.media.frames import Frames, frames
 from dragoman.metadata import column_values
@@ -98,9 +98,15 @@ class CorpusItems(Items):
         return Notes.of(metadata, texts, machine=machine)
 
     def _outdated(self, features: FeatureSet) -> Iterator[Rejected]:
-        """Tell of items whose file was replaced since their vectors were extracted."""
+        """Tell of items whose file or text was replaced since their vectors were extracted."""
         for item_id, made in zip(features.ids, features.files, strict=True):
             row = self._row.get(item_id)
+            if item_id in self._texts and made.kind == "text":
+                text, _ = self._texts[item_id]
+                if not made.is_content(FileState.of_text(" ".join(text.split()))):
+                    reason = "indexed, but by the vector of a text that was changed since: dragoman features"
+                    yield Rejected(item_id, None, f"{reason} {self._corpus}")
+                continue
             path = None if row is None else self._paths[row]
             if row is None or path is None or "://" in path or made == UNKNOWN:
                 continue

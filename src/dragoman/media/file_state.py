@@ -13,7 +13,7 @@ class FileState(NamedTuple):
     """A file as it was read; as text, five words in one line."""
 
     kind: str
-    """`image` or `video`: as what it was read."""
+    """`image` or `video`: as what it was read; `text` of one that lies in no file."""
     digest: str
     """sha256 of the content."""
     size: int
@@ -47,6 +47,12 @@ class FileState(NamedTuple):
         except (OSError, ValueError):  # a path may hold what no path can
             return UNKNOWN
         return cls(kind, digest, seen.st_size, seen.st_mtime_ns, place_of(seen))
+
+    @classmethod
+    def of_text(cls, text: str) -> FileState:
+        """Describe a text that lies in no file."""
+        content = text.encode()
+        return cls("text", hashlib.sha256(content).hexdigest(), len(content), 0, "-")
 
     def now(self, kind: str, file: str | Path) -> FileState:
         """Give the state of a file today: this one where all that is seen from outside is as it was.

@@ -290,7 +290,7 @@ def items_of(model: Model, corpus: Corpus, settings: EvaluationSettings) -> Feat
     if settings.features is not None or not corpus.is_of_texts(settings.split):
         return feature_set(model, corpus, settings.features)
     ids = corpus.split(settings.split)["item_id"].to_pylist()
-    if own in corpus.feature_names and not corpus.features(str(own)).lacking(ids):
+    if own in corpus.feature_names and len(corpus.features(str(own)).lacking(ids)) < len(ids):
         return feature_set(model, corpus, None)
     return TextItems(corpus.texts)
 

@@ -262,6 +262,11 @@ class Retriever(BatchedEncoder):
     def _find_tower(self) -> VisionTower:
         from dragoman.models.vision import VisionTower
 
+        if self.vision.get("of") == "items":
+            raise UserError(
+                "This model was trained on texts in the place of images, and reads no images. Train one on "
+                "images: dragoman features, dragoman train"
+            )
         path = self._vision or self.vision.get("path")
         if path is None:
             raise UserError(
