@@ -15,7 +15,7 @@ from running import threaded
 from shelf import letters, make_shelf, open_shelf
 from starlette.testclient import TestClient
 from test_items import png
-from test_web_page import AXE, IDS, QUIET, VIOLATIONS
+from test_web_page import AXE, IDS, QUIET, VIOLATIONS, keep
 
 from dragoman.index.uploads import UPLOADS
 from dragoman.messages import catalogue, languages
@@ -218,7 +218,7 @@ def card(item_id: str) -> str:
 
 @page_tests
 def test_a_text_is_a_card_of_words_among_pictures(page: Page, url: str) -> None:
-    page.go(f"{url}?q=barco%20lil%C3%A1s%20no%20Porto")
+    page.go(f"{url}?q=barco%20lil%C3%A1s%20no%20Porto&lang=pt")
     page.wait(QUIET)
     assert page.ask(f"{IDS}[0]") == "r-0"
     assert page.ask(f"{IDS}.length") == 15
@@ -230,6 +230,7 @@ def test_a_text_is_a_card_of_words_among_pictures(page: Page, url: str) -> None:
         *(0, "pt", "auto", "Um barco lilás", "no Porto, de 1891", True),
         "More like this: Um barco lilás",
     ]
+    keep(page, "texts")
     # Who asks in English sees what it is called there.
     page.go(f"{url}?q=a%20lilac%20boat%20letter&lang=en")
     page.wait(QUIET)
