@@ -78,8 +78,8 @@ RATES = {"full": "3e-4", "adapters": "3e-3"}
 HEADS_ON_USE = {
     "mlp": "3e-3",
     "teacher": "3e-3",
-    "teacher_contrast": "3e-3",
-    "uclip": "1e-3",
+    "teacher_contrast": "1e-2",
+    "uclip": "3e-3",
     "mclip": "1e-3",
 }
 """Recipes whose text side is a head on `use`, and their rates."""

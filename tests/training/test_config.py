@@ -87,6 +87,14 @@ def test_texts_that_depend_on_one_another_cannot_be_cut(setting: tuple[str, str]
         base().with_settings({"chunk": "8", setting[0]: setting[1]})
 
 
+@pytest.mark.parametrize("setting", [("dual.pool", "all"), ("dual.released_padding", "true")])
+def test_kept_states_are_not_read_where_padding_is(setting: tuple[str, str]) -> None:
+    kept = base().with_settings({"text": "hf:encoder", "text.states": "states"})
+    assert kept.with_settings({"word_dropout": "0"}).kept_texts == ("states",)
+    with pytest.raises(UserError, match=r"states of padding, which are not kept: --set text\.states=none"):
+        kept.with_settings(dict([setting]))
+
+
 def test_settings_that_only_fit_together_come_in_any_order() -> None:
     for names in (
         ("dual.heads", "dual.hidden", "dual.key_width"),

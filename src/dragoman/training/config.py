@@ -340,6 +340,12 @@ class TrainConfig:
                 "text.own=true and dual.text_head=none go together, with text=hf:FOLDER or "
                 "text=adapters:FOLDER of a CLIP: texts then stay where CLIP puts them"
             )
+        kept = getattr(self.text, "states", None) is not None
+        if kept and (self.dual.pool == "all" or self.dual.released_padding):
+            raise UserError(
+                "dual.pool=all and dual.released_padding read the states of padding, which are not kept: "
+                "--set text.states=none, or --set dual.pool=masked --set dual.released_padding=false"
+            )
         if self.dual.text_head == "attention":
             return
         over_tokens = {"fused"} if self.loss.taught_by == "itself" else {"fused", "teacher"}
