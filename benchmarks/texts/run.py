@@ -59,7 +59,7 @@ FROZEN = {
 }
 """Poolings of the encoder that learns nothing, and their rows."""
 BASELINE = "translate_train"
-STEPS, BATCH = 160, 256
+STEPS, BATCH = 80, 256
 LENGTH = {"steps": str(STEPS), "batch_size": str(BATCH), "select": "last", "validate_every": "1000"}
 HEADS = {
     "text": "frozen:use",
