@@ -187,16 +187,16 @@ def prepare(data: Path, out: Path, rates: Sequence[float]) -> None:
     for folder, crowd in ((plain, False), (out / "crowd", True)):
         if not (folder / MANIFEST).is_file():
             build_records(*records(data, crowd), folder, BuildOptions())
-        extract_items(folder, encoder="use")
-        extract_texts(folder, encoder="use")
+        if not (folder / "features" / "use_items" / MANIFEST).is_file():
+            extract_texts(folder, encoder="use")
+            extract_items(folder, encoder="use")
     for rate in rates:
         corpus = corpus_of(out, rate)
         if not (corpus / MANIFEST).is_file():
             noise = NoiseSettings(rate=rate, seed=1)
             plant_noise(plain, corpus, languages=("pt",), config=noise, splits=("train",), back=BACK)
-        extract_texts(corpus, encoder="use")
         if not (corpus / "trust" / MANIFEST).is_file():
-            # By the encoder as well.
+            extract_texts(corpus, encoder="use")
             score_trust(corpus, kept=KeptTexts(Corpus.open(corpus).features("use")))
 
 
