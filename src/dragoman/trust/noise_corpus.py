@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -11,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from dragoman.arrow import pa, pq
+from dragoman.corpus.copies import copy_features, items_elsewhere
 from dragoman.corpus.corpus import CAPTIONS, Corpus
 from dragoman.corpus.format import CORPUS
 from dragoman.errors import UserError
-from dragoman.folders import MANIFEST, atomic_path, details_of, stage
+from dragoman.folders import atomic_path, details_of, stage
 from dragoman.languages import comparable
 from dragoman.records import SPLITS
 from dragoman.translation.engine import open_engine
@@ -60,8 +59,8 @@ def plant_noise(
         if work.done is not None:
             return pq.read_table(target / "noise.parquet")
         captions, noise = _damaged_captions(corpus, languages, splits, config, back)
-        _copy_features(corpus.folder, work.folder)
-        tables = {"items": _absolute_paths(corpus), "captions": captions, "noise": noise}
+        copy_features(corpus.folder, work.folder)
+        tables = {"items": items_elsewhere(corpus), "captions": captions, "noise": noise}
         for name, table in tables.items():
             with atomic_path(work.folder / f"{name}.parquet") as temporary:
                 pq.write_table(table, temporary, compression="zstd")
@@ -166,26 +165,3 @@ def _split_of(corpus: Corpus, splits: Sequence[str]) -> dict[str, str]:
     items = corpus.items
     pairs = zip(items["item_id"].to_pylist(), items["split"].to_pylist(), strict=True)
     return {item_id: split for item_id, split in pairs if split in splits}
-
-
-def _absolute_paths(corpus: Corpus) -> pa.Table:
-    """The items, with paths that no longer depend on where the corpus lies."""
-    items = corpus.items
-    paths = [
-        path if path is None or "://" in path else str((corpus.folder / path).resolve())
-        for path in items["path"].to_pylist()
-    ]
-    place = items.schema.get_field_index("path")
-    return items.set_column(place, items.schema.field("path"), pa.array(paths, pa.string()))
-
-
-def _copy_features(source: Path, target: Path) -> None:
-    """Complete feature sets, as hard links where the file system can: writers replace files, never edit."""
-    for manifest in sorted(source.glob(f"features/*/{MANIFEST}")):
-        for file in sorted(path for path in manifest.parent.iterdir() if path.is_file()):
-            copy = target / file.relative_to(source)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                os.link(file, copy)
-            except OSError:
-                shutil.copy2(file, copy)
