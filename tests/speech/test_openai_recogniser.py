@@ -49,6 +49,16 @@ def test_the_sound_goes_as_a_file_with_key_model_and_language() -> None:
     }
 
 
+def test_words_that_are_expected_are_told_in_their_language_alone() -> None:
+    with post_server(hears("um cão", "portuguese")) as (url, requests):
+        recogniser = open_recogniser(url)
+        recogniser.words = {"pt": "cachorro, praia."}
+        recogniser.recognise(SOUND, "pt")
+        recogniser.recognise(SOUND, "en")
+        recogniser.recognise(SOUND, None)
+    assert [request["body"].get("prompt") for request in requests] == ["cachorro, praia.", None, None]
+
+
 @pytest.mark.parametrize(
     ("said", "tag"),
     [("portuguese", "pt"), ("Haitian Creole", "ht"), ("fr", "fr"), ("gibberish", None), (5, None)],

@@ -91,6 +91,22 @@ def test_measures_are_those_of_a_count_token_by_token(many: Path) -> None:
     assert found.log_probability == pytest.approx(total / 6, rel=1e-4)
 
 
+def test_words_that_are_expected_stand_before_the_start(many: Path) -> None:
+    recogniser = open_recogniser(many)
+    before = recogniser.recognise(SOUND, "pt")
+    recogniser.words = {"pt-BR": "w5 w9", "en": "w7"}
+    found = recogniser.recognise(SOUND, "pt")
+    model = WhisperForConditionalGeneration.from_pretrained(many).eval()
+    mel = torch.from_numpy(log_mel(SOUND, 80))[None]
+    names = ("startoftranscript", "pt", "transcribe", "notimestamps")
+    ids = [IDS["<|startofprev|>"], 5, 9, *(IDS[f"<|{name}|>"] for name in names)]
+    with torch.inference_mode():
+        silent = model(mel, decoder_input_ids=torch.tensor([ids[:4]])).logits[0, -1].softmax(-1)
+    assert found.text != before.text
+    assert found.no_speech == pytest.approx(float(silent[IDS["<|nospeech|>"]]), rel=1e-3)
+    assert found.no_speech != pytest.approx(before.no_speech, rel=1e-2)
+
+
 def test_the_language_is_the_likeliest_after_the_first_token(many: Path) -> None:
     recogniser = open_recogniser(many)
     assert recogniser.languages is not None and len(recogniser.languages) == 99
@@ -136,6 +152,10 @@ class Tokenizer:
     def decode(self, ids: list[int], *, skip_special_tokens: bool) -> str:
         return f" words {ids} "
 
+    def encode(self, text: str, *, add_special_tokens: bool) -> Any:
+        assert not add_special_tokens
+        return SimpleNamespace(tokens=[*text])
+
 
 def test_a_converted_model_is_prompted_with_the_code_of_the_language() -> None:
     model = Model()
@@ -148,6 +168,9 @@ def test_a_converted_model_is_prompted_with_the_code_of_the_language() -> None:
     recogniser.recognise(SOUND, "en")
     start, rest = "<|startoftranscript|>", ["<|transcribe|>", "<|notimestamps|>"]
     assert model.prompts == [[start, "<|jw|>", *rest], [start, "<|en|>", *rest]]
+    recogniser.words = {"en": "x" * 300}
+    recogniser.recognise(SOUND, "en")
+    assert model.prompts[-1] == ["<|startofprev|>", " ", *"x" * 222, start, "<|en|>", *rest]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")

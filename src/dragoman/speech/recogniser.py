@@ -8,7 +8,7 @@ understood. T samples.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +19,7 @@ from dragoman.languages import comparable, same_language
 from dragoman.media.sound import Samples
 from dragoman.messages import Message
 from dragoman.models.hub import model_folder
+from dragoman.speech.expected import SIGN, parted, read_words
 
 RECOGNISERS = "dragoman.speech.recognisers"
 """The package whose modules are kinds of recognisers."""
@@ -37,6 +38,8 @@ class Recognised:
     """Probability that nobody speaks; None where the recogniser does not tell."""
     log_probability: float | None = None
     """Mean natural logarithm of the probability of a token; None where the recogniser does not tell."""
+    units: bool = False
+    """True where the text is units of sound (`units.py`) and no words: nothing of it was made up."""
 
 
 class Recogniser(ABC):
@@ -44,6 +47,14 @@ class Recogniser(ABC):
 
     languages: tuple[str, ...] | None = None
     """Those that it knows, by tag; None where that cannot be told."""
+    expects = True
+    """False where it writes no words, and can expect none."""
+    words: Mapping[str, str] = {}
+    """Words that are expected, by the tag of their language (`expected.py`); set before it is asked."""
+
+    def expected(self, lang: str) -> str:
+        """The words that are expected in one of `languages`; "" where there are none."""
+        return next((text for tag, text in self.words.items() if _same(tag, lang)), "")
 
     @abstractmethod
     def recognise(self, samples: Samples, lang: str | None) -> Recognised:
@@ -64,12 +75,16 @@ def language_known(lang: str, known: Sequence[str] | None) -> str:
     if tag in known:
         return tag
     for one in known:
-        try:
-            if same_language(one, tag):
-                return one
-        except UserError:  # one of them is none that has a name
-            continue
+        if _same(one, tag):
+            return one
     raise UserError(Message("speech_language_unknown", language=lang))
+
+
+def _same(one: str, other: str) -> bool:
+    try:
+        return one == other or same_language(one, other)
+    except UserError:  # one of them is none that has a name
+        return False
 
 
 def kinds() -> list[str]:
@@ -84,16 +99,22 @@ def kind_of(name: str) -> ModuleType | None:
 
 
 def open_recogniser(name: str | Path, device: str = "cpu") -> Recogniser:
-    """Open the recogniser of a folder, an address, or a hub id, which is fetched.
+    """Open the recogniser of a folder, an address, or a hub id, which is fetched; with a folder of words that
+    it is to expect behind `?words=`.
 
     Raises UserError where there is none that is known, or its folder is damaged.
     """
-    kind, asked = kind_of(str(name)), str(name)
-    if kind is None and not Path(name).exists():
-        asked = str(model_folder(name))
+    asked, words = parted(str(name))
+    kind = kind_of(asked)
+    if kind is None and not Path(asked).exists():
+        asked = str(model_folder(asked))
         kind = kind_of(asked)
     if kind is None:
-        known = "; ".join(plugins.load(RECOGNISERS, one, "recogniser").LAYOUT for one in kinds())
+        known = "; or ".join(plugins.load(RECOGNISERS, one, "recogniser").LAYOUT for one in kinds())
         raise UserError(f"{name} holds no recogniser of speech that is known: {known}.")
     found: Recogniser = kind.load(asked, device)
+    if words is not None:
+        if not found.expects:
+            raise UserError(f"{asked} writes no words, so it can expect none. Leave {SIGN}{words} out.")
+        found.words = read_words(words)
     return found

@@ -117,5 +117,9 @@ class CTranslate2Whisper(Whisper):
         mean = found.scores[0] * len(ids) / (len(ids) + 1)
         return Written(ids, mean, found.no_speech_prob)
 
+    def _tokens(self, text: str) -> list[str]:
+        found: list[str] = self._tokenizer.encode(text, add_special_tokens=False).tokens
+        return found
+
     def _text(self, ids: Sequence[int]) -> str:
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))

@@ -36,6 +36,22 @@ def reads(name: str) -> bool:
 def load(name: str, device: str) -> Whisper:
     """Load the model. Raises UserError where weights are missing, or pickled."""
     folder = Path(name)
+    model = _model(folder, device)
+    with loading(folder, "recogniser of speech"):
+        tokenizer = tokenizer_in(folder)
+        special = tokenizer.get_added_vocab()
+        if START not in special or not any(token in special for token in NO_SPEECH):
+            raise UserError(f"The tokenizer of {folder} has no tokens of Whisper. Download the model again.")
+        multilingual = config_in(folder).vocab_size > ENGLISH_ALONE
+        return HuggingFaceWhisper(model, tokenizer, multilingual)
+
+
+def encoder(folder: Path, device: str) -> Any:
+    """Load its encoder alone, a module of PyTorch. Raises UserError as `load`."""
+    return _model(folder, device).get_encoder()
+
+
+def _model(folder: Path, device: str) -> Any:
     require_safetensors(folder)
     with loading(folder, "recogniser of speech"):
         import transformers
@@ -46,12 +62,7 @@ def load(name: str, device: str) -> Whisper:
         model, missing = pretrained(transformers.WhisperForConditionalGeneration, folder)
         # The head is tied to the embeddings of tokens.
         require_trained(folder, [one for one in missing if not one.startswith("proj_out")])
-        tokenizer = tokenizer_in(folder)
-        special = tokenizer.get_added_vocab()
-        if START not in special or not any(token in special for token in NO_SPEECH):
-            raise UserError(f"The tokenizer of {folder} has no tokens of Whisper. Download the model again.")
-        multilingual = config_in(folder).vocab_size > ENGLISH_ALONE
-        return HuggingFaceWhisper(model.eval().requires_grad_(False).to(device), tokenizer, multilingual)
+        return model.eval().requires_grad_(False).to(device)
 
 
 class HuggingFaceWhisper(Whisper):
@@ -84,7 +95,7 @@ class HuggingFaceWhisper(Whisper):
         import torch
         from transformers import GenerationConfig, GenerationMixin
 
-        given = [self._special[token] for token in prompt]
+        given: list[int] = self._tokenizer.convert_tokens_to_ids(prompt)
         config = self._model.config
         how = GenerationConfig(
             num_beams=BEAMS,
@@ -115,7 +126,8 @@ class HuggingFaceWhisper(Whisper):
         speech."""
         logits_LV = self._logits(encoded, given + written)
         silent = next(self._special[token] for token in NO_SPEECH if token in self._special)
-        no_speech = float(logits_LV[0].softmax(-1)[silent])
+        # What was said before stands before the start.
+        no_speech = float(logits_LV[given.index(self._special[START])].softmax(-1)[silent])
         logits_LV = logits_LV[len(given) - 1 : -1].clone()
         logits_LV[:, self._never] = -float("inf")
         logits_LV[0, self._not_first] = -float("inf")
@@ -130,6 +142,10 @@ class HuggingFaceWhisper(Whisper):
             ids_1L = torch.tensor([ids], device=self._model.device)
             answer = self._model(encoder_outputs=encoded, decoder_input_ids=ids_1L)
             return answer.logits[0].float()
+
+    def _tokens(self, text: str) -> list[str]:
+        found: list[str] = self._tokenizer.tokenize(text)
+        return found
 
     def _text(self, ids: Sequence[int]) -> str:
         return str(self._tokenizer.decode(ids, skip_special_tokens=True))

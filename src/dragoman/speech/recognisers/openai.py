@@ -20,7 +20,7 @@ from dragoman.languages import canonical_tag, tag_named
 from dragoman.media.sound import RATE, Samples
 from dragoman.speech.recogniser import Recognised, Recogniser
 
-LAYOUT = "or the address of a server, such as https://api.openai.com/v1#whisper-1"
+LAYOUT = "the address of a server, such as https://api.openai.com/v1#whisper-1"
 MODEL = "whisper-1"
 TIMEOUT = 20.0
 """Seconds for a request."""
@@ -56,6 +56,8 @@ class ServedRecogniser(Recogniser):
             fields = {"model": self._model, "response_format": form, "temperature": "0"}
             if lang is not None:
                 fields["language"] = lang
+                if words := self.expected(lang):
+                    fields["prompt"] = words
             try:
                 found = _read(self._ask(fields, sound), lang)
             except RequestError as error:

@@ -25,6 +25,10 @@ WINDOW, HOP = 400, 160
 START, NO_SPEECH = "<|startoftranscript|>", ("<|nospeech|>", "<|nocaptions|>")
 """The first token, after which the probabilities of the languages and of no speech are read (section 2.3);
 the latter has two names."""
+BEFORE = "<|startofprev|>"
+"""Token behind which stands what was said before (section 2.3): words that are expected are taken for it."""
+MOST_BEFORE = 223
+"""Tokens of it: the authors' `decoding.py`."""
 TASK = ("<|transcribe|>", "<|notimestamps|>")
 MOST_TOKENS = 224
 """Tokens of a text: half of the positions, as in the authors' `decoding.py`."""
@@ -62,7 +66,11 @@ class Whisper(Recogniser):
         else:
             lang, confidence = lang or "en", 1.0
         language = [f"<|{self._codes[lang]}|>"] if self._codes else []
-        written = self._written(encoded, [START, *language, *(TASK if language else TASK[1:])])
+        prompt = [START, *language, *(TASK if language else TASK[1:])]
+        words = self.expected(lang)
+        if words:
+            prompt = [BEFORE, *self._tokens(f" {words}")[:MOST_BEFORE], *prompt]
+        written = self._written(encoded, prompt)
         return Recognised(
             text=self._text(written.ids).strip(),
             language=lang,
@@ -90,14 +98,18 @@ class Whisper(Recogniser):
         """The likeliest text behind a prompt, of at most `MOST_TOKENS`."""
 
     @abstractmethod
+    def _tokens(self, text: str) -> list[str]:
+        """Tokens of a text, without special ones."""
+
+    @abstractmethod
     def _text(self, ids: Sequence[int]) -> str:
         """The text of tokens, special ones left out."""
 
 
-def log_mel(samples: Samples, bands: int) -> NDArray[np.float32]:
+def log_mel(samples: Samples, bands: int, length: int = SECONDS * RATE) -> NDArray[np.float32]:
     """[M, F] as the authors' `audio.py`: logarithm to the base 10 of the power in mel bands of a Hann window,
-    cut 8 below its maximum, then (x + 4) / 4."""
-    padded = np.pad(samples[: SECONDS * RATE], (0, max(0, SECONDS * RATE - len(samples))))
+    cut 8 below its maximum, then (x + 4) / 4. Of the first `length` samples, or with silence up to it."""
+    padded = np.pad(samples[:length], (0, max(0, length - len(samples))))
     padded = np.pad(padded, WINDOW // 2, mode="reflect")
     frames_FW = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[:-1:HOP]
     # Periodic: the last sample of the symmetric window is the first of the next.
