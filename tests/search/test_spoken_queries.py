@@ -18,6 +18,7 @@ from dragoman.errors import UserError
 from dragoman.index.job import index_media
 from dragoman.media.sound import SoundError
 from dragoman.messages import message_of
+from dragoman.search.printing import understood
 from dragoman.search.query import Query
 from dragoman.search.searcher import Searcher
 from dragoman.speech.hearing import Heard, NothingUnderstoodError
@@ -137,3 +138,8 @@ def test_the_command_line_tells_what_it_lacks() -> None:
     with post_server(hears("", "english")) as (url, _):
         assert "No words were understood" in refused(*asked, "--recogniser", url)
         assert "red.png: no sound of a known" in refused("--speech", "photos/red.png", "--recogniser", url)
+
+
+def test_a_language_that_units_of_sound_do_not_tell_is_not_shown() -> None:
+    assert understood(Heard(text="𓀀𓀁", language="und")) == "Understood: 𓀀𓀁"
+    assert understood(Heard(text="𓀀𓀁", language="pt", given=True)) == "Understood: Portuguese (pt): 𓀀𓀁"

@@ -46,7 +46,8 @@ def lines(searcher: Searcher, answer: Answer) -> Iterator[str]:
 def understood(heard: Heard) -> str:
     """Tell a person what was understood of a query that was spoken, and its language."""
     sure = "" if heard.given else f", {heard.confidence:.0%} sure (--lang says it)"
-    language = "" if heard.language is None else f"{language_name(heard.language)}{sure}: "
+    told = heard.language if heard.language != UNKNOWN else None
+    language = "" if told is None else f"{language_name(told)}{sure}: "
     return f"Understood: {language}{plain(heard.text)}"
 
 

@@ -101,6 +101,8 @@ def is_steady(samples: Samples) -> bool:
 
 def is_understood(found: Recognised) -> bool:
     """Tell if words were said, and not made up, by the measures of a recogniser, as far as it tells them."""
+    if found.units:
+        return worded(found.text)
     nobody = found.no_speech is not None and found.no_speech > NO_SPEECH
     unsure = found.log_probability is not None and found.log_probability < UNSURE
     return worded(found.text) and not (nobody and unsure) and repetition(found.text) <= REPEATED
