@@ -9,6 +9,11 @@ alone on the sentence encoder `use` (`pip install 'dragoman[use,speech]'`). SumR
 photos for texts, at most 300; a caption of which nothing was understood finds nothing. Voices and speeds were
 chosen on captions of val. White noise is added at some decibels below the voice, to the first captions.
 
+Further rows, of the first captions in Portuguese: with `--voice COMMAND` of another synthesiser, a program
+that reads a text and writes a WAV, here RHVoice (commit e830be7a) with the voice Letícia-F123, which was
+learned from recordings of a person; with `--expect` where the recogniser expects the frequent words of
+machine captions.
+
 What was recognised is kept in WORK, so that a run goes on where it was. Writes results.json and results.md
 beside this file.
 """
@@ -16,14 +21,16 @@ beside this file.
 from __future__ import annotations
 
 import argparse
+import gzip
 import io
 import json
 import random
 import re
+import shlex
 import subprocess
 import wave
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -47,6 +54,8 @@ VOICES = {"en": ("en-us", 140), "pt": ("pt-br", 110)}
 """Voice and words a minute."""
 SLOTS = {"en": "#", "pt": "#pt#"}
 """Part of the ids of captions that were written from the photo."""
+MACHINE = ("pt", "mt", "train")
+"""Language, role and split of the captions whose words are expected."""
 GOALS = {"en": 80, "pt": 60}
 """Percent of the typed SumR, named beforehand."""
 NOISES = (None, 20, 10, 5)
@@ -55,6 +64,16 @@ BEFORE, AFTER = 0.5, 0.25
 """Seconds of silence round the voice, as in any recording."""
 CUTOFFS = (1, 5, 10)
 DRAWS = 2000
+
+
+class Way(NamedTuple):
+    """A row of the table without noise: a voice and a recogniser."""
+
+    name: str
+    recogniser: str
+    voice: str | None
+    """Command of another synthesiser; None is espeak-ng."""
+    lang: str = "pt"
 
 
 class Question(NamedTuple):
@@ -74,17 +93,23 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--captions", type=int, default=300, help="of each language")
     parser.add_argument("--noisy", type=int, default=100, help="of these, with noise")
+    parser.add_argument("--voice", help="command of another Portuguese voice: text in, WAV out")
+    parser.add_argument("--more", type=int, default=60, help="captions of the further rows")
+    parser.add_argument("--expect", action="store_true", help="rows with words that are expected")
     options = parser.parse_args()
     corpus = experiment.captions_corpus(options.data, options.out / "corpus", wanted, features=FEATURES)
     questions = chosen(Corpus.open(corpus), options.captions)
+    further_heard = {one.name: further_recognised(questions, one, options) for one in further(options)}
     # What is kept may be another recogniser's.
-    kept = options.out / f"heard-{sha256(options.recogniser.encode()).hexdigest()[:8]}.jsonl"
-    heard = recognised(questions, options.noisy, open_recogniser(options.recogniser), kept)
+    kept = options.out / f"heard-{digest(options.recogniser)}.jsonl"
+    heard = recognised(questions, options.noisy, lambda: open_recogniser(options.recogniser), kept)
     model = trained(corpus, options.out / "run")
-    everything = measured(Corpus.open(corpus), model, questions, options.noisy, heard)
+    everything = measured(Corpus.open(corpus), model, questions, options.noisy, heard, further_heard)
     folders = "--data DIR --recogniser FOLDER --out WORK"
+    more = f" --voice COMMAND --more {options.more}" if options.voice else ""
+    more += " --expect" * options.expect
     sizes = f"--captions {options.captions} --noisy {options.noisy}"
-    command = f"python benchmarks/speech/run.py {folders} {sizes}"
+    command = f"python benchmarks/speech/run.py {folders} {sizes}{more}"
     everything["circumstances"] = experiment.circumstances(command)
     experiment.write_results(HERE, everything, page(everything))
 
@@ -117,8 +142,43 @@ def photos_of_test(corpus: Corpus) -> list[str]:
     return [one["item_id"] for one in corpus.items.to_pylist() if one["split"] == "test"]
 
 
+def further(options: argparse.Namespace) -> list[Way]:
+    """The further rows, with the words that are expected in a folder of WORK."""
+    words = options.out / "words"
+    words.mkdir(parents=True, exist_ok=True)
+    with gzip.open(options.data / "captions.jsonl.gz", "rt", encoding="utf-8") as lines:
+        captions = map(json.loads, lines)
+        texts = [one["text"] for one in captions if (one["lang"], one["role"], one["split"]) == MACHINE]
+    (words / "pt.txt").write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
+    found = []
+    for name, voice in (("pt", None), ("pt, another voice", options.voice)):
+        if voice:
+            found.append(Way(name, options.recogniser, voice))
+        if options.expect and (voice or name == "pt"):
+            found.append(Way(f"{name}, words expected", f"{options.recogniser}?words={words}", voice))
+    return found
+
+
+def further_recognised(
+    questions: Sequence[Question], way: Way, options: argparse.Namespace
+) -> dict[tuple[str, int | None], str]:
+    """Texts of the first questions of a further row."""
+    some = [one for one in questions if one.lang == way.lang][: options.more]
+    kept = options.out / f"heard-{digest(way.recogniser, way.voice or '')}.jsonl"
+    return recognised(some, 0, lambda: open_recogniser(way.recogniser), kept, way.voice)
+
+
+def digest(*names: str) -> str:
+    """A short name for what was made by these."""
+    return sha256("".join(names).encode()).hexdigest()[:8]
+
+
 def recognised(
-    questions: Sequence[Question], noisy: int, recogniser: Recogniser, kept: Path
+    questions: Sequence[Question],
+    noisy: int,
+    opened: Callable[[], Recogniser],
+    kept: Path,
+    command: str | None = None,
 ) -> dict[tuple[str, int | None], str]:
     """Texts by caption and noise, "" where nothing was understood; kept ones are not heard again."""
     kept.parent.mkdir(parents=True, exist_ok=True)
@@ -129,12 +189,15 @@ def recognised(
     asked += [
         (noise, one) for one in questions[: noisy * len(VOICES)] for noise in NOISES if noise is not None
     ]
+    recogniser: Recogniser | None = None
     with kept.open("a", encoding="utf-8") as file:
         for noise, question in asked:
             key = question.caption_id, noise
             if key in found:
                 continue
-            sound = as_wav(with_noise(spoken(question), noise, zlib.crc32(question.caption_id.encode())))
+            recogniser = recogniser or opened()
+            seed = zlib.crc32(question.caption_id.encode())
+            sound = as_wav(with_noise(spoken(question, command), noise, seed))
             try:
                 found[key] = hear(sound, recogniser, question.lang).text
             except NothingUnderstoodError:
@@ -145,11 +208,12 @@ def recognised(
     return found
 
 
-def spoken(question: Question) -> Samples:
-    """[T] a caption as espeak-ng says it."""
+def spoken(question: Question, command: str | None = None) -> Samples:
+    """[T] a caption as espeak-ng says it, or another program."""
     voice, speed = VOICES[question.lang]
-    command = ["espeak-ng", "-v", voice, "-s", str(speed), "--stdout", "--stdin"]
-    done = subprocess.run(command, input=question.text.encode(), capture_output=True, check=True)
+    espeak = ["espeak-ng", "-v", voice, "-s", str(speed), "--stdout", "--stdin"]
+    program = shlex.split(command) if command else espeak
+    done = subprocess.run(program, input=question.text.encode(), capture_output=True, check=True)
     return read_sound(done.stdout)
 
 
@@ -187,6 +251,7 @@ def measured(
     questions: Sequence[Question],
     noisy: int,
     heard: Mapping[tuple[str, int | None], str],
+    further_heard: Mapping[str, Mapping[tuple[str, int | None], str]],
 ) -> dict[str, Any]:
     """SumR typed and spoken, by language and noise, with intervals of the share over photos."""
     features = corpus.features(FEATURES)
@@ -199,20 +264,37 @@ def measured(
         typed = reached(model, [one.text for one in asked], asked, photos, images)
         for noise in NOISES:
             count = len(asked) if noise is None else noisy
-            some = asked[:count]
-            texts = [heard[one.caption_id, noise] for one in some]
-            spoken_Q = reached(model, texts, some, photos, images)
-            share, low, high = interval(spoken_Q, typed[:count])
-            found["results"][f"{lang} {'clean' if noise is None else f'{noise} dB'}"] = {
-                "captions": count,
-                "typed": float(typed[:count].mean()),
-                "spoken": float(spoken_Q.mean()),
-                "share": share,
-                "interval": [low, high],
-                "word_errors": 100 * word_errors([one.text for one in some], texts),
-                "not_understood": 100 * sum(not text for text in texts) / count,
-            }
+            name = f"{lang} {'clean' if noise is None else f'{noise} dB'}"
+            texts = [heard[one.caption_id, noise] for one in asked[:count]]
+            found["results"][name] = row(model, texts, asked[:count], typed[:count], photos, images)
+        if lang == "pt":
+            for name, known in further_heard.items():
+                texts = [known[one.caption_id, None] for one in asked[: len(known)]]
+                some, count = asked[: len(known)], len(known)
+                found["results"][name] = row(model, texts, some, typed[:count], photos, images)
     return found
+
+
+def row(
+    model: Retriever,
+    texts: Sequence[str],
+    asked: Sequence[Question],
+    typed_Q: Any,
+    photos: Sequence[str],
+    images: Any,
+) -> dict[str, Any]:
+    """Figures of what was recognised, beside those of the same captions typed."""
+    spoken_Q = reached(model, texts, asked, photos, images)
+    share, low, high = interval(spoken_Q, typed_Q)
+    return {
+        "captions": len(asked),
+        "typed": float(typed_Q.mean()),
+        "spoken": float(spoken_Q.mean()),
+        "share": share,
+        "interval": [low, high],
+        "word_errors": 100 * word_errors([one.text for one in asked], texts),
+        "not_understood": 100 * sum(not text for text in texts) / len(asked),
+    }
 
 
 def reached(
@@ -257,6 +339,7 @@ def page(everything: Mapping[str, Any]) -> Iterator[str]:
         "recognised by Whisper base (CTranslate2, int8) in its language, and asked as a text, among "
         f"{everything['photos']:,} photos, of `glossed` that learned from English captions alone. SumR = R@1 "
         "+ R@5 + R@10 of photos for texts, at most 300; where nothing was understood, nothing is found. "
+        "Another voice: RHVoice, Letícia-F123, learned from recordings of a person; the first captions. "
         "Share: of the SumR of the same captions typed, with its 95 % interval by bootstrap over photos.\n"
     )
     circumstances = everything["circumstances"]
@@ -277,9 +360,11 @@ def page(everything: Mapping[str, Any]) -> Iterator[str]:
     head = ("spoken", "captions", "typed SumR", "spoken SumR", "share", "word errors", "nothing understood")
     yield from table(head, rows)
     told = []
-    for lang, goal in GOALS.items():
-        share = everything["results"][f"{lang} clean"]["share"]
-        told.append(f"{lang} at least {goal} %: {'reached' if share >= goal else 'missed'}")
+    for name, one in everything["results"].items():
+        lang = name[:2]
+        if name == f"{lang} clean" or "voice" in name:
+            reaches = one["share"] >= GOALS[lang]
+            told.append(f"{name} at least {GOALS[lang]} %: {'reached' if reaches else 'missed'}")
     yield f"\nGoals named beforehand, without noise: {'; '.join(told)}."
 
 
