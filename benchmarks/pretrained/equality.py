@@ -10,7 +10,7 @@ the consistency of ranks, which follows recall) at one recall that all of them r
 Consistency is over captions of one meaning: an English caption, and what people made of it in Portuguese and
 German. German is never learned. The primary figure, named before the test is looked at, is mrv_std_log at
 equal mean SumR of `one_to_k` beside `random`. Runs that are finished are not repeated. Writes equality.json
-and equality.md beside this file.
+and equality.md beside this file; seeds that stand there and not in WORK are kept.
 """
 
 from __future__ import annotations
@@ -162,7 +162,9 @@ Line = dict[str, float]
 
 
 def measured(out: Path, arms: Sequence[str], seeds: Sequence[str], workers: int) -> dict[str, Any]:
-    """Gather what is finished: by arm, seed and length."""
+    """Gather what is finished, here or on the page of before: by arm, seed and length."""
+    file = HERE / "equality.json"
+    before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {"results": {}}
     found = {
         name: {
             seed: {
@@ -174,8 +176,18 @@ def measured(out: Path, arms: Sequence[str], seeds: Sequence[str], workers: int)
         }
         for name in arms
     }
-    command = f"python benchmarks/pretrained/equality.py --data DIR --out WORK --seeds {','.join(seeds)}"
-    return {"circumstances": experiment.circumstances(command, workers=workers), "results": found}
+    known = {name: before["results"].get(name, {}) | found.get(name, {}) for name in ARMS}
+    results = {
+        name: {seed: lines[seed] for seed in sorted(lines, key=int)} for name, lines in known.items() if lines
+    }
+    asked = ",".join(sorted({seed for lines in results.values() for seed in lines}, key=int))
+    command = f"python benchmarks/pretrained/equality.py --data DIR --out WORK --seeds {asked}"
+    here = experiment.circumstances(command, workers=workers)
+    if before["results"].keys() - found.keys() or any(
+        before["results"].get(name, {}).keys() - found[name].keys() for name in found
+    ):
+        here["commit"] = f"{before['circumstances']['commit']}, {here['commit']}"
+    return {"circumstances": here, "results": results}
 
 
 def figures(out: Path, name: str, steps: int, seed: str) -> Line:
@@ -247,10 +259,11 @@ def page(everything: Mapping[str, Any]) -> Iterator[str]:
         rows.append((name, *columns))
     yield from table(("arm", *MRV), rows)
     one, other = (
-        [at_recall(lines, recall, "mrv_std_log") for lines in results.get(name, {}).values()]
+        {seed: at_recall(lines, recall, "mrv_std_log") for seed, lines in results.get(name, {}).items()}
         for name in PRIMARY
     )
-    gaps = [a - b for a, b in zip(one, other, strict=False) if a is not None and b is not None]
+    both = [(one[seed], other[seed]) for seed in one if seed in other]
+    gaps = [a - b for a, b in both if a is not None and b is not None]
     if len(gaps) > 1:
         low, high = t_interval(gaps)
         yield (
