@@ -13,7 +13,7 @@ nothing was learned. Runs that are finished are not repeated. Writes frozen_clip
 beside this file.
 
 Named beforehand: the primary figure is SumR in Portuguese. `dynamic` must beat `static` and `shuffled`, or
-conditioning brings nothing. Rates were chosen among as many for each arm, on captions of val.
+conditioning brings nothing. Rates were chosen among three or more on machine captions of val, one seed.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ SHARED = {
     "patience": "99",
     "checkpoint_every": "500",
 }
-RATES = {"full": "3e-4", "adapters": "3e-3"}
+RATES = {"full": "3e-3", "adapters": "3e-3"}
 HEADS_ON_USE = {
     "mlp": "3e-3",
     "teacher": "3e-3",

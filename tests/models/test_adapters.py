@@ -57,7 +57,8 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def adapted(folders: dict[str, Path], kind: str = "bert", **settings: Any) -> AdaptedText:
     """Portuguese and Chinese, whose captions hold two of the pieces each."""
-    config = AdaptersTextConfig(**{"path": str(folders[kind]), "max_length": 12, "rank": 4} | settings)
+    usual = {"path": str(folders[kind]), "max_length": 12, "rank": 4, "conditioning": "dynamic"}
+    config = AdaptersTextConfig(**usual | settings)
     torch.manual_seed(0)
     return stirred(AdaptedText.fresh(config, material(pt=["Um cão"], zh=["grass green"])))
 

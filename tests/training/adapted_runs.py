@@ -24,5 +24,6 @@ def config(clip: Path, languages: tuple[str, ...] = ("pt",), **settings: str) ->
     """The recipe on the tiny CLIP; dots are written `__`."""
     given = {"text.path": str(clip), "text.rank": "4", "text.max_length": "16", "batch_size": "10"}
     given |= {"pretrained_learning_rate": "1e-2", "select": "last", "validate_every": "2"}
+    given |= {"text.conditioning": "dynamic"}
     named = {name.replace("__", "."): value for name, value in settings.items()}
     return load_recipe("dasd")("en", languages, "toy").with_settings(given | named)

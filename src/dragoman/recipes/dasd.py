@@ -1,5 +1,4 @@
-"""Adapters for each language on CLIP's frozen text half, which read a text by what it says; images and
-English stay where CLIP puts them"""
+"""Adapters for each language on CLIP's frozen text half; images and English stay where CLIP puts them"""
 
 from __future__ import annotations
 

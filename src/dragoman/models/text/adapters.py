@@ -45,9 +45,9 @@ class AdaptersTextConfig(HuggingFaceTextConfig):
     those of the encoder."""
     rank: int = 32
     """R."""
-    conditioning: Literal["dynamic", "static", "shuffled"] = "dynamic"
-    """Origin of W: `dynamic` makes it from the caption; `static` learns one for each block and language;
-    `shuffled`, a control, makes it in training from another caption of the step."""
+    conditioning: Literal["static", "dynamic", "shuffled"] = "static"
+    """Origin of W: `static` learns one for each block and language; `dynamic` makes it from the caption, as the
+    paper does; `shuffled`, a control, makes it in training from another caption of the step."""
 
     @classmethod
     def from_text(cls, text: str) -> AdaptersTextConfig | None:
