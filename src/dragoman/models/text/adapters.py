@@ -46,8 +46,8 @@ class AdaptersTextConfig(HuggingFaceTextConfig):
     rank: int = 32
     """R."""
     conditioning: Literal["static", "dynamic", "shuffled"] = "static"
-    """Origin of W: `static` learns one for each block and language; `dynamic` makes it from the caption, as the
-    paper does; `shuffled`, a control, makes it in training from another caption of the step."""
+    """Origin of W: `static` learns one for each block and language; `dynamic` makes it from the caption, as
+    the paper does; `shuffled`, a control, makes it in training from another caption of the step."""
 
     @classmethod
     def from_text(cls, text: str) -> AdaptersTextConfig | None:
