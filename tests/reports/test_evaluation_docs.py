@@ -29,6 +29,7 @@ def test_its_options_exist_and_all_options_of_evaluate_that_choose_queries_are_t
         for verb in ("evaluate", "compare")
         for option in re.findall(r"--[a-z][a-z-]*", CliRunner().invoke(dragoman, [verb, "--help"]).output)
     }
-    told = set(re.findall(r"--[a-z][a-z-]*", text))
+    # Records are read into a corpus by a verb of its own.
+    told = set(re.findall(r"--[a-z][a-z-]*", re.sub(r"(?m)^ *dragoman corpus .*", "", text)))
     assert told <= known
     assert known - told == {"--help", "--json", "--seed", "--features", "--run-depth"}
