@@ -246,7 +246,8 @@ class AdaptedText(HuggingFaceText):
         return self.read(embedded, mask)[0]
 
     def read(self, embedded_TL: Tensor, mask_TL: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Token states [T, L, H], and `semantic` sr [T, J] and `agnostic` sa [T, H], 0 of untouched texts."""
+        """Token states [T, L, H], and `semantic` sr [T, J] and `agnostic` sa [T, H], 0 of untouched texts,
+        and in a finished model where W is a constant."""
         numbers_T, ids_TL = embedded_TL[:, 0] // self._vocabulary, embedded_TL % self._vocabulary
         present = torch.unique(numbers_T).tolist()
         parts, rows = [], []
@@ -272,10 +273,15 @@ class AdaptedText(HuggingFaceText):
         if len(language.pieces):
             place_V = language.pieces.new_full((self._vocabulary,), -1)
             place_V[language.pieces] = torch.arange(len(language.pieces), device=place_V.device)
-        ends = min(FIRST_PASS, len(layers_of(self.trunk)[1])) - 1
-        with _running(_Pass(language=language, place=place_V, ends=ends)):
-            first_TLH = self._until_it_ends(ids_TL, mask_TL)
-        semantic_TJ, agnostic_TH = self.conditioning.read(first_TLH, mask_TL)
+        if language.middle is not None and not self.training:
+            # Only what learns reads the features of a text whose W is a constant.
+            semantic_TJ = torch.zeros(len(ids_TL), self.joint, device=ids_TL.device)
+            agnostic_TH = torch.zeros(len(ids_TL), self.width, device=ids_TL.device)
+        else:
+            ends = min(FIRST_PASS, len(layers_of(self.trunk)[1])) - 1
+            with _running(_Pass(language=language, place=place_V, ends=ends)):
+                first_TLH = self._until_it_ends(ids_TL, mask_TL)
+            semantic_TJ, agnostic_TH = self.conditioning.read(first_TLH, mask_TL)
         if language.middle is not None:
             made = list(language.middle)
         else:
