@@ -19,8 +19,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import shutil
 import statistics
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,6 +31,7 @@ sys.path.append(str(HERE.parent / "pretrained"))
 
 import noise  # noqa: E402
 from equality import settings_of  # noqa: E402
+from leccr import copied  # noqa: E402
 from noise import BASELINE, ENGINES, ENGLISH, FIXED, LOOKS, STEPS, equal, told  # noqa: E402
 
 from dragoman.descriptions import describe_nearest  # noqa: E402
@@ -133,8 +132,7 @@ def describe(out: Path, rate: float) -> None:
     """Describe the photos in a copy of a corpus, whose other runs stay those of what they were trained on."""
     plain, corpus = (corpus_of(out, rate, described=described) for described in (False, True))
     if not (corpus / MANIFEST).is_file():
-        # Files of a corpus are replaced and never edited, so links will do.
-        shutil.copytree(plain, corpus, copy_function=os.link, dirs_exist_ok=True)
+        copied(plain, corpus)
     describe_nearest(corpus, noise.FEATURES)
     extract_texts(corpus, encoder="use", options=TextOptions(words=True))
 

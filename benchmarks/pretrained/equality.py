@@ -183,9 +183,7 @@ def measured(out: Path, arms: Sequence[str], seeds: Sequence[str], workers: int)
     asked = ",".join(sorted({seed for lines in results.values() for seed in lines}, key=int))
     command = f"python benchmarks/pretrained/equality.py --data DIR --out WORK --seeds {asked}"
     here = experiment.circumstances(command, workers=workers)
-    if before["results"].keys() - found.keys() or any(
-        before["results"].get(name, {}).keys() - found[name].keys() for name in found
-    ):
+    if any(before["results"].get(name, {}).keys() - found.get(name, {}).keys() for name in ARMS):
         here["commit"] = f"{before['circumstances']['commit']}, {here['commit']}"
     return {"circumstances": here, "results": results}
 

@@ -22,13 +22,11 @@ from __future__ import annotations
 
 import argparse
 import gzip
-import io
 import json
 import random
 import re
 import shlex
 import subprocess
-import wave
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import sha256
@@ -41,7 +39,7 @@ from dragoman.corpus import Corpus
 from dragoman.evaluation.ranks import Positives, rank_scores
 from dragoman.evaluation.scores import MatrixScores
 from dragoman.features.texts import TextOptions, extract_texts
-from dragoman.media.sound import RATE, Samples, read_sound
+from dragoman.media.sound import RATE, Samples, as_wav, read_sound
 from dragoman.pipelines import experiment
 from dragoman.pipelines.experiment import Arm, Trial, table
 from dragoman.retrievers.trained import Retriever
@@ -197,7 +195,7 @@ def recognised(
                 continue
             recogniser = recogniser or opened()
             seed = zlib.crc32(question.caption_id.encode())
-            sound = as_wav(with_noise(spoken(question, command), noise, seed))
+            sound = loud(with_noise(spoken(question, command), noise, seed))
             try:
                 found[key] = hear(sound, recogniser, question.lang).text
             except NothingUnderstoodError:
@@ -227,15 +225,9 @@ def with_noise(voice: Samples, decibels: int | None, seed: int) -> Samples:
     return np.asarray(sound + noise, np.float32)
 
 
-def as_wav(samples: Samples) -> bytes:
+def loud(samples: Samples) -> bytes:
     """The content of a sound file, as loud as it can be."""
-    content = io.BytesIO()
-    with wave.open(content, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(RATE)
-        file.writeframes((samples / np.abs(samples).max() * 32000).astype("<i2").tobytes())
-    return content.getvalue()
+    return as_wav(samples / np.abs(samples).max() * (32000 / 32767))
 
 
 def trained(corpus: Path, run: Path) -> Retriever:

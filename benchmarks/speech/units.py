@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from run import CUTOFFS, NOISES, as_wav, with_noise
+from run import CUTOFFS, NOISES, loud, with_noise
 
 from dragoman.corpus import BuildOptions, Corpus, build_jsonl
 from dragoman.corpus.given import GivenFeatures
@@ -154,7 +154,7 @@ def fitted(captions: Sequence[Caption], settings: UnitSettings, folder: Path) ->
 def heard_as(caption: Caption, noise: int | None) -> Samples:
     """[T] a caption with noise, as a file has it."""
     seed = zlib.crc32(caption.caption_id.encode())
-    return read_sound(as_wav(with_noise(said(caption), noise, seed)))
+    return read_sound(loud(with_noise(said(caption), noise, seed)))
 
 
 def known_or_found(
@@ -225,7 +225,7 @@ def recognised(captions: Sequence[Caption], options: argparse.Namespace) -> Foun
 
     def find(caption: Caption, noise: int | None) -> str:
         try:
-            return hear(as_wav(with_noise(said(caption), noise, 0)), recogniser, caption.lang).text
+            return hear(loud(with_noise(said(caption), noise, 0)), recogniser, caption.lang).text
         except NothingUnderstoodError:
             return NOTHING
 

@@ -137,9 +137,14 @@ def caption(text: str) -> tuple[str, str | None]:
     return (text if text.isprintable() else _BREAKS.sub(" ", text)), _fault(text, "caption")
 
 
+def one_line(text: str) -> str:
+    """Put a text on one line, its words a blank apart."""
+    return " ".join(text.split())
+
+
 def passage(text: str) -> tuple[str, str | None]:
     """Return the text of an item as it is stored, lines parted by `\\n`, and why it can be none, if so."""
-    lines = [" ".join(line.split()) for line in _LINE_ENDS.split(text)]
+    lines = [one_line(line) for line in _LINE_ENDS.split(text)]
     return "\n".join(lines).strip("\n"), _fault(text, "text")
 
 

@@ -13,6 +13,7 @@ import mclip_sentences_setup
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from stopped_work import stop_at_shard
 from tiny_towers import save_tower
 
 from dragoman.cli import dragoman
@@ -98,16 +99,7 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(
     options = TextOptions(batch_size=1)
     whole = shutil.copytree(corpus, tmp_path / "whole")
     extract_items(whole, encoder=encoder, options=options)
-    monkeypatch.setattr(module, "SHARD_TEXTS", 1)
-    shards = module._shards
-
-    def stopped(*given: Any) -> Iterator[Any]:
-        for number, shard in enumerate(shards(*given)):
-            if number == 2:
-                raise KeyboardInterrupt
-            yield shard
-
-    monkeypatch.setattr(module, "_shards", stopped)
+    shards = stop_at_shard(monkeypatch, 2, 1)
     with pytest.raises(KeyboardInterrupt):
         extract_items(corpus, encoder=encoder, options=options)
     made: list[str] = []

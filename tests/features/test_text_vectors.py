@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pytest
 import torch
 import transformers
 from click.testing import CliRunner
+from stopped_work import stop_at_shard
 from tiny_encoders import save_encoder
 
 from dragoman.cli import dragoman
@@ -77,16 +78,7 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(
     options = TextOptions(batch_size=2, below_last=below_last)
     whole = shutil.copytree(corpus, tmp_path / "whole")
     extract_texts(whole, encoder=encoder, options=options)
-    monkeypatch.setattr(module, "SHARD_TEXTS", 2)
-    shards = module._shards
-
-    def stopped(*given: Any) -> Iterator[Any]:
-        for number, shard in enumerate(shards(*given)):
-            if number == 2:
-                raise KeyboardInterrupt
-            yield shard
-
-    monkeypatch.setattr(module, "_shards", stopped)
+    shards = stop_at_shard(monkeypatch, 2, 2)
     with pytest.raises(KeyboardInterrupt):
         extract_texts(corpus, encoder=encoder, options=options)
     # Jobs of before did not note that these are captions.

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from chromium import Page, browser, tab
 from PIL import Image
 from shelf import make_shelf, open_shelf
 from starlette.testclient import TestClient
@@ -29,6 +30,23 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def small_shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_shelf(tmp_path_factory.mktemp("small"), items=12)
+
+
+@pytest.fixture(scope="module")
+def debugger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a browser."""
+    with browser(tmp_path_factory.mktemp("chromium")) as address:
+        yield address
+
+
+@pytest.fixture
+def page(debugger: str) -> Iterator[Page]:
+    """An empty page of it."""
+    with tab(debugger) as opened:
+        # The language that another test chose is not this one's.
+        opened.send("Network.clearBrowserCookies")
+        opened.look(1200, 820)
+        yield opened
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any
 
 import chromium
 import pytest
-from chromium import Page, browser, tab
+from chromium import Page
 from running import threaded
 from shelf import letters, make_shelf, open_shelf
 from starlette.testclient import TestClient
@@ -195,20 +195,6 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             searcher.add(entry)
     with threaded(shelf=index) as start:
         yield start()[0]
-
-
-@pytest.fixture(scope="module")
-def debugger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with browser(tmp_path_factory.mktemp("chromium")) as address:
-        yield address
-
-
-@pytest.fixture
-def page(debugger: str) -> Iterator[Page]:
-    with tab(debugger) as opened:
-        opened.send("Network.clearBrowserCookies")
-        opened.look(1200, 820)
-        yield opened
 
 
 def card(item_id: str) -> str:

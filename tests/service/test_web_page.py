@@ -19,7 +19,7 @@ from typing import Any
 import chromium
 import numpy as np
 import pytest
-from chromium import Page, browser, tab
+from chromium import Page
 from PIL import Image
 from running import threaded
 from shelf import make_shelf, open_shelf
@@ -74,24 +74,9 @@ PIXEL = """(() => {
 
 
 @pytest.fixture(scope="module")
-def debugger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with browser(tmp_path_factory.mktemp("chromium")) as address:
-        yield address
-
-
-@pytest.fixture(scope="module")
 def url(shelf: Path) -> Iterator[str]:
     with threaded(shelf=shelf) as start:
         yield start()[0]
-
-
-@pytest.fixture
-def page(debugger: str) -> Iterator[Page]:
-    with tab(debugger) as opened:
-        # The language that another test chose is not this one's.
-        opened.send("Network.clearBrowserCookies")
-        opened.look(1200, 820)
-        yield opened
 
 
 def keep(page: Page, name: str) -> None:

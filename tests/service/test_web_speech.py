@@ -9,7 +9,7 @@ from pathlib import Path
 import chromium
 import numpy as np
 import pytest
-from chromium import Page, browser, tab
+from chromium import Page, browser
 from fake_recogniser import FakeRecogniser, as_wav, syllables
 from running import threaded
 from test_web_page import AXE, QUIET, VIOLATIONS, answered, expected
@@ -47,14 +47,6 @@ def debugger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     arguments.append(f"--use-file-for-fake-audio-capture={folder / 'voice.wav'}")
     with browser(folder / "profile", *arguments) as address:
         yield address
-
-
-@pytest.fixture
-def page(debugger: str) -> Iterator[Page]:
-    with tab(debugger) as opened:
-        opened.send("Network.clearBrowserCookies")
-        opened.look(1200, 820)
-        yield opened
 
 
 @pytest.fixture

@@ -1,17 +1,30 @@
-"""Parts of a corpus that a changed copy of it shares: its items and its feature sets."""
+"""A copy of a corpus with other captions: its items and its feature sets stay."""
 
 from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from dragoman.arrow import pa
+from dragoman.arrow import pa, pq
 from dragoman.corpus.corpus import Corpus
-from dragoman.folders import MANIFEST
+from dragoman.corpus.format import CORPUS
+from dragoman.folders import MANIFEST, atomic_path, details_of
 
 
-def items_elsewhere(corpus: Corpus) -> pa.Table:
+def write_copy(corpus: Corpus, folder: Path, tables: Mapping[str, pa.Table], **details: Any) -> None:
+    """Write a corpus with its items and feature sets, and other `tables` by name, `captions` among them;
+    `details` stand in the manifest beside those of the corpus."""
+    _copy_features(corpus.folder, folder)
+    for name, table in ({"items": _items_elsewhere(corpus)} | dict(tables)).items():
+        with atomic_path(folder / f"{name}.parquet") as temporary:
+            pq.write_table(table, temporary, compression="zstd")
+    CORPUS.write(folder, inputs=corpus.fingerprint(), **details_of(corpus.manifest) | details)
+
+
+def _items_elsewhere(corpus: Corpus) -> pa.Table:
     """The items, with paths that no longer depend on where the corpus lies."""
     items = corpus.items
     paths = [
@@ -22,7 +35,7 @@ def items_elsewhere(corpus: Corpus) -> pa.Table:
     return items.set_column(place, items.schema.field("path"), pa.array(paths, pa.string()))
 
 
-def copy_features(source: Path, target: Path) -> None:
+def _copy_features(source: Path, target: Path) -> None:
     """Copy complete feature sets, as hard links where the file system can: writers replace files, never
     edit."""
     for manifest in sorted(source.glob(f"features/*/{MANIFEST}")):

@@ -33,6 +33,7 @@ from dragoman.media.file_state import FileState
 from dragoman.models.sentences import GOLDEN_TEXTS, Reading, TextSide, encoder_folder, kind_of, load_text_side
 from dragoman.progress import bar
 from dragoman.records import CAPTION_ROLES
+from dragoman.texts import one_line
 
 SHARD_TEXTS = 65_536
 TOLERANCE = 1e-3
@@ -134,7 +135,7 @@ def extract_items(
     and UserError where items are no texts.
     """
     opened = Corpus.open(corpus)
-    texts = {item_id: " ".join(text.split()) for item_id, (text, _) in opened.texts.items()}
+    texts = {item_id: one_line(text) for item_id, (text, _) in opened.texts.items()}
     order = opened.items["item_id"].to_pylist()
     if len(texts) < len(order):
         raise UserError(

@@ -21,6 +21,7 @@ from dragoman.media.frames import Frames, frames
 from dragoman.metadata import column_values
 from dragoman.records import KINDS, Kind, Value
 from dragoman.retrievers.described import with_descriptions
+from dragoman.texts import one_line
 
 BY_PEOPLE = 2.0
 """Worth of a person's caption; the machine's has its trust, 0 to 1."""
@@ -103,7 +104,7 @@ class CorpusItems(Items):
             row = self._row.get(item_id)
             if item_id in self._texts and made.kind == "text":
                 text, _ = self._texts[item_id]
-                if not made.is_content(FileState.of_text(" ".join(text.split()))):
+                if not made.is_content(FileState.of_text(one_line(text))):
                     reason = "indexed, but by the vector of a text that was changed since: dragoman features"
                     yield Rejected(item_id, None, f"{reason} {self._corpus}")
                 continue

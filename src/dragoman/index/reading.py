@@ -32,6 +32,7 @@ from dragoman.models.sentences import GOLDEN_TEXTS
 from dragoman.records import Entry, Value
 from dragoman.retrievers.base import encode_in
 from dragoman.retrievers.videos import encode_videos
+from dragoman.texts import one_line
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -67,7 +68,7 @@ class Line(NamedTuple):
     @classmethod
     def of(cls, text: str, lang: str, encoder: Encoder) -> Line:
         """Put a text on one line. Raises TextError where a model knows nothing of it."""
-        found = cls(" ".join(text.split()), lang)
+        found = cls(one_line(text), lang)
         if not encoder.reads([found.text])[0]:
             raise TextError("the model knows nothing of its text")
         return found

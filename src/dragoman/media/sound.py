@@ -91,6 +91,17 @@ def read_sound(source: str | Path | bytes, limits: SoundLimits = LIMITS) -> Samp
     raise SoundError(name, reason)
 
 
+def as_wav(samples: Samples) -> bytes:
+    """Write [T] samples in -1 to 1 as a WAV of 16 bits."""
+    content = io.BytesIO()
+    with wave.open(content, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+        file.writeframes((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
+    return content.getvalue()
+
+
 class _RefusedError(Exception):
     pass
 

@@ -33,6 +33,7 @@ from dragoman.retrievers.base import Encoder, LanguageReader, Model, SentenceRea
 from dragoman.retrievers.described import with_descriptions
 from dragoman.retrievers.loading import load_encoder, model_fingerprint
 from dragoman.retrievers.postprocessing import Corrections
+from dragoman.texts import one_line
 
 CHUNK = 4096
 """Texts or image vectors that are encoded between two steps of the progress bar."""
@@ -328,7 +329,7 @@ def _encode_items(model: Model, texts: Sequence[tuple[str, str]]) -> NDArray[np.
     for row, (_, lang) in enumerate(texts):
         rows.setdefault(lang, []).append(row)
     found = [
-        encode_texts(model, [" ".join(texts[row][0].split()) for row in some], f"{lang} items", lang=lang)
+        encode_texts(model, [one_line(texts[row][0]) for row in some], f"{lang} items", lang=lang)
         for lang, some in rows.items()
     ]
     ordered: NDArray[np.float32] = np.concatenate(found)[np.argsort(np.concatenate([*rows.values()]))]

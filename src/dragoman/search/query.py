@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from dragoman.errors import UserError
 from dragoman.messages import Message
 from dragoman.records import Hit
-from dragoman.texts import visible
+from dragoman.texts import one_line, visible
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -198,15 +198,11 @@ def parse_text(text: str) -> QueryText:
         part = next(part for part in found.groups()[1:] if part is not None)
         if len(signed[True]) + len(signed[False]) == MAX_PARTS:
             return found[0]
-        signed[found["sign"] in ADDED].append(_spaced(part))
+        signed[found["sign"] in ADDED].append(one_line(part))
         return " "
 
-    plain = _spaced(_PART.sub(take, _spaced(clean)))
+    plain = one_line(_PART.sub(take, one_line(clean)))
     return QueryText(plain=plain, added=tuple(signed[True]), subtracted=tuple(signed[False]), cut=cut)
-
-
-def _spaced(text: str) -> str:
-    return " ".join(text.split())
 
 
 def _checked(text: str) -> str:

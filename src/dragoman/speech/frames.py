@@ -16,7 +16,7 @@ from dragoman.errors import UserError
 from dragoman.media.sound import RATE, Samples
 from dragoman.models.hub import fingerprint, model_folder
 from dragoman.speech.hearing import FAINT
-from dragoman.speech.recognisers.whisper import HOP, WINDOW, log_mel, mel_filters
+from dragoman.speech.recognisers.whisper import HOP, WINDOW, log_mel, mel_filters, window_power
 
 FRAME = RATE // 25
 """Samples of a frame; units of the paper come 25 a second as well."""
@@ -131,10 +131,7 @@ def mel_power(samples: Samples) -> NDArray[np.float32]:
     count = -(-len(samples) // FRAME)
     beside = (WINDOW - HOP) // 2
     padded = np.pad(samples, (beside, beside + count * FRAME - len(samples)))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP]
-    # Periodic: the last sample of the symmetric window is the first of the next.
-    window = np.hanning(WINDOW + 1)[:-1].astype(np.float32)
-    power = np.abs(np.fft.rfft(windows * window)) ** 2 @ mel_filters(BANDS).T
+    power = window_power(padded) @ mel_filters(BANDS).T
     return np.asarray(power.reshape(count, FRAME // HOP, BANDS).mean(1), np.float32)
 
 

@@ -13,12 +13,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dragoman.arrow import pa, pq
-from dragoman.corpus.copies import copy_features, items_elsewhere
+from dragoman.arrow import pa
+from dragoman.corpus.copies import write_copy
 from dragoman.corpus.corpus import CAPTIONS, Corpus
 from dragoman.corpus.format import CORPUS
 from dragoman.errors import UserError
-from dragoman.folders import atomic_path, details_of, stage
+from dragoman.folders import stage
 from dragoman.languages import comparable
 from dragoman.media.sound import Samples, read_sound
 from dragoman.progress import bar
@@ -118,14 +118,8 @@ def speak_corpus(
     with stage(target, CORPUS, {"inputs": inputs, "spoken": said}, replace=False, fix=fix) as work:
         if work.done is None:
             known = opened(corpus, units, settings, unit_settings or UnitSettings(), inputs)
-            captions = list(_spoken(corpus, known, settings))
-            copy_features(corpus.folder, work.folder)
-            tables = {"items": items_elsewhere(corpus), "captions": pa.Table.from_pylist(captions, CAPTIONS)}
-            for name, table in tables.items():
-                with atomic_path(work.folder / f"{name}.parquet") as temporary:
-                    pq.write_table(table, temporary, compression="zstd")
-            details = details_of(corpus.manifest) | {"spoken": said}
-            CORPUS.write(work.folder, inputs=inputs, **details)
+            captions = pa.Table.from_pylist(list(_spoken(corpus, known, settings)), CAPTIONS)
+            write_copy(corpus, work.folder, {"captions": captions}, spoken=said)
     return Corpus.open(target)
 
 

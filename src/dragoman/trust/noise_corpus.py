@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from dragoman.arrow import pa, pq
-from dragoman.corpus.copies import copy_features, items_elsewhere
+from dragoman.corpus.copies import write_copy
 from dragoman.corpus.corpus import CAPTIONS, Corpus
 from dragoman.corpus.format import CORPUS
 from dragoman.errors import UserError
-from dragoman.folders import atomic_path, details_of, stage
+from dragoman.folders import stage
 from dragoman.languages import comparable
 from dragoman.records import SPLITS
 from dragoman.translation.engine import open_engine
@@ -59,12 +59,7 @@ def plant_noise(
         if work.done is not None:
             return pq.read_table(target / "noise.parquet")
         captions, noise = _damaged_captions(corpus, languages, splits, config, back)
-        copy_features(corpus.folder, work.folder)
-        tables = {"items": items_elsewhere(corpus), "captions": captions, "noise": noise}
-        for name, table in tables.items():
-            with atomic_path(work.folder / f"{name}.parquet") as temporary:
-                pq.write_table(table, temporary, compression="zstd")
-        CORPUS.write(work.folder, inputs=inputs, **details_of(corpus.manifest) | {"noise": settings})
+        write_copy(corpus, work.folder, {"captions": captions, "noise": noise}, noise=settings)
     return noise
 
 

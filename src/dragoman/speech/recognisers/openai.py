@@ -5,19 +5,15 @@ The address is up to `/v1`; without a model it is asked for `whisper-1`. The key
 
 from __future__ import annotations
 
-import io
 import json
 import math
-import wave
 from collections.abc import Mapping, Sequence
 from typing import Any
-
-import numpy as np
 
 from dragoman.endpoints import Endpoint, RequestError, base_url
 from dragoman.errors import UserError
 from dragoman.languages import canonical_tag, tag_named
-from dragoman.media.sound import RATE, Samples
+from dragoman.media.sound import Samples, as_wav
 from dragoman.speech.recogniser import Recognised, Recogniser
 
 LAYOUT = "the address of a server, such as https://api.openai.com/v1#whisper-1"
@@ -51,7 +47,7 @@ class ServedRecogniser(Recogniser):
         self._formats: tuple[str, ...] = FORMATS
 
     def recognise(self, samples: Samples, lang: str | None) -> Recognised:
-        sound, refusal = _wav(samples), RequestError()
+        sound, refusal = as_wav(samples), RequestError()
         for form in self._formats:
             fields = {"model": self._model, "response_format": form, "temperature": "0"}
             if lang is not None:
@@ -74,17 +70,6 @@ class ServedRecogniser(Recogniser):
         return self._endpoint.post_file(
             "/audio/transcriptions", fields, sound, "speech.wav", "audio/wav", TIMEOUT
         )
-
-
-def _wav(samples: Samples) -> bytes:
-    """Write samples in 16 bits."""
-    content = io.BytesIO()
-    with wave.open(content, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(RATE)
-        file.writeframes((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
-    return content.getvalue()
 
 
 def _read(answer: bytes, lang: str | None) -> Recognised:

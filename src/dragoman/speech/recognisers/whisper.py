@@ -111,13 +111,17 @@ def log_mel(samples: Samples, bands: int, length: int = SECONDS * RATE) -> NDArr
     cut 8 below its maximum, then (x + 4) / 4. Of the first `length` samples, or with silence up to it."""
     padded = np.pad(samples[:length], (0, max(0, length - len(samples))))
     padded = np.pad(padded, WINDOW // 2, mode="reflect")
-    frames_FW = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[:-1:HOP]
-    # Periodic: the last sample of the symmetric window is the first of the next.
-    window_W = np.hanning(WINDOW + 1)[:-1].astype(np.float32)
-    power_FW = np.abs(np.fft.rfft(frames_FW * window_W)) ** 2
-    log_MF = np.log10(np.maximum(mel_filters(bands) @ power_FW.T, 1e-10))
+    log_MF = np.log10(np.maximum(mel_filters(bands) @ window_power(padded[:-1]).T, 1e-10))
     log_MF = (np.maximum(log_MF, log_MF.max() - 8) + 4) / 4
     return np.ascontiguousarray(log_MF, np.float32)
+
+
+def window_power(samples: Samples) -> NDArray[np.floating]:
+    """[N, WINDOW / 2 + 1] power of each frequency in the Hann windows of a sound, one every HOP samples."""
+    windows_NW = np.lib.stride_tricks.sliding_window_view(samples, WINDOW)[::HOP]
+    # Periodic: the last sample of the symmetric window is the first of the next.
+    window_W = np.hanning(WINDOW + 1)[:-1].astype(np.float32)
+    return np.asarray(np.abs(np.fft.rfft(windows_NW * window_W)) ** 2)
 
 
 @cache
