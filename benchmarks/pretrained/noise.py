@@ -2,15 +2,17 @@
 
     python benchmarks/pretrained/noise.py --data DIR --out WORK [--tables gate,arms] [--seeds 1,2,3]
     python benchmarks/pretrained/noise.py --data DIR --out WORK --tables planted
+    python benchmarks/pretrained/noise.py --data DIR --out WORK --tables gate --e5 FOLDER [--seeds 1]
 
 DIR is the folder `flickr8k_multilingual` (captions.jsonl.gz, features/), WORK may be that of run.py, whose
 corpus is used again. Every arm has the same encoder (the vector `use` of a text, and beside it its words,
 with the shared attention of NRCCR over them), steps, captions a step, rate and looks at validation. Models
 are chosen on machine-translated captions of val, or English ones where they learn English alone, and asked by
 captions of test that people wrote. Machine captions are scored by `dragoman trust`; planted damage (`dragoman
-noise`) is translated back by Apertium (apt-get install apertium apertium-eng-spa apertium-es-pt). Runs that
-are finished are not repeated, and the page is of all that WORK holds. Writes noise.json and noise.md beside
-this file.
+noise`) is translated back by Apertium (apt-get install apertium apertium-eng-spa apertium-es-pt). With --e5,
+a Hugging Face folder of multilingual-e5-small, the teacher is asked of that encoder, its last two layers
+trained over kept states, in the place of the other models. Runs that are finished are not repeated, and the
+page is of all that WORK holds. Writes noise.json and noise.md beside this file.
 
 The primary figure, named before the test was looked at, is the mean SumR of Portuguese as it was written from
 the photo and as people translated it from English.
@@ -26,7 +28,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from run import ASKED, FEATURES, arm, wanted
+from run import ASKED, E5_LAST, FEATURES, PREFIX, arm, wanted
 
 from dragoman.corpus import Corpus
 from dragoman.features.texts import TextOptions, extract_texts
@@ -52,7 +54,9 @@ STEPS, LOOKS, CAPTIONS_PER_STEP, TRAIN_CAPTIONS = 500, 5, 1024, 30_000
 ONE, TWO, THREE, PART = 1.0, 2.0, 3.0, 2.25
 """Captions that one source caption brings into a step: itself, its translation, all of its way back or a
 quarter."""
-BASELINE, ENGLISH = "translate_train", "english"
+BASELINE, ENGLISH, E5 = "translate_train", "english", "e5"
+WHOLE = "text__standardise"
+"""Setting of run.py's e5 that is for a head on the vector of a whole text."""
 TRANSLATED = "English captions alone, the question translated"
 EQUAL = {
     "text": "glossed:use",
@@ -133,14 +137,21 @@ GATE_ARMS = {
     "words": nrccr("`use`, the words alone", sentence="none", **FIXED),
     # The steps of benchmarks/noisy_translation.
     "small": arm("nrccr", "the spelling encoder, from nothing", **size(170, 600)),
+    E5: nrccr(
+        "multilingual-e5-small, its last two layers trained",
+        sentence="none",
+        **{name: value for name, value in E5_LAST.items() if name.startswith("text__") and name != WHOLE},
+        **FIXED,
+    ),
 }
 GATES = {
     "nrccr": "E2, `use`: its vector of the text, and the words beside it; `nrccr`",
     BASELINE: "the same, `translate_train`: never taught",
     "words": "E2, `use`: the words alone; `nrccr`",
     "small": "E3, the spelling encoder; `nrccr`",
+    E5: "E1, multilingual-e5-small, its last two layers trained; `nrccr`",
 }
-"""Models whose teacher is asked. E1 (multilingual-e5-small, its last layers trained) is not among them."""
+"""Models whose teacher is asked."""
 ROWS_OF_ARMS = (ENGLISH, "translate_test", *(name for name in ARMS if name != ENGLISH))
 """Rows of a table, in their order."""
 ROWS = ("source", "student", "teacher", "teacher, wrong source")
@@ -160,10 +171,12 @@ class Job(NamedTuple):
         """Names the folders."""
         return f"{self.arm}-{self.lang}-{self.rate:g}-{self.seed}"
 
-    def trial(self, out: Path, device: str = "cpu") -> Trial:
-        """The training, asked with each kind of captions of its language."""
+    def trial(self, out: Path, device: str = "cpu", e5: Path | None = None) -> Trial:
+        """The training, asked with each kind of captions of its language. e5: folder of the arm `e5`."""
         chosen, languages = (ARMS | GATE_ARMS)[self.arm], ("en", self.lang)
         changes = dict(chosen.settings)
+        if e5 is not None:
+            changes["text"] = f"hf:{e5.resolve()}"
         if self.arm == ENGLISH:
             chosen = replace(chosen, targets=())
         else:
@@ -174,7 +187,7 @@ class Job(NamedTuple):
                 changes["loss.cycle"] = "false"
         gate = {out / "gates" / f"{self.name}.json": gated} if self.arm in GATES and not self.rate else {}
         return Trial(
-            corpus=corpus_of(out, self.rate),
+            corpus=corpus_of(out, self.rate) if e5 is None else out / "corpus-e5",
             arm=replace(chosen, settings=changes),
             seed=self.seed,
             run=out / "noise-runs" / self.name,
@@ -211,13 +224,17 @@ def main() -> None:
     parser.add_argument("--seeds", default="1,2,3")
     parser.add_argument("--arms", default=",".join(ARMS))
     parser.add_argument("--languages", default="pt", help="of pt, zh and ar, for the table of arms")
+    parser.add_argument("--e5", type=Path, help="folder of multilingual-e5-small, whose teacher is asked")
     parser.add_argument("--workers", type=int, default=1, help="runs at a time")
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     out, tables, arms = options.out, options.tables.split(","), options.arms.split(",")
     seeds = [int(seed) for seed in options.seeds.split(",")]
+    gates = [name for name in GATES if (name == E5) == (options.e5 is not None)]
+    if options.e5 is not None and tables != ["gate"]:
+        parser.error("--e5 needs --tables gate")
     jobs = [
-        *(Job(name, seed=seed) for seed in seeds for name in GATES if "gate" in tables),
+        *(Job(name, seed=seed) for seed in seeds for name in gates if "gate" in tables),
         *(
             Job(name, lang, seed=seed)
             for lang in options.languages.split(",")
@@ -233,9 +250,11 @@ def main() -> None:
             if "planted" in tables and name in arms
         ),
     ]
-    if jobs:
+    if options.e5 is not None:
+        prepare_e5(options.data, out, options.e5)
+    elif jobs:
         prepare(options.data, out, sorted({job.rate for job in jobs}))
-    trials = [job.trial(out, options.device) for job in dict.fromkeys(jobs)]
+    trials = [job.trial(out, options.device, options.e5) for job in dict.fromkeys(jobs)]
     experiment.perform(trials, workers=options.workers)
     everything = with_those_before(measured(out, options.workers), HERE / "noise.json")
     experiment.write_results(HERE, everything, page(everything), "noise")
@@ -254,6 +273,18 @@ def prepare(data: Path, out: Path, rates: Sequence[float]) -> None:
         extract_texts(corpus, encoder="use", options=vectors)
         if not (corpus / "trust" / MANIFEST).is_file():
             score_trust(corpus)
+
+
+def prepare_e5(data: Path, out: Path, e5: Path) -> None:
+    """Make a corpus of what the arm `e5` learns from and is asked on, with the states below its layers."""
+    corpus = experiment.captions_corpus(data, out / "corpus-e5", wanted_of_e5, features=FEATURES)
+    extract_texts(corpus, encoder=e5, name="e5_states", options=TextOptions(prefix=PREFIX, below_last=2))
+
+
+def wanted_of_e5(caption: Mapping[str, str]) -> bool:
+    """True for English captions by people, their Portuguese by the machine, and its ways back."""
+    read = ("en", "human"), ("pt", "mt"), ("en", "back")
+    return (caption["lang"], caption["role"]) in read and caption["split"] != "test" and wanted(caption)
 
 
 def corpus_of(out: Path, rate: float) -> Path:
@@ -503,7 +534,6 @@ def gate_page(gates: Mapping[str, Sequence[Mapping[str, float]]]) -> Iterator[st
                     *gains,
                 )
             )
-    rows.append(("E1, multilingual-e5-small, its last layers trained: not measured here", 0, *"–" * 7))
     head = ("model", "seeds", *ROWS, "cosine", "teacher − student", "95 % over seeds")
     yield from table(head, rows)
     pairs = [(one["teacher"], one["student"]) for some in gates.values() for one in some]
