@@ -81,6 +81,7 @@ RIVALS = {
     "glossed": ("linear", "mlp"),
     "glossed+pt": ("linear+pt", "mlp+pt"),
     "glossed+all": ("linear+all", "mlp+all", "glossed-words"),
+    "glossed-taught": ("glossed+all",),
     "e5-last2": ("e5-mlp",),
     "e5-lora2": ("e5-mlp",),
 }
@@ -104,6 +105,19 @@ PLAIN = {
     "dual__hubness": "0.5",
 }
 """Settings of `glossed` that are not of its parts."""
+HOUSE = PLAIN | {
+    "text": "glossed:use",
+    "sentence": "frozen:use",
+    "dual__text_head": "linear",
+    "dual__image_dropout": "0.3",
+    "incomplete": "keep",
+    "word_dropout": "0",
+    "batch_size": "512",
+    "learning_rate": "1e-3",
+    "validate_every": "2",
+    "patience": "1000",
+}
+"""Settings of `glossed`, for other recipes."""
 ARMS = {
     "linear": arm("linear", "English captions alone"),
     "mlp": arm("mlp", "English captions alone"),
@@ -124,6 +138,9 @@ ARMS = {
     "glossed-hubness": arm("glossed", "the same, hubness left in", ALL, dual__hubness="0"),
     "glossed-words": arm(
         "mlp", "the same without the words: `mlp`, tuned as hard", ALL, incomplete="keep", **PLAIN
+    ),
+    "glossed-taught": arm(
+        "cl2cm_frozen", "the same, taught by the frozen vectors (`cl2cm_frozen`)", ALL, **HOUSE
     ),
     "glossed+oracle": arm("glossed", "and human Portuguese", ("pt",), target_captions="human"),
     "linear+oracle": arm("linear", "and human Portuguese", ("pt",), target_captions="human"),
