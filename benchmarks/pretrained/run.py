@@ -7,7 +7,8 @@ DIR is the folder `flickr8k_multilingual` (captions.jsonl.gz, features/). Models
 of the texts (`pip install 'dragoman[use]'`), made once, and on MobileNetV2 vectors of the photos. They are
 chosen on machine-translated captions of val, or English ones where they learn English alone, and asked by
 captions of test that people wrote. Runs that are finished are not repeated. Writes results.json and
-results.md beside this file. The Czech dictionary is that of Debian's package dict-freedict-eng-ces.
+results.md beside this file; rows that stand there and have no report in WORK are kept. The Czech dictionary
+is that of Debian's package dict-freedict-eng-ces.
 
 With --e5, a Hugging Face folder of multilingual-e5-small, the arms that stand on it are run in the place of
 the others, on a corpus of English captions and the questions; e5.json and e5.md are written. With --centre
@@ -23,6 +24,7 @@ Chinese and Arabic; with --centre over German (written) and Czech.
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
@@ -212,6 +214,7 @@ def main() -> None:
     if options.e5 is not None:
         encoder, name = "multilingual-e5-small", "e5_centred" if options.centre else "e5"
         everything["circumstances"]["command"] += " --e5 FOLDER" + " --centre" * options.centre
+    everything = with_rows_before(everything, HERE / f"{name}.json")
     experiment.write_results(HERE, everything, page(everything, known, encoder), name)
 
 
@@ -327,6 +330,25 @@ def measured(options: argparse.Namespace, arms: Sequence[str], seeds: Sequence[s
         "primary": primary,
         "results": found,
         "gains": list(gains(out, arms, seeds)),
+    }
+
+
+def with_rows_before(new: Mapping[str, Any], file: Path) -> dict[str, Any]:
+    """Add the rows of an earlier page whose arms have no report here, and their gains."""
+    if not file.is_file():
+        return dict(new)
+    old = json.loads(file.read_text(encoding="utf-8"))
+    found = {name: row for name, row in new["results"].items() if row["minutes"]}
+    known = {(one["arm"], one["rival"]) for one in new["gains"]}
+    kept = old["results"].keys() - found.keys()
+    here = dict(new["circumstances"])
+    if kept:
+        here["commit"] = f"{old['circumstances']['commit']}, {here['commit']}"
+    return {
+        **new,
+        "circumstances": here,
+        "results": {**old["results"], **found},
+        "gains": [one for one in old["gains"] if (one["arm"], one["rival"]) not in known] + new["gains"],
     }
 
 
