@@ -123,6 +123,20 @@ def test_words_are_aligned_with_the_own_source_caption_alone() -> None:
     torch.testing.assert_close(before, after)
 
 
+def test_without_the_own_source_caption_no_words_are_aligned() -> None:
+    # The other source caption of the item is there, and says other words.
+    batch = make_batch([0, 0, 1], back=False)
+    views = make_views(batch)
+    kept = torch.tensor([0, 2, 4])
+    cut = dataclasses.replace(
+        batch, **{name: getattr(batch, name)[kept] for name in ("item", "pair", "lang", "role")}
+    )
+    assert cut.sources(torch.tensor([2])).tolist() == [0]
+    assert views.tokens is not None and views.mask is not None
+    seen = dataclasses.replace(views, text=views.text[kept], tokens=views.tokens[kept], mask=views.mask[kept])
+    assert set(made()(seen, cut)) == {"source", "target", "sentence", "distil"}
+
+
 def test_a_step_without_translations_or_without_sources_has_the_terms_that_it_can_have() -> None:
     batch = make_batch([0, 1], back=False)
     views = make_views(batch)

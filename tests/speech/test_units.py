@@ -137,6 +137,7 @@ def test_states_of_a_layer_are_divided_by_their_deviation(tmp_path: Path) -> Non
     units = fit_units(map(babble, range(3)), tmp_path / "units", settings, {})
     seen = np.concatenate([WhisperFrames(str(tiny), None).of(babble(seed)) for seed in range(3)])
     np.testing.assert_allclose(units.scale, seen.std(0), rtol=1e-3)
+    np.testing.assert_allclose(units.codebook, fit_codebook(seen / units.scale, 4), rtol=1e-4, atol=1e-5)
     expected = nearest(WhisperFrames(str(tiny), None).of(babble(5)) / units.scale, units.codebook)
     assert units.units(babble(5)) == collapsed(expected)
 
