@@ -18,7 +18,7 @@ from toy_model import load_toy, save_model, save_picture
 from dragoman.errors import UserError
 from dragoman.index import IndexReport, job, update
 from dragoman.index.entries import walk
-from dragoman.index.folder import open_generation, read_info
+from dragoman.index.folder import open_generation, read_info, write_info
 from dragoman.media.images import Decoding
 from dragoman.records import Entry
 from dragoman.stores import Store, parse
@@ -454,6 +454,25 @@ def test_other_settings_of_the_backend_copy_the_vectors(run: Path, photos: Path)
     assert set(entries(run)) == {"a.png", "b/c.png", "b/d.png", "by hand"}
     # What is not said again stays.
     assert not index(run, photos).swapped
+
+
+def test_narrower_vectors_are_made_of_those_that_are_there(run: Path, photos: Path) -> None:
+    index(run, photos)
+    embedded()
+    report = index(run, photos, settings={"precision": "int8"})
+    assert report.swapped and embedded() == 0
+    assert [path.name for path in report.info.place.glob("vectors-*")] == ["vectors-0.i8"]
+    # The toy's vectors lie on the axes.
+    with opened(run) as store:
+        assert sorted(store.vectors(["a.png", "b/c.png", "b/d.png"]).tolist()) == np.eye(3)[::-1].tolist()
+
+
+def test_a_setting_that_an_index_of_before_does_not_name_is_no_change(run: Path, photos: Path) -> None:
+    info = index(run, photos).info
+    former = {name: value for name, value in info.settings.items() if name != "precision"}
+    write_info(replace(info, settings=former))
+    report = index(run, photos)
+    assert not report.swapped and report.info.generation == info.generation
 
 
 def test_what_was_added_by_hand_is_read_by_the_next_model(run: Path, photos: Path, tmp_path: Path) -> None:

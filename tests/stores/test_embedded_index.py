@@ -18,8 +18,8 @@ from killed_writers import Witness, killed_again
 
 from dragoman.errors import DamagedError, UserError
 from dragoman.records import Entry
+from dragoman.stores.embedded import rows, transactions
 from dragoman.stores.embedded import store as embedded
-from dragoman.stores.embedded import transactions
 from dragoman.stores.embedded.store import EmbeddedStore
 from dragoman.stores.exact import Config, open_store
 
@@ -126,8 +126,8 @@ def test_vectors_are_on_the_disk_before_they_are_named(
     """What a crash of the computer may keep: nothing that was not synced."""
     filled(index, 2)  # so that the file is there, and its folder is synced
     events: list[str] = []
-    fsync = transactions.os.fsync
-    monkeypatch.setattr(transactions.os, "fsync", lambda handle: (events.append("fsync"), fsync(handle))[1])
+    fsync = rows.os.fsync
+    monkeypatch.setattr(rows.os, "fsync", lambda handle: (events.append("fsync"), fsync(handle))[1])
     connection = index._store._idle[-1]
     connection.set_trace_callback(lambda statement: events.append(statement.split(" ")[0]))
     index.add([Entry(item_id="a")], draw_vectors(1))
@@ -241,11 +241,11 @@ def test_a_reader_whose_file_is_removed_under_it_looks_again(
     ids = list(oracle.entries)
     mapped, calls = transactions.mapped, []
 
-    def meanwhile(path: Path, slots: int, width: int) -> np.ndarray:
+    def meanwhile(path: Path, slots: int, width: int, precision: rows.Precision) -> rows.Rows:
         if not calls:
             calls.append(path.name)
             index.delete(ids[:15])
-        return mapped(path, slots, width)
+        return mapped(path, slots, width, precision)
 
     monkeypatch.setattr(transactions, "mapped", meanwhile)
     with open_index(index._store.folder) as reader:
@@ -334,7 +334,7 @@ def test_a_newer_format_is_left_alone(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "entries.sqlite") as database:
         database.execute("PRAGMA user_version = 9")
     database.close()
-    with pytest.raises(UserError, match="format version 9, but this dragoman reads up to 1"):
+    with pytest.raises(UserError, match="format version 9, but this dragoman reads up to 2"):
         open_index(tmp_path)
 
 

@@ -225,10 +225,11 @@ def _next_info(
     config = model_config(model)
     trained = config["trained"]
     chosen = options.store or (before.backend if before else DEFAULT_STORE)
-    kept = before.settings if before and before.backend == chosen else {}
+    # With what has been added to the store's settings since: its default is no other setting.
+    kept = complete_settings(chosen, before.settings) if before and before.backend == chosen else {}
     complete = complete_settings(chosen, {**kept, **options.settings})
     images, fingerprint = image_fingerprint(model), model_fingerprint(model)
-    if before and (before.fingerprint, before.backend, before.settings) == (fingerprint, chosen, complete):
+    if before and (before.fingerprint, before.backend, kept) == (fingerprint, chosen, complete):
         generation = before.generation
     else:
         # Vectors of texts are made by the text side, and do not outlive it.

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from dragoman.errors import UserError
 from dragoman.stores.contract import Store
+from dragoman.stores.embedded.rows import Precision, check_precision
 from dragoman.stores.embedded.store import EmbeddedStore
 
 
@@ -22,15 +23,18 @@ class Config:
 
     wait: float = 10.0
     """Seconds that a write waits for one of another process."""
+    precision: Precision = "float32"
+    """Numbers of a stored vector: `float32`, or `float16` or `int8` for a half or a quarter of the place."""
 
     def __post_init__(self) -> None:
         if not self.wait >= 0:
             raise UserError(f"wait must be 0 or more seconds, got {self.wait}")
+        check_precision(self.precision)
 
 
 def open_store(folder: Path, config: Config, width: int, name: str, make: bool = True) -> Store:
     """Open the index in a folder of its own, or `make` one; another index has another `name`."""
-    return EmbeddedStore(folder, width, config.wait, name, make)
+    return EmbeddedStore(folder, width, config.wait, name, make, config.precision)
 
 
 def drop_store(folder: Path, config: Config, name: str) -> None:

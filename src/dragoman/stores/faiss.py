@@ -30,6 +30,7 @@ from dragoman.stores.checks import checked_queries
 from dragoman.stores.contract import Store
 from dragoman.stores.embedded import ivf as ivf_index
 from dragoman.stores.embedded.connections import read_again
+from dragoman.stores.embedded.rows import Precision, check_precision
 from dragoman.stores.embedded.store import EmbeddedStore
 from dragoman.stores.embedded.transactions import Snapshot, View
 
@@ -53,6 +54,8 @@ class Config:
     """Entries that are scored exactly, for each hit."""
     wait: float = 10.0
     """Seconds that a write waits for one of another process."""
+    precision: Precision = "float32"
+    """Numbers of a stored vector: `float32`, or `float16` or `int8` for a half or a quarter of the place."""
 
     def __post_init__(self) -> None:
         for name, low in (("least", 1), ("lists", 0), ("candidates", 1), ("wait", 0)):
@@ -60,6 +63,7 @@ class Config:
                 raise UserError(f"{name} must be {low} or more, got {getattr(self, name)}")
         if not 0 < self.recall <= 1:
             raise UserError(f"recall must lie in (0, 1], got {self.recall}")
+        check_precision(self.precision)
 
 
 def open_store(folder: Path, config: Config, width: int, name: str, make: bool = True) -> Store:
@@ -79,7 +83,7 @@ class Approximate(EmbeddedStore):
     """The embedded index, searched by faiss where it is large enough."""
 
     def __init__(self, folder: Path, config: Config, width: int, name: str, make: bool) -> None:
-        super().__init__(folder, width, config.wait, name, make)
+        super().__init__(folder, width, config.wait, name, make, config.precision)
         self.config = config
         self.renew_in_child()
         forks.watch(self)

@@ -25,7 +25,7 @@ from dragoman.stores.checks import is_possible_id
 from dragoman.stores.embedded.connections import Connection
 from dragoman.stores.filters import OWN_FIELDS, And, Compare, Filter, In, Not, Or
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 COLUMNS = "crc, item_id, kind, path, metadata, captions, source"
 MEND = "Restore the index from a backup, or remove it and make it again: dragoman index"
 
@@ -47,15 +47,17 @@ CREATE TABLE entries (
 CREATE TABLE fields (name TEXT, value BLOB, slot INTEGER, PRIMARY KEY (name, value, slot)) WITHOUT ROWID;
 CREATE TABLE dead (slot INTEGER PRIMARY KEY, since INTEGER NOT NULL);
 CREATE INDEX dead_since ON dead (since);
-CREATE TABLE state (width INTEGER, sequence INTEGER, generation INTEGER, slots INTEGER);
+CREATE TABLE state (width INTEGER, sequence INTEGER, generation INTEGER, slots INTEGER, precision TEXT);
 """
+_WIDE = "float32"
+"""Precision of indexes of before there was another."""
 
 
-def make_tables(database: Connection, path: Path, width: int, name: str, make: bool) -> None:
-    """Make what is missing. Raises UserError where the index is of another width or a newer format, and
-    DamagedError where it is another one, or empty and not to be made."""
+def make_tables(database: Connection, path: Path, width: int, precision: str, name: str, make: bool) -> None:
+    """Make what is missing. Raises UserError where the index is of another width, precision or a newer
+    format, and DamagedError where it is another one, or empty and not to be made."""
     if not database.read_only:
-        _make_missing(database, path, width, name, make)
+        _make_missing(database, path, width, precision, name, make)
     version = _version(database)
     if version > FORMAT_VERSION:
         raise UserError(
@@ -72,6 +74,12 @@ def make_tables(database: Connection, path: Path, width: int, name: str, make: b
             f"{path.parent} holds vectors of width {found}, but {width} was asked for. "
             "Open it with the model that it was built with, or build another index."
         )
+    kept = database.execute("SELECT precision FROM state").fetchone()[0] if version > 1 else _WIDE
+    if kept != precision:
+        raise UserError(
+            f"{path.parent} holds vectors as {kept}, but {precision} was asked for. Open it with "
+            f"precision={kept}, or build another index."
+        )
 
 
 def _number_of(name: str) -> int:
@@ -83,7 +91,9 @@ def _number_of(name: str) -> int:
     return (zlib.crc32(name.encode()) & 0x7FFFFFFF) or 1 if given else 0
 
 
-def _make_missing(database: sqlite3.Connection, path: Path, width: int, name: str, make: bool) -> None:
+def _make_missing(
+    database: sqlite3.Connection, path: Path, width: int, precision: str, name: str, make: bool
+) -> None:
     if not make and _version(database) == 0:
         raise DamagedError(f"{path} is empty. {MEND}")
     # A write-ahead log, so that readers keep their state of the database while a writer goes on. Asked first:
@@ -94,15 +104,16 @@ def _make_missing(database: sqlite3.Connection, path: Path, width: int, name: st
         database.execute("BEGIN IMMEDIATE")
         # Another process may have made them meanwhile.
         if _version(database) == 0:
-            if any(path.parent.glob("vectors-*.f32")):
+            if any(path.parent.glob("vectors-*.*")):
                 # An empty database beside vectors was never written by us: tables are made before vectors.
                 database.execute("ROLLBACK")
                 raise DamagedError(f"{path} is empty, but its vectors are there. {MEND}")
             for statement in _TABLES.split(";\n"):
                 database.execute(statement)
-            database.execute("INSERT INTO state VALUES (?, 0, 0, 0)", (width,))
+            database.execute("INSERT INTO state VALUES (?, 0, 0, 0, ?)", (width, precision))
             database.execute(f"PRAGMA application_id = {_number_of(name)}")
-            database.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
+            # What holds float32 is read by those of before as well.
+            database.execute(f"PRAGMA user_version = {1 if precision == _WIDE else FORMAT_VERSION}")
         database.execute("COMMIT")
 
 
@@ -154,8 +165,8 @@ def read_metadata(row: Sequence[Any]) -> dict[str, Value]:
     return metadata_of(json.loads(row[4])) if row[0] >> 32 else dict(read_entry(row).metadata)
 
 
-def require_sound(row: Sequence[Any] | None, vector_D: NDArray[np.float32] | None = None) -> str:
-    """Compare the `COLUMNS` that were read, and the vector, with their checksum; returns the id.
+def require_sound(row: Sequence[Any] | None, stored_B: NDArray[np.uint8] | None = None) -> str:
+    """Compare the `COLUMNS` that were read, and the vector as stored, with their checksum; returns the id.
 
     Raises DamagedError where they differ, and where there is no row.
     """
@@ -164,7 +175,7 @@ def require_sound(row: Sequence[Any] | None, vector_D: NDArray[np.float32] | Non
     crc, item_id = row[:2]
     if not isinstance(crc, int) or (crc >> 32 and crc >> 32 != _crc_of(row[1:])):
         raise _damaged(item_id)
-    if vector_D is not None and zlib.crc32(vector_D.data) != crc & 0xFFFFFFFF:
+    if stored_B is not None and zlib.crc32(stored_B.data) != crc & 0xFFFFFFFF:
         raise DamagedError(f"The vector of {item_id!r} in the index is torn. {MEND}")
     return str(item_id)
 
@@ -178,10 +189,10 @@ def _crc_of(columns: Sequence[Any]) -> int:
     return (zlib.crc32(repr(tuple(columns)).encode("utf-8", "surrogatepass")) & 0x7FFFFFFF) or 1
 
 
-def insert(database: sqlite3.Connection, entry: Entry, slot: int, vector_D: NDArray[np.float32]) -> None:
-    """Give an entry a slot that is free."""
+def insert(database: sqlite3.Connection, entry: Entry, slot: int, stored_B: NDArray[np.uint8]) -> None:
+    """Give an entry a slot that is free, with its vector as stored."""
     columns = _columns(entry)
-    crc = zlib.crc32(vector_D.data) | _crc_of((entry.item_id, *columns)) << 32
+    crc = zlib.crc32(stored_B.data) | _crc_of((entry.item_id, *columns)) << 32
     place = (slot, entry.item_id, crc)
     database.execute("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*place, *columns))
     _insert_fields(database, entry, slot)

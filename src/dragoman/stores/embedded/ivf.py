@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from dragoman.errors import MissingExtraError, UserError
 from dragoman.folders import atomic_path, damages, digest, read_sealed, write_sealed
 from dragoman.stores import best as exactly
+from dragoman.stores.embedded.rows import Rows, stored_row
 from dragoman.stores.embedded.transactions import Snapshot
 
 DESCRIPTION = "approximate.json"
@@ -60,7 +61,7 @@ class Description:
         return (
             self.generation == state.generation
             and 0 < self.covered <= len(state.dead)
-            and zlib.crc32(state.matrix[self.covered - 1]) == self.last_crc
+            and zlib.crc32(stored_row(state.matrix, self.covered - 1).data) == self.last_crc
         )
 
 
@@ -154,7 +155,7 @@ def build(
         file=f"approximate-{state.generation}-{covered}.faiss",
         generation=state.generation,
         covered=covered,
-        last_crc=zlib.crc32(state.matrix[covered - 1]),
+        last_crc=zlib.crc32(stored_row(state.matrix, covered - 1).data),
         trained_on=trained_on,
         lists=index.nlist,
         probes=index.nlist,
@@ -192,7 +193,7 @@ def _trained(faiss: Any, state: Snapshot, lists: int) -> Any:
     return index
 
 
-def _add_rows(index: Any, matrix_ND: NDArray[np.float32], slots: NDArray[np.int64]) -> None:
+def _add_rows(index: Any, matrix_ND: Rows, slots: NDArray[np.int64]) -> None:
     for start in range(0, len(slots), ADDED_AT_ONCE):
         part = slots[start : start + ADDED_AT_ONCE]
         index.add_with_ids(matrix_ND[part], part)

@@ -9,7 +9,6 @@ import sqlite3
 import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +38,7 @@ from dragoman.stores.embedded.database import (
     rewrite,
     slot_of,
 )
+from dragoman.stores.embedded.rows import Precision, stored_row
 from dragoman.stores.embedded.transactions import Transactions, View, read_state
 from dragoman.stores.filters import Filter
 
@@ -57,9 +57,17 @@ IDS_KEPT = 200_000
 class EmbeddedStore(Store):
     """Entries in SQLite, vectors in a mapped file, exact search; `_store` holds them together."""
 
-    def __init__(self, folder: Path, width: int, wait: float, name: str, make: bool) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        width: int,
+        wait: float,
+        name: str,
+        make: bool,
+        precision: Precision = "float32",
+    ) -> None:
         self.width = width
-        self._store = Transactions(folder, width, wait, name, make)
+        self._store = Transactions(folder, width, wait, name, make, precision)
         if self._is_small() and (wrong := self.check()):
             self.close()
             raise DamagedError(f"{'; '.join(wrong[:3])}. {MEND}")
@@ -119,10 +127,7 @@ class EmbeddedStore(Store):
             missing = [item_id for item_id, slot in zip(item_ids, slots, strict=True) if slot is None]
             if missing:
                 raise KeyError(missing[0])
-            found_ND: NDArray[np.float32] = view.state.matrix[np.array(slots, np.int64)]
-            for slot, vector_D in zip(slots, found_ND, strict=True):
-                require_sound(view.row(cast(int, slot)), vector_D)
-            return found_ND
+            return _sound_vectors(view, np.array(slots, np.int64))
 
     @read_again
     def sample(self, count: int, filter: Filter | None = None) -> NDArray[np.float32]:
@@ -130,10 +135,7 @@ class EmbeddedStore(Store):
             living_N = ~view.state.dead
             slots = np.flatnonzero(living_N if filter is None else living_N & view.mask_of(filter))
             chosen = slots[:: max(1, -(-len(slots) // max(count, 1)))]
-            found_ND: NDArray[np.float32] = view.state.matrix[chosen]
-            for slot, vector_D in zip(chosen.tolist(), found_ND, strict=True):
-                require_sound(view.row(slot), vector_D)
-            return found_ND
+            return _sound_vectors(view, chosen)
 
     @read_again
     def scan(self, after: str = "", limit: int = 1000, filter: Filter | None = None) -> list[Entry]:
@@ -184,7 +186,7 @@ class EmbeddedStore(Store):
                     wrong.append(f"{row[1]}: names row {slot}, which is not its own")
                     continue
                 named_N[slot] = True
-                if zlib.crc32(view.state.matrix[slot]) != row[0] & 0xFFFFFFFF:
+                if zlib.crc32(stored_row(view.state.matrix, slot).data) != row[0] & 0xFFFFFFFF:
                     wrong.append(f"{row[1]}: the vector is torn")
             if not named_N.all():
                 wrong.append(f"{self._store.path}: {np.count_nonzero(~named_N)} rows belong to no entry")
@@ -212,9 +214,9 @@ class EmbeddedStore(Store):
     def _insert(
         self, database: sqlite3.Connection, entries: Sequence[Entry], vectors_ND: NDArray[np.float32]
     ) -> None:
-        first = self._store.append(database, vectors_ND)
-        for slot, (entry, vector_D) in enumerate(zip(entries, vectors_ND, strict=True), first):
-            insert(database, entry, slot, vector_D)
+        first, rows_NB = self._store.append(database, vectors_ND)
+        for slot, (entry, row_B) in enumerate(zip(entries, rows_NB, strict=True), first):
+            insert(database, entry, slot, row_B)
 
     def _compact_if_due(self, database: sqlite3.Connection) -> None:
         dead = database.execute("SELECT count(*) FROM dead").fetchone()[0]
@@ -239,6 +241,14 @@ def matches(view: View, found: exactly.Candidates, queries: int, k: int) -> list
     return answer
 
 
+def _sound_vectors(view: View, slots: NDArray[np.int64]) -> NDArray[np.float32]:
+    """[N, D] of some slots. Raises DamagedError where one is not as it was written."""
+    found_ND = view.state.matrix[slots]
+    for slot in slots.tolist():
+        require_sound(view.row(slot), stored_row(view.state.matrix, slot))
+    return found_ND
+
+
 def _ids(view: View, slot_C: NDArray[np.int64]) -> list[str]:
     known = view.state.ids
     # All at once: to keep the order of use, as an LRU does, costs more at each hit than this does at times.
@@ -249,6 +259,6 @@ def _ids(view: View, slot_C: NDArray[np.int64]) -> list[str]:
         item_id = known.get(slot)
         if item_id is None:
             # Once for each row that is found: neither it nor its vector changes in this generation.
-            known[slot] = item_id = require_sound(view.row(slot), view.state.matrix[slot])
+            known[slot] = item_id = require_sound(view.row(slot), stored_row(view.state.matrix, slot))
         found.append(item_id)
     return found

@@ -11,7 +11,6 @@ N slots, D width.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
@@ -28,16 +27,21 @@ from dragoman.errors import DamagedError, UserError
 from dragoman.folders import require_writable, sync_folder
 from dragoman.stores.embedded.connections import READ_ATTEMPTS, Connection, connect, read_again
 from dragoman.stores.embedded.database import COLUMNS, MEND, explained, make_tables, passing, slots_of
+from dragoman.stores.embedded.rows import (
+    Precision,
+    Rows,
+    append_rows,
+    copy_rows,
+    file_of,
+    files_of,
+    mapped,
+    stored,
+)
 from dragoman.stores.filters import Filter
 
 DATABASE = "entries.sqlite"
 MASKS_KEPT = 8
 """In a snapshot: the same filter comes with every letter that a person types."""
-GROWTH = 1.25
-LEAST_BYTES = 1 << 20
-"""By how much a file of vectors outgrows its rows."""
-COPIED_ROWS = 8192
-"""Rows that are in memory at once while a file is compacted."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class Snapshot:
     """Number of the file of vectors; slots keep their meaning within it."""
     dead: NDArray[np.bool_]
     """[N]"""
-    matrix: NDArray[np.float32]
+    matrix: Rows
     """At least N rows [., D]."""
     masks: dict[Filter, NDArray[np.bool_]] = field(default_factory=dict)
     """Masks of filters that were asked for."""
@@ -95,8 +99,10 @@ class StateRow(NamedTuple):
 class Transactions:
     """One folder with entries and vectors; see the module."""
 
-    def __init__(self, folder: Path, width: int, wait: float, name: str, make: bool) -> None:
-        self.folder, self.width, self.wait = folder, width, wait
+    def __init__(
+        self, folder: Path, width: int, wait: float, name: str, make: bool, precision: Precision
+    ) -> None:
+        self.folder, self.width, self.wait, self.precision = folder, width, wait, precision
         self.path = folder / DATABASE
         if make:
             folder.mkdir(parents=True, exist_ok=True)
@@ -166,14 +172,17 @@ class Transactions:
         finally:
             self._writing.release()
 
-    def append(self, database: sqlite3.Connection, vectors_ND: NDArray[np.float32]) -> int:
-        """Put rows on the disk, within a `writing` transaction; returns the slot of the first."""
-        state = read_state(database)
+    def append(
+        self, database: sqlite3.Connection, vectors_ND: NDArray[np.float32]
+    ) -> tuple[int, NDArray[np.uint8]]:
+        """Put rows on the disk, within a `writing` transaction; returns the slot of the first, and the rows
+        [N, bytes] as they are stored."""
+        state, rows_NB = read_state(database), stored(vectors_ND, self.precision)
         # On the disk before the transaction that names them: the other way round, a power cut between the two
         # leaves entries whose vectors are noise.
-        append_rows(vectors_of(self.folder, state.generation), state.slots, vectors_ND)
+        append_rows(self._file(state.generation), state.slots, rows_NB)
         database.execute("UPDATE state SET slots = slots + ?", (len(vectors_ND),))
-        return state.slots
+        return state.slots, rows_NB
 
     def compact(self, database: sqlite3.Connection) -> None:
         """Move the living rows to a new generation, within a `writing` transaction.
@@ -183,9 +192,8 @@ class Transactions:
         """
         state = read_state(database)
         slots_N = slots_of(database.execute("SELECT slot FROM entries ORDER BY slot"))
-        old = vectors_of(self.folder, state.generation)
-        new = vectors_of(self.folder, state.generation + 1)
-        copy_rows(mapped(old, state.slots, self.width), slots_N, new)
+        rows = mapped(self._file(state.generation), state.slots, self.width, self.precision)
+        copy_rows(rows, slots_N, self._file(state.generation + 1))
         database.execute("CREATE TEMP TABLE moves (old INTEGER PRIMARY KEY, new INTEGER)")
         database.executemany(
             "INSERT INTO moves VALUES (?, ?)", zip(slots_N.tolist(), range(len(slots_N)), strict=True)
@@ -235,7 +243,7 @@ class Transactions:
     @read_again
     def _prepare(self) -> None:
         with explained(self.path), self._connection() as database, _steady(database):
-            make_tables(database, self.path, self.width, self._name, self._make)
+            make_tables(database, self.path, self.width, self.precision, self._name, self._make)
             if not database.read_only:
                 self._remove_old(read_state(database).generation)
 
@@ -283,15 +291,16 @@ class Transactions:
         if same and last is not None and now.slots <= len(last.matrix):
             matrix_ND = last.matrix
         else:
-            path = vectors_of(self.folder, now.generation)
-            matrix_ND = mapped(path, now.slots, self.width)
+            matrix_ND = mapped(self._file(now.generation), now.slots, self.width, self.precision)
         ids = last.ids if same and last is not None else {}
         return Snapshot(now.sequence, now.generation, dead_N, matrix_ND, ids=ids)
 
+    def _file(self, generation: int) -> Path:
+        return file_of(self.folder, generation, self.precision)
+
     def _remove_old(self, generation: int) -> None:
-        for path in self.folder.glob("vectors-*.f32"):
-            number = path.stem.removeprefix("vectors-")
-            if number.isdigit() and int(number) < generation:
+        for number, path in files_of(self.folder, self.precision):
+            if number < generation:
                 # Windows keeps a file that someone has mapped; the next writer comes by again.
                 with suppress(PermissionError):
                     path.unlink(missing_ok=True)
@@ -318,49 +327,3 @@ def busy(folder: Path, wait: float) -> UserError:
         f"{folder} is being written by another process, which did not finish within {wait:g} s. "
         "Try again when it has; searching goes on meanwhile."
     )
-
-
-def vectors_of(folder: Path, generation: int) -> Path:
-    """Name the file of vectors of a generation: row `slot` begins at byte `slot * D * 4`."""
-    return folder / f"vectors-{generation}.f32"
-
-
-def append_rows(path: Path, first: int, vectors_ND: NDArray[np.float32]) -> None:
-    """Write rows from slot `first` on, and wait until they are on the disk."""
-    is_new = not path.exists()
-    path.touch()
-    # Unbuffered: what `write` was given is with the system before `fsync` waits for it.
-    with path.open("r+b", buffering=0) as file:
-        start, size = first * vectors_ND.shape[1] * 4, vectors_ND.nbytes
-        if start + size > os.fstat(file.fileno()).st_size:
-            # Longer than its rows, with a hole at the end: readers map the whole file, so that most rows that
-            # are added later need no new mapping.
-            file.truncate(int((start + size) * GROWTH) + LEAST_BYTES)
-        file.seek(start)
-        data = vectors_ND.reshape(-1).view(np.uint8).data
-        while data:  # the system may take less than it is given
-            data = data[file.write(data) :]
-        os.fsync(file.fileno())
-    if is_new:
-        sync_folder(path.parent)
-
-
-def mapped(path: Path, slots: int, width: int) -> NDArray[np.float32]:
-    """All rows that the file has room for, at least `slots` [N, D], read-only. Raises FileNotFoundError, and
-    UserError where the file is shorter."""
-    if not slots:
-        return np.empty((0, width), np.float32)  # such a file may not be there yet
-    rows = path.stat().st_size // (4 * width)
-    if rows < slots:
-        raise DamagedError(f"{path} is shorter than the {slots:,} vectors it should hold. {MEND}")
-    try:
-        return np.asarray(np.memmap(path, dtype="<f4", mode="r", shape=(rows, width)))
-    except IsADirectoryError:
-        raise DamagedError(f"{path} is a folder. {MEND}") from None
-
-
-def copy_rows(source_ND: NDArray[np.float32], slots: NDArray[np.int64], target: Path) -> None:
-    """Make `target` of some rows of a mapped file, in the order of `slots`."""
-    target.unlink(missing_ok=True)
-    for start in range(0, len(slots), COPIED_ROWS):
-        append_rows(target, start, source_ND[slots[start : start + COPIED_ROWS]])
