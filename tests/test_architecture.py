@@ -33,6 +33,7 @@ LAYERS = [
         "messages",
         "lazy",
         "arrow",
+        "blocks",
     },
     {"media"},
     {"corpus"},
@@ -64,6 +65,8 @@ NEIGHBOURS = {
     ("metadata", "records"),
     ("messages", "languages"),
     ("arrow", "errors"),
+    ("blocks", "arrow"),
+    ("blocks", "errors"),
 }
 LIGHT = {"evaluation": {"numpy"}, "records.py": set()}
 

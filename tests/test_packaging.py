@@ -24,6 +24,8 @@ PINS = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
 PINNED = {canonicalize_name(pin.partition("==")[0]): pin.partition("==")[2] for pin in PINS}
 # PyTorch for CUDA brings these along; PyTorch for the CPU, which the same pin admits, does not.
 OF_CUDA = ("nvidia-", "cuda-", "triton")
+APART = {"dev", "ray"}
+"""Extras that `all` leaves out: the tools of developers, and what `make interop` installs, without pins."""
 EXTRAS = (
     "torch transformers tokenizers safetensors sentencepiece huggingface_hub sacrebleu ctranslate2 lingua "
     "matplotlib ir_measures scipy onnx onnxscript onnxruntime fastapi uvicorn prometheus_client "
@@ -33,8 +35,9 @@ EXTRAS = (
 
 
 def requirements() -> list[Requirement]:
-    """All that the core and its extras ask for, but for the package's own extras."""
-    groups = [PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"].values()]
+    """All that the core and its extras ask for, but for the package's own extras and those for a cluster."""
+    extras = PROJECT["project"]["optional-dependencies"]
+    groups = [PROJECT["project"]["dependencies"], *(extras[name] for name in extras if name != "ray")]
     return [one for group in groups for one in map(Requirement, group) if one.name != "dragoman"]
 
 
@@ -83,10 +86,10 @@ def test_every_requirement_stops_before_the_next_major_version() -> None:
     assert [str(one) for one in requirements() if ">=" not in str(one.specifier)] == []
 
 
-def test_all_is_every_extra_but_the_tools_of_developers() -> None:
+def test_all_is_every_extra_but_those_apart() -> None:
     extras = PROJECT["project"]["optional-dependencies"]
     (everything,) = map(Requirement, extras["all"])
-    assert everything.extras == set(extras) - {"all", "dev"}
+    assert everything.extras == set(extras) - {"all"} - APART
 
 
 def test_the_pins_are_exact_sorted_and_fit_the_ranges() -> None:

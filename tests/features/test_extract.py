@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import errno
 import io
+import itertools
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +22,13 @@ from dragoman.corpus.corpus import Corpus
 from dragoman.corpus.features import FeatureSet
 from dragoman.errors import UserError
 from dragoman.features import encoding, extract, work
+from dragoman.features.encoding import ItemFile
 from dragoman.features.extract import ExtractionReport, ExtractOptions, clean_name, extract_features
 from dragoman.features.work import FeatureWork, Shard
 from dragoman.folders import sole_writer
 from dragoman.media.file_state import FileState
-from dragoman.media.images import Decoding, open_image
+from dragoman.media.frames import Sampling
+from dragoman.media.images import DECODING, Decoding, open_image
 from dragoman.models.vision import VisionTower
 from dragoman.training.extension import made_from
 
@@ -465,3 +469,32 @@ def test_vectors_of_texts_are_kept_by_the_same_work(tmp_path: Path) -> None:
     assert set(FeatureWork(final, "whole", told).known) == set(vectors)
     with pytest.raises(UserError, match=r"prefix='query: ' there, 'passage: ' now.*e5_2"):
         FeatureWork(final, "whole", {**told, "prefix": "passage: "})
+
+
+def batches_of(items: Iterable[ItemFile], size: int) -> list[list[str]]:
+    """The items that go through a tower together: images as they come, a video alone."""
+    found: list[list[str]] = []
+    for item in items:
+        if item.kind == "image" and found and len(found[-1]) < size and found[-1][-1].startswith("image"):
+            found[-1].append(item.item_id)
+        else:
+            found.append([item.item_id])
+    return found
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whichever_blocks_are_left_their_batches_are_the_same(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw = random.Random(seed)
+    monkeypatch.setattr(extract, "BLOCK_FRAMES", draw.randint(1, 8))
+    kinds = draw.choices(["image", "video"], [4, 1], k=30)
+    items = [ItemFile(f"{kind}{number}", kind, "", "") for number, kind in enumerate(kinds)]
+    size = draw.randint(1, 4)
+    opener = encoding.Opener(Sampling(most=3), DECODING)
+    blocks = list(extract._Extraction("", None, "cpu", 0, opener, size, "whole").blocks(items))
+    assert list(itertools.chain(*blocks)) == items
+    assert len(blocks) > 1
+    left = [block for block in blocks if draw.random() < 0.6]
+    alone = [batch for block in left for batch in batches_of(block, size)]
+    assert batches_of(itertools.chain(*left), size) == alone

@@ -104,9 +104,9 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(
         extract_items(corpus, encoder=encoder, options=options)
     made: list[str] = []
 
-    def counted(make: Any, todo: Mapping[str, str], batch_size: int) -> Iterator[Any]:
+    def counted(make: Any, todo: Mapping[str, str], options: TextOptions) -> Iterator[Any]:
         made.extend(todo)
-        return shards(make, todo, batch_size)
+        return shards(make, todo, options)
 
     monkeypatch.setattr(module, "_shards", counted)
     extract_items(corpus, encoder=encoder, options=options)

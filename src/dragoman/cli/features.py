@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dragoman.cli.verb import AT_LEAST_1, Verb, options, spelled
+from dragoman.cli.verb import AT_LEAST_1, CLUSTER, NO_CLUSTER, Verb, options, spelled
 from dragoman.errors import Exit, UserError
 
 if TYPE_CHECKING:
@@ -28,13 +28,15 @@ SHOWN = 5
 @click.option("--name", help="Name of the feature set; by default the last part of the encoder's name.")
 @options(
     "dragoman.features.extract:ExtractOptions",
+    "options",
     grid=click.IntRange(min=0),
     batch_size=AT_LEAST_1,
     workers=AT_LEAST_1,
     most=spelled("--most-frames", type=AT_LEAST_1),
+    **CLUSTER,
 )
 @click.option("--texts", is_flag=True, help="Vectors of the captions, one for each distinct text.")
-@options("dragoman.features.texts:TextOptions", "reading", batch_size=None, device=None)
+@options("dragoman.features.texts:TextOptions", "reading", batch_size=None, device=None, **NO_CLUSTER)
 def command(
     corpus: str,
     encoder: str,
@@ -55,6 +57,7 @@ def command(
     dragoman features corpus/ --encoder models/mobilenet_v2_imagenet --name mobilenet_v2
     dragoman features corpus/ --encoder models/mobilenet_v2_imagenet --name mobilenet_3x3 --grid 3
     dragoman features clips/ --encoder openai/clip-vit-base-patch32 --every 0.5
+    dragoman features corpus/ --encoder openai/clip-vit-base-patch32 --ray
     dragoman features corpus/ --texts --encoder use
     dragoman features records/ --encoder use
     """
@@ -101,7 +104,7 @@ def _extract(
 def _read_by(options: ExtractOptions, reading: TextOptions) -> TextOptions:
     if options.batch_size is not None:
         reading = replace(reading, batch_size=options.batch_size)
-    return replace(reading, device=options.device)
+    return replace(reading, device=options.device, cluster=options.cluster)
 
 
 def _texts(

@@ -93,6 +93,15 @@ def assignments(example: str, flag: str = "--set", form: str = "NAME=VALUE", **a
     return spelled(flag, multiple=True, default=(), metavar=form, callback=read, **attributes)
 
 
+CLUSTER: dict[str, Spelling | click.ParamType[Any] | None] = {
+    "ray": spelled("--ray", is_flag=False, flag_value="auto", metavar="[ADDRESS]"),
+    "ray_workers": AT_LEAST_1,
+    "ray_cpus": AT_LEAST_1,
+}
+"""Spellings of the fields of `dragoman.blocks.Cluster`."""
+NO_CLUSTER: dict[str, Spelling | click.ParamType[Any] | None] = dict.fromkeys(CLUSTER)
+
+
 def options(
     kind: type | str, name: str = "options", **fields: Spelling | click.ParamType[Any] | None
 ) -> Callable[[F], F]:

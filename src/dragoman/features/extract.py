@@ -14,13 +14,15 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from dragoman.blocks import HERE, Cluster, Compute, gathered
 from dragoman.corpus.corpus import Corpus
 from dragoman.corpus.features import Layout
 from dragoman.errors import UserError
@@ -41,9 +43,14 @@ from dragoman.media.video import pyav
 from dragoman.models.hub import model_folder
 from dragoman.progress import bar
 
+if TYPE_CHECKING:
+    from dragoman.models.vision import VisionTower
+
 SHARD_SECONDS = 10.0
 """Longest time of work that a kill can cost. Vectors do not depend on where a shard ends."""
 SHARD_FRAMES = 8192
+BLOCK_FRAMES = 512
+"""Frames that a worker of a cluster gets at a time; a video counts for as many as are read of it at most."""
 SAMPLING = Sampling()
 LARGEST = float(np.finfo(np.float16).max)
 
@@ -59,6 +66,8 @@ class ExtractOptions:
     """Images in a forward pass; by default 4 on a CPU, where more are slower, and 64 elsewhere."""
     device: str = "auto"
     """`cpu`, `cuda`, `mps`, or `auto`: cuda where there is one."""
+    cluster: Cluster = HERE
+    """Computers that run the tower."""
     sampling: Sampling = SAMPLING
     """Frames of a video that are read."""
     decoding: Decoding = DECODING
@@ -115,11 +124,10 @@ def extract_features(
     Raises UserError where the name belongs to the vectors of another encoder, grid or sampling, or to means
     of videos and frames are asked for.
     """
-    from dragoman.models.vision import VisionTower, checked_device, preprocessing, tower_fingerprint
+    from dragoman.models.vision import checked_device, preprocessing, tower_fingerprint
 
     opened, grid, sampling = Corpus.open(corpus), options.grid, options.sampling
     final = opened.folder / "features" / clean_name(name or Path(encoder).name)
-    device = checked_device(options.device)
     source = model_folder(encoder)
     identity: dict[str, Any] = {"fingerprint": tower_fingerprint(source)} | ({"grid": grid} if grid else {})
     # The path of a local folder, so that a search over images finds the tower again; a hub id as it is.
@@ -132,19 +140,20 @@ def extract_features(
         work = FeatureWork(final, layout, identity)
         todo, rejected, files = _split(opened, work, opener)
         if todo:
-            tower = VisionTower.load(source, device, grid)
-            batches = encoded(
-                tower,
-                todo,
-                opener.noted_frames_of,
-                batch_size=options.batch_size or (4 if device == "cpu" else 64),
-                workers=options.decoding.threads,
-                batch_across_items=layout != "frames",
-            )
-            with bar(len(todo), final.name, "items" if "sampling" in identity else "images") as progress:
-                for shard in _shards(batches, opener, layout, progress.update):
-                    work.add(shard)
-                    files |= shard.files
+            with gathered(options.cluster) as workers:
+                device = workers.device(options.device, checked_device)
+                size = options.batch_size or (4 if device == "cpu" else 64)
+                load = _Extraction(place, None, device, grid, opener, size, layout)
+                if options.cluster.ray is not None:
+                    # A worker has some of the cores of its node, and not the threads for all of them.
+                    threads = options.decoding.workers or options.cluster.ray_cpus
+                    opener = replace(opener, decoding=replace(options.decoding, workers=threads))
+                    load = replace(load, expected=str(identity["fingerprint"]), opener=opener)
+                made = workers.computed(load, load.blocks(todo))
+                with bar(len(todo), final.name, "items" if "sampling" in identity else "images") as progress:
+                    for shard in _joined(made, progress.update):
+                        work.add(shard)
+                        files |= shard.files
         manifest = {"encoder": {"path": place, **identity}, "preprocessing": preprocessing(source)}
         return _finish(opened, work, rejected, files, **manifest)
 
@@ -228,21 +237,78 @@ def _no_file(path: str | None) -> str | None:
     return None
 
 
-def _shards(
-    batches: Iterable[list[Encoded]], opener: Opener, layout: Layout, tell: Callable[[int], object]
-) -> Iterator[Shard]:
-    """Join batches until SHARD_SECONDS have passed or SHARD_FRAMES are reached; `tell` how many came."""
+@dataclass(frozen=True)
+class _Extraction:
+    """Vectors of items: a tower that is loaded, in this process or another, and how items go through it."""
+
+    place: str
+    """Folder or hub id of the tower."""
+    expected: str | None
+    """Fingerprint that it must have on another computer."""
+    device: str
+    grid: int
+    opener: Opener
+    batch_size: int
+    layout: Layout
+
+    def __call__(self) -> Compute[ItemFile, Shard]:
+        from dragoman.models.vision import VisionTower
+
+        tower = VisionTower.load(self.place, self.device, self.grid)
+        if self.expected is not None and self.expected != tower.fingerprint:
+            raise UserError(
+                f"{self.place} is another tower on a node of the cluster than here. Give a folder that all "
+                "nodes see."
+            )
+        return partial(self._made, tower)
+
+    def blocks(self, items: Iterable[ItemFile]) -> Iterator[list[ItemFile]]:
+        """Cut items into blocks of about BLOCK_FRAMES: each ends with a full batch, or with what shares none.
+
+        So the batches are the same wherever a block is computed, and whichever blocks are left after a kill.
+        """
+        block: list[ItemFile] = []
+        frames = waiting = 0
+        for item in items:
+            block.append(item)
+            is_alone = self.layout == "frames" or item.kind == "video"
+            frames += self.opener.sampling.most if item.kind == "video" else 1
+            waiting = 0 if is_alone else (waiting + 1) % self.batch_size
+            if not waiting and frames >= BLOCK_FRAMES:
+                yield block
+                block, frames = [], 0
+        if block:
+            yield block
+
+    def _made(self, tower: VisionTower, items: Iterable[ItemFile]) -> Iterator[Shard]:
+        """Yield a shard of each batch."""
+        states = self.opener.states
+        for batch in encoded(
+            tower,
+            items,
+            self.opener.noted_frames_of,
+            batch_size=self.batch_size,
+            workers=self.opener.decoding.threads,
+            batch_across_items=self.layout != "frames",
+        ):
+            shard = Shard()
+            for one in batch:
+                shard.files[one.item.item_id] = states.pop(one.item.item_id, UNKNOWN)
+                _add(shard, one, self.layout, self.opener.sampling.most)
+            yield shard
+
+
+def _joined(made: Iterable[Shard], tell: Callable[[int], object]) -> Iterator[Shard]:
+    """Join shards until SHARD_SECONDS have passed or SHARD_FRAMES are reached; `tell` how many items came."""
     shard, frames, start = Shard(), 0, monotonic()
-    for batch in batches:
-        for one in batch:
-            shard.files[one.item.item_id] = opener.states.pop(one.item.item_id, UNKNOWN)
-            _add(shard, one, layout, opener.sampling.most)
-            frames += max(1, len(one.vectors))
-        tell(len(batch))
-        if batch and (monotonic() - start >= SHARD_SECONDS or frames >= SHARD_FRAMES):
+    for one in made:
+        shard.add(one)
+        frames += sum(map(len, one.times)) + len(one.rejected)
+        tell(len(one.files))
+        if one.files and (monotonic() - start >= SHARD_SECONDS or frames >= SHARD_FRAMES):
             yield shard
             shard, frames, start = Shard(), 0, monotonic()
-    if shard.ids or shard.rejected:
+    if shard.files:
         yield shard
 
 

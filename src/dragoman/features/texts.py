@@ -12,15 +12,17 @@ N texts, J width of the vectors; L tokens of a text, H width of their states.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dragoman.blocks import HERE, Cluster, Compute, Load, gathered
 from dragoman.corpus.corpus import Corpus
 from dragoman.corpus.features import FeatureSet, Layout
 from dragoman.errors import CheckFailedError, UserError
@@ -36,6 +38,8 @@ from dragoman.records import CAPTION_ROLES
 from dragoman.texts import one_line
 
 SHARD_TEXTS = 65_536
+BLOCK_TEXTS = 4096
+"""Texts that a worker of a cluster gets at a time."""
 TOLERANCE = 1e-3
 """Largest difference of a component between two computers, for vectors of unit length."""
 
@@ -57,6 +61,8 @@ class TextOptions:
     """Texts in a forward pass."""
     device: str = "auto"
     """`cpu`, `cuda`, `mps`, or `auto`: cuda where there is one."""
+    cluster: Cluster = HERE
+    """Computers that run the encoder."""
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -113,7 +119,7 @@ def extract_texts(
         known = work.known
         todo = {one: text for one, text in sorted(text_of.items()) if one not in known}
         with bar(len(todo), final.name, "texts") as progress:
-            for shard in _shards(make, todo, options.batch_size):
+            for shard in _shards(make, todo, options):
                 work.add(shard)
                 progress.update(len(shard.ids))
         extracted = work.new
@@ -166,7 +172,7 @@ def extract_items(
             if reads[item_id] and not (item_id in known and known[item_id].is_of(states[item_id]))
         }
         with bar(len(todo), final.name, "texts") as progress:
-            for shard in _shards(make, todo, options.batch_size):
+            for shard in _shards(make, todo, options):
                 shard.files = {item_id: states[item_id] for item_id in shard.ids}
                 work.add(shard)
                 progress.update(len(shard.ids))
@@ -251,28 +257,68 @@ def _reading(side: TextSide, options: TextOptions, source: Path) -> Reading:
     return replace(side.reading, **{name: value for name, value in chosen.items() if value is not None})
 
 
-def _shards(make: _Maker, todo: dict[str, str], batch_size: int) -> Iterator[Shard]:
+def _shards(make: _Maker, todo: dict[str, str], options: TextOptions) -> Iterator[Shard]:
     """Encode texts, short ones first, in whole batches that do not depend on where a run was stopped."""
     ids, texts = list(todo), list(todo.values())
-    # As the texts are given already, they are encoded as they stand.
-    side = make.side
-    plain = replace(side.reading, prefix="", lowercase=False, folded=False)
-    shard, start, before = Shard(), monotonic(), side.reading
-    side.reading = plain
-    try:
-        for batch in by_length(side.lengths(texts), rows=batch_size):
-            vectors = make.make([texts[row] for row in batch])
-            if not all(np.abs(one).max() <= LARGEST for one in vectors):  # true for NaN as well
-                raise UserError(f"A vector does not fit into float16 (-{LARGEST:.0f} to {LARGEST:.0f}).")
-            shard.ids += [ids[row] for row in batch]
-            shard.vectors += [one.astype(np.float16) for one in vectors]
+    batches = [
+        _Batch([ids[row] for row in batch], [texts[row] for row in batch])
+        for batch in by_length(make.side.lengths(texts), rows=options.batch_size)
+    ]
+    if not batches:
+        return
+    with gathered(options.cluster) as workers:
+        load: Load[_Batch, Shard] = partial(_compute, make)
+        if options.cluster.ray is not None:
+            device = workers.device(options.device, _device)
+            load = partial(_loaded, make.path, options, device, make.identity)
+        shard, start = Shard(), monotonic()
+        a_block = max(1, BLOCK_TEXTS // options.batch_size)
+        blocks = (batches[at : at + a_block] for at in range(0, len(batches), a_block))
+        for one in workers.computed(load, blocks):
+            shard.add(one)
             if len(shard.ids) >= SHARD_TEXTS or monotonic() - start >= SHARD_SECONDS:
                 yield shard
                 shard, start = Shard(), monotonic()
+        if shard.ids:
+            yield shard
+
+
+class _Batch(NamedTuple):
+    """Texts that are encoded together, as the encoder gets them."""
+
+    ids: list[str]
+    texts: list[str]
+
+
+def _loaded(
+    path: str, options: TextOptions, device: str, identity: Mapping[str, Any]
+) -> Compute[_Batch, Shard]:
+    """Load an encoder on another computer. Raises UserError where it is not that of `identity`."""
+    make = _opened(path, replace(options, device=device), identity["of"])
+    if make.identity != identity:
+        raise UserError(
+            f"{path} is another encoder on a node of the cluster. Give a folder that all nodes see."
+        )
+    return _compute(make)
+
+
+def _compute(make: _Maker) -> Compute[_Batch, Shard]:
+    return partial(_encoded, make)
+
+
+def _encoded(make: _Maker, batches: Iterable[_Batch]) -> Iterator[Shard]:
+    """Yield a shard of each batch."""
+    side, before = make.side, make.side.reading
+    # As the texts are given already, they are encoded as they stand.
+    side.reading = replace(before, prefix="", lowercase=False, folded=False)
+    try:
+        for batch in batches:
+            vectors = make.make(batch.texts)
+            if not all(np.abs(one).max() <= LARGEST for one in vectors):  # true for NaN as well
+                raise UserError(f"A vector does not fit into float16 (-{LARGEST:.0f} to {LARGEST:.0f}).")
+            yield Shard(ids=batch.ids, vectors=[one.astype(np.float16) for one in vectors])
     finally:
         side.reading = before
-    if shard.ids:
-        yield shard
 
 
 def _require_same_vectors(features: FeatureSet, found: NDArray[np.float32]) -> None:

@@ -56,6 +56,14 @@ class Shard:
     files: dict[str, FileState] = field(default_factory=dict)
     """States of the files of all of these items, where they have some."""
 
+    def add(self, other: Shard) -> None:
+        """Take over the items of another."""
+        self.ids += other.ids
+        self.vectors += other.vectors
+        self.times += other.times
+        self.rejected += other.rejected
+        self.files |= other.files
+
 
 class _Stored(NamedTuple):
     """Vectors on the disk; those of `ids[i]` are `vectors[offsets[i]:offsets[i + 1]]`."""
