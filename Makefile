@@ -1,6 +1,7 @@
 # make demo   translates, trains, evaluates and searches the generated world; leaves demo/
 # make test   lint, types and tests, what the continuous integration runs
-# Both build .venv once and reuse it until pyproject.toml or constraints.txt changes.
+# make interop tests what needs a cluster, and adds Ray to .venv
+# All build .venv once and reuse it until pyproject.toml or constraints.txt changes.
 
 PYTHON ?= python3
 # Test processes; each computes on one thread (tests/conftest.py).
@@ -9,7 +10,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 APERTIUM := apertium apertium-eng-spa apertium-es-pt apertium-eng-cat
 
-.PHONY: demo test lint types pytest system clean
+.PHONY: demo test lint types pytest interop system clean
 # The summary of pytest stands last, also under make -j.
 .NOTPARALLEL:
 
@@ -27,6 +28,10 @@ types: $(STAMP)
 
 pytest: $(STAMP) system
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+
+interop: $(STAMP)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[ray]'
+	$(BIN)/python -m pytest tests/interop
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dragoman.cli.verb import AT_LEAST_1, LISTED, PATH, Verb, options, spelled
+from dragoman.cli.verb import AT_LEAST_1, LISTED, NO_CLUSTER, PATH, Verb, options, spelled
 from dragoman.errors import Exit
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     device=None,
     pause=None,
     tries=None,
+    **NO_CLUSTER,
     retry_rejected=spelled("--retry-rejected", help="Show photos again that were refused in earlier runs."),
 )
 def command(

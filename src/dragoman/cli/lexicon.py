@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dragoman.cli.verb import AT_LEAST_1, Verb, options, spelled
+from dragoman.cli.verb import AT_LEAST_1, NO_CLUSTER, Verb, options, spelled
 
 if TYPE_CHECKING:
     from dragoman.translation import JobSettings
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     device=None,
     cache=click.Path(file_okay=False),
     retry_rejected=None,
+    **NO_CLUSTER,
 )
 def command(
     corpus: str, lang: str, words: str | None, engine: str, source: str, settings: JobSettings

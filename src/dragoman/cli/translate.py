@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dragoman.cli.verb import AT_LEAST_1, LISTED, Verb, options, spelled
+from dragoman.cli.verb import AT_LEAST_1, CLUSTER, LISTED, Verb, options, spelled
 from dragoman.errors import Exit
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ class _Translate(Verb):
     batch_size=AT_LEAST_1,
     timeout=click.FloatRange(0, min_open=True),
     cache=click.Path(file_okay=False),
+    **CLUSTER,
 )
 def command(
     corpus: str, to: str, source: str, engine: str, back: str | None, settings: TranslateSettings

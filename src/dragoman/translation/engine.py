@@ -15,8 +15,9 @@ import signal
 import subprocess
 import unicodedata
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple, TypeVar
 from urllib.parse import parse_qsl
 
@@ -63,6 +64,10 @@ class Engine(ABC):
     doing = "translate into"
     """Word for the bar of progress, before the language."""
     unit = "lines"
+    runs_on_gpu = False
+    """True of one that runs a model on the device that it is opened for."""
+    again: Callable[..., Engine] | None = None
+    """Opens it anew, in another process, perhaps for another `device`; None of one without a spec."""
 
     @abstractmethod
     def translate(self, lines: Sequence[str], timeout: float) -> list[Outcome]:
@@ -94,6 +99,7 @@ def open_engine(spec: str, source: str, target: str, *, device: str | None = Non
         read_config(name, module.Config, query),
         device,
     )
+    engine.again = partial(open_engine, spec, source, target, device=device)
     return engine
 
 

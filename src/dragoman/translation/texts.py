@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
 from dragoman import progress
+from dragoman.blocks import HERE, Cluster, Compute, Load, Workers, gathered
+from dragoman.errors import UserError
 from dragoman.translation.cache import Cache, default_cache_folder
 from dragoman.translation.engine import (
     Engine,
@@ -20,6 +23,8 @@ from dragoman.translation.engine import (
 
 GIVE_UP_AFTER = 8
 """Lines that fail one after the other, each alone, before the engine itself comes under suspicion."""
+BLOCK_BATCHES = 8
+"""Batches that a worker of a cluster gets at a time."""
 SMALLEST_SHARE = 1 / 8
 """Share of a batch's time limit that a part of the batch gets at least."""
 
@@ -51,6 +56,8 @@ class JobSettings:
     """Folder of the cache; by default one for all projects of the user."""
     retry_rejected: bool = False
     """Try the captions again that failed in earlier runs."""
+    cluster: Cluster = HERE
+    """Computers that run the engine."""
 
     def __post_init__(self) -> None:
         if self.batch_size is not None and self.batch_size < 1:
@@ -98,18 +105,53 @@ def _translate(
     lines: Sequence[str], total: int, engine: Engine, cache: Cache, target: str, settings: JobSettings
 ) -> dict[str, Outcome]:
     size = settings.batch_size or engine.batch_size
-    isolator = Isolator(engine, settings.timeout, cache.any_translated)
+    batches = [lines[at : at + size] for at in range(0, len(lines), size)]
     done: dict[str, Outcome] = {}
-    with progress.bar(total, f"{engine.doing} {target}", engine.unit) as bar:
-        bar.update(total - len(lines))
-        for start in range(0, len(lines), size):
-            batch = lines[start : start + size]
-            outcomes = dict(zip(batch, isolator.translate(batch), strict=True))
-            # Before the next batch: a kill costs one batch, whatever the captions are many.
-            cache.store(outcomes)
-            done |= outcomes
-            bar.update(len(batch))
+    if not batches:
+        return done
+    with gathered(settings.cluster) as workers:
+        isolator = Isolator(engine, settings.timeout, cache.any_translated)
+        load: Load[Sequence[str], dict[str, Outcome]] = partial(_by, isolator)
+        if settings.cluster.ray is not None:
+            load = _elsewhere(engine, settings, workers, cache.any_translated())
+        blocks = (batches[at : at + BLOCK_BATCHES] for at in range(0, len(batches), BLOCK_BATCHES))
+        with progress.bar(total, f"{engine.doing} {target}", engine.unit) as bar:
+            bar.update(total - len(lines))
+            for outcomes in workers.computed(load, blocks):
+                # Before the next batch: a kill costs one batch, whatever the captions are many.
+                cache.store(outcomes)
+                done |= outcomes
+                bar.update(len(outcomes))
     return done
+
+
+def _by(isolator: Isolator) -> Compute[Sequence[str], dict[str, Outcome]]:
+    return lambda batches: (dict(zip(batch, isolator.translate(batch), strict=True)) for batch in batches)
+
+
+def _elsewhere(
+    engine: Engine, settings: JobSettings, workers: Workers, translated: str | None
+) -> Load[Sequence[str], dict[str, Outcome]]:
+    """Open such an engine on other computers. Raises UserError where that cannot be."""
+    if engine.again is None:
+        raise UserError(f"Give the engine {engine.name} by its spec: workers of a cluster open their own.")
+    again = engine.again
+    if engine.runs_on_gpu:
+        again = partial(again, device=workers.device(settings.device or "auto", str))
+    return partial(_opened, again, (engine.name, engine.version), settings.timeout, translated)
+
+
+def _opened(
+    again: Callable[[], Engine], expected: tuple[str, str], timeout: float, translated: str | None
+) -> Compute[Sequence[str], dict[str, Outcome]]:
+    """Open an engine on another computer. Raises UserError where it is not the one that is `expected`."""
+    engine = again()
+    if (engine.name, engine.version) != expected:
+        raise UserError(
+            f"The engine {engine.name} of a node of the cluster has another version ({engine.version}) than "
+            f"{expected[0]} here ({expected[1]}). Install the same on all nodes."
+        )
+    return _by(_Remembering(engine, timeout, translated))
 
 
 class Isolator:
@@ -174,6 +216,20 @@ class Isolator:
             f"The engine {self.engine.name} failed on {GIVE_UP_AFTER} {self.engine.unit} in a row, each "
             f"given alone; the last reason: {reason}. Try it by hand on one. What was done so far is kept."
         )
+
+
+class _Remembering(Isolator):
+    """One that has no cache to ask, and remembers a line that was translated."""
+
+    def __init__(self, engine: Engine, timeout: float, translated: str | None) -> None:
+        super().__init__(engine, timeout, lambda: self._translated)
+        self._translated = translated
+
+    def translate(self, lines: Sequence[str]) -> list[Outcome]:
+        outcomes = super().translate(lines)
+        good = (line for line, outcome in zip(lines, outcomes, strict=True) if isinstance(outcome, str))
+        self._translated = next(good, self._translated)
+        return outcomes
 
 
 def _checked(lines: Sequence[str], outcomes: Sequence[Outcome]) -> list[Outcome]:

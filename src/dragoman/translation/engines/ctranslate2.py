@@ -79,6 +79,7 @@ class CTranslate2Engine(Engine):
     """Beam search; CTranslate2 itself groups lines of like length."""
 
     batch_size = 256
+    runs_on_gpu = True
 
     def __init__(
         self, label: str, version: str, model: Any, tokenizer: Any, pair: Codes, options: Config

@@ -94,6 +94,7 @@ class TransformersEngine(Engine):
     """Beam search without sampling; lines of like length go together."""
 
     batch_size = 64
+    runs_on_gpu = True
 
     def __init__(
         self, label: str, version: str, model: Any, tokenizer: Any, pair: Codes, options: Config
