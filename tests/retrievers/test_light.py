@@ -154,6 +154,7 @@ def test_vectors_are_those_of_the_model_in_pytorch(tmp_path: Path, side: str, im
     np.testing.assert_allclose(found.encode_features(images, 3), expected.encode_features(images), atol=1e-5)
     assert found.encode_text(MANY).dtype == found.encode_features(images).dtype == np.float32
     assert found.reads(MANY) == expected.reads(MANY)
+    assert found.tokens(MANY) == expected.tokens(MANY)
     names = ("fingerprint", "width", "feature_width", "config", "regions", "reads_frames", "vision")
     for name in (*names, "sentence_width"):
         assert getattr(found, name) == getattr(expected, name), name
@@ -180,6 +181,16 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def pair(run: Path) -> tuple[Retriever, LightRetriever]:
     return Retriever.load(run), LightRetriever.load(run)
+
+
+def test_tokens_are_those_that_a_model_reads(tmp_path: Path, run: Path) -> None:
+    texts = ["a dog runs", "dog, ball", ""]
+    # A model of words reads words and signs, and at least one; one of vectors what its encoder cuts.
+    assert Retriever.load(run).tokens(texts) == [3, 3, 1]
+    pieces = encoder().side.pieces(texts)
+    assert pieces is not None
+    found = Retriever.load(save(tmp_path, dual("vectors", False, text_head="linear"))).tokens(texts)
+    assert found == [len(one) for one in pieces] and found[2] == 0 < min(found[:2])
 
 
 @settings(max_examples=30, deadline=None)

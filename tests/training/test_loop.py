@@ -73,6 +73,13 @@ def test_a_run_folder_describes_itself(run: TrainReport, corpus: Path) -> None:
     assert details["criterion"] == run.criterion
 
 
+def test_a_run_knows_the_widths_that_its_vectors_were_trained_to(corpus: Path, tmp_path: Path) -> None:
+    settings = {"loss.widths": "8,4,9000", "steps": "1", "trust.weight": "false", "extra_images": "0"}
+    train(corpus, tiny("dragoman", **settings), tmp_path, device="cpu")
+    retriever = dragoman.Retriever.load(tmp_path)
+    assert retriever.widths == (4, 8, retriever.width)
+
+
 def test_the_history_holds_terms_rates_and_validations(run: TrainReport) -> None:
     found = lines(run.folder)
     assert [(line["step"], sorted(set(line) - {"step"})) for line in found] == [

@@ -63,6 +63,11 @@ class ObjectiveConfig:
         return ("image", "text")
 
     @property
+    def prefixes(self) -> tuple[int, ...]:
+        """Numbers of leading components of a vector that are trained to stand for it as well."""
+        return ()
+
+    @property
     def taught_by(self) -> Teacher:
         """Reading of the teacher, where it is among the needs."""
         return "source"

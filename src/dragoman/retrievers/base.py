@@ -134,6 +134,13 @@ class Encoder(ABC):
         return ()
 
     @property
+    def widths(self) -> tuple[int, ...]:
+        """Numbers of leading components that can stand for a vector, once they have unit length again: those
+        that were trained to (Matryoshka), rising, and J."""
+        nested = {int(width) for width in self.config.get("widths", ())}
+        return (*sorted(width for width in nested if width < self.width), self.width)
+
+    @property
     def vision(self) -> Mapping[str, Any]:
         """`path`, `fingerprint`, `grid` and `sampling` of its vision tower, as far as they are known."""
         known = self.config.get("vision")
@@ -186,6 +193,11 @@ class Encoder(ABC):
     def reads(self, texts: Sequence[str]) -> list[bool]:
         """Tell of each text whether anything of it is known; the vector of another one says nothing."""
         return [bool(text.strip()) for text in texts]
+
+    def tokens(self, texts: Sequence[str]) -> list[int] | None:
+        """Count the tokens of each text as the model cuts it: pieces of its vocabulary, or words where it
+        reads words; None where that cannot be told."""
+        return None
 
     @abstractmethod
     def encode_features(self, vectors: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -322,6 +334,9 @@ class BatchedEncoder(Encoder):
 
     def reads(self, texts: Sequence[str]) -> list[bool]:
         return self.text_side().reads(texts) if texts else []
+
+    def tokens(self, texts: Sequence[str]) -> list[int] | None:
+        return self.text_side().tokens(texts) if texts else []
 
     def encode_image(self, images: Sequence[str | Path | Image], batch_size: int = 32) -> NDArray[np.float32]:
         """[N, J] unit vectors of image files or PIL images, through the vision tower and the image head."""

@@ -67,7 +67,8 @@ class Words:
         if self._spelling.config.layers:
             require_pytorch("A model with Transformer layers", config)
         self._pieces, self._positions = (weights.pop(f"trunk.{p}.weight") for p in ("pieces", "positions"))
-        self.lengths, self.reads = self._spelling.lengths, self._spelling.reads
+        self.lengths = self.tokens = self._spelling.lengths
+        self.reads = self._spelling.reads
         self.known_shares = self.encoder_shares = self._spelling.known_shares
         self.frozen: FrozenVectors | None = None
 
@@ -92,6 +93,8 @@ class GlossedWords:
     def lengths(self, texts: Sequence[str]) -> list[int]:
         """Words of each text."""
         return [len(words) for words in self._glosses.words(texts)]
+
+    tokens = lengths
 
     def reads(self, texts: Sequence[str]) -> list[bool]:
         """Tell of each text whether any word of it is known."""
@@ -125,6 +128,10 @@ class Vectors:
     def lengths(self, texts: Sequence[str]) -> list[int]:
         """One state a text."""
         return [1] * len(texts)
+
+    def tokens(self, texts: Sequence[str]) -> list[int] | None:
+        """Those of its encoder."""
+        return self.frozen.side.tokens(texts)
 
     def reads(self, texts: Sequence[str]) -> list[bool]:
         """Tell of each text whether anything of it is known."""
@@ -183,6 +190,9 @@ class LightTexts(TextSide):
 
     def lengths(self, texts: Sequence[str]) -> list[int]:
         return self._trunk.lengths(texts)
+
+    def tokens(self, texts: Sequence[str]) -> list[int] | None:
+        return self._trunk.tokens(texts)
 
     def reads(self, texts: Sequence[str]) -> list[bool]:
         found = self._trunk.reads(texts)

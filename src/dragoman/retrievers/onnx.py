@@ -101,6 +101,9 @@ class ExportedTexts(TextSide):
     def lengths(self, texts: Sequence[str]) -> list[int]:
         return self.reader.lengths(texts)
 
+    def tokens(self, texts: Sequence[str]) -> list[int]:
+        return self.reader.lengths(texts)
+
     def reads(self, texts: Sequence[str]) -> list[bool]:
         return self.reader.reads(texts)
 

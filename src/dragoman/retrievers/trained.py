@@ -52,6 +52,9 @@ class TrainedTexts(TextSide):
     def lengths(self, texts: Sequence[str]) -> list[int]:
         return self._model.trunk.lengths(texts)
 
+    def tokens(self, texts: Sequence[str]) -> list[int] | None:
+        return self._model.trunk.tokens(texts)
+
     def reads(self, texts: Sequence[str]) -> list[bool]:
         return self._model.reads(texts)
 

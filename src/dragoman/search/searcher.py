@@ -128,6 +128,15 @@ class Searcher:
 
         return self._live.run(encode)
 
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Numbers of leading components that can stand for a vector (Matryoshka), rising; the last is J."""
+        return self._live.run(lambda opened: opened.model.widths)
+
+    def tokens(self, texts: Sequence[str]) -> list[int] | None:
+        """Count the tokens of each text as the model cuts it; None where it does not tell."""
+        return self._live.run(lambda opened: opened.model.tokens(texts))
+
     def encode_image(self, images: Sequence[str | Path | Image]) -> NDArray[np.float32]:
         """Encode image files or PIL images: [Q, J] unit vectors."""
         return self._live.run(lambda opened: opened.model.encode_image(images))

@@ -346,6 +346,7 @@ class _Run:
             "criterion": self.validation.described,
             "engines": list(dict.fromkeys(self._engines())),
             **({"reads": reads} if reads else {}),
+            **({"widths": list(config.loss.prefixes)} if config.loss.prefixes else {}),
         } | ({} if self.extension is None else {"extends": self.extension.identity()})
 
     def _described(self) -> dict[str, Any]:

@@ -94,6 +94,11 @@ class TextSide(ABC):
         where that cannot be told."""
         return None
 
+    def tokens(self, texts: Sequence[str]) -> list[int] | None:
+        """Count the tokens of each text, by the vocabulary of the encoder; None where that cannot be told."""
+        cut = self.pieces(texts)
+        return None if cut is None else [len(found) for found in cut]
+
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """[N, J] of one batch of at least one text, in one pass; an empty text is a text."""
         return self._vectors(self.reading.given(texts))

@@ -99,6 +99,10 @@ class TextEncoder(nn.Module, ABC):
     def lengths(self, texts: Sequence[str]) -> list[int]:
         """Number of tokens of each text, for length bucketing."""
 
+    def tokens(self, texts: Sequence[str]) -> list[int] | None:
+        """Count the tokens of each text that are read; None where that cannot be told."""
+        return self.lengths(texts)
+
     def reads(self, texts: Sequence[str]) -> list[bool]:
         """Tell of each text whether anything of it is known; of an empty one, nothing is."""
         return [bool(text.strip()) for text in texts]

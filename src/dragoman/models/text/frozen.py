@@ -83,6 +83,9 @@ class FrozenText(TextEncoder):
     def lengths(self, texts: Sequence[str]) -> list[int]:
         return [1] * len(texts)
 
+    def tokens(self, texts: Sequence[str]) -> list[int] | None:
+        return self.frozen.side.tokens(texts)
+
     def reads(self, texts: Sequence[str]) -> list[bool]:
         return self.frozen.side.reads(texts)
 
