@@ -100,5 +100,7 @@ schemathesis.openapi.format("cursor", st.sampled_from(["000.jpg", "z", "ä/b"]).
 pictures = [picture(format) for format in ("PNG", "JPEG", "GIF", "WEBP")]
 schemathesis.openapi.format("image", st.sampled_from(pictures).map(encoded))
 schemathesis.openapi.format("binary", st.sampled_from(["P3 1 1 9 9 0 0", "P3 2 1 9 9 0 0 0 9 0", "P1 1 1 0"]))
+addresses = st.sampled_from(pictures).map(lambda file: f"data:image/png;base64,{encoded(file)}")
+schemathesis.openapi.format("data-url", addresses)
 clips = [clip("red"), clip("green", "blue")]
 schemathesis.openapi.format("video", st.sampled_from(clips).map(encoded))

@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import csv
 import io
+import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,12 +12,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from shelf import letters, open_shelf
+from shelf import Spelling, letters, open_shelf
 from starlette.testclient import TestClient
 
 from dragoman.search import answering
 from dragoman.search.query import Query
-from dragoman.service import searching
+from dragoman.service import schemas, searching
 from dragoman.service.tables import table
 from dragoman.stores import parse
 
@@ -130,6 +131,58 @@ def test_a_language_is_taken_in_every_spelling(client: TestClient, lang: str) ->
     assert told == {"code": "pt-BR", "confidence": 1.0, "given": True, "trained": True}
 
 
+def shown(url: str) -> dict[str, Any]:
+    """An image as a part of a message of OpenAI's API."""
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
+def address(file: Path) -> str:
+    """The address that holds a file, which is long enough to be kept apart from the JSON around it."""
+    content = file.read_bytes() + b"\0" * schemas.MAX_TEXT
+    return f"data:image/jpeg;base64,{base64.b64encode(content).decode()}"
+
+
+def test_images_and_texts_are_embedded_in_their_order(client: TestClient, shelf: Path) -> None:
+    photos = [shelf.parent / "photos" / name for name in ("004.jpg", "001.jpg")]
+    # As some encoders of JSON escape them: what holds long files must be known by both.
+    body = json.dumps(
+        {
+            "input": [
+                shown(address(photos[0])),
+                {"type": "text", "text": "um carro"},
+                shown(address(photos[1])),
+            ]
+        }
+    )
+    with open_shelf(shelf) as alone:
+        (first, last), (said,) = alone.encode_image(photos), alone.encode_text(["um carro"])
+    for content in (body, body.replace("/", r"\/")):
+        answer = client.post("/v1/embeddings", content=content, headers={"content-type": "application/json"})
+        found = [one["embedding"] for one in answer.json()["data"]]
+        np.testing.assert_allclose(found, [first, said, last], atol=1e-6)
+        assert answer.json()["usage"] == {"prompt_tokens": 2, "total_tokens": 2}
+
+
+def test_vectors_are_shortened_where_the_model_was_trained_to_be(
+    service: Callable[..., TestClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Spelling, "config", {**Spelling.config, "widths": [64, 8, 300]})
+    monkeypatch.setattr(Spelling, "tokens", lambda self, texts: [len(text) for text in texts])
+    client = service()
+    texts = ["a red car", "um carro vermelho"]
+    told = client.get("/openapi.json").json()["components"]["schemas"]["EmbeddingsRequest"]
+    assert told["properties"]["dimensions"]["anyOf"][0]["enum"] == [8, 64, 256]
+    answer = client.post("/v1/embeddings", json={"input": texts, "dimensions": 64}).json()
+    cut = [vector[:64] / np.sqrt(sum(float(one) ** 2 for one in vector[:64])) for vector in letters(texts)]
+    np.testing.assert_allclose([one["embedding"] for one in answer["data"]], cut, atol=1e-6)
+    # Tokens as the model counts them, which here are characters.
+    assert answer["usage"] == {"prompt_tokens": 26, "total_tokens": 26}
+    refused = client.post("/v1/embeddings", json={"input": texts, "dimensions": 65}).json()
+    assert refused["detail"] == (
+        "This model's vectors have 256 dimensions, and were trained to be shortened to 8, 64 alone."
+    )
+
+
 def test_embeddings_have_the_shape_that_openai_clients_read(client: TestClient) -> None:
     texts = ["a red car", "um carro vermelho"]
     numbers = client.post("/v1/embeddings", json={"input": texts, "model": "shelf"}).json()
@@ -147,13 +200,20 @@ def test_embeddings_have_the_shape_that_openai_clients_read(client: TestClient) 
 @pytest.mark.parametrize(
     ("change", "status", "detail"),
     [
-        ({"dimensions": 128}, 422, "256 dimensions"),
+        ({"dimensions": 128}, 422, "256 dimensions, and were not trained to be shortened."),
         ({"dimensions": 256.0}, 200, None),
         ({"dimensions": 256.5}, 422, "does not fit"),
         ({"model": "text-embedding-3-small"}, 404, "Name a collection, whose model is used: shelf."),
         ({"input": [1, 2, 3]}, 422, "does not fit"),
         ({"input": ["", "a"]}, 422, "empty"),
-        ({"input": ["a"] * 65}, 422, "Expected 1 to 64 texts in one request, got 65."),
+        ({"input": ["a"] * 65}, 422, "Expected 1 to 64 inputs in one request, got 65."),
+        ({"input": [{"type": "text", "text": " "}]}, 422, "empty"),
+        ({"input": [shown("http://127.0.0.1/secret.png")]}, 422, "this service fetches nothing"),
+        ({"input": [shown("file:///etc/passwd")]}, 422, "this service fetches nothing"),
+        ({"input": [shown("data:text/plain;base64,YQ==")]}, 422, "this service fetches nothing"),
+        ({"input": [shown("data:image/png;base64,?")]}, 422, "The image of an address is not base64."),
+        ({"input": [shown("data:image/png;base64,bm90IGFuIGltYWdl")]}, 422, "not an image of a known format"),
+        ({"input": [{"type": "image_url"}]}, 422, "does not fit"),
     ],
 )
 def test_embeddings_that_cannot_be(

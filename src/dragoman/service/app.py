@@ -307,7 +307,8 @@ def _describe(app: FastAPI, config: ServiceSettings, access: Access, hears: bool
             bodies["BatchRequest"]["properties"]["queries"]["maxItems"] = config.max_batch
             one, several = bodies["EmbeddingsRequest"]["properties"]["input"]["anyOf"]
             several |= {"minItems": 1, "maxItems": config.max_batch}
-            for text in (one, several["items"]):
+            said = bodies["TextPart"]["properties"]["text"]
+            for text in (one, several["items"]["anyOf"][0], said):
                 text["maxLength"] = config.max_query_length
             for model in filter(media_fields, read):
                 bodies[_form_name(model)] = _as_form(bodies[model.__name__], _files(model, hears))
@@ -319,7 +320,7 @@ def _describe(app: FastAPI, config: ServiceSettings, access: Access, hears: bool
         assert app.openapi_schema is not None
         # Another model may have come with another generation of an index.
         asked = app.openapi_schema["components"]["schemas"]["EmbeddingsRequest"]["properties"]
-        widths = {one.width for one in app.state.service.collections.values()}
+        widths = {width for one in app.state.service.collections.values() for width in one.widths}
         asked["dimensions"]["anyOf"][0]["enum"] = sorted(widths)
         return app.openapi_schema
 

@@ -37,8 +37,12 @@ SCANNED_AT_ONCE = 1 << 18
 MAX_BESIDE = 3_000_000
 """Bytes of JSON beside its files, for the same reason: they are read at once."""
 _OTHERS = bytes(set(range(256)) - set(b'",'))
-_FILE = re.compile(rb'"(?:speech|image|video)"\s{0,9}:\s{0,9}"')
-_LONGEST_FIELD = 28
+_FILE = re.compile(
+    rb'"(?:(?:speech|image|video)"\s{0,9}:\s{0,9}"|url"\s{0,9}:\s{0,9}"data:image\\?/[\w.+-]{1,40};base64,)'
+)
+_LONGEST_FIELD = 90
+DATA_URL = re.compile(r"data:image/[\w.+-]{1,40};base64,", re.ASCII)
+"""The beginning of an address that holds an image itself (RFC 2397)."""
 # The signs of base64 that encoders of JSON escape.
 _ESCAPES = {rf"\u{ord(sign):04{form}}".encode(): sign.encode() for sign in "+/=" for form in "xX"}
 _ESCAPES[rb"\/"] = b"/"
@@ -178,6 +182,21 @@ def of_json(asked: Model, files: Mapping[str, bytes | None]) -> Body[Model]:
     """A body of JSON with its files, also those for which a name stands. Raises Problem 422."""
     speech, image, video = (_decoded(name, getattr(asked, name, None), files) for name in MEDIA)
     return Body(asked, speech, image, video, files)
+
+
+def image_in(address: str, files: Mapping[str, bytes | None]) -> bytes:
+    """The image file that an address holds. Raises Problem 422 for an address that would have to be fetched,
+    and for what is not base64."""
+    begin = DATA_URL.match(address)
+    if begin is None:
+        raise Problem(
+            422,
+            "An image is taken from its address alone, data:image/png;base64,… with the file in base64: "
+            "this service fetches nothing.",
+        )
+    found = _decoded("The image of an address", address[begin.end() :], files)
+    assert found is not None
+    return found
 
 
 def media_fields(model: type[schemas.Request]) -> list[str]:

@@ -35,6 +35,7 @@ from dragoman.stores.filters import compared_fields
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from PIL.Image import Image
 
     from dragoman.index.folder import IndexInfo
     from dragoman.search.searcher import Searcher
@@ -67,8 +68,8 @@ class Collection:
         self.folder = searcher.info.folder
         self.languages = tuple(searcher.info.languages)
         """Languages that the model was trained on, as of the last search."""
-        self.width = searcher.info.width
-        """Width of the model's vectors, as of the last search or text."""
+        self.widths = searcher.widths
+        """Widths that the model's vectors can have, as of the last search or text."""
         self._translates = _translates(searcher.info)
         self.facets = Facets(limit=config.facet_items, seconds=config.facet_seconds, hidden=hidden)
         self._worked = metrics.batched
@@ -78,6 +79,9 @@ class Collection:
         )
         self.texts: Batcher[str, NDArray[np.float32]] = Batcher(
             self._vectors, size=config.batch_size, wait=wait
+        )
+        self.pictures: Batcher[Image, NDArray[np.float32]] = Batcher(
+            self._vectors_of_pictures, size=config.batch_size, wait=wait
         )
 
     @property
@@ -130,9 +134,13 @@ class Collection:
         self._note_model()
         return list(self.searcher.encode_text(texts))
 
+    def _vectors_of_pictures(self, images: list[Image]) -> list[NDArray[np.float32]]:
+        self._note_model()
+        return list(self.searcher.encode_image(images))
+
     def _note_model(self) -> None:
         info = self.info
-        self.languages, self.width = tuple(info.languages), info.width
+        self.languages, self.widths = tuple(info.languages), self.searcher.widths
         self._translates = _translates(info)
 
     def finish_changes(self) -> None:
@@ -154,6 +162,7 @@ class Collection:
         """Finish what was asked and close the index."""
         self.queries.close()
         self.texts.close()
+        self.pictures.close()
         self.searcher.close()
 
 

@@ -32,7 +32,7 @@ class ServiceSettings:
     max_table: int = 1000
     """Hits of one query whose answer is a table (422)."""
     max_batch: int = 64
-    """Queries of one batch request, and texts of one embeddings request (422)."""
+    """Queries of one batch request, and texts and images of one embeddings request (422)."""
     request_seconds: float = 30.0
     """Until an answer begins (504)."""
     translate_seconds: float = 1.0

@@ -100,6 +100,7 @@ QueryText = Annotated[Text, _told(pattern=TYPED)]
 Speech = Annotated[str, _told(format="speech")]
 Image = Annotated[str, _told(format="image")]
 Video = Annotated[str, _told(format="video")]
+DataUrl = Annotated[str, _told(format="data-url")]
 FilterText = Annotated[str, Field(max_length=MAX_ASKED), AfterValidator(_printable), _told(format="filter")]
 Whole = Annotated[int, BeforeValidator(_whole)]
 Tag = Annotated[
@@ -202,15 +203,40 @@ class BatchRequest(Request):
     queries: list[SearchRequest] = Field(min_length=1, fail_fast=True)
 
 
-class EmbeddingsRequest(Request):
-    """The request of OpenAI's embeddings API."""
+class TextPart(Request):
+    """A text, as a part of a message has it in OpenAI's API."""
 
-    input: Spoken | Annotated[list[Spoken], Field(fail_fast=True)] = Field(
-        description="One text or several; token numbers are not taken"
+    type: Literal["text"]
+    text: Spoken
+
+
+class ImageAddress(Request):
+    """An image within its address."""
+
+    url: DataUrl = Field(
+        description="data:image/png;base64,… with the file; nothing is fetched from elsewhere"
+    )
+    detail: Literal["auto", "low", "high"] = Field("auto", description="Ignored")
+
+
+class ImagePart(Request):
+    """An image, as a part of a message has it in OpenAI's API."""
+
+    type: Literal["image_url"]
+    image_url: ImageAddress
+
+
+class EmbeddingsRequest(Request):
+    """The request of OpenAI's embeddings API, with images beside texts."""
+
+    input: Spoken | Annotated[list[Spoken | TextPart | ImagePart], Field(fail_fast=True)] = Field(
+        description="One text, or several texts and images; token numbers are not taken"
     )
     model: Name | None = Field(None, description="A collection, whose model is used. Default: the first one")
     encoding_format: Literal["float", "base64"] = "float"
-    dimensions: Whole | None = Field(None, ge=1, description="Only the width that the model has")
+    dimensions: Whole | None = Field(
+        None, ge=1, description="A width that the model was trained to have as well, or its own"
+    )
     user: str | None = Field(None, description="Ignored")
 
 
@@ -349,7 +375,7 @@ class Embedding(BaseModel):
 
 
 class Usage(BaseModel):
-    """Words, as this service does not count in tokens of any other model."""
+    """Tokens of the texts as the model cuts them, or their words where it does not tell; images have none."""
 
     prompt_tokens: int
     total_tokens: int

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import logging
 import threading
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 from fastapi import Request
 from fastapi.responses import Response
+from numpy.typing import NDArray
 
 from dragoman.errors import MissingExtraError, UnavailableError, UserError
 from dragoman.media.images import ImageError, open_image
@@ -133,29 +135,79 @@ async def search_batch(request: Request) -> Response:
 
 
 async def embeddings(request: Request) -> schemas.EmbeddingsResponse:
-    """Vectors of texts, in the shape of OpenAI's embeddings API."""
+    """Vectors of texts and images, in the shape of OpenAI's embeddings API."""
     state = state_of(request)
-    asked = (await bodies.read(request, schemas.EmbeddingsRequest)).asked
-    texts = [asked.input] if isinstance(asked.input, str) else asked.input
-    _check_count("texts", len(texts), state.config)
+    body = await bodies.read(request, schemas.EmbeddingsRequest)
+    asked = body.asked
+    given = [asked.input] if isinstance(asked.input, str) else asked.input
+    _check_count("inputs", len(given), state.config)
+    parts: list[str | bytes] = [await _part(one, body.files) for one in given]
+    texts = [part for part in parts if isinstance(part, str)]
     for text in texts:
         _check_text(text, state.config)
         if not text.strip():
             raise Problem(422, "A text of the input is empty.")
     collection = await _by_model(asked.model, state)
-    info = await in_thread(lambda: collection.info)
-    if asked.dimensions not in (None, info.width):
-        raise Problem(422, f"This model's vectors have {info.width} dimensions, and cannot be shortened.")
-    vectors = await asyncio.gather(*[collection.texts.ask(text) for text in texts])
-    words = sum(len(text.split()) for text in texts)
+    info, widths = await in_thread(lambda: (collection.info, collection.searcher.widths))
+    width = asked.dimensions or info.width
+    if width not in widths:
+        raise Problem(422, _no_such_width(widths))
+    vectors = await asyncio.gather(*[_vector(part, collection, state) for part in parts])
+    counted = await in_thread(_tokens, collection, texts)
     return schemas.EmbeddingsResponse(
         data=[
-            schemas.Embedding(index=row, embedding=_coded(vector, asked.encoding_format))
+            schemas.Embedding(index=row, embedding=_coded(_cut(vector, width), asked.encoding_format))
             for row, vector in enumerate(vectors)
         ],
         model=Path(info.model).name,
-        usage=schemas.Usage(prompt_tokens=words, total_tokens=words),
+        usage=schemas.Usage(prompt_tokens=counted, total_tokens=counted),
     )
+
+
+async def _part(
+    given: str | schemas.TextPart | schemas.ImagePart, files: Mapping[str, bytes | None]
+) -> str | bytes:
+    """A text, or the content of an image file."""
+    if isinstance(given, str):
+        return given
+    if isinstance(given, schemas.TextPart):
+        return given.text
+    return await in_turn(bodies.image_in, given.image_url.url, files)
+
+
+async def _vector(part: str | bytes, collection: Collection, state: State) -> NDArray[np.float32]:
+    """[J] of a text, or of an image file. Raises ImageError."""
+    if isinstance(part, str):
+        return await collection.texts.ask(part)
+    # Decoded, an image takes far more memory than its file: it counts until it is answered.
+    async with state.decoding.one() as slot:
+        opened = await slot.run(open_image, part, state.config.for_images)
+        return await slot.until(collection.pictures.submit(opened))
+
+
+def _no_such_width(widths: Sequence[int]) -> str:
+    whole = widths[-1]
+    if len(widths) == 1:
+        return f"This model's vectors have {whole} dimensions, and were not trained to be shortened."
+    shorter = ", ".join(map(str, widths[:-1]))
+    return (
+        f"This model's vectors have {whole} dimensions, and were trained to be shortened to {shorter} alone."
+    )
+
+
+def _cut(vector: NDArray[np.float32], width: int) -> NDArray[np.float32]:
+    """The leading components, of unit length again."""
+    if width == len(vector):
+        return vector
+    kept = vector[:width]
+    length = float(np.linalg.norm(kept))
+    return kept / np.float32(length) if length else kept
+
+
+def _tokens(collection: Collection, texts: list[str]) -> int:
+    """Tokens of texts as the model cuts them, or their words where it does not tell."""
+    found = collection.searcher.tokens(texts)
+    return sum(len(text.split()) for text in texts) if found is None else sum(found)
 
 
 async def _written_answer(
