@@ -47,6 +47,8 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     import ray
 
+    # At the beginning: files may change while this runs.
+    told = circumstances("python benchmarks/scale/workers.py", ray=ray.__version__)
     ray.init(num_cpus=max(SLEEPING), object_store_memory=80_000_000, include_dashboard=False)
     sleeping = {count: by_ray(count, partial(time.sleep, SECONDS)) for count in SLEEPING}
     computing: dict[str, list[float]] = {f"{way} {count}": [] for way in ("bare", "ray") for count in (1, 2)}
@@ -54,8 +56,7 @@ def main() -> None:
         for count in (1, 2):
             computing[f"bare {count}"].append(bare(count))
             computing[f"ray {count}"].append(by_ray(count, compute))
-    more = {"ray": ray.__version__, "load": round(os.getloadavg()[0], 1)}
-    told = circumstances("python benchmarks/scale/workers.py", **more)
+    told["load"] = round(os.getloadavg()[0], 1)
     everything = {"circumstances": told, "sleeping": sleeping, "computing": computing}
     write_results(FOLDER, everything, page(everything), "workers")
 
@@ -77,7 +78,11 @@ def bare(count: int) -> float:
     """Blocks a second of so many processes without Ray."""
     with tempfile.TemporaryDirectory() as folder, multiprocessing.Pool(count) as pool:
         begun = partial(alone, Path(folder), count)
-        return speed(times for some in pool.map(begun, range(count), chunksize=1) for times in some)
+        made = pool.map(begun, range(count), chunksize=1)
+        # Ended by themselves: Ray has a word to say about signals.
+        pool.close()
+        pool.join()
+    return speed(times for some in made for times in some)
 
 
 def alone(folder: Path, count: int, number: int) -> list[Times]:
