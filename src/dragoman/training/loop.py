@@ -34,7 +34,7 @@ from dragoman.training.batches import StepPlan, nearest_items
 from dragoman.training.closed_form import solutions
 from dragoman.training.config import TrainConfig, objective_config
 from dragoman.training.extension import Extension, made_from
-from dragoman.training.processes import Processes, join_processes
+from dragoman.training.processes import Processes, join_processes, others_needed
 from dragoman.training.run_folder import CONFIG, Progress
 from dragoman.training.samples import load_samples
 from dragoman.training.step import TrainState, rate_factor
@@ -107,7 +107,8 @@ def train(
     with ExitStack() as held:
         work = resume(folder, RUN, identity, note=CONFIG, fix=fix)
         if processes.on_first(lambda: held.enter_context(work).done) is None:
-            _Run(seen, config, folder, identity, processes, extension).go(on_step)
+            with others_needed():
+                _Run(seen, config, folder, identity, processes, extension).go(on_step)
     manifest = RUN.read(folder)
     kept = ("steps", "best", "best_step", "criterion")
     return TrainReport(folder=folder, **{name: manifest[name] for name in kept})

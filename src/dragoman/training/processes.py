@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import atexit
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -19,7 +20,7 @@ import torch.distributed as dist
 import torch.distributed.nn  # Imported later, its default arguments would hold the group open.
 from torch import Tensor
 
-from dragoman.errors import Exit, UserError
+from dragoman.errors import Exit, UnavailableError, UserError, reason
 
 T = TypeVar("T")
 CPU = torch.device("cpu")
@@ -167,6 +168,21 @@ def join_processes(device: str) -> Processes:
     if not dist.is_initialized():
         dist.init_process_group("nccl" if cuda else "gloo", timeout=PATIENCE)
     return Processes(mine)
+
+
+@contextmanager
+def others_needed() -> Iterator[None]:
+    """Raise UnavailableError where another process, or its host, is gone in the middle of the block."""
+    try:
+        yield
+    except RuntimeError as error:
+        # Gloo has no class for it.
+        if not isinstance(error, dist.DistError) and "gloo" not in str(error):
+            raise
+        raise UnavailableError(
+            f"Another process of this training is gone ({reason(error)}). Start as many again, on "
+            "any hosts, by the same command: they go on from the last checkpoint."
+        ) from error
 
 
 def uses_gpu(device: str) -> bool:
