@@ -31,7 +31,7 @@ pytest: $(STAMP) system
 
 interop: $(STAMP)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[ray]'
-	$(BIN)/python -m pytest tests/interop
+	DRAGOMAN_INTEROP=1 $(BIN)/python -m pytest tests/interop
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

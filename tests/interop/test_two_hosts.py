@@ -15,7 +15,7 @@ import pytest
 from killed_runs import outcome
 from training_world import TINY, write_world
 
-HERE = Path(__file__).parent
+pytestmark = pytest.mark.skipif("DRAGOMAN_INTEROP" not in os.environ, reason="takes minutes: make interop")
 ADDRESS = "10.97.{}.{}"
 PORT = 29400
 SETTINGS = TINY | {"batch_size": "16", "validate_every": "1000", "checkpoint_every": "20"}
