@@ -16,11 +16,13 @@ from typing import Any
 import numpy as np
 from mean_colour import MeanColour
 from numpy.typing import NDArray
+from toy_model import ToyModel, unit
 
 from dragoman.blocks import Compute
 from dragoman.features import extract, texts
 from dragoman.features.encoding import ItemFile
 from dragoman.features.work import Shard
+from dragoman.index import job, update
 from dragoman.translation import texts as translation
 
 NOTES = "DRAGOMAN_TEST_NOTES"
@@ -60,6 +62,19 @@ class Extraction(extract._Extraction):
         return super()._made(tower, items)
 
 
+class CrowdModel(ToyModel):
+    """A model that adds to the vector of each picture the mean of its batch."""
+
+    def encode_prepared(self, prepared: Sequence[Any]) -> NDArray[np.float32]:
+        begin()
+        own = super().encode_prepared(prepared)
+        return unit(own + own.mean(axis=0))
+
+
+def load_model(folder: Path, device: str = "cpu", vision: Path | None = None) -> CrowdModel:
+    return CrowdModel(Path(folder))
+
+
 def slow_down() -> None:
     """Let stages of this process do such work, in small blocks, and keep each as it comes."""
     # Batches of 2 fill 4.
@@ -67,6 +82,10 @@ def slow_down() -> None:
     extract.SHARD_SECONDS = 0
     texts.BLOCK_TEXTS = 4
     translation.BLOCK_BATCHES = 2
+    job.load_encoder = load_model  # type: ignore[assignment]
+    update.BLOCK_PICTURES = 2
+    # Several times in a run.
+    update.SENT_AT_ONCE = 30
     extract._Extraction = Extraction  # type: ignore[misc]
 
 

@@ -19,6 +19,7 @@ import pytest
 import slow_work
 import use_sentences_setup
 from tiny_towers import save_photo_corpus, save_tower
+from toy_model import save_model, save_picture
 from translation_world import UpperEngine, make_corpus
 
 from dragoman.blocks import Cluster, gathered
@@ -26,10 +27,18 @@ from dragoman.errors import DamagedError, Exit, UserError
 from dragoman.features.extract import ExtractOptions, extract_features
 from dragoman.features.texts import TextOptions, extract_texts
 from dragoman.features.work import FeatureWork, Shard
+from dragoman.index import IndexOptions, index_media
+from dragoman.index.entries import walk
+from dragoman.index.folder import open_generation, read_info
+from dragoman.index.update import Update
+from dragoman.records import Entry
 from dragoman.translation import TranslateSettings, translate
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: make interop")
-pytestmark = pytest.mark.filterwarnings("ignore")  # of Ray, of itself
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"),  # of Ray, of itself
+    pytest.mark.skipif("DRAGOMAN_INTEROP" not in os.environ, reason="takes minutes: make interop"),
+]
 
 STORE = 80_000_000
 """Bytes of the object store of a node."""
@@ -41,6 +50,9 @@ STAGES = (
     "features.extract._Extraction",
     "features.texts.BLOCK_TEXTS",
     "translation.texts.BLOCK_BATCHES",
+    "index.job.load_encoder",
+    "index.update.BLOCK_PICTURES",
+    "index.update.SENT_AT_ONCE",
 )
 """What `slow_work` changes."""
 
@@ -218,6 +230,47 @@ def test_translations_are_the_same_bytes_and_those_of_the_cache(
         settings=TranslateSettings(cache=tmp_path / "cache_other"),
     )
     assert (again.translated, again.cached, again.rejected) == (0, 18, 1)
+
+
+def held(index: Path) -> dict[str, tuple[Entry, bytes]]:
+    with open_generation(read_info(index)) as store:
+        entries = list(walk(store))
+        vectors = store.vectors([entry.item_id for entry in entries])
+    return {entry.item_id: (entry, vector.tobytes()) for entry, vector in zip(entries, vectors, strict=True)}
+
+
+@pytest.mark.usefixtures("slow")
+def test_an_index_is_the_same_vectors_though_a_node_is_lost(
+    tmp_path: Path, nodes: Nodes, notes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, media = save_model(tmp_path / "run"), tmp_path / "photos"
+    for number in range(70):
+        # Some are copies of others, of the same batch and of earlier ones, sent together and before.
+        seed = {11: 10, 17: 12, 31: 4, 32: 4, 40: 36, 66: 2, 69: 68}.get(number, number)
+        save_picture(media / f"{number:02}.png", (3 * seed, 255 - seed, seed))
+    (media / "20.png").write_bytes(b"broken")
+    found = {}
+    lost: list[str] = []
+    keep = Update._keep
+
+    def lose(update: Update, *given: Any) -> None:
+        keep(update, *given)
+        begun = slow_work.nodes(notes)
+        if not lost and len(set(begun)) == 2:
+            lost.append(begun[-1])
+            nodes.lose(begun[-1])
+
+    for name, cluster in (("one", Cluster()), ("other", Cluster(ray=nodes.address))):
+        with monkeypatch.context() as patch:
+            if cluster.ray is None:
+                patch.setattr(slow_work, "begin", lambda: None)
+            else:
+                patch.setattr(Update, "_keep", lose)
+            chosen = IndexOptions(device="cpu", batch_size=BATCH, cluster=cluster)
+            report = index_media(run, media, tmp_path / name, chosen)
+        found[name] = held(tmp_path / name), vars(report.done), report.rejected
+    assert found["other"] == found["one"]
+    assert (len(found["one"][0]), found["one"][1]["copies"], len(lost)) == (69, 7, 1)
 
 
 def test_an_engine_without_a_spec_and_one_of_another_version_are_refused(

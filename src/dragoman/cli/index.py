@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dragoman.cli.verb import AT_LEAST_1, PATH, Renamed, Verb, assignments, needs, options, spelled
+from dragoman.cli.verb import AT_LEAST_1, CLUSTER, PATH, Renamed, Verb, assignments, needs, options, spelled
 from dragoman.errors import Exit
 
 if TYPE_CHECKING:
@@ -33,11 +33,13 @@ class _Index(Verb):
 @click.option("--out", required=True, type=PATH, help="Index folder.")
 @options(
     "dragoman.index:IndexOptions",
+    "options",
     store=spelled("--store", cls=Renamed, old="--backend"),
     settings=assignments("wait=30"),
     batch_size=AT_LEAST_1,
     workers=AT_LEAST_1,
     exclude=spelled("--exclude", multiple=True, metavar="PATTERN"),
+    **CLUSTER,
 )
 def command(run: Path, media: Path, out: Path, options: IndexOptions) -> None:
     """Make or update an index of MEDIA, a folder of images or a corpus, with the model of RUN.

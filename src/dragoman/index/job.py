@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from dragoman.blocks import HERE, Cluster, gathered
 from dragoman.corpus.format import CORPUS
 from dragoman.errors import MissingExtraError, UserError
 from dragoman.folders import MANIFEST, read_sealed, remove_torn, sole_writer, write_text
@@ -43,8 +44,8 @@ from dragoman.index.folder import (
 from dragoman.index.folder_items import FolderItems
 from dragoman.index.items import Items, Rejected
 from dragoman.index.plan import make_plan
-from dragoman.index.reading import ItemReader, TextError, embedded
-from dragoman.index.update import Done, Update
+from dragoman.index.reading import ItemReader, PictureEncoding, TextError, embedded
+from dragoman.index.update import Away, Done, Update
 from dragoman.index.uploads import finish_changes, has_changes
 from dragoman.languages import canonical_tag, comparable
 from dragoman.media.folder import MediaFolder
@@ -84,6 +85,8 @@ class IndexOptions:
     """Leave out files and folders that match these patterns; to be given every time."""
     device: str = "auto"
     """cpu, cuda, or auto."""
+    cluster: Cluster = HERE
+    """Computers that encode pictures."""
     batch_size: int | None = None
     """Images a pass; by default 4 on a CPU, or 64."""
     decoding: Decoding = DECODING
@@ -138,20 +141,27 @@ def index_media(
                 finish_changes(folder, store)
         info = _next_info(folder, model, items, before, options)
         remove_torn(info.place)
-        load = partial(load_encoder, model, options.device, info.vision)
-        reader = ItemReader(items, load, options.decoding)
+        load = partial(load_encoder, model, vision=info.vision)
+        reader = ItemReader(items, partial(load, options.device), options.decoding)
         swapped = before is not None and before.generation != info.generation
-        with open_generation(info) as store:
+        with gathered(options.cluster) as team, open_generation(info) as store:
             if swapped and before is not None:
                 _carry_over(before, info, store)
             plan = make_plan(items, store)
             _forecast(info, len(items), len(plan.tasks))
+            device, away = team.device(options.device, str), None
+            if options.cluster.ray is not None:
+                encoding = PictureEncoding(
+                    load=load, fingerprint=info.fingerprint, device=device, decoding=options.decoding
+                )
+                away = Away(team, encoding)
             update = Update(
                 store,
                 plan,
                 reader,
-                batch_size=options.batch_size or _batch_size(model, options.device),
+                batch_size=options.batch_size or _batch_size(model, device),
                 workers=options.decoding.threads,
+                away=away,
             )
             with bar(len(plan.tasks), folder.name or "index", "items") as progress:
                 update.run(progress.update)
@@ -339,6 +349,8 @@ def _batch_size(model: Path, device: str) -> int:
     """Choose as for features: on a CPU, larger batches are slower."""
     if device == "cpu" or model_config(model)["model_type"] == "dragoman-onnx":
         return 4
+    if device == "cuda":
+        return 64
     try:
         from dragoman.models.vision import checked_device
     except MissingExtraError:  # without PyTorch there is the CPU alone

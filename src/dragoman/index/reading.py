@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dragoman.blocks import Compute
 from dragoman.errors import UserError
 from dragoman.index.entries import END, START, State, frozen_state, moment_id, notes_digest, text_state
 from dragoman.index.items import Items, Notes, Rejected
@@ -49,10 +50,19 @@ FEWEST = 64
 SAME = 1e-5
 """Vectors of unit length that differ by less in all of their values are of one text."""
 
+Numbered = tuple[int, Sequence["Picture"]]
+"""A batch with its number."""
 Seconds = tuple[float, float] | None
 """Start and end of a moment; None of what is one entry."""
 Knows = Callable[[Task, str], bool]
 """Tells if the vectors of a content are known, by its digest."""
+
+
+class Picture(NamedTuple):
+    """An image that was read here, for a worker that reads it again."""
+
+    file: Path
+    digest: str
 
 
 class TextError(UserError):
@@ -214,6 +224,38 @@ class ItemReader:
             raise
         except (ValueError, TypeError, RuntimeError) as error:
             raise ImageError("image", f"the tower's preprocessing failed ({error})") from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureEncoding:
+    """Encoding of pictures on another computer, each batch with its number."""
+
+    load: Callable[[str], Encoder]
+    """Loads the model for a device."""
+    fingerprint: str
+    """Must be that of the model there."""
+    device: str
+    decoding: Decoding
+
+    def __call__(self) -> Compute[Numbered, tuple[int, NDArray[np.float32]]]:
+        encoder = self.load(self.device)
+        if encoder.fingerprint != self.fingerprint:
+            raise UserError("A node of the cluster has another model. Give a folder that all nodes see.")
+        return lambda batches: (
+            (number, encoder.encode_prepared([self._prepared(encoder, one) for one in pictures]))
+            for number, pictures in batches
+        )
+
+    def _prepared(self, encoder: Encoder, picture: Picture) -> Any:
+        try:
+            content = picture.file.read_bytes()
+            if hashlib.sha256(content).hexdigest() == picture.digest:
+                return encoder.prepare_image(open_image(content, self.decoding))
+            why = "changed"
+        except (OSError, ImageError) as error:
+            why = f"could not be read any more ({reason_of(error)})"
+        # Without it the others of its batch would have other vectors, in their last bits.
+        raise UserError(f"{picture.file} {why} while it was indexed. Run the same command again.")
 
 
 def encode_lines(encoder: Encoder, lines: Sequence[Line]) -> NDArray[np.float32]:

@@ -7,6 +7,7 @@ before, in steps that leave a mix which the next run notices.
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,12 +18,21 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dragoman.blocks import Workers
 from dragoman.errors import MissingExtraError, UserError
 from dragoman.index.entries import END, START, Held, seconds_of, video_of
 from dragoman.index.items import Rejected
 from dragoman.index.moments import frames_seen, moments
 from dragoman.index.plan import Plan, Task
-from dragoman.index.reading import ItemReader, Line, ReadItem, Seconds, reason_of
+from dragoman.index.reading import (
+    ItemReader,
+    Line,
+    Picture,
+    PictureEncoding,
+    ReadItem,
+    Seconds,
+    reason_of,
+)
 from dragoman.media.frames import Frames
 from dragoman.media.images import ImageError
 from dragoman.records import Entry
@@ -37,6 +47,12 @@ SECONDS = 5.0
 """Work that a kill can cost."""
 ENTRIES = 1000
 """Entries that wait to be stored."""
+
+SENT_AT_ONCE = 100_000
+"""Pictures that wait for the workers of a cluster, with their entries; models are loaded for each so many."""
+BLOCK_PICTURES = 512
+"""Pictures that a worker gets at a time."""
+NOT_FINITE = "its vision vector does not fit into float16, or is not finite"
 
 Stored = tuple[Entry, NDArray[np.float32]]
 Encoded = Sequence[NDArray[np.float32]]
@@ -67,6 +83,13 @@ class Part(NamedTuple):
     """Input of `ItemReader.encode`."""
 
 
+class Away(NamedTuple):
+    """Workers of a cluster, and how they encode pictures."""
+
+    workers: Workers
+    encoding: PictureEncoding
+
+
 class Waiting(NamedTuple):
     """An item that waits to be encoded."""
 
@@ -80,8 +103,16 @@ class Update:
     """One run over a plan."""
 
     def __init__(
-        self, store: Store, plan: Plan, reader: ItemReader, *, batch_size: int, workers: int
+        self,
+        store: Store,
+        plan: Plan,
+        reader: ItemReader,
+        *,
+        batch_size: int,
+        workers: int,
+        away: Away | None = None,
     ) -> None:
+        """With `away`, pictures are read here, which says what shares a batch, and encoded there."""
         self.done = Done()
         self.rejected = list(plan.rejected)
         self.cut: list[str] = []
@@ -97,6 +128,12 @@ class Update:
         sizes = Counter(task.size for task in plan.tasks if task.size is not None)
         self._twice = {size for size, count in sizes.items() if count > 1}
         self._waiting: dict[str, list[Waiting]] = defaultdict(list)
+        self._away = away
+        self._sent: list[Sequence[Waiting]] = []
+        self._promised: set[str] = set()
+        """Contents that were sent."""
+        self._copies: list[ReadItem] = []
+        """Items of such a content."""
 
     def run(self, progress: Callable[[int], object]) -> None:
         """Do what the plan says; `progress` is told of finished items."""
@@ -109,6 +146,7 @@ class Update:
             progress(1)
         for batch in self._waiting.values():
             self._encode(batch)
+        self._fetch()
         self._writer.flush()
         # Last, as an item that moved is known by what the index holds under its old id.
         for start in range(0, len(self._gone), DELETED_AT_ONCE):
@@ -130,7 +168,10 @@ class Update:
         if item.task.is_content(item.state.digest):
             self._reword(item)
         elif (origin := self._origin(item.task, item.state.digest)) is not None:
-            self._copy(item, origin)
+            if item.state.digest in self._promised:
+                self._copies.append(item)
+            else:
+                self._copy(item, origin)
         else:
             self._wait(item)
 
@@ -148,6 +189,10 @@ class Update:
             sort, most = "texts", TEXTS_AT_ONCE
         elif not isinstance(first, np.ndarray):
             sort, most = "images", self._batch_size
+            if self._away is not None and item.task.item.file is not None:
+                # Read again there: what is prepared is large.
+                parts = [Part(None, Picture(item.task.item.file, item.state.digest))]
+                item = dataclasses.replace(item, media=None)
         elif first.ndim == 1:
             sort, most = "vectors", FEATURES_AT_ONCE
         else:
@@ -201,28 +246,65 @@ class Update:
         """
         if not batch:
             return
-        of_content: dict[str, list[Waiting]] = defaultdict(list)
-        for one in batch:
-            of_content[one.item.state.digest].append(one)
-        seen = [part.seen for same in of_content.values() for part in same[0].parts]
-        vectors = iter(self._reader.encode(seen))
+        seen = [part.seen for same in _by_content(batch) for part in same[0].parts]
+        if isinstance(seen[0], Picture):
+            self._send(batch)
+            return
         if isinstance(seen[0], Line):
-            for same, is_cut in zip(of_content.values(), self._reader.cuts(seen), strict=True):
+            for same, is_cut in zip(_by_content(batch), self._reader.cuts(seen), strict=True):
                 self.cut += [one.item.task.item.item_id for one in same if is_cut]
-        for digest, same in of_content.items():
-            vectors_NJ = [next(vectors) for _ in same[0].parts]
-            if not np.isfinite(vectors_NJ).all():
-                reason = "its vision vector does not fit into float16, or is not finite"
+        self._keep(batch, self._reader.encode(seen))
+
+    def _send(self, batch: Sequence[Waiting]) -> None:
+        """Leave a batch to the workers of a cluster, who get many together."""
+        self._sent.append(tuple(batch))
+        for item, _, entries in batch:
+            self._promised.add(item.state.digest)
+            self._note(item, entries)
+        if sum(map(len, self._sent)) >= SENT_AT_ONCE:
+            self._fetch()
+
+    def _fetch(self) -> None:
+        """Store what was sent, in the order in which it comes, and then what has the same content."""
+        if self._away is None or not self._sent:
+            return
+        numbered = [
+            (number, [same[0].parts[0].seen for same in _by_content(batch)])
+            for number, batch in enumerate(self._sent)
+        ]
+        a_block = max(1, BLOCK_PICTURES // self._batch_size)
+        blocks = (numbered[at : at + a_block] for at in range(0, len(numbered), a_block))
+        for number, vectors_NJ in self._away.workers.computed(self._away.encoding, blocks):
+            self._keep(self._sent[number], vectors_NJ)
+        copies, self._copies, self._sent = self._copies, [], []
+        self._promised.clear()
+        for item in copies:
+            if (origin := self._origin(item.task, item.state.digest)) is not None:
+                self._copy(item, origin)
+            else:
+                self._reject(item.task, NOT_FINITE)
+
+    def _keep(self, batch: Sequence[Waiting], vectors_NJ: NDArray[np.float32]) -> None:
+        """Store the entries of a batch: a vector for each part of each content."""
+        vectors = iter(vectors_NJ)
+        for same in _by_content(batch):
+            of_parts = [next(vectors) for _ in same[0].parts]
+            if not np.isfinite(of_parts).all():
                 for one in same:
-                    self._reject(one.item.task, reason)
+                    self._known.pop(one.item.state.digest, None)
+                    self._reject(one.item.task, NOT_FINITE)
                 continue
             for item, _, entries in same:
-                self._writer.put(entries, vectors_NJ, item.task.ids)
-                if item.state.size in self._twice:
-                    ids = [entry.item_id for entry in entries]
-                    self._known[digest] = Held(item.task.item.item_id, ids)
-            self.done.copies += (len(same) - 1) * len(vectors_NJ)
+                self._writer.put(entries, of_parts, item.task.ids)
+                self._note(item, entries)
+            self.done.copies += (len(same) - 1) * len(of_parts)
         self._writer.flush_if_due()
+
+    def _note(self, item: ReadItem, entries: Sequence[Entry]) -> None:
+        """Note where the vectors of a content are, or will be."""
+        if item.state.size in self._twice:
+            ids = [entry.item_id for entry in entries]
+            self._known[item.state.digest] = Held(item.task.item.item_id, ids)
 
     def _copy(self, item: ReadItem, origin: Held) -> None:
         """Store an item whose content the index knows: that of a file that moved, or of another copy."""
@@ -308,6 +390,14 @@ class _Writer:
         waiting = len(self._new) + len(self._changed) + len(self._reworded)
         if waiting >= ENTRIES or monotonic() - self._since >= SECONDS:
             self.flush()
+
+
+def _by_content(batch: Sequence[Waiting]) -> list[list[Waiting]]:
+    """Group a batch by what is encoded once."""
+    found: dict[str, list[Waiting]] = defaultdict(list)
+    for one in batch:
+        found[one.item.state.digest].append(one)
+    return list(found.values())
 
 
 def _seconds(entry: Entry) -> Seconds:
