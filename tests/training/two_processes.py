@@ -2,8 +2,8 @@
 
 The argument is a JSON list of works, each with its own arguments. `gradients CORPUS OUT` stores those of
 every case, and what was gathered; `run CORPUS OUT [STEP]` trains, and with a step, the second process alone
-gets a signal after it. A thread of gloo that is left at the exit is named on stderr. Prints, as a JSON list,
-status and stderr of both processes of every work.
+gets a signal after it; so does `still`, without dropout. A thread of gloo that is left at the exit is named
+on stderr. Prints, as a JSON list, status and stderr of both processes of every work.
 """
 
 from __future__ import annotations
@@ -72,13 +72,17 @@ def exchanged(processes: Processes) -> dict[str, Any]:
     }
 
 
-def run(corpus: Path, out: Path, step: str = "0") -> None:
+def run(corpus: Path, out: Path, step: str = "0", **more: str) -> None:
     def on_step(number: int) -> None:
         if str(number) == step and os.environ["RANK"] == "1":
             signal.raise_signal(signal.SIGTERM)
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    train(corpus, tiny("nrccr", **SETTINGS), out, device="cpu", on_step=on_step)
+    train(corpus, tiny("nrccr", **SETTINGS).with_settings(more), out, device="cpu", on_step=on_step)
+
+
+def still(corpus: Path, out: Path, step: str) -> None:
+    run(corpus, out, step, **STILL)
 
 
 def threads() -> list[str]:
@@ -99,7 +103,7 @@ def both(work: list[str]) -> list[tuple[int, str]]:
             os.environ |= shared | {"RANK": rank, "LOCAL_RANK": rank}
             atexit.register(lambda: sys.stderr.write("".join(threads())))
             name, corpus, out, *more = work
-            {"gradients": all_gradients, "run": run}[name](Path(corpus), Path(out), *more)  # type: ignore[operator]
+            {"gradients": all_gradients, "run": run, "still": still}[name](Path(corpus), Path(out), *more)  # type: ignore[operator]
             sys.exit()
         started.append((child, said))
     ended = []

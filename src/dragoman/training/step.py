@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -38,6 +39,8 @@ from dragoman.training.run_folder import (
 )
 from dragoman.training.samples import Samples, spread
 from dragoman.training.views import KeptAnchors, KeptSentences, StepEncoder, seen_with
+
+log = logging.getLogger(__name__)
 
 
 class TrainState:
@@ -222,16 +225,20 @@ class TrainState:
         self.processes.on_first(lambda: save_checkpoint(path, self.progress, states, draws))
 
     def restore(self, path: Path) -> None:
-        """Go back to a checkpoint. Raises UserError for a damaged one."""
+        """Go back to a checkpoint, also of more or fewer processes. Raises UserError for a damaged one."""
         self.progress, draws = load_checkpoint(path, self._parts())
-        if len(draws) != self.processes.count:
-            raise UserError(
-                f"{path} was written by {len(draws)} processes, but {self.processes.count} would go on; each "
-                f"has its own random state. Start as many: torchrun --nproc-per-node {len(draws)} "
-                "-m dragoman train …"
-            )
         # Last: building the model has drawn.
-        set_random_state(draws[self.processes.rank], self.processes.device)
+        if len(draws) == self.processes.count:
+            set_random_state(draws[self.processes.rank], self.processes.device)
+            return
+        log.warning(
+            "%s was written by %d processes, and %d go on: the steps are the same, but what each process "
+            "draws for itself, such as dropout, is another sample.",
+            path,
+            len(draws),
+            self.processes.count,
+        )
+        torch.manual_seed(self.config.seed + self.processes.rank + (self.progress.step << 20))
 
     def _parts(self) -> dict[str, Any]:
         parts = {"model": self.model, "objective": self.objective, "optimizer": self.optimizer}
