@@ -11,14 +11,14 @@ import unicodedata
 
 # Default_Ignorable_Code_Point of the Unicode Character Database, and the marks of interlinear annotation;
 # less the Mongolian vowel separator, which parts letters, and the four that `_step` looks at one by one.
-_INVISIBLE = re.compile(
+INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f"
     "\u3164\ufe00-\ufe0d\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
     "\U000e0000-\U000e0fff]"
 )
 _PRESENTED = re.compile("[\ufe0e\ufe0f]")
 _JOINED = re.compile("[\u200c\u200d]+")
-_SOME = re.compile(f"{_INVISIBLE.pattern}|{_PRESENTED.pattern}|{_JOINED.pattern}")
+_SOME = re.compile(f"{INVISIBLE.pattern}|{_PRESENTED.pattern}|{_JOINED.pattern}")
 # Scripts in which a joiner decides how the letters beside it look, and what a word means: those from Arabic
 # to Myanmar, Khmer and Mongolian, and the Indic ones beyond.
 _JOINING = re.compile("[\u0600-\u109f\u1780-\u18af\ua800-\uabff\U00011000-\U00011fff]")
@@ -58,7 +58,8 @@ _SPELLED = (
     # Letters that other encodings wrote with a joiner: Malayalam and Bengali.
     | _letters("ൺ=ണ് ൻ=ന് ർ=ര് ൽ=ല് ൾ=ള് ൿ=ക് ৎ=ত্")
 )
-_CURLY = re.compile(r"(?<=[^\W\d_])[’ʼ＇´`‘](?=[^\W\d_])")
+TATWEEL = "\u0640"
+CURLY = re.compile(r"(?<=[^\W\d_])[’ʼ＇´`‘](?=[^\W\d_])")
 # Tatweel, the vowels and signs of Arabic and Hebrew, joiners, and stress on Cyrillic letters.
 _UNWRITTEN = re.compile(
     "[\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06dc\u06df-\u06e8\u06ea-\u06ed\u07fa\u0591-\u05bd\u05bf"
@@ -103,7 +104,7 @@ def legible(text: str) -> str:
     telephones and word processors those of keyboards, and Arabic loses what only stretches it. A text in
     capitals becomes small: most models read it as unknown words, or not at all.
     """
-    text = _CURLY.sub("'", unformed(text).replace("\u0640", ""))
+    text = CURLY.sub("'", unformed(text).replace(TATWEEL, ""))
     if _shouted(text):
         # The dot is what Python makes of the Turkish capital I.
         text = unicodedata.normalize("NFC", text.lower().replace("i\u0307", "i"))
@@ -175,7 +176,7 @@ def _shouted(text: str) -> bool:
 
 
 def _step(text: str) -> str:
-    text = _INVISIBLE.sub("", text)
+    text = INVISIBLE.sub("", text)
     text = _PRESENTED.sub(lambda found: found[0] if _is_sign(_before(found)) else "", text)
     text = _JOINED.sub(lambda found: found[0][0] if _shapes(found) else "", text)
     return unicodedata.normalize("NFC", text)

@@ -21,7 +21,7 @@ class TargetOptions:
     int8: bool | None = None
     """Weights as 8-bit integers (onnx)."""
     vision: str | None = None
-    """Vision tower to export, where the run does not know it: a folder or hub id (onnx)."""
+    """Vision tower to export, where the run does not know it: a folder or hub id."""
     corpus: str | None = None
     """Compare on captions, vectors and images of this corpus as well."""
     settings: dict[str, str] = field(default_factory=dict)
@@ -35,7 +35,7 @@ class TargetOptions:
 
 @click.command(cls=Verb)
 @click.argument("run")
-@click.option("--to", required=True, help="onnx, or sentence-transformers (its text side).")
+@click.option("--to", required=True, help="onnx, or sentence-transformers.")
 @click.option("--out", required=True, help="Folder of the export; an earlier export there is replaced.")
 @options(TargetOptions, "target", settings=assignments("int8=true"))
 @click.option("--json", "as_json", is_flag=True, help="Print parity.json instead of a table.")

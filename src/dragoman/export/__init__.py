@@ -33,7 +33,7 @@ EXPORT = Format(
     apart=(CALIBRATION, "README.md"),
 )
 PARITY = "parity.json"
-SHARED = ("parity", "samples")
+SHARED = ("parity", "plain_modules", "samples")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -125,7 +125,7 @@ def image_vectors(model: Any, output: Any) -> Tensor:
         found: Tensor | None = getattr(output, name, None)
         if found is not None:
             return found.flatten(1)
-    return _pooled(output.last_hidden_state, has_class_token=_has_class_token(model))
+    return _pooled(output.last_hidden_state, class_token=has_class_token(model))
 
 
 def with_regions(model: Any, inputs: dict[str, Tensor], output: Any, vectors_ND: Tensor, grid: int) -> Tensor:
@@ -262,13 +262,14 @@ def _load_processor(folder: Path) -> Any:
     )
 
 
-def _pooled(state: Tensor, has_class_token: bool) -> Tensor:
+def _pooled(state: Tensor, class_token: bool) -> Tensor:
     if state.ndim == 4:
         return state.mean((2, 3))
-    return state[:, 0] if has_class_token else state.mean(1)
+    return state[:, 0] if class_token else state.mean(1)
 
 
-def _has_class_token(model: Any) -> bool:
+def has_class_token(model: Any) -> bool:
+    """Tell whether a token that stands for the whole image is before its patches."""
     return any(name.endswith(("cls_token", "class_embedding")) for name, _ in model.named_parameters())
 
 
