@@ -40,7 +40,7 @@ POOLINGS = {"mean": "mean", "first": "cls", "last": "lasttoken", "max": "max"}
 FORWARD = "forward"
 STATES = "last_hidden_state"
 SETTINGS = "sentence_bert_config.json"
-"""What the package says of a transformer, beside it."""
+"""File in which the package describes a transformer, beside it."""
 PILLOW = {"backend": "pil"} if int(transformers.__version__.split(".")[0]) >= 5 else {"use_fast": False}
 """Images are prepared as Dragoman prepares them; torchvision, where it is installed, scales otherwise."""
 
