@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from collections import deque
 from importlib import metadata
 from pathlib import Path
@@ -79,6 +82,53 @@ def test_every_data_file_is_in_the_wheel_and_every_folder_is_a_package() -> None
     assert {"py.typed", "style.css", "apertium.jsonl.gz"} <= {file.name for file in data}
     assert data - shipped == set()
     assert [f.parent for f in SOURCE.rglob("*.py") if not (f.parent / "__init__.py").exists()] == []
+
+
+def test_the_wheel_holds_the_package_alone_and_runs_as_the_version_that_it_names(tmp_path: Path) -> None:
+    version = PROJECT["project"]["version"]
+    tree, out = tmp_path / "tree", tmp_path / "out"
+    # Of a copy, as what an earlier build left behind would be taken in.
+    shutil.copytree(ROOT / "src", tree / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copyfile(ROOT / name, tree / name)
+    build = (
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-index",
+        "-w",
+        out,
+        tree,
+    )
+    subprocess.run([sys.executable, *build], check=True)
+    (wheel,) = out.iterdir()
+    assert wheel.name == f"dragoman-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "installed")
+        held = {name for name in archive.namelist() if not name.startswith(f"dragoman-{version}.dist-info/")}
+    files = (tree / "src/dragoman").rglob("*")
+    assert held == {str(file.relative_to(tree / "src")) for file in files if file.is_file()}
+    code = "import sys; sys.path.insert(0, sys.argv.pop(1)); from dragoman.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "installed", "--version"],
+        cwd=tmp_path,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.endswith(f"version {version}\n"), done.stderr
+
+
+def test_every_place_names_the_version_of_the_package() -> None:
+    version = PROJECT["project"]["version"]
+    assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"image: dragoman:{version}\n" in (ROOT / "deploy/compose.yaml").read_text(encoding="utf-8")
+    assert f"\n## [{version}] - 20" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    named = re.findall(r"dragoman-([\d.]+)-py3", (ROOT / "docs/deployment.md").read_text(encoding="utf-8"))
+    assert set(named) == {version}
 
 
 def test_every_requirement_stops_before_the_next_major_version() -> None:
