@@ -10,6 +10,7 @@ import logging
 import os
 import pickle
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -29,6 +30,8 @@ Compute = Callable[[Iterable[Given]], Iterator[Made]]
 Load = Callable[[], Compute[Given, Made]]
 """Loads a model, and gives what computes with it; is pickled, and called once in each worker."""
 
+CONNECTING = 10.0
+"""Seconds in which the head of a cluster must answer."""
 IN_FLIGHT = 2
 """Blocks that a worker has: the one that it computes, and the next, so that it never waits."""
 
@@ -204,8 +207,9 @@ def _require_same(expected: str, folder: str) -> None:
 
 
 def _ray() -> Any:
-    # Else it tells its makers of every cluster that is started.
+    # Else it tells its makers of every cluster that is started, and users of its inner life.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
         import ray
         import ray.data
@@ -218,8 +222,9 @@ def _connect(ray: Any, address: str) -> None:
     # Ray takes the signal for itself, and would end the process in the middle of a file.
     before = signal.getsignal(signal.SIGTERM)
     try:
+        _require_answer(address)
         ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise UnavailableError(
             f"No Ray cluster answers at {address!r} ({reason(error)}). Start one: ray start --head on one "
             "computer, ray start --address HOST:6379 on the others; or use this one alone: --ray local"
@@ -227,6 +232,13 @@ def _connect(ray: Any, address: str) -> None:
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, before)
+
+
+def _require_answer(address: str) -> None:
+    """Raise OSError where nobody listens at HOST:PORT. Ray itself goes on trying for minutes."""
+    host, colon, port = address.rpartition(":")
+    if colon and port.isdigit() and "/" not in host:
+        socket.create_connection((host, int(port)), CONNECTING).close()
 
 
 def _quiet(data: Any) -> None:

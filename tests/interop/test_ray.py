@@ -6,6 +6,7 @@ import json
 import math
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -284,6 +285,15 @@ def test_an_engine_without_a_spec_and_one_of_another_version_are_refused(
     engine.again = partial(UpperEngine, version="2")
     with pytest.raises(UserError, match=r"another version \(2\) than fake:upper here \(1\)"):
         translate(corpus, to="pt", engine=engine, settings=settings)
+
+
+def test_a_cluster_that_is_not_there_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+        with pytest.raises(UserError, match=rf"No Ray cluster answers at '{address}' .*ray start --head"):
+            gathered(Cluster(ray=address)).__enter__()
 
 
 def test_what_a_worker_refuses_is_told_here(nodes: Nodes) -> None:
