@@ -27,7 +27,7 @@ PINS = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
 PINNED = {canonicalize_name(pin.partition("==")[0]): pin.partition("==")[2] for pin in PINS}
 # PyTorch for CUDA brings these along; PyTorch for the CPU, which the same pin admits, does not.
 OF_CUDA = ("nvidia-", "cuda-", "triton")
-APART = {"dev", "ray"}
+APART = {"dev", "ray", "mteb"}
 """Extras that `all` leaves out: the tools of developers, and what `make interop` installs, without pins."""
 EXTRAS = (
     "torch transformers tokenizers safetensors sentencepiece huggingface_hub sacrebleu ctranslate2 lingua "
@@ -38,9 +38,12 @@ EXTRAS = (
 
 
 def requirements() -> list[Requirement]:
-    """All that the core and its extras ask for, but for the package's own extras and those for a cluster."""
+    """All that the core and its extras ask for, but for the package's own extras and those without pins."""
     extras = PROJECT["project"]["optional-dependencies"]
-    groups = [PROJECT["project"]["dependencies"], *(extras[name] for name in extras if name != "ray")]
+    groups = [
+        PROJECT["project"]["dependencies"],
+        *(extras[name] for name in extras if name not in ("ray", "mteb")),
+    ]
     return [one for group in groups for one in map(Requirement, group) if one.name != "dragoman"]
 
 
