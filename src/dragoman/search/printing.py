@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from dragoman.index.entries import END, START, seconds_of, video_of
 from dragoman.languages import language_name
 from dragoman.media.video import VideoPart
-from dragoman.records import Hit
+from dragoman.records import Entry, Hit, Value
 from dragoman.search.detection import UNKNOWN
 from dragoman.search.query import Answer, Query, Unjudged
 
@@ -39,7 +39,7 @@ def lines(searcher: Searcher, answer: Answer) -> Iterator[str]:
             (text for tag, text in hit.entry.captions.items() if tag.split("-")[0] == lang), itself
         )
         caption = itself if caption == hit.entry.text else caption
-        shown = f"{rank:3}  {relevance}{hit.score:6.3f}  {plain(_path(searcher, hit))}{_when(hit)}"
+        shown = f"{rank:3}  {relevance}{hit.score:6.3f}  {plain(_path(searcher, hit.entry))}{_when(hit)}"
         yield f"{shown}  {plain(caption)}" if caption else shown
 
 
@@ -71,6 +71,11 @@ def remarks(answer: Answer) -> Iterator[str]:
 
 def as_json(searcher: Searcher, query: Query, answer: Answer) -> str:
     """Write an answer as one object on one line."""
+    return json.dumps(as_record(searcher, query, answer), ensure_ascii=False)
+
+
+def as_record(searcher: Searcher, query: Query, answer: Answer) -> dict[str, object]:
+    """Give an answer as values that JSON has."""
     asked = {"text": query.text, "item_id": query.item_id, "lang": query.lang, "k": query.k}
     if answer.heard is not None:
         asked |= {"text": answer.heard.text, "speech": str(query.speech)}
@@ -81,31 +86,45 @@ def as_json(searcher: Searcher, query: Query, answer: Answer) -> str:
     hits: list[dict[str, object]] = [
         {
             "rank": rank,
-            "item_id": hit.entry.item_id,
-            "kind": hit.entry.kind,
-            **({"lang": hit.entry.lang} if hit.entry.lang is not None else {}),
             "score": round(hit.score, 6),
             "relevance": None if hit.relevance is None else round(hit.relevance, 4),
-            "file": _path(searcher, hit),
-            "metadata": dict(hit.entry.metadata),
-            "captions": dict(hit.entry.captions),
-            "caption_roles": hit.entry.caption_roles,
-            **({"more_captions": dict(hit.entry.more_captions)} if hit.entry.more_captions else {}),
+            **of_entry(searcher, hit.entry),
         }
         for rank, hit in enumerate(answer.hits, 1)
     ]
-    said = {
+    return {
         "query": asked,
         "language": dataclasses.asdict(answer.language) if answer.language else None,
         **({"heard": _heard(answer.heard)} if answer.heard else {}),
         "channel": dataclasses.asdict(answer.channel) if answer.channel else None,
         "match": answer.match,
         "unjudged": answer.unjudged,
-        "warnings": answer.warnings,
+        "warnings": list(answer.warnings),
         "seconds": {name: round(value, 4) for name, value in answer.seconds.items()},
         "hits": hits,
     }
-    return json.dumps(said, ensure_ascii=False)
+
+
+def of_entry(searcher: Searcher, entry: Entry) -> dict[str, object]:
+    """Give an entry as values that JSON has."""
+    return {
+        "item_id": entry.item_id,
+        "kind": entry.kind,
+        **({"lang": entry.lang} if entry.lang is not None else {}),
+        "file": _path(searcher, entry),
+        "metadata": {name: _value(value) for name, value in entry.metadata.items()},
+        "captions": dict(entry.captions),
+        "caption_roles": entry.caption_roles,
+        **({"more_captions": _several(entry.more_captions)} if entry.more_captions else {}),
+    }
+
+
+def _value(value: Value) -> object:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _several(texts: Mapping[str, tuple[str, ...]]) -> dict[str, list[str]]:
+    return {lang: list(some) for lang, some in texts.items()}
 
 
 def _heard(heard: Heard) -> dict[str, object]:
@@ -116,7 +135,7 @@ def _heard(heard: Heard) -> dict[str, object]:
 
 def paths(searcher: Searcher, answer: Answer) -> Iterator[str]:
     """Yield the files of the hits, best first."""
-    return (_path(searcher, hit) for hit in answer.hits)
+    return (_path(searcher, hit.entry) for hit in answer.hits)
 
 
 def plain(text: str) -> str:
@@ -148,7 +167,7 @@ def _clock(seconds: int) -> str:
     return minutes if seconds < 3600 else f"{seconds // 3600}:{minutes:0>5}"
 
 
-def _path(searcher: Searcher, hit: Hit) -> str:
+def _path(searcher: Searcher, entry: Entry) -> str:
     """Name the file where there is one on this computer, else what the entry says, else its id."""
-    file = searcher.media_file(hit.entry)
-    return str(file) if file is not None else hit.entry.path or hit.entry.item_id
+    file = searcher.media_file(entry)
+    return str(file) if file is not None else entry.path or entry.item_id

@@ -1,1 +1,1 @@
-"""The HTTP service: collections in, an ASGI application out."""
+"""The HTTP service: collections in, an ASGI application out; and tools for assistants."""
