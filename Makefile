@@ -1,6 +1,6 @@
 # make demo   translates, trains, evaluates and searches the generated world; leaves demo/
 # make test   lint, types and tests, what the continuous integration runs
-# make interop tests what needs a cluster or other libraries, and adds Ray and mteb to .venv
+# make interop tests what needs a cluster or other libraries, and adds Ray, mteb and MCP to .venv
 # All build .venv once and reuse it until pyproject.toml or constraints.txt changes.
 
 PYTHON ?= python3
@@ -30,7 +30,7 @@ pytest: $(STAMP) system
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 interop: $(STAMP)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[ray,mteb]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[ray,mteb,mcp]'
 	DRAGOMAN_INTEROP=1 $(BIN)/python -m pytest tests/interop
 
 $(STAMP): pyproject.toml constraints.txt

@@ -27,7 +27,7 @@ PINS = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
 PINNED = {canonicalize_name(pin.partition("==")[0]): pin.partition("==")[2] for pin in PINS}
 # PyTorch for CUDA brings these along; PyTorch for the CPU, which the same pin admits, does not.
 OF_CUDA = ("nvidia-", "cuda-", "triton")
-APART = {"dev", "ray", "mteb"}
+APART = {"dev", "ray", "mteb", "mcp"}
 """Extras that `all` leaves out: the tools of developers, and what `make interop` installs, without pins."""
 EXTRAS = (
     "torch transformers tokenizers safetensors sentencepiece huggingface_hub sacrebleu ctranslate2 lingua "
@@ -42,7 +42,7 @@ def requirements() -> list[Requirement]:
     extras = PROJECT["project"]["optional-dependencies"]
     groups = [
         PROJECT["project"]["dependencies"],
-        *(extras[name] for name in extras if name not in ("ray", "mteb")),
+        *(extras[name] for name in extras if name not in APART - {"dev"}),
     ]
     return [one for group in groups for one in map(Requirement, group) if one.name != "dragoman"]
 

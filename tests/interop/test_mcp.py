@@ -6,7 +6,10 @@ import base64
 import io
 import json
 import os
+import socket
+import subprocess
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,7 @@ pytest.importorskip("mcp", reason="the MCP SDK is not installed: make interop")
 import anyio
 from mcp import ClientSession, StdioServerParameters
 from mcp.client.stdio import stdio_client
+from mcp.client.streamable_http import streamable_http_client
 from mcp.types import CallToolResult
 
 STAND_IN = str(Path(__file__).parent.parent / "service" / "serve_shelf.py")
@@ -103,7 +107,11 @@ def test_an_assistant_finds_what_a_search_finds(shelf: Path) -> None:
 def test_what_a_user_can_mend_is_one_error_of_the_tool(shelf: Path) -> None:
     calls: list[tuple[str, dict[str, Any], str]] = [
         ("search_pictures", {"query": " "}, "Give a text"),
-        ("search_pictures", {"query": "a", "filter": "year>>1"}, "The filter stops making sense at character 6"),
+        (
+            "search_pictures",
+            {"query": "a", "filter": "year>>1"},
+            "The filter stops making sense at character 6",
+        ),
         ("search_pictures", {"query": "a", "language": "klingonese language"}, "klingonese language"),
         ("search_pictures", {"query": "a", "count": 51}, "less than or equal to 50"),
         ("show_item", {"id": "../../etc/passwd"}, "holds no item '../../etc/passwd'"),
@@ -116,6 +124,35 @@ def test_what_a_user_can_mend_is_one_error_of_the_tool(shelf: Path) -> None:
         assert result.isError and len(result.content) == 1
         assert told in result.content[0].text
         assert "Traceback" not in result.content[0].text
+
+
+def test_the_same_tools_answer_over_http(shelf: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, STAND_IN, "mcp", str(shelf), "--port", str(port)]
+
+    async def talk(url: str) -> Any:
+        async with streamable_http_client(url) as (read, write, _), ClientSession(read, write) as client:
+            await client.initialize()
+            return await client.call_tool("search_pictures", {"query": "a red car", "count": 2})
+
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            url = process.stdout.readline().strip()
+            assert url == f"http://127.0.0.1:{port}/mcp"
+            while process.poll() is None:
+                with socket.socket() as tried:
+                    if tried.connect_ex(("127.0.0.1", port)) == 0:
+                        break
+                time.sleep(0.05)
+            result = anyio.run(talk, url)
+        finally:
+            process.kill()
+    with open_shelf(shelf) as alone:
+        expected = [hit.entry.item_id for hit in alone.search("a red car", k=2).hits]
+    assert [hit["item_id"] for hit in result.structuredContent["hits"]] == expected
 
 
 def test_a_picture_that_is_gone_leaves_the_hit(shelf: Path) -> None:

@@ -21,18 +21,19 @@ from dragoman.search import printing
 from dragoman.search.query import Query
 from dragoman.search.searcher import Searcher
 from dragoman.service import thumbnails
-from dragoman.service.problems import reason_of
 
 SMALL, LARGE = 256, 1024
 """Longer side in pixels of the pictures of hits, and of an item that is shown."""
 MOST = 50
 """Hits of one call: an assistant reads all of them, and each picture is a thousand words to it."""
 INSTRUCTIONS = (
-    "Pictures, videos and texts of a collection, found by what they show. Ask in whatever language the person "
-    "writes, in their own words: do not translate the query."
+    "Pictures, videos and texts of a collection, found by what they show. Ask in the language of the person, "
+    "and in their own words: do not translate the query."
 )
 
-Told = Annotated[str, Field(description="What is looked for, in any language; +word and -word add and subtract")]
+Told = Annotated[
+    str, Field(description="What is looked for, in any language; +word and -word add and subtract")
+]
 Lang = Annotated[str | None, Field(description="Language of the query (BCP 47); detected where not given")]
 Count = Annotated[int, Field(ge=1, le=MOST, description="Hits at most")]
 Condition = Annotated[
@@ -75,7 +76,9 @@ class Tools:
 
         return await _answered(work)
 
-    async def show_item(self, id: Annotated[str, Field(description="The item_id of a hit")]) -> CallToolResult:
+    async def show_item(
+        self, id: Annotated[str, Field(description="The item_id of a hit")]
+    ) -> CallToolResult:
         """Show one item of the collection: its picture, larger, with captions and metadata."""
 
         def work() -> CallToolResult:
@@ -96,7 +99,9 @@ class Tools:
             info = self._searcher.info
             trained = [{"code": code, "name": language_name(code)} for code in info.languages]
             items = self._searcher.store.count()
-            return _result({"trained": trained, "calibrated": info.calibration is not None, "items": items}, [])
+            return _result(
+                {"trained": trained, "calibrated": info.calibration is not None, "items": items}, []
+            )
 
         return await _answered(work)
 
@@ -110,7 +115,7 @@ class Tools:
         try:
             content = thumbnails.render(file, size, "jpeg", DECODING, middle_of(entry))
         except ImageError as error:
-            return [TextContent(type="text", text=f"{entry.item_id}: not shown ({reason_of(error)})")]
+            return [TextContent(type="text", text=f"{entry.item_id}: not shown ({error.reason})")]
         except MissingExtraError as error:
             return [TextContent(type="text", text=f"{entry.item_id}: not shown ({error})")]
         data = base64.b64encode(content).decode()
