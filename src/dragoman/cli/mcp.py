@@ -20,6 +20,10 @@ from dragoman.cli.verb import PATH, ReaderOptions, Verb, needs, options
 def command(index: Path, reader: ReaderOptions, port: int | None) -> None:
     """Let an assistant search INDEX, over the Model Context Protocol.
 
+    \b
+    dragoman mcp index/
+    dragoman mcp index/ --port 8010
+
     The assistant starts it by itself, and talks to it over standard input and output:
 
     \b
