@@ -27,7 +27,6 @@ def command(index: Path, reader: ReaderOptions, port: int | None) -> None:
     The assistant starts it by itself, and talks to it over standard input and output:
 
     \b
-    dragoman mcp index/
     {"mcpServers": {"pictures": {"command": "dragoman", "args": ["mcp", "/srv/index"]}}}
     """
     with needs("mcp", "dragoman mcp"):
