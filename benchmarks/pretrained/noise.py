@@ -55,8 +55,6 @@ ONE, TWO, THREE, PART = 1.0, 2.0, 3.0, 2.25
 """Captions that one source caption brings into a step: itself, its translation, all of its way back or a
 quarter."""
 BASELINE, ENGLISH, E5 = "translate_train", "english", "e5"
-WHOLE = "text__standardise"
-"""Setting of run.py's e5 that is for a head on the vector of a whole text."""
 TRANSLATED = "English captions alone, the question translated"
 EQUAL = {
     "text": "glossed:use",
@@ -142,7 +140,7 @@ GATE_ARMS = {
         "multilingual-e5-small, its last two layers trained",
         sentence="none",
         **size(228, 150),
-        **{name: value for name, value in E5_LAST.items() if name.startswith("text__") and name != WHOLE},
+        **{name: E5_LAST[name] for name in ("text__prefix", "text__layers", "text__states")},
         **FIXED,
     ),
 }

@@ -40,12 +40,17 @@ def quick(
     return answers
 
 
+SIZES = {
+    "seed": st.integers(0, 10_000),
+    "rows": st.integers(0, 150),
+    "queries": st.integers(1, 9),
+    "k": st.integers(1, 60),
+    "kinds": st.integers(1, 150),
+}
+
+
 @given(
-    seed=st.integers(0, 10_000),
-    rows=st.integers(0, 150),
-    queries=st.integers(1, 9),
-    k=st.integers(1, 60),
-    kinds=st.integers(1, 150),
+    **SIZES,
     part=st.sampled_from([None, 0.0, 0.03, 0.15, 0.5, 0.95, 1.0]),
     block=st.sampled_from([1, 70, 400, 1 << 20]),
 )

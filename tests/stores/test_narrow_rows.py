@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from index_world import WIDTH, Oracle, draw_vectors, make_entries, make_entry
-from test_best_rows import quick, slow
+from test_best_rows import SIZES, quick, slow
 
 from dragoman import plugins
 from dragoman.errors import UserError
@@ -75,11 +75,7 @@ def test_vectors_are_those_of_a_slow_reading_and_stay_near_what_was_given(precis
 
 
 @given(
-    seed=st.integers(0, 10_000),
-    rows=st.integers(0, 150),
-    queries=st.integers(1, 9),
-    k=st.integers(1, 60),
-    kinds=st.integers(1, 150),
+    **SIZES,
     part=st.sampled_from([None, 0.0, 0.03, 0.5, 1.0]),
     decoded=st.sampled_from([1, 7, 1024]),
     precision=st.sampled_from(NARROW),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,7 @@ def report(
         build_records(items, captions, Path(scratch) / "corpus")
         corpus = Corpus.open(Path(scratch) / "corpus")
         evaluator = SeenEvaluator(
+            seen=by_language,
             model=model.model,
             corpus=corpus,
             settings=EvaluationSettings(languages=list(by_language), seed=seed),
@@ -73,7 +75,6 @@ def report(
                 "commit": None,
             },
         )
-        evaluator.seen.update(by_language)
         evaluation = measure_run(evaluator, work.folder)
         write_report_page(work.folder / "report.html", evaluation)
         provenance = evaluation.report["provenance"]
@@ -81,14 +82,12 @@ def report(
     return evaluation.report
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
 class SeenEvaluator(Evaluator):
     """Vectors as mteb asked for them, instead of those that the model would make again."""
 
-    @property
-    def seen(self) -> dict[str, Seen]:
-        """Queries and documents by language."""
-        kept: dict[str, Seen] = self.__dict__.setdefault("_seen", {})
-        return kept
+    seen: Mapping[str, Seen]
+    """Queries and documents by language."""
 
     def encode_images(self, split: str) -> Images:
         """The documents, which all languages have in common."""

@@ -10,10 +10,12 @@ N rows, Q queries, D width, B rows of a block, C candidates.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol, overload
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from dragoman.stores.embedded.rows import Rows
 
 # Not by a library: faiss' flat index and others return sums in single precision, whose last bits depend on
 # the batch and on the place of a row, and leave ties in any order. The same pictures would then come in
@@ -35,22 +37,6 @@ DECODED = 1024
 """Narrow rows that are read at once: as float32 they stay in the cache."""
 
 
-class Narrow(Protocol):
-    """[N, D] rows that are not stored as float32, which an array of rows gives; a slice shows some."""
-
-    @property
-    def shape(self) -> tuple[int, int]: ...
-    def __len__(self) -> int: ...
-    @overload
-    def __getitem__(self, rows: slice) -> Narrow: ...
-    @overload
-    def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[np.float32]: ...
-    def read(self) -> NDArray[np.float32]: ...
-
-
-Matrix = NDArray[np.float32] | Narrow
-
-
 class Candidates(NamedTuple):
     """Rows that may be among the best."""
 
@@ -64,7 +50,7 @@ class Candidates(NamedTuple):
 
 
 def best(
-    matrix_ND: Matrix,
+    matrix_ND: Rows,
     query_QD: NDArray[np.float32],
     k: int,
     allowed_N: NDArray[np.bool_] | None,
@@ -81,7 +67,7 @@ def best(
     return _joined(parts)
 
 
-def best_of(matrix_ND: Matrix, query_QD: NDArray[np.float32], k: int, found: Candidates) -> Candidates:
+def best_of(matrix_ND: Rows, query_QD: NDArray[np.float32], k: int, found: Candidates) -> Candidates:
     """Score candidates again, and keep the k best of each query and those that equal the last of them."""
     score_C = scores(matrix_ND, query_QD, found.queries, found.slots)
     order_C = np.lexsort((-score_C, found.queries))
@@ -94,7 +80,7 @@ def best_of(matrix_ND: Matrix, query_QD: NDArray[np.float32], k: int, found: Can
 
 
 def scores(
-    matrix_ND: Matrix,
+    matrix_ND: Rows,
     query_QD: NDArray[np.float32],
     query_C: NDArray[np.int64],
     slot_C: NDArray[np.int64],
@@ -111,7 +97,7 @@ def scores(
 
 
 def likely(
-    matrix_ND: Matrix,
+    matrix_ND: Rows,
     query_QD: NDArray[np.float32],
     k: int,
     allowed_N: NDArray[np.bool_] | None,
@@ -147,7 +133,7 @@ def _few(allowed_N: NDArray[np.bool_] | None) -> NDArray[np.int64] | None:
 
 
 def _scored(
-    matrix_ND: Matrix, query_QD: NDArray[np.float32], allowed_N: NDArray[np.bool_] | None
+    matrix_ND: Rows, query_QD: NDArray[np.float32], allowed_N: NDArray[np.bool_] | None
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """First row and scores [Q, B] of each block; what is not allowed scores minus infinity."""
     # Block by block: scores are compared while they are in the cache, memory does not grow with the store,
@@ -161,7 +147,7 @@ def _scored(
 
 
 def _gathered(
-    matrix_ND: Matrix, query_QD: NDArray[np.float32], chosen: NDArray[np.int64]
+    matrix_ND: Rows, query_QD: NDArray[np.float32], chosen: NDArray[np.int64]
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """The same of chosen rows only, copied together."""
     rows = min(GATHERED_ROWS, max(GROUPS, BLOCK_SCORES // len(query_QD)))
@@ -169,7 +155,7 @@ def _gathered(
         yield first, _product(query_QD, matrix_ND[chosen[first : first + rows]])
 
 
-def _product(query_QD: NDArray[np.float32], row_BD: Matrix) -> NDArray[np.float32]:
+def _product(query_QD: NDArray[np.float32], row_BD: Rows) -> NDArray[np.float32]:
     if not isinstance(row_BD, np.ndarray):
         score_QB = np.empty((len(query_QD), len(row_BD)), np.float32)
         for start in range(0, len(row_BD), DECODED):
